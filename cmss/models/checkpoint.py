@@ -1,0 +1,88 @@
+"""Weights on disk: safetensors with what rebuilds the module. Nothing is unpickled."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from cmss.errors import InputError
+from cmss.atomic import atomic_file
+from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
+from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
+
+MODELS: dict[str, tuple[type[nn.Module], type[Any]]] = {
+    "convtasnet": (ConvTasNet, ConvTasNetArguments),
+    "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
+}
+
+
+def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A module with fresh weights.
+
+    Args:
+        name: key of :data:`MODELS`.
+        arguments: fields of the model's arguments; unknown ones are a TypeError.
+    """
+    module, arguments_class = MODELS[name]
+    return module(arguments_class(**arguments))
+
+
+def save_checkpoint(
+    path: Path,
+    name: str,
+    module: nn.Module,
+    dtype: torch.dtype | None = None,
+    notes: dict[str, str] | None = None,
+) -> None:
+    """Write the weights of a module, its name and its arguments.
+
+    Args:
+        path: file to write, whole or not at all.
+        name: key of :data:`MODELS`.
+        module: an instance of that model.
+        dtype: type to store floating point weights in; their own by default.
+        notes: further text for the file's header, such as how it was trained.
+    """
+    tensors = {
+        key: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
+        for key, value in module.state_dict().items()
+    }
+    header = {"model": name, "arguments": json.dumps(asdict(module.arguments)), **(notes or {})}  # type: ignore[call-overload]
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(save(tensors, header))
+
+
+def load_checkpoint(path: Path) -> nn.Module:
+    """Rebuild a module from its file, in evaluation mode and float32.
+
+    Raises:
+        InputError: the file is missing, cut short, or not one of this project's checkpoints.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    if header.get("model") not in MODELS:
+        raise InputError(
+            f"{path}: header key 'model' is {header.get('model')!r}, expected one of "
+            f"{', '.join(MODELS)}"
+        )
+    module = build(header["model"], json.loads(header["arguments"]))
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the arguments in its header") from error
+    return module.eval()
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's content, by which a result names the weights it came from."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,245 @@
+"""Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
+
+The names of the parameters are those of the published weights
+``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that their state_dict loads
+unchanged. The lineage is Kaituo Xu's Conv-TasNet, Alexandre Defossez' stereo version of it, and
+the challenge's copy in pyclarity (all MIT; see NOTICE).
+
+Shapes: B batch, A audio channels, T samples, N filters, K frames, C sources.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class ConvTasNetArguments:
+    """Arguments of :class:`ConvTasNet`; the names are those of the paper and the published files.
+
+    Args:
+        N: filters of the encoder.
+        L: length of a filter in samples; frames overlap by half.
+        B: channels between the blocks.
+        H: channels inside a block.
+        P: kernel size of the depthwise convolutions.
+        X: blocks in a repeat; block x has dilation 2**x.
+        R: repeats.
+        C: sources at the output; the challenge's are target and accompaniment.
+        audio_channels: 2 for stereo.
+        samplerate: sampling rate in Hz that the network was trained at.
+        norm_type: gLN (normalises over time as well, not causal), cLN (per frame) or id.
+        causal: pad on the left alone.
+        mask_nonlinear: relu or softmax.
+    """
+
+    N: int = 256
+    L: int = 20
+    B: int = 256
+    H: int = 512
+    P: int = 3
+    X: int = 8
+    R: int = 3
+    C: int = 2
+    audio_channels: int = 2
+    samplerate: int = 44100
+    norm_type: str = "gLN"
+    causal: bool = False
+    mask_nonlinear: str = "relu"
+
+    def __post_init__(self) -> None:
+        if self.norm_type not in NORMS:
+            raise ValueError(f"norm_type is one of {', '.join(NORMS)}, not {self.norm_type!r}")
+        if self.mask_nonlinear not in ("relu", "softmax"):
+            raise ValueError(f"mask_nonlinear is relu or softmax, not {self.mask_nonlinear!r}")
+        if self.L % 2:
+            raise ValueError(f"L must be even, since frames overlap by half, not {self.L}")
+
+
+class ConvTasNet(nn.Module):
+    """Masks on a learned filterbank, estimated by a stack of dilated convolutions.
+
+    Shape:
+        - input (B, A, T), any T
+        - output (B, C, A, T); samples after the last whole frame are zero, as in the official code
+    """
+
+    def __init__(self, arguments: ConvTasNetArguments) -> None:
+        super().__init__()
+        self.arguments = arguments
+        a = arguments
+        self.encoder = Encoder(a.L, a.N, a.audio_channels)
+        self.separator = MaskNetwork(a)
+        self.decoder = Decoder(a.N, a.L, a.audio_channels)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_normal_(parameter)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sampling rate that the network works at."""
+        return self.arguments.samplerate
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(B, A, T) -> (B, C, A, T)."""
+        length = mixture.shape[-1]
+        if length < self.arguments.L:
+            mixture = F.pad(mixture, (0, self.arguments.L - length))
+        frames = self.encoder(mixture)
+        estimates = self.decoder(frames, self.separator(frames))
+        return F.pad(estimates, (0, mixture.shape[-1] - estimates.shape[-1]))[..., :length]
+
+
+class Encoder(nn.Module):
+    """Learned analysis filterbank: (B, A, T) -> (B, N, K), not negative."""
+
+    def __init__(self, L: int, N: int, audio_channels: int) -> None:
+        super().__init__()
+        self.conv1d_U = nn.Conv1d(audio_channels, N, L, stride=L // 2, bias=False)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(B, A, T) -> (B, N, K)."""
+        return F.relu(self.conv1d_U(mixture))
+
+
+class Decoder(nn.Module):
+    """Learned synthesis by overlap-add: frames (B, N, K), masks (B, C, N, K) -> (B, C, A, T)."""
+
+    def __init__(self, N: int, L: int, audio_channels: int) -> None:
+        super().__init__()
+        self.L, self.audio_channels = L, audio_channels
+        self.basis_signals = nn.Linear(N, audio_channels * L, bias=False)
+
+    def forward(self, frames: Tensor, masks: Tensor) -> Tensor:
+        """(B, N, K), (B, C, N, K) -> (B, C, A, (K + 1) L / 2)."""
+        masked = (frames.unsqueeze(1) * masks).transpose(2, 3)  # (B, C, K, N)
+        B, C, K, _ = masked.shape
+        segments = self.basis_signals(masked).view(B, C, K, self.audio_channels, 2, self.L // 2)
+        segments = segments.permute(0, 1, 3, 4, 2, 5)  # (B, C, A, half, K, L/2)
+        first, second = segments[:, :, :, 0], segments[:, :, :, 1]
+        # Frames overlap by half: the second half of frame k meets the first half of frame k + 1.
+        summed = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        return summed.flatten(-2)
+
+
+class MaskNetwork(nn.Module):
+    """Frames (B, N, K) -> masks (B, C, N, K)."""
+
+    def __init__(self, arguments: ConvTasNetArguments) -> None:
+        super().__init__()
+        a = arguments
+        self.C, self.mask_nonlinear = a.C, a.mask_nonlinear
+        self.network = nn.Sequential(
+            ChannelwiseLayerNorm(a.N),
+            nn.Conv1d(a.N, a.B, 1, bias=False),
+            temporal_conv_net(a.B, a.H, a.P, a.X, a.R, a.norm_type, a.causal),
+            nn.Conv1d(a.B, a.C * a.N, 1, bias=False),
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, N, K) -> (B, C, N, K)."""
+        scores = self.network(frames).unflatten(1, (self.C, -1))
+        return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)
+
+
+def temporal_conv_net(
+    B: int, H: int, P: int, X: int, R: int, norm_type: str, causal: bool
+) -> nn.Sequential:
+    """R repeats of X residual blocks whose dilation doubles; (batch, B, K) -> (batch, B, K)."""
+    return nn.Sequential(
+        *(
+            nn.Sequential(*(TemporalBlock(B, H, P, 2**x, norm_type, causal) for x in range(X)))
+            for _ in range(R)
+        )
+    )
+
+
+class TemporalBlock(nn.Module):
+    """1x1 convolution up to H channels, depthwise dilated convolution, 1x1 back, and the input."""
+
+    def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv1d(B, H, 1, bias=False),
+            nn.PReLU(),
+            NORMS[norm_type](H),
+            DepthwiseSeparableConv(H, B, P, dilation, norm_type, causal),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, B, K) -> (batch, B, K)."""
+        return x + self.net(x)
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """A dilated convolution per channel, then a 1x1 convolution: (batch, H, K) -> (batch, B, K)."""
+
+    def __init__(self, H: int, B: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
+        super().__init__()
+        padding = (P - 1) * dilation if causal else (P - 1) * dilation // 2
+        depthwise = nn.Conv1d(H, H, P, padding=padding, dilation=dilation, groups=H, bias=False)
+        # The published state_dicts count the trimming as a member of the sequence.
+        trim = [TrimEnd(padding)] if causal else []
+        self.net = nn.Sequential(
+            depthwise, *trim, nn.PReLU(), NORMS[norm_type](H), nn.Conv1d(H, B, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, H, K) -> (batch, B, K)."""
+        return self.net(x)
+
+
+class TrimEnd(nn.Module):
+    """Drops the last frames, which a causal convolution computed from padding on the right."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, H, K + frames) -> (batch, H, K)."""
+        return x[..., : -self.frames]
+
+
+class Norm(nn.Module):
+    """A scale and an offset per channel, kept as (1, channels, 1) as in the published weights."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+
+
+class ChannelwiseLayerNorm(Norm):
+    """cLN: each frame is normalised over its channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, K) -> the same shape."""
+        weight, bias = self.gamma.flatten(), self.beta.flatten()
+        return F.layer_norm(x.mT, weight.shape, weight, bias, EPSILON).mT
+
+
+class GlobalLayerNorm(Norm):
+    """gLN: each excerpt is normalised over channels and frames together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, K) -> the same shape."""
+        return F.group_norm(x, 1, self.gamma.flatten(), self.beta.flatten(), EPSILON)
+
+
+class Identity(nn.Identity):
+    """No normalisation; takes the number of channels like the others."""
+
+    def __init__(self, channels: int) -> None:  # noqa: ARG002
+        super().__init__()
+
+
+NORMS: dict[str, type[nn.Module]] = {
+    "gLN": GlobalLayerNorm,
+    "cLN": ChannelwiseLayerNorm,
+    "id": Identity,
+}

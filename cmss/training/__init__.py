@@ -1,0 +1,1 @@
+"""Training of separators: stems in memory, random mixtures of them, losses, and the loop."""

@@ -1,0 +1,211 @@
+"""The training loop: resumes where it was stopped, keeps the best network on validation."""
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cmss.atomic import atomic_file
+from cmss.models.checkpoint import save_checkpoint
+from cmss.training.losses import Loss
+from cmss.training.mixtures import Batch, RandomMixtures
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long and how fast to train.
+
+    Args:
+        steps: batches in all; the learning rate falls to zero over them (half a cosine).
+        learning_rate: its highest value, reached after `warmup_steps`.
+        warmup_steps: steps over which the learning rate rises.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient.
+        bfloat16: run the network's convolutions in bfloat16.
+        validate_every: steps between validations.
+        validation_batches: fixed batches that are validated on.
+        save_every_s: seconds between saved states.
+    """
+
+    steps: int = 10000
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-2
+    clip_norm: float = 5.0
+    bfloat16: bool = True
+    validate_every: int = 500
+    validation_batches: int = 6
+    save_every_s: float = 240.0
+
+
+def train(
+    name: str,
+    model: nn.Module,
+    loss: Loss,
+    training: RandomMixtures,
+    validation: RandomMixtures,
+    settings: LoopSettings,
+    folder: Path,
+    progress: Callable = lambda steps, **_: steps,
+    notes: dict[str, str] | None = None,
+) -> Path:
+    """Train a network, or go on training it.
+
+    `folder` gets state.pt (to go on from), best.safetensors (the network whose loss on validation
+    was lowest) and log.csv (step, seconds, losses, SDR improvement; for plots).
+
+    Args:
+        name: the model's name in :data:`cmss.models.checkpoint.MODELS`.
+        model: the network, on the device to train on.
+        loss: what to minimise.
+        training: batches to train on.
+        validation: batches to validate on.
+        settings: how long and how fast.
+        folder: where state, weights and log go.
+        progress: wraps the steps, such as tqdm.
+        notes: text for the header of the weights.
+
+    Returns:
+        the path of best.safetensors.
+    """
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    state = _State(folder / "state.pt", model, optimizer)
+    log = folder / "log.csv"
+    if state.step == 0:
+        _start_log(log)
+    best_path = folder / "best.safetensors"
+    began = last_saved = time.monotonic()
+    recent: list[float] = []
+    steps = range(state.step, settings.steps)
+    batches = _ahead(training, steps)
+    for step, batch in zip(progress(steps), batches, strict=True):
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        value = _loss(model, loss, _to(batch, device), settings)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        optimizer.step()
+        if not math.isfinite(value.item()):
+            raise FloatingPointError(f"the loss is {value.item()} at step {step}")
+        recent.append(value.item())
+        done = step + 1
+        if done % settings.validate_every == 0 or done == settings.steps:
+            measured = validate(model, loss, validation, settings)
+            seconds = state.seconds + time.monotonic() - began
+            _append_log(log, done, seconds, sum(recent) / len(recent), *measured)
+            recent.clear()
+            if measured[0] < state.best:
+                state.best = measured[0]
+                save_checkpoint(best_path, name, model, torch.float16, notes)
+        if time.monotonic() - last_saved > settings.save_every_s or done == settings.steps:
+            state.save(done, state.seconds + time.monotonic() - began)
+            last_saved = time.monotonic()
+    return best_path
+
+
+def learning_rate(step: int, settings: LoopSettings) -> float:
+    """Rises in a straight line, then falls as half a cosine to zero at the last step."""
+    rise = min(1.0, (step + 1) / settings.warmup_steps)
+    fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return settings.learning_rate * rise * fall
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
+) -> tuple[float, float]:
+    """Mean loss, and mean improvement of the SDR of the sources over the mixture in dB."""
+    model.eval()
+    device = next(model.parameters()).device
+    losses, improvements = [], []
+    for batch in islice(_ahead(mixtures, range(settings.validation_batches)), None):
+        batch = _to(batch, device)
+        losses.append(_loss(model, loss, batch, settings).item())
+        improvements.append(sdr_improvement(model, batch))
+    return sum(losses) / len(losses), torch.cat(improvements).mean().item()
+
+
+def sdr_improvement(model: nn.Module, batch: Batch) -> Tensor:
+    """Improvement in dB of each source that plays: 10 log10 of the ratio of the error energies."""
+    if hasattr(model, "sources"):
+        estimates = model(batch.mixture, batch.present(len(model.sources)))
+        wanted = batch.stems
+        index = batch.index.clamp(min=0)[..., None, None].expand_as(wanted)
+        estimates = estimates.gather(1, index)
+        playing = (batch.index >= 0) & (wanted.abs().amax((2, 3)) > 1e-4)
+    else:
+        estimates = model(batch.mixture)[:, :1]
+        wanted = (batch.stems * (batch.index == 0)[..., None, None]).sum(1, keepdim=True)
+        playing = wanted.abs().amax((2, 3)) > 1e-4
+    before = (batch.mixture.unsqueeze(1) - wanted).square().sum((2, 3))
+    after = (estimates - wanted).square().sum((2, 3))
+    return 10 * torch.log10((before[playing] + 1e-9) / (after[playing] + 1e-9))
+
+
+def _loss(model: nn.Module, loss: Loss, batch: Batch, settings: LoopSettings) -> Tensor:
+    with torch.autocast(batch.stems.device.type, torch.bfloat16, enabled=settings.bfloat16):
+        return loss(model, batch)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(batch.stems.to(device), batch.index.to(device), batch.gains.to(device))
+
+
+def _ahead(mixtures: RandomMixtures, steps: range, depth: int = 3) -> Iterator[Batch]:
+    """Batches of some steps, drawn in a thread while the network works on earlier ones."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(mixtures.batch, step) for step in steps[:depth]]
+        for step in steps:
+            batch = waiting.pop(0).result()
+            if step + depth < steps.stop:
+                waiting.append(pool.submit(mixtures.batch, step + depth))
+            yield batch
+
+
+class _State:
+    """What a stopped training goes on from."""
+
+    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.path, self.model, self.optimizer = path, model, optimizer
+        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        if path.exists():
+            kept = torch.load(path, weights_only=True)
+            model.load_state_dict(kept["model"])
+            optimizer.load_state_dict(kept["optimizer"])
+            self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
+
+    def save(self, step: int, seconds: float) -> None:
+        with atomic_file(self.path) as temporary:
+            torch.save(
+                {
+                    "model": self.model.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "step": step,
+                    "seconds": seconds,
+                    "best": self.best,
+                },
+                temporary,
+            )
+
+
+def _start_log(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = ["step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db"]
+    path.write_text(",".join(columns) + "\n")
+
+
+def _append_log(path: Path, step: int, seconds: float, *values: float) -> None:
+    with path.open("a", newline="") as file:
+        csv.writer(file).writerow([step, round(seconds), *(f"{value:.5f}" for value in values)])

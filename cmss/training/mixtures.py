@@ -1,0 +1,185 @@
+"""Random mixtures of stems. The batch of a step depends on the seed and the step alone, so a
+training that was stopped goes on with the batches that it would have seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import sosfilt
+from torch import Tensor
+
+from cmss.errors import InputError
+from cmss.training.stems import StemTrack
+
+GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
+
+
+@dataclass(frozen=True)
+class MixtureSettings:
+    """How random mixtures are drawn.
+
+    Args:
+        segment_s: length of an example in seconds.
+        batch_size: examples in a batch.
+        together: probability of taking all players from one track, playing together as written;
+            otherwise each instrument comes from a track of its own.
+        gain_db: each stem's level changes by up to this much either way.
+        semitones: pitch (and tempo, and formants) move by up to this much, together.
+        cents: each instrument of different tracks is detuned by up to this much on top.
+        equaliser_db: two random peaks or dips of up to this much colour each stem.
+    """
+
+    segment_s: float = 4.0
+    batch_size: int = 8
+    together: float = 0.6
+    gain_db: float = 6.0
+    semitones: float = 2.0
+    cents: float = 25.0
+    equaliser_db: float = 6.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples of equal length.
+
+    Args:
+        stems: (batch, players, 2, samples), zero where an example has fewer players.
+        index: (batch, players) output of the network that each goes to, -1 where there is none.
+        gains: (batch, players) factors that a listener might ask for.
+    """
+
+    stems: Tensor
+    index: Tensor
+    gains: Tensor
+
+    @property
+    def mixture(self) -> Tensor:
+        """(batch, 2, samples)."""
+        return self.stems.sum(1)
+
+    def present(self, sources: int) -> Tensor:
+        """bool (batch, sources): which of the network's sources an example holds."""
+        marks = torch.zeros(len(self.index), sources + 1, dtype=torch.bool)
+        return marks.scatter_(1, self.index % (sources + 1), True)[:, :sources]
+
+
+class RandomMixtures:
+    """Batches of random mixtures.
+
+    Args:
+        tracks: what to draw from.
+        index: output of the network that each player goes to, by the name in the stems.
+        sample_rate_hz: of the stems.
+        settings: how to draw.
+        seed: of all draws.
+        instrument: one that plays in every mixture; any by default.
+
+    Raises:
+        InputError: no track is long enough for a segment, or none has the instrument.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[StemTrack],
+        index: Mapping[str, int],
+        sample_rate_hz: int,
+        settings: MixtureSettings,
+        seed: int,
+        instrument: str | None = None,
+    ) -> None:
+        self.index = index
+        self.sample_rate_hz = sample_rate_hz
+        self.settings = settings
+        self.seed = seed
+        self.samples = round(settings.segment_s * sample_rate_hz)
+        # Above the highest pitch shift, a segment takes this many samples of a stem.
+        self.reach = int(self.samples * 2 ** ((settings.semitones + 1) / 12)) + 2
+        self.by_instrument: dict[str, list[StemTrack]] = {}
+        tracks = [track for track in tracks if track.samples > self.reach]
+        for track in tracks:
+            for name in {name.removesuffix("_2") for name in track.stems}:
+                self.by_instrument.setdefault(name, []).append(track)
+        self.instrument = instrument
+        self.tracks = self.by_instrument.get(instrument, []) if instrument else tracks
+        if not self.tracks:
+            raise InputError(
+                f"no track of more than {self.reach / sample_rate_hz:.1f} s with "
+                f"{instrument or 'any instrument'} to draw from"
+            )
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step."""
+        rng = np.random.default_rng((self.seed, step))
+        examples = [self._example(rng) for _ in range(self.settings.batch_size)]
+        players = max(len(stems) for stems, _ in examples)
+        stems = torch.zeros(len(examples), players, 2, self.samples)
+        index = torch.full((len(examples), players), -1, dtype=torch.int64)
+        for row, (signals, names) in enumerate(examples):
+            for column, (signal, name) in enumerate(zip(signals, names, strict=True)):
+                stems[row, column] = torch.from_numpy(signal)
+                index[row, column] = self.index[name]
+        gains = 10 ** (rng.choice(GAINS_DB, index.shape) / 20)
+        return Batch(stems, index, torch.from_numpy(gains.astype(np.float32)))
+
+    def _example(self, rng: np.random.Generator) -> tuple[list[NDArray[np.float32]], list[str]]:
+        s = self.settings
+        speed = 2 ** (rng.uniform(-s.semitones, s.semitones) / 12)
+        signals, names = [], []
+        if rng.random() < s.together:
+            track = self.tracks[rng.integers(len(self.tracks))]
+            start = rng.integers(track.samples - self.reach)
+            for name, stem in track.stems.items():
+                signals.append(self._play(stem, start, speed, rng))
+                names.append(name)
+        else:
+            count = rng.choice((2, 3, 4, 5), p=(0.35, 0.3, 0.25, 0.1))
+            others = [name for name in sorted(self.by_instrument) if name != self.instrument]
+            chosen = [self.instrument] if self.instrument else []
+            count = min(count, len(others))
+            for instrument in (*chosen, *rng.choice(others, count - len(chosen), replace=False)):
+                choice = self.by_instrument[instrument]
+                track = choice[rng.integers(len(choice))]
+                start = rng.integers(track.samples - self.reach)
+                detuned = speed * 2 ** (rng.uniform(-s.cents, s.cents) / 1200)
+                for name in (instrument, f"{instrument}_2"):
+                    if name in track.stems:
+                        signals.append(self._play(track.stems[name], start, detuned, rng))
+                        names.append(name)
+        swap = rng.random() < 0.5
+        return [np.ascontiguousarray(x[::-1]) if swap else x for x in signals], names
+
+    def _play(
+        self, stem: NDArray[np.int16], start: int, speed: float, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """A segment of a stem, resampled, coloured and scaled: float32 (2, samples)."""
+        s = self.settings
+        taken = stem[:, start : start + int(self.samples * speed) + 2].astype(np.float32) / 32768
+        position = np.arange(self.samples) * speed
+        grid = np.arange(taken.shape[-1])
+        played = np.stack([np.interp(position, grid, channel) for channel in taken])
+        sections = np.concatenate([self._peak(rng) for _ in range(2)])
+        gain = 10 ** (rng.uniform(-s.gain_db, s.gain_db) / 20) * rng.choice((-1, 1))
+        return (gain * sosfilt(sections, played)).astype(np.float32)
+
+    def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """A peaking equaliser of random place, width and height, as one second-order section.
+
+        Source: R. Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients".
+        """
+        height = 10 ** (rng.uniform(-1, 1) * self.settings.equaliser_db / 40)
+        centre_hz = np.exp(rng.uniform(np.log(100), np.log(0.4 * self.sample_rate_hz)))
+        omega = 2 * np.pi * centre_hz / self.sample_rate_hz
+        alpha = np.sin(omega) / (2 * rng.uniform(0.4, 1.5))
+        section = np.array(
+            [
+                1 + alpha * height,
+                -2 * np.cos(omega),
+                1 - alpha * height,
+                1 + alpha / height,
+                -2 * np.cos(omega),
+                1 - alpha / height,
+            ]
+        )
+        return (section / section[3])[None]

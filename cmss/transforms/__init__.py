@@ -1,0 +1,1 @@
+"""Pure functions of tensors: from waveforms to frames and back."""

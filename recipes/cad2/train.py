@@ -1,0 +1,55 @@
+"""Train a separator: python recipes/cad2/train.py path.root=DATA model=convtasnet size=small."""
+
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from cmss.models.checkpoint import sha256
+from cmss.scenes import load_tracks
+from cmss.stage import stage
+from cmss.training.loop import LoopSettings, train
+from cmss.training.mixtures import MixtureSettings, RandomMixtures
+from cmss.training.presets import preset
+from cmss.training.stems import load_stems
+
+
+@hydra.main(config_path="conf", config_name="train", version_base=None)
+@stage
+def main(config: DictConfig) -> None:
+    """Read the stems, build the network, train it; run again to go on where it stopped."""
+    chosen = preset(config.model, config.size)
+    index = chosen.index(config.instrument)
+    torch.manual_seed(config.seed)
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = chosen.build().to(device)
+    rate_hz = model.sample_rate_hz
+    augmented = MixtureSettings(**config.mixtures)
+    as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
+    mixtures = []
+    for split, settings in (("train", augmented), ("valid", as_played)):
+        tracks = load_tracks(Path(config.path[f"{split}_file"]), Path(config.path.music_dir))
+        stems = load_stems(tracks, rate_hz, lambda x, **k: tqdm(x, f"{split} tracks", **k))
+        mixtures.append(
+            RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
+        )
+    folder = Path(config.path.exp_folder)
+    best = train(
+        chosen.network,
+        model,
+        chosen.loss,
+        *mixtures,
+        LoopSettings(**config.loop),
+        folder,
+        progress=lambda steps: tqdm(
+            steps, "training", initial=steps.start, total=config.loop.steps
+        ),
+        notes={"training": OmegaConf.to_yaml(config, resolve=True)},
+    )
+    print(f"{best}  sha256 {sha256(best)}")
+
+
+if __name__ == "__main__":
+    main()
