@@ -58,10 +58,12 @@ def inspect(path: Path) -> AudioHeader:
     Raises:
         InputError: no such file, not a sound file, no length stated, or data that end early.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such audio file")
     try:
+        if not path.is_file():
+            raise InputError(f"{path}: no such audio file")
         file = soundfile.SoundFile(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
     with file:

@@ -206,7 +206,7 @@ def test_a_hole_in_the_middle_is_noticed_when_it_is_read(tmp_path):
         (lambda path: path.write_bytes(b""), "not a readable sound file"),
         (
             lambda path: audio.write_flac(path, np.zeros((2, 0)), RATE_HZ),
-            r"holds no sound|readable",
+            "not a readable sound file",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_flac_without_stated_length_is_refused(tmp_path):
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"states no length|holds no sound"):
+    with pytest.raises(InputError, match="the header states no length"):
         audio.inspect(path)
 
 

@@ -1,0 +1,43 @@
+"""The challenge's metadata as frozen records: what to enhance, for whom, and how it is split.
+
+`load_pairs` is the way in. It joins the six JSON files by key, checks everything that the scenes in
+use refer to, sound files included, and reports all that is wrong at once, before anything runs.
+
+This package is the only place that knows JSON keys (`files`, `loading`) and the rule that splits
+scenes into train, valid and test (`records`); import its names from here.
+"""
+
+from cmss.audio import Excerpt
+from cmss.scenes.loading import MetadataPaths, load_pairs
+from cmss.scenes.records import (
+    DOUBLED,
+    INSTRUMENTS,
+    STRINGS,
+    Audiogram,
+    Compression,
+    Ear,
+    Listener,
+    Pair,
+    Scene,
+    Source,
+    Split,
+    Track,
+)
+
+__all__ = [
+    "DOUBLED",
+    "INSTRUMENTS",
+    "STRINGS",
+    "Audiogram",
+    "Compression",
+    "Ear",
+    "Excerpt",
+    "Listener",
+    "MetadataPaths",
+    "Pair",
+    "Scene",
+    "Source",
+    "Split",
+    "Track",
+    "load_pairs",
+]

@@ -1,0 +1,202 @@
+"""The challenge's JSON files: read with care, and one schema for each kind of entry.
+
+Keys are the official ones of the second Cadenza Challenge, task 2; keys that nothing here reads,
+such as `source_dataset`, are let pass.
+"""
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+COMPRESSOR_BANDS = 6
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
+T = TypeVar("T")
+
+
+class _Entry(BaseModel):
+    # strict: a number in quotation marks or `true` is a slip, not a number.
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+def _require_ascending(name: str, frequencies_hz: list[float]) -> None:
+    if any(low >= high for low, high in pairwise(frequencies_hz)):
+        raise ValueError(f"{name}: frequencies must ascend, got {frequencies_hz}")
+
+
+class ListenerEntry(_Entry):
+    """Audiograms of one listener: frequencies in Hz, levels of both ears in dB HL."""
+
+    name: str | None = None
+    audiogram_cfs: Annotated[list[Positive], Field(min_length=1)]
+    audiogram_levels_l: list[Finite]
+    audiogram_levels_r: list[Finite]
+
+    @model_validator(mode="after")
+    def _one_level_per_frequency(self) -> "ListenerEntry":
+        expected = len(self.audiogram_cfs)
+        for key in ("audiogram_levels_l", "audiogram_levels_r"):
+            if len(getattr(self, key)) != expected:
+                raise ValueError(
+                    f"{key}: {len(getattr(self, key))} values, expected {expected}, "
+                    "one for each of audiogram_cfs"
+                )
+        _require_ascending("audiogram_cfs", self.audiogram_cfs)
+        return self
+
+
+class CompressorEntry(_Entry):
+    """Six-band compressor of one listener: centres in Hz, ratios, make-up gains in dB."""
+
+    frequencies: Annotated[list[Positive], Banded]
+    cr_l: Annotated[list[Positive], Banded]
+    cr_r: Annotated[list[Positive], Banded]
+    gain_l: Annotated[list[Finite], Banded]
+    gain_r: Annotated[list[Finite], Banded]
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "CompressorEntry":
+        _require_ascending("frequencies", self.frequencies)
+        return self
+
+
+class ExcerptEntry(_Entry):
+    """A source or the mixture of a track: a file below the music folder and seconds within it."""
+
+    instrument: str
+    track: str
+    start: NotNegative
+    duration: Positive
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"expected printable characters, got {name!r}")
+    return name
+
+
+class SceneEntry(_Entry):
+    """Which track, and which set of gains."""
+
+    # It stands in a line of scores.csv.
+    music: Annotated[str, AfterValidator(_printable)]
+    gain: str
+
+
+LISTENER = TypeAdapter(ListenerEntry)
+COMPRESSOR = TypeAdapter(CompressorEntry)
+SCENE = TypeAdapter(SceneEntry)
+EXCERPT = TypeAdapter(ExcerptEntry)
+GAINS = TypeAdapter(dict[str, Finite], config=ConfigDict(strict=True))
+LISTENER_IDS = TypeAdapter(list[str], config=ConfigDict(strict=True))
+PARTS = TypeAdapter(dict[str, dict[str, Any]], config=ConfigDict(strict=True))
+
+
+class MetadataFile:
+    """One JSON file that maps names to entries; entries are validated when they are asked for.
+
+    gains.json holds thousands of gains of which a run uses a few: what is not used is not judged.
+
+    Args:
+        path: the file.
+        option: the configuration key that gave the path, for the message when it is missing.
+        problems: receives one line for everything found wrong.
+
+    Attributes:
+        entries: in the order of the file; none when it could not be read.
+    """
+
+    def __init__(self, path: Path, option: str, problems: list[str]) -> None:
+        self.path = path
+        self._problems = problems
+        self._doubled: dict[str, None] = {}
+        self._readable = True
+        self.entries: dict[str, Any] = {}
+        try:
+            self.entries = self._parse(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            self._refuse(f"path.{option}: {error.strerror or error}")
+        except UnicodeDecodeError:
+            self._refuse("not UTF-8 text, expected JSON")
+        except json.JSONDecodeError as error:
+            self._refuse(f"malformed JSON, line {error.lineno} column {error.colno}: {error.msg}")
+        except (ValueError, RecursionError) as error:
+            self._refuse(f"malformed JSON: {error}")
+        for key in self._doubled:
+            self.report(key, "key appears twice in one object, expected once")
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        entries = json.loads(text, object_pairs_hook=self._object)
+        if not isinstance(entries, dict):
+            raise ValueError("expected an object of named entries")
+        return entries
+
+    def _object(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        read = dict(items)
+        if len(read) < len(items):
+            counts = Counter(key for key, _ in items)
+            self._doubled |= dict.fromkeys(key for key, times in counts.items() if times > 1)
+        return read
+
+    def _refuse(self, problem: str) -> None:
+        self._readable = False
+        self._note(f"{self.path}: {problem}")
+
+    def report(self, key: str, problem: str) -> None:
+        """Note a problem at a key, parts joined by dots."""
+        self._note(f"{self.path}: {key}: {problem}")
+
+    def _note(self, line: str) -> None:
+        # Names come from the file: one with a line break or an escape code stays one plain line.
+        self._problems.append(
+            line if line.isprintable() else line.encode("unicode_escape").decode("ascii")
+        )
+
+    def find(
+        self, key: str, schema: TypeAdapter[T], referrer: "MetadataFile", where: str
+    ) -> T | None:
+        """The validated entry of a key that `referrer` names at its own key `where`.
+
+        None, with the problem noted, if there is no such key or its entry is not valid; None
+        without another word if this file could not be read at all.
+        """
+        if not self._readable:
+            return None
+        if key not in self.entries:
+            referrer.report(where, f"{key!r} is not in {self.path}")
+            return None
+        return self.validate(key, self.entries[key], schema)
+
+    def validate(self, key: str, value: object, schema: TypeAdapter[T]) -> T | None:
+        """A value found under `key`, validated; None, with the problems noted, if not valid."""
+        try:
+            return schema.validate_python(value)
+        except ValidationError as error:
+            for detail in error.errors():
+                where = ".".join([key, *map(str, detail["loc"])])
+                self.report(where, _describe(detail["type"], detail["msg"], detail["input"]))
+            return None
+
+
+def _describe(kind: str, message: str, value: object) -> str:
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind == "missing":
+        return "key missing"
+    shown = repr(value)
+    return f"{message}, got {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -1,0 +1,114 @@
+"""What a run works on, as frozen records; they hold what was checked and know no file format."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cmss.audio import Excerpt
+
+INSTRUMENTS = ("Bassoon", "Cello", "Clarinet", "Flute", "Oboe", "Sax", "Viola", "Violin")
+DOUBLED = ("Flute", "Sax", "Viola", "Violin")
+"""Instruments that may have two voices, written `Violin_1` and `Violin_2`."""
+STRINGS = ("Cello", "Viola", "Violin")
+
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One player of a track.
+
+    `id` ("source_1") joins it with its gain; `voice` is 1 or 2 where an instrument is doubled;
+    `excerpt` is its reference stem.
+    """
+
+    id: str
+    instrument: str
+    voice: int | None
+    excerpt: Excerpt
+
+
+@dataclass(frozen=True)
+class Track:
+    """A piece of music: its sources in the order of the file, and their mixture."""
+
+    name: str
+    sources: dict[str, Source]
+    mixture: Excerpt
+
+    @property
+    def ensemble(self) -> Literal["string", "wind", "mixed"]:
+        """The family of its instruments."""
+        strings = {source.instrument in STRINGS for source in self.sources.values()}
+        if len(strings) > 1:
+            return "mixed"
+        return "string" if True in strings else "wind"
+
+
+@dataclass(frozen=True)
+class Audiogram:
+    """Hearing thresholds in dB HL at ascending frequencies."""
+
+    frequencies_hz: tuple[float, ...]
+    levels_db: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Compressor of one ear: six bands by centre frequency, ratio and make-up gain."""
+
+    frequencies_hz: tuple[float, ...]
+    ratios: tuple[float, ...]
+    gains_db: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Ear:
+    """One ear: what it hears and how it is aided."""
+
+    audiogram: Audiogram
+    compression: Compression
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listener's two ears."""
+
+    id: str
+    left: Ear
+    right: Ear
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A track with a gain in dB for each of its sources."""
+
+    id: str
+    track: Track
+    gains_db: dict[str, float]
+
+    @property
+    def split(self) -> Split:
+        """S00001-S49999 train, S50000-S59999 valid, others test."""
+        number = int(self.id[1:])
+        if 0 < number < 50000:
+            return "train"
+        return "valid" if 50000 <= number < 60000 else "test"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A scene for a listener: one thing to enhance and to score."""
+
+    scene: Scene
+    listener: Listener
+
+    @property
+    def name(self) -> str:
+        """For instance `S50001_L5051`."""
+        return f"{self.scene.id}_{self.listener.id}"
+
+    @property
+    def enhanced_file(self) -> Path:
+        """Its enhanced signal, relative to the run's folder."""
+        return Path("enhanced_signals", self.scene.split, f"{self.name}_remix.flac")
