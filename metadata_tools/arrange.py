@@ -1,0 +1,144 @@
+"""Who plays what: ensembles of two to five instruments, and a score's parts given to them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from metadata_tools.score import RANGES, Part, activity, into_range, one_voice, shared_by_two
+
+DOUBLED = ("Flute", "Sax", "Viola", "Violin")
+STRINGS = ("Violin", "Viola", "Cello")
+
+# One player cannot hold two notes on these.
+_SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
+
+# How strings come together where a violin is doubled; by far the commonest doubling there is.
+_STRING_GROUPS = {
+    2: ("Violin", "Violin"),
+    3: ("Violin", "Violin", "Cello"),
+    4: ("Violin", "Violin", "Viola", "Cello"),
+    5: ("Violin", "Violin", "Viola", "Viola", "Cello"),
+}
+
+
+def draw_ensembles(
+    instruments: Sequence[str],
+    sizes: Sequence[int],
+    tracks: int,
+    doubled_share: float,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, ...]]:
+    """Ensembles in which all instruments occur about equally often.
+
+    Sizes take turns. An evenly spread share of the ensembles doubles an instrument, every other of them
+    as a string group (two violins, trio, quartet, quintet). A third of the others are drawn from one
+    family, strings or winds, where it is large enough; the rest are mixed.
+
+    Args:
+        instruments: what the bank of notes has.
+        sizes: players, in turn.
+        doubled_share: of all ensembles, 0 to 1.
+
+    Yields:
+        Labels as the challenge writes them, `Violin_1` and `Violin_2` where doubled, from high to low.
+    """
+    played: Counter[str] = Counter()
+    may_double = [name for name in instruments if name in DOUBLED]
+    for index in range(tracks):
+        size = sizes[index % len(sizes)]
+        # Counted per round of sizes, so that every size is doubled equally often.
+        turn = index // len(sizes) + index % len(sizes)
+        wants = int((turn + 1) * doubled_share) > int(turn * doubled_share)
+        doubles = wants and bool(may_double)
+        group = _STRING_GROUPS[size]
+        if doubles and rng.random() < 0.5 and set(group) <= set(instruments):
+            played.update(set(group))
+            yield label(group)
+            continue
+        strings = rng.random() < 0.4
+        family = [n for n in instruments if (n in STRINGS) == strings]
+        pool = family if rng.random() < 0.33 and len(family) >= size else list(instruments)
+        chosen: list[str] = []
+        if doubles:
+            chosen = _rarest(may_double, played, 1, rng) * 2
+        rest = [name for name in pool if name not in chosen]
+        chosen += _rarest(rest, played, size - len(chosen), rng)
+        played.update(set(chosen))
+        yield label(sorted(chosen, key=lambda n: -sum(RANGES[n])))
+
+
+def _rarest(
+    names: Sequence[str], played: Mapping[str, int], count: int, rng: np.random.Generator
+) -> list[str]:
+    """Draw without repetition, those that were drawn least so far being the likeliest."""
+    if count <= 0:
+        return []
+    times = np.array([played.get(name, 0) for name in names], float)
+    weights = np.exp(-(times - times.min()) / 1.5)
+    picked = rng.choice(len(names), size=count, replace=False, p=weights / weights.sum())
+    return [names[int(i)] for i in picked]
+
+
+def label(instruments: Sequence[str]) -> tuple[str, ...]:
+    """Number the two voices of a doubled instrument: Violin, Violin -> Violin_1, Violin_2."""
+    total, seen = Counter(instruments), Counter[str]()
+    labels = []
+    for name in instruments:
+        seen[name] += 1
+        labels.append(f"{name}_{seen[name]}" if total[name] > 1 else name)
+    return tuple(labels)
+
+
+def instrument_of(label: str) -> str:
+    """Violin_2 -> Violin."""
+    return label.split("_")[0]
+
+
+def give_parts(
+    parts: Sequence[Part],
+    labels: Sequence[str],
+    ranges: Mapping[str, tuple[int, int]],
+    rng: np.random.Generator,
+) -> dict[str, Part]:
+    """Give the parts of an excerpt to an ensemble.
+
+    With fewer players than parts, the top part is kept and the others are drawn at random. With more, a
+    random part is shared by two players (`score.shared_by_two`) until all have one. High instruments
+    get high parts; each part is moved by octaves into its player's range.
+
+    Args:
+        parts: excerpts, onsets from zero.
+        ranges: lowest and highest pitch by instrument.
+
+    Returns:
+        Part by label; empty parts mean that the excerpt is too thin.
+    """
+    available = [part for part in parts if part]
+    if not available:
+        return dict.fromkeys(labels, ())
+    if len(available) > len(labels):
+        others = 1 + rng.permutation(len(available) - 1)[: len(labels) - 1]
+        available = [available[0], *(available[i] for i in sorted(others))]
+    while len(available) < len(labels):
+        index = int(rng.integers(len(available)))
+        available[index : index + 1] = shared_by_two(available[index], rng)
+
+    def height(part: Part) -> float:
+        return float(np.mean([n.midi for n in part])) if part else 0.0
+
+    by_height = sorted(available, key=height, reverse=True)
+    # Mostly in score order, now and then a cello that sings above a flute.
+    players = sorted(labels, key=lambda name: -sum(ranges[instrument_of(name)]) + rng.normal(0, 8))
+    given: dict[str, Part] = {}
+    for name, part in zip(players, by_height, strict=True):
+        instrument = instrument_of(name)
+        low, high = ranges[instrument]
+        voiced = one_voice(part) if instrument in _SINGLE_VOICED else part
+        given[name] = into_range(voiced, low, high, int(rng.choice((-1, 0, 0, 1))))
+    return {name: given[name] for name in labels}
+
+
+def thinnest(parts: Mapping[str, Part], length: float) -> float:
+    """The share of the excerpt in which its least busy player sounds."""
+    return min(activity(part, length) for part in parts.values())

@@ -1,0 +1,347 @@
+"""Render chamber music in the challenge's layout from recorded notes and scores.
+
+    python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
+
+NOTES is a folder of recorded single notes with a notes.csv; SCORES a folder of MusicXML files. Works and
+notes are split, so that no test hears what training has: works matching --test-works go to test, those
+matching --valid-works to valid, all others to train; of the recorded pitches every fourth
+(--holdout-notes) sounds in test alone. One call may render several splits (--train-tracks,
+--valid-tracks, --test-tracks). The default is a test set: 8 tracks of 15 s from duet to quintet, 32 pairs.
+
+The same seed gives the same files, whatever the number of processes.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cmss.errors import InputError
+from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
+from metadata_tools.room import (
+    impulse_response,
+    random_room,
+    random_seats,
+    random_tone,
+    reverberate,
+)
+from metadata_tools.sampler import (
+    SAMPLE_RATE_HZ,
+    Sampler,
+    hold_out,
+    playable_range,
+    random_player,
+    read_bank,
+    read_notes_csv,
+)
+from metadata_tools.score import Note, Part, Score, cut, find_scores, performed, read_score
+from metadata_tools.writer import (
+    SPLITS,
+    MadeTrack,
+    check_free,
+    new_dataset,
+    write_metadata,
+    write_track,
+)
+
+DATASET = "RenderedNotes"
+
+_ATTEMPTS = 60
+_BUSY_ENOUGH = 0.6  # share of an excerpt in which every player should sound
+_QUIETEST_DB, _LOUDEST_DB = -5.0, 4.0  # balance of the players
+
+
+@dataclass(frozen=True)
+class Job:
+    """One track to render."""
+
+    split: str
+    name: str
+    scores: tuple[Path, ...]
+    labels: tuple[str, ...]
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process does at a time: the tracks of one work, whose scores it reads once."""
+
+    jobs: tuple[Job, ...]
+    notes: Path
+    root: Path
+    duration_s: float
+    holdout_notes: int
+
+
+def matches(work: str, patterns: Sequence[str]) -> bool:
+    """Whether a work's name matches one of some shell patterns; a bare word matches anywhere."""
+    return any(
+        fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
+        for p in patterns
+    )
+
+
+def split_works(
+    works: Sequence[str], valid: Sequence[str], test: Sequence[str]
+) -> dict[str, list[str]]:
+    """Share works out by name; test comes first, so the splits never overlap."""
+    split: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for work in sorted(works):
+        side = "test" if matches(work, test) else "valid" if matches(work, valid) else "train"
+        split[side].append(work)
+    return split
+
+
+def plan(options: argparse.Namespace) -> list[Job]:
+    """Decide works, ensembles and seeds of all tracks, before anything is rendered.
+
+    Raises:
+        InputError: no works for a split, instruments missing, or folders that cannot be used.
+    """
+    scores = {
+        work: paths
+        for work, paths in find_scores(options.scores).items()
+        if not matches(work, options.exclude_works)
+    }
+    works = split_works(list(scores), options.valid_works, options.test_works)
+    table = read_notes_csv(options.notes)
+    wanted = {split: getattr(options, f"{split}_tracks") for split in SPLITS}
+    problems = [
+        f"{options.scores}: no score for the {split} split; see --{split}-works"
+        if split != "train"
+        else f"{options.scores}: no score for the train split: all are in valid, test or excluded"
+        for split, count in wanted.items()
+        if count and not works[split]
+    ]
+    if len(table) < max(options.players):
+        problems.append(
+            f"{options.notes}/notes.csv: {len(table)} instruments, but {max(options.players)} players"
+        )
+    if problems:
+        raise InputError(problems)
+    jobs: list[Job] = []
+    for index, split in enumerate(SPLITS):
+        rng = np.random.default_rng([options.seed, 10, index])
+        ensembles = draw_ensembles(
+            list(table), options.players, wanted[split], options.doubled, rng
+        )
+        order = [works[split][i] for i in rng.permutation(len(works[split]))]
+        for number, labels in enumerate(ensembles):
+            work = order[number % len(order)]
+            jobs.append(
+                Job(
+                    split=split,
+                    name=f"{_slug(work)}_{number // len(order):03d}",
+                    scores=tuple(scores[work]),
+                    labels=labels,
+                    seed=(options.seed, 11, index, number),
+                )
+            )
+    return jobs
+
+
+def _slug(work: str) -> str:
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in work.lower()).split()
+    return "_".join(words)
+
+
+def render(
+    jobs: Sequence[Job], root: Path, options: argparse.Namespace, processes: int
+) -> list[MadeTrack]:
+    """Render all tracks below `root`, in the order of the jobs."""
+    by_scores: dict[tuple[Path, ...], list[Job]] = {}
+    for job in jobs:
+        by_scores.setdefault(job.scores, []).append(job)
+    tasks = [
+        Task(tuple(group), options.notes, root, options.duration, options.holdout_notes)
+        for group in by_scores.values()
+    ]
+    made: dict[str, MadeTrack] = {}
+    with tqdm(total=len(jobs), unit="track", disable=None) as progress:
+        # spawn: a child must not inherit the threads of numerical libraries.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            for tracks in pool.map(render_task, tasks):
+                made.update({track.name: track for track in tracks})
+                progress.update(len(tracks))
+    return [made[job.name] for job in jobs]
+
+
+_samplers: dict[tuple[Path, int, bool], Sampler] = {}
+
+
+def _sampler(notes: Path, holdout_notes: int, test: bool) -> Sampler:
+    """Decoded once per process; 349 notes take some 70 MB."""
+    key = (notes, holdout_notes, test)
+    if key not in _samplers:
+        _samplers[key] = Sampler(hold_out(read_bank(notes), holdout_notes, test))
+    return _samplers[key]
+
+
+def render_task(task: Task) -> list[MadeTrack]:
+    """Read the scores of one work and render its tracks."""
+    scores = [read_score(path) for path in task.jobs[0].scores]
+    tracks = []
+    for job in task.jobs:
+        sampler = _sampler(task.notes, task.holdout_notes, job.split == "test")
+        stems = render_stems(scores, job, sampler, task.duration_s)
+        tracks.append(write_track(task.root, job.split, job.name, stems, DATASET))
+    return tracks
+
+
+def render_stems(
+    scores: Sequence[Score], job: Job, sampler: Sampler, duration_s: float
+) -> dict[str, np.ndarray]:
+    """The stems of one track: (2, samples) by label, not yet levelled."""
+    rng = np.random.default_rng(job.seed)
+    parts = draw_excerpt(scores, job.labels, sampler, duration_s, rng)
+    samples = round(duration_s * SAMPLE_RATE_HZ)
+    room = random_room(rng)
+    seats = random_seats(room, len(job.labels), rng)
+    # Neighbours in the score need not sit next to each other.
+    order = rng.permutation(len(seats))
+    stems = {}
+    for label, seat in zip(job.labels, order, strict=True):
+        instrument = instrument_of(label)
+        player = random_player(instrument, sampler.bank[instrument], rng)
+        dry = sampler.play(instrument, parts[label], samples, rng, player)
+        response = impulse_response(room, seats[seat], rng, random_tone(rng))
+        wet = reverberate(dry, response)
+        balance_db = rng.uniform(_QUIETEST_DB, _LOUDEST_DB)
+        stems[label] = wet * (10 ** (balance_db / 20) / max(_sounding_rms(wet), 1e-9))
+    return stems
+
+
+def _sounding_rms(stem: np.ndarray) -> float:
+    """Root mean square of the parts within 20 dB of the loudest tenth of a second."""
+    hop = SAMPLE_RATE_HZ // 10
+    frames = stem[:, : stem.shape[1] // hop * hop].reshape(2, -1, hop)
+    power = np.mean(frames.astype(float) ** 2, axis=(0, 2))
+    return float(np.sqrt(np.mean(power[power >= power.max() / 100])))
+
+
+def draw_excerpt(
+    scores: Sequence[Score],
+    labels: Sequence[str],
+    sampler: Sampler,
+    duration_s: float,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Note, ...]]:
+    """A passage in which everybody has something to play, at a tempo near the written one.
+
+    Of some random passages the first in which all are busy is taken, or else the busiest.
+
+    Raises:
+        InputError: the scores hold no passage in which all play.
+    """
+    instruments = {instrument_of(label) for label in labels}
+    ranges = {name: playable_range(name, sampler.bank[name]) for name in instruments}
+    best: tuple[float, float, dict[str, Part]] = (0.0, 1.0, {})
+    for _ in range(_ATTEMPTS):
+        score = scores[int(rng.integers(len(scores)))]
+        begin = float(np.floor(rng.uniform(0, max(1.0, score.length))))
+        tempo = float(np.clip(score.tempo_at(begin) * rng.uniform(0.8, 1.15), 40, 180))
+        length = duration_s * tempo / 60
+        begin = min(begin, max(0.0, np.floor(score.length - length)))
+        excerpt = [cut(part, begin, begin + length) for part in score.parts]
+        parts = give_parts(excerpt, labels, ranges, rng)
+        busy = thinnest(parts, length)
+        if busy > best[0]:
+            best = (busy, tempo, parts)
+        if busy >= _BUSY_ENOUGH:
+            break
+    if not best[2]:
+        works = ", ".join(sorted({score.work for score in scores}))
+        raise InputError(
+            f"{works}: no passage of {duration_s:g} s in which {len(labels)} parts play"
+        )
+    return {label: performed(part, best[1]) for label, part in best[2].items()}
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m metadata_tools.render",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    data = Path("../shared/data")
+    add("--notes", type=Path, default=data / "notes", metavar="DIR", help="default: %(default)s")
+    add("--scores", type=Path, default=data / "scores", metavar="DIR", help="default: %(default)s")
+    add("--out", type=Path, default=Path("data/rendered"), metavar="DIR",
+        help="a new folder; default: %(default)s")  # fmt: skip
+    add("--seed", type=int, default=1, help="default: %(default)s")
+    add("--train-tracks", type=int, default=0, metavar="N", help="default: 0")
+    add("--valid-tracks", type=int, default=0, metavar="N", help="default: 0")
+    add(
+        "--test-tracks",
+        type=int,
+        metavar="N",
+        help="default: 8, or 0 if another split is asked for",
+    )
+    add("--duration", type=float, default=15.0, metavar="SECONDS", help="default: %(default)g")
+    add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
+        help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
+    add("--doubled", type=float, default=0.2, metavar="SHARE",
+        help="of ensembles with two players of one instrument; default: %(default)g")  # fmt: skip
+    add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
+        help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
+    add("--valid-works", nargs="*", default=["Saint-Georges"], metavar="PATTERN",
+        help="works of the valid split; default: Saint-Georges")  # fmt: skip
+    add("--exclude-works", nargs="*", default=[], metavar="PATTERN", help="works left out")
+    add("--holdout-notes", type=int, default=4, metavar="N",
+        help="every N-th recorded pitch sounds only in test, 0: none; default: %(default)d")  # fmt: skip
+    add("--scenes-per-track", type=_positive, default=4, metavar="N", help="default: %(default)d")
+    add(
+        "--listeners-per-scene", type=_positive, default=1, metavar="N", help="default: %(default)d"
+    )
+    add("--listeners", type=_positive, default=8, metavar="N",
+        help="per split, one of them without loss; default: %(default)d")  # fmt: skip
+    add("--jobs", type=_positive, default=len(os.sched_getaffinity(0)), metavar="N",
+        help="processes; default: all cores")  # fmt: skip
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 2 for input that cannot be used."""
+    options = _parser().parse_args(arguments)
+    if options.test_tracks is None:
+        options.test_tracks = 0 if options.train_tracks or options.valid_tracks else 8
+    try:
+        check_free(options.out)
+        jobs = plan(options)
+        with new_dataset(options.out) as root:
+            tracks = render(jobs, root, options, options.jobs)
+            write_metadata(
+                root,
+                tracks,
+                options.seed,
+                options.scenes_per_track,
+                options.listeners_per_scene,
+                options.listeners,
+            )
+    except InputError as error:
+        for problem in error.problems:
+            print(f"render: {problem}", file=sys.stderr)
+        return 2
+    pairs = len(tracks) * options.scenes_per_track * options.listeners_per_scene
+    print(f"{options.out}: {len(tracks)} tracks of {options.duration:g} s, {pairs} pairs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,447 @@
+"""Recorded single notes -> the dry mono stem of a player.
+
+A `Recording` is one note with the places where its attack ends and its sustain may be looped. Each note of
+a part plays the recording nearest in pitch at a varying speed, so that re-pitching, the player's detuning
+and vibrato are one operation: band-limited interpolation at moving positions (windowed sinc,
+J. O. Smith, "Digital Audio Resampling").
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+import soundfile
+
+from cmss.errors import InputError
+from metadata_tools.score import RANGES, Note
+
+SAMPLE_RATE_HZ = 44100
+
+_TAPS = 16  # 8 either side: images below -70 dB up to 16 kHz
+_PHASES = 512
+_FURTHEST_SEMITONES = 3.0  # a note re-pitched further than this sounds like another instrument
+_CROSSFADE_S = 0.08
+_ATTACK_BELOW_SUSTAIN_DB = 4.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded note.
+
+    Args:
+        name: unique, for reports and tests.
+        midi: nominal pitch.
+        cents: measured deviation from it.
+        dynamic: layer that it was recorded in.
+        samples: (samples,) float32 at 44.1 kHz.
+        attack: sample at which the note has reached its sustain.
+        sustain_end: sample at which it begins to die away.
+    """
+
+    name: str
+    midi: int
+    cents: float
+    dynamic: str
+    samples: np.ndarray
+    attack: int
+    sustain_end: int
+
+    @property
+    def pitch(self) -> float:
+        """Sounding pitch in semitones, MIDI scale."""
+        return self.midi + self.cents / 100
+
+
+Bank = dict[str, tuple[Recording, ...]]
+
+
+def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndarray) -> Recording:
+    """Find attack and sustain of a note by its envelope."""
+    hop = SAMPLE_RATE_HZ // 100
+    frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
+    level_db = 10 * np.log10(np.mean(frames.astype(float) ** 2, axis=1) + 1e-12)
+    smooth = np.convolve(np.pad(level_db, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    typical = np.median(smooth[smooth > smooth.max() - 12])
+    loud = np.flatnonzero(smooth > typical - _ATTACK_BELOW_SUSTAIN_DB)
+    attack, end = (int(loud[0]) * hop, (int(loud[-1]) + 1) * hop)
+    # An envelope without a plateau (too short, or plucked) is sustained from its first third on.
+    if end - attack < 4 * hop:
+        attack, end = len(samples) // 3, len(samples)
+    return Recording(
+        name, midi, cents, dynamic, np.ascontiguousarray(samples, np.float32), attack, end
+    )
+
+
+def read_bank(folder: Path) -> Bank:
+    """Read a folder of recorded notes and its notes.csv (file,instrument,midi,cents,dynamic,...).
+
+    Raises:
+        InputError: notes.csv is missing or incomplete, names a file that is missing or not mono 44.1 kHz, or
+            an instrument outside the eight.
+    """
+    return {
+        instrument: tuple(_read_recording(folder, row) for row in rows)
+        for instrument, rows in read_notes_csv(folder).items()
+    }
+
+
+def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The rows of notes.csv by instrument, checked, sorted by pitch.
+
+    Raises:
+        InputError: as `read_bank`, all problems together.
+    """
+    table = folder / "notes.csv"
+    if not table.is_file():
+        raise InputError(f"{table}: missing; a folder of recorded notes needs this list")
+    with table.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"file", "instrument", "midi", "cents", "dynamic"} - set(reader.fieldnames or ())
+        if missing:
+            raise InputError(f"{table}: column missing: {', '.join(sorted(missing))}")
+        rows = list(reader)
+    problems = []
+    by_instrument: dict[str, list[dict[str, str]]] = {}
+    for line, row in enumerate(rows, 2):
+        if row["instrument"] not in RANGES:
+            known = ", ".join(RANGES)
+            problems.append(
+                f"{table}, line {line}: instrument {row['instrument']!r}: expected one of {known}"
+            )
+        elif not (folder / row["file"]).is_file():
+            problems.append(f"{table}, line {line}: file {row['file']!r} does not exist")
+        elif not _is_number(row["midi"]) or not _is_number(row["cents"]):
+            problems.append(f"{table}, line {line}: midi and cents must be numbers")
+        else:
+            by_instrument.setdefault(row["instrument"], []).append(row)
+    if problems:
+        raise InputError(problems)
+    if not by_instrument:
+        raise InputError(f"{table}: no notes listed")
+    return {
+        name: sorted(by_instrument[name], key=lambda r: (float(r["midi"]), r["file"]))
+        for name in sorted(by_instrument)
+    }
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return bool(np.isfinite(float(text or "")))
+    except ValueError:
+        return False
+
+
+def _read_recording(folder: Path, row: dict[str, str]) -> Recording:
+    path = folder / row["file"]
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: not readable as audio ({error})") from error
+    if rate != SAMPLE_RATE_HZ or samples.shape[1] != 1:
+        raise InputError(
+            f"{path}: {rate} Hz, {samples.shape[1]} channels: expected {SAMPLE_RATE_HZ} Hz, mono"
+        )
+    if len(samples) < SAMPLE_RATE_HZ // 5:
+        raise InputError(f"{path}: shorter than 0.2 s")
+    midi = round(float(row["midi"]))
+    return recording(row["file"], midi, float(row["cents"]), row["dynamic"], samples[:, 0])
+
+
+def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
+    """Every `every`-th recorded pitch of each instrument, or all the others.
+
+    Args:
+        every: 0 holds nothing out: both sides are the whole bank.
+        held_out: True for the pitches kept for testing.
+    """
+    if every == 0:
+        return bank
+    kept: Bank = {}
+    for instrument, recordings in bank.items():
+        pitches = sorted({r.midi for r in recordings})
+        # Counted from the middle of a group, so that the lowest and highest notes stay in training.
+        chosen = set(pitches[every // 2 :: every])
+        kept[instrument] = tuple(r for r in recordings if (r.midi in chosen) == held_out)
+    return {instrument: recordings for instrument, recordings in kept.items() if recordings}
+
+
+def playable_range(instrument: str, recordings: Sequence[Recording]) -> tuple[int, int]:
+    """Lowest and highest pitch that the recordings reach, within the instrument's range."""
+    low, high = RANGES[instrument]
+    reach = int(_FURTHEST_SEMITONES)
+    return (
+        max(low, min(r.midi for r in recordings) - reach),
+        min(high, max(r.midi for r in recordings) + reach),
+    )
+
+
+@dataclass(frozen=True)
+class Player:
+    """How one player plays in one track.
+
+    Args:
+        detune_cents: of the whole track; `spread_cents`: standard deviation from note to note.
+        timing_s: standard deviation of onsets.
+        vibrato_cents, vibrato_hz: depth and rate on long notes.
+        articulation: share of a detached note's duration that sounds.
+        variety_semitones: how far the choice of recording may stray from the nearest.
+        swell_db: rise towards the middle of long notes.
+        softness: how much darker soft notes are; 0 not at all, 1 strongly.
+        dynamic: layer to play from, where the bank has it.
+    """
+
+    detune_cents: float = 0.0
+    spread_cents: float = 0.0
+    timing_s: float = 0.0
+    vibrato_cents: float = 0.0
+    vibrato_hz: float = 5.5
+    articulation: float = 0.92
+    variety_semitones: float = 0.0
+    swell_db: float = 0.0
+    softness: float = 0.0
+    dynamic: str = ""
+
+
+_VIBRATO = {"Violin", "Viola", "Cello", "Flute", "Oboe", "Sax", "Bassoon"}
+
+
+def random_player(
+    instrument: str, recordings: Sequence[Recording], rng: np.random.Generator
+) -> Player:
+    """A player with habits drawn at random."""
+    layers = sorted({r.dynamic for r in recordings})
+    vibrato = instrument in _VIBRATO and rng.random() < 0.7
+    return Player(
+        detune_cents=float(rng.normal(0, 5)),
+        spread_cents=float(rng.uniform(1, 5)),
+        timing_s=float(rng.uniform(0.003, 0.015)),
+        vibrato_cents=float(rng.uniform(4, 22)) if vibrato else 0.0,
+        vibrato_hz=float(rng.uniform(4.6, 6.4)),
+        articulation=float(rng.uniform(0.82, 0.98)),
+        variety_semitones=1.2,
+        swell_db=float(rng.uniform(0, 3)),
+        softness=float(rng.uniform(0, 0.8)),
+        dynamic=str(rng.choice(layers)),
+    )
+
+
+class Sampler:
+    """Plays parts from a bank; keeps the looped recordings it has made, so keep the sampler.
+
+    Args:
+        bank: recordings by instrument.
+    """
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self._looped: dict[tuple[str, str], np.ndarray] = {}
+
+    def play(
+        self,
+        instrument: str,
+        notes: Iterable[Note],
+        samples: int,
+        rng: np.random.Generator,
+        player: Player | None = None,
+    ) -> np.ndarray:
+        """The dry stem of one part.
+
+        Args:
+            notes: may overlap (double stops) and outlast the stem, which then ends within the note.
+            samples: length of the stem.
+            player: a machine (no detuning, exact timing) when left out.
+
+        Returns:
+            (samples,) float32.
+
+        Raises:
+            InputError: the bank has no recording of this instrument.
+        """
+        if not self.bank.get(instrument):
+            raise InputError(f"no recorded note of {instrument}")
+        player = player or Player()
+        stem = np.zeros(samples, np.float32)
+        ordered = sorted(notes, key=lambda n: (n.onset_s, n.midi))
+        phase = rng.uniform(0, 2 * np.pi)
+        for index, note in enumerate(ordered):
+            following = ordered[index + 1] if index + 1 < len(ordered) else None
+            bound = (
+                following is not None
+                and following.slurred
+                and abs(note.onset_s + note.duration_s - following.onset_s) < 0.02
+            )
+            # A phrase breathes: a slow rise and fall of the level over some seconds.
+            breath_db = 1.5 * np.sin(phase + 2 * np.pi * note.onset_s / 6.5)
+            self._add_note(stem, instrument, note, bound, float(breath_db), player, rng)
+        return stem
+
+    def _add_note(
+        self,
+        stem: np.ndarray,
+        instrument: str,
+        note: Note,
+        bound: bool,
+        breath_db: float,
+        player: Player,
+        rng: np.random.Generator,
+    ) -> None:
+        chosen = self._choose(instrument, note, player, rng)
+        # Drawn for every note, so that one note's kind does not change what follows.
+        wobble, spread, loudness, skip = rng.normal(
+            0, (player.timing_s, player.spread_cents, 0.7, 1)
+        )
+        onset = max(0.0, note.onset_s + float(np.clip(wobble, -0.03, 0.03)))
+        if onset * SAMPLE_RATE_HZ >= len(stem):
+            return
+        if bound:
+            sounding, release = note.duration_s + 0.03, 0.06
+        else:
+            share = 0.5 if note.short else player.articulation
+            sounding = max(0.05, note.duration_s * share)
+            release = min(0.12, 0.03 + 0.25 * sounding)
+        length = round((sounding + release) * SAMPLE_RATE_HZ)
+        length = min(length, len(stem) - int(onset * SAMPLE_RATE_HZ))
+
+        if note.slurred:
+            # The bow or the breath goes on: no attack, a crossfade within the sustain.
+            start = chosen.attack + abs(skip) * 0.03 * SAMPLE_RATE_HZ
+            fade_in = 0.035
+        else:
+            # Short notes are bitten: a slow recorded attack is entered further in.
+            longest = min(0.25, max(0.03, 0.35 * sounding)) * SAMPLE_RATE_HZ
+            start = max(0.0, chosen.attack - longest)
+            fade_in = 0.004 if start == 0 else 0.012
+        cents = player.detune_cents + spread
+        speed = 2.0 ** ((note.midi + cents / 100 - chosen.pitch) / 12)
+        depth = player.vibrato_cents if note.duration_s > 0.35 else 0.0
+        positions = _positions(
+            length, start, speed, depth, player.vibrato_hz * (1 + 0.03 * spread / 5)
+        )
+        source = self._looped_to(instrument, chosen, int(positions.max()) + _TAPS)
+
+        level_db = note.level_db + breath_db + loudness
+        envelope = _envelope(length, fade_in, sounding, release, player.swell_db)
+        envelope *= 10 ** (level_db / 20)
+        # One pole: soft playing has weaker upper partials.
+        darkness = player.softness * min(1.0, max(0.0, -level_db) / 10)
+        smoothing = float(np.exp(-2 * np.pi * 2500 / SAMPLE_RATE_HZ)) * darkness
+        begin = int(onset * SAMPLE_RATE_HZ)
+        _play(stem[begin : begin + length], source, positions, envelope, smoothing, _SINC)
+
+    def _choose(
+        self, instrument: str, note: Note, player: Player, rng: np.random.Generator
+    ) -> Recording:
+        recordings = self.bank[instrument]
+        layer = [r for r in recordings if r.dynamic == player.dynamic] or list(recordings)
+        distance = np.array([abs(r.pitch - note.midi) for r in layer])
+        return layer[int(np.argmin(distance + player.variety_semitones * rng.random(len(layer))))]
+
+    def _looped_to(self, instrument: str, chosen: Recording, samples: int) -> np.ndarray:
+        """The recording up to the end of its sustain, then looped until it is long enough."""
+        key = (instrument, chosen.name)
+        source = self._looped.get(key)
+        if source is None:
+            source = chosen.samples[: chosen.sustain_end]
+        if len(source) < samples:
+            # Ahead of need: the same recording will be asked for again, perhaps a little longer.
+            source = _loop(source, chosen, samples + SAMPLE_RATE_HZ)
+        self._looped[key] = source
+        return source
+
+
+def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
+    """Append stretches of the sustain, each entered where it is in phase with the end so far."""
+    fade = int(min(_CROSSFADE_S * SAMPLE_RATE_HZ, (chosen.sustain_end - chosen.attack) // 4))
+    period = SAMPLE_RATE_HZ / (440 * 2 ** ((chosen.pitch - 69) / 12))
+    search = int(2 * period) + 1
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    sustain = chosen.samples[: chosen.sustain_end]
+    # Not before the attack has settled, and never so late that a loop becomes a buzz.
+    earliest = chosen.attack
+    latest = max(earliest, earliest + (chosen.sustain_end - earliest - 2 * fade - search) // 2)
+    rng = np.random.default_rng(chosen.midi)  # of the recording alone: loops do not depend on order
+    while len(source) < samples:
+        tail = source[-fade:]
+        entry = int(rng.integers(earliest, latest + 1))
+        stretch = sustain[entry : entry + search + fade]
+        matches = np.correlate(stretch, tail, mode="valid")
+        entry += int(np.argmax(matches)) if len(matches) else 0
+        joined = sustain[entry : entry + fade]
+        crossed = tail * (1 - ramp) + joined * ramp
+        source = np.concatenate([source[:-fade], crossed, sustain[entry + fade :]])
+    return source
+
+
+def _positions(
+    length: int, start: float, speed: float, depth_cents: float, rate_hz: float
+) -> np.ndarray:
+    """Where in the recording each output sample lies: a ramp, bent by vibrato that sets in slowly."""
+    index = np.arange(length)
+    positions = start + speed * index
+    if depth_cents > 0:
+        omega = 2 * np.pi * rate_hz / SAMPLE_RATE_HZ
+        # A pitch swing of d cents at w rad/sample is a position swing of speed * (2^(d/1200) - 1) / w.
+        swing = speed * (2 ** (depth_cents / 1200) - 1) / omega
+        onset = np.clip((index / SAMPLE_RATE_HZ - 0.15) / 0.3, 0, 1)
+        positions = positions + swing * onset * np.sin(omega * index)
+    return positions
+
+
+def _envelope(
+    length: int, fade_in_s: float, sounding_s: float, release_s: float, swell_db: float
+) -> np.ndarray:
+    time = np.arange(length, dtype=np.float32) / SAMPLE_RATE_HZ
+    rise = np.sin(0.5 * np.pi * np.clip(time / fade_in_s, 0, 1)) ** 2
+    fall = np.cos(0.5 * np.pi * np.clip((time - sounding_s) / release_s, 0, 1)) ** 2
+    swell = 1.0
+    if sounding_s > 0.5:
+        swell = 10 ** (swell_db * (np.sin(np.pi * np.clip(time / sounding_s, 0, 1)) - 0.6) / 20)
+    return (rise * fall * swell).astype(np.float32)
+
+
+def _sinc_table() -> np.ndarray:
+    """(phases + 1, taps) windowed sinc; Kaiser window, beta 8."""
+    offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
+    phase = np.arange(_PHASES + 1)[:, None] / _PHASES
+    distance = offsets - phase
+    inside = np.clip(1 - (distance / (_TAPS / 2)) ** 2, 0, None)
+    table = np.sinc(distance) * np.i0(8.0 * np.sqrt(inside)) / np.i0(8.0)
+    return np.ascontiguousarray(table / table.sum(axis=1, keepdims=True), np.float32)
+
+
+_SINC = _sinc_table()
+
+
+@numba.njit(cache=True)
+def _play(
+    stem: np.ndarray,
+    source: np.ndarray,
+    positions: np.ndarray,
+    envelope: np.ndarray,
+    smoothing: float,
+    sinc: np.ndarray,
+) -> None:
+    """Add source(positions) * envelope to stem, through one pole at `smoothing` (0: none)."""
+    phases = sinc.shape[0] - 1
+    taps = sinc.shape[1]
+    before = taps // 2 - 1
+    state = 0.0
+    for i in range(len(stem)):
+        whole = int(np.floor(positions[i]))
+        fraction = (positions[i] - whole) * phases
+        row = int(fraction)
+        weight = fraction - row
+        first = whole - before
+        value = 0.0
+        for tap in range(taps):
+            at = first + tap
+            if 0 <= at < len(source):
+                kernel = sinc[row, tap] + weight * (
+                    sinc[min(row + 1, phases), tap] - sinc[row, tap]
+                )
+                value += kernel * source[at]
+        state = value * (1.0 - smoothing) + smoothing * state
+        stem[i] += state * envelope[i]
