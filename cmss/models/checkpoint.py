@@ -9,20 +9,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
-from cmss.errors import InputError
 from cmss.atomic import atomic_file
+from cmss.errors import InputError
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 
-MODELS: dict[str, tuple[type[nn.Module], type[Any]]] = {
+Network = ConvTasNet | FourierConvTasNet
+
+MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     "convtasnet": (ConvTasNet, ConvTasNetArguments),
     "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
 }
 
 
-def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+def build(name: str, arguments: dict[str, Any]) -> Network:
     """A module with fresh weights.
 
     Args:
@@ -36,7 +37,7 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
 def save_checkpoint(
     path: Path,
     name: str,
-    module: nn.Module,
+    module: Network,
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
@@ -53,12 +54,12 @@ def save_checkpoint(
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
         for key, value in module.state_dict().items()
     }
-    header = {"model": name, "arguments": json.dumps(asdict(module.arguments)), **(notes or {})}  # type: ignore[call-overload]
+    header = {"model": name, "arguments": json.dumps(asdict(module.arguments)), **(notes or {})}
     with atomic_file(path) as temporary:
         temporary.write_bytes(save(tensors, header))
 
 
-def load_checkpoint(path: Path) -> nn.Module:
+def load_checkpoint(path: Path) -> Network:
     """Rebuild a module from its file, in evaluation mode and float32.
 
     Raises:

@@ -8,7 +8,7 @@ scenes into train, valid and test (`records`); import its names from here.
 """
 
 from cmss.audio import Excerpt
-from cmss.scenes.loading import MetadataPaths, load_pairs
+from cmss.scenes.loading import MetadataPaths, load_pairs, load_tracks
 from cmss.scenes.records import (
     DOUBLED,
     INSTRUMENTS,
@@ -40,4 +40,5 @@ __all__ = [
     "Split",
     "Track",
     "load_pairs",
+    "load_tracks",
 ]

@@ -2,26 +2,23 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.scenes import files
 from cmss.scenes.files import MetadataFile
+from cmss.scenes.music import Music
 from cmss.scenes.records import (
-    DOUBLED,
-    INSTRUMENTS,
     Audiogram,
     Compression,
     Ear,
     Listener,
     Pair,
     Scene,
-    Source,
     Track,
 )
-from cmss.scenes.sounds import MIXTURE, check_sounds
+from cmss.scenes.sounds import check_sounds
 
 
 @dataclass(frozen=True)
@@ -52,32 +49,42 @@ def load_pairs(paths: MetadataPaths, sample_rate_hz: int = 44100) -> list[Pair]:
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
-    if not paths.music_dir.is_dir():
-        loader.problems.append(f"{paths.music_dir}: path.music_dir: no such folder")
-    else:
-        check_sounds(loader.excerpts(), loader.music, sample_rate_hz)
-    if loader.problems:
-        raise InputError(dict.fromkeys(loader.problems))
+    _check_sounds(loader.music, paths.music_dir, sample_rate_hz, loader.problems)
     return pairs
+
+
+def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) -> list[Track]:
+    """Read and check all tracks of a music file, without scenes and listeners, as training does.
+
+    Args:
+        music_file: for instance music.train.json.
+        music_dir: folder that its tracks are relative to.
+        sample_rate_hz: what every sound file must have.
+
+    Raises:
+        InputError: everything found wrong, one line each: file, key, what was expected.
+    """
+    problems: list[str] = []
+    file = MetadataFile(music_file, "music_file", problems)
+    music = Music(file, music_dir)
+    pieces = [music.piece(name, file, name) for name in file.entries]
+    _check_sounds(music, music_dir, sample_rate_hz, problems)
+    return [piece.track for piece in pieces if piece and piece.track]
+
+
+def _check_sounds(music: Music, music_dir: Path, sample_rate_hz: int, problems: list[str]) -> None:
+    """Look at the audio too, then raise what was found wrong, if anything."""
+    if not music_dir.is_dir():
+        problems.append(f"{music_dir}: path.music_dir: no such folder")
+    else:
+        check_sounds(music.excerpts(), music.file, sample_rate_hz)
+    if problems:
+        raise InputError(dict.fromkeys(problems))
 
 
 # Ids become parts of file names.
 _LISTENER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SCENE_ID = re.compile(r"S[0-9]{1,9}")
-_SOURCE_ID = re.compile(r"source_[1-9][0-9]*")
-_INSTRUMENT = re.compile(rf"(?:({'|'.join(INSTRUMENTS)})|({'|'.join(DOUBLED)})_([12]))")
-# In music.valid.to_generate.json: the file that a mixture is to be written to.
-_NOT_A_PART = "mixture_target"
-
-
-@dataclass
-class _Piece:
-    """An entry of the music file as far as it could be used; `track` only if all of it could."""
-
-    source_ids: list[str] = field(default_factory=list)
-    sources: dict[str, Source] = field(default_factory=dict)
-    excerpts: dict[str, Excerpt] = field(default_factory=dict)
-    track: Track | None = None
 
 
 class _Loader:
@@ -85,11 +92,9 @@ class _Loader:
 
     def __init__(self, paths: MetadataPaths) -> None:
         self.problems: list[str] = []
-        self._music_dir = paths.music_dir
-        self._pieces: dict[str, _Piece | None] = {}
         self._pairs = self._open(paths, "scene_listeners_file")
         self._scenes = self._open(paths, "scenes_file")
-        self.music = self._open(paths, "music_file")
+        self.music = Music(self._open(paths, "music_file"), paths.music_dir)
         self._gains = self._open(paths, "gains_file")
         self._listeners = self._open(paths, "listeners_file")
         self._compressors = self._open(paths, "enhancer_params_file")
@@ -112,10 +117,6 @@ class _Loader:
         if not pairs and not self.problems:
             self.problems.append(f"{self._pairs.path}: no scene has a listener, expected some")
         return pairs
-
-    def excerpts(self) -> dict[str, dict[str, Excerpt]]:
-        """Of each track that a scene uses, by source or mixture."""
-        return {name: piece.excerpts for name, piece in self._pieces.items() if piece}
 
     # Listeners.
 
@@ -161,9 +162,7 @@ class _Loader:
         entry = self._scenes.find(scene_id, files.SCENE, self._pairs, scene_id)
         if not entry:
             return None
-        if entry.music not in self._pieces:
-            self._pieces[entry.music] = self._piece(entry.music, f"{scene_id}.music")
-        piece = self._pieces[entry.music]
+        piece = self.music.piece(entry.music, self._scenes, f"{scene_id}.music")
         where = f"{scene_id}.gain"
         gains_db = self._gains.find(entry.gain, files.GAINS, self._scenes, where)
         if piece is None or gains_db is None:
@@ -172,7 +171,7 @@ class _Loader:
             self._scenes.report(
                 where,
                 f"{entry.gain!r} has a gain for {source_id!r}, "
-                f"but {entry.music!r} in {self.music.path} has no such source",
+                f"but {entry.music!r} in {self.music.file.path} has no such source",
             )
         for source_id in sorted(set(piece.source_ids) - gains_db.keys()):
             self._scenes.report(
@@ -183,62 +182,3 @@ class _Loader:
         if piece.track is None or gains_db.keys() != piece.track.sources.keys():
             return None
         return Scene(scene_id, piece.track, {key: gains_db[key] for key in piece.source_ids})
-
-    # Music.
-
-    def _piece(self, name: str, where: str) -> _Piece | None:
-        parts = self.music.find(name, files.PARTS, self._scenes, where)
-        if parts is None:
-            return None
-        piece = _Piece()
-        for part, value in parts.items():
-            if part != MIXTURE and not _SOURCE_ID.fullmatch(part):
-                if part != _NOT_A_PART:
-                    self.music.report(f"{name}.{part}", "expected 'mixture' or 'source_1', ...")
-                continue
-            entry = self.music.validate(f"{name}.{part}", value, files.EXCERPT)
-            excerpt = entry and self._excerpt(f"{name}.{part}", entry)
-            if excerpt:
-                piece.excerpts[part] = excerpt
-            if part == MIXTURE:
-                continue
-            piece.source_ids.append(part)
-            instrument = entry and self._instrument(f"{name}.{part}", entry.instrument)
-            if excerpt and instrument:
-                piece.sources[part] = Source(part, *instrument, excerpt)
-        if MIXTURE not in parts:
-            self.music.report(f"{name}.{MIXTURE}", "key missing")
-        if not piece.source_ids:
-            self.music.report(f"{name}.source_1", "key missing")
-        mixture = piece.excerpts.get(MIXTURE)
-        if mixture and piece.sources and len(piece.sources) == len(piece.source_ids):
-            piece.track = Track(name, piece.sources, mixture)
-        return piece
-
-    def _instrument(self, where: str, spelling: str) -> tuple[str, int | None] | None:
-        match = _INSTRUMENT.fullmatch(spelling)
-        if not match:
-            self.music.report(
-                f"{where}.instrument",
-                f"expected one of {', '.join(INSTRUMENTS)} "
-                f"({', '.join(DOUBLED)} also with _1 or _2), got {spelling!r}",
-            )
-            return None
-        single, doubled, voice = match.groups()
-        return (single, None) if single else (doubled, int(voice))
-
-    def _excerpt(self, where: str, entry: files.ExcerptEntry) -> Excerpt | None:
-        path = self._music_dir / entry.track
-        # Resolved, so that neither `..` nor a symbolic link gets out; an absolute track replaces
-        # the folder when joined to it.
-        try:
-            inside = path.resolve().is_relative_to(self._music_dir.resolve())
-        except (OSError, ValueError, RuntimeError) as error:
-            self.music.report(f"{where}.track", f"{entry.track!r} is not a path: {error}")
-            return None
-        if not inside:
-            self.music.report(
-                f"{where}.track", f"{entry.track!r} leaves the audio folder {self._music_dir}"
-            )
-            return None
-        return Excerpt(path, entry.start, entry.duration)

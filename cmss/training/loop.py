@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cmss.atomic import atomic_file
-from cmss.models.checkpoint import save_checkpoint
+from cmss.models.checkpoint import Network, save_checkpoint
+from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 
@@ -47,7 +48,7 @@ class LoopSettings:
 
 def train(
     name: str,
-    model: nn.Module,
+    model: Network,
     loss: Loss,
     training: RandomMixtures,
     validation: RandomMixtures,
@@ -124,7 +125,7 @@ def learning_rate(step: int, settings: LoopSettings) -> float:
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
+    model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
 ) -> tuple[float, float]:
     """Mean loss, and mean improvement of the SDR of the sources over the mixture in dB."""
     model.eval()
@@ -137,9 +138,9 @@ def validate(
     return sum(losses) / len(losses), torch.cat(improvements).mean().item()
 
 
-def sdr_improvement(model: nn.Module, batch: Batch) -> Tensor:
+def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Improvement in dB of each source that plays: 10 log10 of the ratio of the error energies."""
-    if hasattr(model, "sources"):
+    if isinstance(model, FourierConvTasNet):
         estimates = model(batch.mixture, batch.present(len(model.sources)))
         wanted = batch.stems
         index = batch.index.clamp(min=0)[..., None, None].expand_as(wanted)

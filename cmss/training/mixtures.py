@@ -129,7 +129,7 @@ class RandomMixtures:
         signals, names = [], []
         if rng.random() < s.together:
             track = self.tracks[rng.integers(len(self.tracks))]
-            start = rng.integers(track.samples - self.reach)
+            start = int(rng.integers(track.samples - self.reach))
             for name, stem in track.stems.items():
                 signals.append(self._play(stem, start, speed, rng))
                 names.append(name)
@@ -141,7 +141,7 @@ class RandomMixtures:
             for instrument in (*chosen, *rng.choice(others, count - len(chosen), replace=False)):
                 choice = self.by_instrument[instrument]
                 track = choice[rng.integers(len(choice))]
-                start = rng.integers(track.samples - self.reach)
+                start = int(rng.integers(track.samples - self.reach))
                 detuned = speed * 2 ** (rng.uniform(-s.cents, s.cents) / 1200)
                 for name in (instrument, f"{instrument}_2"):
                     if name in track.stems:

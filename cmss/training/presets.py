@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from cmss.errors import InputError
-from cmss.models.checkpoint import build
+from cmss.models.checkpoint import Network, build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
 from cmss.training.losses import Loss, RemixLoss, WaveformLoss
@@ -45,7 +43,7 @@ class Preset:
             )
         return {name: int(name.removesuffix("_2") != instrument) for name in OUTPUTS}
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         """The network with fresh weights."""
         return build(self.network, self.arguments)
 

@@ -1,5 +1,6 @@
 """Train a separator: python recipes/cad2/train.py path.root=DATA model=convtasnet size=small."""
 
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -30,8 +31,9 @@ def main(config: DictConfig) -> None:
     as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
     mixtures = []
     for split, settings in (("train", augmented), ("valid", as_played)):
-        tracks = load_tracks(Path(config.path[f"{split}_file"]), Path(config.path.music_dir))
-        stems = load_stems(tracks, rate_hz, lambda x, **k: tqdm(x, f"{split} tracks", **k))
+        music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
+        tracks = load_tracks(Path(music_file), Path(music_dir))
+        stems = load_stems(tracks, rate_hz, partial(tqdm, desc=f"{split} tracks"))
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
         )
@@ -40,7 +42,8 @@ def main(config: DictConfig) -> None:
         chosen.network,
         model,
         chosen.loss,
-        *mixtures,
+        mixtures[0],
+        mixtures[1],
         LoopSettings(**config.loop),
         folder,
         progress=lambda steps: tqdm(
