@@ -7,7 +7,7 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import Network, build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
-from cmss.training.losses import Loss, RemixLoss, WaveformLoss
+from cmss.training.losses import RemixLoss, WaveformLoss
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Preset:
 
     network: str
     arguments: dict[str, Any]
-    loss: Loss
+    loss: type[WaveformLoss] | type[RemixLoss]
     per_instrument: bool
 
     def index(self, instrument: str | None) -> dict[str, int]:
@@ -50,11 +50,11 @@ class Preset:
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("convtasnet", "small"): Preset(
-        "fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss(), per_instrument=False
+        "fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss, per_instrument=False
     ),
     # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
     ("convtasnet", "paper"): Preset(
-        "convtasnet", {"R": 4, "X": 10}, WaveformLoss(), per_instrument=True
+        "convtasnet", {"R": 4, "X": 10}, WaveformLoss, per_instrument=True
     ),
 }
 

@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
     best = train(
         chosen.network,
         model,
-        chosen.loss,
+        chosen.loss(compiled=config.compile),
         mixtures[0],
         mixtures[1],
         LoopSettings(**config.loop),
