@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from cmss.scenes import DOUBLED, STRINGS
 from metadata_tools.score import RANGES, Part, activity, into_range, one_voice, shared_by_two
-
-DOUBLED = ("Flute", "Sax", "Viola", "Violin")
-STRINGS = ("Violin", "Viola", "Cello")
 
 # One player cannot hold two notes on these.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
@@ -31,9 +29,9 @@ def draw_ensembles(
 ) -> Iterator[tuple[str, ...]]:
     """Ensembles in which all instruments occur about equally often.
 
-    Sizes take turns. An evenly spread share of the ensembles doubles an instrument, every other of them
-    as a string group (two violins, trio, quartet, quintet). A third of the others are drawn from one
-    family, strings or winds, where it is large enough; the rest are mixed.
+    Sizes take turns. An evenly spread share of the ensembles doubles an instrument, every other of
+    them as a string group (two violins, trio, quartet, quintet). A third of the others are drawn
+    from one family, strings or winds, where it is large enough; the rest are mixed.
 
     Args:
         instruments: what the bank of notes has.
@@ -41,7 +39,7 @@ def draw_ensembles(
         doubled_share: of all ensembles, 0 to 1.
 
     Yields:
-        Labels as the challenge writes them, `Violin_1` and `Violin_2` where doubled, from high to low.
+        Labels as the challenge writes them (`Violin_1` and `Violin_2`), from high to low.
     """
     played: Counter[str] = Counter()
     may_double = [name for name in instruments if name in DOUBLED]
@@ -103,9 +101,9 @@ def give_parts(
 ) -> dict[str, Part]:
     """Give the parts of an excerpt to an ensemble.
 
-    With fewer players than parts, the top part is kept and the others are drawn at random. With more, a
-    random part is shared by two players (`score.shared_by_two`) until all have one. High instruments
-    get high parts; each part is moved by octaves into its player's range.
+    With fewer players than parts, the top part is kept and the others are drawn at random. With
+    more, a random part is shared by two players (`score.shared_by_two`) until all have one. High
+    instruments get high parts; each part is moved by octaves into its player's range.
 
     Args:
         parts: excerpts, onsets from zero.

@@ -1,7 +1,7 @@
 """Gains in dB per source: the pool that scenes draw from.
 
-The challenge's generator (pyclarity, recipes/cad2/task2/process_dataset/generate_train_scenes.py) draws a
-gain at random from a pool kept per number of instruments; so does the writer here.
+The challenge's generator (`generate_train_scenes.py` in pyclarity's recipes) draws a gain at random
+from a pool kept per number of instruments; so does the writer here.
 """
 
 from itertools import product
@@ -17,8 +17,8 @@ GainPool = dict[str, dict[str, dict[str, int]]]
 def gain_pool(rng: np.random.Generator, sources: tuple[int, ...] = (2, 3, 4, 5)) -> GainPool:
     """gains_meta.json: {"<sources>": {"gain_0001": {"source_1": -10, ...}}}.
 
-    Combinations are drawn without repetition. Equal gains for all are left out: they ask for nothing, since
-    the level is restored.
+    Combinations are drawn without repetition. Equal gains for all are left out: they ask for
+    nothing, since the level is restored.
     """
     pool: GainPool = {}
     number = 0

@@ -6,8 +6,9 @@ from cmss.prescription import compression_from_audiogram
 
 AUDIOGRAM_FREQUENCIES_HZ = (250, 500, 1000, 2000, 3000, 4000, 6000, 8000)
 
-# Standard audiograms (Bisgaard, Vlaming and Dahlquist, Trends in Amplification 14, 2010, pp. 113-120) at the
-# frequencies above, dB HL; 8 kHz, which they leave out, follows the slope before it.
+# Standard audiograms (Bisgaard, Vlaming and Dahlquist, Trends in Amplification 14, 2010, pp.
+# 113-120) at the frequencies above, dB HL; 8 kHz, which they leave out, follows the slope before
+# it.
 STANDARD_AUDIOGRAMS_DB = {
     "N1": (10, 10, 10, 15, 20, 30, 40, 45),
     "N2": (20, 20, 25, 35, 40, 45, 50, 55),

@@ -2,11 +2,12 @@
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
 
-NOTES is a folder of recorded single notes with a notes.csv; SCORES a folder of MusicXML files. Works and
-notes are split, so that no test hears what training has: works matching --test-works go to test, those
-matching --valid-works to valid, all others to train; of the recorded pitches every fourth
-(--holdout-notes) sounds in test alone. One call may render several splits (--train-tracks,
---valid-tracks, --test-tracks). The default is a test set: 8 tracks of 15 s from duet to quintet, 32 pairs.
+NOTES is a folder of recorded single notes with a notes.csv; SCORES a folder of MusicXML files.
+Works and notes are split, so that no test hears what training has: works matching --test-works go
+to test, those matching --valid-works to valid, all others to train; of the recorded pitches every
+fourth (--holdout-notes) sounds in test alone. One call may render several splits (--train-tracks,
+--valid-tracks, --test-tracks). The default is a test set: 8 tracks of 15 s from duet to quintet,
+32 pairs.
 
 The same seed gives the same files, whatever the number of processes.
 """
@@ -14,7 +15,7 @@ The same seed gives the same files, whatever the number of processes.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,13 +27,7 @@ from tqdm import tqdm
 
 from cmss.errors import InputError
 from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
-from metadata_tools.room import (
-    impulse_response,
-    random_room,
-    random_seats,
-    random_tone,
-    reverberate,
-)
+from metadata_tools.room import place
 from metadata_tools.sampler import (
     SAMPLE_RATE_HZ,
     Sampler,
@@ -56,7 +51,6 @@ DATASET = "RenderedNotes"
 
 _ATTEMPTS = 60
 _BUSY_ENOUGH = 0.6  # share of an excerpt in which every player should sound
-_QUIETEST_DB, _LOUDEST_DB = -5.0, 4.0  # balance of the players
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,8 @@ def plan(options: argparse.Namespace) -> list[Job]:
     ]
     if len(table) < max(options.players):
         problems.append(
-            f"{options.notes}/notes.csv: {len(table)} instruments, but {max(options.players)} players"
+            f"{options.notes}/notes.csv: {len(table)} instruments, too few for "
+            f"{max(options.players)} players"
         )
     if problems:
         raise InputError(problems)
@@ -164,14 +159,21 @@ def render(
         Task(tuple(group), options.notes, root, options.duration, options.holdout_notes)
         for group in by_scores.values()
     ]
-    made: dict[str, MadeTrack] = {}
+    made: dict[tuple[str, str], MadeTrack] = {}
     with tqdm(total=len(jobs), unit="track", disable=None) as progress:
-        # spawn: a child must not inherit the threads of numerical libraries.
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            for tracks in pool.map(render_task, tasks):
-                made.update({track.name: track for track in tracks})
-                progress.update(len(tracks))
-    return [made[job.name] for job in jobs]
+        for tracks in _in_parallel(tasks, processes):
+            made.update({(track.split, track.name): track for track in tracks})
+            progress.update(len(tracks))
+    return [made[job.split, job.name] for job in jobs]
+
+
+def _in_parallel(tasks: Sequence[Task], processes: int) -> Iterator[list[MadeTrack]]:
+    if processes == 1:
+        yield from map(render_task, tasks)
+        return
+    # spawn: a child must not inherit the threads of numerical libraries.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(render_task, tasks)
 
 
 _samplers: dict[tuple[Path, int, bool], Sampler] = {}
@@ -203,28 +205,12 @@ def render_stems(
     rng = np.random.default_rng(job.seed)
     parts = draw_excerpt(scores, job.labels, sampler, duration_s, rng)
     samples = round(duration_s * SAMPLE_RATE_HZ)
-    room = random_room(rng)
-    seats = random_seats(room, len(job.labels), rng)
-    # Neighbours in the score need not sit next to each other.
-    order = rng.permutation(len(seats))
-    stems = {}
-    for label, seat in zip(job.labels, order, strict=True):
+    dry = {}
+    for label in job.labels:
         instrument = instrument_of(label)
         player = random_player(instrument, sampler.bank[instrument], rng)
-        dry = sampler.play(instrument, parts[label], samples, rng, player)
-        response = impulse_response(room, seats[seat], rng, random_tone(rng))
-        wet = reverberate(dry, response)
-        balance_db = rng.uniform(_QUIETEST_DB, _LOUDEST_DB)
-        stems[label] = wet * (10 ** (balance_db / 20) / max(_sounding_rms(wet), 1e-9))
-    return stems
-
-
-def _sounding_rms(stem: np.ndarray) -> float:
-    """Root mean square of the parts within 20 dB of the loudest tenth of a second."""
-    hop = SAMPLE_RATE_HZ // 10
-    frames = stem[:, : stem.shape[1] // hop * hop].reshape(2, -1, hop)
-    power = np.mean(frames.astype(float) ** 2, axis=(0, 2))
-    return float(np.sqrt(np.mean(power[power >= power.max() / 100])))
+        dry[label] = sampler.play(instrument, parts[label], samples, rng, player)
+    return place(dry, rng)
 
 
 def draw_excerpt(
@@ -272,6 +258,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _cores() -> int:
+    """Cores that this process may use; not every system can restrict them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m metadata_tools.render",
@@ -304,14 +297,14 @@ def _parser() -> argparse.ArgumentParser:
         help="works of the valid split; default: Saint-Georges")  # fmt: skip
     add("--exclude-works", nargs="*", default=[], metavar="PATTERN", help="works left out")
     add("--holdout-notes", type=int, default=4, metavar="N",
-        help="every N-th recorded pitch sounds only in test, 0: none; default: %(default)d")  # fmt: skip
+        help="every N-th recorded pitch sounds in test alone; 0: none; default: 4")  # fmt: skip
     add("--scenes-per-track", type=_positive, default=4, metavar="N", help="default: %(default)d")
     add(
         "--listeners-per-scene", type=_positive, default=1, metavar="N", help="default: %(default)d"
     )
     add("--listeners", type=_positive, default=8, metavar="N",
         help="per split, one of them without loss; default: %(default)d")  # fmt: skip
-    add("--jobs", type=_positive, default=len(os.sched_getaffinity(0)), metavar="N",
+    add("--jobs", type=_positive, default=_cores(), metavar="N",
         help="processes; default: all cores")  # fmt: skip
     return parser
 

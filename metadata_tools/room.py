@@ -1,11 +1,13 @@
 """A shared room: dry stems -> what a stereo pair of microphones hears.
 
-Image sources for direct sound and early reflections in a shoebox (Allen and Berkley, J. Acoust. Soc. Am.
-65, 1979, pp. 943-950), then diffuse noise that decays exponentially, faster at high frequencies, at the
-level that statistical acoustics gives (Kuttruff, Room Acoustics, section 5.5). Every track has a room of
-its own, every player a seat and a tone of their own, so that a network cannot learn one room.
+Image sources for direct sound and early reflections in a shoebox (Allen and Berkley, J. Acoust.
+Soc. Am. 65, 1979, pp. 943-950), then diffuse noise that decays exponentially, faster at high
+frequencies, at the level that statistical acoustics gives (Kuttruff, Room Acoustics, section
+5.5). Every track has a room of its own, every player a seat and a tone of their own, so that a
+network cannot learn one room.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,6 +21,7 @@ SPEED_OF_SOUND = 343.0  # m/s
 _IMAGE_ORDER = 3
 _LONGEST_TAIL_S = 1.6
 _SINC_HALF_WIDTH = 8
+_BALANCE_DB = (-5.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Room:
         spacing_m: distance between the two microphones, across the room.
         angle_rad: each microphone's turn outwards from straight ahead.
         omni: 1 for omnidirectional microphones, 0.5 for cardioids.
-        diffuse_db: level of the tail against statistical acoustics: how near spot microphones would be.
+        diffuse_db: level of the tail against statistical acoustics (directional players and pairs
+            excite and hear less of it).
+        spot: amplitude of a close microphone per player against the pair's direct sound, in time
+            with it and panned to the seat; 0 without.
     """
 
     size_m: tuple[float, float, float]
@@ -42,6 +48,7 @@ class Room:
     angle_rad: float
     omni: float
     diffuse_db: float
+    spot: float = 0.0
 
     @property
     def volume_m3(self) -> float:
@@ -75,6 +82,7 @@ def random_room(rng: np.random.Generator) -> Room:
         angle_rad=float(np.deg2rad(rng.uniform(0, 30) if spaced else rng.uniform(40, 60))),
         omni=float(rng.uniform(0.7, 1.0) if spaced else rng.uniform(0.4, 0.55)),
         diffuse_db=float(rng.uniform(-9, 1)),
+        spot=float(rng.uniform(0.3, 1.5)) if rng.random() < 0.5 else 0.0,
     )
 
 
@@ -118,7 +126,7 @@ def impulse_response(
 ) -> np.ndarray:
     """From a seat to the two microphones.
 
-    The direct sound has unit energy in the mean of both channels and arrives after at most some 10 ms.
+    The direct sound has unit energy in the mean of both channels and arrives within 2 ms.
 
     Args:
         tone: second-order sections (sections, 6) applied on the way.
@@ -127,32 +135,55 @@ def impulse_response(
         (2, samples) float32.
     """
     tail_s = min(_LONGEST_TAIL_S, 0.9 * room.decay_s)
-    response = np.zeros((_IMAGE_ORDER + 1, 2, int(tail_s * SAMPLE_RATE_HZ)))
-    pair = np.array(room.pair_m)
-    seat = np.array(seat_m)
-    microphones = pair + np.array([[0, -0.5, 0], [0, 0.5, 0]]) * room.spacing_m
-    axes = np.array([[np.cos(a), np.sin(a), 0] for a in (-room.angle_rad, room.angle_rad)])
-    distance = float(np.linalg.norm(seat - pair))
-    images, orders = _images(seat, np.array(room.size_m))
-    for channel in range(2):
-        rays = images - microphones[channel]
-        ranges = np.linalg.norm(rays, axis=1)
-        directivity = room.omni + (1 - room.omni) * (rays @ axes[channel]) / ranges
-        gains = directivity * room.reflection**orders * distance / ranges
-        delays = (ranges - distance) / SPEED_OF_SOUND * SAMPLE_RATE_HZ + 2 * _SINC_HALF_WIDTH
-        # A spaced pair hears some seats before the point between its microphones does.
-        delays += room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
-        for delay, gain, order in zip(delays, gains, orders, strict=True):
-            _add_impulse(response[order, channel], delay, gain)
+    by_order = _reflections(room, np.array(seat_m), int(tail_s * SAMPLE_RATE_HZ))
+    distance = float(np.linalg.norm(np.subtract(seat_m, room.pair_m)))
+    heard = np.sqrt(np.mean(np.sum(by_order[0] ** 2, axis=-1)))
     # Walls and air take the treble first: one pole more for each reflection.
-    early = response[_IMAGE_ORDER]
+    whole = by_order[_IMAGE_ORDER]
     for order in range(_IMAGE_ORDER - 1, -1, -1):
-        early = response[order] + signal.lfilter([0.75], [1, -0.25], early, axis=-1)
-    direct_energy = float(np.mean(np.sum(response[0] ** 2, axis=-1)))
-    whole = early + np.sqrt(direct_energy) * _tail(room, distance, early.shape[-1], rng)
+        whole = by_order[order] + signal.lfilter([0.75], [1, -0.25], whole, axis=-1)
+    whole += heard * _tail(room, distance, whole.shape[-1], rng)
+    close = np.zeros_like(whole)
+    pan = np.pi / 4 + 0.5 * np.arctan2(seat_m[1] - room.pair_m[1], seat_m[0] - room.pair_m[0])
+    for channel, panned in enumerate((np.cos(pan), np.sin(pan))):
+        gain = heard * room.spot * np.sqrt(2) * panned
+        _add_impulse(close[channel], _first_arrival(room), gain)
+    whole += close
     if tone is not None:
         whole = signal.sosfilt(tone, whole, axis=-1)
+    direct_energy = np.mean(np.sum((by_order[0] + close) ** 2, axis=-1))
     return (whole / np.sqrt(direct_energy)).astype(np.float32)
+
+
+def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Seat the players of a track in one random room, with a random balance between them.
+
+    Args:
+        dry: (samples,) by label.
+
+    Returns:
+        (2, samples) by label, in the same order. While they play, stems have the same loudness but
+        for the balance of -5 to +4 dB; a silent stem stays silent.
+    """
+    room = random_room(rng)
+    seats = random_seats(room, len(dry), rng)
+    # Neighbours in the score need not sit next to each other.
+    order = rng.permutation(len(seats))
+    placed = {}
+    for (label, stem), seat in zip(dry.items(), order, strict=True):
+        response = impulse_response(room, seats[seat], rng, random_tone(rng))
+        wet = reverberate(stem, response)
+        balance = 10 ** (rng.uniform(*_BALANCE_DB) / 20)
+        placed[label] = wet * np.float32(balance / max(_sounding_rms(wet), 1e-9))
+    return placed
+
+
+def _sounding_rms(stem: np.ndarray) -> float:
+    """Root mean square where a stem is within 20 dB of its loudest tenth of a second."""
+    hop = SAMPLE_RATE_HZ // 10
+    frames = stem[:, : stem.shape[1] // hop * hop].reshape(2, -1, hop)
+    power = np.mean(frames.astype(float) ** 2, axis=(0, 2))
+    return float(np.sqrt(np.mean(power[power >= power.max() / 100])))
 
 
 def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
@@ -167,6 +198,33 @@ def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
     """
     wet = signal.oaconvolve(dry[None, :].astype(np.float32), response, axes=1)
     return np.asarray(wet[:, : len(dry)], np.float32)
+
+
+def _first_arrival(room: Room) -> float:
+    """Sample at which the direct sound reaches the middle of the pair.
+
+    Late enough for a seat nearer to one microphone of a spaced pair, and for the sinc before it.
+    """
+    return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
+
+
+def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
+    """Direct sound and reflections at the pair by order: (orders + 1, 2, samples)."""
+    response = np.zeros((_IMAGE_ORDER + 1, 2, samples))
+    pair = np.array(room.pair_m)
+    distance = float(np.linalg.norm(seat - pair))
+    images, orders = _images(seat, np.array(room.size_m))
+    for channel, side in enumerate((-1, 1)):
+        rays = images - (pair + np.array([0, 0.5 * side * room.spacing_m, 0]))
+        ranges = np.linalg.norm(rays, axis=1)
+        angle = side * room.angle_rad
+        towards = rays @ np.array([np.cos(angle), np.sin(angle), 0]) / ranges
+        directivity = room.omni + (1 - room.omni) * towards
+        gains = directivity * room.reflection**orders * distance / ranges
+        delays = (ranges - distance) / SPEED_OF_SOUND * SAMPLE_RATE_HZ + _first_arrival(room)
+        for delay, gain, order in zip(delays, gains, orders, strict=True):
+            _add_impulse(response[order, channel], delay, gain)
+    return response
 
 
 def _images(seat: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
 """Recorded single notes -> the dry mono stem of a player.
 
-A `Recording` is one note with the places where its attack ends and its sustain may be looped. Each note of
-a part plays the recording nearest in pitch at a varying speed, so that re-pitching, the player's detuning
-and vibrato are one operation: band-limited interpolation at moving positions (windowed sinc,
-J. O. Smith, "Digital Audio Resampling").
+A `Recording` is one note with the places where its attack ends and its sustain may be looped. Each
+note of a part plays the recording nearest in pitch at a varying speed, so that re-pitching, the
+player's detuning and vibrato are one operation: band-limited interpolation at moving positions
+(windowed sinc, J. O. Smith, "Digital Audio Resampling").
 """
 
 import csv
@@ -79,8 +79,8 @@ def read_bank(folder: Path) -> Bank:
     """Read a folder of recorded notes and its notes.csv (file,instrument,midi,cents,dynamic,...).
 
     Raises:
-        InputError: notes.csv is missing or incomplete, names a file that is missing or not mono 44.1 kHz, or
-            an instrument outside the eight.
+        InputError: notes.csv is missing or incomplete, or names a file that is missing or not mono
+            44.1 kHz, or an instrument outside the eight.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)
@@ -378,12 +378,12 @@ def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
 def _positions(
     length: int, start: float, speed: float, depth_cents: float, rate_hz: float
 ) -> np.ndarray:
-    """Where in the recording each output sample lies: a ramp, bent by vibrato that sets in slowly."""
+    """Where in the recording each output sample lies: a ramp, bent by a late vibrato."""
     index = np.arange(length)
     positions = start + speed * index
     if depth_cents > 0:
         omega = 2 * np.pi * rate_hz / SAMPLE_RATE_HZ
-        # A pitch swing of d cents at w rad/sample is a position swing of speed * (2^(d/1200) - 1) / w.
+        # The speed swings by 2^(d/1200) - 1 of itself; integration divides that by omega.
         swing = speed * (2 ** (depth_cents / 1200) - 1) / omega
         onset = np.clip((index / SAMPLE_RATE_HZ - 0.15) / 0.3, 0, 1)
         positions = positions + swing * onset * np.sin(omega * index)
@@ -396,7 +396,7 @@ def _envelope(
     time = np.arange(length, dtype=np.float32) / SAMPLE_RATE_HZ
     rise = np.sin(0.5 * np.pi * np.clip(time / fade_in_s, 0, 1)) ** 2
     fall = np.cos(0.5 * np.pi * np.clip((time - sounding_s) / release_s, 0, 1)) ** 2
-    swell = 1.0
+    swell = np.ones(1)
     if sounding_s > 0.5:
         swell = 10 ** (swell_db * (np.sin(np.pi * np.clip(time / sounding_s, 0, 1)) - 0.6) / 20)
     return (rise * fall * swell).astype(np.float32)
@@ -439,9 +439,7 @@ def _play(
         for tap in range(taps):
             at = first + tap
             if 0 <= at < len(source):
-                kernel = sinc[row, tap] + weight * (
-                    sinc[min(row + 1, phases), tap] - sinc[row, tap]
-                )
+                kernel = sinc[row, tap] + weight * (sinc[row + 1, tap] - sinc[row, tap])
                 value += kernel * source[at]
         state = value * (1.0 - smoothing) + smoothing * state
         stem[i] += state * envelope[i]

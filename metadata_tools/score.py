@@ -1,7 +1,7 @@
 """Scores: what is to be played. MusicXML -> parts of notes -> timed notes for each player.
 
-A score counts in quarter notes; `Note` is the one record that a sampler plays, in seconds. Both tools that
-make data (demo and render) hand notes on in this form.
+A score counts in quarter notes; `Note` is the one record that a sampler plays, in seconds. Both
+tools that make data (demo and render) hand notes on in this form.
 """
 
 import re
@@ -27,8 +27,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "Violin": (55, 96),
 }
 
-# Dynamic marks as levels against mezzo-forte. Half of what a solo player would do: in the challenge's
-# recordings players match each other.
+# Dynamic marks as levels against mezzo-forte: half of what a soloist would do, for in an ensemble
+# players match each other.
 DYNAMICS_DB = {
     "pppp": -12.0,
     "ppp": -11.0,
@@ -174,7 +174,7 @@ def _read_part(part: Any) -> Part:
 
 
 def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
-    """Level of each note start in dB: the last dynamic mark, hairpins drawn as ramps, accents added."""
+    """Level of each note start in dB: the last dynamic mark, hairpins as ramps, accents added."""
     from partitura import score as pt
 
     marks = sorted(
@@ -252,8 +252,8 @@ def one_voice(part: Part) -> Part:
 def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Part:
     """Transpose a part by octaves into a range.
 
-    The whole part moves by the number of octaves that leaves the fewest notes outside, the nearest to
-    `preferred_shift` among equals; notes still outside move alone.
+    The whole part moves by the number of octaves that leaves the fewest notes outside, the nearest
+    to `preferred_shift` among equals; notes still outside move alone.
 
     Args:
         low, high: lowest and highest MIDI pitch allowed, at least an octave apart.
@@ -282,8 +282,9 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
 def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> tuple[Part, Part]:
     """Give one part to two players, for ensembles with more players than the score has parts.
 
-    The part is cut into phrases of `phrase` quarters. Of each phrase one of the two plays, or both, the
-    second then an octave away: the ways in which an arranger fills a fifth chair from a quartet.
+    The part is cut into phrases of `phrase` quarters. Of each phrase one of the two plays, or
+    both, the second then an octave away: the ways in which an arranger fills a fifth chair from a
+    quartet.
     """
     first: list[ScoreNote] = []
     second: list[ScoreNote] = []
@@ -311,9 +312,9 @@ def performed(part: Part, quarters_per_minute: float) -> tuple[Note, ...]:
 def typed(text: str, beat: float = 1.0) -> Part:
     """Read the compact notation in which the demo's pieces are typed.
 
-    Words are separated by blanks: `C4` is a note one beat long, `Bb3:2` two beats, `F#5:1/2` half a beat,
-    `R:3` a rest, `_` before a note slurs it to the one before, `'` after it makes it short, `|` does
-    nothing, and `p`, `mf` or any other dynamic mark holds from there on.
+    Words are separated by blanks: `C4` is a note one beat long, `Bb3:2` two beats, `F#5:1/2` half
+    a beat, `R:3` a rest, `_` before a note slurs it to the one before, `'` after it makes it
+    short, `|` does nothing, and `p`, `mf` or any other dynamic mark holds from there on.
 
     Args:
         beat: quarters in a beat.

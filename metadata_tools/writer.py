@@ -36,7 +36,7 @@ class MadeTrack:
     """What the metadata says about a track whose audio is written.
 
     Args:
-        labels: instruments as the challenge writes them (`Violin_1`), in the order of source_1, source_2...
+        labels: instruments as the challenge writes them (`Violin_1`), in the order of source_1...
     """
 
     name: str
@@ -78,13 +78,13 @@ def at_level(stems: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np
     Raises:
         ValueError: the sum is silent, or it would clip.
     """
-    mixture = np.sum(np.stack(list(stems.values())), axis=0, dtype=np.float64)
+    mixture = np.stack(list(stems.values())).sum(axis=0, dtype=np.float64)
     loudness = loudness_lufs(mixture, SAMPLE_RATE_HZ)
     if not np.isfinite(loudness):
         raise ValueError("a silent mixture has no level")
     gain = 10 ** ((MIXTURE_LUFS - loudness) / 20) * FULL_SCALE_16_BIT
     rounded = {label: np.rint(stem * gain) for label, stem in stems.items()}
-    total = np.sum(np.stack(list(rounded.values())), axis=0)
+    total = np.stack(list(rounded.values())).sum(axis=0)
     if np.abs(total).max() >= FULL_SCALE_16_BIT:
         raise ValueError("the mixture clips at -40 LUFS")
     stepped = {label: stem / FULL_SCALE_16_BIT for label, stem in rounded.items()}
