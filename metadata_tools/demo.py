@@ -17,9 +17,10 @@ import numpy as np
 
 from cmss.errors import InputError
 from metadata_tools.arrange import instrument_of
+from metadata_tools.notes import SAMPLE_RATE_HZ
 from metadata_tools.pieces import PIECES, Piece
 from metadata_tools.room import place
-from metadata_tools.sampler import SAMPLE_RATE_HZ, Sampler, random_player
+from metadata_tools.sampler import Sampler, random_player
 from metadata_tools.score import RANGES, performed, typed
 from metadata_tools.synth import make_bank
 from metadata_tools.writer import new_dataset, write_metadata, write_track
@@ -60,8 +61,7 @@ def make_demo(root: Path, seed: int, scenes_per_track: int = SCENES_PER_TRACK) -
         for number, piece in enumerate(PIECES):
             stems = play(piece, sampler, np.random.default_rng([seed, 20, number]))
             tracks.append(write_track(partial, SPLIT, f"{piece.name}_000", stems, DATASET))
-        write_metadata(partial, tracks, seed, scenes_per_track, 1, LISTENERS)
-    return len(PIECES) * scenes_per_track
+        return write_metadata(partial, tracks, seed, scenes_per_track, 1, LISTENERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ STANDARD_AUDIOGRAMS_DB = {
 _STEP_DB = 5
 _HIGHEST_DB = 80
 _FIRST_ID = {"train": 1, "valid": 5001, "test": 6201}
+MOST_LISTENERS = 98
 _WITHOUT_LOSS_ID = {"train": "L0999", "valid": "L5999", "test": "L6299"}
 
 

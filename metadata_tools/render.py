@@ -15,10 +15,9 @@ The same seed gives the same files, whatever the number of processes.
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -26,42 +25,19 @@ import numpy as np
 from tqdm import tqdm
 
 from cmss.errors import InputError
-from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
+from metadata_tools.arrange import give_parts, instrument_of, thinnest
+from metadata_tools.musicxml import read_score
+from metadata_tools.notes import SAMPLE_RATE_HZ, hold_out, playable_range, read_bank
+from metadata_tools.plan import Job, plan
 from metadata_tools.room import place
-from metadata_tools.sampler import (
-    SAMPLE_RATE_HZ,
-    Sampler,
-    hold_out,
-    playable_range,
-    random_player,
-    read_bank,
-    read_notes_csv,
-)
-from metadata_tools.score import Note, Part, Score, cut, find_scores, performed, read_score
-from metadata_tools.writer import (
-    SPLITS,
-    MadeTrack,
-    check_free,
-    new_dataset,
-    write_metadata,
-    write_track,
-)
+from metadata_tools.sampler import Sampler, random_player
+from metadata_tools.score import Note, Part, Score, cut, performed
+from metadata_tools.writer import MadeTrack, check_free, new_dataset, write_metadata, write_track
 
 DATASET = "RenderedNotes"
 
 _ATTEMPTS = 60
 _BUSY_ENOUGH = 0.6  # share of an excerpt in which every player should sound
-
-
-@dataclass(frozen=True)
-class Job:
-    """One track to render."""
-
-    split: str
-    name: str
-    scores: tuple[Path, ...]
-    labels: tuple[str, ...]
-    seed: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -73,79 +49,6 @@ class Task:
     root: Path
     duration_s: float
     holdout_notes: int
-
-
-def matches(work: str, patterns: Sequence[str]) -> bool:
-    """Whether a work's name matches one of some shell patterns; a bare word matches anywhere."""
-    return any(
-        fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
-        for p in patterns
-    )
-
-
-def split_works(
-    works: Sequence[str], valid: Sequence[str], test: Sequence[str]
-) -> dict[str, list[str]]:
-    """Share works out by name; test comes first, so the splits never overlap."""
-    split: dict[str, list[str]] = {name: [] for name in SPLITS}
-    for work in sorted(works):
-        side = "test" if matches(work, test) else "valid" if matches(work, valid) else "train"
-        split[side].append(work)
-    return split
-
-
-def plan(options: argparse.Namespace) -> list[Job]:
-    """Decide works, ensembles and seeds of all tracks, before anything is rendered.
-
-    Raises:
-        InputError: no works for a split, instruments missing, or folders that cannot be used.
-    """
-    scores = {
-        work: paths
-        for work, paths in find_scores(options.scores).items()
-        if not matches(work, options.exclude_works)
-    }
-    works = split_works(list(scores), options.valid_works, options.test_works)
-    table = read_notes_csv(options.notes)
-    wanted = {split: getattr(options, f"{split}_tracks") for split in SPLITS}
-    problems = [
-        f"{options.scores}: no score for the {split} split; see --{split}-works"
-        if split != "train"
-        else f"{options.scores}: no score for the train split: all are in valid, test or excluded"
-        for split, count in wanted.items()
-        if count and not works[split]
-    ]
-    if len(table) < max(options.players):
-        problems.append(
-            f"{options.notes}/notes.csv: {len(table)} instruments, too few for "
-            f"{max(options.players)} players"
-        )
-    if problems:
-        raise InputError(problems)
-    jobs: list[Job] = []
-    for index, split in enumerate(SPLITS):
-        rng = np.random.default_rng([options.seed, 10, index])
-        ensembles = draw_ensembles(
-            list(table), options.players, wanted[split], options.doubled, rng
-        )
-        order = [works[split][i] for i in rng.permutation(len(works[split]))]
-        for number, labels in enumerate(ensembles):
-            work = order[number % len(order)]
-            jobs.append(
-                Job(
-                    split=split,
-                    name=f"{_slug(work)}_{number // len(order):03d}",
-                    scores=tuple(scores[work]),
-                    labels=labels,
-                    seed=(options.seed, 11, index, number),
-                )
-            )
-    return jobs
-
-
-def _slug(work: str) -> str:
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in work.lower()).split()
-    return "_".join(words)
 
 
 def render(
@@ -228,7 +131,10 @@ def draw_excerpt(
         InputError: the scores hold no passage in which all play.
     """
     instruments = {instrument_of(label) for label in labels}
-    ranges = {name: playable_range(name, sampler.bank[name]) for name in instruments}
+    ranges = {
+        name: playable_range(name, (note.midi for note in sampler.bank[name]))
+        for name in instruments
+    }
     best: tuple[float, float, dict[str, Part]] = (0.0, 1.0, {})
     for _ in range(_ATTEMPTS):
         score = scores[int(rng.integers(len(scores)))]
@@ -251,10 +157,15 @@ def draw_excerpt(
     return {label: performed(part, best[1]) for label, part in best[2].items()}
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
+def _at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:
+    """A type for argparse that refuses smaller numbers."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value >= least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more")
+        return value
+
     return number
 
 
@@ -272,39 +183,35 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    count, some = _at_least(0), _at_least(1)
     data = Path("../shared/data")
     add("--notes", type=Path, default=data / "notes", metavar="DIR", help="default: %(default)s")
     add("--scores", type=Path, default=data / "scores", metavar="DIR", help="default: %(default)s")
     add("--out", type=Path, default=Path("data/rendered"), metavar="DIR",
         help="a new folder; default: %(default)s")  # fmt: skip
     add("--seed", type=int, default=1, help="default: %(default)s")
-    add("--train-tracks", type=int, default=0, metavar="N", help="default: 0")
-    add("--valid-tracks", type=int, default=0, metavar="N", help="default: 0")
-    add(
-        "--test-tracks",
-        type=int,
-        metavar="N",
-        help="default: 8, or 0 if another split is asked for",
-    )
-    add("--duration", type=float, default=15.0, metavar="SECONDS", help="default: %(default)g")
+    add("--train-tracks", type=count, default=0, metavar="N", help="default: 0")
+    add("--valid-tracks", type=count, default=0, metavar="N", help="default: 0")
+    add("--test-tracks", type=count, metavar="N",
+        help="default: 8, or 0 if another split is asked for")  # fmt: skip
+    add("--duration", type=_at_least(1, float), default=15.0, metavar="SECONDS",
+        help="default: %(default)g")  # fmt: skip
     add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
         help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
-    add("--doubled", type=float, default=0.2, metavar="SHARE",
+    add("--doubled", type=_at_least(0, float), default=0.2, metavar="SHARE",
         help="of ensembles with two players of one instrument; default: %(default)g")  # fmt: skip
     add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
         help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
     add("--valid-works", nargs="*", default=["Saint-Georges"], metavar="PATTERN",
         help="works of the valid split; default: Saint-Georges")  # fmt: skip
     add("--exclude-works", nargs="*", default=[], metavar="PATTERN", help="works left out")
-    add("--holdout-notes", type=int, default=4, metavar="N",
+    add("--holdout-notes", type=count, default=4, metavar="N",
         help="every N-th recorded pitch sounds in test alone; 0: none; default: 4")  # fmt: skip
-    add("--scenes-per-track", type=_positive, default=4, metavar="N", help="default: %(default)d")
-    add(
-        "--listeners-per-scene", type=_positive, default=1, metavar="N", help="default: %(default)d"
-    )
-    add("--listeners", type=_positive, default=8, metavar="N",
-        help="per split, one of them without loss; default: %(default)d")  # fmt: skip
-    add("--jobs", type=_positive, default=_cores(), metavar="N",
+    add("--scenes-per-track", type=some, default=4, metavar="N", help="default: 4")
+    add("--listeners-per-scene", type=some, default=1, metavar="N", help="default: 1")
+    add("--listeners", type=some, default=8, metavar="N",
+        help="per split, one of them without loss; default: 8")  # fmt: skip
+    add("--jobs", type=some, default=_cores(), metavar="N",
         help="processes; default: all cores")  # fmt: skip
     return parser
 
@@ -319,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = plan(options)
         with new_dataset(options.out) as root:
             tracks = render(jobs, root, options, options.jobs)
-            write_metadata(
+            pairs = write_metadata(
                 root,
                 tracks,
                 options.seed,
@@ -331,7 +238,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"render: {problem}", file=sys.stderr)
         return 2
-    pairs = len(tracks) * options.scenes_per_track * options.listeners_per_scene
     print(f"{options.out}: {len(tracks)} tracks of {options.duration:g} s, {pairs} pairs")
     return 0
 

@@ -1,15 +1,12 @@
-"""Scores: what is to be played. MusicXML -> parts of notes -> timed notes for each player.
+"""Scores: what is to be played, as parts of notes that become timed notes for each player.
 
 A score counts in quarter notes; `Note` is the one record that a sampler plays, in seconds. Both
 tools that make data (demo and render) hand notes on in this form.
 """
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -93,121 +90,6 @@ class Score:
         """Quarters per minute in force at an onset in quarters."""
         before = [tempo for start, tempo in self.tempi if start <= onset]
         return before[-1] if before else default
-
-
-def work_name(path: Path) -> str:
-    """The work that a score file belongs to.
-
-    Editions and movements that carry a catalogue number of their edition (`..._sq7082029`) are one
-    work: they must never lie on two sides of a split.
-    """
-    return re.sub(r"_sq\d+$", "", path.name.split(".mxl")[0].split(".musicxml")[0].split(".xml")[0])
-
-
-def find_scores(folder: Path) -> dict[str, list[Path]]:
-    """The MusicXML files of each work in a folder, sorted.
-
-    Raises:
-        InputError: the folder is missing or holds no score.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of scores")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".mxl", ".musicxml", ".xml"):
-            found.setdefault(work_name(path), []).append(path)
-    if not found:
-        raise InputError(f"{folder}: no score (*.mxl, *.musicxml, *.xml) in this folder")
-    return found
-
-
-def read_score(path: Path) -> Score:
-    """Read a MusicXML file: ties merged, grace notes left out, dynamics and slurs applied to notes.
-
-    Raises:
-        InputError: the file is not MusicXML.
-    """
-    import partitura  # takes half a second to import, and only rendering from scores needs it
-
-    with warnings.catch_warnings():
-        # partitura reports each word of text that it does not know as a tempo.
-        warnings.simplefilter("ignore")
-        try:
-            document = partitura.load_score(str(path))
-        except Exception as error:  # partitura and lxml raise many kinds on malformed files
-            raise InputError(f"{path}: not readable as MusicXML ({error})") from error
-        parts = tuple(_read_part(part) for part in document.parts)
-        tempi = _read_tempi(document.parts[0]) if document.parts else ()
-    return Score(work_name(path), parts, tempi)
-
-
-def _read_part(part: Any) -> Part:
-    from partitura import score as pt
-
-    to_quarter = part.quarter_map
-    pitched = [n for n in part.notes_tied if not isinstance(n, pt.GraceNote)]
-    if not pitched:
-        return ()
-    starts = np.array([n.start.t for n in pitched])
-    onsets = np.asarray(to_quarter(starts), float)
-    ends = np.asarray(to_quarter(starts + [n.duration_tied for n in pitched]), float)
-    levels = _levels(part, starts)
-    bound = np.zeros(len(pitched), bool)
-    for slur in part.iter_all(pt.Slur):
-        if slur.start is not None and slur.end is not None:
-            bound |= (starts > slur.start.t) & (starts < slur.end.t)
-    notes = [
-        ScoreNote(
-            onset=float(onset),
-            duration=float(end - onset),
-            midi=int(note.midi_pitch),
-            level_db=float(level),
-            slurred=bool(slurred),
-            short="staccato" in (note.articulations or ()),
-        )
-        for note, onset, end, level, slurred in zip(
-            pitched, onsets, ends, levels, bound, strict=True
-        )
-        if end > onset
-    ]
-    return tuple(sorted(notes, key=lambda n: (n.onset, n.midi)))
-
-
-def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
-    """Level of each note start in dB: the last dynamic mark, hairpins as ramps, accents added."""
-    from partitura import score as pt
-
-    marks = sorted(
-        {
-            d.start.t: DYNAMICS_DB[d.text]
-            for d in part.iter_all(pt.ConstantLoudnessDirection)
-            if d.text in DYNAMICS_DB
-        }.items()
-    )
-    times = np.array([-1, *(t for t, _ in marks)])
-    values = np.array([0.0, *(v for _, v in marks)])
-    at = np.searchsorted(times, starts, side="right") - 1
-    levels = values[at]
-    for hairpin in part.iter_all(pt.DynamicLoudnessDirection, include_subclasses=True):
-        following = np.searchsorted(times, hairpin.start.t, side="right")
-        if following < len(times):
-            first, last = hairpin.start.t, times[following]
-            inside = (starts >= first) & (starts < last)
-            ramp = (starts[inside] - first) / (last - first)
-            levels[inside] += ramp * (values[following] - levels[inside])
-    accents = {d.start.t for d in part.iter_all(pt.ImpulsiveLoudnessDirection)}
-    return levels + ACCENT_DB * np.isin(starts, list(accents))
-
-
-def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
-    from partitura import score as pt
-
-    quarters = {"q": 1.0, "h": 2.0, "e": 0.5, "q.": 1.5, "h.": 3.0, "e.": 0.75}
-    marks = {
-        float(part.quarter_map(mark.start.t)): float(mark.bpm) * quarters.get(mark.unit or "q", 1.0)
-        for mark in part.iter_all(pt.Tempo)
-    }
-    return tuple(sorted(marks.items()))
 
 
 def cut(part: Part, start: float, stop: float) -> Part:

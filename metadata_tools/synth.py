@@ -20,7 +20,7 @@ from scipy import signal
 
 from cmss.audio import write_flac
 from cmss.errors import InputError
-from metadata_tools.sampler import SAMPLE_RATE_HZ, Bank, recording
+from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
 from metadata_tools.score import RANGES
 from metadata_tools.writer import new_dataset
 

@@ -22,13 +22,13 @@ from cmss.atomic import atomic_folder
 from cmss.audio import FULL_SCALE_16_BIT, loudness_lufs, write_flac
 from cmss.errors import InputError
 from metadata_tools.gains import GainPool, gain_pool
-from metadata_tools.listeners import make_listeners
-from metadata_tools.sampler import SAMPLE_RATE_HZ
+from metadata_tools.listeners import MOST_LISTENERS, make_listeners
+from metadata_tools.notes import SAMPLE_RATE_HZ
 
 MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
 
-_FIRST_SCENE = {"train": 10001, "valid": 50001, "test": 60001}
+_SCENES = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 99999)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,26 @@ def check_free(root: Path) -> None:
     """Raise InputError when `root` exists and is not an empty folder: nothing is overwritten."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: exists and is not an empty folder; name another or remove it")
+
+
+def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listeners: int) -> None:
+    """Raise InputError when a split would need more ids than the challenge's rule leaves it.
+
+    Args:
+        tracks: number by split.
+    """
+    problems = []
+    for split, count in tracks.items():
+        first, last = _SCENES[split]
+        if count * scenes_per_track > last - first + 1:
+            problems.append(
+                f"{count} {split} tracks of {scenes_per_track} scenes: {split} scenes have ids "
+                f"S{first} to S{last} only"
+            )
+    if listeners > MOST_LISTENERS:
+        problems.append(f"{listeners} listeners: expected at most {MOST_LISTENERS}")
+    if problems:
+        raise InputError(problems)
 
 
 def at_level(stems: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -116,13 +136,17 @@ def write_metadata(
     scenes_per_track: int,
     listeners_per_scene: int,
     listeners: int,
-) -> None:
+) -> int:
     """Write all metadata files for the tracks of one or more splits.
 
     Args:
         seed: decides gains, listeners and who hears what.
         listeners: how many per split, one of them without loss.
+
+    Returns:
+        Number of pairs of scene and listener.
     """
+    pairs = 0
     metadata = root / "metadata"
     metadata.mkdir()
     pool = gain_pool(np.random.default_rng([seed, 1]))
@@ -148,6 +172,8 @@ def write_metadata(
         }
         for kind, content in files.items():
             _write_json(metadata / f"{kind}.{split}.json", content)
+        pairs += sum(len(names) for names in heard_by.values())
+    return pairs
 
 
 def _scenes(
@@ -157,7 +183,7 @@ def _scenes(
     for track in tracks:
         gains = list(pool[str(len(track.labels))])
         for index in rng.permutation(len(gains))[:per_track]:
-            number = _FIRST_SCENE[track.split] + len(scenes)
+            number = _SCENES[track.split][0] + len(scenes)
             scenes[f"S{number}"] = {"music": track.name, "gain": gains[index]}
     return scenes
 

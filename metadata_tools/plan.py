@@ -1,0 +1,122 @@
+"""What a rendering will hold: works, ensembles and seeds of all tracks, decided beforehand."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from cmss.errors import InputError
+from metadata_tools.arrange import draw_ensembles
+from metadata_tools.musicxml import find_scores
+from metadata_tools.notes import kept_pitches, playable_range, read_notes_csv
+from metadata_tools.writer import SPLITS, check_ids_suffice
+
+
+@dataclass(frozen=True)
+class Job:
+    """One track to render."""
+
+    split: str
+    name: str
+    scores: tuple[Path, ...]
+    labels: tuple[str, ...]
+    seed: tuple[int, ...]
+
+
+def matches(work: str, patterns: Sequence[str]) -> bool:
+    """Whether a work's name matches one of some shell patterns; a bare word matches anywhere."""
+    return any(
+        fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
+        for p in patterns
+    )
+
+
+def split_works(
+    works: Sequence[str], valid: Sequence[str], test: Sequence[str]
+) -> dict[str, list[str]]:
+    """Share works out by name; test comes first, so the splits never overlap."""
+    split: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for work in sorted(works):
+        side = "test" if matches(work, test) else "valid" if matches(work, valid) else "train"
+        split[side].append(work)
+    return split
+
+
+def note_problems(
+    table: Mapping[str, Sequence[Mapping[str, str]]], options: argparse.Namespace
+) -> list[str]:
+    """What is wrong with the recorded notes for these options, one line each."""
+    where = options.notes / "notes.csv"
+    problems = []
+    if len(table) < max(options.players):
+        problems.append(
+            f"{where}: {len(table)} instruments, too few for {max(options.players)} players"
+        )
+    sides = {"test": options.test_tracks, "train": options.train_tracks + options.valid_tracks}
+    for instrument, rows in table.items():
+        pitches = {round(float(row["midi"])) for row in rows}
+        for side in (side for side, tracks in sides.items() if tracks):
+            kept = kept_pitches(pitches, options.holdout_notes, side == "test")
+            low, high = playable_range(instrument, kept) if kept else (0, 0)
+            if high - low < 12:
+                problems.append(
+                    f"{where}: {instrument}: {len(kept)} of {len(pitches)} pitches are left for "
+                    f"{side}, less than an octave; see --holdout-notes"
+                )
+    return problems
+
+
+def plan(options: argparse.Namespace) -> list[Job]:
+    """Decide works, ensembles and seeds of all tracks, before anything is rendered.
+
+    Raises:
+        InputError: no works for a split, instruments missing, or folders that cannot be used.
+    """
+    wanted = {split: getattr(options, f"{split}_tracks") for split in SPLITS}
+    check_ids_suffice(wanted, options.scenes_per_track, options.listeners)
+    scores = {
+        work: paths
+        for work, paths in find_scores(options.scores).items()
+        if not matches(work, options.exclude_works)
+    }
+    works = split_works(list(scores), options.valid_works, options.test_works)
+    table = read_notes_csv(options.notes)
+    problems = [
+        f"{options.scores}: no score for the {split} split; see --{split}-works"
+        if split != "train"
+        else f"{options.scores}: no score for the train split: all are in valid, test or excluded"
+        for split, count in wanted.items()
+        if count and not works[split]
+    ]
+    if not any(wanted.values()):
+        problems.append("no tracks asked for")
+    problems += note_problems(table, options)
+    if problems:
+        raise InputError(problems)
+    jobs: list[Job] = []
+    for index, split in enumerate(SPLITS):
+        rng = np.random.default_rng([options.seed, 10, index])
+        ensembles = draw_ensembles(
+            list(table), options.players, wanted[split], options.doubled, rng
+        )
+        order = [works[split][i] for i in rng.permutation(len(works[split]))]
+        for number, labels in enumerate(ensembles):
+            work = order[number % len(order)]
+            jobs.append(
+                Job(
+                    split=split,
+                    name=f"{_slug(work)}_{number // len(order):03d}",
+                    scores=tuple(scores[work]),
+                    labels=labels,
+                    seed=(options.seed, 11, index, number),
+                )
+            )
+    return jobs
+
+
+def _slug(work: str) -> str:
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in work.lower()).split()
+    return "_".join(words)
