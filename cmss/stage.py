@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from cmss.errors import InputError
 
@@ -24,9 +24,14 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         try:
             return work(config)
-        except MissingMandatoryValue as error:
-            key = error.full_key
-            print(f"{key}: missing, expected {key}=VALUE on the command line", file=sys.stderr)
+        except (MissingMandatoryValue, InterpolationToMissingValueError):
+            # The error may name a key that is made from the missing one, such as path.train_file.
+            report(
+                InputError(
+                    f"{key}: missing, expected {key}=VALUE on the command line"
+                    for key in sorted(OmegaConf.missing_keys(config))
+                )
+            )
             sys.exit(2)
         except InputError as error:
             report(error)
