@@ -24,7 +24,7 @@ def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
         pad_mode="constant",
         return_complex=True,
     )
-    return spectra.unflatten(0, signal.shape[:-1])
+    return spectra.view(*signal.shape[:-1], *spectra.shape[-2:])
 
 
 def istft(spectra: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
@@ -41,4 +41,4 @@ def istft(spectra: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
     """
     flat = spectra.reshape(-1, *spectra.shape[-2:])
     signal = torch.istft(flat, len(window), hop, window=window, length=samples)
-    return signal.unflatten(0, spectra.shape[:-2])
+    return signal.view(*spectra.shape[:-2], samples)
