@@ -102,7 +102,13 @@ class FourierConvTasNet(nn.Module):
         return istft(spectra, self.window, self.arguments.hop, samples)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, G, K) that sum to one."""
+        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, G, K) that sum to one.
+
+        Raises:
+            ValueError: an example has no source that is present, so nothing to divide it among.
+        """
+        if not present.any(1).all():
+            raise ValueError("present: an example without any source")
         with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
             features = self.norm(self.features(spectra))
         x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(-1)
