@@ -58,7 +58,7 @@ class RemixLoss:
             stems = model.analyse(batch.stems / level[:, None, None, None])
             mixture = stems.sum(1)
             targets = self._targets(torch.view_as_real(stems), batch.gains)
-        masks = model.masks(mixture, batch.present(len(model.sources)).to(stems.device))
+        masks = model.masks(mixture, batch.present(len(model.sources)))
         index = batch.index.clamp(min=0)[..., None, None].expand(-1, -1, *masks.shape[-2:])
         masks = model.spread(masks.gather(1, index)).float()  # (B, players, F, K)
         playing = (batch.index >= 0).float()

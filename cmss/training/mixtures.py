@@ -61,7 +61,7 @@ class Batch:
 
     def present(self, sources: int) -> Tensor:
         """bool (batch, sources): which of the network's sources an example holds."""
-        marks = torch.zeros(len(self.index), sources + 1, dtype=torch.bool)
+        marks = self.index.new_zeros(len(self.index), sources + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (sources + 1), True)[:, :sources]
 
 
@@ -137,7 +137,7 @@ class RandomMixtures:
             count = rng.choice((2, 3, 4, 5), p=(0.35, 0.3, 0.25, 0.1))
             others = [name for name in sorted(self.by_instrument) if name != self.instrument]
             chosen = [self.instrument] if self.instrument else []
-            count = min(count, len(others))
+            count = min(count, len(others) + len(chosen))
             for instrument in (*chosen, *rng.choice(others, count - len(chosen), replace=False)):
                 choice = self.by_instrument[instrument]
                 track = choice[rng.integers(len(choice))]
