@@ -54,7 +54,8 @@ def save_checkpoint(
         key: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
         for key, value in module.state_dict().items()
     }
-    header = {"model": name, "arguments": json.dumps(asdict(module.arguments)), **(notes or {})}
+    arguments = json.dumps(asdict(module.arguments))
+    header = {**(notes or {}), "model": name, "arguments": arguments}
     with atomic_file(path) as temporary:
         temporary.write_bytes(save(tensors, header))
 
@@ -69,6 +70,8 @@ def load_checkpoint(path: Path) -> Network:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
     if header.get("model") not in MODELS:
@@ -76,7 +79,10 @@ def load_checkpoint(path: Path) -> Network:
             f"{path}: header key 'model' is {header.get('model')!r}, expected one of "
             f"{', '.join(MODELS)}"
         )
-    module = build(header["model"], json.loads(header["arguments"]))
+    try:
+        module = build(header["model"], json.loads(header["arguments"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: header key 'arguments' does not build the model") from error
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
