@@ -1,6 +1,5 @@
 """The training loop: resumes where it was stopped, keeps the best network on validation."""
 
-import csv
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -8,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
-from cmss.atomic import atomic_file
+from cmss.atomic import atomic_file, write_text
+from cmss.errors import InputError
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
+
+LOG_COLUMNS = ("step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ def train(
 
     Returns:
         the path of best.safetensors.
+
+    Raises:
+        FloatingPointError: a loss or its gradient is not finite; names the step as the log does.
+        InputError: `folder` holds the state of another network.
     """
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(
@@ -82,11 +89,9 @@ def train(
     )
     state = _State(folder / "state.pt", model, optimizer)
     log = folder / "log.csv"
-    if state.step == 0:
-        _start_log(log)
+    _open_log(log, state.step)
     best_path = folder / "best.safetensors"
     began = last_saved = time.monotonic()
-    recent: list[float] = []
     steps = range(state.step, settings.steps)
     batches = _ahead(training, steps)
     for step, batch in zip(progress(steps), batches, strict=True):
@@ -96,17 +101,18 @@ def train(
         value = _loss(model, loss, _to(batch, device), settings)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
-        if not math.isfinite(value.item()):
-            raise FloatingPointError(f"the loss is {value.item()} at step {step}")
-        recent.append(value.item())
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        # Before the weights are touched, or the next state would hold what cannot be gone on from.
         done = step + 1
+        _check_finite(done, loss=value.item(), gradient=norm.item())
+        optimizer.step()
+        state.recent.append(value.item())
         if done % settings.validate_every == 0 or done == settings.steps:
             measured = validate(model, loss, validation, settings)
+            _check_finite(done, validation_loss=measured[0])
             seconds = state.seconds + time.monotonic() - began
-            _append_log(log, done, seconds, sum(recent) / len(recent), *measured)
-            recent.clear()
+            _append_log(log, done, seconds, sum(state.recent) / len(state.recent), *measured)
+            state.recent.clear()
             if measured[0] < state.best:
                 state.best = measured[0]
                 save_checkpoint(best_path, name, model, torch.float16, notes)
@@ -118,7 +124,7 @@ def train(
 
 def learning_rate(step: int, settings: LoopSettings) -> float:
     """Rises in a straight line, then falls as half a cosine to zero at the last step."""
-    rise = min(1.0, (step + 1) / settings.warmup_steps)
+    rise = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
     return settings.learning_rate * rise * fall
 
@@ -160,6 +166,12 @@ def _loss(model: nn.Module, loss: Loss, batch: Batch, settings: LoopSettings) ->
         return loss(model, batch)
 
 
+def _check_finite(step: int, **values: float) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"step {step}: {name.replace('_', ' ')} is {value}")
+
+
 def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(batch.stems.to(device), batch.index.to(device), batch.gains.to(device))
 
@@ -181,11 +193,22 @@ class _State:
     def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.path, self.model, self.optimizer = path, model, optimizer
         self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.recent: list[float] = []  # losses since the last validation
         if path.exists():
+            self._load(path)
+
+    def _load(self, path: Path) -> None:
+        try:
             kept = torch.load(path, weights_only=True)
-            model.load_state_dict(kept["model"])
-            optimizer.load_state_dict(kept["optimizer"])
+            self.model.load_state_dict(kept["model"])
+            self.optimizer.load_state_dict(kept["optimizer"])
             self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
+            self.recent = kept.get("recent", [])
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: not the state of a training of this network; "
+                "remove it or choose another path.exp_folder"
+            ) from error
 
     def save(self, step: int, seconds: float) -> None:
         with atomic_file(self.path) as temporary:
@@ -196,17 +219,20 @@ class _State:
                     "step": step,
                     "seconds": seconds,
                     "best": self.best,
+                    "recent": self.recent,
                 },
                 temporary,
             )
 
 
-def _start_log(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ["step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db"]
-    path.write_text(",".join(columns) + "\n")
+def _open_log(path: Path, step: int) -> None:
+    """Keep the rows up to a step: those after it were written later than the state was."""
+    rows = path.read_text().splitlines()[1:] if path.exists() else []
+    kept = [row for row in rows if int(row.split(",")[0]) <= step]
+    write_text(path, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
 
 
 def _append_log(path: Path, step: int, seconds: float, *values: float) -> None:
-    with path.open("a", newline="") as file:
-        csv.writer(file).writerow([step, round(seconds), *(f"{value:.5f}" for value in values)])
+    row = [str(step), str(round(seconds)), *(f"{value:.5f}" for value in values)]
+    with path.open("a") as file:
+        file.write(",".join(row) + "\n")
