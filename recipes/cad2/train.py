@@ -33,11 +33,12 @@ def main(config: DictConfig) -> None:
     for split, settings in (("train", augmented), ("valid", as_played)):
         music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
         tracks = load_tracks(Path(music_file), Path(music_dir))
-        stems = load_stems(tracks, rate_hz, partial(tqdm, desc=f"{split} tracks"))
+        stems = load_stems(tracks, rate_hz, partial(tqdm, desc=f"{split} tracks", disable=None))
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
         )
-    folder = Path(config.path.exp_folder)
+    # A folder of its own for each instrument, or the second would go on from the first one's state.
+    folder = Path(config.path.exp_folder) / (config.instrument or "")
     best = train(
         chosen.network,
         model,
@@ -47,7 +48,7 @@ def main(config: DictConfig) -> None:
         LoopSettings(**config.loop),
         folder,
         progress=lambda steps: tqdm(
-            steps, "training", initial=steps.start, total=config.loop.steps
+            steps, "training", initial=steps.start, total=config.loop.steps, disable=None
         ),
         notes={"training": OmegaConf.to_yaml(config, resolve=True)},
     )
