@@ -105,8 +105,9 @@ class RandomMixtures:
         self.tracks = self.by_instrument.get(instrument, []) if instrument else tracks
         if not self.tracks:
             raise InputError(
-                f"no track of more than {self.reach / sample_rate_hz:.1f} s with "
-                f"{instrument or 'any instrument'} to draw from"
+                f"mixtures.segment_s: {settings.segment_s:g} s with pitch shifts take "
+                f"{self.reach / sample_rate_hz:.1f} s, no track with "
+                f"{instrument or 'any instrument'} is longer"
             )
 
     def batch(self, step: int) -> Batch:

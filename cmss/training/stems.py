@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.audio import read_excerpt, resample
+from cmss.errors import InputError
 from cmss.models.outputs import output_name
 from cmss.scenes import Track
 
@@ -41,6 +42,9 @@ def load_stems(
         tracks: the tracks.
         sample_rate_hz: rate to resample to.
         progress: wraps the sequence of tracks, such as tqdm.
+
+    Raises:
+        InputError: two sources of a track that cannot be told apart by their names.
     """
     with ThreadPoolExecutor() as pool:
         tracks = list(tracks)
@@ -49,10 +53,14 @@ def load_stems(
 
 
 def _load(track: Track, sample_rate_hz: int) -> StemTrack:
-    stems = {}
+    stems: dict[str, NDArray[np.int16]] = {}
     for source in track.sources.values():
+        name = output_name(source.instrument, source.voice)
+        if name in stems:
+            raise InputError(
+                f"{track.name}.{source.id}.instrument: a second {source.instrument}, expected "
+                f"{source.instrument}_1 and {source.instrument}_2"
+            )
         signal = resample(read_excerpt(source.excerpt, 44100), 44100, sample_rate_hz)
-        stems[output_name(source.instrument, source.voice)] = np.rint(
-            np.clip(signal, -1, 1) * 32767
-        ).astype(np.int16)
+        stems[name] = np.rint(np.clip(signal, -1, 1) * 32767).astype(np.int16)
     return StemTrack(track.name, stems)
