@@ -1,0 +1,100 @@
+"""Cepstral correlation: do the modulations of the spectrum's shape still follow the reference?
+
+Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II; the
+modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.signal import firwin
+
+from cmss.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
+
+SMOOTHING = 8 * MODEL_RATE_HZ // 1000
+"""Samples of the raised cosine, 8 ms, that smooths an envelope before it is read every 4 ms."""
+
+_WINDOW = np.hanning(SMOOTHING)
+_ENVELOPE_RATE_HZ = 250.0
+_COEFFICIENTS = 6
+_MODULATION_EDGES_HZ = (20.0, 32.0, 50.0, 80.0)
+_MODULATION_TAPS = 129
+
+
+def smoothed(envelope_db: Array, segments: int) -> Array:
+    """Average an envelope (samples,) under half-overlapping windows: (segments,)."""
+    output = np.empty(segments)
+    _smooth(envelope_db, _WINDOW, output)
+    return output
+
+
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _smooth(envelope: Array, window: Array, output: Array) -> None:
+    half = len(window) // 2
+    for segment in range(output.size):
+        first, length = 0, len(window)
+        if segment == 0:
+            first, length = half, half
+        elif segment == output.size - 1:
+            length = half
+        total = weight = 0.0
+        for n in range(length):
+            total += window[first + n] * envelope[segment * half + n]
+            weight += window[first + n]
+        output[segment] = total / weight
+
+
+def _modulation_filters() -> Array:
+    """(4, taps): 20-32, 32-50, 50-80 and above 80 Hz."""
+    edges = np.array(_MODULATION_EDGES_HZ) / (_ENVELOPE_RATE_HZ / 2)
+    passes = [
+        firwin(_MODULATION_TAPS, [low, high], window="hann", pass_zero="bandpass")
+        for low, high in pairwise(edges)
+    ]
+    high = firwin(_MODULATION_TAPS, edges[-1], window="hann", pass_zero="highpass")
+    return np.array([*passes, high])
+
+
+_FILTERS = _modulation_filters()
+
+
+def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
+    """Which segments of (32, segments) are louder than the threshold, summed over the bands."""
+    loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
+    audible: NDArray[np.bool_] = loudness_db > threshold_db
+    return audible
+
+
+def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
+    """Mean correlation of the mel cepstra over the four modulation bands from 20 to 125 Hz.
+
+    The cepstral coefficients 2 to 6 are half-cosine fits to the spectrum over the auditory bands;
+    each one's course over time is split into modulation bands and correlated with the reference's.
+
+    Args:
+        reference_db, processed_db: (32, segments), smoothed and audible.
+    """
+    covered = np.arange(BANDS)[:, None] * np.arange(1, _COEFFICIENTS)
+    basis = np.cos(covered * np.pi / (BANDS - 1))
+    basis /= np.linalg.norm(basis, axis=0)
+    return _mean_correlation(_cepstrum(basis, reference_db), _cepstrum(basis, processed_db))
+
+
+def _cepstrum(basis: Array, envelopes_db: Array) -> Array:
+    cepstrum = np.einsum("bc,bn->cn", basis, envelopes_db)
+    return cepstrum - cepstrum.mean(axis=1, keepdims=True)
+
+
+def _mean_correlation(reference: Array, processed: Array) -> float:
+    correlations = []
+    taps = (_MODULATION_TAPS - 1) // 2
+    for response in _FILTERS:
+        for x, y in zip(reference, processed, strict=True):
+            x, y = (np.convolve(z, response)[taps : taps + len(z)] for z in (x, y))
+            x, y = x - x.mean(), y - y.mean()
+            x_power, y_power = np.sum(x**2), np.sum(y**2)
+            silent = x_power < 1e-30 or y_power < 1e-30
+            correlations.append(0.0 if silent else abs(np.sum(x * y)) / np.sqrt(x_power * y_power))
+    return float(np.mean(correlations))

@@ -1,0 +1,79 @@
+"""What happens to the sound before the cochlea: one rate, bulk alignment, NAL-R, middle ear."""
+
+import numpy as np
+from clarity.enhancer.nalr import NALR
+from clarity.utils.audiogram import Audiogram
+from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
+
+from cmss.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
+
+_NALR_TAPS = 140
+
+
+def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
+    """Resample (samples,) to 24 kHz and keep its level.
+
+    As in the original, rates count in whole kHz: 44.1 kHz is taken for 44. From above 24 kHz the
+    level that is kept is that below 10.5 kHz. Silence stays silence (pyclarity divides 0 by 0).
+    """
+    target_khz, source_khz = MODEL_RATE_HZ // 1000, round(sample_rate_hz / 1000)
+    if source_khz == target_khz:
+        return signal
+    resampled = resample_poly(signal, target_khz, source_khz)
+    before, after = signal, resampled
+    if source_khz > target_khz:
+        before = lfilter(*cheby2(7, 30, 21 / source_khz), signal)
+        after = lfilter(*cheby2(7, 30, 21 / target_khz), resampled)
+    level = _rms(after)
+    return resampled if level == 0 else (_rms(before) / level) * resampled
+
+
+def _rms(signal: Array) -> float:
+    return float(np.sqrt(np.mean(signal**2)))
+
+
+def bulk_delay(reference: Array, processed: Array) -> int:
+    """Samples by which `processed` is late, less 2 ms for the dispersion of a hearing aid.
+
+    Read off the largest absolute cross-covariance of two signals of equal length.
+    """
+    covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
+    late = len(reference) - int(np.argmax(np.abs(covariance))) - 1
+    return late - 2 * MODEL_RATE_HZ // 1000
+
+
+def advanced(signal: Array, delay: int) -> Array:
+    """`signal` moved `delay` samples towards its start, or late for a negative one, zero-filled."""
+    output = np.zeros_like(signal)
+    kept = max(len(signal) - abs(delay), 0)
+    start = max(-delay, 0)
+    output[start : start + kept] = signal[max(delay, 0) :][:kept]
+    return output
+
+
+def audible_part(reference: Array) -> slice | None:
+    """From the first to the last sample above a thousandth of the peak; None if all are zero."""
+    magnitude = np.abs(reference)
+    above = np.flatnonzero(magnitude > 0.001 * magnitude.max())
+    return slice(int(above[0]), int(above[-1]) + 1) if above.size else None
+
+
+def with_nalr(signal: Array, levels_db: Array) -> Array:
+    """Linear amplification by NAL-R for the loss `levels_db` at the audiometric frequencies."""
+    filters = NALR(_NALR_TAPS, MODEL_RATE_HZ)
+    audiogram = Audiogram(levels=levels_db, frequencies=AUDIOMETRIC_FREQUENCIES_HZ)
+    response, _ = filters.build(audiogram)
+    # The original removes the order of the filter from the start, twice its delay.
+    return filters.apply(response, signal)[_NALR_TAPS : _NALR_TAPS + len(signal)]
+
+
+_LOW_PASS = butter(1, 5000 / (MODEL_RATE_HZ / 2))
+_HIGH_PASS = butter(2, 350 / (MODEL_RATE_HZ / 2), "high")
+
+
+def middle_ear(signal: Array) -> Array:
+    """A first-order low-pass at 5 kHz and a second-order high-pass at 350 Hz.
+
+    Roughly the equal-loudness contour at threshold; Kates (1991), J. Acoust. Soc. Am. 89.
+    """
+    return lfilter(*_HIGH_PASS, lfilter(*_LOW_PASS, signal))
