@@ -5,6 +5,7 @@ Names and columns are the official ones: a whole run writes `scores.csv`, shard 
 the terms that HAAQI is made of.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -16,7 +17,7 @@ import pandas as pd
 from cmss.atomic import atomic_folder, write_text
 from cmss.errors import InputError
 from cmss.row_file import PairRow, Row, RowFile, read_rows, write_rows
-from cmss.scenes import Pair
+from cmss.scenes import Pair, shard
 
 EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
@@ -59,7 +60,7 @@ class EarComponents:
 
 @dataclass(frozen=True)
 class ComponentRow(PairRow):
-    """Components of both ears, and how many samples of the enhanced file were clipped."""
+    """Components of both ears, and how many samples of the enhanced file are at full scale."""
 
     left_cepstral_correlation: float
     left_synchrony: float
@@ -83,18 +84,6 @@ class ComponentRow(PairRow):
         terms = [float(value) for ear in (left, right) for value in astuple(ear)]
         numbers: list[Any] = [*terms, int(clipped_samples)]
         return cls(*_names(pair), *numbers)
-
-
-@dataclass(frozen=True)
-class ClippingRow(PairRow):
-    """How many samples were clipped when the enhanced file of a pair was written."""
-
-    clipped_samples: int
-
-    @classmethod
-    def of(cls, pair: Pair, clipped_samples: int) -> "ClippingRow":
-        """The row of a pair."""
-        return cls(*_names(pair), int(clipped_samples))
 
 
 def _names(pair: Pair) -> tuple[str, str, str]:
@@ -145,6 +134,11 @@ class ScoreFiles:
     def rows(self) -> list[ScoreRow]:
         """What has been scored so far, by this run and earlier ones."""
         return list(self._scores.rows.values())
+
+    def mean(self) -> float:
+        """Mean HAAQI of both ears over what has been scored so far; NaN before the first."""
+        scores = [row.avg_haaqi for row in self._scores.rows.values()]
+        return sum(scores) / len(scores) if scores else math.nan
 
     def has(self, pair: Pair) -> bool:
         """Whether this pair is scored already."""
@@ -219,7 +213,7 @@ def _collect(
         except InputError as error:
             problems += error.problems
             # Named once, by its file, instead of by each of its pairs.
-            sought -= {(p.scene.id, p.listener.id) for p in pairs[batch::batch_size]}
+            sought -= {(p.scene.id, p.listener.id) for p in shard(pairs, batch, batch_size)}
     times = Counter(row.key for row in rows)
     found = {row.key: row for row in rows}
     problems += [_at(kind, key, "no row") for key in expected if key in sought - found.keys()]

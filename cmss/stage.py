@@ -2,47 +2,72 @@
 
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from tqdm import tqdm
 
 from cmss.errors import InputError
 
 LINES_SHOWN = 20
 
+REFUSED = {
+    "separator.separation.number_sources": "the weights say how many outputs a network has",
+    "separator.separation.sample_rate": "the weights say at which rate a network runs",
+}
+"""Official keys that cannot be honoured, and why."""
+
 
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Wrap what hydra.main runs, so that bad input ends it with status 2 and a line a problem.
 
-    To be put under ``@hydra.main``, which turns any exception that reaches it into a traceback
-    and status 1; SystemExit it lets through.
+    A result that cannot be, such as a score that is not finite, ends it with status 1. To be put
+    under ``@hydra.main``, which turns any exception that reaches it into a traceback; SystemExit
+    it lets through.
     """
 
     @wraps(work)
     def guarded(config: DictConfig) -> Any:
         try:
             return work(config)
-        except (MissingMandatoryValue, InterpolationToMissingValueError):
-            # The error may name a key that is made from the missing one, such as path.train_file.
-            report(
-                InputError(
-                    f"{key}: missing, expected {key}=VALUE on the command line"
-                    for key in sorted(OmegaConf.missing_keys(config))
-                )
-            )
-            sys.exit(2)
+        except MissingMandatoryValue as error:
+            key = error.full_key
+            sys.exit(_say(f"{key}: missing, expected {key}=VALUE on the command line", 2))
+        except OmegaConfBaseException as error:
+            sys.exit(_say(f"{error.full_key}: {error.msg}", 2))
         except InputError as error:
-            report(error)
-            sys.exit(2)
+            shown = error.problems[:LINES_SHOWN]
+            if len(error.problems) > len(shown):
+                shown = (*shown, f"... and {len(error.problems) - len(shown)} more")
+            sys.exit(_say("\n".join(shown), 2))
+        except FloatingPointError as error:
+            sys.exit(_say(str(error), 1))
 
     return guarded
 
 
-def report(error: InputError) -> None:
-    """Print the problems on standard error, the first of them if there are many."""
-    for problem in error.problems[:LINES_SHOWN]:
-        print(problem, file=sys.stderr)
-    if len(error.problems) > LINES_SHOWN:
-        print(f"... and {len(error.problems) - LINES_SHOWN} more", file=sys.stderr)
+def _say(text: str, status: int) -> int:
+    print(text, file=sys.stderr)
+    return status
+
+
+def refuse_official_keys(arguments: list[str]) -> None:
+    """End with status 2 and a hint if the command line has an official key without effect here."""
+    for argument in arguments:
+        key = argument.split("=")[0].lstrip("+~")
+        if key in REFUSED:
+            sys.exit(_say(f"{key}: not taken here, since {REFUSED[key]}; leave it out", 2))
+
+
+def overrides() -> dict[str, Any]:
+    """Key -> value of what the running stage was given on its command line."""
+    parsed = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+    return {override.get_key_element().lstrip("+"): override.value() for override in parsed}
+
+
+progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
+"""A progress bar with time left; quiet when not on a terminal."""

@@ -9,7 +9,6 @@ from tiny_pairs import make_pairs
 
 from cmss.errors import InputError
 from cmss.results import (
-    ClippingRow,
     ComponentRow,
     EarComponents,
     ScoreFiles,
@@ -20,6 +19,7 @@ from cmss.results import (
     summarise,
 )
 from cmss.row_file import columns, read_rows, write_rows
+from cmss.scenes import shard
 
 PAIRS = make_pairs()
 RNG = np.random.default_rng(3)
@@ -37,8 +37,10 @@ COMPONENTS = [components(pair) for pair in PAIRS]
 def write_shards(folder, batch_size: int) -> None:
     for batch in range(batch_size):
         files = ScoreFiles(folder, batch, batch_size)
-        for rows in list(zip(SCORES, COMPONENTS, strict=True))[batch::batch_size]:
-            files.append(*rows)
+        mine = shard(PAIRS, batch, batch_size)
+        for pair, score, component in zip(PAIRS, SCORES, COMPONENTS, strict=True):
+            if pair in mine:
+                files.append(score, component)
 
 
 # Rows and names.
@@ -65,7 +67,6 @@ def test_a_row_names_its_pair():
     row = ScoreRow.of(pair, np.float64(0.25), np.float64(0.5))
     assert astuple(row) == ("S50002", "reeds", "L5001", 0.25, 0.5, 0.375)
     assert all(type(value) is float for value in astuple(row)[3:])
-    assert ClippingRow.of(pair, np.int64(3)) == ClippingRow("S50002", "reeds", "L5001", 3)
 
 
 def test_components_of_the_ears_keep_their_sides_and_names():

@@ -23,6 +23,7 @@ from cmss.scenes.records import (
     Split,
     Track,
 )
+from cmss.scenes.shards import by_track, shard
 
 __all__ = [
     "DOUBLED",
@@ -39,6 +40,8 @@ __all__ = [
     "Source",
     "Split",
     "Track",
+    "by_track",
     "load_pairs",
     "load_tracks",
+    "shard",
 ]

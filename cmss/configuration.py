@@ -1,0 +1,90 @@
+"""From the configuration to the objects of a run."""
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.errors import InputError
+from cmss.hearing_aid import HearingAid
+from cmss.remix import ConsistentRemix, OfficialRemix, Remix
+from cmss.run_folder import metadata_paths
+from cmss.scenes import Pair, load_pairs, shard
+
+REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A section of the configuration as a resolved dictionary."""
+    section = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(section, dict)
+    return {str(key): value for key, value in section.items()}
+
+
+def build_remix(config: DictConfig) -> Remix:
+    """The remix of a run, from its section of the configuration."""
+    settings = plain(config)
+    kind = REMIXES[settings.pop("name")]
+    _check("remix", settings, kind)
+    return kind(**settings)
+
+
+def build_hearing_aid(config: DictConfig) -> HearingAid:
+    """The hearing aid of a run, at the sampling rate of its input."""
+    settings = plain(config.enhancer)
+    _check("enhancer", settings, HearingAid)
+    return HearingAid(**settings, sample_rate_hz=config.input_sample_rate)
+
+
+def chosen_pairs(config: DictConfig) -> list[Pair]:
+    """The pairs that a run is about, all of its jobs together.
+
+    Raises:
+        InputError: anything wrong with the metadata or the choice.
+    """
+    pairs = load_pairs(metadata_paths(config), config.input_sample_rate)
+    if config.evaluate.small_test:
+        pairs = pairs[::400]
+    return pairs if config.evaluate.pairs is None else _listed(pairs, config.evaluate.pairs)
+
+
+def own_pairs(config: DictConfig) -> list[Pair]:
+    """The pairs of this job.
+
+    Raises:
+        InputError: as for :func:`chosen_pairs`; or no such job.
+    """
+    batch, jobs = config.evaluate.batch, config.evaluate.batch_size
+    if not 0 <= batch < jobs:
+        raise InputError(
+            f"evaluate.batch: {batch}, expected 0 to {jobs - 1} (evaluate.batch_size - 1)"
+        )
+    return shard(chosen_pairs(config), batch, jobs)
+
+
+def _listed(pairs: list[Pair], path: str) -> list[Pair]:
+    """Those of `pairs` that a CSV file with columns scene and listener lists."""
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: evaluate.pairs: not a readable CSV file ({error})") from error
+    if not {"scene", "listener"} <= set(table.columns):
+        raise InputError(f"{path}: evaluate.pairs: expected columns scene and listener")
+    wanted = list(zip(table.scene, table.listener, strict=True))
+    known = {(pair.scene.id, pair.listener.id) for pair in pairs}
+    if unknown := [key for key in wanted if key not in known]:
+        raise InputError(
+            f"{path}: evaluate.pairs: no pair of scene {scene} and listener {listener}"
+            for scene, listener in unknown
+        )
+    return [pair for pair in pairs if (pair.scene.id, pair.listener.id) in set(wanted)]
+
+
+def _check(section: str, settings: dict[str, Any], kind: type[Any]) -> None:
+    known = [field.name for field in fields(kind)]
+    for key in settings:
+        if key not in known:
+            raise InputError(
+                f"{section}.{key}: no such setting, expected one of {', '.join(known)}"
+            )

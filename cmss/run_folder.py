@@ -1,0 +1,118 @@
+"""The folder of a run: the configuration that made it, and where its results came from."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.atomic import write_text
+from cmss.errors import InputError
+from cmss.scenes import MetadataPaths
+
+CONFIGURATION = "config.yaml"
+PROVENANCE = "provenance.json"
+LIBRARIES = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
+
+
+def absolute_paths(config: DictConfig) -> DictConfig:
+    """A copy whose `path` section holds absolute paths, relative ones from the current folder.
+
+    Values that refer to others still do, so that a later stage which overrides `path.root` moves
+    all that hangs on it.
+    """
+    config = config.copy()
+    for key in config.path:
+        if not OmegaConf.is_missing(config.path, key) and not OmegaConf.is_interpolation(
+            config.path, key
+        ):
+            config.path[key] = str(Path(config.path[key]).absolute())
+    return config
+
+
+def save_configuration(config: DictConfig) -> None:
+    """Write the resolved configuration of a run, whole or not at all."""
+    text = OmegaConf.to_yaml(config, resolve=True)
+    write_text(Path(config.path.exp_folder) / CONFIGURATION, text)
+
+
+def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
+    """The configuration that the run was made with, changed by what this stage was called with.
+
+    Args:
+        config: as composed for this stage; tells where the run is.
+        overrides: key -> value as given on this stage's command line.
+
+    Raises:
+        InputError: neither a run nor data are given, or an override of what enhance.py decided.
+    """
+    folder = Path(config.path.exp_folder).absolute()
+    path = folder / CONFIGURATION
+    if not path.is_file():
+        if OmegaConf.is_missing(config.path, "root"):
+            raise InputError(
+                f"{path}: no such file; expected path.exp_folder=FOLDER of a run of enhance.py, or "
+                "path.root=DATA to score files made elsewhere"
+            )
+        return absolute_paths(config)
+    kept = OmegaConf.load(path)
+    assert isinstance(kept, DictConfig)
+    OmegaConf.set_struct(kept, True)
+    for key in ("separator", "ensemble", "remix", "profile", "soft_clip"):
+        for override in overrides:
+            if override == key or override.startswith(f"{key}."):
+                raise InputError(f"{override}: decided by enhance.py; run that anew to change it")
+    _relink(kept, config)
+    for key, value in overrides.items():
+        OmegaConf.update(kept, key, value)
+    kept.path.exp_folder = str(folder)
+    return absolute_paths(kept)
+
+
+def _relink(kept: DictConfig, config: DictConfig) -> None:
+    """Put references between paths back where they give what was kept."""
+    for key in config.path:
+        if OmegaConf.is_interpolation(config.path, key):
+            value = kept.path[key]
+            kept.path[key] = OmegaConf.to_container(config.path, resolve=False)[key]  # type: ignore[index]
+            if kept.path[key] != value:
+                kept.path[key] = value
+
+
+def metadata_paths(config: DictConfig) -> MetadataPaths:
+    """The files that a run reads, from the `path` section."""
+    return MetadataPaths(
+        **{name: Path(config.path[name]) for name in MetadataPaths.__dataclass_fields__}
+    )
+
+
+def save_provenance(folder: Path, config: DictConfig, weights: dict[str, str]) -> None:
+    """Write with what a run was made: configuration, code, weights, libraries.
+
+    Args:
+        folder: the run's folder.
+        config: its configuration.
+        weights: weight file -> sha256.
+    """
+    provenance = {
+        "configuration": OmegaConf.to_container(config, resolve=True),
+        "cmss": version("cmss"),
+        "revision": _revision(),
+        "weights": weights,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+    }
+    write_text(folder / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+
+
+def _revision() -> str | None:
+    """The git commit of this code, with a plus sign if files were changed; None outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

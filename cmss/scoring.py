@@ -1,0 +1,161 @@
+"""What evaluate.py does with each scene and listener: HAAQI as the challenge computes it."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import read_excerpt, read_flac, resample
+from cmss.errors import InputError
+from cmss.haaqi import Haaqi, haaqi_components
+from cmss.hearing_aid import HearingAid
+from cmss.remix import reference_remix
+from cmss.scenes import Pair, Scene
+
+Waveform = NDArray[np.float64]
+
+FULL_SCALE = 32767 / 32768
+"""The highest value of 16 bits, which clipped samples have."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """HAAQI as the challenge computes it.
+
+    Args:
+        hearing_aid: amplifies the reference.
+        haaqi_rate_hz: sampling rate at which signals are compared.
+        random_seed: draw the metric's noise from a seed that depends on the scene alone.
+    """
+
+    hearing_aid: HearingAid
+    haaqi_rate_hz: int = 24000
+    random_seed: bool = True
+
+    def reference(self, scene: Scene) -> Waveform:
+        """The true stems of a scene, remixed: (2, samples), not yet amplified."""
+        rate = int(self.hearing_aid.sample_rate_hz)
+        stems = {
+            key: read_excerpt(source.excerpt, rate) for key, source in scene.track.sources.items()
+        }
+        return reference_remix(stems, scene.gains_db)
+
+    def score(
+        self, reference: Waveform, enhanced: NDArray[np.floating], rate_hz: int, pair: Pair
+    ) -> tuple[Haaqi, Haaqi]:
+        """HAAQI of the left and the right ear.
+
+        Both ears draw from one stream of noise, left first, so their order matters.
+
+        Args:
+            reference: from :meth:`reference`.
+            enhanced: (2, samples) as read from the enhanced file.
+            rate_hz: sampling rate of `enhanced`.
+            pair: scene and listener.
+
+        Raises:
+            FloatingPointError: a score is not finite; the message names the pair.
+        """
+        if self.random_seed:
+            np.random.seed(scene_seed(pair.scene.id))
+        amplified = self.hearing_aid(reference, pair.listener)
+        ears = []
+        for side, ear in enumerate((pair.listener.left, pair.listener.right)):
+            rms = np.sqrt(np.mean(reference[side] ** 2))
+            if rms == 0:
+                raise FloatingPointError(f"{pair.name}: the reference is silent in one ear")
+            ears.append(
+                haaqi_components(
+                    processed_signal=resample(enhanced[side], rate_hz, self.haaqi_rate_hz),
+                    processed_sample_rate=self.haaqi_rate_hz,
+                    reference_signal=resample(
+                        amplified[side], int(self.hearing_aid.sample_rate_hz), self.haaqi_rate_hz
+                    ),
+                    reference_sample_rate=self.haaqi_rate_hz,
+                    audiogram=ear.audiogram,
+                    equalisation=2,
+                    level1=65 - 20 * np.log10(rms),
+                )
+            )
+        for side, haaqi in zip(("left", "right"), ears, strict=True):
+            if not np.isfinite(haaqi.score):
+                raise FloatingPointError(f"{pair.name}: the {side} score is {haaqi.score}")
+        return ears[0], ears[1]
+
+
+def scene_seed(scene_id: str) -> int:
+    """Seed of the metric's noise for a scene, as in the official evaluation."""
+    return int(hashlib.md5(scene_id.encode()).hexdigest(), 16) % 10**8
+
+
+@dataclass(frozen=True)
+class FileScorer:
+    """Scores the enhanced files of a run; can be sent to another process.
+
+    Args:
+        scorer: how.
+        folder: the run's folder.
+        enhanced_rate_hz: sampling rate that the files must have.
+    """
+
+    scorer: Scorer
+    folder: Path
+    enhanced_rate_hz: int
+
+    def __call__(self, pair: Pair) -> tuple[Haaqi, Haaqi, int]:
+        """Left and right HAAQI of a pair, and how many samples of its file are at full scale.
+
+        Raises:
+            InputError: the enhanced file is missing, damaged, not stereo or at another rate.
+            FloatingPointError: a score is not finite.
+        """
+        path = self.folder / pair.enhanced_file
+        enhanced, rate_hz = read_flac(path)
+        if rate_hz != self.enhanced_rate_hz or len(enhanced) != 2:
+            raise InputError(
+                f"{path}: {len(enhanced)} channel(s) at {rate_hz} Hz, expected 2 at "
+                f"{self.enhanced_rate_hz} Hz (remix_sample_rate)"
+            )
+        left, right = self.scorer.score(self.scorer.reference(pair.scene), enhanced, rate_hz, pair)
+        return left, right, int(np.count_nonzero((enhanced == -1) | (enhanced == FULL_SCALE)))
+
+
+def check_files(folder: Path, pairs: Sequence[Pair]) -> None:
+    """See that every pair has an enhanced file, before hours go into those that have.
+
+    Raises:
+        InputError: the files that are missing.
+    """
+    missing = [path for pair in pairs if not (path := folder / pair.enhanced_file).is_file()]
+    if missing:
+        raise InputError(f"{path}: no such enhanced file" for path in missing)
+
+
+def score_files(
+    scorer: FileScorer, pairs: Sequence[Pair], jobs: int | None
+) -> Iterator[tuple[Haaqi, Haaqi, int]]:
+    """Score pairs in several processes, in the order given.
+
+    Args:
+        scorer: how.
+        pairs: what.
+        jobs: processes; None takes one for each core that this process may use.
+    """
+    jobs = min(jobs or len(os.sched_getaffinity(0)), len(pairs))
+    if jobs <= 1:
+        yield from map(scorer, pairs)
+        return
+    # Each process is one thread: libraries that bring threads of their own would outnumber cores.
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        try:
+            yield from pool.map(scorer, pairs)
+        finally:
+            pool.shutdown(cancel_futures=True)

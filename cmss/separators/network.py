@@ -1,0 +1,191 @@
+"""From networks to a separator: sampling rate, segments, and two players of one instrument."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmss.audio import resample
+from cmss.models.checkpoint import Network
+from cmss.models.fourier_convtasnet import FourierConvTasNet
+from cmss.models.outputs import output_name
+from cmss.scenes import Source
+from cmss.separators.protocol import Stems
+from cmss.transforms.overlap_add import Function, official_overlap_add, overlap_add
+
+
+@dataclass(frozen=True)
+class Segments:
+    """How a long mixture is cut for a network.
+
+    Args:
+        segment: length in seconds.
+        overlap: share of a segment that overlaps the next one.
+        official: cut and fade as the official baseline does, where `overlap` is also the length
+            of the fade in seconds; see :func:`official_overlap_add`.
+    """
+
+    segment: float = 10.0
+    overlap: float = 0.1
+    official: bool = False
+
+    def apply(self, function: Function, signal: Tensor, sample_rate_hz: int) -> Tensor:
+        """Run `function` on segments of (channels, samples): (sources, channels, samples)."""
+        if self.official:
+            return official_overlap_add(
+                function, signal, sample_rate_hz, self.segment, self.overlap
+            )
+        segment = round(self.segment * sample_rate_hz)
+        return overlap_add(function, signal, segment, round(self.overlap * segment))
+
+
+class Estimator(Protocol):
+    """Networks behind a common face: estimates of players at the mixture's sampling rate."""
+
+    def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
+        """Mixture (2, samples), output names of all players -> output name -> (2, samples)."""
+
+
+@dataclass
+class OneForAll:
+    """One network with an output for each instrument and voice.
+
+    Args:
+        load: gives the network; called when first needed.
+        sample_rate_hz: of the mixtures.
+        segments: how long ones are cut.
+        device: where the network runs.
+    """
+
+    load: Callable[[], FourierConvTasNet]
+    sample_rate_hz: int
+    segments: Segments
+    device: torch.device
+    _network: FourierConvTasNet | None = field(default=None, init=False)
+
+    def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
+        """All players are separated in one pass."""
+        network = self._network = self._network or self.load().to(self.device)
+        index = [network.sources.index(name) for name in wanted]
+        present = torch.zeros(1, len(network.sources), dtype=torch.bool, device=self.device)
+        present[:, index] = True
+
+        def run(segment: Tensor) -> Tensor:
+            return network(segment, present)[0, index]
+
+        estimates = run_resampled(
+            run, mixture, self.sample_rate_hz, network.sample_rate_hz, self.segments, self.device
+        )
+        return dict(zip(wanted, estimates, strict=True))
+
+
+@dataclass
+class OnePerInstrument:
+    """A network for each instrument, with that instrument and its accompaniment as outputs.
+
+    The voices of a doubled instrument come out as one: only its plain name is estimated.
+
+    Args:
+        load: gives the network of an instrument; called when first needed.
+        sample_rate_hz: of the mixtures.
+        segments: how long ones are cut.
+        device: where the networks run.
+        add_residual: share of the accompaniment that is added to each estimate.
+    """
+
+    load: Callable[[str], Network]
+    sample_rate_hz: int
+    segments: Segments
+    device: torch.device
+    add_residual: float = 0.0
+    _networks: dict[str, Network] = field(default_factory=dict, init=False)
+
+    def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
+        """Each instrument is separated once, however many play it."""
+        estimates = {}
+        for instrument in dict.fromkeys(name.removesuffix("_2") for name in wanted):
+            if instrument not in self._networks:
+                self._networks[instrument] = self.load(instrument).to(self.device)
+            network = self._networks[instrument]
+
+            def run(segment: Tensor, network: Network = network) -> Tensor:
+                return network(segment)[0]
+
+            target, accompaniment = run_resampled(
+                run,
+                mixture,
+                self.sample_rate_hz,
+                network.sample_rate_hz,
+                self.segments,
+                self.device,
+            )
+            estimates[instrument] = target + np.float32(self.add_residual) * accompaniment
+        return estimates
+
+
+@torch.inference_mode()
+def run_resampled(
+    function: Function,
+    mixture: NDArray[np.float32],
+    sample_rate_hz: int,
+    network_rate_hz: int,
+    segments: Segments,
+    device: torch.device,
+) -> NDArray[np.float32]:
+    """Run a network at its own sampling rate; its output is aligned with the mixture.
+
+    Args:
+        function: (1, 2, samples) -> (sources, 2, samples) at the network's rate.
+        mixture: (2, samples).
+        sample_rate_hz: of the mixture and the result.
+        network_rate_hz: of the network.
+        segments: how the mixture is cut.
+        device: where the network runs.
+
+    Returns:
+        (sources, 2, samples).
+    """
+    signal = torch.from_numpy(resample(mixture, sample_rate_hz, network_rate_hz)).to(device)
+    outputs = segments.apply(function, signal, network_rate_hz).cpu().numpy()
+    samples = mixture.shape[-1]
+    aligned = np.zeros((*outputs.shape[:-1], samples), np.float32)
+    for output, target in zip(outputs, aligned, strict=True):
+        back = resample(output, network_rate_hz, sample_rate_hz)[:, :samples]
+        target[:, : back.shape[-1]] = back
+    return aligned
+
+
+def share_out(
+    estimates: Mapping[str, NDArray[np.float32]], sources: Mapping[str, Source], whole: bool
+) -> Stems:
+    """Give each source its estimate; two players whose instrument came out as one share it.
+
+    Half of what two equal players play together is the best estimate of either, and keeps the
+    stems' sum equal to the mixture.
+
+    Args:
+        estimates: by output name; only by the plain name where the voices came out as one.
+        sources: by source id.
+        whole: give both players the whole, as the official baseline does (6 dB too much).
+    """
+    stems = {}
+    for source in sources.values():
+        name = output_name(source.instrument, source.voice)
+        if name in estimates and f"{source.instrument}_2" in estimates:
+            stems[source.id] = estimates[name]
+            continue
+        players = sum(other.instrument == source.instrument for other in sources.values())
+        estimate = estimates[source.instrument]
+        stems[source.id] = estimate if whole or players == 1 else estimate / np.float32(players)
+    return stems
+
+
+def output_names(sources: Mapping[str, Source]) -> list[str]:
+    """Names of the outputs that a track's players come from, each once."""
+    return list(
+        dict.fromkeys(output_name(source.instrument, source.voice) for source in sources.values())
+    )

@@ -1,0 +1,36 @@
+"""What it takes to be a separator."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.scenes import Source
+
+Stems = dict[str, NDArray[np.float32]]
+"""Source id -> waveform (2, samples)."""
+
+
+class Separator(Protocol):
+    """Anything that takes a mixture apart."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sampling rate of the mixtures that it takes and the stems that it gives."""
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """What was loaded so far: name or path of each weight file -> its sha256."""
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """Estimate each source.
+
+        Args:
+            mixture: (2, samples).
+            sources: what plays, by source id. Where its reference lies is for the oracle alone.
+
+        Returns:
+            source id -> estimate (2, samples), aligned with the mixture to the sample; nothing at
+            all from a separator that takes nothing apart.
+        """
