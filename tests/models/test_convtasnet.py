@@ -1,0 +1,143 @@
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
+
+from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
+
+NON_CAUSAL = ConvTasNetArguments(N=24, L=20, B=16, H=20, X=3, R=2)
+CAUSAL = replace(NON_CAUSAL, causal=True, norm_type="cLN")
+BOTH = pytest.mark.parametrize("arguments", [NON_CAUSAL, CAUSAL], ids=["non-causal", "causal"])
+
+
+def official(arguments: ConvTasNetArguments) -> ConvTasNetStereo:
+    return ConvTasNetStereo(**asdict(arguments)).eval()
+
+
+def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Every parameter away from its start, norms and slopes included, as after training."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return module.eval()
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@BOTH
+def test_the_official_state_dict_loads_with_no_key_changed(arguments):
+    weights = official(arguments).state_dict()
+    ours = ConvTasNet(arguments)
+    ours.load_state_dict(weights, strict=True)
+    assert list(ours.state_dict()) == list(weights)
+    assert all(torch.equal(ours.state_dict()[key], weights[key]) for key in weights)
+
+
+@BOTH
+def test_the_official_module_loads_ours(arguments):
+    official(arguments).load_state_dict(ConvTasNet(arguments).state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("samples", [20, 29, 30, 31, 640, 1001])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        NON_CAUSAL,
+        CAUSAL,
+        replace(NON_CAUSAL, norm_type="cLN"),
+        replace(CAUSAL, norm_type="gLN"),
+        replace(NON_CAUSAL, norm_type="id", mask_nonlinear="softmax", C=4),
+        replace(NON_CAUSAL, audio_channels=1, L=16),
+    ],
+    ids=["gLN", "causal cLN", "cLN", "causal gLN", "id softmax", "mono"],
+)
+@torch.no_grad()
+def test_outputs_equal_the_official_ones(arguments, samples):
+    theirs = randomised(official(arguments))
+    ours = ConvTasNet(arguments).eval()
+    ours.load_state_dict(theirs.state_dict())
+    mixture = noise(2, arguments.audio_channels, samples)
+    expected = theirs(mixture)
+    scale = expected.abs().max()
+    assert scale > 0
+    torch.testing.assert_close(ours(mixture) / scale, expected / scale, rtol=0, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("samples", [1, 7, 19])
+@torch.no_grad()
+def test_shorter_than_a_filter_is_as_if_zeros_followed(arguments, samples):
+    """Here the official module ends with an error of its convolution."""
+    model = randomised(ConvTasNet(arguments))
+    mixture = noise(1, 2, samples)
+    padded = torch.nn.functional.pad(mixture, (0, arguments.L - samples))
+    output = model(mixture)
+    assert output.shape == (1, 2, 2, samples)
+    torch.testing.assert_close(output, model(padded)[..., :samples])
+    with pytest.raises(RuntimeError):
+        official(arguments)(mixture)
+
+
+@pytest.mark.parametrize(
+    ("X", "R", "expected"),
+    # Of the published weights, and of the challenge's recipe for training them. A block has
+    # 2 B H + 7 H + 2, encoder, first norm, bottleneck, masks and decoder have 217,600 together.
+    [(8, 3, 6_595_120), (10, 4, 10_846_800)],
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_number_of_parameters(X, R, expected, causal):
+    arguments = ConvTasNetArguments(
+        N=256, L=20, B=256, H=512, P=3, X=X, R=R, C=2, causal=causal,
+        norm_type="cLN" if causal else "gLN",
+    )  # fmt: skip
+    with torch.device("meta"):
+        models = ConvTasNet(arguments), ConvTasNetStereo(**asdict(arguments))
+    ours, theirs = (sum(p.numel() for p in model.parameters()) for model in models)
+    assert ours == theirs == expected
+
+
+def change_of_the_future(arguments: ConvTasNetArguments, at: int) -> torch.Tensor:
+    """By how much each sample of the output changes when the input changes from `at` on."""
+    model = randomised(ConvTasNet(arguments))
+    before = noise(1, 2, 1200)
+    after = before.clone()
+    after[..., at:] = 3 * noise(1, 2, 1200 - at) - 1
+    with torch.no_grad():
+        return (model(after) - model(before)).abs().amax((0, 1, 2))
+
+
+@pytest.mark.parametrize("at", [400, 405, 411])
+def test_causal_looks_ahead_by_no_more_than_a_filter(at):
+    change = change_of_the_future(CAUSAL, at)
+    assert change[: at - CAUSAL.L + 1].max() == 0
+    assert change[at : at + 100].max() > 0
+
+
+def test_non_causal_looks_ahead():
+    assert change_of_the_future(NON_CAUSAL, 400)[:380].max() > 0
+
+
+def test_causal_remembers_no_longer_than_its_receptive_field():
+    """2 repeats of dilations 1, 2 and 4 reach (3 - 1) * 2 * 7 = 28 frames back, and the filter."""
+    model = randomised(ConvTasNet(CAUSAL))
+    before = noise(1, 2, 1200)
+    after = before.clone()
+    after[..., :200] = 0
+    with torch.no_grad():
+        change = (model(after) - model(before)).abs().amax((0, 1, 2))
+    reach = 200 + 28 * CAUSAL.L // 2 + CAUSAL.L
+    assert change[reach:].max() == 0
+    assert change[200 : reach - CAUSAL.L].max() > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"norm_type": "BN"}, "norm_type"), ({"mask_nonlinear": "tanh"}, "relu"), ({"L": 21}, "even")],
+)
+def test_arguments_that_do_not_exist_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        ConvTasNetArguments(**wrong)

@@ -1,0 +1,163 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmss.models.fourier_convtasnet import (
+    FourierConvTasNet,
+    FourierConvTasNetArguments,
+    band_interpolation,
+)
+from cmss.models.outputs import OUTPUTS
+
+ARGUMENTS = FourierConvTasNetArguments(
+    ("Cello", "Viola", "Violin", "Violin_2"), L=256, hop=64, Q=20, B=12, H=16, X=3, R=1
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> FourierConvTasNet:
+    """With scores far apart, so that masks are anything between zero and one."""
+    torch.manual_seed(0)
+    network = FourierConvTasNet(ARGUMENTS).eval()
+    with torch.no_grad():
+        network.scores.weight *= 10
+        network.presence.weight *= 3
+    return network
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    samples=st.integers(1, 1500),
+    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=2,
+                  max_size=2),
+)  # fmt: skip
+@torch.no_grad()
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, rows):
+    mixture, present = noise(2, 2, samples), torch.tensor(rows)
+    estimates = model(mixture, present)
+    assert estimates.shape == (2, 4, 2, samples)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-6)
+    assert (estimates[~present] == 0).all()
+
+
+@torch.no_grad()
+def test_the_masks_of_the_fixture_tell_sources_apart(model):
+    """What the other tests rely on: with masks all alike, they would not see a mistake."""
+    masks = model.masks(model.analyse(noise(1, 2, 4000)), torch.ones(1, 4, dtype=torch.bool))
+    assert masks.amax(1).mean() > 0.5
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
+
+
+@torch.no_grad()
+def test_all_sources_by_default(model):
+    mixture = noise(1, 2, 700)
+    everyone = torch.ones(1, 4, dtype=torch.bool)
+    assert torch.equal(model(mixture), model(mixture, everyone))
+
+
+@torch.no_grad()
+def test_who_is_present_matters_to_the_others(model):
+    mixture = noise(1, 2, 2000)
+    two = model(mixture, torch.tensor([[True, True, False, False]]))
+    three = model(mixture, torch.tensor([[True, True, True, False]]))
+    assert (two - three)[:, :2].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("present", [[[False] * 4], [[True] * 4, [False] * 4]])
+def test_an_example_without_sources_is_refused(model, present):
+    with pytest.raises(ValueError, match="without any source"):
+        model(noise(len(present), 2, 500), torch.tensor(present))
+
+
+@torch.no_grad()
+def test_silence_gives_silence(model):
+    assert (model(torch.zeros(1, 2, 3000)) == 0).all()
+
+
+@torch.no_grad()
+def test_silence_in_one_channel_or_for_a_while_is_finite(model):
+    mixture = noise(2, 2, 3000)
+    mixture[0, 1] = 0
+    mixture[1, :, 500:2500] = 0
+    estimates = model(mixture)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-6)
+    assert (estimates[0, :, 1] == 0).all()
+
+
+def test_gradients_are_finite_for_silence():
+    torch.manual_seed(0)
+    network = FourierConvTasNet(ARGUMENTS)
+    mixture = torch.zeros(2, 2, 2000)
+    mixture[1, 0] = noise(2000)
+    network(mixture).square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("at", [0, 1, 63, 64, 700, 998])
+@torch.no_grad()
+def test_estimates_are_aligned_with_the_mixture_to_the_sample(model, at):
+    mixture = torch.zeros(1, 2, 999)
+    mixture[0, :, at] = torch.tensor([1.0, -0.5])
+    only = model(mixture, torch.tensor([[False, True, False, False]]))
+    torch.testing.assert_close(only[:, 1], mixture, rtol=0, atol=1e-6)
+    # Masks that change over frequency smear the click, by no more than a frame to either side.
+    far = (torch.arange(999) - at).abs() >= ARGUMENTS.L
+    assert (model(mixture)[..., far].abs() < 1e-6).all()
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.3, 8.0])
+@torch.no_grad()
+def test_a_louder_mixture_gives_louder_estimates_and_no_others(model, gain):
+    mixture = noise(1, 2, 3000)
+    louder, expected = model(gain * mixture), gain * model(mixture)
+    # The only absolute number is a floor of 1e-12 under the mean power of a bin, which is near 1.
+    torch.testing.assert_close(louder, expected, rtol=0, atol=1e-4 * gain)
+
+
+@torch.no_grad()
+def test_examples_of_a_batch_do_not_touch_each_other(model):
+    mixture = noise(3, 2, 1200)
+    mixture[1] *= 20
+    present = torch.tensor([[True] * 4, [True, False] * 2, [False, True] * 2])
+    together = model(mixture, present)
+    for row in range(3):
+        alone = model(mixture[row : row + 1], present[row : row + 1])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_only_what_is_learned_is_stored(model):
+    assert not {"window", "to_bands", "to_bins"} & set(model.state_dict())
+
+
+def test_sources_are_named_in_order():
+    assert FourierConvTasNetArguments(list(OUTPUTS)).sources == OUTPUTS
+    assert OUTPUTS == (
+        "Bassoon", "Cello", "Clarinet", "Flute", "Oboe", "Sax", "Viola", "Violin",
+        "Flute_2", "Sax_2", "Viola_2", "Violin_2",
+    )  # fmt: skip
+
+
+# Bands.
+
+
+@settings(deadline=None, max_examples=100)
+@given(bins=st.integers(2, 1500), Q=st.integers(1, 300))
+def test_a_value_in_all_bands_is_that_value_in_all_bins(bins, Q):
+    weights = band_interpolation(bins, Q)
+    assert weights.shape[0] == bins
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(bins), rtol=0, atol=1e-6)
+    assert (weights.sum(0) > 0).all()  # no band without a bin, which features divide by
+    assert ((weights > 0).sum(1) <= 2).all()  # interpolation between neighbours
+
+
+def test_low_bins_are_bands_of_their_own_and_high_ones_are_shared():
+    weights = band_interpolation(1025, 150)
+    assert torch.equal(weights[:150, :150], torch.eye(150))
+    widths = (weights > 0.5).sum(0)
+    assert widths[-50:].float().mean() == pytest.approx(1025 / 150, rel=0.2)
