@@ -167,7 +167,5 @@ def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
 def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
     """Lowest and highest pitch that recordings reach, within the practical range."""
     low, high = RANGES[instrument]
-    recorded = sorted(pitches)
-    return max(low, recorded[0] - _FURTHEST_SEMITONES), min(
-        high, recorded[-1] + _FURTHEST_SEMITONES
-    )
+    recorded, reach = sorted(pitches), _FURTHEST_SEMITONES
+    return max(low, recorded[0] - reach), min(high, recorded[-1] + reach)

@@ -124,7 +124,7 @@ def one_voice(part: Part) -> Part:
         if note.onset not in highest or note.midi > highest[note.onset].midi:
             highest[note.onset] = note
     notes = [highest[onset] for onset in sorted(highest)]
-    ends = [n.onset for n in notes[1:]] + [float("inf")]
+    ends = [note.onset for note in notes[1:]] + [float("inf")] * bool(notes)
     return tuple(
         replace(n, duration=min(n.duration, end - n.onset))
         for n, end in zip(notes, ends, strict=True)

@@ -1,0 +1,67 @@
+import pytest
+
+from cmss.scenes import INSTRUMENTS, load_pairs
+from metadata_tools.arrange import instrument_of
+from metadata_tools.demo import main, make_demo
+from metadata_tools.pieces import PIECES
+from metadata_tools.score import RANGES, typed
+
+from .challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo") / "data"
+    assert make_demo(root, seed=1) == 8
+    return root
+
+
+def test_it_is_read_back_as_pairs(demo):
+    pairs = load_pairs(metadata_paths(demo, "valid"))
+    assert len(pairs) == 8
+    assert len({pair.scene.track.name for pair in pairs}) == 4
+    # Every listener once, among them the one without loss.
+    assert len({pair.listener.id for pair in pairs}) == 8
+    assert "L5999" in {pair.listener.id for pair in pairs}
+    for pair in pairs:
+        assert len(set(pair.scene.gains_db.values())) > 1
+
+
+def test_levels_and_sums(demo):
+    assert_levels_and_sums(demo, "valid")
+
+
+def test_duet_to_quintet_with_all_instruments_and_two_violins(demo):
+    ensembles = labels(demo, "valid")
+    assert [len(names) for names in ensembles] == [2, 3, 4, 5]
+    assert {instrument_of(name) for names in ensembles for name in names} == set(INSTRUMENTS)
+    assert any({"Violin_1", "Violin_2"} <= set(names) for names in ensembles)
+
+
+def test_tracks_last_six_to_ten_seconds_and_the_whole_is_small(demo):
+    for track in read_json(demo, "music.valid.json").values():
+        assert 6 <= track["mixture"]["duration"] <= 10
+    assert sum(path.stat().st_size for path in demo.rglob("*.*")) < 12e6
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(demo, tmp_path):
+    make_demo(tmp_path / "same", seed=1)
+    assert digest(tmp_path / "same") == digest(demo)
+
+
+def test_a_folder_with_files_is_left_alone(demo, capsys):
+    before = digest(demo)
+    assert main(["--out", str(demo)]) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert digest(demo) == before
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.name)
+def test_the_parts_of_a_piece_end_together_and_can_be_played(piece):
+    ends = set()
+    for label, text in piece.parts.items():
+        part = typed(text)
+        low, high = RANGES[instrument_of(label)]
+        assert all(low <= note.midi <= high for note in part)
+        ends.add(max(note.onset + note.duration for note in part))
+    assert len(ends) == 1
