@@ -57,7 +57,21 @@ def save_checkpoint(
     arguments = json.dumps(asdict(module.arguments))
     header = {**(notes or {}), "model": name, "arguments": arguments}
     with atomic_file(path) as temporary:
-        temporary.write_bytes(save(tensors, header))
+        temporary.write_bytes(_in_order(save(tensors, header)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the notes in the header of a safetensors file.
+
+    The library writes them in an order that differs from call to call; equal weights would have
+    different digests. The header is JSON behind its length in 8 bytes, padded to a multiple of 8.
+    """
+    data = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:data])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[data:]
 
 
 def load_checkpoint(path: Path) -> Network:
