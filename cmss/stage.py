@@ -7,8 +7,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 from tqdm import tqdm
 
 from cmss.errors import InputError
@@ -34,11 +38,13 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         try:
             return work(config)
-        except MissingMandatoryValue as error:
-            key = error.full_key
-            sys.exit(_say(f"{key}: missing, expected {key}=VALUE on the command line", 2))
+        except (MissingMandatoryValue, InterpolationToMissingValueError):
+            # The error may name a key that is made from the missing one, such as path.music_dir.
+            missing = sorted(OmegaConf.missing_keys(config))
+            lines = [f"{key}: missing, expected {key}=VALUE on the command line" for key in missing]
+            sys.exit(_say("\n".join(lines), 2))
         except OmegaConfBaseException as error:
-            sys.exit(_say(f"{error.full_key}: {error.msg}", 2))
+            sys.exit(_say(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2))
         except InputError as error:
             shown = error.problems[:LINES_SHOWN]
             if len(error.problems) > len(shown):

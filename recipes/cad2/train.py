@@ -6,11 +6,10 @@ from pathlib import Path
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from cmss.models.checkpoint import sha256
 from cmss.scenes import load_tracks
-from cmss.stage import stage
+from cmss.stage import progress, stage
 from cmss.training.loop import LoopSettings, train
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
@@ -33,7 +32,7 @@ def main(config: DictConfig) -> None:
     for split, settings in (("train", augmented), ("valid", as_played)):
         music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
         tracks = load_tracks(Path(music_file), Path(music_dir))
-        stems = load_stems(tracks, rate_hz, partial(tqdm, desc=f"{split} tracks", disable=None))
+        stems = load_stems(tracks, rate_hz, partial(progress, desc=f"{split} tracks"))
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
         )
@@ -47,8 +46,8 @@ def main(config: DictConfig) -> None:
         mixtures[1],
         LoopSettings(**config.loop),
         folder,
-        progress=lambda steps: tqdm(
-            steps, "training", initial=steps.start, total=config.loop.steps, disable=None
+        progress=lambda steps: progress(
+            steps, "training", initial=steps.start, total=config.loop.steps
         ),
         notes={"training": OmegaConf.to_yaml(config, resolve=True)},
     )
