@@ -8,17 +8,25 @@ the terms that HAAQI is made of.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from cmss.atomic import atomic_folder, write_text
 from cmss.errors import InputError
+from cmss.haaqi import Haaqi
 from cmss.row_file import PairRow, Row, RowFile, read_rows, write_rows
 from cmss.scenes import Pair, shard
 
+COMPONENTS = (
+    "cepstral_correlation",
+    "bm_synchrony",
+    "d_loud",
+    "d_norm",
+    "nonlinear",
+    "linear",
+)
 EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
 
@@ -38,52 +46,32 @@ class ScoreRow(PairRow):
 
 
 @dataclass(frozen=True)
-class EarComponents:
-    """What HAAQI of one ear is computed from (Kates and Arehart 2016), each 1 at its best.
-
-    Attributes:
-        cepstral_correlation: of envelope modulations, high modulation rates.
-        synchrony: correlation of basilar-membrane vibration, the temporal fine structure.
-        loudness: one less the spread of the loudness difference over frequency.
-        slope: one less the spread of the difference of normalised spectra.
-        nonlinear: the term made of the first two.
-        linear: the term made of the other two.
-    """
-
-    cepstral_correlation: float
-    synchrony: float
-    loudness: float
-    slope: float
-    nonlinear: float
-    linear: float
-
-
-@dataclass(frozen=True)
 class ComponentRow(PairRow):
-    """Components of both ears, and how many samples of the enhanced file are at full scale."""
+    """What both scores are made of (see :class:`Haaqi`), and how many samples are at full scale."""
 
     left_cepstral_correlation: float
-    left_synchrony: float
-    left_loudness: float
-    left_slope: float
+    left_bm_synchrony: float
+    left_d_loud: float
+    left_d_norm: float
     left_nonlinear: float
     left_linear: float
     right_cepstral_correlation: float
-    right_synchrony: float
-    right_loudness: float
-    right_slope: float
+    right_bm_synchrony: float
+    right_d_loud: float
+    right_d_norm: float
     right_nonlinear: float
     right_linear: float
     clipped_samples: int
 
     @classmethod
-    def of(
-        cls, pair: Pair, left: EarComponents, right: EarComponents, clipped_samples: int
-    ) -> "ComponentRow":
+    def of(cls, pair: Pair, left: Haaqi, right: Haaqi, clipped_samples: int) -> "ComponentRow":
         """The row of a pair."""
-        terms = [float(value) for ear in (left, right) for value in astuple(ear)]
-        numbers: list[Any] = [*terms, int(clipped_samples)]
-        return cls(*_names(pair), *numbers)
+        terms: dict[str, Any] = {
+            f"{side}_{name}": float(getattr(ear, name))
+            for side, ear in (("left", left), ("right", right))
+            for name in COMPONENTS
+        }
+        return cls(*_names(pair), **terms, clipped_samples=int(clipped_samples))
 
 
 def _names(pair: Pair) -> tuple[str, str, str]:

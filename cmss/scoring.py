@@ -83,9 +83,9 @@ class Scorer:
                     level1=65 - 20 * np.log10(rms),
                 )
             )
-        for side, haaqi in zip(("left", "right"), ears, strict=True):
+        for name, haaqi in zip(("left", "right"), ears, strict=True):
             if not np.isfinite(haaqi.score):
-                raise FloatingPointError(f"{pair.name}: the {side} score is {haaqi.score}")
+                raise FloatingPointError(f"{pair.name}: the {name} score is {haaqi.score}")
         return ears[0], ears[1]
 
 
