@@ -47,7 +47,7 @@ def draw_ensembles(
         size = sizes[index % len(sizes)]
         # Counted per round of sizes, so that every size is doubled equally often.
         turn = index // len(sizes) + index % len(sizes)
-        wants = int((turn + 1) * doubled_share) > int(turn * doubled_share)
+        wants = int((turn + 1) * doubled_share + 0.5) > int(turn * doubled_share + 0.5)
         doubles = wants and bool(may_double)
         group = _STRING_GROUPS[size]
         if doubles and rng.random() < 0.5 and set(group) <= set(instruments):
