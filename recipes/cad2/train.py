@@ -32,6 +32,9 @@ def main(config: DictConfig) -> None:
     for split, settings in (("train", augmented), ("valid", as_played)):
         music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
         tracks = load_tracks(Path(music_file), Path(music_dir))
+        if split == "train":
+            for root in map(Path, config.path.more):
+                tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
         stems = load_stems(tracks, rate_hz, partial(progress, desc=f"{split} tracks"))
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
