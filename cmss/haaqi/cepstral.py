@@ -30,20 +30,21 @@ def smoothed(envelope_db: Array, segments: int) -> Array:
     return output
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _smooth(envelope: Array, window: Array, output: Array) -> None:
     half = len(window) // 2
     for segment in range(output.size):
-        first, length = 0, len(window)
+        weights = window
         if segment == 0:
-            first, length = half, half
+            weights = window[half:]
         elif segment == output.size - 1:
-            length = half
-        total = weight = 0.0
-        for n in range(length):
-            total += window[first + n] * envelope[segment * half + n]
-            weight += window[first + n]
-        output[segment] = total / weight
+            weights = window[:half]
+        values = envelope[segment * half : segment * half + weights.size]
+        total = sum_of_weights = 0.0
+        for n in range(weights.size):
+            total += weights[n] * values[n]
+            sum_of_weights += weights[n]
+        output[segment] = total / sum_of_weights
 
 
 def _modulation_filters() -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.signal import butter
 
 from cmss.haaqi import kernels
-from cmss.haaqi.alignment import band_delay
+from cmss.haaqi.alignment import Aligner
 from cmss.haaqi.cepstral import SMOOTHING, smoothed
 from cmss.haaqi.filterbank import (
     BANDS,
@@ -27,8 +27,9 @@ from cmss.haaqi.filterbank import (
     equalising_delays,
     widened,
 )
-from cmss.haaqi.front_end import advanced
+from cmss.haaqi.front_end import advance
 from cmss.haaqi.loudness import sensation_level_db
+from cmss.haaqi.noise import NormalDeviates
 from cmss.haaqi.synchrony import SEGMENT, covariances, motion_level_db, segment_count
 
 NOISE_DB = -10.0
@@ -78,7 +79,8 @@ def hear(
     """
     samples = len(reference)
     ear = _Ear(HearingLoss.at(levels_db), level1, samples)
-    noise = np.random.standard_normal((BANDS, samples))
+    reference_noise, processed_noise = NormalDeviates(), NormalDeviates()
+    processed_noise.skip(BANDS * samples)
 
     # The delays hang on the bandwidths of all bands, so the reference's controls come first.
     original = _Path(ear, reference)
@@ -91,22 +93,25 @@ def hear(
     copies = [_Path(ear, signal) for signal in processed]
     level_db = np.empty((BANDS, segment_count(samples, SEGMENT)))
     covariance = np.zeros((len(copies), *level_db.shape))
+    envelopes, motions = Aligner(samples), Aligner(samples)
+    copy_gain, noise = np.empty(samples), np.empty(samples)
     for band in range(BANDS):
         ear.tune(band)
         original.compress(band, gain[band])
-        # Each copy is aligned with the compressed reference before that fires.
-        envelope, motion = original.envelope.copy(), original.motion.copy()
-        original.fire(band, noise[band], delays[band])
-        level_db[band] = motion_level_db(original.motion)
-        copy_gain, copy_noise = np.empty(samples), np.random.standard_normal(samples)
-        for copy, found in zip(copies, covariance, strict=True):
+        envelopes.refer_to(original.envelope)
+        motions.refer_to(original.motion)
+        for copy in copies:
             copy.control(band, copy_gain)
             copy.compress(band, copy_gain)
-            copy.envelope = advanced(copy.envelope, band_delay(envelope, copy.envelope))
-            copy.motion = advanced(copy.motion, band_delay(motion, copy.motion))
-            copy.fire(band, copy_noise, delays[band])
-            audible = level_db[band] > SILENCE_DB
-            found[band] = covariances(original.motion, copy.motion, audible)
+            copy.align(envelopes.delay(copy.envelope), motions.delay(copy.motion))
+        reference_noise.fill(noise)
+        original.fire(band, noise, delays[band])
+        level_db[band] = motion_level_db(original.firing)
+        processed_noise.fill(noise)
+        for copy, found in zip(copies, covariance, strict=True):
+            copy.fire(band, noise, delays[band])
+            found[band] = covariances(original.firing, copy.firing, level_db[band] > SILENCE_DB)
+    processed_noise.store()
     return [
         Heard(
             original.envelope_db,
@@ -129,6 +134,7 @@ class _Ear:
         self.noise_gain = 10 ** ((NOISE_DB - level1) / 20)
         self.cosine = np.empty(samples)
         self.sine = np.empty(samples)
+        self.adapted_db = np.empty(samples)
 
     def tune(self, band: int) -> None:
         """Make the carrier of a band."""
@@ -137,13 +143,18 @@ class _Ear:
 
 
 class _Path:
-    """One signal on its way through the ear; `envelope` and `motion` are those of one band."""
+    """One signal on its way through the ear.
+
+    `envelope` and `motion` are those of the band at hand after compression, `firing` the motion in
+    the nerve, each (samples,).
+    """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
         self.ear = ear
         self.signal = signal
         self.envelope = np.empty(len(signal))
         self.motion = np.empty(len(signal))
+        self.firing = np.empty(len(signal))
         self.rms = np.empty(BANDS)
         self.control_rms = np.empty(BANDS)
         self.bandwidth = np.empty(BANDS)
@@ -180,9 +191,13 @@ class _Path:
             self.motion,
         )
 
+    def align(self, envelope_delay: int, motion_delay: int) -> None:
+        """Make envelope and motion earlier by their delays."""
+        advance(self.envelope, envelope_delay)
+        advance(self.motion, motion_delay)
+
     def fire(self, band: int, noise: Array, delay: int) -> None:
         """Turn envelope and motion into those of the nerve, `delay` samples late."""
-        envelope, motion = np.empty_like(self.envelope), np.empty_like(self.motion)
         kernels.inner_hair_cell(
             self.envelope,
             self.motion,
@@ -191,11 +206,10 @@ class _Path:
             noise,
             self.ear.noise_gain,
             delay,
-            envelope,
-            motion,
+            self.ear.adapted_db,
+            self.firing,
         )
-        self.envelope, self.motion = envelope, motion
-        self.envelope_db[band] = smoothed(envelope, self.envelope_db.shape[1])
+        self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
 
     def spectrum_db(self) -> Array:
         """Long-term level of each band above threshold, (32,)."""

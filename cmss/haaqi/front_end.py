@@ -42,13 +42,18 @@ def bulk_delay(reference: Array, processed: Array) -> int:
     return late - 2 * MODEL_RATE_HZ // 1000
 
 
-def advanced(signal: Array, delay: int) -> Array:
-    """`signal` moved `delay` samples towards its start, or late for a negative one, zero-filled."""
-    output = np.zeros_like(signal)
+def advance(signal: Array, delay: int) -> None:
+    """Move (samples,) towards its start in place, or towards its end if the delay is negative.
+
+    What moves in is zero.
+    """
     kept = max(len(signal) - abs(delay), 0)
-    start = max(-delay, 0)
-    output[start : start + kept] = signal[max(delay, 0) :][:kept]
-    return output
+    if delay >= 0:
+        signal[:kept] = signal[len(signal) - kept :]
+        signal[kept:] = 0.0
+    else:
+        signal[len(signal) - kept :] = signal[:kept]
+        signal[: len(signal) - kept] = 0.0
 
 
 def audible_part(reference: Array) -> slice | None:

@@ -17,7 +17,7 @@ from cmss.haaqi.cepstral import audible_segments, cepstral_correlation
 from cmss.haaqi.ear_model import SILENCE_DB, Heard, hear
 from cmss.haaqi.filterbank import BANDS, Array, audiometric_levels_db
 from cmss.haaqi.front_end import (
-    advanced,
+    advance,
     at_model_rate,
     audible_part,
     bulk_delay,
@@ -177,9 +177,10 @@ def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array
     stretch = audible_part(reference[:samples])
     if stretch is None:
         return (0, 0), reference[:0]
-    copy = advanced(processed[:samples], bulk_delay(reference[:samples], processed[:samples]))
     if stretch.stop - stretch.start < SEGMENT:
         raise InputError("HAAQI: less than 16 ms of audible reference to compare with")
+    copy = processed[:samples].copy()
+    advance(copy, bulk_delay(reference[:samples], copy))
     return (stretch.start, stretch.stop), copy[stretch]
 
 

@@ -3,33 +3,63 @@
 Each loop does the work of several of pyclarity's vector operations, so that a band's samples are
 read while they are in the cache. `samples` is the signal's length at 24 kHz. Recursive filters keep
 scipy.signal.lfilter's order of operations, because rounding is amplified in the lowest bands.
+The signals are finite: the vector logarithm would turn a NaN into a number.
 """
 
 import numpy as np
 from numba import njit
 
-from cmss.haaqi.filterbank import Array, Gammatone
+from cmss.haaqi.filterbank import MODEL_RATE_HZ, Array, Gammatone
+from cmss.haaqi.vector_math import fast_exp, fast_log
 
 TINY = 1e-30
 """Added before a logarithm or a division."""
 
 _DB_PER_NEPER = 20.0 / np.log(10.0)
 
+_CONTRACT = {"contract"}  # a product and a sum in one rounding
 
-@njit(cache=True)
+_OVERSHOOT = 2.0
+
+
+def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
+    """The inner hair cell's adaptation as two decaying modes, (decay, weight) each.
+
+    The model is a circuit of two resistor-capacitor stages, 2 ms and 60 ms, whose current at an
+    onset is twice that of the steady state; backward differences make it a recursion v' = A v + B u
+    for the two voltages, with the output (u - v'[0]) / r1. Kates and Arehart (2010), J. Audio Eng.
+    Soc. 58(5). Its eigenvectors part it into v'[0] = sum of weight m', m' = decay m + u.
+    """
+    rapid_s, short_s = 0.002, 0.060
+    r1 = 1.0 / _OVERSHOOT
+    r2 = r3 = 0.5 * (1.0 - r1)
+    c1, c2 = rapid_s * (r1 + r2) / (r1 * r2), short_s / ((r1 + r2) * r3)
+    held1, held2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
+    step = np.linalg.inv([[r1 + r2 + held1, -r1], [-r3, r2 + r3 + held2]])
+    decays, vectors = np.linalg.eig(step @ np.diag([held1, held2]))
+    weights = vectors[0] * np.linalg.solve(vectors, step @ [r2, 0.0])
+    first, second = zip(decays.tolist(), weights.tolist(), strict=True)
+    return first, second
+
+
+_ADAPTATION = _adaptation_modes()
+
+
+@njit(cache=True, error_model="numpy")
 def demodulate(radians: float, cosine: Array, sine: Array) -> None:
     """Fill (samples,) with the cosine and the negative sine of n * radians."""
-    block = 256
-    head_cosine = np.cos(radians * np.arange(block))
-    head_sine = -np.sin(radians * np.arange(block))
-    for start in range(0, cosine.size, block):
+    size = 256
+    head_cosine = np.cos(radians * np.arange(size))
+    head_sine = -np.sin(radians * np.arange(size))
+    for start in range(0, cosine.size, size):
         turn_cosine, turn_sine = np.cos(radians * start), -np.sin(radians * start)
-        for n in range(min(block, cosine.size - start)):
-            cosine[start + n] = turn_cosine * head_cosine[n] - turn_sine * head_sine[n]
-            sine[start + n] = turn_cosine * head_sine[n] + turn_sine * head_cosine[n]
+        real, imaginary = cosine[start : start + size], sine[start : start + size]
+        for n in range(real.size):
+            real[n] = turn_cosine * head_cosine[n] - turn_sine * head_sine[n]
+            imaginary[n] = turn_cosine * head_sine[n] + turn_sine * head_cosine[n]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def control_power(
     signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
 ) -> float:
@@ -56,7 +86,7 @@ def control_power(
     return total / signal.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", fastmath=_CONTRACT)
 def compression_gain(
     power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
@@ -66,12 +96,12 @@ def compression_gain(
     """
     slope = 1.0 - 1.0 / ratio
     for n in range(power.size):
-        level_db = level1 + 0.5 * _DB_PER_NEPER * np.log(max(power[n], TINY * TINY))
-        level_db = max(min(level_db, 100.0), knee_db)
-        power[n] = np.exp((-attenuation_db - (level_db - knee_db) * slope) / _DB_PER_NEPER)
+        level_db = level1 + 0.5 * _DB_PER_NEPER * fast_log(max(power[n], TINY * TINY))
+        excess_db = max(min(level_db, 100.0), knee_db) - knee_db
+        power[n] = fast_exp((-attenuation_db - excess_db * slope) / _DB_PER_NEPER)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def compressed_band(
     signal: Array,
     cosine: Array,
@@ -123,7 +153,7 @@ def compressed_band(
     return scale * np.sqrt(total / signal.size)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", fastmath=_CONTRACT)
 def inner_hair_cell(
     envelope: Array,
     motion: Array,
@@ -137,9 +167,7 @@ def inner_hair_cell(
 ) -> None:
     """Convert to dB above threshold, adapt, and add the noise that stands for the threshold.
 
-    Adaptation is a circuit of two resistor-capacitor stages, 2 ms and 60 ms, with an overshoot of
-    twice the steady state (Kates and Arehart 2010, HASQI version 1, section 1.5). The motion gets
-    the gain that the envelope got.
+    The motion gets the gain that the envelope got.
 
     Args:
         envelope, motion: (samples,) after compression.
@@ -150,31 +178,19 @@ def inner_hair_cell(
         adapted_db: (samples,) filled with the envelope in dB.
         firing: (samples,) filled with the motion whose envelope that is, plus the noise.
     """
-    overshoot, rapid_s, short_s, rate_hz = 2.0, 0.002, 0.060, 24000.0
-    r1 = 1.0 / overshoot
-    r2 = 0.5 * (1.0 - r1)
-    r3 = r2
-    c1 = rapid_s * (r1 + r2) / (r1 * r2)
-    c2 = short_s / ((r1 + r2) * r3)
-    rc1 = r1 * r2 * c1 * rate_hz
-    rc2 = r2 * r3 * c2 * rate_hz
-    a11, a12 = r1 + r2 + rc1, -r1
-    a21, a22 = -r3, r2 + r3 + rc2
-    determinant = a11 * a22 - a21 * a12
-    v1 = v2 = 0.0
     adapted_db[:delay] = 0.0
     firing[:delay] = 0.0
-    for n in range(envelope.size - delay):
-        amplitude = envelope[n] + TINY
-        sensation = level1 - attenuation_db + _DB_PER_NEPER * np.log(amplitude)
-        if sensation < 0.0:
-            sensation = 0.0
-        drive1 = sensation * r2 + rc1 * v1
-        drive2 = rc2 * v2
-        v1 = (a22 * drive1 - a12 * drive2) / determinant
-        v2 = (a11 * drive2 - a21 * drive1) / determinant
-        output = (sensation - v1) / r1
-        if output < 0.0:
-            output = 0.0
-        adapted_db[n + delay] = output
-        firing[n + delay] = (output + TINY) / amplitude * motion[n] + noise_gain * noise[n]
+    late_db, late_firing = adapted_db[delay:], firing[delay:]
+    for n in range(late_db.size):
+        level_db = level1 - attenuation_db + _DB_PER_NEPER * fast_log(envelope[n] + TINY)
+        late_db[n] = max(level_db, 0.0)
+    (decay1, weight1), (decay2, weight2) = _ADAPTATION
+    mode1 = mode2 = 0.0
+    for n in range(late_db.size):
+        drive = late_db[n]
+        mode1 = decay1 * mode1 + drive
+        mode2 = decay2 * mode2 + drive
+        late_db[n] = max(_OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
+    for n in range(late_db.size):
+        gain = (late_db[n] + TINY) / (envelope[n] + TINY)
+        late_firing[n] = gain * motion[n] + noise_gain * noise[n]

@@ -84,20 +84,22 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True, error_model="numpy", fastmath=_SUMS)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     """Window a segment into `piece`, remove its mean, and return its mean square.
 
     The first segment has the falling half of the window, the last one the rising half.
     """
-    shift = len(window) - len(piece) if segment == 0 else 0
-    start = segment * (len(window) // 2)
+    weights = window[: piece.size]
+    if segment == 0:
+        weights = window[window.size - piece.size :]
+    start = segment * (window.size // 2)
+    values = motion[start : start + piece.size]
     total = energy = square = 0.0
     for n in range(piece.size):
-        weight = window[shift + n]
-        piece[n] = motion[start + n] * weight
+        piece[n] = values[n] * weights[n]
         total += piece[n]
-        energy += weight * weight
+        energy += weights[n] * weights[n]
     mean = total / piece.size
     for n in range(piece.size):
         piece[n] -= mean
@@ -105,7 +107,7 @@ def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     return square / energy
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
     whole, half = np.empty(len(window)), np.empty(len(window) // 2)
     for segment in range(levels.size):
@@ -113,24 +115,21 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
         levels[segment] = np.sqrt(2.0 * _cut(motion, window, segment, piece))
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True, error_model="numpy", fastmath=_SUMS)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
     """Largest |sum over n of x[n + lag] y[n]| times the weight of the lag."""
     max_lag = len(weights) // 2
     largest = 0.0
     for lag in range(-max_lag, max_lag + 1):
         total = 0.0
-        if lag >= 0:
-            for n in range(x.size - lag):
-                total += x[n + lag] * y[n]
-        else:
-            for n in range(x.size + lag):
-                total += x[n] * y[n - lag]
+        left, right = x[max(lag, 0) :], y[max(-lag, 0) :]
+        for n in range(min(left.size, right.size)):
+            total += left[n] * right[n]
         largest = max(largest, abs(total * weights[lag + max_lag]))
     return largest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _segment_covariances(
     reference: Array,
     processed: Array,
