@@ -40,7 +40,7 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
             # The error may name a key that is made from the missing one, such as path.music_dir.
-            missing = sorted(OmegaConf.missing_keys(config))
+            missing = _missing(OmegaConf.to_container(config))
             lines = [f"{key}: missing, expected {key}=VALUE on the command line" for key in missing]
             sys.exit(_say("\n".join(lines), 2))
         except OmegaConfBaseException as error:
@@ -54,6 +54,13 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             sys.exit(_say(str(error), 1))
 
     return guarded
+
+
+def _missing(node: Any, prefix: str = "") -> list[str]:
+    """Keys without a value; OmegaConf.missing_keys fails on what is made from one of them."""
+    if isinstance(node, dict):
+        return [key for name, value in node.items() for key in _missing(value, f"{prefix}.{name}")]
+    return [prefix.removeprefix(".")] if node == "???" else []
 
 
 def _say(text: str, status: int) -> int:

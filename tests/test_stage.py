@@ -1,0 +1,80 @@
+import pytest
+from omegaconf import OmegaConf
+
+from cmss.errors import InputError
+from cmss.stage import LINES_SHOWN, stage
+
+CONFIG = OmegaConf.create(
+    {
+        "path": {"root": "???", "metadata": "${path.root}/metadata", "team": "???"},
+        "given": 1,
+        "dangling": "${nowhere}",
+    }
+)
+
+
+def run(work, capsys) -> tuple[int, list[str]]:
+    """Exit status and what was printed on standard error."""
+    with pytest.raises(SystemExit) as caught:
+        stage(work)(CONFIG)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return caught.value.code, printed.err.splitlines()
+
+
+def fail(error: Exception):
+    def work(config):  # noqa: ARG001
+        raise error
+
+    return work
+
+
+def test_what_works_is_left_alone(capsys):
+    assert stage(lambda config: config.given + 1)(CONFIG) == 2
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("key", ["root", "metadata"])
+def test_keys_without_a_value_are_named_and_not_what_is_made_from_them(key, capsys):
+    assert run(lambda config: config.path[key], capsys) == (
+        2,
+        [
+            "path.root: missing, expected path.root=VALUE on the command line",
+            "path.team: missing, expected path.team=VALUE on the command line",
+        ],
+    )
+
+
+def test_a_reference_to_nothing_is_a_line(capsys):
+    status, (line,) = run(lambda config: config.dangling, capsys)
+    assert status == 2
+    assert line.startswith("dangling: ")
+    assert "nowhere" in line
+
+
+def test_each_problem_is_a_line(capsys):
+    assert run(fail(InputError(["a: wrong", "b: missing"])), capsys) == (
+        2,
+        ["a: wrong", "b: missing"],
+    )
+
+
+@pytest.mark.parametrize("more", [0, 1, 30])
+def test_the_first_of_many_problems_are_shown(more, capsys):
+    problems = [f"{number}: wrong" for number in range(LINES_SHOWN + more)]
+    status, lines = run(fail(InputError(problems)), capsys)
+    assert status == 2
+    assert lines[:LINES_SHOWN] == problems[:LINES_SHOWN]
+    assert lines[LINES_SHOWN:] == ([f"... and {more} more"] if more else [])
+
+
+def test_a_result_that_is_no_number_is_status_1(capsys):
+    assert run(fail(FloatingPointError("step 3: loss is nan")), capsys) == (
+        1,
+        ["step 3: loss is nan"],
+    )
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        stage(lambda config: config.given / 0)(CONFIG)
