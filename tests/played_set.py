@@ -1,0 +1,52 @@
+"""Short pieces in the challenge's layout, made by the demo's players and writer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from metadata_tools.arrange import instrument_of
+from metadata_tools.demo import play
+from metadata_tools.pieces import Piece
+from metadata_tools.sampler import Sampler
+from metadata_tools.synth import make_bank
+from metadata_tools.writer import new_dataset, write_metadata, write_track
+
+SPLIT = "valid"
+
+SHORT_PIECES = (
+    Piece(
+        "duet", "made for tests", 120, {"Oboe": "f A4 _B4 C5 _A4", "Bassoon": "mf D3 F#3 G3 _E3"}
+    ),
+    Piece(
+        "trio",
+        "made for tests",
+        120,
+        {
+            "Violin_1": "f A4 _B4 C5 _A4",
+            "Violin_2": "mf F#4 G4 _E4 F#4",
+            "Cello": "f D3 _E3 A2 D3",
+        },
+    ),
+)
+"""3 s each, one of them with a doubled instrument."""
+
+
+def write_played_set(
+    root: Path, pieces: Sequence[Piece], listeners_per_scene: int, listeners: int
+) -> None:
+    """One scene for each piece; the last of the listeners, L5999, hears without loss."""
+    instruments = {instrument_of(label) for piece in pieces for label in piece.parts}
+    sampler = Sampler(make_bank(tuple(instruments), seed=1, spacing_semitones=8))
+    with new_dataset(root) as folder:
+        tracks = [
+            write_track(
+                folder,
+                SPLIT,
+                piece.name,
+                play(piece, sampler, np.random.default_rng([1, number])),
+                "Tests",
+            )
+            for number, piece in enumerate(pieces)
+        ]
+        write_metadata(folder, tracks, 1, 1, listeners_per_scene, listeners)
