@@ -1,0 +1,312 @@
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tones import RATE_HZ, tone_track
+from torch import Tensor, nn
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import build, load_checkpoint
+from cmss.models.outputs import OUTPUTS
+from cmss.training.loop import (
+    LOG_COLUMNS,
+    LoopSettings,
+    learning_rate,
+    sdr_improvement,
+    train,
+    validate,
+)
+from cmss.training.losses import RemixLoss, WaveformLoss
+from cmss.training.mixtures import MixtureSettings, RandomMixtures
+from cmss.training.presets import PRESETS
+
+NAME = "fourier_convtasnet"
+ARGUMENTS = {
+    "sources": OUTPUTS, "L": 128, "hop": 32, "Q": 30, "B": 16, "H": 24, "X": 2, "R": 1,
+    "samplerate": RATE_HZ,
+}  # fmt: skip
+TRACKS = [
+    tone_track("strings", ("Violin", "Violin_2", "Cello")),
+    tone_track("reeds", ("Oboe", "Bassoon")),
+]
+AUGMENTED = MixtureSettings(segment_s=0.4, batch_size=4, semitones=0.2, cents=10.0)
+SETTINGS = LoopSettings(
+    steps=12, learning_rate=3e-3, warmup_steps=3, bfloat16=False, validate_every=4,
+    validation_batches=2, save_every_s=0.0,
+)  # fmt: skip
+
+
+def mixtures(index=None, instrument=None, **changes) -> RandomMixtures:
+    index = index or PRESETS["convtasnet", "small"].index(None)
+    return RandomMixtures(TRACKS, index, RATE_HZ, replace(AUGMENTED, **changes), 1, instrument)
+
+
+def network(name=NAME, **changes):
+    torch.manual_seed(0)
+    return build(name, {**(ARGUMENTS if name == NAME else {}), **changes})
+
+
+def run(folder: Path, model=None, loss=None, settings=SETTINGS, **more) -> Path:
+    return train(
+        NAME, model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
+        settings, folder, **more,
+    )  # fmt: skip
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(folder: Path) -> list[dict[str, str]]:
+    return [{key: row[key] for key in row if key != "seconds"} for row in log(folder)]
+
+
+class Stopped(Exception):
+    """Stands for Ctrl-C, a crash, a power cut."""
+
+
+def stop_after(count: int):
+    """A progress bar that stops the training after some steps."""
+
+    def progress(steps):
+        for number, step in enumerate(steps):
+            if number == count:
+                raise Stopped
+            yield step
+
+    return progress
+
+
+# Learning.
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_loss_falls_and_the_sources_come_out(tmp_path, bfloat16):
+    settings = replace(SETTINGS, steps=36, validate_every=12, bfloat16=bfloat16)
+    before, _ = validate(network(), RemixLoss(), mixtures(together=1.0), settings)
+    run(tmp_path, settings=settings)
+    rows = log(tmp_path)
+    assert [row["step"] for row in rows] == ["12", "24", "36"]
+    assert float(rows[-1]["training_loss"]) < 0.7 * float(rows[0]["training_loss"])
+    assert float(rows[-1]["validation_loss"]) < 0.6 * before
+    assert float(rows[-1]["sdr_improvement_db"]) > float(rows[0]["sdr_improvement_db"]) + 1
+
+
+def test_a_network_of_one_instrument_learns(tmp_path):
+    index = PRESETS["convtasnet", "paper"].index("Violin")
+    small = {"N": 24, "B": 16, "H": 24, "X": 2, "R": 1, "samplerate": RATE_HZ}
+    train(
+        "convtasnet", network("convtasnet", **small), WaveformLoss(),
+        mixtures(index, "Violin"), mixtures(index, "Violin", together=1.0),
+        replace(SETTINGS, steps=60, validate_every=20), tmp_path,
+    )  # fmt: skip
+    rows = log(tmp_path)
+    assert float(rows[-1]["validation_loss"]) < 0.8 * float(rows[0]["validation_loss"])
+
+
+def test_what_is_kept_can_be_loaded(tmp_path):
+    model = network()
+    best = run(tmp_path, model, notes={"training": "tones"})
+    assert best == tmp_path / "best.safetensors"
+    assert load_checkpoint(best).arguments == model.arguments
+
+
+# The log.
+
+
+def test_log(tmp_path):
+    run(tmp_path, settings=replace(SETTINGS, steps=10))
+    rows = log(tmp_path)
+    assert tuple(rows[0]) == LOG_COLUMNS
+    assert LOG_COLUMNS == (
+        "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db",
+    )  # fmt: skip
+    assert [row["step"] for row in rows] == ["4", "8", "10"]  # the last step in any case
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert [int(row["seconds"]) for row in rows] == sorted(int(row["seconds"]) for row in rows)
+
+
+# Going on.
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[Path, dict[str, Tensor]]:
+    folder, model = tmp_path_factory.mktemp("undisturbed"), network()
+    run(folder, model)
+    return folder, model.state_dict()
+
+
+@pytest.mark.parametrize("stops", [(7,), (4, 1, 5)])
+def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, undisturbed, stops):
+    expected_folder, expected_weights = undisturbed
+    for count in stops:
+        with pytest.raises(Stopped):
+            run(tmp_path, progress=stop_after(count))
+    torch.manual_seed(5)  # fresh weights are replaced by the kept ones
+    model = build(NAME, ARGUMENTS)
+    best = run(tmp_path, model)
+    assert without_seconds(tmp_path) == without_seconds(expected_folder)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, expected_weights[key]), key
+    assert best.read_bytes() == (expected_folder / "best.safetensors").read_bytes()
+
+
+def test_steps_that_the_state_knows_nothing_of_are_logged_once(tmp_path, undisturbed):
+    """Killed after a validation and before the next state was saved."""
+    with pytest.raises(Stopped):
+        run(tmp_path, progress=stop_after(6))
+    state = (tmp_path / "state.pt").read_bytes()
+    with pytest.raises(Stopped):
+        run(tmp_path, progress=stop_after(4))
+    assert len(log(tmp_path)) == 2
+    (tmp_path / "state.pt").write_bytes(state)
+    run(tmp_path)
+    assert without_seconds(tmp_path) == without_seconds(undisturbed[0])
+
+
+def test_a_finished_training_stays_as_it_is(tmp_path):
+    best = run(tmp_path)
+    before = best.read_bytes(), log(tmp_path)
+    assert run(tmp_path) == best
+    assert (best.read_bytes(), log(tmp_path)) == before
+
+
+def test_a_state_without_its_log_goes_on(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, progress=stop_after(6))
+    (tmp_path / "log.csv").unlink()
+    run(tmp_path)
+    assert [row["step"] for row in log(tmp_path)] == ["8", "12"]
+
+
+def test_the_state_of_another_network_is_refused(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, progress=stop_after(2))
+    with pytest.raises(InputError, match=r"state\.pt: not the state .* path\.exp_folder"):
+        run(tmp_path, network(B=20))
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04"])
+def test_a_state_that_cannot_be_read_is_refused(tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"state\.pt"):
+        run(tmp_path)
+
+
+# What the loss says decides.
+
+
+class Scripted:
+    """A loss with given values on validation, that notes the weights it was asked about."""
+
+    def __init__(self, validation: list[float], training: list[float] | None = None) -> None:
+        self.validation, self.training = iter(validation), iter(training or [1.0] * 100)
+        self.weights: list[dict[str, Tensor]] = []
+
+    def __call__(self, model: nn.Module, batch) -> Tensor:  # noqa: ARG002
+        total = sum((p.square().mean() for p in model.parameters()), torch.zeros(()))
+        if torch.is_grad_enabled():
+            return total * next(self.training)
+        self.weights.append({k: v.clone() for k, v in model.state_dict().items()})
+        return torch.tensor(next(self.validation))
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [((3.0, 1.0, 2.0), 1), ((1.0, 2.0, 3.0), 0), ((3.0, 2.0, 1.0), 2)]
+)
+def test_the_best_on_validation_is_kept(tmp_path, losses, best):
+    scripted = Scripted(list(losses))
+    path = run(tmp_path, loss=scripted, settings=replace(SETTINGS, validation_batches=1))
+    for key, value in load_checkpoint(path).state_dict().items():
+        assert torch.equal(value, scripted.weights[best][key].half().float()), key
+
+
+def test_the_best_is_remembered_when_going_on(tmp_path):
+    settings = replace(SETTINGS, validation_batches=1)
+    with pytest.raises(Stopped):
+        run(tmp_path, loss=Scripted([1.0]), settings=settings, progress=stop_after(5))
+    before = (tmp_path / "best.safetensors").read_bytes()
+    run(tmp_path, loss=Scripted([2.0, 1.5]), settings=settings)
+    assert (tmp_path / "best.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_training_and_names_the_step(tmp_path, value):
+    model = network()
+    with pytest.raises(FloatingPointError, match="step 3: loss is"):
+        run(tmp_path, model, Scripted([], [1.0, 1.0, value]))
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_a_gradient_that_is_no_number_stops_the_training(tmp_path):
+    def loss(model: nn.Module, batch) -> Tensor:  # noqa: ARG001
+        # The root has no slope at zero, though a value.
+        return sum(((p - p.detach()).square().sum().sqrt() for p in model.parameters()),
+                   torch.zeros(()))  # fmt: skip
+
+    model = network()
+    with pytest.raises(FloatingPointError, match="step 1: gradient is nan"):
+        run(tmp_path, model, loss)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_a_validation_that_is_no_number_stops_the_training(tmp_path):
+    with pytest.raises(FloatingPointError, match="step 4: validation loss is nan"):
+        run(tmp_path, loss=Scripted([math.nan] * 2))
+
+
+# Parts.
+
+
+def test_learning_rate_rises_and_falls_to_zero():
+    settings = LoopSettings(steps=1000, learning_rate=2e-3, warmup_steps=100)
+    rates = [learning_rate(step, settings) for step in range(1000)]
+    peak = rates.index(max(rates))
+    assert 90 <= peak <= 100
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 1.9e-3 < max(rates) <= 2e-3
+    assert rates[500] == pytest.approx(1e-3)
+    assert 0 < rates[-1] < 1e-7
+
+
+def test_no_warm_up():
+    settings = LoopSettings(steps=10, learning_rate=1e-3, warmup_steps=0)
+    assert learning_rate(0, settings) == 1e-3
+
+
+class Fixed(nn.Module):
+    """Gives what it was told to, in place of a network of one instrument."""
+
+    def __init__(self, estimates: Tensor) -> None:
+        super().__init__()
+        self.estimates = estimates
+
+    def forward(self, mixture: Tensor) -> Tensor:  # noqa: ARG002
+        return self.estimates
+
+
+@pytest.mark.parametrize("error", [0.1, 1.0, 2.0])
+def test_sdr_improvement_compares_with_the_mixture_as_estimate(error):
+    """An error `error` times the accompaniment improves by -20 log10(error) dB."""
+    batch = mixtures(PRESETS["convtasnet", "paper"].index("Violin"), "Violin").batch(0)
+    target = (batch.stems * (batch.index == 0)[..., None, None]).sum(1)
+    estimate = target + error * (batch.mixture - target)
+    improvement = sdr_improvement(Fixed(estimate[:, None]), batch)
+    torch.testing.assert_close(
+        improvement, torch.full((4,), -20 * math.log10(error)), rtol=0, atol=0.01
+    )
+
+
+@torch.no_grad()
+def test_sdr_improvement_leaves_out_who_does_not_play():
+    batch = mixtures(together=1.0).batch(0)
+    players = int((batch.index >= 0).sum())
+    assert sdr_improvement(network(), batch).shape == (players,)
+    batch.stems[0, 0] = 0
+    assert sdr_improvement(network(), batch).shape == (players - 1,)

@@ -1,0 +1,186 @@
+import pytest
+import torch
+from torch import Tensor
+
+from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
+from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
+from cmss.training.losses import RemixLoss, WaveformLoss, inverse_bandwidth
+from cmss.training.mixtures import Batch
+
+ARGUMENTS = FourierConvTasNetArguments(
+    ("Cello", "Viola", "Violin"), L=128, hop=32, Q=10, B=8, H=10, X=2, R=1, samplerate=8000
+)
+FLOOR_DB = -60.0
+
+
+@pytest.fixture(scope="module")
+def model() -> FourierConvTasNet:
+    torch.manual_seed(0)
+    network = FourierConvTasNet(ARGUMENTS)
+    with torch.no_grad():
+        network.scores.weight *= 5
+    return network
+
+
+def batch_of(*index: list[int], samples: int = 900) -> Batch:
+    """Noise for each player, nothing where the index is -1."""
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.tensor(index)
+    stems = 0.05 * torch.randn(*rows.shape, 2, samples, generator=generator)
+    stems *= torch.tensor([1.0, 0.2, 3.0])[: rows.shape[1], None, None]
+    gains = 10 ** (torch.tensor([-10.0, 3.0, 6.0]) / 20)[: rows.shape[1]]
+    return Batch(stems * (rows >= 0)[..., None, None], rows, gains.expand(rows.shape))
+
+
+BATCH = batch_of([0, 2, 1], [1, 2, -1], [2, -1, -1])
+
+
+def compressed(spectra: Tensor) -> Tensor:
+    """The same phase, the square root of the magnitude; zero stays zero."""
+    return torch.polar(spectra.abs().sqrt(), spectra.angle())
+
+
+def remix_loss_by_complex_numbers(model: FourierConvTasNet, batch: Batch, remix: float) -> float:
+    """As the docstring of RemixLoss says it, an example at a time, in double precision."""
+    model.double()
+    frequencies = model.analyse(torch.zeros(1, dtype=torch.float64)).shape[-2]
+    total = torch.zeros(frequencies, dtype=torch.float64)
+    for stems, index, gains in zip(batch.stems.double(), batch.index, batch.gains, strict=True):
+        numbers = [int(number) for number in index if number >= 0]
+        stems = stems[: len(numbers)]
+        rms = stems.sum(0).square().mean().sqrt()
+        spectra = model.analyse(stems / (rms * model.window.square().sum().sqrt()))
+        mixture = spectra.sum(0)
+        present = torch.zeros(1, len(model.sources), dtype=torch.bool)
+        present[0, numbers] = True
+        masks = model.spread(model.masks(mixture[None], present)[0].double())[numbers].unsqueeze(1)
+        estimates = masks.sqrt() * compressed(mixture)  # (players, 2, F, K)
+        error = (estimates - compressed(spectra)).abs().square()
+        total += error.sum((0, 1)).mean(-1)
+        gains = gains[: len(numbers), None, None, None]
+        floor = 10 ** (FLOOR_DB / 10)
+        got, wanted = (
+            (gains * parts).sum(0).abs().square().sum(0) + floor
+            for parts in (masks * mixture, spectra)
+        )
+        total += remix * (got.log() - wanted.log()).abs().mean(-1)
+    model.float()
+    weight = inverse_bandwidth(frequencies, model.sample_rate_hz).double()
+    return float((total * weight).mean() / len(batch.stems))
+
+
+@pytest.mark.parametrize("remix", [0.0, 1.0, 2.5])
+@torch.no_grad()
+def test_remix_loss_equals_its_definition(model, remix):
+    loss = RemixLoss(remix, FLOOR_DB)(model, BATCH)
+    expected = remix_loss_by_complex_numbers(model, BATCH, remix)
+    assert expected > 0.1
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+@torch.no_grad()
+def test_a_source_alone_costs_nothing(model):
+    """Its mask is one, so the estimate is the mixture and the mixture the source."""
+    alone = RemixLoss()(model, batch_of([1], [0], [2])).item()
+    # Not quite zero, since the root of a mask is taken a millionth above it.
+    assert abs(alone) < 1e-5 * RemixLoss()(model, BATCH).item()
+
+
+@torch.no_grad()
+def test_the_right_stem_costs_less_than_another():
+    """A network that gives all to the source that plays, beside one that is silent."""
+    batch = batch_of([0, 1])
+    silent = Batch(batch.stems * torch.tensor([1.0, 0.0])[:, None, None], batch.index, batch.gains)
+    swapped = Batch(silent.stems.flip(1), batch.index, batch.gains)
+    steered = FourierConvTasNet(ARGUMENTS)
+    steered.scores.weight.zero_()
+    steered.scores.bias.copy_(torch.tensor([20.0, 0.0, 0.0]).repeat_interleave(
+        steered.to_bins.shape[1]))  # fmt: skip
+    right, wrong = (RemixLoss()(steered, b).item() for b in (silent, swapped))
+    assert right < 0.01 * wrong
+
+
+@torch.no_grad()
+def test_remix_loss_does_not_depend_on_the_level(model):
+    louder = Batch(20 * BATCH.stems, BATCH.index, BATCH.gains)
+    assert RemixLoss()(model, louder).item() == pytest.approx(
+        RemixLoss()(model, BATCH).item(), rel=1e-4
+    )
+
+
+@torch.no_grad()
+def test_remix_loss_does_not_depend_on_the_order_of_the_players(model):
+    turned = Batch(BATCH.stems.flip(1), BATCH.index.flip(1), BATCH.gains.flip(1))
+    assert RemixLoss()(model, turned).item() == pytest.approx(
+        RemixLoss()(model, BATCH).item(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("silent", ["one stem", "an example", "everything", "a channel"])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_gradients_are_finite_where_nothing_sounds(silent, bfloat16):
+    torch.manual_seed(0)
+    model = FourierConvTasNet(ARGUMENTS)
+    stems = BATCH.stems.clone()
+    where = {
+        "one stem": stems[0, 0], "an example": stems[1], "everything": stems,
+        "a channel": stems[:, :, 1],
+    }  # fmt: skip
+    where[silent].zero_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        loss = RemixLoss()(model, Batch(stems, BATCH.index, BATCH.gains))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@torch.no_grad()
+def test_a_few_steps_against_the_gradient_lower_the_remix_loss():
+    torch.manual_seed(0)
+    model = FourierConvTasNet(ARGUMENTS)
+    loss = RemixLoss()
+    with torch.enable_grad():
+        before = loss(model, BATCH)
+        before.backward()
+    for parameter in model.parameters():
+        parameter -= 1e-2 * parameter.grad
+    assert loss(model, BATCH) < before
+
+
+def test_inverse_bandwidth_is_that_of_glasberg_and_moore():
+    weight = inverse_bandwidth(5, 8000)
+    assert weight.mean() == pytest.approx(1)
+    # Table of the paper's formula: 24.7 Hz at 0, 132.6 Hz at 1 kHz, 456.5 Hz at 4 kHz.
+    assert (weight[0] / weight[1]).item() == pytest.approx(132.64 / 24.7, rel=1e-3)
+    assert (weight[0] / weight[4]).item() == pytest.approx(456.46 / 24.7, rel=1e-3)
+
+
+# Loss of the waveforms.
+
+
+class Known(torch.nn.Module):
+    def __init__(self, estimates: Tensor) -> None:
+        super().__init__()
+        self.estimates = estimates
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        return self.estimates.expand(len(mixture), -1, -1, -1)
+
+
+def test_waveform_loss_wants_target_and_accompaniment():
+    # Two voices of the target, then two others and none.
+    index = torch.tensor([[0, 0, 1], [1, 0, -1]])
+    stems = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 0.0]])[..., None, None].expand(-1, -1, 2, 6)
+    batch = Batch(stems, index, torch.ones(2, 3))
+    wanted = torch.tensor([[3.0, 4.0], [16.0, 8.0]])[..., None, None].expand(-1, -1, 2, 6)
+    assert WaveformLoss()(Known(wanted), batch) == 0
+    assert WaveformLoss()(Known(wanted + 0.5), batch) == 0.5
+    assert WaveformLoss()(Known(wanted.flip(1)), batch) > 1
+
+
+def test_waveform_loss_trains_the_official_network():
+    torch.manual_seed(0)
+    model = ConvTasNet(ConvTasNetArguments(N=8, B=6, H=8, X=2, R=1))
+    batch = batch_of([0, 1, 1], [1, 0, -1])
+    WaveformLoss()(model, batch).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from tiny_challenge import RATE_HZ, TinyChallenge, excerpt
+
+from cmss.audio import read_flac, resample
+from cmss.errors import InputError
+from cmss.scenes import Excerpt, Source, Track, load_tracks
+from cmss.training.stems import StemTrack, load_stems
+
+
+@pytest.fixture
+def tracks(tmp_path):
+    tiny = TinyChallenge(tmp_path)
+    paths = tiny.paths()
+    return load_tracks(paths.music_file, paths.music_dir)
+
+
+def test_stems_are_named_by_the_output_that_they_go_to(tracks):
+    duet, trio = load_stems(tracks, 22050)
+    assert (duet.name, trio.name) == ("duet", "trio")
+    assert set(duet.stems) == {"Cello", "Oboe"}
+    assert set(trio.stems) == {"Violin", "Violin_2", "Viola"}
+
+
+def test_a_stem_is_the_excerpt_at_the_rate_of_the_network(tracks, tmp_path):
+    (duet, _) = load_stems(tracks, 22050)
+    whole, _ = read_flac(tmp_path / "audio" / "duet" / "Cello.flac")
+    expected = resample(whole[:, int(0.1 * RATE_HZ) : int(0.4 * RATE_HZ)], RATE_HZ, 22050)
+    stem = duet.stems["Cello"]
+    assert stem.dtype == np.int16
+    assert stem.shape == expected.shape
+    np.testing.assert_allclose(stem / 32767, expected, rtol=0, atol=0.51 / 32767)
+
+
+def test_the_second_voice_is_not_the_first(tracks):
+    (_, trio) = load_stems(tracks, RATE_HZ)
+    assert not np.array_equal(trio.stems["Violin"], trio.stems["Violin_2"])
+
+
+def test_a_track_is_as_long_as_its_shortest_stem():
+    stems = {"Violin": np.zeros((2, 90), np.int16), "Cello": np.zeros((2, 80), np.int16)}
+    assert StemTrack("uneven", stems).samples == 80
+
+
+def test_progress_is_told_how_many_there_are(tracks):
+    seen = []
+
+    def progress(items, total):
+        seen.append(total)
+        return items
+
+    assert len(load_stems(tracks, RATE_HZ, progress)) == 2
+    assert seen == [2]
+
+
+def test_two_players_of_one_name_are_refused(tmp_path):
+    tiny = TinyChallenge(tmp_path)
+    tiny.files["music_file"]["trio"]["source_2"] = excerpt("Viola", "trio/Violin_2.flac", 0)
+    paths = tiny.paths()
+    with pytest.raises(InputError, match=r"trio\.source_3\.instrument: a second Viola"):
+        load_stems(load_tracks(paths.music_file, paths.music_dir), RATE_HZ)
+
+
+def test_missing_audio_is_named(tmp_path):
+    path = tmp_path / "none.flac"
+    part = Excerpt(path, 0.0, 1.0)
+    track = Track("lost", {"source_1": Source("source_1", "Oboe", None, part)}, part)
+    with pytest.raises(InputError, match=str(path)):
+        load_stems([track], RATE_HZ)

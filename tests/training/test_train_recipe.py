@@ -1,0 +1,118 @@
+"""recipes/cad2/train.py as a user runs it."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from tiny_challenge import RATE_HZ, excerpt
+
+from cmss.audio import write_flac
+from cmss.models.checkpoint import load_checkpoint, sha256
+from cmss.models.outputs import OUTPUTS
+from cmss.training.presets import PRESETS
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "train.py"
+SHORT = (
+    "loop.steps=1", "loop.validation_batches=1", "mixtures.batch_size=1", "mixtures.segment_s=0.3",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """A train and a valid split of one duet each, in the challenge's layout."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, music_dir in (("train", root / "audio" / "train"), ("valid", root / "audio")):
+        parts = {}
+        for part, instrument in (("mixture", "Mixture"), ("source_1", "Violin_1"),
+                                 ("source_2", "Cello")):  # fmt: skip
+            track = f"{split}_duet/{instrument}.flac"
+            write_flac(music_dir / track, 0.05 * rng.standard_normal((2, RATE_HZ // 2)), RATE_HZ)
+            parts[part] = excerpt(instrument, track, 0, 0.5)
+        path = root / "metadata" / f"music.{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({f"{split}_duet": parts}))
+    return root
+
+
+def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, RECIPE, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_trains_and_says_where_the_weights_are(root, tmp_path):
+    done = train(tmp_path, f"path.root={root}", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "it/s" not in done.stderr  # no bars where there is no terminal
+    folder = tmp_path / "exp" / "train" / "convtasnet_small"
+    best = folder / "best.safetensors"
+    assert done.stdout.split()[-1] == sha256(best)
+    assert load_checkpoint(best).sources == OUTPUTS
+    assert best.stat().st_size < 10e6
+    assert len((folder / "log.csv").read_text().splitlines()) == 2
+    assert (folder / "state.pt").is_file()
+    assert (folder / ".hydra" / "train" / "config.yaml").is_file()
+
+
+def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
+    done = train(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"
+    assert done.stdout == ""
+
+
+# Without a process of its own, which takes seconds to import all.
+
+
+def train_here(*arguments: str) -> None:
+    spec = importlib.util.spec_from_file_location("train_recipe", RECIPE)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    with initialize_config_dir(str(RECIPE.parent / "conf"), version_base=None):
+        recipe.main(compose("train", list(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["size=huge"], "model=convtasnet size=huge: unknown, expected one of model=convtasnet"),
+        (["size=paper"], "instrument: None, expected one of Bassoon, Cello"),
+        (["size=paper", "instrument=Horn"], "instrument: 'Horn', expected one of Bassoon, Cello"),
+        (["instrument=Violin"], "instrument: this size separates all at once, expected null"),
+        (["mixtures.segment_s=5"], "mixtures.segment_s: 5 s with pitch shifts take 5.9 s"),
+    ],
+)
+def test_bad_input_ends_with_status_2_and_a_line(root, tmp_path, capsys, arguments, expected):
+    with pytest.raises(SystemExit) as caught:
+        train_here(f"path.root={root}", f"path.exp_folder={tmp_path}", *arguments)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(expected)
+
+
+def test_each_instrument_has_a_folder_of_its_own(root, tmp_path, monkeypatch):
+    """With one for all, the second instrument would find a finished training: the first one's."""
+    paper = PRESETS["convtasnet", "paper"]
+    small = replace(paper, arguments={"N": 8, "B": 6, "H": 8, "X": 2, "R": 1})
+    monkeypatch.setitem(PRESETS, ("convtasnet", "paper"), small)
+    for instrument in ("Violin", "Cello"):
+        train_here(
+            f"path.root={root}", f"path.exp_folder={tmp_path}", "size=paper",
+            f"instrument={instrument}", *SHORT,
+        )  # fmt: skip
+    digests = [sha256(tmp_path / name / "best.safetensors") for name in ("Violin", "Cello")]
+    assert digests[0] != digests[1]
