@@ -24,7 +24,7 @@ from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
 from metadata_tools.score import RANGES
 from metadata_tools.writer import new_dataset
 
-SPACING_SEMITONES = 4
+SPACING_SEMITONES = 6  # no note is re-pitched by more than three
 NOTE_S = 2.0
 
 _SUSTAIN_DBFS = -20.0
