@@ -59,7 +59,7 @@ def advance(signal: Array, delay: int) -> None:
 def audible_part(reference: Array) -> slice | None:
     """From the first to the last sample above a thousandth of the peak; None if all are zero."""
     magnitude = np.abs(reference)
-    above = np.flatnonzero(magnitude > 0.001 * magnitude.max())
+    above = np.flatnonzero(magnitude > 0.001 * magnitude.max(initial=0.0))
     return slice(int(above[0]), int(above[-1]) + 1) if above.size else None
 
 

@@ -75,8 +75,13 @@ def compute_haaqi(
         level1: dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The index. NaN for a reference that is silent all through, and for signals that hold NaN.
-        Two empty signals score 1, an empty reference alone scores 0.
+        The index. NaN for a reference that is silent all through, and for a signal, level or
+        audiogram that is not finite; then nothing is drawn. Two empty signals score 1, an empty
+        reference alone scores 0.
+
+    Raises:
+        InputError: a signal that is not (samples,), less than 16 ms to compare, or an equalisation
+            other than 1 and 2.
     """
     if np.size(reference_signal) == 0:
         return 1.0 if np.size(processed_signal) == 0 else 0.0
@@ -142,17 +147,18 @@ def haaqi_of_several(
         level1: as for `compute_haaqi`.
 
     Raises:
-        InputError: less than 16 ms to compare, or an equalisation other than 1 and 2.
+        InputError: as for `compute_haaqi`.
     """
     if equalisation not in (1, 2):
         raise InputError(f"equalisation: expected 1 (add NAL-R) or 2 (done), got {equalisation}")
     levels_db = audiometric_levels_db(audiogram)
-    reference = at_model_rate(np.asarray(reference_signal, dtype=np.float64), reference_sample_rate)
+    reference = at_model_rate(_checked(reference_signal), reference_sample_rate)
+    defined = bool(np.isfinite([level1, *levels_db]).all())
     aligned: list[Array] = []
     stretches: dict[tuple[int, int], list[int]] = {}
     for number, signal in enumerate(processed_signals):
-        processed = at_model_rate(np.asarray(signal, dtype=np.float64), processed_sample_rate)
-        stretch, copy = _aligned(reference, processed)
+        processed = at_model_rate(_checked(signal), processed_sample_rate)
+        stretch, copy = _aligned(reference, processed) if defined else _NOTHING
         aligned.append(copy)
         stretches.setdefault(stretch, []).append(number)
 
@@ -171,12 +177,27 @@ def haaqi_of_several(
     return [results[number] for number in range(len(aligned))]
 
 
+_NOTHING: tuple[tuple[int, int], Array] = (0, 0), np.empty(0)
+
+
+def _checked(signal: ArrayLike) -> Array:
+    samples = np.asarray(signal, dtype=np.float64)
+    if samples.ndim != 1:
+        raise InputError(f"HAAQI: expected signals of one ear, (samples,), got {samples.shape}")
+    return samples
+
+
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
-    """Start and stop of the reference's audible stretch, and what was made from that stretch."""
+    """Start and stop of the reference's audible stretch, and what was made from that stretch.
+
+    Nothing if the comparison is not defined.
+    """
     samples = min(len(reference), len(processed))
+    if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):
+        return _NOTHING
     stretch = audible_part(reference[:samples])
     if stretch is None:
-        return (0, 0), reference[:0]
+        return _NOTHING
     if stretch.stop - stretch.start < SEGMENT:
         raise InputError("HAAQI: less than 16 ms of audible reference to compare with")
     copy = processed[:samples].copy()

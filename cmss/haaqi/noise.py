@@ -5,6 +5,8 @@ the generator is computed again here: the Mersenne Twister (Matsumoto and Nishim
 Marsaglia's polar method as in NumPy's `legacy_gauss`, a block of 624 words at a time.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -29,12 +31,12 @@ class NormalDeviates:
     """
 
     def __init__(self) -> None:
-        state = np.random.get_state(legacy=True)
-        assert isinstance(state, tuple)
-        if state[0] != "MT19937":
-            raise InputError(f"HAAQI: NumPy's global generator must be MT19937, got {state[0]}")
-        self._key: Words = state[1].copy()
-        self._rest: tuple[int, bool, float] = (state[2], bool(state[3]), state[4])
+        state: dict[str, Any] = np.random.get_state(legacy=False)
+        name = state["bit_generator"]
+        if name != "MT19937":
+            raise InputError(f"HAAQI: NumPy's global generator must be MT19937, got {name}")
+        self._key: Words = state["state"]["key"].copy()
+        self._rest = int(state["state"]["pos"]), bool(state["has_gauss"]), float(state["gauss"])
 
     def fill(self, output: Array) -> None:
         """Draw as many deviates as `output` (samples,) holds."""
