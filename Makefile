@@ -1,0 +1,69 @@
+# make demo, make test, make lint: each sets up all that it needs, in .venv and nowhere else.
+# PYTHON chooses the interpreter that .venv is made from: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+RUNTIME := $(VENV)/runtime.stamp
+DEVELOPMENT := $(VENV)/development.stamp
+PACKAGING := requirements.txt setup.cfg pyproject.toml
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo 'make demo    music, scenes and listeners made up; enhanced, scored, packed: five minutes'
+	@echo 'make test    the tests'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make bench   speed against pyclarity, both measured in one run'
+	@echo 'make clean   remove .venv, the demo and all caches'
+
+# enhance.py and evaluate.py on the demo. $(1): name of the run, $(2): overrides
+define enhance_and_evaluate
+$(PY) recipes/cad2/enhance.py path.root=demo/data path.exp_folder=demo/exp/$(1) $(2)
+$(PY) recipes/cad2/evaluate.py path.exp_folder=demo/exp/$(1)
+endef
+
+demo: demo/data
+	rm -rf demo/exp
+	$(call enhance_and_evaluate,passthrough,separator=passthrough)
+	$(call enhance_and_evaluate,oracle,separator=oracle)
+	$(call enhance_and_evaluate,default)
+	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default
+	@echo
+	@echo 'Mean HAAQI of the mixture as it is, of the default system, and of the true stems:'
+	@echo
+	@$(PY) -m benchmarks.systems demo/exp/passthrough demo/exp/default demo/exp/oracle
+	@echo
+	@echo "Submission folder: $$(echo $(CURDIR)/demo/exp/default/submission_*/)"
+
+# Made anew where what makes it has changed.
+demo/data: $(wildcard metadata_tools/*.py) $(RUNTIME)
+	rm -rf demo/data
+	$(PY) -m metadata_tools.demo --out demo/data
+
+test: $(DEVELOPMENT)
+	$(PY) -m pytest
+
+lint: $(DEVELOPMENT)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+bench: $(RUNTIME)
+	$(PY) -m benchmarks.haaqi
+	$(PY) -m benchmarks.hearing_aid
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find benchmarks cmss metadata_tools recipes tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Installing into a .venv that is there already only changes what differs.
+$(RUNTIME): $(PACKAGING)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer, see PYTHON in Makefile")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -r requirements.txt -e .
+	touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	$(PY) -m pip install -r requirements.txt -e '.[dev]'
+	touch $@
