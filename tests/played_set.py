@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from stages import RECIPES
 
 from metadata_tools.arrange import instrument_of
 from metadata_tools.demo import play
@@ -15,21 +18,21 @@ from metadata_tools.writer import new_dataset, write_metadata, write_track
 SPLIT = "valid"
 
 SHORT_PIECES = (
-    Piece(
-        "duet", "made for tests", 120, {"Oboe": "f A4 _B4 C5 _A4", "Bassoon": "mf D3 F#3 G3 _E3"}
-    ),
+    Piece("duet", "made for tests", 160, {"Oboe": "f A4 _B4 C5", "Bassoon": "mf D3 F#3 _G3"}),
     Piece(
         "trio",
         "made for tests",
-        120,
-        {
-            "Violin_1": "f A4 _B4 C5 _A4",
-            "Violin_2": "mf F#4 G4 _E4 F#4",
-            "Cello": "f D3 _E3 A2 D3",
-        },
+        160,
+        {"Violin_1": "f A4 _B4 C5", "Violin_2": "mf F#4 G4 _E4", "Cello": "f D3 _E3 A2"},
     ),
 )
-"""3 s each, one of them with a doubled instrument."""
+"""2 s each, one of them with a doubled instrument."""
+
+
+def configuration(root: Path, *overrides: str) -> DictConfig:
+    """The configuration of the three stages for a data set."""
+    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        return compose("config", [f"path.root={root}", *overrides])
 
 
 def write_played_set(
