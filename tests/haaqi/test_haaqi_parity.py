@@ -18,9 +18,10 @@ LISTENERS = {
     "sloping": Audiogram(np.array([5, 5, 10, 45, 65, 75, 80, 85]), FREQUENCIES_HZ),
     "severe": Audiogram(np.array([65, 65, 70, 75, 80, 85, 90, 95]), FREQUENCIES_HZ),
 }
-# The project asks for 1e-6. Every operation is repeated in double precision, so 1e-8 holds: what
+# The project asks for 1e-6. Every operation is repeated in double precision; over 150 random
+# comparisons no score was further off than 4e-9 and no component further than 2e-8. What
 # remains is rounding, most of it pyclarity's filters of the lowest bands (poles next to z = 1).
-TOLERANCE = 1e-8
+TOLERANCE = 1e-7
 
 
 def music(samples, seed=0, rate_hz=RATE_HZ):

@@ -1,0 +1,102 @@
+"""Run two implementations by turns, each in a process of its own, and compare what they cost."""
+
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# One core each: threads of numerical libraries would make CPU seconds meaningless.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call: its result, its CPU seconds, and the process's peak memory so far in MiB."""
+
+    result: np.ndarray
+    cpu_s: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same call on both sides."""
+
+    case: str
+    ours: Run
+    peer: Run
+
+    @property
+    def ratio(self) -> float:
+        """How many times the peer's CPU time ours is contained in."""
+        return self.peer.cpu_s / self.ours.cpu_s
+
+    @property
+    def difference(self) -> float:
+        """Largest absolute difference of the results; 0 where both are NaN."""
+        both_nan = np.isnan(self.ours.result) & np.isnan(self.peer.result)
+        difference = np.where(both_nan, 0.0, self.ours.result - self.peer.result)
+        return float(np.abs(difference).max())
+
+
+def compare(
+    ours: Callable[..., Any],
+    peer: Callable[..., Any],
+    warm_up: tuple[Any, ...],
+    cases: Iterable[tuple[str, tuple[Any, ...]]],
+) -> Iterator[Comparison]:
+    """Call both with each case's arguments, by turns.
+
+    Args:
+        ours, peer: functions of a module, returning numbers.
+        warm_up: arguments of a first call that does not count: imports, compilation.
+        cases: name and arguments.
+    """
+    os.environ.update(_ONE_THREAD)
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, context) as our_process,
+        ProcessPoolExecutor(1, context) as peer_process,
+    ):
+        our_process.submit(_run, ours, warm_up).result()
+        peer_process.submit(_run, peer, warm_up).result()
+        for name, arguments in cases:
+            our_run = our_process.submit(_run, ours, arguments).result()
+            peer_run = peer_process.submit(_run, peer, arguments).result()
+            yield Comparison(name, our_run, peer_run)
+
+
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Run:
+    start_s = time.process_time()
+    result = function(*arguments)
+    cpu_s = time.process_time() - start_s
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Run(np.atleast_1d(np.asarray(result, dtype=float)), cpu_s, peak_kib / 1024)
+
+
+def report(comparisons: Iterable[Comparison]) -> None:
+    """Print a line per case as it comes, then the medians and extremes."""
+    print(f"{'case':32} {'ours s':>8} {'peer s':>8} {'ratio':>7} {'difference':>11}")
+    done = []
+    for one in comparisons:
+        done.append(one)
+        print(
+            f"{one.case:32} {one.ours.cpu_s:8.3f} {one.peer.cpu_s:8.3f} "
+            f"{one.ratio:7.1f} {one.difference:11.1e}",
+            flush=True,
+        )
+    ratios = [one.ratio for one in done]
+    print(
+        f"\nmedian ratio {np.median(ratios):.1f} (CPU time, one core; from {min(ratios):.1f} to "
+        f"{max(ratios):.1f}), largest difference {max(one.difference for one in done):.1e}"
+    )
+    print(
+        f"peak memory  {max(one.ours.peak_mib for one in done):.0f} MiB, "
+        f"peer {max(one.peer.peak_mib for one in done):.0f} MiB, libraries included"
+    )
