@@ -22,6 +22,7 @@ LINES_SHOWN = 20
 REFUSED = {
     "separator.separation.number_sources": "the weights say how many outputs a network has",
     "separator.separation.sample_rate": "the weights say at which rate a network runs",
+    "hydra.job.chdir": "relative paths are taken from the folder of the call",
 }
 """Official keys that cannot be honoured, and why."""
 
