@@ -1,6 +1,5 @@
 """From the configuration to the objects of a run."""
 
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -11,6 +10,7 @@ from cmss.hearing_aid import HearingAid
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
 from cmss.run_folder import metadata_paths
 from cmss.scenes import Pair, load_pairs, shard
+from cmss.settings import check_fields, check_values
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
@@ -26,14 +26,14 @@ def build_remix(config: DictConfig) -> Remix:
     """The remix of a run, from its section of the configuration."""
     settings = plain(config)
     kind = REMIXES[settings.pop("name")]
-    _check("remix", settings, kind)
+    check_fields("remix", settings, kind)
     return kind(**settings)
 
 
 def build_hearing_aid(config: DictConfig) -> HearingAid:
     """The hearing aid of a run, at the sampling rate of its input."""
     settings = plain(config.enhancer)
-    _check("enhancer", settings, HearingAid)
+    check_fields("enhancer", settings, HearingAid)
     return HearingAid(**settings, sample_rate_hz=config.input_sample_rate)
 
 
@@ -41,8 +41,9 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
     """The pairs that a run is about, all of its jobs together.
 
     Raises:
-        InputError: anything wrong with the metadata or the choice.
+        InputError: anything wrong with the settings, the metadata or the choice.
     """
+    check_values(plain(config))
     pairs = load_pairs(metadata_paths(config), config.input_sample_rate)
     if config.evaluate.small_test:
         pairs = pairs[::400]
@@ -79,12 +80,3 @@ def _listed(pairs: list[Pair], path: str) -> list[Pair]:
             for scene, listener in unknown
         )
     return [pair for pair in pairs if (pair.scene.id, pair.listener.id) in set(wanted)]
-
-
-def _check(section: str, settings: dict[str, Any], kind: type[Any]) -> None:
-    known = [field.name for field in fields(kind)]
-    for key in settings:
-        if key not in known:
-            raise InputError(
-                f"{section}.{key}: no such setting, expected one of {', '.join(known)}"
-            )
