@@ -1,7 +1,6 @@
 """Ways of taking a mixture apart, behind one protocol, built from the configuration by name."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from cmss.errors import InputError
@@ -9,6 +8,7 @@ from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator, Stems
+from cmss.settings import check_fields
 
 __all__ = ["SEPARATORS", "Separator", "Stems", "build_separator"]
 
@@ -28,7 +28,7 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         sample_rate_hz: of the mixtures.
 
     Raises:
-        InputError: no such separator, or a key that it does not have.
+        InputError: no such separator, a key that it does not have, or a value of another type.
     """
     settings = dict(settings)
     name = settings.pop("name", None)
@@ -39,16 +39,12 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         names = ", ".join(("ensemble", *SEPARATORS))
         raise InputError(f"separator: {name!r}, expected one of {names}")
     separator = SEPARATORS[name]
-    known = [field.name for field in fields(separator) if field.init]
-    for key in settings:
-        if key not in known:
-            raise InputError(
-                f"separator.{key}: {name} has no such setting, expected one of {', '.join(known)}"
-            )
+    check_fields("separator", settings, separator)
     return separator(sample_rate_hz=sample_rate_hz, **settings)
 
 
 def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int) -> Member:
     own = dict(settings)
     weight = own.pop("weight", 1.0)
+    check_fields("ensemble.members", {"weight": weight}, Member)
     return Member(build_separator({**common, **own}, sample_rate_hz), weight)

@@ -1,6 +1,6 @@
 """The two ends of the scale: what doing nothing scores, and what no separation can beat."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cmss.audio import read_excerpt
 from cmss.scenes import Source
-from cmss.separators.protocol import Stems
+from cmss.separators.protocol import Causality, Stems
 
 
 @dataclass
@@ -21,8 +21,11 @@ class Passthrough:
     """
 
     sample_rate_hz: int
-    causality: str = "noncausal"
+    causality: Causality = "noncausal"
     weights: dict[str, str] = field(default_factory=dict, init=False)
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """Nothing to load."""
 
     def separate(
         self,
@@ -43,8 +46,11 @@ class Oracle:
     """
 
     sample_rate_hz: int
-    causality: str = "noncausal"
+    causality: Causality = "noncausal"
     weights: dict[str, str] = field(default_factory=dict, init=False)
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """Nothing to load."""
 
     def separate(
         self,

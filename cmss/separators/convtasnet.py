@@ -1,14 +1,13 @@
 """`separator=convtasnet`: the challenge's networks, or this project's small one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from numpy.typing import NDArray
@@ -24,10 +23,12 @@ from cmss.separators.network import (
     OneForAll,
     OnePerInstrument,
     Segments,
+    chosen_device,
     output_names,
     share_out,
 )
-from cmss.separators.protocol import Stems
+from cmss.separators.protocol import Causality, Stems
+from cmss.settings import check_fields
 
 CAUSALITIES = {"causal": "Causal", "noncausal": "NonCausal"}
 TRAIN = "python recipes/cad2/train.py model=convtasnet path.root=DATA"
@@ -53,11 +54,11 @@ class ConvTasNetSeparator:
         device: None takes a GPU if there is one.
 
     Raises:
-        InputError: no such weights.
+        InputError: no such weights, device or way of cutting.
     """
 
     sample_rate_hz: int
-    causality: str = "noncausal"
+    causality: Causality = "noncausal"
     weights_from: str = "small"
     revision: str = "main"
     force_redownload: bool = False
@@ -68,20 +69,21 @@ class ConvTasNetSeparator:
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if self.causality not in CAUSALITIES:
-            raise InputError(
-                f"separator.causality: {self.causality!r}, expected causal or noncausal"
-            )
         self._estimate = self._estimator()
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`."""
+        self._estimate.prepare(output_names(sources))
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`."""
-        estimates = self._estimate(mixture, output_names(sources))
+        estimates = self._estimate(mixture, output_names(sources.values()))
         return share_out(estimates, sources, self.whole_voices)
 
     def _estimator(self) -> Estimator:
+        check_fields("separator.separation", self.separation, Segments)
         segments = Segments(**self.separation)
-        device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = chosen_device(self.device)
         path = Path(self.weights_from)
         if self.weights_from == "small":
             path = Path(str(files("cmss") / "weights" / "convtasnet_small.safetensors"))
@@ -103,13 +105,22 @@ class ConvTasNetSeparator:
         )
 
     def _load(self, instrument: str) -> Network:
+        """The network of one instrument."""
         name = f"ConvTasNet_{instrument}_{CAUSALITIES[self.causality]}"
-        if self.weights_from == "official":
-            return self._published(self._from_hub(f"cadenzachallenge/{name}"))
         folder = Path(self.weights_from)
-        if (folder / name).is_dir():
-            return self._published(folder / name)
-        return self._checked(folder / f"{instrument}.safetensors", instrument)
+        if self.weights_from == "official":
+            folder = self._from_hub(f"cadenzachallenge/{name}")
+            network = self._published(folder)
+        elif (folder / name).is_dir():
+            network = self._published(folder / name)
+        else:
+            network = self._checked(folder / f"{instrument}.safetensors", instrument)
+        if isinstance(network, FourierConvTasNet) or network.arguments.C != 2:
+            raise InputError(
+                f"{folder}: the network for {instrument}: expected two outputs, "
+                "that instrument and its accompaniment"
+            )
+        return network
 
     def _checked(self, path: Path, instrument: str | None = None) -> Network:
         """A network of this project, whose causality is the one asked for."""

@@ -1,6 +1,6 @@
 """`separator=ensemble`: a weighted mean of other separators' estimates, per instrument."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,22 @@ class Ensemble:
             for path, digest in member.separator.weights.items()
         }
 
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`; also, that each instrument has weights.
+
+        Raises:
+            InputError: one has none.
+        """
+        sources = list(sources)
+        for instrument in dict.fromkeys(source.instrument for source in sources):
+            total = sum(member.weight_of(instrument) for member in self.members)
+            if total <= 0:
+                raise InputError(f"ensemble.members: weights for {instrument} sum to {total:g}")
+        for member in self.members:
+            member.separator.prepare(
+                source for source in sources if member.weight_of(source.instrument)
+            )
+
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`. Members whose weight is zero for every source are left alone."""
         totals = dict.fromkeys(sources, 0.0)
@@ -76,8 +92,5 @@ class Ensemble:
                 stems[key] += np.float32(weights[key]) * estimate
                 totals[key] += weights[key]
         for key, total in totals.items():
-            if total <= 0:
-                instrument = sources[key].instrument
-                raise InputError(f"ensemble.members: weights for {instrument} sum to {total:g}")
             stems[key] /= np.float32(total)
         return stems

@@ -1,6 +1,6 @@
 """From networks to a separator: sampling rate, segments, and two players of one instrument."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.audio import resample
+from cmss.errors import InputError
 from cmss.models.checkpoint import Network
 from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import output_name
 from cmss.scenes import Source
 from cmss.separators.protocol import Stems
 from cmss.transforms.overlap_add import Function, official_overlap_add, overlap_add
+
+SHORTEST_SEGMENT_S = 0.1
+LARGEST_OVERLAP = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,25 @@ class Segments:
         overlap: share of a segment that overlaps the next one.
         official: cut and fade as the official baseline does, where `overlap` is also the length
             of the fade in seconds; see :func:`official_overlap_add`.
+
+    Raises:
+        InputError: a segment or an overlap that cannot be.
     """
 
     segment: float = 10.0
     overlap: float = 0.1
     official: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.segment >= SHORTEST_SEGMENT_S:
+            raise InputError(
+                f"separator.separation.segment: {self.segment:g}, expected at least "
+                f"{SHORTEST_SEGMENT_S:g} s"
+            )
+        if not 0 <= self.overlap <= LARGEST_OVERLAP:
+            raise InputError(
+                f"separator.separation.overlap: {self.overlap:g}, expected 0 to {LARGEST_OVERLAP:g}"
+            )
 
     def apply(self, function: Function, signal: Tensor, sample_rate_hz: int) -> Tensor:
         """Run `function` on segments of (channels, samples): (sources, channels, samples)."""
@@ -45,6 +63,9 @@ class Segments:
 
 class Estimator(Protocol):
     """Networks behind a common face: estimates of players at the mixture's sampling rate."""
+
+    def prepare(self, wanted: list[str]) -> None:
+        """Load the networks that these output names come from."""
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
         """Mixture (2, samples), output names of all players -> output name -> (2, samples)."""
@@ -67,9 +88,17 @@ class OneForAll:
     device: torch.device
     _network: FourierConvTasNet | None = field(default=None, init=False)
 
+    def prepare(self, wanted: list[str]) -> None:
+        """Load the network."""
+        self._network = self._network or self.load().to(self.device)
+        if missing := [name for name in wanted if name not in self._network.sources]:
+            raise InputError(f"separator: the network has no output for {', '.join(missing)}")
+
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
         """All players are separated in one pass."""
-        network = self._network = self._network or self.load().to(self.device)
+        self.prepare(wanted)
+        network = self._network
+        assert network is not None
         index = [network.sources.index(name) for name in wanted]
         present = torch.zeros(1, len(network.sources), dtype=torch.bool, device=self.device)
         present[:, index] = True
@@ -104,12 +133,23 @@ class OnePerInstrument:
     add_residual: float = 0.0
     _networks: dict[str, Network] = field(default_factory=dict, init=False)
 
+    def prepare(self, wanted: list[str]) -> None:
+        """Load the networks of these instruments that are not loaded yet."""
+        problems: list[str] = []
+        for instrument in _instruments(wanted):
+            try:
+                if instrument not in self._networks:
+                    self._networks[instrument] = self.load(instrument).to(self.device)
+            except InputError as error:
+                problems += error.problems
+        if problems:
+            raise InputError(problems)
+
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
         """Each instrument is separated once, however many play it."""
+        self.prepare(wanted)
         estimates = {}
-        for instrument in dict.fromkeys(name.removesuffix("_2") for name in wanted):
-            if instrument not in self._networks:
-                self._networks[instrument] = self.load(instrument).to(self.device)
+        for instrument in _instruments(wanted):
             network = self._networks[instrument]
 
             def run(segment: Tensor, network: Network = network) -> Tensor:
@@ -125,6 +165,11 @@ class OnePerInstrument:
             )
             estimates[instrument] = target + np.float32(self.add_residual) * accompaniment
         return estimates
+
+
+def _instruments(names: Iterable[str]) -> list[str]:
+    """The instruments of output names, each once."""
+    return list(dict.fromkeys(name.removesuffix("_2") for name in names))
 
 
 @torch.inference_mode()
@@ -184,8 +229,21 @@ def share_out(
     return stems
 
 
-def output_names(sources: Mapping[str, Source]) -> list[str]:
-    """Names of the outputs that a track's players come from, each once."""
-    return list(
-        dict.fromkeys(output_name(source.instrument, source.voice) for source in sources.values())
-    )
+def output_names(sources: Iterable[Source]) -> list[str]:
+    """Names of the outputs that players come from, each once."""
+    return list(dict.fromkeys(output_name(source.instrument, source.voice) for source in sources))
+
+
+def chosen_device(name: str | None) -> torch.device:
+    """The device of this name; a GPU if there is one, for None.
+
+    Raises:
+        InputError: no such device.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"separator.device: {name!r} cannot be used ({reason})") from error
+    return device

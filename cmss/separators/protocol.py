@@ -1,7 +1,7 @@
 """What it takes to be a separator."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from cmss.scenes import Source
 
 Stems = dict[str, NDArray[np.float32]]
 """Source id -> waveform (2, samples)."""
+
+Causality = Literal["causal", "noncausal"]
+"""Whether a system looks ahead by no more than the challenge's 5 ms."""
 
 
 class Separator(Protocol):
@@ -22,6 +25,13 @@ class Separator(Protocol):
     @property
     def weights(self) -> dict[str, str]:
         """What was loaded so far: name or path of each weight file -> its sha256."""
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """Load what separating these takes, so that what is missing is found before the first.
+
+        Raises:
+            InputError: something is missing.
+        """
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """Estimate each source.

@@ -28,6 +28,7 @@ def main(config: DictConfig) -> None:
         build_remix(config.remix),
         build_hearing_aid(config),
     )
+    system.separator.prepare(s for pair in pairs for s in pair.scene.track.sources.values())
     folder = Path(config.path.exp_folder)
     save_configuration(config)
     for track, _ in by_track(pairs):
