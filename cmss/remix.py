@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.errors import InputError
 from cmss.scenes import Scene, Source
 
 Waveform = NDArray[np.float64]
@@ -36,9 +37,16 @@ class ConsistentRemix:
     Args:
         trust: share of each change that is made, from 0 (none) to 1 (all); less than one suits
             poor estimates.
+
+    Raises:
+        InputError: trust is out of this range.
     """
 
     trust: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.trust <= 1:
+            raise InputError(f"remix.trust: {self.trust:g}, expected 0 to 1")
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
         """See :class:`Remix`."""
