@@ -22,6 +22,8 @@ from cmss.atomic import atomic_file
 from cmss.errors import InputError
 
 FULL_SCALE_16_BIT = 32768.0
+SHORTEST_LOUDNESS_S = 0.4
+"""One gating block of ITU-R BS.1770-4: nothing shorter has an integrated loudness."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
     """Integrated loudness (ITU-R BS.1770-4, by pyloudnorm); -inf for silence.
 
     Args:
-        signal: (channels, samples), at least 0.4 s, the length of one gating block.
+        signal: (channels, samples), of `SHORTEST_LOUDNESS_S` at least.
 
     Raises:
         ValueError: the signal is shorter than that.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import loudness_lufs, read_excerpt
+from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
 from cmss.hearing_aid import HearingAid
 from cmss.remix import Remix, rebalance
 from cmss.scenes import Listener, Pair, Scene, Track, by_track
@@ -70,7 +70,12 @@ def enhance_scene(
 
 
 def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: int) -> str | None:
-    """A line for a mixture that is far from the level that the compressor is designed for."""
+    """A line for a mixture that is far from the level that the compressor is designed for.
+
+    None for one at that level, and for one too short to have a loudness.
+    """
+    if mixture.shape[-1] < SHORTEST_LOUDNESS_S * sample_rate_hz:
+        return None
     lufs = loudness_lufs(mixture, sample_rate_hz)
     if abs(lufs - EXPECTED_LUFS) <= 3:
         return None
