@@ -19,17 +19,20 @@ LIBRARIES = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile
 
 
 def absolute_paths(config: DictConfig) -> DictConfig:
-    """A copy whose `path` section holds absolute paths, relative ones from the current folder.
+    """A copy whose paths are absolute, relative ones from the current folder.
 
-    Values that refer to others still do, so that a later stage which overrides `path.root` moves
-    all that hangs on it.
+    These are the `path` section, and the list of pairs, which later stages read again. Values that
+    refer to others still do, so that a later stage which overrides `path.root` moves all that
+    hangs on it.
     """
     config = config.copy()
     for key in config.path:
         if not OmegaConf.is_missing(config.path, key) and not OmegaConf.is_interpolation(
             config.path, key
         ):
-            config.path[key] = str(Path(config.path[key]).absolute())
+            config.path[key] = str(Path(str(config.path[key])).absolute())
+    if isinstance(config.evaluate.pairs, str):
+        config.evaluate.pairs = str(Path(config.evaluate.pairs).absolute())
     return config
 
 
