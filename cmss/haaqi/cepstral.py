@@ -16,7 +16,7 @@ from cmss.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
 SMOOTHING = 8 * MODEL_RATE_HZ // 1000
 """Samples of the raised cosine, 8 ms, that smooths an envelope before it is read every 4 ms."""
 
-_WINDOW = np.hanning(SMOOTHING)
+WINDOW = np.hanning(SMOOTHING)
 _ENVELOPE_RATE_HZ = 250.0
 _COEFFICIENTS = 6
 _MODULATION_EDGES_HZ = (20.0, 32.0, 50.0, 80.0)
@@ -26,7 +26,7 @@ _MODULATION_TAPS = 129
 def smoothed(envelope_db: Array, segments: int) -> Array:
     """Average an envelope (samples,) under half-overlapping windows: (segments,)."""
     output = np.empty(segments)
-    _smooth(envelope_db, _WINDOW, output)
+    _smooth(envelope_db, WINDOW, output)
     return output
 
 
@@ -58,7 +58,16 @@ def _modulation_filters() -> Array:
     return np.array([*passes, high])
 
 
-_FILTERS = _modulation_filters()
+MODULATION_FILTERS = _modulation_filters()
+
+
+def _cepstral_basis() -> Array:
+    """(32, 5): half cosines over the bands, without the constant one."""
+    phases = np.arange(BANDS)[:, None] * np.arange(1, _COEFFICIENTS) * np.pi / (BANDS - 1)
+    return np.cos(phases) / np.linalg.norm(np.cos(phases), axis=0)
+
+
+CEPSTRAL_BASIS = _cepstral_basis()
 
 
 def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
@@ -77,21 +86,18 @@ def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     Args:
         reference_db, processed_db: (32, segments), smoothed and audible.
     """
-    covered = np.arange(BANDS)[:, None] * np.arange(1, _COEFFICIENTS)
-    basis = np.cos(covered * np.pi / (BANDS - 1))
-    basis /= np.linalg.norm(basis, axis=0)
-    return _mean_correlation(_cepstrum(basis, reference_db), _cepstrum(basis, processed_db))
+    return _mean_correlation(_cepstrum(reference_db), _cepstrum(processed_db))
 
 
-def _cepstrum(basis: Array, envelopes_db: Array) -> Array:
-    cepstrum = np.einsum("bc,bn->cn", basis, envelopes_db)
+def _cepstrum(envelopes_db: Array) -> Array:
+    cepstrum = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, envelopes_db)
     return cepstrum - cepstrum.mean(axis=1, keepdims=True)
 
 
 def _mean_correlation(reference: Array, processed: Array) -> float:
     correlations = []
     taps = (_MODULATION_TAPS - 1) // 2
-    for response in _FILTERS:
+    for response in MODULATION_FILTERS:
         for x, y in zip(reference, processed, strict=True):
             x, y = (np.convolve(z, response)[taps : taps + len(z)] for z in (x, y))
             x, y = x - x.mean(), y - y.mean()

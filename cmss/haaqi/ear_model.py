@@ -39,9 +39,10 @@ SILENCE_DB = 2.5
 """Tiles and segments at or below this level above threshold do not count."""
 
 _GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
-"""First order, 800 Hz: delays the compression gain by 0.2 ms (Zhang et al. 2001)."""
 
-_GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
+GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
+"""b and a of b (1 + 1/z) / (1 + a/z), 800 Hz: it delays the compression gain by 0.2 ms (Zhang et
+al. 2001)."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class _Path:
             self.ear.sine,
             Gammatone.of_band(band, self.bandwidth[band]),
             gain,
-            _GAIN_SMOOTHING,
+            GAIN_SMOOTHING,
             self.envelope,
             self.motion,
         )

@@ -40,6 +40,12 @@ def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) 
 
 CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
 
+ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
+"""Width of a normal ear's filters, as equivalent rectangular bandwidth."""
+
+WIDTH_PER_ERB = 1.019
+"""Width of a fourth-order gammatone filter over its equivalent rectangular bandwidth."""
+
 
 def audiometric_levels_db(audiogram: object) -> Array:
     """Hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
@@ -116,8 +122,8 @@ class Gammatone(NamedTuple):
     @classmethod
     def of_band(cls, band: int, bandwidth: float) -> "Gammatone":
         """The filter of a band, `bandwidth` times as wide as a normal ear's."""
-        erb_hz = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ[band] / _EAR_Q
-        a = float(np.exp(-bandwidth * (2 * np.pi / MODEL_RATE_HZ) * erb_hz * 1.019))
+        width = bandwidth * (2 * np.pi / MODEL_RATE_HZ) * ERB_HZ[band] * WIDTH_PER_ERB
+        a = float(np.exp(-width))
         a1, a2, a3, a4, a5 = 4.0 * a, -6.0 * a * a, 4.0 * a * a * a, -a * a * a * a, 4.0 * a * a
         gain = 2.0 * (1 - a1 - a2 - a3 - a4) / (1 + a1 + a5)
         return cls(gain, a1, a5, a1, a2, a3, a4)

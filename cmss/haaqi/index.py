@@ -8,6 +8,7 @@ which differs from the three-term sum printed there.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,8 @@ from cmss.haaqi.front_end import (
 )
 from cmss.haaqi.loudness import spectral_differences
 from cmss.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
+
+Number = TypeVar("Number", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,15 @@ def _index(heard: Heard, audible: NDArray[np.bool_]) -> Haaqi:
     )
     d_loud = float(np.clip(1.0 - absolute / 2.5, 0.0, 1.0))
     d_norm = float(np.clip(1.0 - relative / 25.0, 0.0, 1.0))
-    nonlinear = 0.754 * cepstral**3 + 0.246 * synchrony
+    score, nonlinear, linear = regression(cepstral, synchrony, d_loud, d_norm)
+    return Haaqi(score, nonlinear, linear, cepstral, synchrony, d_loud, d_norm)
+
+
+def regression(
+    cepstral_correlation: Number, bm_synchrony: Number, d_loud: Number, d_norm: Number
+) -> tuple[Number, Number, Number]:
+    """Index, nonlinear and linear model out of the four components, floats or tensors."""
+    nonlinear = 0.754 * cepstral_correlation**3 + 0.246 * bm_synchrony
     linear = 0.329 * d_loud + 0.671 * d_norm
     score = 0.336 * nonlinear + 0.001 * linear + 0.501 * nonlinear**2 + 0.161 * linear**2
-    return Haaqi(score, nonlinear, linear, cepstral, synchrony, d_loud, d_norm)
+    return score, nonlinear, linear

@@ -19,7 +19,8 @@ _DB_PER_NEPER = 20.0 / np.log(10.0)
 
 _CONTRACT = {"contract"}  # a product and a sum in one rounding
 
-_OVERSHOOT = 2.0
+OVERSHOOT = 2.0
+"""Response at an onset over that of the steady state."""
 
 
 def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
@@ -31,7 +32,7 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
     Soc. 58(5). Its eigenvectors part it into v'[0] = sum of weight m', m' = decay m + u.
     """
     rapid_s, short_s = 0.002, 0.060
-    r1 = 1.0 / _OVERSHOOT
+    r1 = 1.0 / OVERSHOOT
     r2 = r3 = 0.5 * (1.0 - r1)
     c1, c2 = rapid_s * (r1 + r2) / (r1 * r2), short_s / ((r1 + r2) * r3)
     held1, held2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
@@ -42,7 +43,8 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
     return first, second
 
 
-_ADAPTATION = _adaptation_modes()
+ADAPTATION = _adaptation_modes()
+"""Decay and weight of the two modes: the adapted level is OVERSHOOT (u - sum weight m)."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -184,13 +186,13 @@ def inner_hair_cell(
     for n in range(late_db.size):
         level_db = level1 - attenuation_db + _DB_PER_NEPER * fast_log(envelope[n] + TINY)
         late_db[n] = max(level_db, 0.0)
-    (decay1, weight1), (decay2, weight2) = _ADAPTATION
+    (decay1, weight1), (decay2, weight2) = ADAPTATION
     mode1 = mode2 = 0.0
     for n in range(late_db.size):
         drive = late_db[n]
         mode1 = decay1 * mode1 + drive
         mode2 = decay2 * mode2 + drive
-        late_db[n] = max(_OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
+        late_db[n] = max(OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
     for n in range(late_db.size):
         gain = (late_db[n] + TINY) / (envelope[n] + TINY)
         late_firing[n] = gain * motion[n] + noise_gain * noise[n]

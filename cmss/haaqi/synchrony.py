@@ -12,19 +12,20 @@ from cmss.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, A
 SEGMENT = 16 * MODEL_RATE_HZ // 1000
 """Samples of a segment, 16 ms; segments overlap by half."""
 
-_HALF = SEGMENT // 2
-_MAX_LAG = MODEL_RATE_HZ // 1000
-_WINDOW = np.hanning(SEGMENT)
+MAX_LAG = MODEL_RATE_HZ // 1000
+"""Samples by which the motions of a segment may differ in time, 1 ms."""
+
+WINDOW = np.hanning(SEGMENT)
 
 
 def _lag_weights(window: Array) -> Array:
-    """(2 _MAX_LAG + 1,) inverse autocorrelation of the window: makes the covariance unbiased."""
+    """(2 MAX_LAG + 1,) inverse autocorrelation of the window: makes the covariance unbiased."""
     middle = len(window) - 1
-    return 1.0 / np.correlate(window, window, "full")[middle - _MAX_LAG : middle + _MAX_LAG + 1]
+    return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
 
 
-_WHOLE_WEIGHTS = _lag_weights(_WINDOW)
-_HALF_WEIGHTS = _lag_weights(_WINDOW[_HALF:])
+WHOLE_WEIGHTS = _lag_weights(WINDOW)
+HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
 
 
 def segment_count(samples: int, segment: int) -> int:
@@ -38,7 +39,7 @@ def motion_level_db(motion: Array) -> Array:
     The motion carries dB as its amplitude, hence its root mean square is a level.
     """
     levels = np.empty(segment_count(len(motion), SEGMENT))
-    _segment_levels(motion, _WINDOW, levels)
+    _segment_levels(motion, WINDOW, levels)
     return levels
 
 
@@ -50,9 +51,7 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
         wanted: (segments,) bool; the others are left at 0.
     """
     output = np.zeros(len(wanted))
-    _segment_covariances(
-        reference, processed, wanted, _WINDOW, _WHOLE_WEIGHTS, _HALF_WEIGHTS, output
-    )
+    _segment_covariances(reference, processed, wanted, WINDOW, WHOLE_WEIGHTS, HALF_WEIGHTS, output)
     return output
 
 
