@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic"),
+    ("errors", "atomic", "settings"),
     ("audio", "scenes", "transforms", "row_file"),
     ("models", "remix", "prescription", "hearing_aid", "haaqi", "results"),
     ("separators",),
