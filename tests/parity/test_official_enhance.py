@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from played_set import write_played_set
-from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
+from published_networks import OWNER, write_networks
 from stages import ROOT, run_python, run_stage, succeeded
 
 from cmss.scenes import INSTRUMENTS
@@ -43,21 +42,6 @@ SECONDS = {"nine_seconds": 9, "fifteen_seconds": 15}
 OFFICIAL = "from parity.fade import official_enhance; official_enhance().enhance()"
 
 
-def write_weights(folder: Path) -> None:
-    """Random networks of small width, as published, whose output is as loud as their input.
-
-    The masks see normalised frames, so that the network is linear in level and its last layer
-    scales it.
-    """
-    torch.manual_seed(1)
-    noise = 0.01 * torch.randn(1, 2, 44100)
-    for instrument in INSTRUMENTS:
-        network = ConvTasNetStereo(N=16, L=20, B=8, H=16, P=3, X=2, R=1, C=2, audio_channels=2)
-        with torch.no_grad():
-            network.decoder.basis_signals.weight *= 0.01 / network(noise)[0, 0].std()
-        network.save_pretrained(folder / f"ConvTasNet_{instrument}_NonCausal")
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Enhanced files of both programs: ours, theirs."""
@@ -66,8 +50,8 @@ def folders(tmp_path_factory):
     ours, theirs = folder / "ours", folder / "theirs"
     # The official program changes into its folder, and the hub's mixin takes a folder of that name
     # for the model: it loads these weights by its own code, unchanged.
-    weights = theirs / "cadenzachallenge"
-    write_weights(weights)
+    weights = theirs / OWNER
+    write_networks(weights, INSTRUMENTS)
 
     def official(batch: int):
         return run_python(
