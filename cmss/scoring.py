@@ -16,7 +16,7 @@ from cmss.errors import InputError
 from cmss.haaqi import Haaqi, haaqi_components
 from cmss.hearing_aid import HearingAid
 from cmss.remix import reference_remix
-from cmss.scenes import Pair, Scene
+from cmss.scenes import Audiogram, Pair, Scene
 
 Waveform = NDArray[np.float64]
 
@@ -61,32 +61,45 @@ class Scorer:
 
         Raises:
             FloatingPointError: a score is not finite; the message names the pair.
+            InputError: a silent reference, or less than can be scored; so does this one.
         """
         if self.random_seed:
             np.random.seed(scene_seed(pair.scene.id))
         amplified = self.hearing_aid(reference, pair.listener)
-        ears = []
-        for side, ear in enumerate((pair.listener.left, pair.listener.right)):
-            rms = np.sqrt(np.mean(reference[side] ** 2))
-            if rms == 0:
-                raise FloatingPointError(f"{pair.name}: the reference is silent in one ear")
-            ears.append(
-                haaqi_components(
-                    processed_signal=resample(enhanced[side], rate_hz, self.haaqi_rate_hz),
-                    processed_sample_rate=self.haaqi_rate_hz,
-                    reference_signal=resample(
-                        amplified[side], int(self.hearing_aid.sample_rate_hz), self.haaqi_rate_hz
-                    ),
-                    reference_sample_rate=self.haaqi_rate_hz,
-                    audiogram=ear.audiogram,
-                    equalisation=2,
-                    level1=65 - 20 * np.log10(rms),
-                )
+        try:
+            left, right = (
+                self._ear(reference[side], amplified[side], enhanced[side], rate_hz, ear.audiogram)
+                for side, ear in enumerate((pair.listener.left, pair.listener.right))
             )
-        for name, haaqi in zip(("left", "right"), ears, strict=True):
+        except InputError as error:
+            raise InputError(f"{pair.name}: {line}" for line in error.problems) from error
+        for name, haaqi in (("left", left), ("right", right)):
             if not np.isfinite(haaqi.score):
                 raise FloatingPointError(f"{pair.name}: the {name} score is {haaqi.score}")
-        return ears[0], ears[1]
+        return left, right
+
+    def _ear(
+        self,
+        reference: Waveform,
+        amplified: Waveform,
+        enhanced: NDArray[np.floating],
+        rate_hz: int,
+        audiogram: Audiogram,
+    ) -> Haaqi:
+        """HAAQI of one ear, all (samples,); the level is that of the reference before the aid."""
+        rms = np.sqrt(np.mean(reference**2))
+        if rms == 0:
+            raise InputError("the reference is silent in one ear, so it has no score")
+        reference_rate_hz = int(self.hearing_aid.sample_rate_hz)
+        return haaqi_components(
+            processed_signal=resample(enhanced, rate_hz, self.haaqi_rate_hz),
+            processed_sample_rate=self.haaqi_rate_hz,
+            reference_signal=resample(amplified, reference_rate_hz, self.haaqi_rate_hz),
+            reference_sample_rate=self.haaqi_rate_hz,
+            audiogram=audiogram,
+            equalisation=2,
+            level1=65 - 20 * np.log10(rms),
+        )
 
 
 def scene_seed(scene_id: str) -> int:

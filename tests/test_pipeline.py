@@ -1,0 +1,204 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from recipes.cad2.task2.baseline.evaluate import set_song_seed
+from tiny_challenge import RATE_HZ, TinyChallenge
+
+from cmss.audio import read_excerpt, resample, write_flac
+from cmss.errors import InputError
+from cmss.hearing_aid import HearingAid
+from cmss.pipeline import System, enhance, level_warning
+from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
+from cmss.scenes import load_pairs
+from cmss.scoring import FileScorer, Scorer, check_files, scene_seed, score_files
+from cmss.separators.bounds import Oracle, Passthrough
+
+AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
+
+
+class Counting(Oracle):
+    """True stems, and how often each ensemble was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(RATE_HZ)
+        self.separated: Counter[str] = Counter()
+
+    def separate(self, mixture, sources):
+        self.separated["+".join(source.instrument for source in sources.values())] += 1
+        return super().separate(mixture, sources)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Two tracks, each in two scenes that lie apart, for two listeners."""
+    tiny = TinyChallenge(tmp_path_factory.mktemp("tiny"))
+    tiny.files["scenes_file"] |= {
+        "S50003": {"music": "duet", "gain": "gain_0001"},
+        "S50004": {"music": "trio", "gain": "gain_0002"},
+    }
+    listeners = ["L5999", "L5001"]
+    tiny.files["scene_listeners_file"] = dict.fromkeys(tiny.files["scenes_file"], listeners)
+    return load_pairs(tiny.paths())
+
+
+def run(separator, remix, pairs) -> dict[str, np.ndarray]:
+    return {pair.name: ears for pair, ears in enhance(System(separator, remix, AID), pairs)}
+
+
+def test_a_track_is_separated_once_for_all_scenes_and_listeners(pairs):
+    separator = Counting()
+    enhanced = run(separator, ConsistentRemix(), pairs)
+    assert separator.separated == {"Cello+Oboe": 1, "Violin+Violin+Viola": 1}
+    assert sorted(enhanced) == sorted(pair.name for pair in pairs)
+
+
+def test_a_pair_comes_out_the_same_whatever_is_run_beside_it(pairs):
+    enhanced = run(Counting(), ConsistentRemix(), pairs)
+    for pair in pairs[1::3]:
+        (alone,) = run(Counting(), ConsistentRemix(), [pair]).values()
+        np.testing.assert_array_equal(alone, enhanced[pair.name])
+
+
+@pytest.mark.parametrize("remix", [ConsistentRemix(), OfficialRemix()])
+def test_passthrough_amplifies_the_mixture_as_it_is(pairs, remix):
+    enhanced = run(Passthrough(RATE_HZ), remix, pairs)
+    for pair in pairs:
+        mixture = read_excerpt(pair.scene.track.mixture, RATE_HZ)
+        np.testing.assert_array_equal(enhanced[pair.name], AID(mixture, pair.listener))
+
+
+def test_true_stems_give_what_scores_compare_with(pairs):
+    enhanced = run(Oracle(RATE_HZ), OfficialRemix(), pairs)
+    scorer = Scorer(AID)
+    duets = [pair for pair in pairs if pair.scene.track.name == "duet"]  # nobody is doubled
+    for pair in duets:
+        np.testing.assert_array_equal(
+            enhanced[pair.name], AID(scorer.reference(pair.scene), pair.listener)
+        )
+
+
+def test_ears_are_not_exchanged(pairs):
+    """Each ear of a listener has a compressor of its own, and the sides differ in the music."""
+    pair = pairs[1]
+    (ears,) = run(Passthrough(RATE_HZ), ConsistentRemix(), [pair]).values()
+    mixture = read_excerpt(pair.scene.track.mixture, RATE_HZ)
+    for side, ear in enumerate((pair.listener.left, pair.listener.right)):
+        np.testing.assert_array_equal(ears[side], AID.amplify_ear(mixture[side], ear.compression))
+
+
+def test_an_estimate_that_is_not_finite_names_track_and_source(pairs):
+    class Broken(Oracle):
+        def separate(self, mixture, sources):
+            stems = super().separate(mixture, sources)
+            stems["source_2"][0, 7] = np.nan
+            return stems
+
+    with pytest.raises(FloatingPointError, match="duet: the estimate of source_2 is not finite"):
+        run(Broken(RATE_HZ), ConsistentRemix(), pairs)
+
+
+@pytest.mark.parametrize(
+    ("level_db", "warns"), [(-40, False), (-38, False), (-43.5, True), (-20, True)]
+)
+def test_a_mixture_far_from_the_level_of_the_compressor_is_named(pairs, level_db, warns):
+    track = pairs[0].scene.track
+    seconds = np.arange(RATE_HZ) / RATE_HZ
+    # ITU-R BS.1770: a tone of 997 Hz at 0 dBFS has -3.01 LUFS in one channel, 0 in both.
+    tone = 10 ** (level_db / 20) * np.sin(2 * np.pi * 997 * seconds)
+    warning = level_warning(track, np.stack((tone, tone)), RATE_HZ)
+    if warns:
+        assert warning == (
+            f"{track.name}: the mixture has {level_db:.1f} LUFS, the compressor expects -40"
+        )
+    else:
+        assert warning is None
+
+
+def test_silence_is_named_and_what_is_too_short_to_have_a_loudness_is_not(pairs):
+    track = pairs[0].scene.track
+    assert "-inf LUFS" in level_warning(track, np.zeros((2, RATE_HZ)), RATE_HZ)
+    assert level_warning(track, np.zeros((2, RATE_HZ // 3)), RATE_HZ) is None
+
+
+# Scoring: the counterpart.
+
+
+def test_the_reference_is_cut_as_the_mixture_is(pairs):
+    for pair in pairs:
+        start, stop = pair.scene.track.mixture.span(RATE_HZ)
+        reference = Scorer(AID).reference(pair.scene)
+        assert reference.shape == (2, stop - start)
+        stems = {
+            key: read_excerpt(source.excerpt, RATE_HZ)
+            for key, source in pair.scene.track.sources.items()
+        }
+        np.testing.assert_array_equal(reference, reference_remix(stems, pair.scene.gains_db))
+
+
+def test_seeds_are_the_official_ones():
+    for scene in ("S50001", "S60001"):
+        set_song_seed(scene)
+        expected = np.random.get_state()[1].copy()
+        np.random.seed(scene_seed(scene))
+        np.testing.assert_array_equal(np.random.get_state()[1], expected)
+
+
+@pytest.fixture(scope="module")
+def files(pairs, tmp_path_factory):
+    """A folder with the amplified mixture of each pair."""
+    folder = tmp_path_factory.mktemp("files")
+    for pair, ears in enhance(System(Passthrough(RATE_HZ), ConsistentRemix(), AID), pairs):
+        write_flac(folder / pair.enhanced_file, resample(ears, RATE_HZ, 32000), 32000)
+    return folder
+
+
+def test_missing_files_are_all_named(pairs, tmp_path):
+    with pytest.raises(InputError) as caught:
+        check_files(tmp_path, pairs[:2])
+    assert caught.value.problems == tuple(
+        f"{tmp_path / pair.enhanced_file}: no such enhanced file" for pair in pairs[:2]
+    )
+
+
+def test_scores_do_not_depend_on_what_was_scored_before(pairs, files):
+    scorer = FileScorer(Scorer(AID), files, 32000)
+    first, second = score_files(scorer, pairs[:2], jobs=1)
+    assert scorer(pairs[1]) == second
+    assert scorer(pairs[0]) == first
+
+
+def test_clipped_samples_are_counted(pairs, files, tmp_path):
+    pair = pairs[0]
+    signal = np.zeros((2, 3200)) + 0.01 * np.random.default_rng(0).standard_normal((2, 3200))
+    signal[0, 1000:1007], signal[1, 5] = 3, -2
+    write_flac(tmp_path / pair.enhanced_file, signal, 32000)
+    assert FileScorer(Scorer(AID), tmp_path, 32000)(pair)[2] == 8
+    assert FileScorer(Scorer(AID), files, 32000)(pair)[2] == 0
+
+
+def test_a_file_at_another_rate_is_refused(pairs, tmp_path):
+    path = tmp_path / pairs[0].enhanced_file
+    write_flac(path, np.zeros((2, 1000)), RATE_HZ)
+    with pytest.raises(InputError, match=f"{path}: 2 channel.* at 44100 Hz, expected 2 at 32000"):
+        FileScorer(Scorer(AID), tmp_path, 32000)(pairs[0])
+
+
+def test_a_silent_reference_names_the_pair(pairs):
+    with pytest.raises(InputError, match="S50002_L5999: the reference is silent in one"):
+        Scorer(AID).score(np.zeros((2, 9000)), np.zeros((2, 9000)), 32000, pairs[2])
+
+
+def test_a_silent_enhanced_file_has_a_low_score(pairs):
+    pair = pairs[1]
+    scorer = Scorer(AID)
+    reference = scorer.reference(pair.scene)
+    silence = np.zeros((2, round(reference.shape[1] * 32000 / RATE_HZ)))
+    left, right = scorer.score(reference, silence, 32000, pair)
+    assert max(left.score, right.score) < 0.2
+
+
+def test_what_is_too_short_to_score_names_the_pair(pairs):
+    pair = pairs[0]
+    with pytest.raises(InputError, match=f"{pair.name}: .*less than 16 ms"):
+        Scorer(AID).score(np.ones((2, 100)), np.ones((2, 73)), 32000, pair)
