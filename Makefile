@@ -30,7 +30,7 @@ demo: demo/data
 	$(call enhance_and_evaluate,default)
 	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default
 	@echo
-	@echo 'Mean HAAQI of the mixture as it is, of the default system, and of the true stems:'
+	@echo 'The mixture as it is, the default system, the true stems:'
 	@echo
 	@$(PY) -m benchmarks.systems demo/exp/passthrough demo/exp/default demo/exp/oracle
 	@echo

@@ -1,0 +1,121 @@
+"""What the documentation says about the configuration is the configuration."""
+
+import re
+from importlib.resources import files as package_files
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.configuration import REMIXES
+from cmss.hearing_aid import HearingAid
+from cmss.scenes import MetadataPaths
+from cmss.separators import SEPARATORS
+from cmss.separators.network import Segments
+from cmss.stage import REFUSED
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "recipes" / "cad2" / "conf"
+PAGE = (ROOT / "docs" / "from_the_baseline.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table below a heading: its first column, a key in code quotes -> the other columns."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
+    return {first.strip("`"): rest for first, *rest in cells}
+
+
+OFFICIAL = rows("Keys of the official configuration")
+NEW = rows("Keys that are new")
+
+
+def leaves(config: DictConfig) -> set[str]:
+    """Dotted keys of all that is not a section itself."""
+    return _leaves(OmegaConf.to_container(config, resolve=False), "")
+
+
+def _leaves(section: dict, prefix: str) -> set[str]:
+    keys = set()
+    for name, value in section.items():
+        deeper = isinstance(value, dict)
+        keys |= _leaves(value, f"{prefix}{name}.") if deeper else {f"{prefix}{name}"}
+    return keys
+
+
+def choices(group: str) -> list[str]:
+    # base and network are what separators' files share, not separators.
+    return [p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in ("base", "network")]
+
+
+@pytest.fixture(scope="module")
+def ours() -> set[str]:
+    """Keys of every configuration that can be chosen, those of hydra as far as we set them."""
+    config = OmegaConf.load(CONF / "config.yaml")
+    keys = leaves(OmegaConf.create({"hydra": config.hydra}))
+    with initialize_config_dir(str(CONF), version_base=None):
+        for separator, remix in product(choices("separator"), choices("remix")):
+            overrides = [f"separator={separator}", f"remix={remix}"]
+            keys |= leaves(compose("config", overrides))
+        keys |= leaves(compose("config", ["profile=official"]))
+    return keys
+
+
+def test_every_official_key_is_explained_and_nothing_else():
+    path = package_files("recipes.cad2.task2.baseline") / "config.yaml"
+    assert OFFICIAL.keys() == leaves(OmegaConf.create(path.read_text(encoding="utf-8")))
+    assert {here for here, *_ in OFFICIAL.values()} == {"honoured", "official profile", "refused"}
+
+
+def test_what_is_refused_is_what_the_page_says():
+    assert {key for key, (here, *_) in OFFICIAL.items() if here == "refused"} == REFUSED.keys()
+
+
+def test_every_key_of_ours_is_explained_and_there(ours):
+    honoured = {key for key, (here, *_) in OFFICIAL.items() if here != "refused"}
+    assert ours - REFUSED.keys() == honoured | NEW.keys()
+
+
+def test_every_key_of_ours_is_read():
+    """Outside the sections that become arguments of dataclasses, which refuse unknown keys."""
+    built = {
+        "path": MetadataPaths,
+        "enhancer": HearingAid,
+        "separator.separation": Segments,
+    }
+    as_arguments = {f"{k}.{name}" for k, c in built.items() for name in c.__dataclass_fields__}
+    for section, kinds in (("separator", SEPARATORS), ("remix", REMIXES)):
+        for kind in kinds.values():
+            as_arguments |= {f"{section}.{name}" for name in kind.__dataclass_fields__}
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("cmss", "recipes")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    yaml = "\n".join(path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))
+    config = OmegaConf.load(CONF / "config.yaml")
+    del config["defaults"], config["hydra"]
+    for key in leaves(config) - as_arguments:
+        read = re.search(rf"\bconfig\.{re.escape(key)}\b", code) or f"${{{key}}}" in yaml
+        assert read, f"{key} is read by nobody"
+
+
+@pytest.mark.parametrize("group", ["separator", "remix", "profile"])
+def test_choices_are_named_where_users_look(group):
+    help_text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
+    comments = (CONF / "config.yaml").read_text(encoding="utf-8")
+    named = re.search(rf"{group}=(\S+)", help_text)
+    assert named
+    assert set(named[1].split("|")) == set(choices(group))
+    line = next(line for line in comments.splitlines() if line.startswith(f"  - {group}:"))
+    for choice in choices(group):
+        assert choice in line
+
+
+def test_every_separator_is_a_choice_and_in_the_readme():
+    assert set(choices("separator")) == {*SEPARATORS, "ensemble"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in choices("separator"):
+        assert f"\n| `{name}`" in readme
