@@ -30,9 +30,9 @@ def absolute_paths(config: DictConfig) -> DictConfig:
         if not OmegaConf.is_missing(config.path, key) and not OmegaConf.is_interpolation(
             config.path, key
         ):
-            config.path[key] = str(Path(str(config.path[key])).absolute())
+            config.path[key] = str(Path(str(config.path[key])).resolve())
     if isinstance(config.evaluate.pairs, str):
-        config.evaluate.pairs = str(Path(config.evaluate.pairs).absolute())
+        config.evaluate.pairs = str(Path(config.evaluate.pairs).resolve())
     return config
 
 
@@ -52,7 +52,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     Raises:
         InputError: neither a run nor data are given, or an override of what enhance.py decided.
     """
-    folder = Path(config.path.exp_folder).absolute()
+    folder = Path(config.path.exp_folder).resolve()
     path = folder / CONFIGURATION
     if not path.is_file():
         if OmegaConf.is_missing(config.path, "root"):
