@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from omegaconf import OmegaConf
+from played_set import configuration
+
+from cmss.errors import InputError
+from cmss.run_folder import (
+    LIBRARIES,
+    absolute_paths,
+    continued_configuration,
+    save_configuration,
+    save_provenance,
+)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The current folder, with one above it that is the test's own."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def enhanced(*overrides: str) -> None:
+    """What enhance.py leaves of its configuration."""
+    save_configuration(absolute_paths(configuration("../data", *overrides)))
+
+
+def test_relative_paths_are_those_of_the_callers_folder(here, monkeypatch):
+    config = absolute_paths(configuration("../data", "evaluate.pairs=list.csv"))
+    monkeypatch.chdir(here.parent)
+    assert config.path.root == str(here.parent / "data")
+    assert config.path.exp_folder == str(here / "exp")
+    assert config.path.gains_file == str(here.parent / "data" / "metadata" / "gains.json")
+    assert config.evaluate.pairs == str(here / "list.csv")
+
+
+def test_a_later_stage_goes_on_with_the_configuration_of_enhance(here, monkeypatch):
+    enhanced("separator=oracle", "remix.trust=0.5", "evaluate.pairs=list.csv", "split=train")
+    monkeypatch.chdir(here.parent)
+    config = continued_configuration(configuration("???", "path.exp_folder=here/exp"), {})
+    assert config.separator.name == "oracle"
+    assert config.remix.trust == 0.5
+    assert config.path.root == str(here.parent / "data")
+    assert config.path.exp_folder == str(here / "exp")
+    assert config.path.scenes_file.endswith("data/metadata/scenes.train.json")
+    assert config.evaluate.pairs == str(here / "list.csv")
+
+
+def test_its_own_overrides_come_on_top(here):  # noqa: ARG001
+    enhanced("evaluate.jobs=7", "submission.team=T001")
+    config = continued_configuration(configuration("???"), {"evaluate.jobs": 2})
+    assert config.evaluate.jobs == 2
+    assert config.submission.team == "T001"
+
+
+def test_data_that_have_moved_are_found_by_their_root_alone(here):
+    enhanced("path.metadata_dir=../other/metadata", "path.gains_file=gains.json")
+    config = continued_configuration(configuration("???"), {"path.root": "../moved"})
+    assert config.path.music_dir == str(here.parent / "moved" / "audio")
+    # What was given by itself stays where it was, and what hangs on it too.
+    assert config.path.scenes_file == str(here.parent / "other" / "metadata/scenes.valid.json")
+    assert config.path.gains_file == str(here / "gains.json")
+
+
+def test_another_split_names_other_files(here):
+    enhanced()
+    config = continued_configuration(configuration("???"), {"split": "test"})
+    assert config.path.music_file == str(here.parent / "data" / "metadata" / "music.test.json")
+
+
+@pytest.mark.parametrize(
+    "key", ["separator", "separator.causality", "ensemble", "remix.trust", "profile", "soft_clip"]
+)
+def test_what_enhance_decided_cannot_be_changed(here, key):  # noqa: ARG001
+    enhanced()
+    with pytest.raises(InputError, match=f"^{key}: decided by enhance.py"):
+        continued_configuration(configuration("???"), {key: "other"})
+
+
+def test_without_a_run_there_must_be_data(here):
+    with pytest.raises(InputError, match=f"{here}/exp/config.yaml: no such file"):
+        continued_configuration(configuration("???"), {})
+    config = continued_configuration(configuration("../data"), {"path.root": "../data"})
+    assert config.path.root == str(here.parent / "data")
+
+
+def test_provenance_says_what_made_a_run(here):
+    config = absolute_paths(configuration("../data"))
+    save_provenance(here, config, {"weights.safetensors": "digest"})
+    provenance = json.loads((here / "provenance.json").read_text())
+    assert provenance["configuration"] == OmegaConf.to_container(config, resolve=True)
+    assert provenance["weights"] == {"weights.safetensors": "digest"}
+    assert set(provenance["libraries"]) == set(LIBRARIES)
