@@ -248,7 +248,7 @@ def test_no_bars_where_there_is_no_terminal(runs):
 
 @pytest.fixture(scope="module")
 def others(desk, runs):  # noqa: ARG001
-    """What other runs printed, most of them refused; two at a time."""
+    """What other runs printed, most of them refused; several at a time."""
     spoilt = desk.challenge.parent / "spoilt"
     spoil(desk.challenge, spoilt)
     gap = desk.challenge.parent / "gap"
@@ -278,7 +278,7 @@ def others(desk, runs):  # noqa: ARG001
         "gap": ["evaluate", "path.exp_folder=../gap"],
         "help": ["evaluate", "--help"],
     }
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(4) as pool:
         done = {name: pool.submit(desk.run, *call) for name, call in calls.items()}
     return {name: run.result() for name, run in done.items()}
 
