@@ -12,7 +12,9 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from cmss.haaqi.filterbank import MODEL_RATE_HZ, Array
 
-_LAGS = MODEL_RATE_HZ // 10
+LAGS = MODEL_RATE_HZ // 10
+"""Delays of a band are sought within this many samples, 100 ms."""
+
 _BLOCK = 32768
 
 _SINGLE_ERROR = 1e-6
@@ -29,7 +31,7 @@ class Aligner:
 
     def __init__(self, samples: int) -> None:
         self._samples = samples
-        self._lags = min(_LAGS, samples)
+        self._lags = min(LAGS, samples)
         self._block = min(_BLOCK, next_fast_len(samples + 2 * self._lags, real=True))
         self._step = self._block - 2 * self._lags
         blocks = -(-samples // self._step)

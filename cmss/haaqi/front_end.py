@@ -7,6 +7,9 @@ from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
 
 from cmss.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
+DISPERSION = 2 * MODEL_RATE_HZ // 1000
+"""Samples left to a hearing aid's dispersion in bulk alignment, 2 ms."""
+
 _NALR_TAPS = 140
 
 
@@ -39,7 +42,7 @@ def bulk_delay(reference: Array, processed: Array) -> int:
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
     late = len(reference) - int(np.argmax(np.abs(covariance))) - 1
-    return late - 2 * MODEL_RATE_HZ // 1000
+    return late - DISPERSION
 
 
 def advance(signal: Array, delay: int) -> None:
@@ -72,13 +75,15 @@ def with_nalr(signal: Array, levels_db: Array) -> Array:
     return filters.apply(response, signal)[_NALR_TAPS : _NALR_TAPS + len(signal)]
 
 
-_LOW_PASS = butter(1, 5000 / (MODEL_RATE_HZ / 2))
-_HIGH_PASS = butter(2, 350 / (MODEL_RATE_HZ / 2), "high")
+MIDDLE_EAR = (
+    butter(1, 5000 / (MODEL_RATE_HZ / 2)),
+    butter(2, 350 / (MODEL_RATE_HZ / 2), "high"),
+)
+"""Numerators and denominators of a first-order low-pass and of a second-order high-pass."""
 
 
 def middle_ear(signal: Array) -> Array:
-    """A first-order low-pass at 5 kHz and a second-order high-pass at 350 Hz.
-
-    Roughly the equal-loudness contour at threshold; Kates (1991), J. Acoust. Soc. Am. 89.
-    """
-    return lfilter(*_HIGH_PASS, lfilter(*_LOW_PASS, signal))
+    """Roughly the equal-loudness contour at threshold; Kates (1991), J. Acoust. Soc. Am. 89."""
+    for numerator, denominator in MIDDLE_EAR:
+        signal = lfilter(numerator, denominator, signal)
+    return signal

@@ -8,7 +8,7 @@ which differs from the three-term sum printed there.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,6 @@ from cmss.haaqi.front_end import (
 )
 from cmss.haaqi.loudness import spectral_differences
 from cmss.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
-
-Number = TypeVar("Number", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -239,8 +237,8 @@ def _index(heard: Heard, audible: NDArray[np.bool_]) -> Haaqi:
 
 
 def regression(
-    cepstral_correlation: Number, bm_synchrony: Number, d_loud: Number, d_norm: Number
-) -> tuple[Number, Number, Number]:
+    cepstral_correlation: Any, bm_synchrony: Any, d_loud: Any, d_norm: Any
+) -> tuple[Any, Any, Any]:
     """Index, nonlinear and linear model out of the four components, floats or tensors."""
     nonlinear = 0.754 * cepstral_correlation**3 + 0.246 * bm_synchrony
     linear = 0.329 * d_loud + 0.671 * d_norm

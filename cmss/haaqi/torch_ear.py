@@ -1,0 +1,274 @@
+"""The ear model on tensors: differentiable, batched, on any device.
+
+The stages are those of `ear_model`, with the recursive filters by Fourier transform: the gammatone
+filters by their frequency response, padded until their impulse response has died away to rounding;
+the others by an impulse response as long as the signal. Delays are found without gradient and
+applied as shifts, which have one.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.fft import next_fast_len
+from scipy.signal import freqz
+from torch import Tensor
+
+from cmss.haaqi.alignment import LAGS
+from cmss.haaqi.ear_model import GAIN_SMOOTHING, NOISE_DB
+from cmss.haaqi.filterbank import (
+    CENTER_FREQUENCIES_HZ,
+    CONTROL_BANDWIDTH,
+    ERB_HZ,
+    MODEL_RATE_HZ,
+    WIDTH_PER_ERB,
+    HearingLoss,
+)
+from cmss.haaqi.front_end import DISPERSION, MIDDLE_EAR
+from cmss.haaqi.kernels import ADAPTATION, OVERSHOOT
+
+_RINGING = 4096
+"""Samples after which the narrowest filter's impulse response is below 1e-10 of its peak."""
+
+_TINY = 1e-30
+
+
+class TorchEars(NamedTuple):
+    """Ears with their losses and calibrations; each field but `level1` is (ears, 32, 1)."""
+
+    level1: Tensor  # (ears, 1, 1)
+    outer_attenuation_db: Tensor
+    inner_attenuation_db: Tensor
+    bandwidth: Tensor
+    knee_db: Tensor
+    compression_ratio: Tensor
+
+    @classmethod
+    def at(cls, levels_db: ArrayLike, level1: ArrayLike | Tensor, like: Tensor) -> "TorchEars":
+        """Ears with these hearing levels (ears, 6), of the type and on the device of `like`."""
+        losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
+        fields = [
+            torch.as_tensor(np.stack(field)).to(like)[..., None]
+            for field in zip(*losses, strict=True)
+        ]
+        level = torch.as_tensor(level1).to(like).reshape(-1, 1, 1)
+        return cls(level, *fields)
+
+    def noise_gain(self) -> Tensor:
+        """Amplitude (ears, 1, 1) of the noise that stands for the threshold."""
+        return 10 ** ((NOISE_DB - self.level1) / 20)
+
+
+class Bands(NamedTuple):
+    """A signal behind the auditory filters and the outer hair cells.
+
+    `envelope` and `motion` are (ears, 32, samples), compressed; the others (ears, 32, 1): root mean
+    squares of the envelope and of the control path, and the width of the filter.
+    """
+
+    envelope: Tensor
+    motion: Tensor
+    rms: Tensor
+    control_rms: Tensor
+    bandwidth: Tensor
+
+
+def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
+    """Middle ear, filterbank and compression.
+
+    Args:
+        signal: (ears, samples) at 24 kHz.
+        kept: (ears, 1), number of samples that the averages are taken over.
+        ears: what hears it.
+    """
+    samples = signal.shape[-1]
+    size = next_fast_len(samples + _RINGING)
+    spectrum = (torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device))[
+        :, None
+    ]
+
+    wide = torch.as_tensor(CONTROL_BANDWIDTH).to(signal)[None, :, None]
+    control = torch.fft.ifft(spectrum * _gammatone(wide, size))[..., :samples]
+    power = control.real**2 + control.imag**2
+    control_rms = _root(power.sum(-1, keepdim=True) / kept[..., None])
+    excess_db = ears.level1 + 20 * torch.log10(control_rms) - 50
+    bandwidth = ears.bandwidth + (excess_db / 50).clamp(0, 1) * (wide - ears.bandwidth)
+
+    narrow = torch.fft.ifft(spectrum * _gammatone(bandwidth, size))[..., :samples]
+    envelope = narrow.abs()
+    level_db = ears.level1 + 10 * torch.log10(power + _TINY)
+    excess_db = torch.maximum(level_db.clamp(max=100), ears.knee_db) - ears.knee_db
+    gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
+    gain = _convolved(10 ** (gain_db / 20), _gain_smoothing(signal.dtype, signal.device))
+    rms = _root((envelope**2).sum(-1, keepdim=True) / kept[..., None])
+    return Bands(gain * envelope, gain * narrow.real, rms, control_rms, bandwidth)
+
+
+def nerve(
+    envelope: Tensor, motion: Tensor, ears: TorchEars, noise: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Inner hair cells: the adapted envelope in dB and the motion that carries it, as given.
+
+    Args:
+        envelope, motion: (ears, 32, samples), compressed and aligned.
+        ears: as for `bands`.
+        noise: standard normal deviates (ears, 32, samples) for the threshold, or none.
+    """
+    level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + _TINY)
+    level_db = torch.relu(level_db)
+    slow_db = _convolved(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
+    # Below threshold only the transform's rounding is left, which the division would blow up.
+    adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
+    firing = adapted_db / (envelope + _TINY) * motion
+    # Where alignment has moved in zeros, the original's ratio of envelopes is 1 and passes the
+    # motion on, unconverted. That counts, but nothing is to be learnt from it.
+    firing = firing + torch.where(envelope == 0, motion, 0).detach()
+    if noise is not None:
+        firing = firing + ears.noise_gain() * noise
+    return adapted_db, firing
+
+
+def spectrum_db(heard: Bands, ears: TorchEars) -> Tensor:
+    """Long-term level above threshold, (ears, 32)."""
+    control_db = ears.level1 + 20 * torch.log10(heard.control_rms)
+    excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
+    gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
+    level_db = torch.relu(ears.level1 + 20 * torch.log10(heard.rms))
+    return torch.relu(level_db + gain_db - ears.inner_attenuation_db)[..., 0]
+
+
+@torch.no_grad()
+def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Start and length (ears, 1) of what `front_end.audible_part` keeps of (ears, samples)."""
+    above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
+    start = above.int().argmax(-1, keepdim=True)
+    after = above.flip(-1).int().argmax(-1, keepdim=True)
+    return start, reference.shape[-1] - after - start
+
+
+@torch.no_grad()
+def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
+    """Samples (ears, 1) by which (ears, samples) is late, as `front_end.bulk_delay`."""
+    lags = reference.shape[-1] - 1
+    x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
+    return _best(_correlation(x, y, lags).abs()) - lags - DISPERSION
+
+
+@torch.no_grad()
+def band_delays(reference: Tensor, processed: Tensor) -> Tensor:
+    """Samples (..., 1) by which (..., samples) is late, as `alignment.Aligner`."""
+    lags = min(LAGS, reference.shape[-1] - 1)
+    return _best(_correlation(reference, processed, lags)[..., : 2 * lags]) - lags
+
+
+def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
+    """Of the delays -lags ... lags, (..., 2 lags + 1)."""
+    size = next_fast_len(reference.shape[-1] + lags, real=True)
+    spectrum = torch.fft.rfft(reference, size).conj() * torch.fft.rfft(processed, size)
+    correlation = torch.fft.irfft(spectrum, size)
+    return torch.cat((correlation[..., size - lags :], correlation[..., : lags + 1]), -1)
+
+
+def _best(correlation: Tensor) -> Tensor:
+    """Index (..., 1) of the largest value, the last of equal ones."""
+    return correlation.shape[-1] - 1 - correlation.flip(-1).argmax(-1, keepdim=True)
+
+
+def advanced(signal: Tensor, delay: Tensor) -> Tensor:
+    """(..., samples) moved `delay` (..., 1) samples towards the start, zeros moving in."""
+    samples = signal.shape[-1]
+    source = torch.arange(samples, device=signal.device) + delay
+    inside = (source >= 0) & (source < samples)
+    return signal.gather(-1, source.clamp(0, samples - 1)) * inside
+
+
+@torch.no_grad()
+def equalising_delays(bandwidth: Tensor) -> Tensor:
+    """Samples (ears, 32, 1) by which to delay each band, as `filterbank.equalising_delays`."""
+    a = torch.exp(-_width(bandwidth))
+    steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
+    steady = steady.round().long()
+    return steady.amax(1, keepdim=True) - steady
+
+
+def _root(power: Tensor) -> Tensor:
+    """Square root with a finite gradient at zero."""
+    return torch.sqrt(power + _TINY)
+
+
+def _width(bandwidth: Tensor) -> Tensor:
+    """-log a of the gammatone's poles, for (..., 32, 1)."""
+    erb = torch.as_tensor(2 * np.pi / MODEL_RATE_HZ * WIDTH_PER_ERB * ERB_HZ).to(bandwidth)
+    return bandwidth * erb[:, None]
+
+
+def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
+    """Frequency response (..., 32, size) about the centre frequencies; width (..., 32, 1).
+
+    The signal is not demodulated but the filter modulated: the output's real part is the motion and
+    its magnitude the envelope. Near resonance 1 - a / z is written without cancellation, so that
+    single precision suffices.
+    """
+    turn_back, off_center = _around_center(size, bandwidth.dtype, bandwidth.device)
+    width = _width(bandwidth)
+    a, less = torch.exp(-width), -torch.expm1(-width)
+    gain = 2 * less**4 / (1 + 4 * a + 4 * a**2)
+    zeros = gain * (1 + 4 * a * turn_back * (1 + a * turn_back))
+    return zeros / (less + a * off_center).square().square()
+
+
+# What a length, a type and a device determine is kept for the next call: in training they repeat.
+# Made outside inference mode, because a tensor made in it could not take part in training.
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """exp(-j angle) and 1 - exp(-j angle), (32, size), at the angles from the centre frequency."""
+    turns = np.arange(size) / size - CENTER_FREQUENCIES_HZ[:, None] / MODEL_RATE_HZ
+    angle = 2 * np.pi * (turns - np.round(turns))
+    off_center = 2 * np.sin(angle / 2) ** 2 + 1j * np.sin(angle)
+    kind = dtype.to_complex()
+    return (
+        torch.as_tensor(np.exp(-1j * angle)).to(device, kind),
+        torch.as_tensor(off_center).to(device, kind),
+    )
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Frequency response (size,) of both filters."""
+    response = np.ones(size, dtype=np.complex128)
+    for numerator, denominator in MIDDLE_EAR:
+        response *= freqz(numerator, denominator, size, whole=True)[1]
+    return torch.as_tensor(response).to(device, dtype.to_complex())
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Impulse response of the low-pass on the compression gain, until it is below 1e-16."""
+    b, a = GAIN_SMOOTHING
+    response = b * (-a) ** np.arange(200)
+    response[1:] += response[:-1].copy()
+    return torch.as_tensor(response).to(device, dtype)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Impulse response (samples,) of what the adaptation subtracts."""
+    time = np.arange(samples)
+    response = np.sum([weight * decay**time for decay, weight in ADAPTATION], axis=0)
+    return torch.as_tensor(response).to(device, dtype)
+
+
+def _convolved(signal: Tensor, response: Tensor) -> Tensor:
+    """The first samples of the linear convolution, as many as (..., samples) has."""
+    samples = signal.shape[-1]
+    size = next_fast_len(samples + len(response), real=True)
+    spectrum = torch.fft.rfft(signal, size) * torch.fft.rfft(response, size)
+    return torch.fft.irfft(spectrum, size)[..., :samples]
