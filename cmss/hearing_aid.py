@@ -117,14 +117,23 @@ class HearingAid:
         Raises:
             InputError: the compression has another number of bands than the device.
         """
+        return _amplify(
+            np.ascontiguousarray(signal, dtype=np.float64), *self.parameters(compression)
+        )
+
+    def parameters(self, compression: Compression) -> tuple[Signal, ...]:
+        """What the compiled loops take beside the signal: filters, and five numbers per band.
+
+        Raises:
+            InputError: the compression has another number of bands than the device.
+        """
         bands = len(self.crossover_frequencies) + 1
         if not len(compression.ratios) == len(compression.gains_db) == bands:
             raise InputError(
                 f"compressor parameters: expected {bands} ratios and gains, "
                 f"got {len(compression.ratios)} and {len(compression.gains_db)}"
             )
-        return _amplify(
-            np.ascontiguousarray(signal, dtype=np.float64),
+        return (
             *self._crossover,
             np.array(self.threshold),
             1.0 - 1.0 / np.array(compression.ratios, dtype=np.float64),
@@ -193,19 +202,27 @@ def _amplify(
     gain_db: Signal,
 ) -> Signal:
     """Split into bands, compress each, add up; one value per band in the last five arguments."""
-    edges = len(low_pass)
     output = np.zeros(signal.size)
     band = np.empty(signal.size)
-    for i in range(edges + 1):
+    for i in range(len(low_pass) + 1):
         band[:] = signal
-        if i < edges:
-            _filter4(low_pass[i], band)
-        for below in range(i):
-            _filter4(high_pass[below], band)
-        for above in range(i + 1, edges):
-            _filter8(all_pass[above], band)
+        split_off(i, low_pass, high_pass, all_pass, band)
         _compress(band, threshold_db[i], slope[i], attack[i], release[i], gain_db[i], output)
     return output
+
+
+@njit(cache=True)
+def split_off(
+    i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
+) -> None:
+    """Replace the signal (samples,) by its band i."""
+    edges = len(low_pass)
+    if i < edges:
+        _filter4(low_pass[i], signal)
+    for below in range(i):
+        _filter4(high_pass[below], signal)
+    for above in range(i + 1, edges):
+        _filter8(all_pass[above], signal)
 
 
 @njit(cache=True)

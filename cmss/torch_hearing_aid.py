@@ -1,0 +1,123 @@
+"""The hearing aid on tensors, with its exact gradient: for losses that judge what the ear gets.
+
+aided = amplified(remix, hearing_aid, [listener.left.compression, listener.right.compression])
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from cmss.hearing_aid import HearingAid, Signal, split_off
+from cmss.scenes import Compression
+
+
+def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
+    """Amplify a batch of ears: what `HearingAid.amplify_ear` returns, differentiable.
+
+    Computed in double precision by compiled loops on the CPU, whatever device the tensors are on:
+    attack and release follow each other sample by sample.
+
+    Args:
+        signal: (ears, samples), full scale = 1.
+        device: the hearing aid.
+        compressions: one per ear.
+
+    Returns:
+        (ears, samples), of the signal's type and on its device.
+    """
+    ears = [
+        _Amplified.apply(ear, device, compression)
+        for ear, compression in zip(signal, compressions, strict=True)
+    ]
+    return torch.stack(ears)
+
+
+class _Amplified(torch.autograd.Function):
+    """One ear, (samples,)."""
+
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, device: HearingAid, compression: Compression) -> Tensor:
+        ctx.save_for_backward(signal)
+        ctx.parameters = device.parameters(compression)
+        output = device.amplify_ear(signal.detach().cpu().numpy(), compression)
+        return torch.as_tensor(output).to(signal)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (signal,) = ctx.saved_tensors
+        arrays = (each.detach().cpu().double().numpy() for each in (signal, gradient))
+        return torch.as_tensor(_adjoint(*arrays, *ctx.parameters)).to(signal), None, None
+
+
+@njit(cache=True)
+def _adjoint(
+    signal: Signal,
+    gradient: Signal,
+    low_pass: Signal,
+    high_pass: Signal,
+    all_pass: Signal,
+    threshold_db: Signal,
+    slope: Signal,
+    attack: Signal,
+    release: Signal,
+    gain_db: Signal,
+) -> Signal:
+    """Gradient with respect to the signal, given that with respect to the output, (samples,).
+
+    The adjoint of a band's filters, from rest, is the same filters run backwards in time.
+    """
+    total = np.zeros(signal.size)
+    for i in range(len(low_pass) + 1):
+        band = signal.copy()
+        split_off(i, low_pass, high_pass, all_pass, band)
+        inner = _compressor_adjoint(
+            band, gradient, threshold_db[i], slope[i], attack[i], release[i], gain_db[i]
+        )
+        backwards = inner[::-1].copy()
+        split_off(i, low_pass, high_pass, all_pass, backwards)
+        total += backwards[::-1]
+    return total
+
+
+@njit(cache=True)
+def _compressor_adjoint(
+    band: Signal,
+    gradient: Signal,
+    threshold_db: float,
+    slope: float,
+    attack: float,
+    release: float,
+    gain_db: float,
+) -> Signal:
+    """Gradient with respect to a band's signal, given that with respect to its output.
+
+    The output is band exp(k (gain - r)) with k = log(10) / 20 and the gain reduction
+    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]; which w applies, attack or release, is held fixed.
+    """
+    nepers_per_db = np.log(10.0) / 20.0
+    threshold = 10.0 ** (threshold_db / 20.0)
+    weight, gain = np.empty(band.size), np.empty(band.size)
+    reduction_db = 0.0
+    for n in range(band.size):
+        wanted_db = 0.0
+        if abs(band[n]) >= threshold:
+            wanted_db = slope * (np.log(abs(band[n])) / nepers_per_db - threshold_db)
+        weight[n] = attack if wanted_db > reduction_db else release
+        reduction_db = weight[n] * reduction_db + (1.0 - weight[n]) * wanted_db
+        gain[n] = np.exp(nepers_per_db * (gain_db - reduction_db))
+    result = np.empty(band.size)
+    of_reduction = 0.0
+    for n in range(band.size - 1, -1, -1):
+        of_reduction -= nepers_per_db * band[n] * gain[n] * gradient[n]
+        result[n] = gain[n] * gradient[n]
+        if abs(band[n]) >= threshold:
+            of_wanted = (1.0 - weight[n]) * of_reduction
+            result[n] += of_wanted * slope / (nepers_per_db * band[n])
+        of_reduction *= weight[n]
+    return result
