@@ -1,8 +1,8 @@
-"""HAAQI itself: components out of two ears' worth of hearing, and the index out of components.
+"""HAAQI itself: components out of what two signals leave behind the ear, the index out of those.
 
 Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
-Speech, Lang. Process. 24(2); the regression is that of the original program and of pyclarity,
-which differs from the three-term sum printed there.
+Speech, Lang. Process. 24(2). The regression is that of the original program and of pyclarity; it is
+not the sum of three terms as which the index is sometimes described (docs/haaqi.md).
 """
 
 import math

@@ -6,6 +6,7 @@ the others by an impulse response as long as the signal. Delays are found withou
 applied as shifts, which have one.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,6 +34,22 @@ _RINGING = 4096
 """Samples after which the narrowest filter's impulse response is below 1e-10 of its peak."""
 
 _TINY = 1e-30
+
+
+def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
+    """Resample (..., samples) to 24 kHz by Fourier transform, cutting off sharply at 12 kHz.
+
+    More than 40 ms from the ends it differs from soxr's high quality by less than 1e-3 of the
+    amplitude below 10 kHz.
+    """
+    samples = signal.shape[-1]
+    divisor = math.gcd(sample_rate_hz, MODEL_RATE_HZ)
+    period, target_period = sample_rate_hz // divisor, MODEL_RATE_HZ // divisor
+    # Zeros behind the end, at least 20 ms, keep it from ringing into the start.
+    periods = next_fast_len(-(-(samples + sample_rate_hz // 50) // period), real=True)
+    spectrum = torch.fft.rfft(signal, periods * period)
+    resampled = torch.fft.irfft(spectrum, periods * target_period) * (target_period / period)
+    return resampled[..., : round(samples * MODEL_RATE_HZ / sample_rate_hz)]
 
 
 class TorchEars(NamedTuple):

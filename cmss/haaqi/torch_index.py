@@ -1,5 +1,7 @@
 """HAAQI as a loss: batched, differentiable, on CPU or GPU.
 
+    aided = amplified(remix, hearing_aid, compressions)              # cmss.torch_hearing_aid
+    processed = at_model_rate(aided, 44100)                          # cmss.haaqi.torch_ear
     score = torch_haaqi(processed, reference, levels_db, level1).score
     (1 - score.mean()).backward()
 

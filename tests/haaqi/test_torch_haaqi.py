@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
 from cmss.haaqi import haaqi_components
 from cmss.haaqi.filterbank import audiometric_levels_db
+from cmss.haaqi.torch_ear import at_model_rate
 from cmss.haaqi.torch_index import torch_haaqi
 from cmss.scenes import Audiogram
 
@@ -128,6 +130,25 @@ def test_an_inaudible_reference_scores_without_failing():
     result = torch_haaqi(faint.requires_grad_(), faint.detach(), LEVELS_DB[1], LEVEL1)
     result.score.sum().backward()
     assert result.cepstral_correlation.item() == result.bm_synchrony.item() == 0
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 24000, 32000, 44100])
+def test_resampling_keeps_what_is_below_the_cut_off(rate_hz):
+    """Against the resampler of the evaluation, on tones to 10 kHz or the source's limit."""
+    time_s = np.arange(rate_hz // 2) / rate_hz
+    tones = [
+        np.sin(2 * np.pi * f * time_s) for f in (100, 1000, 7000, 10_000) if f < 0.45 * rate_hz
+    ]
+    expected = soxr.resample(sum(tones), rate_hz, RATE_HZ, quality="HQ")
+    resampled = at_model_rate(tensor([sum(tones)]), rate_hz)[0].numpy()
+    assert len(resampled) == len(expected)
+    middle = slice(960, -960)
+    np.testing.assert_allclose(resampled[middle], expected[middle], atol=len(tones) * 1e-3)
+
+
+def test_resampling_removes_what_is_above_the_cut_off():
+    high = np.sin(2 * np.pi * 14_000 * np.arange(22_050) / 44_100)
+    assert at_model_rate(tensor([high]), 44_100)[0, 960:-960].abs().max() < 0.01
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
