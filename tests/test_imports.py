@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors", "atomic", "settings"),
     ("audio", "scenes", "transforms", "row_file"),
-    ("models", "remix", "prescription", "hearing_aid", "haaqi", "results"),
+    ("models", "remix", "prescription", "hearing_aid", "torch_hearing_aid", "haaqi", "results"),
     ("separators",),
     ("pipeline", "scoring", "submission", "training", "run_folder", "configuration", "stage"),
 )

@@ -1,0 +1,65 @@
+"""The table of runs side by side."""
+
+import pytest
+
+from benchmarks.systems import BEGIN, END, main
+from cmss.results import ScoreRow
+from cmss.row_file import write_rows
+
+
+def run(folder, separator: str, scores: dict[str, float]):
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        f"separator: {{name: {separator}}}\nremix: {{name: official}}\n"
+    )
+    rows = [ScoreRow(scene, "duo", "L5001", x - 0.1, x + 0.1, x) for scene, x in scores.items()]
+    write_rows(folder / "scores.csv", ScoreRow, rows)
+    return str(folder)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        run(tmp_path / "a", "passthrough", {"S50001": 0.4, "S50002": 0.6}),
+        run(tmp_path / "b", "convtasnet", {"S50002": 0.7, "S50001": 0.5}),
+        run(tmp_path / "c", "oracle", {"S50001": 0.8, "S50002": 1.0}),
+    ]
+
+
+def test_distance_lies_between_passthrough_and_oracle(runs, capsys):
+    assert main(runs) == 0
+    rows = capsys.readouterr().out.splitlines()[-3:]
+    assert rows[0] == "| passthrough |  | 0.4000 | 0.6000 | 0.5000 | 0.00 |"
+    assert rows[1] == "| convtasnet | official | 0.5000 | 0.7000 | 0.6000 | 0.25 |"
+    assert rows[2] == "| oracle | official | 0.8000 | 1.0000 | 0.9000 | 1.00 |"
+
+
+def test_no_distance_without_both_ends(runs, capsys):
+    assert main(runs[1:]) == 0
+    assert "distance" not in capsys.readouterr().out
+
+
+def test_table_is_put_between_the_marks_and_only_there(runs, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        assert main([*runs, "--into", str(page)]) == 0
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    assert page.read_text() == f"before\n{BEGIN}\n\n{table}\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_page_without_marks_is_left_alone(runs, tmp_path, capsys, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert main([*runs, "--into", str(page)]) == 2
+    assert "once each" in capsys.readouterr().err
+    assert page.read_text() == text
+
+
+def test_runs_of_other_pairs_and_folders_without_a_run_are_refused(runs, tmp_path, capsys):
+    other = run(tmp_path / "d", "oracle", {"S50001": 0.8})
+    assert main([runs[0], other]) == 2
+    assert capsys.readouterr().err == f"{other}: scored other pairs than {runs[0]}\n"
+    assert main([str(tmp_path)]) == 2
+    assert "expected the folder of a run" in capsys.readouterr().err
