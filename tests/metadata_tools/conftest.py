@@ -1,9 +1,8 @@
 import pytest
+from tiny_music import write_quartet
 
 from metadata_tools.score import RANGES
 from metadata_tools.synth import make_bank, write_notes
-
-from .tiny_music import write_quartet
 
 WORKS = (
     "Haydn__Quartet_A",

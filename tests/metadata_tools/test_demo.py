@@ -1,12 +1,11 @@
 import pytest
+from challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
 
 from cmss.scenes import INSTRUMENTS, load_pairs
 from metadata_tools.arrange import instrument_of
 from metadata_tools.demo import main, make_demo
 from metadata_tools.pieces import PIECES
 from metadata_tools.score import RANGES, typed
-
-from .challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
 
 
 @pytest.fixture(scope="module")

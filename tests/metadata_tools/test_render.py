@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
+from challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
 
 from cmss.scenes import INSTRUMENTS, load_pairs
 from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
@@ -13,8 +14,6 @@ from metadata_tools.notes import kept_pitches, read_notes_csv
 from metadata_tools.plan import matches, split_works
 from metadata_tools.render import main
 from metadata_tools.score import RANGES, cut
-
-from .challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
 
 SPLITS = ("train", "valid", "test")
 

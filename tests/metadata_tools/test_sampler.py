@@ -2,14 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from measure import SAMPLE_RATE_HZ, pitch_midi
 
 from cmss.errors import InputError
 from metadata_tools.notes import recording
 from metadata_tools.sampler import Player, Sampler, random_player
 from metadata_tools.score import Note
 from metadata_tools.synth import tone
-
-from .measure import SAMPLE_RATE_HZ, pitch_midi
 
 
 def play(bank, instrument, notes, seconds, player=None, seed=0):

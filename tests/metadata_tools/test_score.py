@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_music import document, dynamic, note, slur, tie
 
 from cmss.errors import InputError
 from metadata_tools.musicxml import find_scores, read_score, work_name
@@ -16,8 +17,6 @@ from metadata_tools.score import (
     shared_by_two,
     typed,
 )
-
-from .tiny_music import document, dynamic, note, slur, tie
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from measure import pitch_midi
 
 from metadata_tools.score import RANGES
 from metadata_tools.synth import TIMBRES, make_bank, spectrum_db, tone
-
-from .measure import pitch_midi
 
 
 @pytest.mark.parametrize("instrument", TIMBRES)
