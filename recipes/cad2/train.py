@@ -15,6 +15,8 @@ from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
 from cmss.training.stems import load_stems
 
+SETTINGS = ["model", "size", "instrument", "seed", "mixtures", "loop"]
+
 
 @hydra.main(config_path="conf", config_name="train", version_base=None)
 @stage
@@ -52,7 +54,8 @@ def main(config: DictConfig) -> None:
         progress=lambda steps: progress(
             steps, "training", initial=steps.start, total=config.loop.steps
         ),
-        notes={"training": OmegaConf.to_yaml(config, resolve=True)},
+        # Where the data lay says nothing about the weights, and they may be passed on.
+        notes={"training": OmegaConf.to_yaml(OmegaConf.masked_copy(config, SETTINGS))},
     )
     print(f"{best}  sha256 {sha256(best)}")
 
