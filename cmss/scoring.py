@@ -160,7 +160,7 @@ def score_files(
         pairs: what.
         jobs: processes; None takes one for each core that this process may use.
     """
-    jobs = min(jobs or len(os.sched_getaffinity(0)), len(pairs))
+    jobs = min(jobs or _cores(), len(pairs))
     if jobs <= 1:
         yield from map(scorer, pairs)
         return
@@ -172,3 +172,10 @@ def score_files(
             yield from pool.map(scorer, pairs)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use; not every system can restrict them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -254,17 +254,19 @@ def test_published_and_own_weights_are_named_with_their_digest(tmp_path):
 
 def test_own_networks_of_one_instrument(tmp_path):
     arguments = ConvTasNetArguments(N=8, B=4, H=4, X=1, R=1)
-    save_checkpoint(tmp_path / "Oboe.safetensors", "convtasnet", ConvTasNet(arguments))
+    save_checkpoint(tmp_path / "Oboe" / "best.safetensors", "convtasnet", ConvTasNet(arguments))
     separator = convtasnet(tmp_path)
     assert separator.separate(noise(), sources("Oboe"))["source_1"].shape == (2, 3000)
     with pytest.raises(InputError, match="the network of one instrument"):
-        convtasnet(tmp_path / "Oboe.safetensors")
+        convtasnet(tmp_path / "Oboe" / "best.safetensors")
 
 
 def test_networks_with_other_outputs_are_refused(tmp_path):
     arguments = ConvTasNetArguments(N=8, B=4, H=4, X=1, R=1, C=3)
-    save_checkpoint(tmp_path / "Oboe.safetensors", "convtasnet", ConvTasNet(arguments))
-    save_checkpoint(tmp_path / "Flute.safetensors", "fourier_convtasnet", FourierConvTasNet(SMALL))
+    save_checkpoint(tmp_path / "Oboe" / "best.safetensors", "convtasnet", ConvTasNet(arguments))
+    save_checkpoint(
+        tmp_path / "Flute" / "best.safetensors", "fourier_convtasnet", FourierConvTasNet(SMALL)
+    )
     with pytest.raises(InputError) as caught:
         convtasnet(tmp_path).prepare(sources("Oboe", "Flute").values())
     assert [": expected two outputs" in line for line in caught.value.problems] == [True, True]
@@ -277,7 +279,7 @@ def test_missing_networks_are_all_named_with_the_command_that_trains_them(tmp_pa
     lines = caught.value.problems
     assert len(lines) == 2
     for line, instrument in zip(lines, ("Oboe", "Sax"), strict=True):
-        assert line.startswith(f"{tmp_path / instrument}.safetensors: no such weights")
+        assert line.startswith(f"{tmp_path / instrument / 'best.safetensors'}: no such weights")
         assert line.endswith(
             "python recipes/cad2/train.py model=convtasnet path.root=DATA "
             f"size=paper instrument={instrument}"
@@ -316,6 +318,11 @@ def test_a_damaged_network_is_named(tmp_path):
 def test_what_cannot_be_built_is_refused_by_key(settings, message):
     with pytest.raises(InputError, match=message):
         build_separator(settings, RATE_HZ)
+
+
+def test_a_share_of_an_accompaniment_that_is_not_estimated_is_refused(tmp_path):
+    with pytest.raises(InputError, match="separator.add_residual: 0.1, but .* no accompaniment"):
+        convtasnet(write_small(tmp_path), add_residual=0.1)
 
 
 def test_small_weights_are_not_causal(tmp_path):

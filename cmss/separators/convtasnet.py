@@ -44,7 +44,7 @@ class ConvTasNetSeparator:
         weights_from: `small` (in the package: one network for all instruments), `official` (the
             challenge's on the Hugging Face hub, one per instrument), a file that train.py wrote
             for all instruments, or a folder with one network per instrument, either
-            ConvTasNet_<Instrument>_<Causal|NonCausal>/ as published or <Instrument>.safetensors
+            ConvTasNet_<Instrument>_<Causal|NonCausal>/ as published or <Instrument>/best.safetensors
             as train.py writes them.
         revision: of the published weights: a branch or, to pin them, a commit.
         force_redownload: ask the hub even if the weights are in its cache.
@@ -90,6 +90,11 @@ class ConvTasNetSeparator:
         if path.suffix == ".safetensors":
             network = self._checked(path)
             if isinstance(network, FourierConvTasNet):
+                if self.add_residual:
+                    raise InputError(
+                        f"separator.add_residual: {self.add_residual:g}, but {path} estimates no "
+                        "accompaniment that a share of could be added; expected 0"
+                    )
                 return OneForAll(lambda: network, self.sample_rate_hz, segments, device)
             raise InputError(
                 f"{path}: separator.weights_from: the network of one instrument; expected one "
@@ -114,7 +119,8 @@ class ConvTasNetSeparator:
         elif (folder / name).is_dir():
             network = self._published(folder / name)
         else:
-            network = self._checked(folder / f"{instrument}.safetensors", instrument)
+            trained = folder / instrument / "best.safetensors"
+            network = self._checked(trained, instrument)
         if isinstance(network, FourierConvTasNet) or network.arguments.C != 2:
             raise InputError(
                 f"{folder}: the network for {instrument}: expected two outputs, "
