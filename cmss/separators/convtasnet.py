@@ -43,9 +43,9 @@ class ConvTasNetSeparator:
         causality: causal or noncausal.
         weights_from: `small` (in the package: one network for all instruments), `official` (the
             challenge's on the Hugging Face hub, one per instrument), a file that train.py wrote
-            for all instruments, or a folder with one network per instrument, either
-            ConvTasNet_<Instrument>_<Causal|NonCausal>/ as published or <Instrument>/best.safetensors
-            as train.py writes them.
+            for all instruments, or a folder with one network per instrument: as published,
+            ConvTasNet_<Instrument>_<Causal|NonCausal>/, or as train.py writes them,
+            <Instrument>/best.safetensors.
         revision: of the published weights: a branch or, to pin them, a commit.
         force_redownload: ask the hub even if the weights are in its cache.
         add_residual: share of the accompaniment added to each estimate, where there is one.
