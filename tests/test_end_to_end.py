@@ -388,7 +388,7 @@ def test_missing_weights_name_the_command_that_trains_them(others):
     told = lines(others["no weights"])
     assert len(told) == 4
     for line, instrument in zip(told, ("Oboe", "Bassoon", "Violin", "Cello"), strict=True):
-        assert f"no_weights/{instrument}.safetensors: no such weights; to train them: " in line
+        assert f"no_weights/{instrument}/best.safetensors: no such weights; to train them: " in line
         assert "recipes/cad2/train.py model=convtasnet path.root=DATA size=paper instr" in line
 
 
