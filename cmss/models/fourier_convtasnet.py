@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmss.models.convtasnet import GlobalLayerNorm, temporal_conv_net
+from cmss.models.convtasnet import GlobalLayerNorm, Pointwise, temporal_conv_net
 from cmss.transforms.stft import istft, stft
 
 
@@ -70,10 +70,10 @@ class FourierConvTasNet(nn.Module):
         self.register_buffer("to_bands", to_bins / to_bins.sum(0), persistent=False)
         bands = to_bins.shape[1]
         self.norm = GlobalLayerNorm(4 * bands)
-        self.bottleneck = nn.Conv1d(4 * bands, a.B, 1)
+        self.bottleneck = Pointwise(4 * bands, a.B, bias=True)
         self.presence = nn.Linear(len(a.sources), a.B, bias=False)
         self.blocks = temporal_conv_net(a.B, a.H, a.P, a.X, a.R, "gLN", causal=False)
-        self.scores = nn.Conv1d(a.B, len(a.sources) * bands, 1)
+        self.scores = Pointwise(a.B, len(a.sources) * bands, bias=True)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -90,7 +90,7 @@ class FourierConvTasNet(nn.Module):
         if present is None:
             present = mixture.new_ones(len(mixture), len(self.sources), dtype=torch.bool)
         spectra = self.analyse(mixture)
-        masks = self.spread(self.masks(spectra, present))
+        masks = self.spread(self.masks(spectra, present)).mT
         return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
 
     def analyse(self, signal: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class FourierConvTasNet(nn.Module):
         return istft(spectra, self.window, self.arguments.hop, samples)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, G, K) that sum to one.
+        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G) that sum to one.
 
         Raises:
             ValueError: an example has no source that is present, so nothing to divide it among.
@@ -111,34 +111,30 @@ class FourierConvTasNet(nn.Module):
             raise ValueError("present: an example without any source")
         with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
             features = self.norm(self.features(spectra))
-        x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(-1)
-        scores = self.scores(self.blocks(x)).float().unflatten(1, (len(self.sources), -1))
-        scores = scores.masked_fill(~present[:, :, None, None], -torch.inf)
-        return F.softmax(scores, dim=1)
+        x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(1)
+        scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
+        scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
+        return F.softmax(scores, dim=2).transpose(1, 2)
 
     def spread(self, masks: Tensor) -> Tensor:
-        """From bands to bins: (..., G, K) -> (..., F, K)."""
-        flat = masks.reshape(-1, *masks.shape[-2:])
-        # A convolution, since a product with an expanded matrix copies that matrix.
-        return F.conv1d(flat, self.to_bins.unsqueeze(-1)).unflatten(0, masks.shape[:-2])
+        """From bands to bins: (..., K, G) -> (..., K, F)."""
+        return F.linear(masks, self.to_bins)
 
     def features(self, spectra: Tensor) -> Tensor:
-        """Where the energy lies and which way it comes from: (B, 2, F, K) -> (B, 4 G, K).
+        """Where the energy lies and which way it comes from: (B, 2, F, K) -> (B, K, 4 G).
 
         Level of each channel in bels relative to the excerpt's mean, and the normalised
         cross-spectrum (its real and imaginary part), which holds the direction of arrival.
         """
-        left, right = spectra[:, 0], spectra[:, 1]
+        left, right = spectra.mT.unbind(1)
         cross = left * right.conj()
-        energies = torch.cat(
-            (spectra.abs().square(), cross.real.unsqueeze(1), cross.imag.unsqueeze(1)), 1
-        )
-        banded = F.conv1d(energies.flatten(0, 1), self.to_bands.T.unsqueeze(-1))
-        power, cross_power = banded.unflatten(0, (-1, 4)).split(2, dim=1)  # (B, 2, G, K) each
+        energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
+        banded = F.linear(torch.stack(energies, 1), self.to_bands.T)
+        power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
         mean = power.mean((1, 2, 3), keepdim=True) + 1e-12
         level = torch.log10(power / mean + 1e-7)
         direction = cross_power / (power.prod(1, keepdim=True).sqrt() + 1e-7 * mean)
-        return torch.cat((level, direction), 1).flatten(1, 2)
+        return torch.cat((level, direction), 1).transpose(1, 2).flatten(2)
 
 
 def band_interpolation(bins: int, Q: int) -> Tensor:

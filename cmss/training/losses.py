@@ -45,8 +45,12 @@ class RemixLoss:
 
     def __init__(self, remix: float = 1.0, floor_db: float = -60.0, compiled: bool = False) -> None:
         self.remix, self.floor = remix, 10 ** (floor_db / 10)
-        fuse = partial(torch.compile, dynamic=True) if compiled else _as_it_is
-        self._targets, self._errors = fuse(_targets), fuse(_errors)
+        self._masks, self._targets, self._errors = _masks, _targets, _errors
+        if compiled:
+            self._masks = torch.compile(_masks)
+            # The number of players changes from batch to batch.
+            fuse = partial(torch.compile, dynamic=True)
+            self._targets, self._errors = fuse(_targets), fuse(_errors)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of a :class:`FourierConvTasNet`, without leaving its spectra."""
@@ -57,39 +61,44 @@ class RemixLoss:
         with torch.no_grad():
             stems = model.analyse(batch.stems / level[:, None, None, None])
             mixture = stems.sum(1)
-            targets = self._targets(torch.view_as_real(stems), batch.gains)
-        masks = model.masks(mixture, batch.present(len(model.sources)))
+            # Real and imaginary parts each in one piece, so that loops over them vectorise.
+            planes = (part.contiguous() for part in (stems.mT.real, stems.mT.imag))
+            targets = self._targets(*planes, batch.gains)
+        masks = self._masks(model, mixture, batch.present(len(model.sources)))
         index = batch.index.clamp(min=0)[..., None, None].expand(-1, -1, *masks.shape[-2:])
-        masks = model.spread(masks.gather(1, index)).float()  # (B, players, F, K)
+        masks = model.spread(masks.gather(1, index)).float()  # (B, players, K, F)
         playing = (batch.index >= 0).float()
         sources, remix = self._errors(masks, playing, batch.gains, self.floor, *targets)
         weight = inverse_bandwidth(mixture.shape[-2], model.sample_rate_hz).to(masks.device)
         return ((sources + self.remix * remix) * weight).mean()
 
 
-def _as_it_is(function: Callable) -> Callable:
-    return function
+def _masks(model: FourierConvTasNet, mixture: Tensor, present: Tensor) -> Tensor:
+    return model.masks(mixture, present)
 
 
-def _targets(stems: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _targets(
+    real: Tensor, imaginary: Tensor, gains: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What the masks are compared with, summed over both channels; no gradient is needed.
 
     x and s are the spectra of mixture and stems with the square root of their magnitudes.
 
     Args:
-        stems: (B, players, 2, F, K, 2), real and imaginary part last.
+        real, imaginary: (B, players, 2, K, F), parts of the stems' spectra.
         gains: (B, players).
 
     Returns:
-        |x|^2 (B, 1, F, K), Re(x* s) and |s|^2 (B, players, F, K), the power of the remix and of
-        the mixture (B, F, K).
+        |x|^2 (B, 1, K, F), Re(x* s) and |s|^2 (B, players, K, F), the power of the remix and of
+        the mixture (B, K, F).
     """
-    mixture = stems.sum(1)
-    power = mixture.square().sum(-1)
-    size, sizes = power.sqrt(), stems.square().sum(-1).sqrt()
-    product = (mixture.unsqueeze(1) * stems).sum(-1)
+    x_real, x_imaginary = real.sum(1), imaginary.sum(1)
+    power = x_real.square() + x_imaginary.square()
+    size, sizes = power.sqrt(), (real.square() + imaginary.square()).sqrt()
+    product = x_real.unsqueeze(1) * real + x_imaginary.unsqueeze(1) * imaginary
     product = product * (size.unsqueeze(1) * sizes + 1e-10).rsqrt()
-    remix = (stems * gains[..., None, None, None, None]).sum(1).square().sum(-1)
+    gains = gains[..., None, None, None]
+    remix = (real * gains).sum(1).square() + (imaginary * gains).sum(1).square()
     return size.sum(1, keepdim=True), product.sum(2), sizes.sum(2), remix.sum(1), power.sum(1)
 
 
@@ -113,7 +122,7 @@ def _errors(
     error = masks * mixture_energy - 2 * (masks + 1e-6).sqrt() * product + stem_energy
     got = (masks * gains[..., None, None]).sum(1).square() * mixture_power
     remix = (torch.log(got + floor) - torch.log(remix_power + floor)).abs()
-    return error.sum(1).mean((0, 2)), remix.mean((0, 2))
+    return error.sum(1).mean((0, 1)), remix.mean((0, 1))
 
 
 def inverse_bandwidth(bins: int, sample_rate_hz: int) -> Tensor:

@@ -53,7 +53,8 @@ def remix_loss_by_complex_numbers(model: FourierConvTasNet, batch: Batch, remix:
         mixture = spectra.sum(0)
         present = torch.zeros(1, len(model.sources), dtype=torch.bool)
         present[0, numbers] = True
-        masks = model.spread(model.masks(mixture[None], present)[0].double())[numbers].unsqueeze(1)
+        masks = model.masks(mixture[None], present)[0].to(model.to_bins)
+        masks = model.spread(masks).mT[numbers].unsqueeze(1)
         estimates = masks.sqrt() * compressed(mixture)  # (players, 2, F, K)
         error = (estimates - compressed(spectra)).abs().square()
         total += error.sum((0, 1)).mean(-1)
