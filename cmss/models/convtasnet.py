@@ -84,8 +84,13 @@ class ConvTasNet(nn.Module):
         """Sampling rate that the network works at."""
         return self.arguments.samplerate
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """(B, A, T) -> (B, C, A, T)."""
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the outputs in order."""
+        return ("target", "accompaniment")[: self.arguments.C]
+
+    def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """(B, A, T) -> (B, C, A, T); who is present makes no difference to this network."""
         length = mixture.shape[-1]
         if length < self.arguments.L:
             mixture = F.pad(mixture, (0, self.arguments.L - length))

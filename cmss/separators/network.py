@@ -13,7 +13,7 @@ from cmss.audio import resample
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network
 from cmss.models.fourier_convtasnet import FourierConvTasNet
-from cmss.models.outputs import output_name
+from cmss.models.outputs import instrument_of, output_name
 from cmss.scenes import Source
 from cmss.separators.protocol import Stems
 from cmss.transforms.overlap_add import Function, official_overlap_add, overlap_add
@@ -169,7 +169,7 @@ class OnePerInstrument:
 
 def _instruments(names: Iterable[str]) -> list[str]:
     """The instruments of output names, each once."""
-    return list(dict.fromkeys(name.removesuffix("_2") for name in names))
+    return list(dict.fromkeys(instrument_of(name) for name in names))
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cmss.atomic import atomic_file, write_text
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, save_checkpoint
-from cmss.models.fourier_convtasnet import FourierConvTasNet
+from cmss.models.outputs import ACCOMPANIMENT
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 
@@ -146,22 +146,17 @@ def validate(
 
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Improvement in dB of each source that plays: 10 log10 of the ratio of the error energies."""
-    if isinstance(model, FourierConvTasNet):
-        estimates = model(batch.mixture, batch.present(len(model.sources)))
-        wanted = batch.stems
-        index = batch.index.clamp(min=0)[..., None, None].expand_as(wanted)
-        estimates = estimates.gather(1, index)
-        playing = (batch.index >= 0) & (wanted.abs().amax((2, 3)) > 1e-4)
-    else:
-        estimates = model(batch.mixture)[:, :1]
-        wanted = (batch.stems * (batch.index == 0)[..., None, None]).sum(1, keepdim=True)
-        playing = wanted.abs().amax((2, 3)) > 1e-4
+    wanted = batch.wanted(len(model.sources))
+    estimates = model(batch.mixture, batch.present(len(model.sources)))
+    # What goes with a target is not a source.
+    sources = torch.tensor([name != ACCOMPANIMENT for name in model.sources], device=wanted.device)
+    playing = sources & (wanted.abs().amax((2, 3)) > 1e-4)
     before = (batch.mixture.unsqueeze(1) - wanted).square().sum((2, 3))
     after = (estimates - wanted).square().sum((2, 3))
     return 10 * torch.log10((before[playing] + 1e-9) / (after[playing] + 1e-9))
 
 
-def _loss(model: nn.Module, loss: Loss, batch: Batch, settings: LoopSettings) -> Tensor:
+def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> Tensor:
     with torch.autocast(batch.stems.device.type, torch.bfloat16, enabled=settings.bfloat16):
         return loss(model, batch)
 

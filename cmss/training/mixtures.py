@@ -11,6 +11,7 @@ from scipy.signal import sosfilt
 from torch import Tensor
 
 from cmss.errors import InputError
+from cmss.models.outputs import instrument_of
 from cmss.training.stems import StemTrack
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
@@ -46,7 +47,8 @@ class Batch:
 
     Args:
         stems: (batch, players, 2, samples), zero where an example has fewer players.
-        index: (batch, players) output of the network that each goes to, -1 where there is none.
+        index: (batch, players) output of the network that each goes to, -1 for none and where
+            an example has fewer players.
         gains: (batch, players) factors that a listener might ask for.
     """
 
@@ -59,10 +61,17 @@ class Batch:
         """(batch, 2, samples)."""
         return self.stems.sum(1)
 
-    def present(self, sources: int) -> Tensor:
-        """bool (batch, sources): which of the network's sources an example holds."""
-        marks = self.index.new_zeros(len(self.index), sources + 1, dtype=torch.bool)
-        return marks.scatter_(1, self.index % (sources + 1), True)[:, :sources]
+    def present(self, outputs: int) -> Tensor:
+        """bool (batch, outputs): which of the network's outputs an example has a player for."""
+        marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
+        return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
+
+    def wanted(self, outputs: int) -> Tensor:
+        """What the network should give: (batch, outputs, 2, samples), sums of players' stems."""
+        wanted = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
+        rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)
+        wanted.index_put_((rows, self.index % (outputs + 1)), self.stems, accumulate=True)
+        return wanted[:, :outputs]
 
 
 class RandomMixtures:
@@ -99,7 +108,7 @@ class RandomMixtures:
         self.by_instrument: dict[str, list[StemTrack]] = {}
         tracks = [track for track in tracks if track.samples > self.reach]
         for track in tracks:
-            for name in {name.removesuffix("_2") for name in track.stems}:
+            for name in {instrument_of(name) for name in track.stems}:
                 self.by_instrument.setdefault(name, []).append(track)
         self.instrument = instrument
         self.tracks = self.by_instrument.get(instrument, []) if instrument else tracks

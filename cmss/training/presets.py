@@ -1,13 +1,14 @@
 """Networks that can be trained, by the names that users type: model and size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, build
 from cmss.models.outputs import OUTPUTS
-from cmss.scenes import INSTRUMENTS
-from cmss.training.losses import RemixLoss, WaveformLoss
+from cmss.training.losses import Loss, RemixLoss, WaveformLoss
 
 
 @dataclass(frozen=True)
@@ -16,32 +17,14 @@ class Preset:
 
     Args:
         network: key of :data:`cmss.models.checkpoint.MODELS`.
-        arguments: of that network.
-        loss: what it is trained on.
-        per_instrument: whether each instrument has a network of its own, whose outputs are that
-            instrument and its accompaniment; else one network separates all.
+        arguments: of that network; its outputs say whether it is one for all instruments or one of
+            many, see :mod:`cmss.models.outputs`.
+        loss: makes what it is trained on; takes `compiled`.
     """
 
     network: str
     arguments: dict[str, Any]
-    loss: type[WaveformLoss] | type[RemixLoss]
-    per_instrument: bool
-
-    def index(self, instrument: str | None) -> dict[str, int]:
-        """Which output of the network each player goes to, by the player's output name.
-
-        Raises:
-            InputError: no instrument where one is needed, or one where there is no choice.
-        """
-        if not self.per_instrument:
-            if instrument is not None:
-                raise InputError("instrument: this size separates all at once, expected null")
-            return {name: number for number, name in enumerate(OUTPUTS)}
-        if instrument not in INSTRUMENTS:
-            raise InputError(
-                f"instrument: {instrument!r}, expected one of {', '.join(INSTRUMENTS)}"
-            )
-        return {name: int(name.removesuffix("_2") != instrument) for name in OUTPUTS}
+    loss: Callable[..., Loss]
 
     def build(self) -> Network:
         """The network with fresh weights."""
@@ -49,13 +32,9 @@ class Preset:
 
 
 PRESETS: dict[tuple[str, str], Preset] = {
-    ("convtasnet", "small"): Preset(
-        "fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss, per_instrument=False
-    ),
+    ("convtasnet", "small"): Preset("fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss),
     # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
-    ("convtasnet", "paper"): Preset(
-        "convtasnet", {"R": 4, "X": 10}, WaveformLoss, per_instrument=True
-    ),
+    ("convtasnet", "paper"): Preset("convtasnet", {"R": 4, "X": 10}, partial(WaveformLoss, 1)),
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.models.checkpoint import sha256
+from cmss.models.outputs import player_index
 from cmss.scenes import load_tracks
 from cmss.stage import progress, stage
 from cmss.training.loop import LoopSettings, train
@@ -23,10 +24,10 @@ SETTINGS = ["model", "size", "instrument", "seed", "mixtures", "loop"]
 def main(config: DictConfig) -> None:
     """Read the stems, build the network, train it; run again to go on where it stopped."""
     chosen = preset(config.model, config.size)
-    index = chosen.index(config.instrument)
     torch.manual_seed(config.seed)
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = chosen.build().to(device)
+    index = player_index(model.sources, config.instrument)
     rate_hz = model.sample_rate_hz
     augmented = MixtureSettings(**config.mixtures)
     as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import build, load_checkpoint
-from cmss.models.outputs import OUTPUTS
+from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
 from cmss.training.loop import (
     LOG_COLUMNS,
     LoopSettings,
@@ -21,7 +21,6 @@ from cmss.training.loop import (
 )
 from cmss.training.losses import RemixLoss, WaveformLoss
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
-from cmss.training.presets import PRESETS
 
 NAME = "fourier_convtasnet"
 ARGUMENTS = {
@@ -40,7 +39,7 @@ SETTINGS = LoopSettings(
 
 
 def mixtures(index=None, instrument=None, **changes) -> RandomMixtures:
-    index = index or PRESETS["convtasnet", "small"].index(None)
+    index = index or player_index(OUTPUTS)
     return RandomMixtures(TRACKS, index, RATE_HZ, replace(AUGMENTED, **changes), 1, instrument)
 
 
@@ -97,7 +96,7 @@ def test_the_loss_falls_and_the_sources_come_out(tmp_path, bfloat16):
 
 
 def test_a_network_of_one_instrument_learns(tmp_path):
-    index = PRESETS["convtasnet", "paper"].index("Violin")
+    index = player_index((TARGET, ACCOMPANIMENT), "Violin")
     small = {"N": 24, "B": 16, "H": 24, "X": 2, "R": 1, "samplerate": RATE_HZ}
     train(
         "convtasnet", network("convtasnet", **small), WaveformLoss(),
@@ -287,14 +286,18 @@ class Fixed(nn.Module):
         super().__init__()
         self.estimates = estimates
 
-    def forward(self, mixture: Tensor) -> Tensor:  # noqa: ARG002
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (TARGET,)
+
+    def forward(self, mixture: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
         return self.estimates
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 2.0])
 def test_sdr_improvement_compares_with_the_mixture_as_estimate(error):
     """An error `error` times the accompaniment improves by -20 log10(error) dB."""
-    batch = mixtures(PRESETS["convtasnet", "paper"].index("Violin"), "Violin").batch(0)
+    batch = mixtures(player_index((TARGET, ACCOMPANIMENT), "Violin"), "Violin").batch(0)
     target = (batch.stems * (batch.index == 0)[..., None, None]).sum(1)
     estimate = target + error * (batch.mixture - target)
     improvement = sdr_improvement(Fixed(estimate[:, None]), batch)

@@ -1,10 +1,18 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
-from cmss.training.losses import RemixLoss, WaveformLoss, inverse_bandwidth
+from cmss.models.outputs import ACCOMPANIMENT, TARGET
+from cmss.training.losses import (
+    RemixLoss,
+    WaveformLoss,
+    inverse_bandwidth,
+    multi_resolution_stft_loss,
+)
 from cmss.training.mixtures import Batch
 
 ARGUMENTS = FourierConvTasNetArguments(
@@ -164,7 +172,11 @@ class Known(torch.nn.Module):
         super().__init__()
         self.estimates = estimates
 
-    def forward(self, mixture: Tensor) -> Tensor:
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (TARGET, ACCOMPANIMENT)
+
+    def forward(self, mixture: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
         return self.estimates.expand(len(mixture), -1, -1, -1)
 
 
@@ -185,3 +197,44 @@ def test_waveform_loss_trains_the_official_network():
     batch = batch_of([0, 1, 1], [1, 0, -1])
     WaveformLoss()(model, batch).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_waveform_loss_of_squares():
+    batch = Batch(torch.ones(1, 2, 2, 6), torch.tensor([[0, 1]]), torch.ones(1, 2))
+    assert WaveformLoss(2)(Known(torch.full((1, 2, 2, 6), 3.0)), batch) == 4
+
+
+def test_what_an_absent_output_gives_does_not_count():
+    batch = Batch(torch.ones(1, 1, 2, 6), torch.tensor([[0]]), torch.ones(1, 1))
+    wanted = torch.tensor([1.0, 9.0])[None, :, None, None].expand(-1, -1, 2, 6)
+    assert WaveformLoss()(Known(wanted), batch) == 0
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_spectra_of_estimates_that_are_right_cost_next_to_nothing(silent):
+    """1e-4 is the root of the constant that keeps the gradient finite."""
+    wanted = torch.zeros(1, 2, 3000) if silent else batch_of([0], samples=3000).stems[0]
+    estimates = wanted.clone().requires_grad_()
+    loss = multi_resolution_stft_loss(estimates, wanted)
+    loss.backward()
+    assert loss.item() == pytest.approx(1e-4, rel=1e-2)
+    assert estimates.grad.isfinite().all()
+
+
+def test_spectra_at_twice_the_level():
+    """Spectral convergence 1, and log 2 for the difference of the log magnitudes.
+
+    Two per cent, since the edges' frames are not above the floor by the same ratio.
+    """
+    wanted = batch_of([0], samples=3000).stems[0]
+    loss = multi_resolution_stft_loss(2 * wanted, wanted)
+    assert loss.item() == pytest.approx(1 + math.log(2), rel=0.02)
+
+
+def test_spectral_loss_is_added_with_its_weight():
+    torch.manual_seed(0)
+    model = ConvTasNet(ConvTasNetArguments(N=8, B=6, H=8, X=2, R=1))
+    batch = batch_of([0, 1, 1], samples=3000)
+    plain, one, two = (WaveformLoss(spectral=s)(model, batch).item() for s in (0.0, 1.0, 2.0))
+    assert one > plain
+    assert two - one == pytest.approx(one - plain, rel=1e-4)

@@ -6,9 +6,10 @@ import torch
 from tones import PITCH_HZ, RATE_HZ, dominant_hz, nearest_player, tone_track
 
 from cmss.errors import InputError
-from cmss.models.outputs import OUTPUTS
+from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
+from cmss.scenes import INSTRUMENTS
 from cmss.training.mixtures import Batch, MixtureSettings, RandomMixtures
-from cmss.training.presets import PRESETS, preset
+from cmss.training.presets import preset
 
 INDEX = {name: number for number, name in enumerate(OUTPUTS)}
 TRACKS = [
@@ -99,7 +100,7 @@ def test_players_of_different_tracks_are_two_to_five_instruments():
 @pytest.mark.parametrize("together", [0.0, 1.0])
 @pytest.mark.parametrize("instrument", ["Violin", "Oboe"])
 def test_a_required_instrument_is_always_there(together, instrument):
-    index = PRESETS["convtasnet", "paper"].index(instrument)
+    index = player_index((TARGET, ACCOMPANIMENT), instrument)
     draw = mixtures(index=index, instrument=instrument, together=together)
     others = 0
     for step in range(6):
@@ -192,26 +193,45 @@ def test_short_tracks_are_left_out():
 
 
 def test_one_network_for_all_has_an_output_for_each_player():
-    assert preset("convtasnet", "small").index(None) == INDEX
+    assert player_index(OUTPUTS) == INDEX
 
 
 def test_a_network_of_one_instrument_takes_both_voices():
-    index = preset("convtasnet", "paper").index("Violin")
+    index = player_index((TARGET, ACCOMPANIMENT), "Violin")
     assert {name for name, target in index.items() if target == 0} == {"Violin", "Violin_2"}
     assert set(index.values()) == {0, 1}
 
 
 @pytest.mark.parametrize(
-    ("size", "instrument", "message"),
+    ("sources", "instrument", "message"),
     [
-        ("paper", None, "instrument: None, expected one of Bassoon, .*Violin"),
-        ("paper", "Violin_2", "instrument: 'Violin_2'"),
-        ("small", "Violin", "instrument: .* expected null"),
+        ((TARGET,), None, "instrument: None, expected one of Bassoon, .*Violin"),
+        ((TARGET,), "Violin_2", "instrument: 'Violin_2'"),
+        (OUTPUTS, "Violin", "instrument: .* expected null"),
     ],
 )
-def test_an_instrument_where_one_is_needed_and_only_there(size, instrument, message):
+def test_an_instrument_where_one_is_needed_and_only_there(sources, instrument, message):
     with pytest.raises(InputError, match=message):
-        preset("convtasnet", size).index(instrument)
+        player_index(sources, instrument)
+
+
+def test_players_without_an_output_of_their_own():
+    """Both voices go to a network's only violin; nobody to the accompaniment that is not given."""
+    one_each = player_index(INSTRUMENTS)
+    assert one_each["Violin"] == one_each["Violin_2"] == INSTRUMENTS.index("Violin")
+    alone = player_index((TARGET,), "Cello")
+    assert alone.pop("Cello") == 0
+    assert set(alone.values()) == {-1}
+
+
+def test_what_each_output_should_give():
+    """The sum of the stems that go to it, and together the mixture if all go somewhere."""
+    batch = mixtures(index=player_index((TARGET, ACCOMPANIMENT), "Violin"), together=1.0).batch(0)
+    wanted = batch.wanted(2)
+    for row, index in enumerate(batch.index):
+        for output in (0, 1):
+            assert torch.equal(wanted[row, output], batch.stems[row, index == output].sum(0))
+    torch.testing.assert_close(wanted.sum(1), batch.mixture, rtol=0, atol=1e-6)
 
 
 def test_an_unknown_size_is_answered_with_those_there_are():
