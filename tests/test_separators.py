@@ -15,7 +15,7 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import save_checkpoint, sha256
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
-from cmss.models.outputs import OUTPUTS
+from cmss.models.outputs import ACCOMPANIMENT, TARGET, OUTPUTS
 from cmss.scenes import Source
 from cmss.separators import build_separator
 from cmss.separators.convtasnet import ConvTasNetSeparator
@@ -52,6 +52,7 @@ class Halves(torch.nn.Module):
     """A network that says: a third of everything is the instrument, the rest accompanies it."""
 
     sample_rate_hz = RATE_HZ
+    sources = (TARGET, ACCOMPANIMENT)
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         return torch.stack((mixture / 3, 2 * mixture / 3), 1)
@@ -269,7 +270,7 @@ def test_networks_with_other_outputs_are_refused(tmp_path):
     )
     with pytest.raises(InputError) as caught:
         convtasnet(tmp_path).prepare(sources("Oboe", "Flute").values())
-    assert [": expected two outputs" in line for line in caught.value.problems] == [True, True]
+    assert [", expected target" in line for line in caught.value.problems] == [True, True]
 
 
 def test_missing_networks_are_all_named_with_the_command_that_trains_them(tmp_path):

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.models.outputs import ACCOMPANIMENT, TARGET
+
 EPSILON = 1e-8
 
 
@@ -87,7 +89,9 @@ class ConvTasNet(nn.Module):
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the outputs in order."""
-        return ("target", "accompaniment")[: self.arguments.C]
+        if self.arguments.C <= 2:
+            return (TARGET, ACCOMPANIMENT)[: self.arguments.C]
+        return tuple(f"source_{number + 1}" for number in range(self.arguments.C))
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """(B, A, T) -> (B, C, A, T); who is present makes no difference to this network."""
@@ -181,6 +185,7 @@ class TemporalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, K, B) -> (batch, K, B)."""
         up, prelu, norm, down = self.net
+        assert isinstance(norm, Norm | Identity)
         return x + down(norm.normalise(prelu(up(x))), norm)
 
 
@@ -198,6 +203,7 @@ class DepthwiseSeparableConv(nn.Module):
     def forward(self, x: Tensor, norm: "Norm | Identity") -> Tensor:
         """(batch, K, H), normalised but for the scale and offset of `norm` -> (batch, K, B)."""
         depthwise, *_, prelu, own, pointwise = self.net
+        assert isinstance(own, Norm | Identity)
         return pointwise(own.normalise(prelu(depthwise(x, norm))), own)
 
 
@@ -227,7 +233,7 @@ class Depthwise(nn.Conv1d):
         self.before = reach if causal else reach // 2
         self.after = reach - self.before
 
-    def forward(self, x: Tensor, norm: "Norm | Identity") -> Tensor:
+    def forward(self, x: Tensor, norm: "Norm | Identity | None" = None) -> Tensor:
         """(batch, K, channels) -> the same shape, after the scale and offset of `norm`."""
         weight = self.weight.squeeze(1).T  # (P, channels)
         if not isinstance(norm, Norm):

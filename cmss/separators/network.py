@@ -12,8 +12,7 @@ from torch import Tensor
 from cmss.audio import resample
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network
-from cmss.models.fourier_convtasnet import FourierConvTasNet
-from cmss.models.outputs import instrument_of, output_name
+from cmss.models.outputs import ACCOMPANIMENT, TARGET, instrument_of, output_name
 from cmss.scenes import Source
 from cmss.separators.protocol import Stems
 from cmss.transforms.overlap_add import Function, official_overlap_add, overlap_add
@@ -73,7 +72,7 @@ class Estimator(Protocol):
 
 @dataclass
 class OneForAll:
-    """One network with an output for each instrument and voice.
+    """One network with an output for each instrument, and perhaps for its second voice.
 
     Args:
         load: gives the network; called when first needed.
@@ -82,16 +81,17 @@ class OneForAll:
         device: where the network runs.
     """
 
-    load: Callable[[], FourierConvTasNet]
+    load: Callable[[], Network]
     sample_rate_hz: int
     segments: Segments
     device: torch.device
-    _network: FourierConvTasNet | None = field(default=None, init=False)
+    _network: Network | None = field(default=None, init=False)
 
     def prepare(self, wanted: list[str]) -> None:
         """Load the network."""
         self._network = self._network or self.load().to(self.device)
-        if missing := [name for name in wanted if name not in self._network.sources]:
+        outputs = self._outputs(wanted, self._network.sources)
+        if missing := [name for name in outputs if name not in self._network.sources]:
             raise InputError(f"separator: the network has no output for {', '.join(missing)}")
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
@@ -99,7 +99,8 @@ class OneForAll:
         self.prepare(wanted)
         network = self._network
         assert network is not None
-        index = [network.sources.index(name) for name in wanted]
+        outputs = self._outputs(wanted, network.sources)
+        index = [network.sources.index(name) for name in outputs]
         present = torch.zeros(1, len(network.sources), dtype=torch.bool, device=self.device)
         present[:, index] = True
 
@@ -109,12 +110,18 @@ class OneForAll:
         estimates = run_resampled(
             run, mixture, self.sample_rate_hz, network.sample_rate_hz, self.segments, self.device
         )
-        return dict(zip(wanted, estimates, strict=True))
+        return dict(zip(outputs, estimates, strict=True))
+
+    @staticmethod
+    def _outputs(wanted: list[str], sources: Iterable[str]) -> list[str]:
+        """The outputs that players come from: their own, or their instrument's."""
+        known = set(sources)
+        return list(dict.fromkeys(n if n in known else instrument_of(n) for n in wanted))
 
 
 @dataclass
 class OnePerInstrument:
-    """A network for each instrument, with that instrument and its accompaniment as outputs.
+    """A network for each instrument, that instrument and perhaps its accompaniment its outputs.
 
     The voices of a doubled instrument come out as one: only its plain name is estimated.
 
@@ -155,7 +162,7 @@ class OnePerInstrument:
             def run(segment: Tensor, network: Network = network) -> Tensor:
                 return network(segment)[0]
 
-            target, accompaniment = run_resampled(
+            estimated = run_resampled(
                 run,
                 mixture,
                 self.sample_rate_hz,
@@ -163,7 +170,11 @@ class OnePerInstrument:
                 self.segments,
                 self.device,
             )
-            estimates[instrument] = target + np.float32(self.add_residual) * accompaniment
+            outputs = dict(zip(network.sources, estimated, strict=True))
+            estimates[instrument] = outputs[TARGET]
+            if self.add_residual:
+                rest = np.float32(self.add_residual) * outputs[ACCOMPANIMENT]
+                estimates[instrument] = estimates[instrument] + rest
         return estimates
 
 

@@ -26,7 +26,7 @@ class WaveformLoss:
         compiled: has no effect here; torch.compile gains nothing on a difference.
     """
 
-    def __init__(self, power: int = 1, spectral: float = 0.0, compiled: bool = False) -> None:
+    def __init__(self, power: int = 1, spectral: float = 0.0, compiled: bool = False) -> None:  # noqa: ARG002
         self.power, self.spectral = power, spectral
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
@@ -99,8 +99,8 @@ class RemixLoss:
             stems = model.analyse(batch.stems / level[:, None, None, None])
             mixture = stems.sum(1)
             # Real and imaginary parts each in one piece, so that loops over them vectorise.
-            planes = (part.contiguous() for part in (stems.mT.real, stems.mT.imag))
-            targets = self._targets(*planes, batch.gains)
+            real, imaginary = stems.mT.real.contiguous(), stems.mT.imag.contiguous()
+            targets = self._targets(real, imaginary, batch.gains)
         masks = self._masks(model, mixture, batch.present(len(model.sources)))
         index = batch.index.clamp(min=0)[..., None, None].expand(-1, -1, *masks.shape[-2:])
         masks = model.spread(masks.gather(1, index)).float()  # (B, players, K, F)

@@ -1,0 +1,148 @@
+"""Separators that are trained networks: which of them, and where their weights come from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import MODELS, Network, load_checkpoint, sha256
+from cmss.models.outputs import ACCOMPANIMENT, TARGET
+from cmss.scenes import Source
+from cmss.separators.network import (
+    Estimator,
+    OneForAll,
+    OnePerInstrument,
+    Segments,
+    chosen_device,
+    output_names,
+    share_out,
+)
+from cmss.separators.protocol import Causality, Stems
+from cmss.settings import check_fields
+
+
+@dataclass
+class NetworkSeparator:
+    """A network with weights from the package or that train.py wrote.
+
+    Args:
+        sample_rate_hz: of the mixtures.
+        causality: causal or noncausal.
+        weights_from: `small` (in the package: one network for all instruments), a file that
+            train.py wrote for all instruments, or a folder with one network per instrument,
+            <Instrument>/best.safetensors.
+        add_residual: share of the accompaniment added to each estimate, where there is one.
+        separation: how a mixture is cut, see :class:`Segments`.
+        whole_voices: give each of two players of an instrument all of it, as the baseline does.
+        device: None takes a GPU if there is one.
+
+    Raises:
+        InputError: no such weights, device or way of cutting.
+    """
+
+    sample_rate_hz: int
+    causality: Causality = "noncausal"
+    weights_from: str = "small"
+    add_residual: float = 0.0
+    separation: Mapping[str, Any] = field(default_factory=dict)
+    whole_voices: bool = False
+    device: str | None = None
+    weights: dict[str, str] = field(default_factory=dict, init=False)
+
+    model: ClassVar[str]
+    """The name that users type."""
+    networks: ClassVar[tuple[str, ...]]
+    """Keys of :data:`cmss.models.checkpoint.MODELS` that its weights may be of."""
+    places: ClassVar[str] = "small, a .safetensors file or a folder"
+    """What `weights_from` may be, for messages."""
+
+    def __post_init__(self) -> None:
+        check_fields("separator.separation", self.separation, Segments)
+        self._segments = Segments(**self.separation)
+        self._device = chosen_device(self.device)
+        self._estimate = self._estimator()
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`."""
+        self._estimate.prepare(output_names(sources))
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """See :class:`Separator`."""
+        estimates = self._estimate(mixture, output_names(sources.values()))
+        return share_out(estimates, sources, self.whole_voices)
+
+    @property
+    def _train(self) -> str:
+        return f"python recipes/cad2/train.py model={self.model} path.root=DATA"
+
+    def _estimator(self) -> Estimator:
+        path = Path(self.weights_from)
+        if self.weights_from == "small":
+            path = Path(str(files("cmss") / "weights" / f"{self.model}_small.safetensors"))
+        if path.suffix == ".safetensors":
+            return self._one_for_all(path)
+        if not self._holds_networks(path):
+            raise InputError(
+                f"separator.weights_from: {self.weights_from!r}, expected {self.places}; to train "
+                f"your own: {self._train}"
+            )
+        return OnePerInstrument(
+            self._load, self.sample_rate_hz, self._segments, self._device, self.add_residual
+        )
+
+    def _one_for_all(self, path: Path) -> Estimator:
+        network = self._checked(path)
+        if TARGET in network.sources:
+            raise InputError(
+                f"{path}: separator.weights_from: the network of one instrument; expected one "
+                "for all, or the folder that holds the networks of all instruments"
+            )
+        if self.add_residual:
+            raise InputError(
+                f"separator.add_residual: {self.add_residual:g}, but {path} estimates no "
+                "accompaniment that a share of could be added; expected 0"
+            )
+        return OneForAll(lambda: network, self.sample_rate_hz, self._segments, self._device)
+
+    def _holds_networks(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def _load(self, instrument: str) -> Network:
+        """The network of one instrument."""
+        path = Path(self.weights_from) / instrument / "best.safetensors"
+        return self._of_one(path, self._checked(path, instrument), instrument)
+
+    def _of_one(self, path: Path, network: Network, instrument: str) -> Network:
+        """Refuse what is not the network of one instrument."""
+        wanted = {TARGET, ACCOMPANIMENT} if self.add_residual else {TARGET}
+        if not wanted <= set(network.sources):
+            raise InputError(
+                f"{path}: the network for {instrument}: outputs {', '.join(network.sources)}, "
+                f"expected {' and '.join(sorted(wanted, reverse=True))}"
+            )
+        return network
+
+    def _checked(self, path: Path, instrument: str | None = None) -> Network:
+        """A network of this project, of this model and of the causality asked for."""
+        if not path.is_file():
+            size = f"size=paper instrument={instrument}" if instrument else "size=small"
+            raise InputError(f"{path}: no such weights; to train them: {self._train} {size}")
+        network = load_checkpoint(path)
+        if not isinstance(network, tuple(MODELS[name][0] for name in self.networks)):
+            raise InputError(
+                f"{path}: weights of a {type(network).__name__}, expected separator={self.model}"
+            )
+        causal = getattr(network.arguments, "causal", False)
+        if causal != (self.causality == "causal"):
+            raise InputError(
+                f"separator.causality: {self.causality}, but {path} is "
+                f"{'causal' if causal else 'noncausal'}; separator=convtasnet "
+                "separator.weights_from=official has both"
+            )
+        self.weights[str(path)] = sha256(path)
+        return network
