@@ -9,6 +9,7 @@ excerpt is decoded, no temporary WAV is left, and a `.txt` file that happens to 
 does not rescale it.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,11 @@ from cmss.errors import InputError
 FULL_SCALE_16_BIT = 32768.0
 SHORTEST_LOUDNESS_S = 0.4
 """One gating block of ITU-R BS.1770-4: nothing shorter has an integrated loudness."""
+
+# RFC 9639: a FLAC frame holds at most 65535 samples; digital silence in one channel, the shortest,
+# takes 12 bytes.
+_FRAME_SAMPLES = 65535
+_FRAME_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,14 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class AudioHeader:
-    """What a sound file says about itself."""
+    """What a sound file says about itself; `comment` is a free text."""
 
     sample_rate_hz: int
     channels: int
     samples: int
     format: str
     subtype: str
+    comment: str = ""
 
 
 def inspect(path: Path) -> AudioHeader:
@@ -69,12 +76,20 @@ def inspect(path: Path) -> AudioHeader:
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
     with file:
-        header = AudioHeader(file.samplerate, file.channels, file.frames, file.format, file.subtype)
+        header = AudioHeader(
+            file.samplerate, file.channels, file.frames, file.format, file.subtype, file.comment
+        )
         # libsndfile answers the largest 64-bit integer where a FLAC stream leaves its length open.
         if header.samples == np.iinfo(np.int64).max:
             raise InputError(f"{path}: the header states no length; encode the file anew")
         if header.samples == 0:
             raise InputError(f"{path}: holds no sound")
+        size = path.stat().st_size
+        if header.format == "FLAC" and header.samples > size // _FRAME_BYTES * _FRAME_SAMPLES:
+            raise InputError(
+                f"{path}: truncated or damaged: the header promises {header.samples} samples, "
+                f"more than {size} bytes can hold"
+            )
         _read(file, path, header.samples - 1, header.samples)
     return header
 
@@ -161,28 +176,46 @@ def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     return np.ascontiguousarray(soxr.resample(signal.T, from_hz, to_hz, quality="HQ").T)
 
 
-def write_flac(path: Path, signal: np.ndarray, sample_rate_hz: int, soft_clip: bool = False) -> int:
+def write_flac(
+    path: Path,
+    signal: np.ndarray,
+    sample_rate_hz: int,
+    soft_clip: bool = False,
+    comment: str = "",
+) -> int:
     """Write a 16-bit FLAC; equal signals give equal bytes. The file appears only when it is whole.
 
     Args:
+        path: the file.
         signal: (channels, samples), floating point; what lies beyond +-1 is clipped.
+        sample_rate_hz: its sampling rate.
         soft_clip: bend the signal by tanh first, the official `soft_clip`.
+        comment: a text for the header, which :func:`inspect` reads.
 
     Returns:
         the number of samples, over all channels, that were clipped.
 
     Raises:
-        ValueError: NaN or infinity in the signal, which 16 bits would turn into noise.
+        FloatingPointError: NaN or infinity in the signal, which 16 bits would turn into noise.
+        OSError: it cannot be written.
     """
     if not np.isfinite(signal).all():
-        raise ValueError(f"{path}: the signal holds NaN or infinity")
+        raise FloatingPointError(f"{path}: the signal holds NaN or infinity")
     if soft_clip:
         signal = np.tanh(signal)
     clipped = int(np.count_nonzero(np.abs(signal) > 1.0))
     # Towards zero, +1 one step below full scale: pyclarity's `clip_signal` and `to_16bit` in one.
     integers = np.clip(signal * FULL_SCALE_16_BIT, -32768.0, 32767.0).astype(np.int16)
+    # In memory: on a full disk libsndfile would not say what went wrong.
+    encoded = io.BytesIO()
+    with soundfile.SoundFile(
+        encoded, "w", sample_rate_hz, len(integers), subtype="PCM_16", format="FLAC"
+    ) as file:
+        if comment:
+            file.comment = comment
+        file.write(integers.T)
     with atomic_file(path) as temporary:
-        soundfile.write(temporary, integers.T, sample_rate_hz, format="FLAC", subtype="PCM_16")
+        temporary.write_bytes(encoded.getbuffer())
     return clipped
 
 

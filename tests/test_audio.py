@@ -1,3 +1,6 @@
+import errno
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +103,14 @@ def test_what_is_written_is_16_bit_stereo_flac_with_equal_bytes_each_time(tmp_pa
     assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
 
 
+def test_a_comment_is_read_back_and_changes_no_sample(tmp_path):
+    comment = " ".join(f"part_{number}=0123456789abcdef" for number in range(20))
+    audio.write_flac(tmp_path / "a.flac", noise(9000), 32000)
+    audio.write_flac(tmp_path / "b.flac", noise(9000), 32000, comment=comment)
+    assert audio.inspect(tmp_path / "b.flac").comment == comment
+    np.testing.assert_array_equal(*(audio.read_flac(tmp_path / f"{n}.flac")[0] for n in "ab"))
+
+
 def test_the_callers_array_is_left_alone(tmp_path):
     signal = noise(100, level=2.0)
     before = signal.copy()
@@ -112,12 +123,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     audio.write_flac(path, noise(100), RATE_HZ)
     before = path.read_bytes()
 
-    def half_a_file(file, *_args, **_kwargs):
-        Path(file).write_bytes(before[:50])
-        raise OSError("disc full")
+    def half_a_file(file, data):
+        with file.open("wb") as half:
+            half.write(data[:50])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(soundfile, "write", half_a_file)
-    with pytest.raises(OSError, match="disc full"):
+    monkeypatch.setattr(Path, "write_bytes", half_a_file)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.flac'"):
         audio.write_flac(path, noise(100, seed=2), RATE_HZ)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -127,7 +139,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 def test_no_file_from_a_signal_that_is_not_finite(tmp_path, bad):
     signal = noise(100)
     signal[1, 50] = bad
-    with pytest.raises(ValueError, match=r"a\.flac: the signal holds NaN or infinity"):
+    with pytest.raises(FloatingPointError, match=r"a\.flac: the signal holds NaN or infinity"):
         audio.write_flac(tmp_path / "a.flac", signal, RATE_HZ)
     assert not list(tmp_path.iterdir())
 
@@ -215,6 +227,24 @@ def test_what_is_no_sound_file_is_named(tmp_path, make, message):
     make(path)
     with pytest.raises(InputError, match=rf"a\.flac: .*({message})"):
         audio.read_flac(path)
+
+
+@pytest.mark.parametrize("hours", [0.5, 10, 400])  # the first could be silence, by its size
+def test_a_flac_that_claims_hours_is_refused_before_room_is_made_for_them(tmp_path, hours):
+    path = tmp_path / "a.flac"
+    audio.write_flac(path, noise(5000), RATE_HZ)
+    data = bytearray(path.read_bytes())
+    # STREAMINFO: the length in samples is the last 36 bits of bytes 18 to 25 of the file.
+    claimed = round(hours * 3600) * RATE_HZ
+    data[21] = data[21] & 0xF0 | claimed >> 32
+    data[22:26] = (claimed & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=rf"a\.flac: truncated .* promises {claimed} samples"):
+        audio.read_flac(path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1e6  # ten hours of it would be 6 GB
 
 
 def test_a_flac_without_stated_length_is_refused(tmp_path):
