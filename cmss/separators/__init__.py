@@ -10,7 +10,7 @@ from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator, Stems
 from cmss.settings import check_fields
 
-__all__ = ["SEPARATORS", "Separator", "Stems", "build_separator"]
+__all__ = ["SEPARATORS", "Oracle", "Passthrough", "Separator", "Stems", "build_separator"]
 
 SEPARATORS: dict[str, type[Any]] = {
     "convtasnet": ConvTasNetSeparator,

@@ -19,7 +19,9 @@ from cmss.models.outputs import ACCOMPANIMENT
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 
-LOG_COLUMNS = ("step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db")
+LOG_COLUMNS = (
+    "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db", "haaqi",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class LoopSettings:
         bfloat16: run the network's convolutions in bfloat16.
         validate_every: steps between validations.
         validation_batches: fixed batches that are validated on.
+        patience: validations without a lower loss after which to stop; 0 goes on to the end.
+        haaqi_every: validations from one measurement of HAAQI to the next; 0 never measures it.
         save_every_s: seconds between saved states.
     """
 
@@ -46,6 +50,8 @@ class LoopSettings:
     bfloat16: bool = True
     validate_every: int = 500
     validation_batches: int = 6
+    patience: int = 0
+    haaqi_every: int = 0
     save_every_s: float = 240.0
 
 
@@ -59,11 +65,12 @@ def train(
     folder: Path,
     progress: Callable = lambda steps, **_: steps,
     notes: dict[str, str] | None = None,
+    haaqi: Callable[[Network], float] | None = None,
 ) -> Path:
     """Train a network, or go on training it.
 
     `folder` gets state.pt (to go on from), best.safetensors (the network whose loss on validation
-    was lowest) and log.csv (step, seconds, losses, SDR improvement; for plots).
+    was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
 
     Args:
         name: the model's name in :data:`cmss.models.checkpoint.MODELS`.
@@ -75,6 +82,7 @@ def train(
         folder: where state, weights and log go.
         progress: wraps the steps, such as tqdm.
         notes: text for the header of the weights.
+        haaqi: measures HAAQI with the network, for the log; needed if `settings.haaqi_every` is.
 
     Returns:
         the path of best.safetensors.
@@ -92,7 +100,8 @@ def train(
     _open_log(log, state.step)
     best_path = folder / "best.safetensors"
     began = last_saved = time.monotonic()
-    steps = range(state.step, settings.steps)
+    # A training that was stopped early stays so when it is called again.
+    steps = range(state.step, settings.steps if state.patient(settings) else state.step)
     batches = _ahead(training, steps)
     for step, batch in zip(progress(steps), batches, strict=True):
         model.train()
@@ -111,14 +120,22 @@ def train(
             measured = validate(model, loss, validation, settings)
             _check_finite(done, validation_loss=measured[0])
             seconds = state.seconds + time.monotonic() - began
-            _append_log(log, done, seconds, sum(state.recent) / len(state.recent), *measured)
+            state.validations += 1
+            due = settings.haaqi_every and state.validations % settings.haaqi_every == 0
+            heard = [haaqi(model)] if haaqi and due else []
+            mean = sum(state.recent) / len(state.recent)
+            _append_log(log, done, seconds, mean, *measured, *heard)
             state.recent.clear()
+            state.since_best += 1
             if measured[0] < state.best:
-                state.best = measured[0]
+                state.best, state.since_best = measured[0], 0
                 save_checkpoint(best_path, name, model, torch.float16, notes)
-        if time.monotonic() - last_saved > settings.save_every_s or done == settings.steps:
+        over = done == settings.steps or not state.patient(settings)
+        if over or time.monotonic() - last_saved > settings.save_every_s:
             state.save(done, state.seconds + time.monotonic() - began)
             last_saved = time.monotonic()
+        if over:
+            break
     return best_path
 
 
@@ -188,6 +205,7 @@ class _State:
     def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.path, self.model, self.optimizer = path, model, optimizer
         self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.validations, self.since_best = 0, 0  # in all, and since the best one
         self.recent: list[float] = []  # losses since the last validation
         if path.exists():
             self._load(path)
@@ -198,12 +216,17 @@ class _State:
             self.model.load_state_dict(kept["model"])
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
-            self.recent = kept.get("recent", [])
+            self.validations, self.since_best = kept["validations"], kept["since_best"]
+            self.recent = kept["recent"]
         except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
             raise InputError(
                 f"{path}: not the state of a training of this network; "
                 "remove it or choose another path.exp_folder"
             ) from error
+
+    def patient(self, settings: LoopSettings) -> bool:
+        """Whether it is too early to give up."""
+        return not settings.patience or self.since_best < settings.patience
 
     def save(self, step: int, seconds: float) -> None:
         with atomic_file(self.path) as temporary:
@@ -214,6 +237,8 @@ class _State:
                     "step": step,
                     "seconds": seconds,
                     "best": self.best,
+                    "validations": self.validations,
+                    "since_best": self.since_best,
                     "recent": self.recent,
                 },
                 temporary,
@@ -229,5 +254,6 @@ def _open_log(path: Path, step: int) -> None:
 
 def _append_log(path: Path, step: int, seconds: float, *values: float) -> None:
     row = [str(step), str(round(seconds)), *(f"{value:.5f}" for value in values)]
+    row += [""] * (len(LOG_COLUMNS) - len(row))
     with path.open("a") as file:
         file.write(",".join(row) + "\n")

@@ -7,16 +7,21 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.models.checkpoint import sha256
+from cmss.configuration import build_hearing_aid
+from cmss.errors import InputError
+from cmss.models.checkpoint import Network, load_checkpoint, sha256
 from cmss.models.outputs import player_index
-from cmss.scenes import load_tracks
+from cmss.run_folder import metadata_paths
+from cmss.scenes import load_pairs, load_tracks
+from cmss.scoring import Scorer
 from cmss.stage import progress, stage
+from cmss.training.listening import ListeningTest
 from cmss.training.loop import LoopSettings, train
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
 from cmss.training.stems import load_stems
 
-SETTINGS = ["model", "size", "instrument", "seed", "mixtures", "loop"]
+SETTINGS = ["model", "size", "instrument", "init_from", "seed", "mixtures", "loop"]
 
 
 @hydra.main(config_path="conf", config_name="train", version_base=None)
@@ -28,6 +33,8 @@ def main(config: DictConfig) -> None:
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = chosen.build().to(device)
     index = player_index(model.sources, config.instrument)
+    if config.init_from:
+        _start_from(model, Path(config.init_from))
     rate_hz = model.sample_rate_hz
     augmented = MixtureSettings(**config.mixtures)
     as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
@@ -42,6 +49,7 @@ def main(config: DictConfig) -> None:
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
         )
+    haaqi = _listening_test(config) if config.loop.haaqi_every else None
     # A folder of its own for each instrument, or the second would go on from the first one's state.
     folder = Path(config.path.exp_folder) / (config.instrument or "")
     best = train(
@@ -57,8 +65,24 @@ def main(config: DictConfig) -> None:
         ),
         # Where the data lay says nothing about the weights, and they may be passed on.
         notes={"training": OmegaConf.to_yaml(OmegaConf.masked_copy(config, SETTINGS))},
+        haaqi=haaqi,
     )
     print(f"{best}  sha256 {sha256(best)}")
+
+
+def _start_from(model: Network, path: Path) -> None:
+    """Give a network the weights in a file."""
+    given = load_checkpoint(path)
+    if type(given) is not type(model) or given.arguments != model.arguments:
+        raise InputError(f"init_from: {path} holds another network than this model and size")
+    model.load_state_dict(given.state_dict())
+
+
+def _listening_test(config: DictConfig) -> ListeningTest:
+    """HAAQI on some validation pairs."""
+    pairs = load_pairs(metadata_paths(config), config.input_sample_rate)
+    scorer = Scorer(build_hearing_aid(config))
+    return ListeningTest.spread(pairs, config.haaqi_pairs, scorer, config.instrument)
 
 
 if __name__ == "__main__":

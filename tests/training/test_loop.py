@@ -122,11 +122,41 @@ def test_log(tmp_path):
     rows = log(tmp_path)
     assert tuple(rows[0]) == LOG_COLUMNS
     assert LOG_COLUMNS == (
-        "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db",
+        "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db", "haaqi",
     )  # fmt: skip
     assert [row["step"] for row in rows] == ["4", "8", "10"]  # the last step in any case
+    assert [row.pop("haaqi") for row in rows] == ["", "", ""]  # nobody asked for it
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
     assert [int(row["seconds"]) for row in rows] == sorted(int(row["seconds"]) for row in rows)
+
+
+def test_haaqi_is_measured_every_so_many_validations(tmp_path):
+    """Also across a stop, which does not start the count again."""
+    settings = replace(SETTINGS, steps=20, haaqi_every=2)
+    with pytest.raises(Stopped):
+        run(tmp_path, settings=settings, haaqi=lambda _: 0.25, progress=stop_after(6))
+    run(tmp_path, settings=settings, haaqi=lambda _: 0.5)
+    assert [row["haaqi"] for row in log(tmp_path)] == ["", "0.50000", "", "0.50000", ""]
+
+
+# Stopping early.
+
+
+def getting_worse(model, batch):  # noqa: ARG001
+    """A loss that depends on the network, but always rises."""
+    getting_worse.calls += 1
+    return 0.0 * sum(p.sum() for p in model.parameters()) + getting_worse.calls
+
+
+def test_it_stops_when_validation_does_not_improve_and_stays_stopped(tmp_path):
+    getting_worse.calls = 0
+    settings = replace(SETTINGS, steps=40, patience=2)
+    best = run(tmp_path, loss=getting_worse, settings=settings)
+    assert [row["step"] for row in log(tmp_path)] == ["4", "8", "12"]  # best, and two after it
+    before = best.read_bytes()
+    run(tmp_path, loss=getting_worse, settings=settings)
+    assert len(log(tmp_path)) == 3
+    assert best.read_bytes() == before
 
 
 # Going on.

@@ -5,16 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from tiny_challenge import RATE_HZ, excerpt
 
 from cmss.audio import write_flac
-from cmss.models.checkpoint import load_checkpoint, sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
 
@@ -93,6 +94,7 @@ def train_here(*arguments: str) -> None:
         (["size=paper"], "instrument: None, expected one of Bassoon, Cello"),
         (["size=paper", "instrument=Horn"], "instrument: 'Horn', expected one of Bassoon, Cello"),
         (["instrument=Violin"], "instrument: this size separates all at once, expected null"),
+        (["init_from=no.safetensors"], "no.safetensors: no such file"),
         (["mixtures.segment_s=5"], "mixtures.segment_s: 5 s with pitch shifts take 5.9 s"),
     ],
 )
@@ -102,6 +104,27 @@ def test_bad_input_ends_with_status_2_and_a_line(root, tmp_path, capsys, argumen
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(expected)
+
+
+def test_weights_to_start_from(root, tmp_path, capsys):
+    """After no step at a learning rate above zero, they are what is kept; others are refused."""
+    arguments = {"N": 8, "B": 6, "H": 8, "X": 2, "R": 1}
+    torch.manual_seed(3)
+    given = build("fourier_convtasnet", {"sources": OUTPUTS, "B": 8, "H": 8, "X": 1, "R": 1})
+    save_checkpoint(tmp_path / "given.safetensors", "fourier_convtasnet", given)
+    other = build("convtasnet", arguments)
+    save_checkpoint(tmp_path / "other.safetensors", "convtasnet", other)
+    with pytest.MonkeyPatch.context() as patch:
+        small = replace(PRESETS["convtasnet", "small"], arguments=asdict(given.arguments))
+        patch.setitem(PRESETS, ("convtasnet", "small"), small)
+        common = f"path.root={root}", f"path.exp_folder={tmp_path}", *SHORT
+        with pytest.raises(SystemExit):
+            train_here(*common, f"init_from={tmp_path / 'other.safetensors'}")
+        assert "init_from: " in capsys.readouterr().err
+        train_here(*common, f"init_from={tmp_path / 'given.safetensors'}", "loop.learning_rate=0")
+    kept = load_checkpoint(tmp_path / "best.safetensors").state_dict()
+    for key, value in given.state_dict().items():
+        assert torch.equal(kept[key], value.half().float()), key
 
 
 def test_each_instrument_has_a_folder_of_its_own(root, tmp_path, monkeypatch):

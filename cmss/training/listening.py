@@ -1,0 +1,94 @@
+"""HAAQI of validation scenes with a network that is being trained: what the training is for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import read_excerpt
+from cmss.errors import InputError
+from cmss.models.checkpoint import Network
+from cmss.remix import ConsistentRemix, rebalance
+from cmss.scenes import Pair, Track
+from cmss.scoring import Scorer
+from cmss.separators import Oracle, Stems
+from cmss.separators.network import (
+    OneForAll,
+    OnePerInstrument,
+    Segments,
+    output_names,
+    share_out,
+)
+
+
+@dataclass(frozen=True)
+class ListeningTest:
+    """Mean HAAQI of some pairs, separated by a network, remixed and amplified.
+
+    With the network of one instrument the other players' stems are the true ones, so that the
+    figure tells about this network alone.
+
+    Args:
+        pairs: what to listen to; with the network of one instrument, scenes in which it plays.
+        scorer: how; its hearing aid is also the system's.
+        instrument: the network's, if it is a network of one.
+    """
+
+    pairs: Sequence[Pair]
+    scorer: Scorer
+    instrument: str | None = None
+
+    @classmethod
+    def spread(
+        cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None
+    ) -> "ListeningTest":
+        """A test of `count` of the pairs, evenly spread over them.
+
+        Raises:
+            InputError: no pair in which the instrument plays.
+        """
+        pairs = [
+            pair
+            for pair in pairs
+            if instrument is None
+            or instrument in {s.instrument for s in pair.scene.track.sources.values()}
+        ]
+        if not pairs:
+            raise InputError(f"loop.haaqi_every: no validation pair with {instrument or 'anybody'}")
+        count = min(count, len(pairs))
+        chosen = [pairs[number * len(pairs) // count] for number in range(count)]
+        return cls(chosen, scorer, instrument)
+
+    def __call__(self, model: Network) -> float:
+        """Mean over pairs and ears."""
+        return float(np.mean([self._score(model, pair) for pair in self.pairs]))
+
+    def _score(self, model: Network, pair: Pair) -> float:
+        hearing_aid = self.scorer.hearing_aid
+        rate_hz = int(hearing_aid.sample_rate_hz)
+        mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
+        stems = self._stems(model, mixture, pair.scene.track, rate_hz)
+        remix = rebalance(mixture, stems, pair.scene, ConsistentRemix())
+        enhanced = hearing_aid(remix, pair.listener)
+        reference = self.scorer.reference(pair.scene)
+        ears = self.scorer.score(reference, enhanced, rate_hz, pair)
+        return float(np.mean([ear.score for ear in ears]))
+
+    def _stems(
+        self, model: Network, mixture: NDArray[np.float32], track: Track, rate_hz: int
+    ) -> Stems:
+        device = next(model.parameters()).device
+        if self.instrument is None:
+            estimate = OneForAll(lambda: model, rate_hz, Segments(), device)
+            names = output_names(track.sources.values())
+            return share_out(estimate(mixture, names), track.sources, whole=False)
+        stems = Oracle(rate_hz).separate(mixture, track.sources)
+        own = {
+            key: source
+            for key, source in track.sources.items()
+            if source.instrument == self.instrument
+        }
+        one = OnePerInstrument(lambda _: model, rate_hz, Segments(), device)
+        estimates = one(mixture, output_names(own.values()))
+        return {**stems, **share_out(estimates, own, whole=False)}
