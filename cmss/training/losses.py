@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
-from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.training.mixtures import Batch
 from cmss.transforms.stft import stft
 
@@ -90,8 +90,8 @@ class RemixLoss:
             self._targets, self._errors = fuse(_targets), fuse(_errors)
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Loss of a :class:`FourierConvTasNet`, without leaving its spectra."""
-        assert isinstance(model, FourierConvTasNet)
+        """Loss of a network of masks, without leaving its spectra."""
+        assert isinstance(model, BandMasks)
         level = batch.mixture.square().mean((1, 2)).add(1e-12).sqrt()
         # Bins of noise at full scale then have an energy around one.
         level = level * model.window.square().sum().sqrt()
@@ -110,7 +110,7 @@ class RemixLoss:
         return ((sources + self.remix * remix) * weight).mean()
 
 
-def _masks(model: FourierConvTasNet, mixture: Tensor, present: Tensor) -> Tensor:
+def _masks(model: BandMasks, mixture: Tensor, present: Tensor) -> Tensor:
     return model.masks(mixture, present)
 
 

@@ -3,11 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.models.fourier_convtasnet import (
-    FourierConvTasNet,
-    FourierConvTasNetArguments,
-    band_interpolation,
-)
+from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.outputs import OUTPUTS
 
 ARGUMENTS = FourierConvTasNetArguments(
@@ -140,24 +136,3 @@ def test_sources_are_named_in_order():
         "Bassoon", "Cello", "Clarinet", "Flute", "Oboe", "Sax", "Viola", "Violin",
         "Flute_2", "Sax_2", "Viola_2", "Violin_2",
     )  # fmt: skip
-
-
-# Bands.
-
-
-@settings(deadline=None, max_examples=100)
-@given(bins=st.integers(2, 1500), Q=st.integers(1, 300))
-def test_a_value_in_all_bands_is_that_value_in_all_bins(bins, Q):
-    weights = band_interpolation(bins, Q)
-    assert weights.shape[0] == bins
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(1), torch.ones(bins), rtol=0, atol=1e-6)
-    assert (weights.sum(0) > 0).all()  # no band without a bin, which features divide by
-    assert ((weights > 0).sum(1) <= 2).all()  # interpolation between neighbours
-
-
-def test_low_bins_are_bands_of_their_own_and_high_ones_are_shared():
-    weights = band_interpolation(1025, 150)
-    assert torch.equal(weights[:150, :150], torch.eye(150))
-    widths = (weights > 0.5).sum(0)
-    assert widths[-50:].float().mean() == pytest.approx(1025 / 150, rel=0.2)

@@ -1,0 +1,97 @@
+"""Networks of soft masks on bands of the mixture's Fourier spectra.
+
+Between an analytic encoder and its exact inverse such a network estimates a mask for each source
+that is present, coarser in frequency than the spectra and spread over their bins.
+
+Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmss.models.presence import presence
+from cmss.transforms.stft import istft, stft
+
+
+class BandMasks(nn.Module, ABC):
+    """All but how masks are estimated.
+
+    Args:
+        sources: names of the outputs in order.
+        samplerate: sampling rate in Hz that the network works at.
+        L: length of a frame in samples; the window is Hann's.
+        hop: samples from frame to frame.
+        to_bands: (F, G) weights that average bins into bands.
+        to_bins: (F, G) weights that spread bands over bins; each row sums to one.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all by default
+        - output (B, S, 2, T); absent sources are zero
+    """
+
+    window: Tensor
+    to_bands: Tensor
+    to_bins: Tensor
+
+    def __init__(
+        self,
+        sources: tuple[str, ...],
+        samplerate: int,
+        L: int,
+        hop: int,
+        to_bands: Tensor,
+        to_bins: Tensor,
+    ) -> None:
+        super().__init__()
+        self.sources = sources
+        self.sample_rate_hz = samplerate
+        self.hop = hop
+        self.register_buffer("window", torch.hann_window(L), persistent=False)
+        self.register_buffer("to_bins", to_bins, persistent=False)
+        self.register_buffer("to_bands", to_bands, persistent=False)
+
+    @abstractmethod
+    def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
+        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
+
+        Raises:
+            ValueError: an example has no source that is present.
+        """
+
+    def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, 2, T) -> (B, S, 2, T)."""
+        present = presence(present, mixture, len(self.sources))
+        spectra = self.analyse(mixture)
+        masks = self.spread(self.masks(spectra, present)).mT
+        return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
+
+    def analyse(self, signal: Tensor) -> Tensor:
+        """(..., T) -> complex (..., F, K)."""
+        return stft(signal, self.window, self.hop)
+
+    def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
+        """Complex (..., F, K) -> (..., T)."""
+        return istft(spectra, self.window, self.hop, samples)
+
+    def spread(self, masks: Tensor) -> Tensor:
+        """From bands to bins: (..., K, G) -> (..., K, F)."""
+        return F.linear(masks, self.to_bins)
+
+    def features(self, spectra: Tensor) -> Tensor:
+        """Where the energy lies and which way it comes from: (B, 2, F, K) -> (B, K, 4 G).
+
+        Level of each channel in bels relative to the excerpt's mean, and the normalised
+        cross-spectrum (its real and imaginary part), which holds the direction of arrival.
+        """
+        left, right = spectra.mT.unbind(1)
+        cross = left * right.conj()
+        energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
+        banded = F.linear(torch.stack(energies, 1), self.to_bands.T)
+        power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
+        mean = power.mean((1, 2, 3), keepdim=True) + 1e-12
+        level = torch.log10(power / mean + 1e-7)
+        direction = cross_power / (power.prod(1, keepdim=True).sqrt() + 1e-7 * mean)
+        return torch.cat((level, direction), 1).transpose(1, 2).flatten(2)

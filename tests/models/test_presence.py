@@ -1,0 +1,44 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmss.models.presence import mixture_consistent, presence
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_everyone_by_default_else_whoever_is_said():
+    mixture = noise(2, 2, 5)
+    assert torch.equal(presence(None, mixture, 3), torch.ones(2, 3, dtype=torch.bool))
+    said = torch.tensor([[True, False, False], [False, True, True]])
+    assert presence(said, mixture, 3) is said
+
+
+@pytest.mark.parametrize("present", [[[False] * 4], [[True] * 4, [False] * 4]])
+def test_an_example_without_sources_is_refused(present):
+    with pytest.raises(ValueError, match="without any source"):
+        presence(torch.tensor(present), noise(len(present), 2, 5), 4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=2,
+                     max_size=2))  # fmt: skip
+def test_consistent_estimates_are_the_nearest_that_sum_to_the_mixture(rows):
+    present, mixture, estimates = torch.tensor(rows), noise(2, 2, 6), noise(2, 4, 2, 6)
+    got = mixture_consistent(estimates, mixture, present)
+    torch.testing.assert_close(got.sum(1), mixture)
+    assert (got[~present] == 0).all()
+    # Nearest: what was added is orthogonal to every change that keeps the sum, so equal in all.
+    for row, playing in enumerate(present):
+        added = (got - estimates)[row, playing]
+        torch.testing.assert_close(added, added[:1].expand_as(added))
+
+
+def test_consistent_estimates_stay_as_they_are():
+    estimates = noise(1, 3, 2, 6)
+    everyone = torch.ones(1, 3, dtype=torch.bool)
+    got = mixture_consistent(estimates, estimates.sum(1), everyone)
+    torch.testing.assert_close(got, estimates)
