@@ -14,12 +14,16 @@ from cmss.atomic import atomic_file
 from cmss.errors import InputError
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
+from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
+from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 
-Network = ConvTasNet | FourierConvTasNet
+Network = ConvTasNet | FourierConvTasNet | MultichannelUNet | WaveUNet
 
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     "convtasnet": (ConvTasNet, ConvTasNetArguments),
     "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
+    "multichannel_unet": (MultichannelUNet, MultichannelUNetArguments),
+    "waveunet": (WaveUNet, WaveUNetArguments),
 }
 
 

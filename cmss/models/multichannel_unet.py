@@ -1,0 +1,175 @@
+"""Multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
+
+"Multi-channel U-Net for Music Source Separation", IEEE MMSP: one U-Net with an output channel for
+each source estimates masks from a spectrogram on a logarithmic frequency axis. The defaults are the
+published configuration, after the authors' code, vskadandale/multichannel-unet-bss (MIT; see
+NOTICE).
+
+Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources, C channels.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmss.models.band_masks import BandMasks
+from cmss.models.convtasnet import GlobalLayerNorm
+from cmss.models.presence import presence
+from cmss.transforms.bands import unwarp, warp
+
+SLOPE = 0.1  # of LeakyReLU
+
+
+@dataclass(frozen=True)
+class MultichannelUNetArguments:
+    """Arguments of :class:`MultichannelUNet`.
+
+    Args:
+        sources: names of the outputs in order.
+        samplerate: sampling rate in Hz that the network works at.
+        n_fft: length of a frame in samples.
+        hop: samples from frame to frame.
+        bands: points of the logarithmic frequency axis, a multiple of 2 ** (len(dims) - 1).
+        dims: channels of each level.
+        convolutions: how many each level has on either side.
+        dropout: share of channels left out after the convolutions on the way up.
+        features: mono (log magnitude of the mean of both channels) or stereo (level of each
+            channel, and the direction of arrival).
+        masks: relu (each for itself) or softmax (they sum to one over the sources present).
+        conditioned: whether the network is told who is present.
+    """
+
+    sources: tuple[str, ...]
+    samplerate: int = 10880
+    n_fft: int = 1022
+    hop: int = 256
+    bands: int = 256
+    dims: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    convolutions: int = 2
+    dropout: float = 0.1
+    features: str = "mono"
+    masks: str = "relu"
+    conditioned: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "dims", tuple(self.dims))
+        if self.features not in ("mono", "stereo"):
+            raise ValueError(f"features is mono or stereo, not {self.features!r}")
+        if self.masks not in ("relu", "softmax"):
+            raise ValueError(f"masks is relu or softmax, not {self.masks!r}")
+        if len(self.dims) < 2 or self.convolutions < 1:
+            raise ValueError("expected at least two dims and one of the convolutions")
+        if self.bands % self.reduction:
+            raise ValueError(f"bands must be a multiple of {self.reduction}, not {self.bands}")
+
+    @property
+    def reduction(self) -> int:
+        """By how much the lowest level is coarser than the first."""
+        return 2 ** (len(self.dims) - 1)
+
+
+class MultichannelUNet(BandMasks):
+    """Soft masks on the mixture's spectra, from a U-Net over frames and bands.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all by default
+        - output (B, S, 2, T); absent sources are zero, with softmax present ones sum to the mixture
+    """
+
+    def __init__(self, arguments: MultichannelUNetArguments) -> None:
+        a = arguments
+        bins = a.n_fft // 2 + 1
+        to_bands, to_bins = warp(bins, a.bands), unwarp(bins, a.bands)
+        if a.features == "stereo":
+            # Energies: a band that is wider than a bin holds that of all its bins, not of two.
+            to_bands = torch.maximum(to_bands, to_bins)
+            to_bands = to_bands / to_bands.sum(0)
+        super().__init__(a.sources, a.samplerate, a.n_fft, a.hop, to_bands, to_bins)
+        self.arguments = arguments
+        self.planes = 4 if a.features == "stereo" else 1
+        self.norm = GlobalLayerNorm(4 * a.bands) if a.features == "stereo" else None
+        self.unet = UNet(self.planes, len(a.sources), a)
+
+    def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
+        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
+
+        Raises:
+            ValueError: an example has no source that is present.
+        """
+        present = presence(present, spectra, len(self.sources))
+        with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
+            if self.norm is None:
+                features = self.levels(spectra)
+            else:
+                features = self.norm(self.features(spectra))
+        image = features.unflatten(-1, (self.planes, -1)).transpose(1, 2)
+        scores = self.unet(image, present).float()
+        absent = ~present[..., None, None]
+        if self.arguments.masks == "relu":
+            return F.relu(scores).masked_fill(absent, 0)
+        return F.softmax(scores.masked_fill(absent, -torch.inf), dim=1)
+
+    def levels(self, spectra: Tensor) -> Tensor:
+        """Log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
+
+        Relative to the excerpt's mean, where the authors have the logarithm of the magnitude itself
+        (and 2e-16), so that the level of a mixture makes no difference.
+        """
+        magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
+        mean = magnitude.mean((1, 2), keepdim=True) + 1e-12
+        return torch.log(magnitude / mean + 1e-7)
+
+
+class UNet(nn.Module):
+    """A U-Net over images of frames and bands: (B, C, K, G), bool (B, S) -> (B, S, K, G), any K."""
+
+    def __init__(self, planes: int, outputs: int, arguments: MultichannelUNetArguments) -> None:
+        super().__init__()
+        self.reduction = arguments.reduction
+        dims, convolutions = arguments.dims, arguments.convolutions
+        self.down = nn.ModuleList(
+            Level(inputs, width, convolutions) for inputs, width in pairwise((planes, *dims))
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.presence = nn.Linear(outputs, dims[-2], bias=False) if arguments.conditioned else None
+        upwards = list(pairwise(reversed(dims)))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(low, high, 2, 2) for low, high in upwards)
+        self.merge = nn.ModuleList(
+            Level(2 * high, high, convolutions, arguments.dropout) for _, high in upwards
+        )
+        self.output = nn.Conv2d(dims[0], outputs, 1)
+
+    def forward(self, image: Tensor, present: Tensor) -> Tensor:
+        """(B, C, K, G), bool (B, S) -> (B, S, K, G)."""
+        frames = image.shape[2]
+        # Up to what pooling divides, the last frame goes on.
+        x = F.pad(image, (0, 0, 0, -frames % self.reduction), mode="replicate")
+        x = x.contiguous(memory_format=torch.channels_last)
+        *encoder, bottom = self.down
+        skips = []
+        for level in encoder:
+            skips.append(level(x))
+            x = self.pool(skips[-1])
+        if self.presence is not None:
+            x = x + self.presence(present.to(x.dtype))[..., None, None]
+        x = bottom(x)
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips), strict=True):
+            x = merge(torch.cat((up(x), skip), 1))
+        return self.output(x)[:, :, :frames]
+
+
+class Level(nn.Sequential):
+    """Some 3x3 convolutions, each with batch normalisation and LeakyReLU."""
+
+    def __init__(self, inputs: int, width: int, convolutions: int, dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width)]
+            layers += [nn.Dropout2d(dropout)] if dropout else []
+            layers += [nn.LeakyReLU(SLOPE, inplace=True)]
+            inputs = width
+        super().__init__(*layers)
