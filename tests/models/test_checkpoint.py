@@ -16,6 +16,7 @@ SMALL = {
     },
     "multichannel_unet": {
         "sources": ["Cello", "Violin"], "n_fft": 64, "hop": 16, "bands": 8, "dims": [4, 6],
+        "masks": "softmax",
     },
     "waveunet": {"sources": ["Cello", "Violin"], "levels": 2, "filters": 3, "down_kernel": 3},
 }  # fmt: skip
