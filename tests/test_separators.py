@@ -314,6 +314,10 @@ def test_a_damaged_network_is_named(tmp_path):
             {"name": "ensemble", "members": [{"name": "oracle", "weight": "heavy"}]},
             r"ensemble\.members\.weight: .*got 'heavy'",
         ),
+        (
+            {"name": "ensemble", "members": [{"name": "oracle"}]},
+            r"ensemble\.members: oracle has no weight",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_key(settings, message):
@@ -361,10 +365,11 @@ class Constant:
         return {key: np.full_like(mixture, self.value) for key in sources}
 
 
-def test_members_are_weighted_by_instrument_and_only_ratios_matter():
+@pytest.mark.parametrize(("normalise", "total"), [(False, 1), (True, 2.3)])
+def test_members_are_weighted_by_instrument_and_by_ratios_alone_where_asked(normalise, total):
     members = [Member(Constant(1), {"Oboe": 0.7, "Cello": 2}), Member(Constant(5), 0.3)]
-    stems = Ensemble(members).separate(noise(), sources("Cello", "Oboe"))
-    np.testing.assert_allclose(stems["source_1"], (2 * 1 + 0.3 * 5) / 2.3, rtol=1e-6)
+    stems = Ensemble(members, normalise).separate(noise(), sources("Cello", "Oboe"))
+    np.testing.assert_allclose(stems["source_1"], (2 * 1 + 0.3 * 5) / total, rtol=1e-6)
     np.testing.assert_allclose(stems["source_2"], 0.7 * 1 + 0.3 * 5, rtol=1e-6)
 
 
@@ -379,7 +384,7 @@ def test_a_member_without_weight_is_left_alone():
 
 
 def test_an_ensemble_names_the_weights_of_all_members():
-    ensemble = Ensemble([Member(Constant(1)), Member(Constant(2))])
+    ensemble = Ensemble([Member(Constant(1), 1), Member(Constant(2), 1)])
     assert ensemble.weights == {"1.safetensors": "digest", "2.safetensors": "digest"}
 
 
@@ -394,14 +399,15 @@ def test_an_instrument_without_weights_is_found_beforehand(weight, message):
 
 def test_members_at_two_sampling_rates_are_refused():
     with pytest.raises(InputError, match="all at one sampling rate"):
-        Ensemble([Member(Constant(1)), Member(Constant(1, 22050))])
+        Ensemble([Member(Constant(1), 1), Member(Constant(1, 22050), 1)])
 
 
 def test_an_ensemble_from_its_settings_hands_down_what_is_common(tmp_path):
     path = write_small(tmp_path)
     members = [{"name": "convtasnet", "weights_from": str(path), "device": "cpu", "weight": 2}]
     ensemble = build_separator(
-        {"name": "ensemble", "causality": "noncausal", "members": members}, RATE_HZ
+        {"name": "ensemble", "causality": "noncausal", "normalise": True, "members": members},
+        RATE_HZ,
     )
     alone = convtasnet(path)
     track, mixture = sources("Oboe", "Viola_1", "Viola_2"), noise(RATE_HZ // 2)

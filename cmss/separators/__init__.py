@@ -1,6 +1,7 @@
 """Ways of taking a mixture apart, behind one protocol, built from the configuration by name."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from cmss.errors import InputError
@@ -8,6 +9,7 @@ from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator, Stems
+from cmss.separators.unets import ARUNetSeparator, MultichannelUNetSeparator, WaveUNetSeparator
 from cmss.settings import check_fields
 
 __all__ = ["SEPARATORS", "Oracle", "Passthrough", "Separator", "Stems", "build_separator"]
@@ -16,6 +18,9 @@ SEPARATORS: dict[str, type[Any]] = {
     "convtasnet": ConvTasNetSeparator,
     "oracle": Oracle,
     "passthrough": Passthrough,
+    "waveunet": WaveUNetSeparator,
+    "multichannel_unet": MultichannelUNetSeparator,
+    "arunet": ARUNetSeparator,
 }
 
 
@@ -33,8 +38,9 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     settings = dict(settings)
     name = settings.pop("name", None)
     if name == "ensemble":
-        common = {key: value for key, value in settings.items() if key != "members"}
-        return Ensemble([_member(m, common, sample_rate_hz) for m in settings["members"]])
+        members, normalise = settings.pop("members"), settings.pop("normalise", False)
+        check_fields("ensemble", {"normalise": normalise}, Ensemble)
+        return Ensemble([_member(m, settings, sample_rate_hz) for m in members], normalise)
     if name not in SEPARATORS:
         names = ", ".join(("ensemble", *SEPARATORS))
         raise InputError(f"separator: {name!r}, expected one of {names}")
@@ -45,6 +51,15 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
 
 def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int) -> Member:
     own = dict(settings)
-    weight = own.pop("weight", 1.0)
+    if "weight" not in own:
+        raise InputError(
+            f"ensemble.members: {own.get('name')} has no weight, expected a number, or one for "
+            "each instrument"
+        )
+    weight = own.pop("weight")
     check_fields("ensemble.members", {"weight": weight}, Member)
-    return Member(build_separator({**common, **own}, sample_rate_hz), weight)
+    kind = SEPARATORS.get(own.get("name", ""))
+    known = {field.name for field in fields(kind)} if kind else set()
+    # The oracle, for one, has no device.
+    shared = {key: value for key, value in common.items() if key in known}
+    return Member(build_separator({**shared, **own}, sample_rate_hz), weight)

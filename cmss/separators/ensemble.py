@@ -1,4 +1,4 @@
-"""`separator=ensemble`: a weighted mean of other separators' estimates, per instrument."""
+"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,11 @@ class Member:
 
     Args:
         separator: what estimates.
-        weight: how much it counts: one number, or one for each instrument by name. Only the
-            ratios between members matter.
+        weight: how much it counts: one number, or one for each instrument by name.
     """
 
     separator: Separator
-    weight: float | Mapping[str, float] = 1.0
+    weight: float | Mapping[str, float]
 
     def weight_of(self, instrument: str) -> float:
         """Its weight for an instrument."""
@@ -35,16 +34,18 @@ class Member:
 
 @dataclass
 class Ensemble:
-    """Averages its members' estimates of each source by their weights for its instrument.
+    """Adds up its members' estimates of each source by their weights for its instrument.
 
     Args:
         members: at least one.
+        normalise: divide by the sum of the weights, so that only their ratios matter.
 
     Raises:
         InputError: no members, or members that differ in sampling rate.
     """
 
     members: Sequence[Member]
+    normalise: bool = False
 
     def __post_init__(self) -> None:
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
@@ -72,8 +73,7 @@ class Ensemble:
         """
         sources = list(sources)
         for instrument in dict.fromkeys(source.instrument for source in sources):
-            total = sum(member.weight_of(instrument) for member in self.members)
-            if total <= 0:
+            if (total := self._total(instrument)) <= 0:
                 raise InputError(f"ensemble.members: weights for {instrument} sum to {total:g}")
         for member in self.members:
             member.separator.prepare(
@@ -82,7 +82,6 @@ class Ensemble:
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`. Members whose weight is zero for every source are left alone."""
-        totals = dict.fromkeys(sources, 0.0)
         stems = {source_id: np.zeros_like(mixture) for source_id in sources}
         for member in self.members:
             weights = {key: member.weight_of(source.instrument) for key, source in sources.items()}
@@ -90,7 +89,10 @@ class Ensemble:
                 continue
             for key, estimate in member.separator.separate(mixture, sources).items():
                 stems[key] += np.float32(weights[key]) * estimate
-                totals[key] += weights[key]
-        for key, total in totals.items():
-            stems[key] /= np.float32(total)
+        if self.normalise:
+            for key, source in sources.items():
+                stems[key] /= np.float32(self._total(source.instrument))
         return stems
+
+    def _total(self, instrument: str) -> float:
+        return sum(member.weight_of(instrument) for member in self.members)
