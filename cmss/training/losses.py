@@ -67,6 +67,45 @@ def multi_resolution_stft_loss(estimates: Tensor, wanted: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+class MaskLoss:
+    """Error of masks against ratios of magnitudes, on which Multichannel U-Net was trained.
+
+    A source's error is weighted by (E_max / E)^p, E its energy in the batch and E_max that of the
+    strongest: rare and soft sources count as much as others (Kadandale et al. 2020, section 3.2).
+
+    Args:
+        exponent: p.
+        largest: ratios above count as this much.
+        compiled: has no effect here.
+    """
+
+    def __init__(
+        self,
+        exponent: float = 1.0,
+        largest: float = 10.0,
+        compiled: bool = False,  # noqa: ARG002
+    ) -> None:
+        self.exponent, self.largest = exponent, largest
+
+    def __call__(self, model: Network, batch: Batch) -> Tensor:
+        """Loss of a network of masks on bands."""
+        assert isinstance(model, BandMasks)
+        outputs = len(model.sources)
+        present = batch.present(outputs)
+        with torch.no_grad():
+            mixture = model.analyse(batch.mixture)
+            stems = model.analyse(batch.wanted(outputs).mean(2)).abs().mT @ model.to_bands
+            whole = mixture.mean(1).abs().mT @ model.to_bands
+            ratios = (stems / (whole.unsqueeze(1) + 1e-8)).clamp(max=self.largest)
+            energy = stems.square().sum((0, 2, 3))
+            # A source that is silent in the whole batch has no weight, rather than an infinite one.
+            weight = (energy.max() / energy).pow(self.exponent)
+            weight = torch.where(energy > 0, weight, 0.0)
+        error = (model.masks(mixture, present).float() - ratios).abs().mean((2, 3))
+        playing = present.float()
+        return (error * weight * playing).sum() / playing.sum()
+
+
 class RemixLoss:
     """Error of the masked sources, and of what a listener gets: the remix under random gains.
 

@@ -4,16 +4,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from cmss.models.band_masks import BandMasks
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.training.losses import (
+    MaskLoss,
     RemixLoss,
     WaveformLoss,
     inverse_bandwidth,
     multi_resolution_stft_loss,
 )
 from cmss.training.mixtures import Batch
+from cmss.transforms.bands import band_interpolation
 
 ARGUMENTS = FourierConvTasNetArguments(
     ("Cello", "Viola", "Violin"), L=128, hop=32, Q=10, B=8, H=10, X=2, R=1, samplerate=8000
@@ -162,6 +165,52 @@ def test_inverse_bandwidth_is_that_of_glasberg_and_moore():
     # Table of the paper's formula: 24.7 Hz at 0, 132.6 Hz at 1 kHz, 456.5 Hz at 4 kHz.
     assert (weight[0] / weight[1]).item() == pytest.approx(132.64 / 24.7, rel=1e-3)
     assert (weight[0] / weight[4]).item() == pytest.approx(456.46 / 24.7, rel=1e-3)
+
+
+# Loss of the masks.
+
+
+class Masks(BandMasks):
+    """Masks that are the same everywhere."""
+
+    def __init__(self, values: list[float]) -> None:
+        weights = band_interpolation(65, 10)
+        super().__init__(("a", "b"), 8000, 128, 32, weights / weights.sum(0), weights)
+        self.values = torch.tensor(values)
+
+    def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
+        shape = (*present.shape, spectra.shape[-1], self.to_bands.shape[1])
+        return self.values[:, None, None].expand(shape)
+
+
+def in_phase(*levels: float) -> Batch:
+    """The same noise from every player at other levels, so that magnitudes add up."""
+    noise = 0.1 * torch.randn(1, 1, 2, 4000, generator=torch.Generator().manual_seed(0))
+    stems = noise * torch.tensor(levels)[None, :, None, None]
+    index = torch.arange(len(levels))[None]
+    return Batch(stems, index, torch.ones(1, len(levels)))
+
+
+def test_mask_loss_wants_ratios_of_magnitudes():
+    # The constant under the ratio, and float32.
+    assert MaskLoss()(Masks([0.25, 0.75]), in_phase(1.0, 3.0)).item() < 1e-5
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, 0.1), (1.0, (0.1 * 9 + 0.1) / 2)])
+def test_mask_loss_weighs_soft_sources_by_what_they_lack_in_energy(exponent, expected):
+    loss = MaskLoss(exponent)(Masks([0.35, 0.85]), in_phase(1.0, 3.0))
+    assert loss.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_mask_loss_takes_large_ratios_for_ten():
+    """Players out of phase: the mixture is a hundredth of either."""
+    loss = MaskLoss()(Masks([10.0, 10.0]), in_phase(1.01, -1.0))
+    assert loss.item() < 1e-4
+
+
+def test_mask_loss_of_silence_is_finite():
+    assert MaskLoss()(Masks([0.5, 0.5]), in_phase(1.0, 0.0)).isfinite()
+    assert MaskLoss()(Masks([0.5, 0.5]), in_phase(0.0, 0.0)) == 0
 
 
 # Loss of the waveforms.
