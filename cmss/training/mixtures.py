@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import sosfilt
 from torch import Tensor
 
 from cmss.errors import InputError
 from cmss.models.outputs import instrument_of
+from cmss.training.playing import play
 from cmss.training.stems import StemTrack
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
@@ -164,14 +164,10 @@ class RandomMixtures:
         self, stem: NDArray[np.int16], start: int, speed: float, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """A segment of a stem, resampled, coloured and scaled: float32 (2, samples)."""
-        s = self.settings
-        taken = stem[:, start : start + int(self.samples * speed) + 2].astype(np.float32) / 32768
-        position = np.arange(self.samples) * speed
-        grid = np.arange(taken.shape[-1])
-        played = np.stack([np.interp(position, grid, channel) for channel in taken])
         sections = np.concatenate([self._peak(rng) for _ in range(2)])
-        gain = 10 ** (rng.uniform(-s.gain_db, s.gain_db) / 20) * rng.choice((-1, 1))
-        return (gain * sosfilt(sections, played)).astype(np.float32)
+        gain_db = rng.uniform(-self.settings.gain_db, self.settings.gain_db)
+        gain = 10 ** (gain_db / 20) * float(rng.choice((-1, 1)))
+        return play(stem, start, speed, sections, gain, self.samples)
 
     def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """A peaking equaliser of random place, width and height, as one second-order section.
