@@ -1,0 +1,302 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
+from cmss.models.outputs import OUTPUTS
+from cmss.scenes import INSTRUMENTS
+from cmss.training.losses import RemixLoss
+from cmss.training.mixtures import Batch
+
+PUBLISHED = MultichannelUNetArguments(INSTRUMENTS)
+ALL = MultichannelUNetArguments(
+    ("Cello", "Viola", "Violin", "Violin_2"), samplerate=8000, n_fft=256, hop=64, bands=24,
+    dims=(4, 6, 8), convolutions=1, dropout=0, features="stereo", masks="softmax",
+    conditioned=True,
+)  # fmt: skip
+MONO = replace(ALL, n_fft=126, hop=32, convolutions=2, dropout=0.1, features="mono", masks="relu",
+               conditioned=False)  # fmt: skip
+BOTH = pytest.mark.parametrize("arguments", [ALL, MONO], ids=["stereo", "mono"])
+
+
+def network(arguments: MultichannelUNetArguments) -> MultichannelUNet:
+    """With scores far apart, so that masks are anything between zero and one, or above with ReLU.
+
+    And with statistics of normalisations as after some training.
+    """
+    torch.manual_seed(0)
+    model = MultichannelUNet(arguments)
+    with torch.no_grad():
+        model.unet.output.weight *= 10
+        for _ in range(20):
+            model(noise(2, 2, 3000))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> MultichannelUNet:
+    return network(ALL)
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def everyone(batch: int = 1) -> torch.Tensor:
+    return torch.ones(batch, 4, dtype=torch.bool)
+
+
+# As published.
+
+
+def test_published_size():
+    with torch.device("meta"):
+        model = MultichannelUNet(PUBLISHED)
+        # 6 s are 256 frames; 512 bins are 256 bands.
+        scores = model.unet(torch.empty(1, 1, 256, 256), None)
+    assert sum(p.numel() for p in model.parameters()) == 124_448_904
+    assert scores.shape == (1, 8, 256, 256)
+    assert model.to_bands.shape == (512, 256)
+    assert 1 + int(6 * model.sample_rate_hz) // model.hop == 256
+
+
+@torch.no_grad()
+def test_mono_features_are_the_log_magnitude_of_the_middle():
+    model = network(MONO)
+    mixture = noise(2, 2, 900)
+    got = model.levels(model.analyse(mixture))
+    magnitude = model.analyse(mixture.mean(1)).abs().mT @ model.to_bands
+    expected = torch.log(magnitude / magnitude.mean((1, 2), keepdim=True))
+    assert got.shape == (2, 1 + 900 // 32, 24)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-3)  # the floor, 1e-7 of the mean
+
+
+@torch.no_grad()
+def test_masks_of_the_published_kind_stand_each_for_itself():
+    model = network(MONO)
+    spectra = model.analyse(noise(1, 2, 900))
+    masks = model.masks(spectra, everyone())
+    assert (masks >= 0).all()
+    assert (masks.sum(1) - 1).abs().max() > 0.5
+    some = torch.tensor([[True, False, True, False]])
+    assert torch.equal(model.masks(spectra, some), masks * some[..., None, None])
+
+
+@torch.no_grad()
+def test_masks_multiply_the_spectra_of_both_channels():
+    model = network(MONO)
+    mixture = noise(1, 2, 900)
+    spectra = model.analyse(mixture)
+    masks = model.masks(spectra, everyone())[0] @ model.to_bins.T
+    for source, mask in enumerate(masks):
+        for channel in range(2):
+            expected = model.synthesise(mask.T * spectra[0, channel], 900)
+            torch.testing.assert_close(model(mixture)[0, source, channel], expected)
+
+
+# What it promises.
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    samples=st.integers(1, 1500),
+    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=2,
+                  max_size=2),
+)  # fmt: skip
+@torch.no_grad()
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, rows):
+    mixture, present = noise(2, 2, samples), torch.tensor(rows)
+    estimates = model(mixture, present)
+    assert estimates.shape == (2, 4, 2, samples)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-6)
+    assert (estimates[~present] == 0).all()
+
+
+@pytest.mark.parametrize("samples", [1, 31, 32, 97, 1000])
+@torch.no_grad()
+def test_any_length_of_the_published_kind(samples):
+    mixture = noise(2, 2, samples)
+    present = torch.tensor([[True] * 4, [True, False] * 2])
+    estimates = network(MONO)(mixture, present)
+    assert estimates.shape == (2, 4, 2, samples)
+    assert estimates.isfinite().all()
+    assert (estimates[~present] == 0).all()
+
+
+@torch.no_grad()
+def test_the_masks_of_the_fixture_tell_sources_apart(model):
+    """What the other tests rely on: with masks all alike, they would not see a mistake."""
+    masks = model.masks(model.analyse(noise(1, 2, 4000)), everyone())
+    assert masks.amax(1).mean() > 0.5
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
+
+
+@BOTH
+@torch.no_grad()
+def test_all_sources_by_default(arguments):
+    model, mixture = network(arguments), noise(1, 2, 700)
+    assert torch.equal(model(mixture), model(mixture, everyone()))
+    with pytest.raises(ValueError, match="without any source"):
+        model(mixture, ~everyone())
+
+
+@torch.no_grad()
+def test_who_is_present_matters_to_the_scores(model):
+    """More than that a mask is shared among fewer: the ratio of two is another."""
+    spectra = model.analyse(noise(1, 2, 2000))
+    two = model.masks(spectra, torch.tensor([[True, True, False, False]]))
+    three = model.masks(spectra, torch.tensor([[True, True, True, False]]))
+    change = (two[:, 0] / two[:, 1]).log() - (three[:, 0] / three[:, 1]).log()
+    assert change.abs().max() > 0.01
+
+
+@torch.no_grad()
+def test_the_place_in_the_stereo_image_matters(model):
+    mixture = noise(1, 2, 2000)
+    turned = torch.stack((mixture[:, 0], -mixture[:, 1]), 1)  # equal levels, opposite direction
+    change = model.masks(model.analyse(turned), everyone())
+    change = change - model.masks(model.analyse(mixture), everyone())
+    assert change.abs().max() > 0.01
+
+
+@BOTH
+@torch.no_grad()
+def test_silence_gives_silence(arguments):
+    assert (network(arguments)(torch.zeros(1, 2, 3000)) == 0).all()
+
+
+@torch.no_grad()
+def test_silence_in_one_channel_or_for_a_while_is_finite(model):
+    mixture = noise(2, 2, 3000)
+    mixture[0, 1] = 0
+    mixture[1, :, 500:2500] = 0
+    estimates = model(mixture)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-6)
+    assert (estimates[0, :, 1] == 0).all()
+
+
+@BOTH
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_gradients_are_finite_and_reach_every_parameter(arguments, training, bfloat16):
+    model = network(arguments).train(training)
+    mixture = noise(3, 2, 2000)
+    mixture[1] = 0
+    mixture[2, 0] = 0
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        estimates = model(mixture)
+        (estimates * noise(*estimates.shape, seed=2)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # In training, batch normalisation takes away what the bias before it adds.
+        assert training or parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("at", [0, 1, 63, 64, 700, 998])
+@torch.no_grad()
+def test_estimates_are_aligned_with_the_mixture_to_the_sample(model, at):
+    mixture = torch.zeros(1, 2, 999)
+    mixture[0, :, at] = torch.tensor([1.0, -0.5])
+    only = model(mixture, torch.tensor([[False, True, False, False]]))
+    torch.testing.assert_close(only[:, 1], mixture, rtol=0, atol=1e-6)
+    # Masks that change over frequency smear the click, by no more than a frame to either side.
+    far = (torch.arange(999) - at).abs() >= ALL.n_fft
+    assert (model(mixture)[..., far].abs() < 1e-6).all()
+
+
+@torch.no_grad()
+def test_masks_are_where_the_sound_is(model):
+    """In time and in frequency: sound of another kind changes the masks there, and not far off."""
+    before = noise(1, 2, 9000)
+    after = before.clone()
+    hz = torch.tensor(3000.0)
+    time = torch.arange(4400, 4700)
+    after[..., time] += torch.sin(2 * torch.pi * hz / ALL.samplerate * time)
+    change = model.masks(model.analyse(after), everyone())
+    change = (change - model.masks(model.analyse(before), everyone())).abs().sum((0, 1))
+    # A gLN over the excerpt lets a little of every change through to everywhere.
+    assert change.sum(1).argmax().item() == pytest.approx(4550 / ALL.hop, abs=4)
+    band = model.to_bands[round(3000 / ALL.samplerate * ALL.n_fft)].argmax().item()
+    assert change.sum(0).argmax().item() == pytest.approx(band, abs=4)
+
+
+@BOTH
+@pytest.mark.parametrize("gain", [1e-2, 0.3, 10.0])
+@torch.no_grad()
+def test_a_louder_mixture_gives_louder_estimates_and_no_others(arguments, gain):
+    model, mixture = network(arguments), noise(1, 2, 3000)
+    expected = model(mixture)
+    tolerance = 1e-4 * expected.abs().max().item()
+    torch.testing.assert_close(model(gain * mixture) / gain, expected, rtol=0, atol=tolerance)
+
+
+@BOTH
+@torch.no_grad()
+def test_examples_of_a_batch_do_not_touch_each_other(arguments):
+    model, mixture = network(arguments), noise(3, 2, 1200)
+    mixture[1] *= 20
+    present = torch.tensor([[True] * 4, [True, False] * 2, [False, True] * 2])
+    together = model(mixture, present)
+    for row in range(3):
+        alone = model(mixture[row : row + 1], present[row : row + 1])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_remix_loss_trains_it():
+    torch.manual_seed(0)
+    model = MultichannelUNet(ALL)
+    index = torch.tensor([[0, 2, 1], [1, 3, -1]])
+    stems = noise(2, 3, 2, 2000) * (index >= 0)[..., None, None]
+    batch = Batch(stems, index, torch.tensor([[0.3, 1.4, 2.0]] * 2))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = RemixLoss()(model, batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.95 * losses[0]
+
+
+# Arguments.
+
+
+@BOTH
+def test_every_band_averages_bins(arguments):
+    model = MultichannelUNet(arguments)
+    sums = model.to_bands.sum(0)
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+def test_stereo_bands_leave_no_bin_out():
+    """A band above is wider than a bin: an average of energies counts all bins in it."""
+    with_stereo = replace(ALL, n_fft=2048, bands=64)
+    assert (MultichannelUNet(with_stereo).to_bands.sum(1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"features": "quadro"}, "mono or stereo"),
+        ({"masks": "sigmoid"}, "relu or softmax"),
+        ({"bands": 26}, "multiple of 4"),
+        ({"dims": (4,)}, "two dims"),
+        ({"convolutions": 0}, "convolutions"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ALL, **wrong)
+
+
+def test_only_what_is_learned_is_stored(model):
+    assert not {"window", "to_bands", "to_bins"} & set(model.state_dict())
+
+
+def test_lists_as_a_checkpoint_holds_them_are_tuples():
+    assert replace(ALL, sources=list(OUTPUTS), dims=[4, 6, 8]) == replace(ALL, sources=OUTPUTS)

@@ -1,0 +1,274 @@
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmss.models.waveunet import WaveUNet, WaveUNetArguments
+
+PUBLISHED = WaveUNetArguments(("bass", "drums", "other", "vocals"))
+ALL = WaveUNetArguments(
+    ("Cello", "Viola", "Violin", "Violin_2"), levels=4, filters=5, down_kernel=7, up_kernel=3,
+    difference=False, conditioned=True,
+)  # fmt: skip
+DIFFERENCE = replace(ALL, difference=True, conditioned=False)
+BOTH = pytest.mark.parametrize("arguments", [ALL, DIFFERENCE], ids=["shared", "difference"])
+
+
+def network(arguments: WaveUNetArguments) -> WaveUNet:
+    torch.manual_seed(0)
+    return WaveUNet(arguments).eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> WaveUNet:
+    return network(ALL)
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# As published.
+
+
+def test_published_size():
+    with torch.device("meta"):
+        model = WaveUNet(PUBLISHED)
+        assert sum(p.numel() for p in model.parameters()) == 10_263_498
+        # 16,384 samples are asked for, 16,389 are the least that can be had.
+        assert model.lengths(16_384) == model.lengths(16_389) == (147_443, 16_389)
+        output = model._layers(torch.empty(1, 147_443, 2), torch.ones(1, 4, dtype=torch.bool))
+    assert output.shape == (1, 16_389, 2 * 3)
+
+
+def published_layers(model: WaveUNet, mixture: torch.Tensor) -> torch.Tensor:
+    """The authors' graph, operation by operation: (B, 2, input) -> (B, channels, output)."""
+
+    def layer(convolution: torch.nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+        y = F.conv1d(x, convolution.weight, convolution.bias)
+        return torch.maximum(0.2 * y, y)
+
+    def crop_and_concatenate(x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
+        difference = x1.shape[-1] - x2.shape[-1]
+        assert difference % 2 == 0  # else the authors' code warns
+        return torch.cat((x1[..., difference // 2 : difference // 2 + x2.shape[-1]], x2), 1)
+
+    x, skips = mixture, []
+    for convolution in model.down:
+        x = layer(convolution, x)
+        skips.append(x)
+        x = x[..., ::2]
+    x = layer(model.bottom, x)
+    for convolution in model.up:
+        x = F.interpolate(x, 2 * x.shape[-1] - 1, mode="linear", align_corners=True)
+        x = layer(convolution, crop_and_concatenate(skips.pop(), x))
+    x = crop_and_concatenate(mixture, x)
+    return F.conv1d(x, model.output.weight.unsqueeze(-1), model.output.bias)
+
+
+@pytest.mark.parametrize("change", [{}, {"levels": 1}, {"down_kernel": 1, "up_kernel": 5}])
+@torch.no_grad()
+def test_layers_are_the_published_ones(change):
+    model = network(replace(DIFFERENCE, **change))
+    needed, given = model.lengths(300)
+    mixture = noise(2, 2, needed)
+    expected = published_layers(model, mixture)
+    assert expected.shape[-1] == given
+    got = model._layers(mixture.mT.contiguous(), torch.ones(2, 4, dtype=torch.bool)).mT
+    # Sums in another order.
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+
+
+@torch.no_grad()
+def test_published_output_but_for_the_level():
+    """A mixture of RMS one, whose peak is the full scale that a tanh bounds estimates by."""
+    model = network(DIFFERENCE)
+    mixture = noise(1, 2, 400)
+    mixture /= mixture.square().mean().sqrt()
+    peak = mixture.abs().max()
+    needed, given = model.lengths(400)
+    before = (needed - given) // 2
+    raw = published_layers(model, F.pad(mixture, (before, needed - before - 400)))[..., :400]
+    others = peak * torch.tanh(raw.unflatten(1, (3, 2)) / peak)
+    expected = torch.cat((others, (mixture - others.sum(1)).unsqueeze(1)), 1)
+    torch.testing.assert_close(model(mixture), expected, rtol=0, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    samples=st.integers(1, 3000),
+    levels=st.integers(1, 8),
+    kernels=st.tuples(st.integers(0, 7), st.integers(0, 3)),
+)
+def test_lengths_are_the_least_that_are_enough(samples, levels, kernels):
+    down, up = (2 * half + 1 for half in kernels)
+    with torch.device("meta"):
+        model = WaveUNet(replace(ALL, levels=levels, filters=1, down_kernel=down, up_kernel=up))
+        needed, given = model.lengths(samples)
+        assert given >= samples
+        assert given == samples or model.lengths(given - 1) == (needed, given)
+        assert (needed - given) % 2 == 0
+        output = model._layers(torch.empty(1, needed, 2), torch.ones(1, 4, dtype=torch.bool))
+    assert output.shape == (1, given, 8)
+
+
+# Alignment.
+
+
+@torch.no_grad()
+def test_a_straight_line_passes_the_lowest_level_unmoved():
+    """Decimated and interpolated again, a straight line is the same; any shift would move it."""
+    model = network(replace(ALL, conditioned=False))
+    for parameter in model.parameters():
+        parameter.zero_()
+    for layer in (*model.down, model.bottom):
+        middle = layer.weight.shape[-1] // 2
+        layer.weight[0, 0, middle] = layer.weight[1, 1, middle] = 1
+    for level, layer in zip(reversed(range(ALL.levels)), model.up, strict=True):
+        skipped = ALL.filters * (level + 1)
+        layer.weight[0, skipped, 1] = layer.weight[1, skipped + 1, 1] = 1  # not the skip
+    model.output.weight[:2, 2:4] = torch.eye(2)
+    mixture = torch.stack((torch.arange(1.0, 801.0), torch.arange(800.0, 0.0, -1.0)))[None]
+    estimates = model(mixture)
+    # At the ends the line meets the zeros around it. A shift by one sample would be an error of 1.
+    inside = slice(2**ALL.levels, 800 - 2**ALL.levels)
+    expected = torch.cat((mixture.unsqueeze(1), torch.zeros(1, 3, 2, 800)), 1)
+    torch.testing.assert_close(estimates[..., inside], expected[..., inside], rtol=0, atol=1e-3)
+
+
+@BOTH
+@torch.no_grad()
+def test_a_later_mixture_gives_later_estimates(arguments):
+    """By multiples of the coarsest step, and in silence long enough for all that is in reach."""
+    model, step = network(arguments), 2**ALL.levels
+    sound = noise(1, 2, 200)
+    early, late = (F.pad(sound, (400 + shift, 800 - shift)) for shift in (0, 7 * step))
+    expected = model(early).roll(7 * step, -1)
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(model(late), expected, rtol=0, atol=1e-6)
+
+
+# What it promises.
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    samples=st.integers(1, 700),
+    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=2,
+                  max_size=2),
+)  # fmt: skip
+@torch.no_grad()
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, rows):
+    mixture, present = noise(2, 2, samples), torch.tensor(rows)
+    estimates = model(mixture, present)
+    assert estimates.shape == (2, 4, 2, samples)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-5)
+    assert (estimates[~present] == 0).all()
+
+
+@pytest.mark.parametrize("samples", [1, 2, 77, 500])
+@torch.no_grad()
+def test_with_difference_all_sum_to_the_mixture_and_a_tanh_bounds_the_others(samples):
+    model = network(DIFFERENCE)
+    model.output.weight.mul_(50)  # estimates that would exceed the mixture by far
+    mixture = noise(2, 2, samples)
+    estimates = model(mixture)
+    assert estimates.shape == (2, 4, 2, samples)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-6)
+    largest = estimates[:, :-1].abs().amax((1, 2, 3)) / mixture.abs().amax((1, 2))
+    assert (largest <= 1 + 1e-6).all()
+    assert (largest > 0.99).all()
+
+
+@BOTH
+@torch.no_grad()
+def test_all_sources_by_default(arguments):
+    model, mixture = network(arguments), noise(1, 2, 300)
+    everyone = torch.ones(1, 4, dtype=torch.bool)
+    assert torch.equal(model(mixture), model(mixture, everyone))
+    absent = torch.tensor([[True, False, True, True]])
+    assert (model(mixture, absent)[:, 1] == 0).all()
+    with pytest.raises(ValueError, match="without any source"):
+        model(mixture, ~everyone)
+
+
+@torch.no_grad()
+def test_who_is_present_matters_to_the_others(model):
+    """More than that the residual is shared among fewer: the network itself hears of it."""
+    mixture = noise(1, 2, 500)
+    two = model(mixture, torch.tensor([[True, True, False, False]]))
+    three = model(mixture, torch.tensor([[True, True, True, False]]))
+    # Sharing adds the same to all that are present, which their difference does not see.
+    change = (two[:, 0] - two[:, 1]) - (three[:, 0] - three[:, 1])
+    assert change.abs().max() > 1e-3
+
+
+@BOTH
+@pytest.mark.parametrize("gain", [1e-3, 0.03, 30.0])
+@torch.no_grad()
+def test_a_louder_mixture_gives_louder_estimates_and_no_others(arguments, gain):
+    model, mixture = network(arguments), noise(1, 2, 600)
+    expected = model(mixture)
+    tolerance = 1e-4 * expected.abs().max().item()
+    torch.testing.assert_close(model(gain * mixture) / gain, expected, rtol=0, atol=tolerance)
+
+
+@BOTH
+@torch.no_grad()
+def test_silence_gives_silence(arguments):
+    assert (network(arguments)(torch.zeros(1, 2, 300)) == 0).all()
+
+
+@BOTH
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_gradients_are_finite_and_reach_every_parameter(arguments, bfloat16):
+    model = network(arguments)
+    mixture = noise(3, 2, 500)
+    mixture[1] = 0
+    mixture[2, 0] = 0
+    mixture.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        estimates = model(mixture)
+    assert estimates.dtype == torch.float32
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-5)
+    (estimates * noise(*estimates.shape, seed=2)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+    assert mixture.grad is not None
+    assert mixture.grad.isfinite().all()
+
+
+@BOTH
+@torch.no_grad()
+def test_examples_of_a_batch_do_not_touch_each_other(arguments):
+    model, mixture = network(arguments), noise(3, 2, 400)
+    mixture[1] *= 20
+    present = torch.tensor([[True] * 4, [True, False] * 2, [False, True] * 2])
+    together = model(mixture, present)
+    for row in range(3):
+        alone = model(mixture[row : row + 1], present[row : row + 1])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"down_kernel": 4}, "down_kernel"),
+        ({"up_kernel": 2}, "up_kernel"),
+        ({"levels": 0}, "levels"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ALL, **wrong)
+
+
+def test_sources_are_named_in_order():
+    model = network(replace(ALL, sources=["Oboe", "Flute"]))
+    assert model.sources == ("Oboe", "Flute")
+    assert model.sample_rate_hz == 22050
