@@ -12,14 +12,16 @@ from safetensors.torch import save
 
 from cmss.atomic import atomic_file
 from cmss.errors import InputError
+from cmss.models.arunet import ARUNet, ARUNetArguments
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 
-Network = ConvTasNet | FourierConvTasNet | MultichannelUNet | WaveUNet
+Network = ARUNet | ConvTasNet | FourierConvTasNet | MultichannelUNet | WaveUNet
 
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
+    "arunet": (ARUNet, ARUNetArguments),
     "convtasnet": (ConvTasNet, ConvTasNetArguments),
     "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
     "multichannel_unet": (MultichannelUNet, MultichannelUNetArguments),

@@ -10,6 +10,9 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint, sha256
 
 SMALL = {
+    "arunet": {
+        "sources": ["Cello", "Violin"], "L": 64, "hop": 16, "filters": [6, 8], "bottleneck": 10,
+    },
     "convtasnet": {"N": 12, "B": 8, "H": 10, "X": 2, "R": 1, "causal": True, "norm_type": "cLN"},
     "fourier_convtasnet": {
         "sources": ["Cello", "Violin"], "L": 64, "hop": 16, "Q": 8, "B": 8, "H": 10, "X": 2, "R": 1,

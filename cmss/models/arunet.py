@@ -1,0 +1,301 @@
+"""Attentive MultiResUNet on the short-time DCT (Sgouros, Bousis and Mitianoudis 2022).
+
+"An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework for Music
+Source Separation", IEEE Access 10: a U-Net over bins and frames whose levels are MultiRes blocks
+and whose skips are Res paths (Ibtehaz and Rahman 2020, "MultiResUNet"), the deeper ones behind
+attention gates. Coefficients are real, so that the network estimates those of the sources, and no
+phase is borrowed from the mixture. The defaults are the published configuration, but for a stereo
+output where that one is mono.
+
+Shapes: B batch, S sources, T samples, L bins, K frames, C channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmss.models.presence import mixture_consistent, presence
+from cmss.transforms.stdct import istdct, stdct
+
+PARTS = (0.167, 0.333, 0.5)
+"""Shares of a MultiRes block's channels with fields of 3x3, 5x5 and 7x7."""
+
+
+@dataclass(frozen=True)
+class ARUNetArguments:
+    """Arguments of :class:`ARUNet`.
+
+    Args:
+        sources: names of the outputs in order.
+        samplerate: sampling rate in Hz that the network works at.
+        L: length of a frame in samples, which is its number of bins.
+        hop: samples from frame to frame.
+        filters: channels of the skips, from the first level down; the paper's F.
+        bottleneck: the same for the lowest level, which has no skip.
+        alpha: a MultiRes block has this many times as many.
+        fold: neighbouring bins that the network sees as channels of one; 1 as published. The cost
+            falls with it, since the first level's image is the largest.
+        conditioned: whether the network is told who is present.
+        consistent: share what the estimates leave of the mixture among the sources that are
+            present, so that they sum to it.
+    """
+
+    sources: tuple[str, ...] = ("target",)
+    samplerate: int = 16000
+    L: int = 2048
+    hop: int = 256
+    filters: tuple[int, ...] = (32, 64, 128, 256)
+    bottleneck: int = 512
+    alpha: float = 1.72
+    fold: int = 1
+    conditioned: bool = False
+    consistent: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "filters", tuple(self.filters))
+        if not 1 <= self.hop <= self.L // 2:
+            raise ValueError(f"hop must be 1 to half of L, {self.L // 2}, not {self.hop}")
+        if self.L % self.fold:
+            raise ValueError(f"L must be a multiple of fold {self.fold}, not {self.L}")
+
+
+class ARUNet(nn.Module):
+    """STDCT of the mixture in, those of the sources out, between the transform and its inverse.
+
+    The mixture's coefficients are brought to an RMS of one before the network and estimates back
+    after it, so that only their form matters.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all by default
+        - output (B, S, 2, T); absent sources are zero, and if `consistent` present ones sum to the
+          mixture
+    """
+
+    window: Tensor
+
+    def __init__(self, arguments: ARUNetArguments) -> None:
+        super().__init__()
+        self.arguments = arguments
+        a = arguments
+        self.register_buffer("window", torch.hamming_window(a.L), persistent=False)
+        self.unet = AttentiveMultiResUNet(
+            2 * a.fold,
+            2 * a.fold * len(a.sources),
+            a.filters,
+            a.bottleneck,
+            a.alpha,
+            conditions=len(a.sources) if a.conditioned else 0,
+        )
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sampling rate that the network works at."""
+        return self.arguments.samplerate
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the outputs in order."""
+        return self.arguments.sources
+
+    def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, 2, T) -> (B, S, 2, T)."""
+        present = presence(present, mixture, len(self.sources))
+        coefficients = stdct(mixture, self.window, self.arguments.hop)
+        estimates = self.estimate(coefficients, present)
+        stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
+        if self.arguments.consistent:
+            # The same as among coefficients, since the transform is linear.
+            return mixture_consistent(stems, mixture, present)
+        return stems * present[..., None, None]
+
+    def estimate(self, mixture: Tensor, present: Tensor) -> Tensor:
+        """Coefficients of the mixture (B, 2, L, K), bool (B, S) -> of the sources (B, S, 2, L, K).
+
+        Scaled with the mixture and zero for silence; neither consistent nor zero where absent.
+        """
+        fold = self.arguments.fold
+        power = mixture.square().mean((1, 2, 3), keepdim=True)
+        audible = power > 0
+        level = torch.where(audible, power, 1.0).sqrt()
+        image = stack_bins(mixture / level, fold)
+        estimates = unstack_bins(self.unet(image, present).float(), fold).unflatten(1, (-1, 2))
+        return estimates * (level * audible).unsqueeze(1)
+
+
+def stack_bins(image: Tensor, fold: int) -> Tensor:
+    """Neighbouring bins become channels: (B, C, L, K) -> (B, C fold, L / fold, K)."""
+    return image.unflatten(2, (-1, fold)).transpose(2, 3).flatten(1, 2)
+
+
+def unstack_bins(image: Tensor, fold: int) -> Tensor:
+    """Inverse of :func:`stack_bins`."""
+    return image.unflatten(1, (-1, fold)).transpose(2, 3).flatten(2, 3)
+
+
+class AttentiveMultiResUNet(nn.Module):
+    """The published network, over images of any size.
+
+    Args:
+        inputs: channels of the image.
+        outputs: channels of the result, which has no activation.
+        filters: channels of each level's skip.
+        bottleneck: the same for the level below those.
+        alpha: channels of a MultiRes block against those.
+        conditions: sources that the network is told the presence of, by an embedding that is
+            added where the bottleneck begins; 0 for a network that is told nothing.
+
+    Shape:
+        - image (B, inputs, height, width); present, bool (B, conditions)
+        - output (B, outputs, height, width)
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        filters: Sequence[int],
+        bottleneck: int,
+        alpha: float,
+        conditions: int = 0,
+    ) -> None:
+        super().__init__()
+        levels = len(filters)
+        parts = [[int(alpha * width * share) for share in PARTS] for width in filters]
+        wide = [sum(level) for level in parts]
+        lowest = [int(alpha * bottleneck * share) for share in PARTS]
+        self.down = nn.ModuleList(
+            MultiResBlock(channels, level)
+            for channels, level in zip((inputs, *wide), parts, strict=False)
+        )
+        self.paths = nn.ModuleList(
+            res_path(wide[level], filters[level], levels - level) for level in range(levels)
+        )
+        self.presence = nn.Linear(conditions, wide[-1], bias=False) if conditions else None
+        self.bottleneck = MultiResBlock(wide[-1], lowest)
+        self.signal = ConvNorm(sum(lowest), filters[-1])
+        # The bottleneck's output is narrowed for the gate above it alone.
+        self.gates = nn.ModuleList(
+            AttentionGate(width, signal)
+            for width, signal in zip(filters[1:], (*wide[2:], filters[-1]), strict=True)
+        )
+        self.lift = nn.ModuleList(
+            nn.ConvTranspose2d(below, width, 2, stride=2)
+            for width, below in zip(filters, (*wide[1:], sum(lowest)), strict=True)
+        )
+        self.up = nn.ModuleList(
+            MultiResBlock(2 * width, level) for width, level in zip(filters, parts, strict=True)
+        )
+        self.output = nn.Conv2d(wide[0], outputs, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
+
+    def forward(self, image: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, inputs, height, width) -> (B, outputs, height, width)."""
+        height, width = image.shape[2:]
+        multiple = 2 ** len(self.down)
+        x = F.pad(image, (0, -width % multiple, 0, -height % multiple))
+        x = x.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for block, path in zip(self.down, self.paths, strict=True):
+            x = block(x)
+            skips.append(path(x))
+            x = F.max_pool2d(x, 2)
+        if self.presence is not None and present is not None:
+            x = x + self.presence(present.to(x.dtype))[..., None, None]
+        x = self.bottleneck(x)
+        signal = F.relu(self.signal(x))
+        for level in reversed(range(len(skips))):
+            skip = self.gates[level - 1](skips[level], signal) if level else skips[level]
+            x = signal = self.up[level](torch.cat((skip, self.lift[level](x)), 1))
+        return self.output(x)[..., :height, :width]
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch normalisation with the constants of the published one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-3, momentum=0.01)
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution that keeps the size, and batch normalisation with an offset but no scale."""
+
+    def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
+        norm = Norm(filters)
+        norm.register_parameter("weight", None)
+        super().__init__(nn.Conv2d(channels, filters, size, padding=size // 2, bias=bias), norm)
+
+
+class MultiResBlock(nn.Module):
+    """Three 3x3 convolutions in a row, the output of each a part of the block's.
+
+    Shape: (B, C, height, width) -> (B, sum of `parts`, height, width).
+    """
+
+    def __init__(self, channels: int, parts: Sequence[int]) -> None:
+        super().__init__()
+        self.shortcut = ConvNorm(channels, sum(parts))
+        self.convolutions = nn.ModuleList(
+            ConvNorm(before, after, 3) for before, after in pairwise((channels, *parts))
+        )
+        self.inner_norm, self.norm = Norm(sum(parts)), Norm(sum(parts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, height, width) -> (B, sum of `parts`, height, width)."""
+        shortcut, parts = self.shortcut(x), []
+        for convolution in self.convolutions:
+            x = F.relu(convolution(x))
+            parts.append(x)
+        return self.norm(F.relu(shortcut + self.inner_norm(torch.cat(parts, 1))))
+
+
+class ResUnit(nn.Module):
+    """A 3x3 convolution beside a 1x1: (B, C, height, width) -> (B, filters, height, width)."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.shortcut = ConvNorm(channels, filters)
+        self.convolution = ConvNorm(channels, filters, 3)
+        self.norm = Norm(filters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, height, width) -> (B, filters, height, width)."""
+        return self.norm(F.relu(self.shortcut(x) + F.relu(self.convolution(x))))
+
+
+def res_path(channels: int, filters: int, length: int) -> nn.Sequential:
+    """So many Res units: what a skip passes, the more the less the decoder's side has seen."""
+    first = ResUnit(channels, filters)
+    return nn.Sequential(first, *(ResUnit(filters, filters) for _ in range(length - 1)))
+
+
+class AttentionGate(nn.Module):
+    """Weighs the channels of a skip, point by point, by a signal from the level below.
+
+    Shape: skip (B, C, height, width), signal (B, signal, height / 2, width / 2) -> as the skip.
+    """
+
+    def __init__(self, channels: int, signal: int) -> None:
+        super().__init__()
+        self.from_signal = ConvNorm(signal, channels, bias=True)
+        self.lift = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.from_skip = ConvNorm(channels, channels)
+        self.score = ConvNorm(channels, channels, bias=True)
+        self.mix = nn.Sequential(
+            ConvNorm(channels, channels, bias=True), ConvNorm(channels, channels, bias=True)
+        )
+
+    def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
+        """(B, C, height, width), (B, signal, height / 2, width / 2) -> (B, C, height, width)."""
+        both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
+        weights = self.score(both).softmax(1).to(skip.dtype)  # wider under autocast
+        return F.relu(self.mix(skip * weights))

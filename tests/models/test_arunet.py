@@ -1,0 +1,299 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cmss.models.arunet import (
+    ARUNet,
+    ARUNetArguments,
+    AttentionGate,
+    AttentiveMultiResUNet,
+    stack_bins,
+    unstack_bins,
+)
+
+# Frames of one length, so that hops and bins do not hide in round numbers.
+PUBLISHED = ARUNetArguments(L=72, hop=20, filters=(6, 8, 10), bottleneck=12)
+SHARED = replace(
+    PUBLISHED, sources=("Cello", "Viola", "Violin"), fold=4, conditioned=True, consistent=True
+)
+BOTH = pytest.mark.parametrize("arguments", [PUBLISHED, SHARED], ids=["published", "shared"])
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(arguments: ARUNetArguments) -> ARUNet:
+    """In evaluation mode; every parameter and statistic away from its start, as after training."""
+    torch.manual_seed(0)
+    model = ARUNet(arguments).eval()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                change = 0.1 * torch.randn(value.shape)
+                value += change.abs() if name.endswith("var") else change
+    return model
+
+
+@pytest.fixture(scope="module", params=[PUBLISHED, SHARED], ids=["published", "shared"])
+def model(request) -> ARUNet:
+    return network(request.param)
+
+
+@pytest.fixture(scope="module")
+def shared() -> ARUNet:
+    return network(SHARED)
+
+
+# Parameters.
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(1, 8_629_922), (2, 8_629_977)])
+def test_number_of_parameters_is_the_published_one(outputs, expected):
+    """Of the authors' code with its mono output; a second channel is 54 weights and a bias more."""
+    a = ARUNetArguments()
+    with torch.device("meta"):
+        model = AttentiveMultiResUNet(2, outputs, a.filters, a.bottleneck, a.alpha)
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_the_published_size_is_the_default():
+    with torch.device("meta"):
+        model = ARUNet(ARUNetArguments())
+    assert sum(p.numel() for p in model.parameters()) == 8_629_977
+    assert (model.sample_rate_hz, model.sources) == (16000, ("target",))
+
+
+def test_what_one_network_for_all_has_more():
+    """An embedding of each source, and outputs and inputs for each bin that is folded in."""
+    with torch.device("meta"):
+        alone, shared = ARUNet(PUBLISHED), ARUNet(SHARED)
+    count = sum(p.numel() for p in shared.parameters()) - sum(p.numel() for p in alone.parameters())
+    # F 6: parts 1, 3, 5. F 10: parts 2, 5, 8.
+    wide, deepest, first = 9, 15, 1
+    more_inputs, more_outputs = 2 * 4 - 2, 2 * 4 * 3 - 2
+    assert shared.unet.presence.weight.numel() == 3 * deepest
+    assert count == 3 * deepest + more_inputs * (wide + 9 * first) + more_outputs * (wide + 1)
+
+
+def test_convolutions_keep_channels_last():
+    model = ARUNet(SHARED)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+# Shapes and alignment.
+
+
+@settings(deadline=None, max_examples=25)
+@given(samples=st.integers(1, 700))
+@torch.no_grad()
+def test_any_length(model, samples):
+    estimates = model(noise(2, 2, samples))
+    assert estimates.shape == (2, len(model.sources), 2, samples)
+    assert estimates.isfinite().all()
+
+
+@pytest.mark.parametrize("samples", [1, 19, 20, 333, 1000])
+@pytest.mark.parametrize("fold", [1, 4])
+@torch.no_grad()
+def test_a_network_that_returns_its_input_returns_the_mixture(fold, samples):
+    class Same(nn.Module):
+        def forward(self, image: torch.Tensor, present: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+            return image
+
+    model = ARUNet(replace(PUBLISHED, fold=fold))
+    model.unet = Same()
+    mixture = noise(2, 2, samples)
+    torch.testing.assert_close(model(mixture)[:, 0], mixture, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("frames", "bins"), [(1, 1), (7, 8), (8, 7), (9, 40)])
+@torch.no_grad()
+def test_output_lies_where_the_input_lies(frames, bins):
+    """Nothing moves by a bin or a frame: mirrored weights see a mirrored image alike.
+
+    Only where no padding is at one end alone, which is what the network adds to other sizes.
+    """
+    a = PUBLISHED
+    model = network(a).unet
+    image = noise(1, 2, 8 * frames, 8 * bins)
+    expected = model(image)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.data = module.weight.data.flip(2, 3)
+    mirrored = model(image.flip(2, 3)).flip(2, 3)
+    torch.testing.assert_close(mirrored, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_pooling_and_its_inverse_keep_their_place():
+    """Moved by as much as the lowest level's step, the input moves the output by as much."""
+    model = network(PUBLISHED).unet
+    image = torch.zeros(1, 2, 8, 400)
+    image[..., 180:220] = noise(1, 2, 8, 40)
+    here, there = model(image), model(image.roll(16, -1))
+    # Away from both ends, whose padding is felt inside.
+    torch.testing.assert_close(here.roll(16, -1)[..., 150:250], there[..., 150:250])
+    assert (here - here.roll(8, -1)).abs().amax() > 1e-2
+
+
+def test_folded_bins_are_neighbours():
+    image = torch.arange(2 * 3 * 8 * 5).view(2, 3, 8, 5)
+    folded = stack_bins(image, 4)
+    assert folded.shape == (2, 12, 2, 5)
+    assert torch.equal(folded[:, :4, 1], image[:, 0, 4:])
+    assert torch.equal(unstack_bins(folded, 4), image)
+
+
+# Level.
+
+
+@pytest.mark.parametrize("gain", [1e-2, 0.1, 0.7, 10.0])
+@torch.no_grad()
+def test_a_louder_mixture_gives_louder_estimates_and_no_others(model, gain):
+    mixture = noise(2, 2, 800)
+    expected = model(mixture)
+    torch.testing.assert_close(model(gain * mixture) / gain, expected, rtol=1e-3,
+                               atol=1e-5 * expected.abs().max().item())  # fmt: skip
+
+
+@torch.no_grad()
+def test_silence_gives_silence(model):
+    mixture = noise(2, 2, 500)
+    mixture[0] = 0
+    estimates = model(mixture)
+    assert (estimates[0] == 0).all()
+    assert estimates[1].abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_examples_of_a_batch_do_not_touch_each_other(model):
+    mixture = noise(3, 2, 500)
+    mixture[1] *= 30
+    together = model(mixture)
+    for row in range(3):
+        alone = model(mixture[row : row + 1])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
+
+
+# Who is present.
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    samples=st.integers(1, 700),
+    rows=st.lists(st.lists(st.booleans(), min_size=3, max_size=3).filter(any), min_size=2,
+                  max_size=2),
+)  # fmt: skip
+@torch.no_grad()
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(shared, samples, rows):
+    mixture, present = noise(2, 2, samples), torch.tensor(rows)
+    estimates = shared(mixture, present)
+    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-5)
+    assert (estimates[~present] == 0).all()
+
+
+@torch.no_grad()
+def test_what_nobody_claims_is_shared_equally():
+    model = network(SHARED)
+    model.unet.output.weight.zero_()
+    model.unet.output.bias.zero_()
+    mixture = noise(1, 2, 400)
+    estimates = model(mixture, torch.tensor([[True, False, True]]))
+    torch.testing.assert_close(estimates[:, 0], mixture / 2)
+    torch.testing.assert_close(estimates[:, 2], mixture / 2)
+
+
+@torch.no_grad()
+def test_without_consistency_absent_ones_are_zero_and_the_others_as_before():
+    model = network(replace(SHARED, consistent=False, conditioned=False))
+    mixture, everyone = noise(1, 2, 400), torch.ones(1, 3, dtype=torch.bool)
+    present = torch.tensor([[True, False, True]])
+    assert torch.equal(model(mixture), model(mixture, everyone))
+    assert torch.equal(model(mixture, present), model(mixture) * present[..., None, None])
+
+
+@torch.no_grad()
+def test_who_is_present_matters_to_the_others():
+    model = network(replace(SHARED, consistent=False))
+    mixture = noise(1, 2, 800)
+    two = model(mixture, torch.tensor([[True, True, False]]))
+    three = model(mixture, torch.tensor([[True, True, True]]))
+    assert (two - three)[:, :2].abs().max() > 1e-3
+
+
+def test_an_example_without_sources_is_refused(shared):
+    with pytest.raises(ValueError, match="without any source"):
+        shared(noise(1, 2, 400), torch.zeros(1, 3, dtype=torch.bool))
+
+
+# The gates.
+
+
+@torch.no_grad()
+def test_a_gate_shares_its_attention_among_the_channels():
+    """With no preference each channel counts 1 / C; with a strong one, one counts alone."""
+    gate = AttentionGate(4, 3).eval()
+    gate.mix = nn.Identity()
+    skip, signal = noise(1, 4, 8, 6).abs(), noise(1, 3, 4, 3)
+    convolution, norm = gate.score
+    convolution.weight.zero_()
+    convolution.bias.zero_()
+    torch.testing.assert_close(gate(skip, signal), skip / 4)
+    norm.bias[2] = 50
+    expected = torch.zeros_like(skip)
+    expected[:, 2] = skip[:, 2]
+    torch.testing.assert_close(gate(skip, signal), expected)
+
+
+# Training.
+
+
+@BOTH
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_gradients_are_finite_and_reach_every_parameter(arguments, bfloat16):
+    torch.manual_seed(0)
+    model = ARUNet(arguments)
+    mixture = noise(3, 2, 900)
+    mixture[0, 0] = 0
+    mixture[1] = 0
+    present = torch.ones(3, len(arguments.sources), dtype=torch.bool)
+    present[2, 1:] = False
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        estimates = model(mixture, present)
+    assert estimates.dtype == torch.float32
+    (estimates - mixture.unsqueeze(1) / 3).square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        # Batch normalisation takes out again what a bias before it adds; softmax what all share.
+        if not name.endswith("0.bias"):
+            assert parameter.grad.abs().max() > 0, name
+
+
+@torch.no_grad()
+def test_bfloat16_costs_its_rounding_alone(model):
+    mixture = noise(2, 2, 900)
+    expected = model(mixture)
+    with torch.autocast("cpu", torch.bfloat16):
+        estimates = model(mixture)
+    error = (estimates - expected).square().sum() / expected.square().sum()
+    assert error < 1e-3  # -30 dB; 8 significant bits, through some forty layers
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"hop": 40}, "half of L, 36, not 40"), ({"fold": 5}, "a multiple of fold 5, not 72")],
+)
+def test_arguments_that_do_not_fit_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PUBLISHED, **wrong)
+
+
+def test_only_what_is_learned_is_stored(shared):
+    assert "window" not in shared.state_dict()
