@@ -15,7 +15,7 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import save_checkpoint, sha256
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
-from cmss.models.outputs import ACCOMPANIMENT, TARGET, OUTPUTS
+from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET
 from cmss.scenes import Source
 from cmss.separators import build_separator
 from cmss.separators.convtasnet import ConvTasNetSeparator
@@ -373,6 +373,33 @@ def test_members_are_weighted_by_instrument_and_by_ratios_alone_where_asked(norm
     np.testing.assert_allclose(stems["source_2"], 0.7 * 1 + 0.3 * 5, rtol=1e-6)
 
 
+def test_each_band_has_a_weight_of_its_own():
+    """Tones of 200 and 2000 Hz: one member counts below, the other above 700 Hz."""
+    time = np.arange(RATE_HZ) / RATE_HZ
+    low, high = (np.float32(np.sin(2 * np.pi * hz * time) * np.hanning(RATE_HZ)) * np.ones((2, 1))
+                 for hz in (200, 2000))  # fmt: skip
+    first, second = Constant(0), Constant(0)
+    first.separate = lambda mixture, sources: dict.fromkeys(sources, mixture)
+    second.separate = lambda mixture, sources: dict.fromkeys(sources, 3 * mixture)
+    members = [Member(first, {"Oboe": [1, 0]}), Member(second, {"Oboe": [0, 0.5]})]
+    mixture = (low + high).astype(np.float32)
+    stem = Ensemble(members, edges_hz=[700]).separate(mixture, sources("Oboe"))["source_1"]
+    # Float32, and what of the tones' Hann window lies beyond the edge.
+    np.testing.assert_allclose(stem, low + 1.5 * high, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("edges", "weight", "message"),
+    [
+        ([700], [1, 2, 3], "3 weights for Oboe, expected 1 or 2"),
+        ([700, 500], 1, "expected rising frequencies"),
+    ],
+)
+def test_bands_that_do_not_fit_are_refused(edges, weight, message):
+    with pytest.raises(InputError, match=message):
+        Ensemble([Member(Constant(1), weight)], edges_hz=edges).prepare(sources("Oboe").values())
+
+
 def test_a_member_without_weight_is_left_alone():
     idle, busy = Constant(1), Constant(2)
     ensemble = Ensemble([Member(idle, {"Oboe": 0, "Cello": 1}), Member(busy, 1)])
@@ -390,7 +417,7 @@ def test_an_ensemble_names_the_weights_of_all_members():
 
 @pytest.mark.parametrize(
     ("weight", "message"),
-    [({"Cello": 1}, "no weight for Oboe"), (0, "weights for Oboe sum to 0")],
+    [({"Cello": 1}, "no weight for Oboe"), (0, "the weights for Oboe sum to 0")],
 )
 def test_an_instrument_without_weights_is_found_beforehand(weight, message):
     with pytest.raises(InputError, match=message):

@@ -38,9 +38,12 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     settings = dict(settings)
     name = settings.pop("name", None)
     if name == "ensemble":
-        members, normalise = settings.pop("members"), settings.pop("normalise", False)
-        check_fields("ensemble", {"normalise": normalise}, Ensemble)
-        return Ensemble([_member(m, settings, sample_rate_hz) for m in members], normalise)
+        members = settings.pop("members")
+        own: dict[str, Any] = {
+            key: settings.pop(key) for key in ("normalise", "edges_hz") if key in settings
+        }
+        check_fields("ensemble", own, Ensemble)
+        return Ensemble([_member(m, settings, sample_rate_hz) for m in members], **own)
     if name not in SEPARATORS:
         names = ", ".join(("ensemble", *SEPARATORS))
         raise InputError(f"separator: {name!r}, expected one of {names}")

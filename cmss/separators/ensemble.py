@@ -1,4 +1,4 @@
-"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument."""
+"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument and band."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from cmss.errors import InputError
 from cmss.scenes import Source
 from cmss.separators.protocol import Separator, Stems
+from cmss.transforms.band_split import band_split
+
+Weight = float | Sequence[float]
+"""One for all frequencies, or one for each band of the ensemble."""
 
 
 @dataclass
@@ -17,19 +21,30 @@ class Member:
 
     Args:
         separator: what estimates.
-        weight: how much it counts: one number, or one for each instrument by name.
+        weight: how much it counts: one weight, or one for each instrument by name.
     """
 
     separator: Separator
-    weight: float | Mapping[str, float]
+    weight: Weight | Mapping[str, Weight]
 
-    def weight_of(self, instrument: str) -> float:
-        """Its weight for an instrument."""
-        if not isinstance(self.weight, Mapping):
-            return float(self.weight)
-        if instrument not in self.weight:
-            raise InputError(f"ensemble.members: no weight for {instrument}, expected a number")
-        return float(self.weight[instrument])
+    def weight_of(self, instrument: str, bands: int) -> NDArray[np.float64]:
+        """Its weight for an instrument, (bands,); one number serves all.
+
+        Raises:
+            InputError: none for this instrument, or another number of bands.
+        """
+        weight = self.weight
+        if isinstance(weight, Mapping):
+            if instrument not in weight:
+                raise InputError(f"ensemble.members: no weight for {instrument}, expected a number")
+            weight = weight[instrument]
+        values = np.atleast_1d(np.asarray(weight, float))
+        if len(values) not in (1, bands):
+            raise InputError(
+                f"ensemble.members: {len(values)} weights for {instrument}, expected 1 or {bands} "
+                "(one more than ensemble.edges_hz)"
+            )
+        return np.broadcast_to(values, (bands,))
 
 
 @dataclass
@@ -39,17 +54,23 @@ class Ensemble:
     Args:
         members: at least one.
         normalise: divide by the sum of the weights, so that only their ratios matter.
+        edges_hz: between bands that have weights of their own; by default there is one band.
 
     Raises:
-        InputError: no members, or members that differ in sampling rate.
+        InputError: no members, members that differ in sampling rate, or edges that do not rise.
     """
 
     members: Sequence[Member]
     normalise: bool = False
+    edges_hz: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
             raise InputError("ensemble.members: expected at least one, all at one sampling rate")
+        if any(edge <= 0 for edge in np.diff((0, *self.edges_hz))):
+            raise InputError(
+                f"ensemble.edges_hz: {list(self.edges_hz)}, expected rising frequencies"
+            )
 
     @property
     def sample_rate_hz(self) -> int:
@@ -73,26 +94,42 @@ class Ensemble:
         """
         sources = list(sources)
         for instrument in dict.fromkeys(source.instrument for source in sources):
-            if (total := self._total(instrument)) <= 0:
-                raise InputError(f"ensemble.members: weights for {instrument} sum to {total:g}")
+            if not (self._weights(instrument).sum(0) > 0).any():
+                raise InputError(f"ensemble.members: the weights for {instrument} sum to 0")
         for member in self.members:
             member.separator.prepare(
-                source for source in sources if member.weight_of(source.instrument)
+                source for source in sources if self._weight(member, source.instrument).any()
             )
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`. Members whose weight is zero for every source are left alone."""
         stems = {source_id: np.zeros_like(mixture) for source_id in sources}
         for member in self.members:
-            weights = {key: member.weight_of(source.instrument) for key, source in sources.items()}
-            if not any(weights.values()):
+            weights = {
+                key: self._weight(member, source.instrument) for key, source in sources.items()
+            }
+            if not any(weight.any() for weight in weights.values()):
                 continue
             for key, estimate in member.separator.separate(mixture, sources).items():
-                stems[key] += np.float32(weights[key]) * estimate
-        if self.normalise:
-            for key, source in sources.items():
-                stems[key] /= np.float32(self._total(source.instrument))
+                stems[key] += self._weighted(estimate, weights[key])
         return stems
 
-    def _total(self, instrument: str) -> float:
-        return sum(member.weight_of(instrument) for member in self.members)
+    def _weight(self, member: Member, instrument: str) -> NDArray[np.float64]:
+        weight = member.weight_of(instrument, len(self.edges_hz) + 1)
+        if not self.normalise:
+            return weight
+        total = self._weights(instrument).sum(0)
+        return np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
+
+    def _weights(self, instrument: str) -> NDArray[np.float64]:
+        """(members, bands)."""
+        bands = len(self.edges_hz) + 1
+        return np.stack([member.weight_of(instrument, bands) for member in self.members])
+
+    def _weighted(
+        self, estimate: NDArray[np.float32], weight: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        if (weight == weight[0]).all():
+            return np.float32(weight[0]) * estimate
+        bands = band_split(estimate, self.edges_hz, self.sample_rate_hz)
+        return np.tensordot(weight, bands, 1).astype(np.float32)

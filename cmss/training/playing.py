@@ -4,12 +4,12 @@ Compiled, since a step of training draws some thirty of them and a separator of 
 parameters would otherwise wait for its data on two cores.
 """
 
-import numba
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def play(
     stem: NDArray[np.int16],
     start: int,
