@@ -147,8 +147,8 @@ class UNet(nn.Module):
         """(B, C, K, G), bool (B, S) -> (B, S, K, G)."""
         frames = image.shape[2]
         # Up to what pooling divides, the last frame goes on.
-        x = F.pad(image, (0, 0, 0, -frames % self.reduction), mode="replicate")
-        x = x.contiguous(memory_format=torch.channels_last)
+        rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
+        x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
         *encoder, bottom = self.down
         skips = []
         for level in encoder:

@@ -133,7 +133,7 @@ class WaveUNet(nn.Module):
         x, skips = mixture, []
         for convolution in self.down:
             skips.append(F.leaky_relu(convolution(x), SLOPE))
-            x = skips[-1][:, ::2]
+            x = skips[-1][:, ::2].contiguous()  # else the next one has its channels first
         x = self.bottom(x)
         if self.presence is not None:
             x = x + self.presence(present.to(x.dtype)).unsqueeze(1)
