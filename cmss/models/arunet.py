@@ -23,6 +23,8 @@ from cmss.transforms.stdct import istdct, stdct
 
 PARTS = (0.167, 0.333, 0.5)
 """Shares of a MultiRes block's channels with fields of 3x3, 5x5 and 7x7."""
+FLOOR = 1e-6
+"""Keeps powers differentiable at zero; 120 dB below the mixture's RMS."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class ARUNetArguments:
         alpha: a MultiRes block has this many times as many.
         fold: neighbouring bins that the network sees as channels of one; 1 as published. The cost
             falls with it, since the first level's image is the largest.
+        compression: the network sees and gives coefficients with their magnitudes to this power,
+            signs kept; 1 as published. With 0.5 partials that are 60 dB apart are 30 dB apart to
+            the network, and a source that is alone in a bin is still what it sees there.
         conditioned: whether the network is told who is present.
         consistent: share what the estimates leave of the mixture among the sources that are
             present, so that they sum to it.
@@ -52,12 +57,15 @@ class ARUNetArguments:
     bottleneck: int = 512
     alpha: float = 1.72
     fold: int = 1
+    compression: float = 1.0
     conditioned: bool = False
     consistent: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "filters", tuple(self.filters))
+        if not 0 < self.compression <= 1:
+            raise ValueError(f"compression must be above 0 to 1, not {self.compression}")
         if not 1 <= self.hop <= self.L // 2:
             raise ValueError(f"hop must be 1 to half of L, {self.L // 2}, not {self.hop}")
         if self.L % self.fold:
@@ -118,13 +126,19 @@ class ARUNet(nn.Module):
 
         Scaled with the mixture and zero for silence; neither consistent nor zero where absent.
         """
-        fold = self.arguments.fold
+        fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
         audible = power > 0
         level = torch.where(audible, power, 1.0).sqrt()
-        image = stack_bins(mixture / level, fold)
-        estimates = unstack_bins(self.unet(image, present).float(), fold).unflatten(1, (-1, 2))
+        image = stack_bins(signed_power(mixture / level, exponent), fold)
+        output = unstack_bins(self.unet(image, present).float(), fold)
+        estimates = signed_power(output, 1 / exponent).unflatten(1, (-1, 2))
         return estimates * (level * audible).unsqueeze(1)
+
+
+def signed_power(x: Tensor, exponent: float) -> Tensor:
+    """Magnitudes to a power with their signs kept; nothing else happens for an exponent of 1."""
+    return x * (x.abs() + FLOOR) ** (exponent - 1)
 
 
 def stack_bins(image: Tensor, fold: int) -> Tensor:

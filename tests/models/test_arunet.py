@@ -11,6 +11,7 @@ from cmss.models.arunet import (
     ARUNetArguments,
     AttentionGate,
     AttentiveMultiResUNet,
+    signed_power,
     stack_bins,
     unstack_bins,
 )
@@ -18,7 +19,12 @@ from cmss.models.arunet import (
 # Frames of one length, so that hops and bins do not hide in round numbers.
 PUBLISHED = ARUNetArguments(L=72, hop=20, filters=(6, 8, 10), bottleneck=12)
 SHARED = replace(
-    PUBLISHED, sources=("Cello", "Viola", "Violin"), fold=4, conditioned=True, consistent=True
+    PUBLISHED,
+    sources=("Cello", "Viola", "Violin"),
+    fold=4,
+    compression=0.5,
+    conditioned=True,
+    consistent=True,
 )
 BOTH = pytest.mark.parametrize("arguments", [PUBLISHED, SHARED], ids=["published", "shared"])
 
@@ -100,16 +106,17 @@ def test_any_length(model, samples):
 
 
 @pytest.mark.parametrize("samples", [1, 19, 20, 333, 1000])
-@pytest.mark.parametrize("fold", [1, 4])
+@pytest.mark.parametrize(("fold", "compression"), [(1, 1), (4, 1), (4, 0.5), (1, 0.7)])
 @torch.no_grad()
-def test_a_network_that_returns_its_input_returns_the_mixture(fold, samples):
+def test_a_network_that_returns_its_input_returns_the_mixture(fold, compression, samples):
     class Same(nn.Module):
         def forward(self, image: torch.Tensor, present: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
             return image
 
-    model = ARUNet(replace(PUBLISHED, fold=fold))
+    model = ARUNet(replace(PUBLISHED, fold=fold, compression=compression))
     model.unet = Same()
     mixture = noise(2, 2, samples)
+    # Powers change what is small by their floor, 1e-6 of the mixture.
     torch.testing.assert_close(model(mixture)[:, 0], mixture, rtol=0, atol=1e-6)
 
 
@@ -152,6 +159,21 @@ def test_folded_bins_are_neighbours():
 
 
 # Level.
+
+
+def test_powers_keep_signs_and_are_nothing_for_an_exponent_of_one():
+    x = torch.tensor([-4.0, -1e-9, 0.0, 0.25, 1e6])
+    assert torch.equal(signed_power(x, 1), x)
+    torch.testing.assert_close(
+        signed_power(x, 0.5), x.sign() * x.abs().sqrt(), rtol=1e-5, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.5, 1.0, 1.4, 2.0])
+def test_powers_have_a_gradient_at_zero(exponent):
+    x = torch.zeros(3, requires_grad=True)
+    signed_power(x, exponent).sum().backward()
+    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("gain", [1e-2, 0.1, 0.7, 10.0])
@@ -288,7 +310,12 @@ def test_bfloat16_costs_its_rounding_alone(model):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"hop": 40}, "half of L, 36, not 40"), ({"fold": 5}, "a multiple of fold 5, not 72")],
+    [
+        ({"hop": 40}, "half of L, 36, not 40"),
+        ({"fold": 5}, "a multiple of fold 5, not 72"),
+        ({"compression": 0.0}, "above 0 to 1, not 0.0"),
+        ({"compression": 2.0}, "above 0 to 1, not 2.0"),
+    ],
 )
 def test_arguments_that_do_not_fit_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
