@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and work that is done by one process at a time.
+"""Files and folders that appear whole or not at all, and work that one process does at a time.
 
 A result is written under a hidden temporary name next to its final one, flushed to disk and
 renamed. Both names lie on one file system, so that the rename is one step: whoever finds the file

@@ -14,6 +14,9 @@ from cmss.settings import check_fields, check_values
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
+NOT_SHAPING = ("device", "cache", "weights_from", "revision", "force_redownload")
+"""Keys of a separator that say where and how fast; its weights count by their content."""
+
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """A section of the configuration as a resolved dictionary."""
@@ -35,6 +38,41 @@ def build_hearing_aid(config: DictConfig) -> HearingAid:
     settings = plain(config.enhancer)
     check_fields("enhancer", settings, HearingAid)
     return HearingAid(**settings, sample_rate_hz=config.input_sample_rate)
+
+
+def enhancing(config: DictConfig) -> dict[str, Any]:
+    """The settings that shape an enhanced file, for its fingerprint."""
+    return {
+        "separator": _shaping(plain(config.separator)),
+        "remix": plain(config.remix),
+        "enhancer": plain(config.enhancer),
+        "soft_clip": config.soft_clip,
+        "input_sample_rate": config.input_sample_rate,
+        "remix_sample_rate": config.remix_sample_rate,
+    }
+
+
+def _shaping(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _shaping(value) for key, value in node.items() if key not in NOT_SHAPING}
+    return [_shaping(value) for value in node] if isinstance(node, list) else node
+
+
+def scoring(config: DictConfig) -> dict[str, Any]:
+    """The settings that shape a score, for its fingerprint."""
+    return {
+        "enhancer": plain(config.enhancer),
+        "input_sample_rate": config.input_sample_rate,
+        "HAAQI_sample_rate": config.HAAQI_sample_rate,
+        "evaluate.set_random_seed": config.evaluate.set_random_seed,
+    }
+
+
+def reads_references(config: DictConfig) -> bool:
+    """Whether the separator, or a member of it, is given the true stems."""
+    separator = plain(config.separator)
+    members = [separator, *separator.get("members", [])]
+    return any(member.get("name") == "oracle" for member in members)
 
 
 def chosen_pairs(config: DictConfig) -> list[Pair]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
+from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.remix import Remix, rebalance
 from cmss.scenes import Listener, Pair, Scene, Track, by_track
@@ -67,6 +68,50 @@ def enhance_scene(
 ) -> Waveform:
     """Remix for the scene, amplify for the listener: two ears at the mixture's sampling rate."""
     return system.hearing_aid(rebalance(mixture, stems, scene, system.remix), listener)
+
+
+def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
+    """Load what separating these pairs takes, so that what is missing is found before the first.
+
+    Returns:
+        instrument -> digests of the weights that its estimates come from: those of all
+        instruments, and those that were loaded for this one.
+
+    Raises:
+        InputError: something is missing.
+    """
+    sources = (source for pair in pairs for source in pair.scene.track.sources.values())
+    players = {(source.instrument, source.voice): source for source in sources}
+    common = set(separator.weights.values())
+    own: dict[str, set[str]] = {}
+    problems: list[str] = []
+    for (instrument, _), player in players.items():
+        loaded = set(separator.weights)
+        with noting(problems):
+            separator.prepare([player])
+        new = {digest for name, digest in separator.weights.items() if name not in loaded}
+        own.setdefault(instrument, set(common)).update(new)
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return {instrument: sorted(digests) for instrument, digests in own.items()}
+
+
+def level_warnings(tracks: Iterable[Track], sample_rate_hz: int) -> Iterator[str]:
+    """A line for each mixture that is far from the level that the compressor is designed for.
+
+    Every mixture is decoded for it, and so seen to be whole.
+
+    Raises:
+        InputError: mixtures that cannot be decoded.
+    """
+    problems: list[str] = []
+    for track in tracks:
+        with noting(problems):
+            mixture = read_excerpt(track.mixture, sample_rate_hz)
+            if warning := level_warning(track, mixture, sample_rate_hz):
+                yield warning
+    if problems:
+        raise InputError(problems)
 
 
 def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: int) -> str | None:

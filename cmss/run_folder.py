@@ -3,13 +3,15 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.atomic import write_text
+from cmss.atomic import alone, clear_stale, write_text
 from cmss.errors import InputError
 from cmss.scenes import MetadataPaths
 
@@ -69,6 +71,8 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
             if override == key or override.startswith(f"{key}."):
                 raise InputError(f"{override}: decided by enhance.py; run that anew to change it")
     _relink(kept, config)
+    # Asked for once, results are not deleted ever after.
+    kept.on_change = config.on_change
     for key, value in overrides.items():
         OmegaConf.update(kept, key, value)
     kept.path.exp_folder = str(folder)
@@ -83,6 +87,34 @@ def _relink(kept: DictConfig, config: DictConfig) -> None:
             kept.path[key] = OmegaConf.to_container(config.path, resolve=False)[key]  # type: ignore[index]
             if kept.path[key] != value:
                 kept.path[key] = value
+
+
+@contextmanager
+def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> Iterator[Path]:
+    """Be the only process that does this stage of this shard in the folder of the run.
+
+    What killed ones left half-written is deleted first.
+
+    Args:
+        config: tells where the run is.
+        stage: for instance "enhance".
+        batch: which shard, from 0.
+        batch_size: the number of shards.
+
+    Yields:
+        the folder.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    folder = Path(config.path.exp_folder)
+    with alone(
+        folder / f".{stage}_{batch + 1}-{batch_size}.lock",
+        f"{stage}.py, job {batch + 1} of {batch_size}",
+    ):
+        for place in (folder, *folder.glob("enhanced_signals/*")):
+            clear_stale(place)
+        yield folder
 
 
 def metadata_paths(config: DictConfig) -> MetadataPaths:

@@ -2,16 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import read_excerpt, read_flac, resample
+from cmss.audio import inspect, read_excerpt, read_flac, resample
 from cmss.errors import InputError
 from cmss.haaqi import Haaqi, haaqi_components
 from cmss.hearing_aid import HearingAid
@@ -22,6 +26,8 @@ Waveform = NDArray[np.float64]
 
 FULL_SCALE = 32767 / 32768
 """The highest value of 16 bits, which clipped samples have."""
+LONGEST = 2
+"""How many times as long as its mixture an enhanced file may be to be read at all."""
 
 
 @dataclass(frozen=True)
@@ -125,53 +131,83 @@ class FileScorer:
         """Left and right HAAQI of a pair, and how many samples of its file are at full scale.
 
         Raises:
-            InputError: the enhanced file is missing, damaged, not stereo or at another rate.
+            InputError: the enhanced file is missing, damaged, far too long, not stereo, or at
+                another rate.
             FloatingPointError: a score is not finite.
         """
         path = self.folder / pair.enhanced_file
-        enhanced, rate_hz = read_flac(path)
-        if rate_hz != self.enhanced_rate_hz or len(enhanced) != 2:
+        header = inspect(path)
+        if header.sample_rate_hz != self.enhanced_rate_hz or header.channels != 2:
             raise InputError(
-                f"{path}: {len(enhanced)} channel(s) at {rate_hz} Hz, expected 2 at "
-                f"{self.enhanced_rate_hz} Hz (remix_sample_rate)"
+                f"{path}: {header.channels} channel(s) at {header.sample_rate_hz} Hz, expected 2 "
+                f"at {self.enhanced_rate_hz} Hz (remix_sample_rate)"
             )
+        # Silence packs so well that a small file can hold days of it.
+        expected_s = pair.scene.track.mixture.duration_s
+        if header.samples > LONGEST * expected_s * header.sample_rate_hz:
+            raise InputError(
+                f"{path}: {header.samples / header.sample_rate_hz:g} s, expected {expected_s:g} s"
+            )
+        enhanced, rate_hz = read_flac(path)
         left, right = self.scorer.score(self.scorer.reference(pair.scene), enhanced, rate_hz, pair)
         return left, right, int(np.count_nonzero((enhanced == -1) | (enhanced == FULL_SCALE)))
 
 
-def check_files(folder: Path, pairs: Sequence[Pair]) -> None:
-    """See that every pair has an enhanced file, before hours go into those that have.
-
-    Raises:
-        InputError: the files that are missing.
-    """
-    missing = [path for pair in pairs if not (path := folder / pair.enhanced_file).is_file()]
-    if missing:
-        raise InputError(f"{path}: no such enhanced file" for path in missing)
+Score = tuple[Haaqi, Haaqi, int]
+"""What a :class:`FileScorer` gives."""
 
 
 def score_files(
-    scorer: FileScorer, pairs: Sequence[Pair], jobs: int | None
-) -> Iterator[tuple[Haaqi, Haaqi, int]]:
+    scorer: Callable[[Pair], Score], pairs: Sequence[Pair], jobs: int | None
+) -> Iterator[tuple[Pair, Callable[[], Score]]]:
     """Score pairs in several processes, in the order given.
 
     Args:
-        scorer: how.
+        scorer: how, a :class:`FileScorer`.
         pairs: what.
         jobs: processes; None takes one for each core that this process may use.
+
+    Yields:
+        each pair, and what gives its score or raises what the scorer raised.
+
+    Raises:
+        ChildProcessError: a process was killed; raised behind all pairs that had been scored.
     """
     jobs = min(jobs or _cores(), len(pairs))
     if jobs <= 1:
-        yield from map(scorer, pairs)
+        yield from ((pair, partial(scorer, pair)) for pair in pairs)
         return
     # Each process is one thread: libraries that bring threads of their own would outnumber cores.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_parent) as pool:
         try:
-            yield from pool.map(scorer, pairs)
+            scored = [(pair, pool.submit(scorer, pair)) for pair in pairs]
+            lost: BaseException | None = None
+            for pair, future in scored:
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    lost = error
+                else:
+                    yield pair, future.result
         finally:
             pool.shutdown(cancel_futures=True)
+    if lost:
+        raise ChildProcessError(
+            "a process of evaluate.py was killed, for want of memory perhaps (a smaller "
+            "evaluate.jobs takes less); the same command goes on where this one ended"
+        ) from lost
+
+
+def _end_with_parent() -> None:
+    """In a scoring process: end when the one that started it has been killed."""
+
+    def watch(parent: BaseProcess) -> None:
+        parent.join()
+        os._exit(1)
+
+    if parent := parent_process():
+        Thread(target=watch, args=(parent,), daemon=True).start()
 
 
 def _cores() -> int:

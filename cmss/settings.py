@@ -6,7 +6,7 @@ would count as true.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -44,6 +44,7 @@ class General:
     remix_sample_rate: Count
     HAAQI_sample_rate: Count
     soft_clip: bool
+    on_change: Literal["error", "redo"]
 
 
 def check_values(config: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What every stage does around its work: messages and exit status for what the user gave."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -7,6 +8,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     InterpolationToMissingValueError,
@@ -15,7 +17,7 @@ from omegaconf.errors import (
 )
 from tqdm import tqdm
 
-from cmss.errors import InputError
+from cmss.errors import InputError, ProblemsError
 
 LINES_SHOWN = 20
 
@@ -30,9 +32,9 @@ REFUSED = {
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Wrap what hydra.main runs, so that bad input ends it with status 2 and a line a problem.
 
-    A result that cannot be, such as a score that is not finite, ends it with status 1. To be put
-    under ``@hydra.main``, which turns any exception that reaches it into a traceback; SystemExit
-    it lets through.
+    A result that cannot be, such as a score that is not finite, or that cannot be written, ends it
+    with status 1. To be put under ``@hydra.main``, which turns any exception that reaches it into
+    a traceback; SystemExit it lets through.
     """
 
     @wraps(work)
@@ -46,15 +48,28 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             sys.exit(_say("\n".join(lines), 2))
         except OmegaConfBaseException as error:
             sys.exit(_say(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2))
-        except InputError as error:
-            shown = error.problems[:LINES_SHOWN]
+        except ProblemsError as error:
+            shown = [one_line(problem) for problem in error.problems[:LINES_SHOWN]]
             if len(error.problems) > len(shown):
-                shown = (*shown, f"... and {len(error.problems) - len(shown)} more")
-            sys.exit(_say("\n".join(shown), 2))
+                shown.append(f"... and {len(error.problems) - len(shown)} more")
+            sys.exit(_say("\n".join(shown), 2 if isinstance(error, InputError) else 1))
         except FloatingPointError as error:
             sys.exit(_say(str(error), 1))
+        except OSError as error:
+            sys.exit(_say(_told(error), 1))
 
     return guarded
+
+
+def one_line(text: str) -> str:
+    """Text as it can be printed in one line: names come from files, and may hold anything."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _told(error: OSError) -> str:
+    if error.errno is None:
+        return one_line(str(error))
+    return one_line(": ".join(str(part) for part in (error.filename, error.strerror) if part))
 
 
 def _missing(node: Any, prefix: str = "") -> list[str]:
@@ -75,6 +90,25 @@ def refuse_official_keys(arguments: list[str]) -> None:
         key = argument.split("=")[0].lstrip("+~")
         if key in REFUSED:
             sys.exit(_say(f"{key}: not taken here, since {REFUSED[key]}; leave it out", 2))
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run what ``@hydra.main`` made, on the command line as it is.
+
+    Hydra itself makes the folder of the run and writes into it, before the stage begins. What goes
+    wrong there is a line too, and so is what it finds wrong with the configuration.
+    """
+    refuse_official_keys(sys.argv[1:])
+    # Asks hydra to let through what it would otherwise print.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        main()
+    except CompactHydraException as error:
+        cause = error.__cause__
+        more = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""
+        sys.exit(_say(f"{error}{more}", 1))
+    except OSError as error:
+        sys.exit(_say(_told(error), 1))
 
 
 def overrides() -> dict[str, Any]:

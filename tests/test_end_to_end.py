@@ -116,7 +116,15 @@ def runs(desk):
         succeeded(desk.run("enhance", DATA, at, "separator=passthrough"))
         succeeded(desk.run("evaluate", at, "evaluate.jobs=1"))
         desk.keep("passthrough", "passthrough/scores.csv")
-        succeeded(desk.run("evaluate", at, "evaluate.pairs=../pairs.csv", "evaluate.jobs=1"))
+        succeeded(
+            desk.run(
+                "evaluate",
+                at,
+                "evaluate.pairs=../pairs.csv",
+                "evaluate.jobs=1",
+                "on_change=redo",
+            )
+        )
         desk.keep("subset", "passthrough/scores.csv")
 
     with ThreadPoolExecutor() as pool:
@@ -200,9 +208,9 @@ def test_the_folder_of_a_run_holds_what_was_announced(desk, runs):  # noqa: ARG0
         for stage in ("enhance", "evaluate", "merge_results")
         for name in ("config", "hydra", "overrides")
     }
-    tables = {"scores.csv", "components.csv", "summary.csv"} | {
-        f"{kind}_{batch}-2.csv" for kind in ("scores", "components") for batch in (1, 2)
-    }
+    kinds = ("scores", "components", "fingerprints")
+    tables = {f"{kind}.csv" for kind in (*kinds, "summary")}
+    tables |= {f"{kind}_{batch}-2.csv" for kind in kinds for batch in (1, 2)}
     submission = {f"{SUBMISSION}/{name}" for name in ("checksums.sha256", "provenance.json")}
     submission |= {f"{SUBMISSION}/{path}" for path in FLACS}
     expected = hydra | tables | submission | FLACS

@@ -11,10 +11,19 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     ("errors", "atomic", "settings"),
-    ("audio", "scenes", "transforms", "row_file"),
+    ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     ("models", "remix", "prescription", "hearing_aid", "torch_hearing_aid", "haaqi", "results"),
     ("separators",),
-    ("pipeline", "scoring", "submission", "training", "run_folder", "configuration", "stage"),
+    (
+        "pipeline",
+        "scoring",
+        "enhanced_files",
+        "submission",
+        "training",
+        "run_folder",
+        "configuration",
+        "stage",
+    ),
 )
 """Parts of cmss, lowest first: each imports from its own layer and those before it."""
 

@@ -1,4 +1,8 @@
+import os
+import shutil
+import signal
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +12,10 @@ from tiny_challenge import RATE_HZ, TinyChallenge
 from cmss.audio import read_excerpt, resample, write_flac
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
-from cmss.pipeline import System, enhance, level_warning
+from cmss.pipeline import System, enhance, level_warning, level_warnings, load_networks
 from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
 from cmss.scenes import load_pairs
-from cmss.scoring import FileScorer, Scorer, check_files, scene_seed, score_files
+from cmss.scoring import FileScorer, Scorer, scene_seed, score_files
 from cmss.separators.bounds import Oracle, Passthrough
 
 AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
@@ -121,6 +125,60 @@ def test_silence_is_named_and_what_is_too_short_to_have_a_loudness_is_not(pairs)
     assert level_warning(track, np.zeros((2, RATE_HZ // 3)), RATE_HZ) is None
 
 
+def test_all_mixtures_that_cannot_be_decoded_are_named(pairs, tmp_path):
+    tracks = [pairs[0].scene.track, pairs[4].scene.track]
+    broken = []
+    for number, track in enumerate(tracks):
+        path = tmp_path / f"{number}.flac"
+        data = bytearray(track.mixture.path.read_bytes())
+        middle = len(data) // 2
+        data[middle : middle + 9000] = bytes(9000)
+        path.write_bytes(data)
+        broken.append(replace(track, mixture=replace(track.mixture, path=path)))
+    with pytest.raises(InputError) as caught:
+        list(level_warnings([broken[0], tracks[0], broken[1]], RATE_HZ))
+    assert [line.split(": ")[0] for line in caught.value.problems] == [
+        str(tmp_path / "0.flac"),
+        str(tmp_path / "1.flac"),
+    ]
+
+
+# Networks.
+
+
+class PerInstrument:
+    """Loads weights when they are asked for, as separators of one network per instrument do."""
+
+    def __init__(self, common: dict[str, str], lacking: tuple[str, ...] = ()) -> None:
+        self.weights = dict(common)
+        self.lacking = lacking
+
+    def prepare(self, sources):
+        for source in sources:
+            if source.instrument in self.lacking:
+                raise InputError(f"{source.instrument}: no weights")
+            self.weights[f"{source.instrument}.safetensors"] = f"digest of {source.instrument}"
+
+
+def test_weights_are_attributed_to_the_instruments_that_they_serve(pairs):
+    assert load_networks(PerInstrument({"all.safetensors": "common"}), pairs) == {
+        name: ["common", f"digest of {name}"] for name in ("Cello", "Oboe", "Violin", "Viola")
+    }
+
+
+def test_a_part_of_the_pairs_has_the_weights_that_it_has_among_all(pairs):
+    whole = load_networks(PerInstrument({}), pairs)
+    for part in (pairs[:2], pairs[4:]):
+        for name, digests in load_networks(PerInstrument({}), part).items():
+            assert whole[name] == digests
+
+
+def test_all_missing_weights_are_named_once(pairs):
+    with pytest.raises(InputError) as caught:
+        load_networks(PerInstrument({}, lacking=("Violin", "Oboe")), pairs)
+    assert sorted(caught.value.problems) == ["Oboe: no weights", "Violin: no weights"]
+
+
 # Scoring: the counterpart.
 
 
@@ -153,19 +211,13 @@ def files(pairs, tmp_path_factory):
     return folder
 
 
-def test_missing_files_are_all_named(pairs, tmp_path):
-    with pytest.raises(InputError) as caught:
-        check_files(tmp_path, pairs[:2])
-    assert caught.value.problems == tuple(
-        f"{tmp_path / pair.enhanced_file}: no such enhanced file" for pair in pairs[:2]
-    )
-
-
 def test_scores_do_not_depend_on_what_was_scored_before(pairs, files):
     scorer = FileScorer(Scorer(AID), files, 32000)
-    first, second = score_files(scorer, pairs[:2], jobs=1)
-    assert scorer(pairs[1]) == second
-    assert scorer(pairs[0]) == first
+    scored = score_files(scorer, pairs[:2], jobs=1)
+    (first, first_score), (second, second_score) = ((pair, score()) for pair, score in scored)
+    assert (first, second) == (pairs[0], pairs[1])
+    assert scorer(pairs[1]) == second_score
+    assert scorer(pairs[0]) == first_score
 
 
 def test_clipped_samples_are_counted(pairs, files, tmp_path):
@@ -182,6 +234,53 @@ def test_a_file_at_another_rate_is_refused(pairs, tmp_path):
     write_flac(path, np.zeros((2, 1000)), RATE_HZ)
     with pytest.raises(InputError, match=f"{path}: 2 channel.* at 44100 Hz, expected 2 at 32000"):
         FileScorer(Scorer(AID), tmp_path, 32000)(pairs[0])
+
+
+def test_a_file_far_longer_than_its_mixture_is_not_read(pairs, tmp_path):
+    path = tmp_path / pairs[0].enhanced_file
+    write_flac(path, np.zeros((2, 40000)), 32000)
+    with pytest.raises(InputError, match=rf"{path}: 1\.25 s, expected 0\.3 s"):
+        FileScorer(Scorer(AID), tmp_path, 32000)(pairs[0])
+
+
+def test_a_damaged_file_costs_the_score_of_its_pair_alone(pairs, files, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    path = tmp_path / "files" / pairs[0].enhanced_file
+    path.write_bytes(path.read_bytes()[:-300])
+    scorer = FileScorer(Scorer(AID), tmp_path / "files", 32000)
+    (_, damaged), (_, whole) = score_files(scorer, pairs[:2], jobs=2)
+    with pytest.raises(InputError, match=f"^{path}: truncated or damaged") as caught:
+        damaged()
+    assert len(caught.value.problems) == 1
+    assert whole() == scorer(pairs[1])
+
+
+class KilledAt:
+    """Scores by number alone; the process that is given the pair `name` is killed, as for memory.
+
+    Args:
+        name: of the pair.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, pair):
+        if pair.name == self.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pair.name
+
+
+def test_a_killed_process_is_named_and_other_pairs_are_scored(pairs):
+    killed = 4
+    scored = []
+    with pytest.raises(ChildProcessError, match=r"was killed.*same command goes on"):  # noqa: PT012
+        for pair, score in score_files(KilledAt(pairs[killed].name), pairs, jobs=2):
+            scored.append(pair.name)
+            assert score() == pair.name
+    assert pairs[killed].name not in scored
+    # The process beside it may have been at one of those before.
+    assert len(scored) >= killed - 1
 
 
 def test_a_silent_reference_names_the_pair(pairs):

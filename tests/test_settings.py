@@ -37,6 +37,7 @@ def test_the_default_values_are_of_their_kind(config):
         ("evaluate.jobs", 0),
         ("submission.team", 1),
         ("submission.supplement", None),
+        ("on_change", "ask"),
     ],
 )
 def test_a_value_of_another_kind_is_named_by_its_key(config, key, value):

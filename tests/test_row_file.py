@@ -1,3 +1,5 @@
+import errno
+import os
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -65,7 +67,7 @@ def test_a_run_killed_at_any_byte_is_resumed_without_loss_of_a_whole_row(tmp_pat
 def test_each_row_is_on_disk_before_the_next(tmp_path):
     path = tmp_path / "a.csv"
     file = RowFile(path, Measured)
-    assert read_rows(path, Measured) == []
+    assert not path.exists()
     for number, row in enumerate(ROWS, start=1):
         file.append(row)
         assert read_rows(path, Measured) == ROWS[:number]
@@ -77,7 +79,7 @@ def test_a_value_that_is_not_finite_stops_and_names_the_pair(tmp_path, bad):
     file = RowFile(path, Measured)
     with pytest.raises(ValueError, match=r"scene S2, listener L1: value not finite"):
         file.append(replace(ROWS[2], value=bad))
-    assert read_rows(path, Measured) == []
+    assert not path.exists()
 
 
 def test_no_pair_twice(tmp_path):
@@ -85,6 +87,40 @@ def test_no_pair_twice(tmp_path):
     file.append(ROWS[0])
     with pytest.raises(ValueError, match="scene S1, listener L1: has a row already"):
         file.append(ROWS[0])
+
+
+def test_a_row_that_does_not_get_to_disk_leaves_no_part_of_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    file = RowFile(path, Measured)
+    file.append(ROWS[0])
+    whole = path.read_bytes()
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        file.append(ROWS[1])
+    assert path.read_bytes() == whole
+    monkeypatch.undo()
+    file.append(ROWS[1])
+    assert read_rows(path, Measured) == ROWS[:2]
+
+
+def test_put_in_order(tmp_path):
+    path = tmp_path / "a.csv"
+    file = RowFile(path, Measured)
+    for row in reversed(ROWS):
+        file.append(row)
+    file.put_in_order([ROWS[0].key, ("S9", "L9"), ROWS[1].key, ROWS[2].key])
+    assert read_rows(path, Measured) == ROWS == list(file.rows.values())
+    before = path.stat()
+    file.put_in_order([row.key for row in ROWS])
+    assert path.stat() == before
+    # Appending goes on at the end of the new file.
+    file.keep({ROWS[0].key})
+    file.append(ROWS[2])
+    assert read_rows(path, Measured) == [ROWS[0], ROWS[2]]
 
 
 def test_keep_drops_the_others(tmp_path):

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar, get_type_hints
@@ -30,6 +30,11 @@ class PairRow:
     def key(self) -> tuple[str, str]:
         """Scene and listener, which a file holds once."""
         return self.scene, self.listener
+
+    @property
+    def pair(self) -> str:
+        """Name of its pair of scene and listener."""
+        return f"{self.scene}_{self.listener}"
 
     def not_finite(self) -> list[str]:
         """The columns that hold NaN or infinity."""
@@ -104,7 +109,7 @@ def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
 
 
 class RowFile(Generic[Row]):
-    """A file of rows, open at its end.
+    """A file of rows, open at its end; nothing is written before the first of its methods.
 
     Args:
         path: made, with its header, when it is missing.
@@ -121,32 +126,52 @@ class RowFile(Generic[Row]):
         self.path = path
         self._kind = kind
         whole = _whole_lines(path) if path.exists() else b""
-        if whole:
-            self.rows = {row.key: row for row in _parse(path, whole, kind)}
-            os.truncate(path, len(whole))
-        else:
-            self.rows = {}
-            write_rows(path, kind, [])
+        self.rows = {row.key: row for row in (_parse(path, whole, kind) if whole else [])}
+        self._end = len(whole)
+        self._ready = False
+
+    def keep(self, keys: Set[tuple[str, str]]) -> None:
+        """Drop the rows of all other pairs, and what a killed run left of its last row."""
+        kept = [row for key, row in self.rows.items() if key in keys]
+        if len(kept) < len(self.rows) or not self._end:
+            self._rewrite(kept)
+        elif not self._ready:
+            os.truncate(self.path, self._end)
+        self._ready = True
 
     def append(self, row: Row) -> None:
         """Add one row; it is on disk when this returns.
 
         Raises:
             ValueError: NaN or infinity, or a pair that the file has already.
+            OSError: it cannot be written; nothing of the row stays.
         """
         where = f"{self.path}: scene {row.scene}, listener {row.listener}"
         if row.not_finite():
             raise ValueError(f"{where}: {', '.join(row.not_finite())} not finite")
         if row.key in self.rows:
             raise ValueError(f"{where}: has a row already")
+        if not self._ready:
+            self.keep(self.rows.keys())
+        line = _csv_lines([astuple(row)]).encode("utf-8")
         with self.path.open("ab", buffering=0) as file:
-            file.write(_csv_lines([astuple(row)]).encode("utf-8"))
-            os.fsync(file.fileno())
+            end = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                os.truncate(self.path, end)
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
         self.rows[row.key] = row
 
-    def keep(self, keys: set[tuple[str, str]]) -> None:
-        """Drop the rows of all other pairs."""
-        kept = {key: row for key, row in self.rows.items() if key in keys}
-        if len(kept) < len(self.rows):
-            write_rows(self.path, self._kind, kept.values())
-            self.rows = kept
+    def put_in_order(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Order the rows as these pairs, of which each row must be one."""
+        ordered = [self.rows[key] for key in keys if key in self.rows]
+        if ordered != list(self.rows.values()):
+            self._rewrite(ordered)
+
+    def _rewrite(self, rows: list[Row]) -> None:
+        write_rows(self.path, self._kind, rows)
+        self._end = self.path.stat().st_size
+        self.rows = {row.key: row for row in rows}

@@ -1,0 +1,216 @@
+"""What a result was made from, so that a run taken up again notices when that has changed.
+
+A fingerprint is a line of `part=digest`: one part for each section of the configuration, network
+and input that shapes the result. A file counts by its content, wherever it lies; what only says
+where or how fast to work, such as a number of processes, has no part. enhance.py writes the
+fingerprint of each FLAC into its comment, evaluate.py that of each score into fingerprints.csv.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cmss.audio import Excerpt
+from cmss.errors import InputError
+from cmss.scenes import Ear, Pair
+
+# 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
+DIGITS = 16
+INPUTS = ("mixture", "references", "scene", "listener", "enhanced")
+"""Parts that may differ from pair to pair; all others are those of the system as a whole."""
+ERROR, REDO = "error", "redo"
+"""Values of `on_change`."""
+
+Fingerprints = Mapping[str, str]
+"""Name of a pair -> fingerprint; empty for a result that has none, of unknown origin."""
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """The line that stands for these parts.
+
+    Args:
+        parts: name, without a space or an equals sign -> what JSON can hold.
+    """
+    return " ".join(f"{name}={_digest(value)}" for name, value in parts.items())
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def of_enhanced(
+    pairs: Iterable[Pair],
+    sample_rate_hz: int,
+    references: bool,
+    system: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """Fingerprints of the enhanced files of pairs.
+
+    Args:
+        pairs: what is enhanced; their mixtures are read.
+        sample_rate_hz: of the mixtures.
+        references: whether the separator reads the true stems.
+        system: settings that shape every file; left out, the inputs alone are stated.
+        weights: instrument -> digests of the weights that its estimates come from.
+    """
+    sound = _sound(sample_rate_hz)
+    common = system or {}
+    prints = {}
+    for pair in pairs:
+        sources = pair.scene.track.sources.values()
+        networks = {
+            f"weights.{name}": weights[name]
+            for name in sorted({source.instrument for source in sources})
+            if weights
+        }
+        stems = {"references": [sound(s.excerpt) for s in sources]} if references else {}
+        prints[pair.name] = fingerprint(
+            {
+                **common,
+                **networks,
+                "mixture": sound(pair.scene.track.mixture),
+                **stems,
+                "scene": _scene(pair),
+                "listener": [asdict(ear.compression) for ear in _ears(pair)],
+            }
+        )
+    return prints
+
+
+def of_scores(
+    pairs: Iterable[Pair],
+    sample_rate_hz: int,
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Fingerprints of the scores of pairs.
+
+    Args:
+        pairs: what is scored; their stems and enhanced files are read.
+        sample_rate_hz: of the stems.
+        folder: the run's folder.
+        settings: those that shape every score; left out, the inputs alone are stated.
+    """
+    sound = _sound(sample_rate_hz)
+    common = settings or {}
+    return {
+        pair.name: fingerprint(
+            {
+                **common,
+                "references": [sound(s.excerpt) for s in pair.scene.track.sources.values()],
+                "scene": _scene(pair),
+                "listener": [asdict(ear) for ear in _ears(pair)],
+                "enhanced": content(folder / pair.enhanced_file),
+            }
+        )
+        for pair in pairs
+    }
+
+
+def content(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _sound(sample_rate_hz: int) -> Any:
+    """A function that gives the content of an excerpt; a file is read once for all of them."""
+    read_once = cache(content)
+
+    def sound(excerpt: Excerpt) -> list[Any]:
+        return [read_once(excerpt.path), *excerpt.span(sample_rate_hz)]
+
+    return sound
+
+
+def _scene(pair: Pair) -> list[Any]:
+    gains_db = pair.scene.gains_db
+    return [
+        [source.id, source.instrument, source.voice, gains_db[source.id]]
+        for source in pair.scene.track.sources.values()
+    ]
+
+
+def _ears(pair: Pair) -> tuple[Ear, Ear]:
+    return pair.listener.left, pair.listener.right
+
+
+# Comparing.
+
+Changes = Mapping[str, Sequence[str]]
+"""Part -> names of the pairs whose results it makes out of date."""
+
+
+def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
+    """Which parts of what is wanted are stated otherwise, or not at all, by results that are there.
+
+    Args:
+        found: of the results.
+        wanted: of the same pairs as they would come out now; pairs in one of both are passed over.
+    """
+    changed: dict[str, list[str]] = {}
+    for name in found.keys() & wanted.keys():
+        before = _parts(found[name])
+        for part, digest in _parts(wanted[name]).items():
+            if not before:
+                changed.setdefault("origin", []).append(name)
+                break
+            if before.get(part) != digest:
+                changed.setdefault(part, []).append(name)
+    return changed
+
+
+def mixed(found: Fingerprints) -> Changes:
+    """Parts of the system in which results differ that should come from one."""
+    first: dict[str, str] = {}
+    differing: dict[str, list[str]] = {}
+    for name, line in found.items():
+        for part, digest in _parts(line).items():
+            if part not in INPUTS and first.setdefault(part, digest) != digest:
+                differing.setdefault(part, []).append(name)
+    return differing
+
+
+def _parts(line: str) -> dict[str, str]:
+    pairs = (word.partition("=") for word in line.split())
+    return {name: digest for name, equals, digest in pairs if equals}
+
+
+def told(changed: Changes) -> str:
+    """Changes in words: each part, with how many pairs and which is the first."""
+    return ", ".join(
+        f"{part} ({len(names)}: {min(names)}{', ...' if len(names) > 1 else ''})"
+        for part, names in sorted(changed.items())
+    )
+
+
+def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
+    """The pairs whose results have to be made anew.
+
+    Args:
+        where: the results, for the message.
+        changed: what has changed.
+        on_change: "redo", or "error" to stop where there is any.
+
+    Raises:
+        InputError: there is, and one has to choose.
+    """
+    if changed and on_change != REDO:
+        raise InputError(
+            f"{where}: made from something else than now: {told(changed)}; on_change=redo makes "
+            "these anew, another path.exp_folder keeps them"
+        )
+    return {name for names in changed.values() for name in names}

@@ -1,0 +1,23 @@
+"""Scores of a run: rows, their files, merging of shards, summaries.
+
+Names and columns are the official ones: a whole run writes `scores.csv`, shard `batch` of
+`batch_size` writes `scores_{batch + 1}-{batch_size}.csv`. Beside each lies a `components` file with
+the terms that HAAQI is made of, and a `fingerprints` file with what each score was made from.
+"""
+
+from cmss.results.merging import merge
+from cmss.results.rows import EARS, ComponentRow, FingerprintRow, ScoreRow, shard_path
+from cmss.results.score_files import ScoreFiles
+from cmss.results.summary import format_summary, summarise
+
+__all__ = [
+    "EARS",
+    "ComponentRow",
+    "FingerprintRow",
+    "ScoreFiles",
+    "ScoreRow",
+    "format_summary",
+    "merge",
+    "shard_path",
+    "summarise",
+]

@@ -1,0 +1,160 @@
+"""Stages run many times over, without the seconds that importing their libraries takes each time.
+
+A process of its own imports everything once and forks for each run; the fork is what a fresh
+`python recipes/cad2/<stage>.py OVERRIDES` would be, and can be killed at any moment.
+"""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "recipes" / "cad2"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended: exit status, or minus the signal that killed it."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class StageServer:
+    """Runs stages, one at a time."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(
+        self,
+        stage: str,
+        *overrides: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        kill_after_s: float | None = None,
+        largest_file: int | None = None,
+    ) -> Done:
+        """A stage in a folder.
+
+        Args:
+            stage: enhance, evaluate or merge_results.
+            overrides: of the configuration.
+            cwd: the current folder.
+            env: variables of its environment.
+            kill_after_s: when to kill it, if it is still running then.
+            largest_file: limit in bytes on what it may write into one file.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        order = {
+            "stage": stage,
+            "overrides": overrides,
+            "cwd": str(cwd),
+            "env": dict(env or {}),
+            "kill_after_s": kill_after_s,
+            "largest_file": largest_file,
+        }
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        assert answer, "the server of stages has died"
+        return Done(**json.loads(answer))
+
+    def succeed(self, stage: str, *overrides: str, cwd: Path) -> Done:
+        """A stage whose exit status must be 0."""
+        done = self.run(stage, *overrides, cwd=cwd)
+        assert done.status == 0, f"{stage} {overrides}\n{done.stdout}\n{done.stderr}"
+        return done
+
+
+@contextmanager
+def stage_server() -> Iterator[StageServer]:
+    """A server that ends with the block."""
+    with subprocess.Popen(
+        [sys.executable, __file__],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield StageServer(process)
+        assert process.stdin
+        process.stdin.close()
+
+
+# The other side.
+
+
+def _serve() -> None:
+    for stage in ("enhance", "evaluate", "merge_results"):
+        runpy.run_path(str(RECIPES / f"{stage}.py"), run_name="imported")
+    for line in sys.stdin:
+        order = json.loads(line)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            start = time.monotonic()
+            if (child := os.fork()) == 0:
+                _be_the_stage(order, out.fileno(), err.fileno())
+            status = _wait(child, order["kill_after_s"])
+            seconds = time.monotonic() - start
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode())
+        answer = {"status": status, "stdout": texts[0], "stderr": texts[1], "seconds": seconds}
+        print(json.dumps(answer), flush=True)
+
+
+def _wait(child: int, kill_after_s: float | None) -> int:
+    deadline = time.monotonic() + (kill_after_s or 300)
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _be_the_stage(order: dict, out: int, err: int) -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.chdir(order["cwd"])
+    os.environ.update(order["env"])
+    if limit := order["largest_file"]:
+        import resource
+
+        # Python ignores the signal that would come with it, so that writing fails as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    program = RECIPES / f"{order['stage']}.py"
+    sys.argv = [str(program), *order["overrides"]]
+    status = 0
+    try:
+        runpy.run_path(str(program), run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve()

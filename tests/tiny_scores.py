@@ -1,0 +1,32 @@
+"""Three scenes for two listeners, with scores as a run of evaluate.py would write them."""
+
+import numpy as np
+from tiny_pairs import make_pairs
+
+from cmss.haaqi import Haaqi
+from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
+from cmss.scenes import shard
+
+PAIRS = make_pairs()
+RNG = np.random.default_rng(3)
+SCORES = [ScoreRow.of(pair, *RNG.uniform(0.2, 0.9, 2)) for pair in PAIRS]
+
+
+def components(pair) -> ComponentRow:
+    left, right = RNG.uniform(0, 1, (2, 7)).tolist()
+    return ComponentRow.of(pair, Haaqi(*left), Haaqi(*right), 7)
+
+
+COMPONENTS = [components(pair) for pair in PAIRS]
+MADE_FROM = {pair.name: f"enhancer=0 scene={number}" for number, pair in enumerate(PAIRS)}
+FINGERPRINTS = [FingerprintRow.of(pair, MADE_FROM[pair.name]) for pair in PAIRS]
+ROWS = list(zip(PAIRS, SCORES, COMPONENTS, FINGERPRINTS, strict=True))
+
+
+def write_shards(folder, batch_size: int) -> None:
+    for batch in range(batch_size):
+        mine = shard(PAIRS, batch, batch_size)
+        files = ScoreFiles(folder, MADE_FROM, batch, batch_size)
+        for pair, *rows in ROWS:
+            if pair in mine:
+                files.append(*rows)
