@@ -8,7 +8,8 @@ from typing import Any
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, build
 from cmss.models.outputs import OUTPUTS
-from cmss.training.losses import Loss, RemixLoss, WaveformLoss
+from cmss.scenes import INSTRUMENTS
+from cmss.training.losses import Loss, MaskLoss, RemixLoss, WaveformLoss
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,46 @@ class Preset:
         return build(self.network, self.arguments)
 
 
+# fmt: off
 PRESETS: dict[tuple[str, str], Preset] = {
     ("convtasnet", "small"): Preset("fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss),
     # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
     ("convtasnet", "paper"): Preset("convtasnet", {"R": 4, "X": 10}, partial(WaveformLoss, 1)),
+    ("waveunet", "small"): Preset(
+        "waveunet",
+        {
+            "sources": OUTPUTS, "samplerate": 16000, "levels": 10, "filters": 12,
+            "down_kernel": 9, "difference": False, "conditioned": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    # M6 of its paper, one output per instrument.
+    ("waveunet", "paper"): Preset(
+        "waveunet", {"sources": INSTRUMENTS}, partial(WaveformLoss, 2)
+    ),
+    ("multichannel_unet", "small"): Preset(
+        "multichannel_unet",
+        {
+            "sources": OUTPUTS, "samplerate": 22050, "n_fft": 2048, "hop": 512, "bands": 320,
+            "dims": (16, 32, 64, 128, 256, 384), "convolutions": 1, "dropout": 0.0,
+            "features": "stereo", "masks": "softmax", "conditioned": True,
+        },
+        RemixLoss,
+    ),
+    ("multichannel_unet", "paper"): Preset(
+        "multichannel_unet", {"sources": INSTRUMENTS}, MaskLoss
+    ),
+    ("arunet", "small"): Preset(
+        "arunet",
+        {
+            "sources": OUTPUTS, "hop": 512, "fold": 8, "filters": (16, 32, 48, 96),
+            "bottleneck": 160, "compression": 0.5, "conditioned": True, "consistent": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    ("arunet", "paper"): Preset("arunet", {}, partial(WaveformLoss, 2)),
 }
+# fmt: on
 
 
 def preset(model: str, size: str) -> Preset:

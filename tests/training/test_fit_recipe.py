@@ -1,0 +1,60 @@
+"""recipes/cad2/fit.py as a user runs it, and its file as an ensemble."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from tiny_challenge import RATE_HZ, TinyChallenge
+
+from cmss.models.checkpoint import build, save_checkpoint
+from cmss.models.outputs import OUTPUTS
+from cmss.separators import build_separator
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit.py"
+
+
+def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, RECIPE, *arguments], cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    challenge = TinyChallenge(tmp_path / "data")
+    challenge.paths()
+    (tmp_path / "data/metadata/music.json").rename(tmp_path / "data/metadata/music.train.json")
+    (tmp_path / "data/audio").rename(tmp_path / "data/train")
+    (tmp_path / "data/audio").mkdir()
+    (tmp_path / "data/train").rename(tmp_path / "data/audio/train")
+    return tmp_path / "data"
+
+
+def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp_path):
+    network = build("fourier_convtasnet", {"sources": OUTPUTS, "B": 4, "H": 4, "X": 1, "R": 1})
+    save_checkpoint(tmp_path / "net.safetensors", "fourier_convtasnet", network)
+    weights = tmp_path / "net.safetensors"
+    members = f"members=[{{name: oracle}}, {{name: convtasnet, weights_from: {weights}}}]"
+    done = fit(tmp_path, f"path.root={root}", members, "edges_hz=[1000]")
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "exp" / "fit" / "meta.yaml"
+    assert done.stdout == f"{path.relative_to(tmp_path)}: 2 members, 4 instruments\n"
+    ensemble = OmegaConf.to_container(OmegaConf.load(path))
+    assert [member["name"] for member in ensemble["members"]] == ["oracle", "convtasnet"]
+    for instrument in ("Cello", "Oboe", "Viola", "Violin"):
+        first, second = (member["weight"][instrument] for member in ensemble["members"])
+        # A millionth for the ridge, before rounding to three digits.
+        np.testing.assert_allclose((first, second), [[1, 1], [0, 0]], atol=1e-3)
+    assert build_separator({"name": "ensemble", **ensemble}, RATE_HZ).edges_hz == [1000]
+
+
+def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
+    done = fit(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"

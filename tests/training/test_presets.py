@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cmss.models.outputs import player_index
+from cmss.training.mixtures import Batch
+from cmss.training.presets import PRESETS
+
+
+@pytest.mark.parametrize("key", PRESETS, ids="-".join)
+def test_a_preset_can_be_trained(key):
+    """A second of two players; the loss has a gradient for the network, and it is finite.
+
+    The published sizes are made a few channels wide, their outputs and loss left as they are.
+    """
+    torch.manual_seed(0)
+    chosen = PRESETS[key]
+    narrow = {
+        "convtasnet": {"N": 8, "B": 4, "H": 4, "X": 1, "R": 1},
+        "waveunet": {"levels": 4, "filters": 2},
+        "multichannel_unet": {"dims": (4, 4, 4)},
+        "arunet": {"filters": (8, 8), "bottleneck": 8, "L": 256, "hop": 64},
+    }
+    model = chosen.build() if key[1] == "small" else narrowed(chosen, narrow[key[0]])
+    index = player_index(model.sources, "Viola" if len(model.sources) <= 2 else None)
+    stems = 0.1 * torch.randn(1, 2, 2, model.sample_rate_hz)
+    batch = Batch(stems, torch.tensor([[index["Viola"], index["Oboe"]]]), torch.ones(1, 2))
+    loss = chosen.loss()(model, batch)
+    loss.backward()
+    assert loss.isfinite()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any((gradient != 0).any() for gradient in gradients)
+
+
+def narrowed(chosen, changes):
+    return replace(chosen, arguments={**chosen.arguments, **changes}).build()
+
+
+def test_small_networks_fit_the_package():
+    """Two bytes a parameter in the weights' files, 24 MB for all."""
+    sizes = []
+    for (_, size), chosen in PRESETS.items():
+        if size == "small":
+            with torch.device("meta"):
+                sizes.append(sum(p.numel() for p in chosen.build().parameters()))
+    assert 2 * max(sizes) < 10e6
+    assert 2 * sum(sizes) < 24e6
+
+
+def test_published_sizes():
+    """Systems of the papers: Conv-TasNet as the challenge trained it; the others' own counts,
+    with as many outputs as the challenge has instruments."""
+    counts = {}
+    for (model, size), chosen in PRESETS.items():
+        if size == "paper":
+            with torch.device("meta"):
+                counts[model] = sum(p.numel() for p in chosen.build().parameters())
+    # Wave-U-Net M6 has 10,263,498 for four sources; each further stereo one adds 2 (24 + 2 + 1).
+    assert counts == {
+        "convtasnet": 10_846_800,
+        "waveunet": 10_263_498 + 4 * 2 * 27,
+        "multichannel_unet": 124_448_904,
+        "arunet": 8_629_977,
+    }
