@@ -18,6 +18,7 @@ from omegaconf.errors import (
 from tqdm import tqdm
 
 from cmss.errors import InputError, ProblemsError
+from cmss.memory import keep_freed_memory
 
 LINES_SHOWN = 20
 
@@ -34,11 +35,12 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
     A result that cannot be, such as a score that is not finite, or that cannot be written, ends it
     with status 1. To be put under ``@hydra.main``, which turns any exception that reaches it into
-    a traceback; SystemExit it lets through.
+    a traceback; SystemExit it lets through. Memory is kept for reuse, see :mod:`cmss.memory`.
     """
 
     @wraps(work)
     def guarded(config: DictConfig) -> Any:
+        keep_freed_memory()
         try:
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):

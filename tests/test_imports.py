@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "settings"),
+    ("errors", "atomic", "memory", "settings"),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     ("models", "remix", "prescription", "hearing_aid", "torch_hearing_aid", "haaqi", "results"),
     ("separators",),

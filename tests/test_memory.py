@@ -1,0 +1,29 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import numpy as np
+from cmss.memory import keep_freed_memory
+
+{call}
+np.ones(2**24)  # 128 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    np.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(call: str) -> int:
+    command = [sys.executable, "-c", FAULTS.format(call=call)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a choice of the GNU C library")
+def test_memory_that_was_freed_is_taken_again():
+    """Four times 128 MB; a page has 4 kB, or 2 MB where the system gives huge ones."""
+    assert page_faults("assert keep_freed_memory()") < page_faults("") / 10
