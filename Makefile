@@ -66,4 +66,6 @@ $(RUNTIME): $(PACKAGING)
 
 $(DEVELOPMENT): $(RUNTIME)
 	$(PY) -m pip install -r requirements.txt -e '.[dev]'
+	# Without PyAudio, with which it could also play and which needs a compiler.
+	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
 	touch $@

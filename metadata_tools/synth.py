@@ -9,7 +9,6 @@ Formants in round numbers after Meyer, Acoustics and the Performance of Music.
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from cmss.audio import write_flac
 from cmss.errors import InputError
+from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
 from metadata_tools.score import RANGES
-from metadata_tools.writer import new_dataset
 
 SPACING_SEMITONES = 6  # no note is re-pitched by more than three
 NOTE_S = 2.0
@@ -176,19 +174,7 @@ def write_notes(
     Raises:
         InputError: the folder exists and is not empty.
     """
-    with new_dataset(folder) as partial:
-        rows = []
-        bank = make_bank(instruments, seed, spacing_semitones)
-        for instrument, notes in bank.items():
-            for note in notes:
-                file = f"{note.name}_{note.dynamic}.flac"
-                write_flac(partial / file, note.samples[None, :], SAMPLE_RATE_HZ)
-                seconds = round(len(note.samples) / SAMPLE_RATE_HZ, 2)
-                rows.append([file, instrument, note.midi, note.cents, note.dynamic, seconds])
-        with (partial / "notes.csv").open("w", encoding="utf-8", newline="") as table:
-            writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(["file", "instrument", "midi", "cents", "dynamic", "seconds"])
-            writer.writerows(rows)
+    write_bank(folder, make_bank(instruments, seed, spacing_semitones))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
