@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from stage_server import stage_server
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -11,3 +12,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Runs stages in forks of one process, which imports their libraries once."""
+    with stage_server() as running:
+        yield running

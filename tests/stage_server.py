@@ -137,7 +137,7 @@ def _be_the_stage(order: dict, out: int, err: int) -> NoReturn:
     if limit := order["largest_file"]:
         import resource
 
-        # Python ignores the signal that would come with it, so that writing fails as on a full disk.
+        # Python ignores the signal that comes with it: writing fails as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     program = RECIPES / f"{order['stage']}.py"
     sys.argv = [str(program), *order["overrides"]]

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -51,31 +51,36 @@ class ConvTasNetSeparator(NetworkSeparator):
         return self._of_one(folder, self._published(folder), instrument)
 
     def _from_hub(self, repository: str) -> Path:
-        wanted = ["config.json", "model.safetensors"]
+        def folder(offline: bool) -> Path:
+            for name in ("config.json", "model.safetensors"):
+                path = hf_hub_download(
+                    repository,
+                    name,
+                    revision=self.revision,
+                    force_download=self.force_redownload,
+                    local_files_only=offline,
+                )
+            return Path(path).parent
+
         try:
             if not self.force_redownload:
-                found = snapshot_download(
-                    repository, revision=self.revision, allow_patterns=wanted, local_files_only=True
-                )
-                if all((Path(found) / name).is_file() for name in wanted):
-                    return Path(found)
+                return folder(offline=True)
         except LocalEntryNotFoundError:
             pass
         try:
-            found = snapshot_download(
-                repository,
-                revision=self.revision,
-                allow_patterns=wanted,
-                force_download=self.force_redownload,
+            # Asked first, since a hub that does not answer would be waited for over and over.
+            get_hf_file_metadata(
+                hf_hub_url(repository, "config.json", revision=self.revision),
+                timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            return folder(offline=False)
+        except Exception as error:  # what is raised for a lost connection differs by version
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"separator.weights_from: {repository} is not in the hub's cache and could not be "
                 f"downloaded ({reason}); give a folder that holds it, or use "
                 "separator.weights_from=small"
             ) from error
-        return Path(found)
 
     def _published(self, folder: Path) -> Network:
         """A network as the challenge published it: config.json and model.safetensors."""

@@ -1,0 +1,73 @@
+"""Each stage is killed at random points and started again; nothing is lost and nothing differs.
+
+CMSS_KILLS in the environment says how many kills there are, over all stages.
+"""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
+
+from cmss.atomic import is_temporary
+
+KILLS = int(os.environ.get("CMSS_KILLS", "4"))
+START_S = 0.3
+"""What the quickest stage takes to read its configuration; a kill before that has no effect."""
+
+
+@pytest.fixture(scope="module")
+def run(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kills")
+    write_tiny_data(folder / "data")
+    return TinyRun(server, folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run):
+    """Seconds of each stage, and where the state of the run before and after it is kept."""
+    seconds, states = {}, [run.folder / "before"]
+    states[0].mkdir()
+    for stage in STAGES:
+        seconds[stage] = run.succeed(stage)
+        states.append(run.folder / f"after_{stage}")
+        shutil.copytree(run.exp, states[-1])
+    return seconds, states
+
+
+def assert_what_is_there_is_right(exp: Path, whole: dict[str, bytes]) -> None:
+    """After a kill: every file is whole and as it should be, and tables have whole rows of it."""
+    for name, data in results(exp).items():
+        if is_temporary(Path(name)) or any(is_temporary(parent) for parent in Path(name).parents):
+            continue
+        if name in TABLES:
+            assert whole[name].startswith(data[: data.rfind(b"\n") + 1]), name
+        elif not name.endswith(".lock"):
+            assert data == whole[name], name
+
+
+def test_killed_and_started_again_a_run_ends_with_the_same_bytes(run, undisturbed, capsys):
+    seconds, states = undisturbed
+    rng = random.Random(KILLS)
+    killed = dict.fromkeys(STAGES, 0)
+    stages = list(STAGES)
+    while sum(killed.values()) < KILLS:
+        number = min(range(len(stages)), key=lambda n: killed[stages[n]])
+        stage = stages[number]
+        run.restore(states[number])
+        whole = results(states[number + 1])
+        for _ in range(rng.choice((1, 2))):
+            moment_s = rng.uniform(START_S, seconds[stage])
+            done = run.call(stage, kill_after_s=moment_s)
+            assert done.status in (0, -9), done.stderr
+            killed[stage] += done.status == -9
+            assert_what_is_there_is_right(run.exp, whole)
+        before = identities(run.exp)
+        run.succeed(stage)
+        assert results(run.exp) == whole
+        assert identities(run.exp).items() >= before.items(), "a whole file was made anew"
+    if "CMSS_KILLS" in os.environ:
+        with capsys.disabled():
+            print(f"\nkilled and restarted: {killed}")

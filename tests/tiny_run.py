@@ -1,0 +1,108 @@
+"""A very small challenge, and the three stages run on it side by side with its data."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from stage_server import Done, StageServer
+from tiny_challenge import TinyChallenge
+
+STAGES = {
+    "enhance": ("path.root=data", "separator=oracle"),
+    "evaluate": ("evaluate.jobs=1",),
+    "merge_results": (),
+}
+TABLES = ("scores.csv", "components.csv", "fingerprints.csv")
+OFFICIAL_NAMES = {
+    "gains_file": "gains.json",
+    "listeners_file": "listeners.valid.json",
+    "enhancer_params_file": "compressor_params.valid.json",
+    "music_file": "music.valid.json",
+    "scenes_file": "scenes.valid.json",
+    "scene_listeners_file": "scene_listeners.valid.json",
+}
+
+
+def write_tiny_data(root: Path) -> TinyChallenge:
+    """Two tracks, each in two scenes that lie apart, for two listeners: eight pairs."""
+    root.mkdir(parents=True)
+    tiny = TinyChallenge(root)
+    tiny.files["scenes_file"] |= {
+        "S50003": {"music": "duet", "gain": "gain_0001"},
+        "S50004": {"music": "trio", "gain": "gain_0002"},
+    }
+    scenes = sorted(tiny.files["scenes_file"])
+    tiny.files["scene_listeners_file"] = {scene: ["L5999", "L5001"] for scene in scenes}
+    write_metadata(tiny)
+    return tiny
+
+
+def write_metadata(tiny: TinyChallenge) -> None:
+    """What `tiny.files` holds, under the official names."""
+    (tiny.root / "metadata").mkdir(exist_ok=True)
+    for name, entries in tiny.files.items():
+        (tiny.root / "metadata" / OFFICIAL_NAMES[name]).write_text(json.dumps(entries))
+
+
+@dataclass
+class TinyRun:
+    """Stages called from a folder that holds `data`, with results in `exp`.
+
+    Args:
+        server: runs them.
+        folder: the current folder of all calls.
+    """
+
+    server: StageServer
+    folder: Path
+
+    @property
+    def exp(self) -> Path:
+        """The folder of the run."""
+        return self.folder / "exp"
+
+    def call(self, stage: str, *overrides: str, **limits: float) -> Done:
+        """A stage with its usual overrides and more, whatever its status."""
+        return self.server.run(
+            stage,
+            *STAGES[stage],
+            *overrides,
+            cwd=self.folder,
+            **limits,  # type: ignore[arg-type]
+        )
+
+    def succeed(self, *stages: str) -> float:
+        """Stages that must succeed: the seconds they took."""
+        done = [self.server.succeed(stage, *STAGES[stage], cwd=self.folder) for stage in stages]
+        return sum(run.seconds for run in done)
+
+    def refused(self, stage: str, *overrides: str, status: int = 2) -> str:
+        """The one line with which a stage ends that must leave the results as they were."""
+        before = results(self.exp)
+        done = self.call(stage, *overrides)
+        assert (done.status, done.stdout) == (status, ""), done
+        assert results(self.exp) == before
+        (line,) = done.stderr.splitlines()
+        return line
+
+    def restore(self, state: Path) -> None:
+        """Make the run what it was when `state` was copied from it."""
+        shutil.rmtree(self.exp, ignore_errors=True)
+        shutil.copytree(state, self.exp)
+
+
+def results(exp: Path) -> dict[str, bytes]:
+    """All files of a run but hydra's notes of the last call."""
+    files = {path.relative_to(exp): path for path in exp.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in files.items()
+        if name.parts[0] != ".hydra"
+    }
+
+
+def identities(exp: Path) -> dict[str, tuple[int, int]]:
+    """Which file each FLAC is: one that is made anew is another, be its content the same."""
+    found = {path.name: path.stat() for path in (exp / "enhanced_signals").rglob("*.flac")}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
