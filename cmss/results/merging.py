@@ -45,7 +45,8 @@ def merge(
     scores, problems = _collect(folder, "scores", ScoreRow, pairs, batch_size)
     components, more = _collect_any(folder, "components", ComponentRow, pairs, batch_size)
     fingerprints, others = _collect_any(folder, "fingerprints", FingerprintRow, pairs, batch_size)
-    problems += more + others
+    # What lacks a score lacks a row in the other files too.
+    problems = problems or [*more, *others]
     for row in scores:
         mean = (row.left_haaqi + row.right_haaqi) / 2
         if abs(row.avg_haaqi - mean) > 1e-9:
