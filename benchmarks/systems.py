@@ -5,7 +5,8 @@
 Each folder is a run of enhance.py, scored by evaluate.py and, where it had several jobs, joined by
 merge_results.py. All runs must have scored the same pairs. Where runs of passthrough and oracle are
 among them, the last column is the share of the distance between the two that a system has come: 0
-is what doing nothing scores, 1 is what no separation can beat.
+is what doing nothing scores, 1 is what no separation can beat. Where `benchmarks.separation` has
+measured one of them, a column gives the median SDR of its stems in dB.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from omegaconf import OmegaConf
 from cmss.atomic import write_text
 from cmss.errors import InputError
 from cmss.results import EARS, ScoreRow, shard_path
+from cmss.results.separation import median_sdr, read_separation
 from cmss.row_file import read_rows
 from cmss.run_folder import CONFIGURATION
 
@@ -29,12 +31,16 @@ END = "<!-- benchmarks.systems: end -->"
 
 @dataclass(frozen=True)
 class Run:
-    """A scored run: its choices, and the mean HAAQI of left ear, right ear and both."""
+    """A scored run: its choices, and the mean HAAQI of left ear, right ear and both.
+
+    `sdr` is the median SDR of its stems in dB, None where it has not been measured.
+    """
 
     separator: str
     remix: str
     pairs: frozenset[tuple[str, str]]
     means: tuple[float, float, float]
+    sdr: float | None = None
 
     @property
     def average(self) -> float:
@@ -55,12 +61,14 @@ def read_run(folder: Path) -> Run:
     rows = read_rows(shard_path(folder, "scores"), ScoreRow)
     if not rows:
         raise InputError(f"{shard_path(folder, 'scores')}: no scores")
+    separation = read_separation(folder)
     left, right, average = (float(np.mean([getattr(row, ear) for row in rows])) for ear in EARS)
     return Run(
         OmegaConf.select(config, "separator.name"),
         OmegaConf.select(config, "remix.name"),
         frozenset(row.key for row in rows),
         (left, right, average),
+        median_sdr(separation) if separation else None,
     )
 
 
@@ -68,8 +76,9 @@ def markdown_table(runs: Sequence[Run]) -> str:
     """The table of some runs of the same pairs, in the order given."""
     ends = {run.separator: run.average for run in runs}
     both = "passthrough" in ends and "oracle" in ends
+    measured = any(run.sdr is not None for run in runs)
     head = ["separator", "remix", "left", "right", "average"]
-    lines = [head + ["of the distance"] * both]
+    lines = [head + ["of the distance"] * both + ["SDR in dB"] * measured]
     lines.append(["---"] * 2 + ["---:"] * (len(lines[0]) - 2))
     for run in runs:
         # A mixture that was not taken apart is not remixed either.
@@ -78,6 +87,8 @@ def markdown_table(runs: Sequence[Run]) -> str:
         if both:
             low, high = ends["passthrough"], ends["oracle"]
             cells.append(f"{(run.average - low) / (high - low):z.2f}")
+        if measured:
+            cells.append("" if run.sdr is None else f"{run.sdr:.1f}")
         lines.append(cells)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

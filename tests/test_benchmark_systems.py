@@ -1,9 +1,12 @@
 """The table of runs side by side."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.systems import BEGIN, END, main
 from cmss.results import ScoreRow
+from cmss.results.separation import SeparationRow, write_separation
 from cmss.row_file import write_rows
 
 
@@ -32,6 +35,20 @@ def test_distance_lies_between_passthrough_and_oracle(runs, capsys):
     assert rows[0] == "| passthrough |  | 0.4000 | 0.6000 | 0.5000 | 0.00 |"
     assert rows[1] == "| convtasnet | official | 0.5000 | 0.7000 | 0.6000 | 0.25 |"
     assert rows[2] == "| oracle | official | 0.8000 | 1.0000 | 0.9000 | 1.00 |"
+
+
+def test_separation_is_a_column_where_it_was_measured(runs, capsys):
+    rows = [SeparationRow("duo", "source_1", "Flute", sdr, 9.0, 9.0) for sdr in (1.0, 2.04, 8.0)]
+    write_separation(Path(runs[1]), rows)
+    assert main(runs) == 0
+    table = capsys.readouterr().out.splitlines()[-5:]
+    assert [line.split(" | ")[-1] for line in table] == [
+        "SDR in dB |",
+        "---: |",
+        " |",
+        "2.0 |",
+        " |",
+    ]
 
 
 def test_no_distance_without_both_ends(runs, capsys):

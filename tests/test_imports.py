@@ -12,7 +12,16 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors", "atomic", "memory", "settings"),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
-    ("models", "remix", "prescription", "hearing_aid", "torch_hearing_aid", "haaqi", "results"),
+    (
+        "models",
+        "remix",
+        "prescription",
+        "hearing_aid",
+        "torch_hearing_aid",
+        "haaqi",
+        "bss_eval",
+        "results",
+    ),
     ("separators",),
     (
         "pipeline",
