@@ -10,6 +10,7 @@ from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator, Stems
 from cmss.separators.unets import ARUNetSeparator, MultichannelUNetSeparator, WaveUNetSeparator
+from cmss.separators.wiener import Wiener, WienerFiltered
 from cmss.settings import check_fields
 
 __all__ = ["SEPARATORS", "Oracle", "Passthrough", "Separator", "Stems", "build_separator"]
@@ -28,14 +29,23 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """A separator from its section of the configuration.
 
     Args:
-        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, and that separator's own
-            fields; for an ensemble `members`, each with `weight` and settings of its own.
+        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
+            and `wiener` for a filter behind it; for an ensemble `members`, each with `weight` and
+            settings of its own.
         sample_rate_hz: of the mixtures.
 
     Raises:
         InputError: no such separator, a key that it does not have, or a value of another type.
     """
     settings = dict(settings)
+    wiener = settings.pop("wiener", {})
+    check_fields("separator.wiener", wiener, Wiener)
+    separator = _unfiltered(settings, sample_rate_hz)
+    iterations = Wiener(**wiener).iterations
+    return WienerFiltered(separator, iterations) if iterations else separator
+
+
+def _unfiltered(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     name = settings.pop("name", None)
     if name == "ensemble":
         members = settings.pop("members")
