@@ -9,6 +9,7 @@ from torch import Tensor
 from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
 from cmss.training.mixtures import Batch
+from cmss.training.modulation import modulation_distance
 from cmss.transforms.stft import stft
 
 Loss = Callable[[Network, Batch], Tensor]
@@ -113,14 +114,21 @@ class RemixLoss:
     filter is there, since the metric looks at bands that are equally spaced on that scale.
 
     Args:
-        remix: weight of the remix against the sources.
+        remix: weight of the remix's spectra against the sources.
+        modulation: weight of the remix's modulations, see :mod:`cmss.training.modulation`.
         floor_db: what lies this far below the mean counts as silence in the remix.
         compiled: fuse the passes over the spectra by torch.compile, which needs a C++ compiler
             and a minute, and makes a step on two cores about a third shorter.
     """
 
-    def __init__(self, remix: float = 1.0, floor_db: float = -60.0, compiled: bool = False) -> None:
-        self.remix, self.floor = remix, 10 ** (floor_db / 10)
+    def __init__(
+        self,
+        remix: float = 1.0,
+        floor_db: float = -60.0,
+        modulation: float = 0.0,
+        compiled: bool = False,
+    ) -> None:
+        self.remix, self.floor, self.modulation = remix, 10 ** (floor_db / 10), modulation
         self._masks, self._targets, self._errors = _masks, _targets, _errors
         if compiled:
             self._masks = torch.compile(_masks)
@@ -146,7 +154,13 @@ class RemixLoss:
         playing = (batch.index >= 0).float()
         sources, remix = self._errors(masks, playing, batch.gains, self.floor, *targets)
         weight = inverse_bandwidth(mixture.shape[-2], model.sample_rate_hz).to(masks.device)
-        return ((sources + self.remix * remix) * weight).mean()
+        loss = ((sources + self.remix * remix) * weight).mean()
+        if not self.modulation:
+            return loss
+        factor = (masks * (playing * batch.gains)[..., None, None]).sum(1).mT.unsqueeze(1)
+        got = model.synthesise(factor * mixture, batch.stems.shape[-1])
+        wanted = (batch.stems * batch.gains[..., None, None]).sum(1) / level[:, None, None]
+        return loss + self.modulation * modulation_distance(got, wanted, model.sample_rate_hz)
 
 
 def _masks(model: BandMasks, mixture: Tensor, present: Tensor) -> Tensor:

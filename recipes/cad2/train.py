@@ -21,7 +21,7 @@ from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
 from cmss.training.stems import load_stems
 
-SETTINGS = ["model", "size", "instrument", "init_from", "seed", "mixtures", "loop"]
+SETTINGS = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
 
 
 @hydra.main(config_path="conf", config_name="train", version_base=None)
@@ -55,7 +55,7 @@ def main(config: DictConfig) -> None:
     best = train(
         chosen.network,
         model,
-        chosen.loss(compiled=config.compile),
+        chosen.loss(compiled=config.compile, **config.loss),
         mixtures[0],
         mixtures[1],
         LoopSettings(**config.loop),

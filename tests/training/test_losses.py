@@ -16,6 +16,7 @@ from cmss.training.losses import (
     multi_resolution_stft_loss,
 )
 from cmss.training.mixtures import Batch
+from cmss.training.modulation import modulation_distance
 from cmss.transforms.bands import band_interpolation
 
 ARGUMENTS = FourierConvTasNetArguments(
@@ -144,6 +145,21 @@ def test_gradients_are_finite_where_nothing_sounds(silent, bfloat16):
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@torch.no_grad()
+def test_modulations_of_the_remix_are_added_with_their_weight(model):
+    """By hand: the remix of the network's own estimates against that of the stems."""
+    batch = batch_of([0, 2, 1], samples=9000)
+    plain, weighted = (RemixLoss(modulation=w)(model, batch).item() for w in (0.0, 3.0))
+    estimates = model(batch.mixture, batch.present(3)).gather(
+        1, batch.index[..., None, None].expand_as(batch.stems)
+    )
+    gains = batch.gains[..., None, None]
+    got, wanted = ((gains * signals).sum(1) for signals in (estimates, batch.stems))
+    distance = modulation_distance(got, wanted, model.sample_rate_hz).item()
+    assert distance > 0.01
+    assert weighted - plain == pytest.approx(3 * distance, rel=1e-3)
 
 
 @torch.no_grad()
