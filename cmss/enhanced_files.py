@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cmss.audio import inspect
 from cmss.errors import InputError
-from cmss.fingerprint import Fingerprints, changes, mixed, outdated, told
+from cmss.fingerprint import ORIGIN, Fingerprints, changes, mixed, outdated, told
 from cmss.scenes import Pair
 
 FOLDER = "enhanced_signals"
@@ -69,8 +69,10 @@ def check_files(folder: Path, pairs: Sequence[Pair], inputs: Fingerprints) -> No
     absent = [path for pair in pairs if not (path := folder / pair.enhanced_file).is_file()]
     if absent:
         raise InputError(f"{path}: no such enhanced file" for path in absent)
-    stated = {name: line for name, line in made_from(folder, pairs).items() if line}
-    if changed := {**changes(stated, inputs), **mixed(stated)}:
+    found = made_from(folder, pairs)
+    changed = {**changes(found, inputs), **mixed(found)}
+    changed.pop(ORIGIN, None)
+    if changed:
         raise InputError(
             f"{folder / FOLDER}: made from something else than now: {told(changed)}; enhance.py "
             "with on_change=redo makes these anew"

@@ -8,6 +8,7 @@ fingerprint of each FLAC into its comment, evaluate.py that of each score into f
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -20,8 +21,11 @@ from cmss.scenes import Ear, Pair
 
 # 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
 DIGITS = 16
+_PART = re.compile(rf"([\w.]{{1,64}})=([0-9a-f]{{{DIGITS}}})", re.ASCII)
 INPUTS = ("mixture", "references", "scene", "listener", "enhanced")
 """Parts that may differ from pair to pair; all others are those of the system as a whole."""
+ORIGIN = "origin"
+"""In place of all parts of a result that states none."""
 ERROR, REDO = "error", "redo"
 """Values of `on_change`."""
 
@@ -166,7 +170,7 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
         before = _parts(found[name])
         for part, digest in _parts(wanted[name]).items():
             if not before:
-                changed.setdefault("origin", []).append(name)
+                changed.setdefault(ORIGIN, []).append(name)
                 break
             if before.get(part) != digest:
                 changed.setdefault(part, []).append(name)
@@ -185,8 +189,9 @@ def mixed(found: Fingerprints) -> Changes:
 
 
 def _parts(line: str) -> dict[str, str]:
-    pairs = (word.partition("=") for word in line.split())
-    return {name: digest for name, equals, digest in pairs if equals}
+    """Nothing from a comment that is another program's."""
+    matches = map(_PART.fullmatch, line.split(" "))
+    return {match[1]: match[2] for match in matches if match}
 
 
 def told(changed: Changes) -> str:

@@ -9,6 +9,7 @@ from cmss.run_folder import (
     LIBRARIES,
     absolute_paths,
     continued_configuration,
+    job,
     save_configuration,
     save_provenance,
 )
@@ -69,6 +70,33 @@ def test_another_split_names_other_files(here):
     enhanced()
     config = continued_configuration(configuration("???"), {"split": "test"})
     assert config.path.music_file == str(here.parent / "data" / "metadata" / "music.test.json")
+
+
+def test_results_are_not_deleted_by_a_stage_that_was_not_asked_to(here):  # noqa: ARG001
+    enhanced("on_change=redo")
+    assert continued_configuration(configuration("???"), {}).on_change == "error"
+    asked = continued_configuration(configuration("???", "on_change=redo"), {"on_change": "redo"})
+    assert asked.on_change == "redo"
+
+
+def test_a_job_is_done_by_one_process_and_clears_what_killed_ones_left(here):
+    config = absolute_paths(configuration("../data"))
+    signals = here / "exp" / "enhanced_signals" / "valid"
+    signals.mkdir(parents=True)
+    left = [place / f".a.flac.{'0' * 32}.tmp" for place in (here / "exp", signals)]
+    for path in left:
+        path.write_text("half")
+    with job(config, "enhance", 1, 3) as folder:
+        assert folder == here / "exp"
+        assert not any(path.exists() for path in left)
+        with job(config, "enhance", 2, 3), job(config, "evaluate", 1, 3):
+            pass
+        with (
+            pytest.raises(InputError, match=r"exp: another process .*: enhance\.py, job 2 of 3$"),
+            job(config, "enhance", 1, 3),
+        ):
+            pass
+    assert list(folder.iterdir()) == [folder / "enhanced_signals"]
 
 
 @pytest.mark.parametrize(

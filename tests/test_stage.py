@@ -1,7 +1,10 @@
+import errno
+import pickle
+
 import pytest
 from omegaconf import OmegaConf
 
-from cmss.errors import InputError
+from cmss.errors import IncompleteError, InputError
 from cmss.stage import LINES_SHOWN, stage
 
 CONFIG = OmegaConf.create(
@@ -73,6 +76,37 @@ def test_a_result_that_is_no_number_is_status_1(capsys):
         1,
         ["step 3: loss is nan"],
     )
+
+
+def test_results_that_could_not_be_made_are_status_1(capsys):
+    error = IncompleteError(["a.flac: truncated", "b.flac: truncated"])
+    assert run(fail(error), capsys) == (1, ["a.flac: truncated", "b.flac: truncated"])
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.csv"), "a.csv: No space left on"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (ChildProcessError("a process was killed"), "a process was killed"),
+    ],
+)
+def test_what_the_system_refuses_is_a_line_and_status_1(error, line, capsys):
+    status, (told,) = run(fail(error), capsys)
+    assert status == 1
+    assert told.startswith(line)
+
+
+def test_a_problem_is_one_line_whatever_its_names_hold(capsys):
+    error = InputError(["a\nb.flac: \x1b[2J", "é.flac: ja"])
+    assert run(fail(error), capsys) == (2, [r"a\nb.flac: \x1b[2J", "é.flac: ja"])
+
+
+def test_problems_come_back_from_another_process_as_they_were():
+    for error in (InputError(["a", "b"]), IncompleteError("c")):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error)
+        assert again.problems == error.problems
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback():

@@ -3,6 +3,7 @@
 import numpy as np
 from tiny_pairs import make_pairs
 
+from cmss.fingerprint import fingerprint
 from cmss.haaqi import Haaqi
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
 from cmss.scenes import shard
@@ -18,7 +19,10 @@ def components(pair) -> ComponentRow:
 
 
 COMPONENTS = [components(pair) for pair in PAIRS]
-MADE_FROM = {pair.name: f"enhancer=0 scene={number}" for number, pair in enumerate(PAIRS)}
+MADE_FROM = {
+    pair.name: fingerprint({"enhancer": "first", "scene": number})
+    for number, pair in enumerate(PAIRS)
+}
 FINGERPRINTS = [FingerprintRow.of(pair, MADE_FROM[pair.name]) for pair in PAIRS]
 ROWS = list(zip(PAIRS, SCORES, COMPONENTS, FINGERPRINTS, strict=True))
 

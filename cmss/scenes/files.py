@@ -22,9 +22,12 @@ from pydantic import (
 
 COMPRESSOR_BANDS = 6
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
-NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+# Bounds far beyond what occurs, and within which no arithmetic overflows.
+Decibels = Annotated[float, Field(allow_inf_nan=False, ge=-200, le=200)]
+Hertz = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)]
+Ratio = Annotated[float, Field(allow_inf_nan=False, ge=0.1, le=1000)]
+Start = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
+Duration = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3600)]
 Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
 T = TypeVar("T")
 
@@ -43,9 +46,9 @@ class ListenerEntry(_Entry):
     """Audiograms of one listener: frequencies in Hz, levels of both ears in dB HL."""
 
     name: str | None = None
-    audiogram_cfs: Annotated[list[Positive], Field(min_length=1)]
-    audiogram_levels_l: list[Finite]
-    audiogram_levels_r: list[Finite]
+    audiogram_cfs: Annotated[list[Hertz], Field(min_length=1)]
+    audiogram_levels_l: list[Decibels]
+    audiogram_levels_r: list[Decibels]
 
     @model_validator(mode="after")
     def _one_level_per_frequency(self) -> "ListenerEntry":
@@ -63,11 +66,11 @@ class ListenerEntry(_Entry):
 class CompressorEntry(_Entry):
     """Six-band compressor of one listener: centres in Hz, ratios, make-up gains in dB."""
 
-    frequencies: Annotated[list[Positive], Banded]
-    cr_l: Annotated[list[Positive], Banded]
-    cr_r: Annotated[list[Positive], Banded]
-    gain_l: Annotated[list[Finite], Banded]
-    gain_r: Annotated[list[Finite], Banded]
+    frequencies: Annotated[list[Hertz], Banded]
+    cr_l: Annotated[list[Ratio], Banded]
+    cr_r: Annotated[list[Ratio], Banded]
+    gain_l: Annotated[list[Decibels], Banded]
+    gain_r: Annotated[list[Decibels], Banded]
 
     @model_validator(mode="after")
     def _ascending(self) -> "CompressorEntry":
@@ -80,8 +83,8 @@ class ExcerptEntry(_Entry):
 
     instrument: str
     track: str
-    start: NotNegative
-    duration: Positive
+    start: Start
+    duration: Duration
 
 
 def _printable(name: str) -> str:
@@ -102,7 +105,7 @@ LISTENER = TypeAdapter(ListenerEntry)
 COMPRESSOR = TypeAdapter(CompressorEntry)
 SCENE = TypeAdapter(SceneEntry)
 EXCERPT = TypeAdapter(ExcerptEntry)
-GAINS = TypeAdapter(dict[str, Finite], config=ConfigDict(strict=True))
+GAINS = TypeAdapter(dict[str, Decibels], config=ConfigDict(strict=True))
 LISTENER_IDS = TypeAdapter(list[str], config=ConfigDict(strict=True))
 PARTS = TypeAdapter(dict[str, dict[str, Any]], config=ConfigDict(strict=True))
 

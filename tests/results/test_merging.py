@@ -5,6 +5,7 @@ import pytest
 from tiny_scores import COMPONENTS, FINGERPRINTS, MADE_FROM, PAIRS, SCORES, write_shards
 
 from cmss.errors import InputError
+from cmss.fingerprint import fingerprint
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow, merge, summarise
 from cmss.row_file import read_rows, write_rows
 
@@ -109,7 +110,7 @@ def test_fingerprints_are_joined_too(tmp_path):
 
 def test_scores_made_from_something_else_are_not_merged(tmp_path):
     write_shards(tmp_path, 2)
-    now = MADE_FROM | {PAIRS[1].name: "scene=changed"}
+    now = MADE_FROM | {PAIRS[1].name: fingerprint({"scene": "changed"})}
     with pytest.raises(InputError) as caught:
         merge(tmp_path, PAIRS, 2, now)
     assert caught.value.problems == (
@@ -120,7 +121,7 @@ def test_scores_made_from_something_else_are_not_merged(tmp_path):
 
 def test_scores_of_two_systems_are_not_merged(tmp_path):
     write_shards(tmp_path, 1)
-    other = replace(FINGERPRINTS[2], fingerprint="enhancer=1 scene=2")
+    other = replace(FINGERPRINTS[2], fingerprint=fingerprint({"enhancer": "other"}))
     rows = [*FINGERPRINTS[:2], other, *FINGERPRINTS[3:]]
     write_rows(tmp_path / "fingerprints.csv", FingerprintRow, rows)
     with pytest.raises(InputError, match=rf"than now: enhancer \(1: {PAIRS[2].name}\)"):

@@ -5,6 +5,7 @@ import pytest
 from tiny_scores import COMPONENTS, FINGERPRINTS, MADE_FROM, PAIRS, ROWS, SCORES, write_shards
 
 from cmss.errors import InputError
+from cmss.fingerprint import fingerprint
 from cmss.results import ScoreFiles, ScoreRow
 from cmss.row_file import write_rows
 
@@ -58,9 +59,15 @@ def test_rows_scored_late_come_to_stand_in_their_place(tmp_path):
 
 
 CHANGES = {
-    "scene": (MADE_FROM | {PAIRS[1].name: "enhancer=0 scene=new"}, {PAIRS[1].name}),
+    "scene": (
+        MADE_FROM | {PAIRS[1].name: fingerprint({"enhancer": "first", "scene": "new"})},
+        {PAIRS[1].name},
+    ),
     "enhancer": (
-        {name: line.replace("enhancer=0", "enhancer=1") for name, line in MADE_FROM.items()},
+        {
+            pair.name: fingerprint({"enhancer": "other", "scene": number})
+            for number, pair in enumerate(PAIRS)
+        },
         set(MADE_FROM),
     ),
     "pairs": ({pair.name: MADE_FROM[pair.name] for pair in PAIRS[2:]}, {p.name for p in PAIRS[:2]}),
