@@ -14,6 +14,7 @@ LAYERS = (
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",
+        "nmf",
         "remix",
         "prescription",
         "hearing_aid",
