@@ -157,6 +157,32 @@ def read_flac(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         return _to_waveform(_read(file, path, 0, header.samples)), header.sample_rate_hz
 
 
+def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode a whole file of any format, sampling rate and sample format; mono goes to both ears.
+
+    Returns:
+        waveform (2, samples), float32, full scale = 1, and its sampling rate in Hz.
+
+    Raises:
+        InputError: missing, unreadable, empty, cut off, more than two channels, or not finite.
+    """
+    header = inspect(path)
+    if header.channels > 2:
+        raise InputError(f"{path}: {header.channels} channels, expected 1 or 2")
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: truncated or damaged ({error.error_string})") from error
+    if len(samples) != header.samples:
+        raise InputError(
+            f"{path}: truncated: the header promises {header.samples} samples, "
+            f"the data end at {len(samples)}"
+        )
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: the signal holds NaN or infinity")
+    return np.ascontiguousarray(np.broadcast_to(samples.T, (2, len(samples)))), rate_hz
+
+
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     """How many samples `resample` makes of `samples`: to the nearest, halves upwards."""
     return (2 * samples * to_hz + from_hz) // (2 * from_hz)

@@ -23,7 +23,7 @@ LAYERS = (
         "bss_eval",
         "results",
     ),
-    ("separators",),
+    ("separators", "report"),
     (
         "pipeline",
         "scoring",
@@ -34,6 +34,7 @@ LAYERS = (
         "configuration",
         "stage",
     ),
+    ("listen",),
 )
 """Parts of cmss, lowest first: each imports from its own layer and those before it."""
 

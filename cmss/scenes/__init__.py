@@ -8,6 +8,7 @@ scenes into train, valid and test (`records`); import its names from here.
 """
 
 from cmss.audio import Excerpt
+from cmss.scenes.listener_file import load_audiograms
 from cmss.scenes.loading import MetadataPaths, load_pairs, load_tracks
 from cmss.scenes.records import (
     DOUBLED,
@@ -41,6 +42,7 @@ __all__ = [
     "Split",
     "Track",
     "by_track",
+    "load_audiograms",
     "load_pairs",
     "load_tracks",
     "shard",

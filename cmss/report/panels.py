@@ -1,0 +1,154 @@
+"""What figures are made of: each function draws one thing on given axes.
+
+Left is blue and a cross, right is red and a circle, as audiologists draw them.
+"""
+
+import io
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmss.scenes import Listener
+
+LEFT = "#0060b0"
+RIGHT = "#c02020"
+EARS = (("left", LEFT, "x"), ("right", RIGHT, "o"))
+
+LOWEST_HZ, HIGHEST_HZ = 60.0, 16000.0
+"""Range of a spectrogram: below the lowest note of a cello, up to what hearing aids pass on."""
+
+_COLUMNS, _ROWS = 480, 160
+_WINDOW = 2048
+_RANGE_DB = 70
+_OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+_COLOURS = 128
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG with a palette, a third of the size that it has with full colours."""
+    full, reduced = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png")
+    with Image.open(full) as image:
+        palette = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    palette.save(reduced, format="png", optimize=True)
+    return reduced.getvalue()
+
+
+def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
+    """Draw the extremes of both channels, the right one behind.
+
+    Args:
+        axes: where.
+        signal: (2, samples), full scale = 1.
+        sample_rate_hz: its sampling rate.
+    """
+    starts = _starts(signal.shape[-1])
+    times_s = starts / sample_rate_hz
+    for channel, (name, colour, _) in reversed(list(zip(signal, EARS, strict=True))):
+        low, high = np.minimum.reduceat(channel, starts), np.maximum.reduceat(channel, starts)
+        axes.fill_between(times_s, low, high, color=colour, alpha=0.6, lw=0.3, label=name)
+    axes.set(xlim=(0, signal.shape[-1] / sample_rate_hz), ylabel="amplitude")
+
+
+def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
+    """Draw the level of both channels together over time and frequency.
+
+    Args:
+        axes: where.
+        signal: (channels, samples); a long one is looked at in evenly spread windows.
+        sample_rate_hz: its sampling rate.
+    """
+    power = _power(signal, sample_rate_hz)
+    level_db = 10 * np.log10(np.maximum(power / max(power.max(), 1e-30), 1e-12))
+    seconds = signal.shape[-1] / sample_rate_hz
+    axes.imshow(
+        level_db,
+        cmap="magma",
+        vmin=-_RANGE_DB,
+        vmax=0,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, seconds, np.log2(LOWEST_HZ), np.log2(HIGHEST_HZ)),
+    )
+    axes.set(ylabel="frequency (Hz)", yticks=np.log2(_OCTAVES_HZ), yticklabels=_OCTAVES_HZ)
+
+
+def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
+    """(rows, columns): power at frequencies an equal ratio apart, at evenly spread times."""
+    padded = np.pad(np.asarray(signal, np.float64), ((0, 0), (_WINDOW // 2, _WINDOW // 2)))
+    starts = _starts(signal.shape[-1])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW, axis=-1)[:, starts]
+    spectra = np.fft.rfft(windows * np.hanning(_WINDOW))
+    power = np.sum(np.abs(spectra) ** 2, axis=0)
+    hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
+    bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
+    return np.stack([np.interp(hertz, bins, column, right=0.0) for column in power], axis=1)
+
+
+def _starts(samples: int) -> NDArray[np.intp]:
+    """First samples of the columns of a picture."""
+    columns = min(_COLUMNS, samples)
+    return np.linspace(0, samples, columns, endpoint=False).astype(np.intp)
+
+
+def audiogram(axes: Axes, listener: Listener) -> None:
+    """Draw the hearing thresholds of both ears, downwards as is the custom."""
+    for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
+        _over_frequency(axes, ear.audiogram.frequencies_hz, ear.audiogram.levels_db)
+        axes.lines[-1].set(label=name, color=colour, marker=marker)
+    axes.set(ylabel="threshold (dB HL)", ylim=(125, -15))
+    axes.legend(frameon=False)
+
+
+def applied_gain(axes: Axes, listener: Listener) -> None:
+    """Draw what the compressor adds to soft sounds, band by band."""
+    for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
+        _over_frequency(axes, ear.compression.frequencies_hz, ear.compression.gains_db)
+        axes.lines[-1].set(label=name, color=colour, marker=marker)
+    axes.set(ylabel="gain below threshold (dB)")
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+
+
+def _over_frequency(axes: Axes, frequencies_hz: tuple, values: tuple) -> None:
+    axes.plot(frequencies_hz, values, markerfacecolor="none")
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="frequency (Hz)", xticks=_OCTAVES_HZ[1:])
+    axes.set_xticklabels([f"{hertz // 1000}k" if hertz >= 1000 else str(hertz)
+        for hertz in _OCTAVES_HZ[1:]])  # fmt: skip
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+
+
+def seconds(axes: Axes) -> None:
+    """Say that the horizontal axis is time."""
+    axes.set_xlabel("time (s)")
+
+
+def before_and_after(
+    before: NDArray, after: NDArray, sample_rate_hz: int, listener: Listener
+) -> Figure:
+    """The mixture and what the listener gets, with the hearing that it is made for.
+
+    Args:
+        before: (2, samples), full scale = 1.
+        after: (2, samples).
+        sample_rate_hz: of both.
+        listener: hearing and compressor.
+    """
+    figure = Figure(figsize=(11, 6.5), dpi=100, layout="constrained")
+    panels = figure.subplots(2, 3, width_ratios=(2, 2, 1.3))
+    panels[0, 1].sharey(panels[0, 0])
+    for column, (name, signal) in enumerate((("before", before), ("after", after))):
+        waveform(panels[0, column], signal, sample_rate_hz)
+        panels[0, column].set_title(name)
+        spectrogram(panels[1, column], signal, sample_rate_hz)
+        seconds(panels[1, column])
+    panels[0, 0].legend(loc="upper right", frameon=False)
+    audiogram(panels[0, 2], listener)
+    applied_gain(panels[1, 2], listener)
+    panels[0, 2].set_title("hearing, hearing aid")
+    return figure

@@ -1,0 +1,43 @@
+"""A listener's audiograms from a file of one's own, in the words of the challenge's."""
+
+from pathlib import Path
+
+from cmss.errors import InputError
+from cmss.scenes import files
+from cmss.scenes.files import MetadataFile
+from cmss.scenes.records import Audiogram
+
+
+def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram, Audiogram]:
+    """Read the hearing of the left and the right ear.
+
+    Args:
+        path: a JSON file; either one listener's audiogram_cfs, audiogram_levels_l and
+            audiogram_levels_r, or several listeners by id, as in the challenge's listeners.json.
+        listener: which of several.
+
+    Raises:
+        InputError: everything found wrong, one line each.
+    """
+    problems: list[str] = []
+    file = MetadataFile(path, "audiogram", problems)
+    if "audiogram_cfs" in file.entries:
+        entry = file.validate("audiogram", file.entries, files.LISTENER)
+    elif file.entries:
+        entry = None
+        name = listener or (next(iter(file.entries)) if len(file.entries) == 1 else None)
+        if name in file.entries:
+            entry = file.validate(str(name), file.entries[str(name)], files.LISTENER)
+        else:
+            found = ", ".join(list(file.entries)[:8])
+            problems.append(f"{path}: expected a listener of this file ({found}), got {name}")
+    elif not problems:
+        problems.append(f"{path}: audiogram_cfs: key missing")
+    if problems:
+        raise InputError(problems)
+    assert entry
+    frequencies_hz = tuple(entry.audiogram_cfs)
+    return (
+        Audiogram(frequencies_hz, tuple(entry.audiogram_levels_l)),
+        Audiogram(frequencies_hz, tuple(entry.audiogram_levels_r)),
+    )
