@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.models.network import Network
 from cmss.models.presence import mixture_consistent, presence
 from cmss.transforms.stdct import istdct, stdct
 
@@ -72,7 +73,7 @@ class ARUNetArguments:
             raise ValueError(f"L must be a multiple of fold {self.fold}, not {self.L}")
 
 
-class ARUNet(nn.Module):
+class ARUNet(Network):
     """STDCT of the mixture in, those of the sources out, between the transform and its inverse.
 
     The mixture's coefficients are brought to an RMS of one before the network and estimates back
@@ -84,11 +85,11 @@ class ARUNet(nn.Module):
           mixture
     """
 
+    model_name = "arunet"
     window: Tensor
 
     def __init__(self, arguments: ARUNetArguments) -> None:
-        super().__init__()
-        self.arguments = arguments
+        super().__init__(arguments)
         a = arguments
         self.register_buffer("window", torch.hamming_window(a.L), persistent=False)
         self.unet = AttentiveMultiResUNet(
@@ -99,16 +100,6 @@ class ARUNet(nn.Module):
             a.alpha,
             conditions=len(a.sources) if a.conditioned else 0,
         )
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Sampling rate that the network works at."""
-        return self.arguments.samplerate
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the outputs in order."""
-        return self.arguments.sources
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, 2, T) -> (B, S, 2, T)."""

@@ -7,21 +7,22 @@ Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of th
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from cmss.models.network import Network
 from cmss.models.presence import presence
 from cmss.transforms.stft import istft, stft
 
 
-class BandMasks(nn.Module, ABC):
+class BandMasks(Network, ABC):
     """All but how masks are estimated.
 
     Args:
-        sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
+        arguments: of the network.
         L: length of a frame in samples; the window is Hann's.
         hop: samples from frame to frame.
         to_bands: (F, G) weights that average bins into bands.
@@ -36,18 +37,8 @@ class BandMasks(nn.Module, ABC):
     to_bands: Tensor
     to_bins: Tensor
 
-    def __init__(
-        self,
-        sources: tuple[str, ...],
-        samplerate: int,
-        L: int,
-        hop: int,
-        to_bands: Tensor,
-        to_bins: Tensor,
-    ) -> None:
-        super().__init__()
-        self.sources = sources
-        self.sample_rate_hz = samplerate
+    def __init__(self, arguments: Any, L: int, hop: int, to_bands: Tensor, to_bins: Tensor) -> None:
+        super().__init__(arguments)
         self.hop = hop
         self.register_buffer("window", torch.hann_window(L), persistent=False)
         self.register_buffer("to_bins", to_bins, persistent=False)

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from cmss.atomic import atomic_file
 from cmss.errors import InputError
 from cmss.models.arunet import ARUNet, ARUNetArguments
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
+from cmss.models.network import Network
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
-
-Network = ARUNet | ConvTasNet | FourierConvTasNet | MultichannelUNet | WaveUNet
+from cmss.models.weights_file import read_weights, write_weights
 
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     "arunet": (ARUNet, ARUNetArguments),
@@ -57,27 +54,11 @@ def save_checkpoint(
         notes: further text for the file's header, such as how it was trained.
     """
     tensors = {
-        key: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
+        key: value.to(dtype) if dtype and value.is_floating_point() else value
         for key, value in module.state_dict().items()
     }
     arguments = json.dumps(asdict(module.arguments))
-    header = {**(notes or {}), "model": name, "arguments": arguments}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(_in_order(save(tensors, header)))
-
-
-def _in_order(content: bytes) -> bytes:
-    """Sort the notes in the header of a safetensors file.
-
-    The library writes them in an order that differs from call to call; equal weights would have
-    different digests. The header is JSON behind its length in 8 bytes, padded to a multiple of 8.
-    """
-    data = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:data])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[data:]
+    write_weights(path, tensors, {**(notes or {}), "model": name, "arguments": arguments})
 
 
 def load_checkpoint(path: Path) -> Network:
@@ -86,14 +67,7 @@ def load_checkpoint(path: Path) -> Network:
     Raises:
         InputError: the file is missing, cut short, or not one of this project's checkpoints.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    tensors, header = read_weights(path)
     if header.get("model") not in MODELS:
         raise InputError(
             f"{path}: header key 'model' is {header.get('model')!r}, expected one of "

@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.models.network import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
+from cmss.transforms.overlap_add import Reach
 
 EPSILON = 1e-8
 
@@ -62,7 +64,7 @@ class ConvTasNetArguments:
             raise ValueError(f"L must be even, since frames overlap by half, not {self.L}")
 
 
-class ConvTasNet(nn.Module):
+class ConvTasNet(Network):
     """Masks on a learned filterbank, estimated by a stack of dilated convolutions.
 
     Shape:
@@ -70,9 +72,10 @@ class ConvTasNet(nn.Module):
         - output (B, C, A, T); samples after the last whole frame are zero, as in the official code
     """
 
+    model_name = "convtasnet"
+
     def __init__(self, arguments: ConvTasNetArguments) -> None:
-        super().__init__()
-        self.arguments = arguments
+        super().__init__(arguments)
         a = arguments
         self.encoder = Encoder(a.L, a.N, a.audio_channels)
         self.separator = MaskNetwork(a)
@@ -82,16 +85,24 @@ class ConvTasNet(nn.Module):
                 nn.init.xavier_normal_(parameter)
 
     @property
-    def sample_rate_hz(self) -> int:
-        """Sampling rate that the network works at."""
-        return self.arguments.samplerate
-
-    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the outputs in order."""
         if self.arguments.C <= 2:
             return (TARGET, ACCOMPANIMENT)[: self.arguments.C]
         return tuple(f"source_{number + 1}" for number in range(self.arguments.C))
+
+    @property
+    def reach(self) -> Reach | None:
+        """Some frames before and after, and their filters; all of the mixture with gLN."""
+        a = self.arguments
+        if a.norm_type == "gLN":
+            return None
+        layers = [module for module in self.modules() if isinstance(module, Depthwise)]
+        hop = a.L // 2
+        # A sample lies in two frames, the first of which begins less than two hops before it.
+        past = (sum(layer.before for layer in layers) + 2) * hop
+        future = sum(layer.after for layer in layers) * hop + a.L - 1
+        return Reach(past, future, hop)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """(B, A, T) -> (B, C, A, T); who is present makes no difference to this network."""

@@ -58,12 +58,13 @@ class FourierConvTasNet(BandMasks):
         - output (B, S, 2, T); absent sources are zero, present ones sum to the mixture
     """
 
+    model_name = "fourier_convtasnet"
+
     def __init__(self, arguments: FourierConvTasNetArguments) -> None:
         a = arguments
         to_bins = band_interpolation(a.L // 2 + 1, a.Q)
         to_bands = to_bins / to_bins.sum(0)
-        super().__init__(a.sources, a.samplerate, a.L, a.hop, to_bands, to_bins)
-        self.arguments = arguments
+        super().__init__(a, a.L, a.hop, to_bands, to_bins)
         bands = to_bins.shape[1]
         self.norm = GlobalLayerNorm(4 * bands)
         self.bottleneck = Pointwise(4 * bands, a.B, bias=True)

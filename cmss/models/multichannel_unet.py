@@ -80,6 +80,8 @@ class MultichannelUNet(BandMasks):
         - output (B, S, 2, T); absent sources are zero, with softmax present ones sum to the mixture
     """
 
+    model_name = "multichannel_unet"
+
     def __init__(self, arguments: MultichannelUNetArguments) -> None:
         a = arguments
         bins = a.n_fft // 2 + 1
@@ -88,8 +90,7 @@ class MultichannelUNet(BandMasks):
             # Energies: a band that is wider than a bin holds that of all its bins, not of two.
             to_bands = torch.maximum(to_bands, to_bins)
             to_bands = to_bands / to_bands.sum(0)
-        super().__init__(a.sources, a.samplerate, a.n_fft, a.hop, to_bands, to_bins)
-        self.arguments = arguments
+        super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
         self.planes = 4 if a.features == "stereo" else 1
         self.norm = GlobalLayerNorm(4 * a.bands) if a.features == "stereo" else None
         self.unet = UNet(self.planes, len(a.sources), a)

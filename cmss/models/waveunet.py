@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.models.network import Network
 from cmss.models.presence import mixture_consistent, presence
 
 SLOPE = 0.2  # of LeakyReLU
@@ -55,7 +56,7 @@ class WaveUNetArguments:
                 raise ValueError(f"{name} must be odd, or outputs fall between samples")
 
 
-class WaveUNet(nn.Module):
+class WaveUNet(Network):
     """Waveforms of the sources from that of the mixture, by convolutions that do not pad.
 
     A valid convolution needs more input than it gives output, so the mixture gets zeros at both
@@ -68,9 +69,10 @@ class WaveUNet(nn.Module):
           present ones sum to the mixture unless `difference` and the last one is absent
     """
 
+    model_name = "waveunet"
+
     def __init__(self, arguments: WaveUNetArguments) -> None:
-        super().__init__()
-        self.arguments = arguments
+        super().__init__(arguments)
         a = arguments
         width = [a.filters * (level + 1) for level in range(a.levels + 1)]
         self.down = nn.ModuleList(
@@ -84,16 +86,6 @@ class WaveUNet(nn.Module):
             for level in reversed(range(a.levels))
         )
         self.output = nn.Linear(2 + width[0], 2 * (len(a.sources) - a.difference))
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Sampling rate that the network works at."""
-        return self.arguments.samplerate
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of the outputs in order."""
-        return self.arguments.sources
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, 2, T) -> (B, S, 2, T)."""

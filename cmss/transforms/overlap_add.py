@@ -1,12 +1,53 @@
 """A long signal through a function in segments, put together again without a seam."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 # (1, channels, samples) -> (sources, channels, samples)
 Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far around itself a sample of a function's output depends on the input.
+
+    Args:
+        past: samples before it that may count, a multiple of `hop`.
+        future: samples after it that may count.
+        hop: what a shift of the input has to be a multiple of to shift the output.
+    """
+
+    past: int
+    future: int
+    hop: int
+
+
+def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) -> Tensor:
+    """What a function makes of a whole signal, computed piece by piece.
+
+    Each piece is given all that its output depends on, so there is nothing to cross-fade, and an
+    output hears of nothing that lies further ahead than `reach.future`, not even of where the
+    signal ends.
+
+    Args:
+        function: maps (1, channels, samples) to (sources, channels, samples).
+        signal: (channels, samples).
+        segment: samples of output in a piece, rounded down to a multiple of `reach.hop`.
+        reach: of the function.
+
+    Returns:
+        (sources, channels, samples).
+    """
+    segment = max(segment - segment % reach.hop, reach.hop)
+    outputs = []
+    for start in range(0, signal.shape[-1], segment):
+        begin = max(start - reach.past, 0)
+        output = function(signal[None, :, begin : start + segment + reach.future])
+        outputs.append(output[..., start - begin :][..., :segment])
+    return torch.cat(outputs, -1)
 
 
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:

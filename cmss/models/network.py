@@ -1,0 +1,103 @@
+"""What all networks have in common, among it a folder that the Hugging Face hub can keep.
+
+Such a folder holds `config.json`, the model's name and its arguments side by side as in the
+networks that the challenge published, and `model.safetensors`, a checkpoint like any other.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_type_hints
+
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from torch import nn
+
+from cmss.errors import InputError
+from cmss.models.weights_file import read_weights, write_weights
+from cmss.transforms.overlap_add import Reach
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class Network(
+    nn.Module,
+    ModelHubMixin,
+    library_name="cmss",
+    license="mit",
+    pipeline_tag="audio-to-audio",
+    tags=["audio-source-separation", "music", "cadenza-challenge"],
+):
+    """Takes mixtures apart; built from one dataclass of arguments.
+
+    `save_pretrained(folder)`, `from_pretrained(folder or name on the hub)` and `push_to_hub(name)`
+    are those of huggingface_hub.
+
+    Args:
+        arguments: of the model, with at least `samplerate`.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all sources by default
+        - output (B, S, 2, T)
+    """
+
+    model_name: ClassVar[str]
+    """Its key in :data:`cmss.models.checkpoint.MODELS`."""
+
+    def __init__(self, arguments: Any) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sampling rate that the network works at."""
+        return self.arguments.samplerate
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the outputs in order."""
+        return self.arguments.sources
+
+    @property
+    def reach(self) -> Reach | None:
+        """What of the mixture an estimate depends on, at that rate; None: on all of it."""
+        return None
+
+    def save_config(self, folder: Path) -> None:
+        """Write config.json."""
+        config = {"model": self.model_name, **asdict(self.arguments)}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        header = {"model": self.model_name, "arguments": json.dumps(asdict(self.arguments))}
+        write_weights(save_directory / WEIGHTS, self.state_dict(), header)
+        self.save_config(save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, config: dict[str, Any] | None = None, **hub: Any
+    ) -> Self:
+        """As the mixin wants it; in evaluation mode and float32.
+
+        Raises:
+            InputError: a file is missing or damaged, or of another network.
+        """
+        if config is None:
+            raise InputError(f"{model_id}: no {CONFIG}, so not a published network")
+        # The challenge's networks, which are all of one model, do not name it.
+        arguments = {"model": cls.model_name, **config}
+        if (name := arguments.pop("model")) != cls.model_name:
+            raise InputError(f"{model_id}: {CONFIG}: model: {name!r}, expected {cls.model_name!r}")
+        try:
+            network = cls(get_type_hints(cls.__init__)["arguments"](**arguments))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{model_id}: {CONFIG}: no arguments of {name} ({error})") from error
+        folder = Path(model_id)
+        path = folder / WEIGHTS
+        if not folder.is_dir():
+            path = Path(hf_hub_download(model_id, WEIGHTS, **hub))
+        tensors, _ = read_weights(path)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise InputError(f"{path}: weights of another network than {CONFIG} says") from error
+        return network.eval()

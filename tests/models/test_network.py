@@ -1,0 +1,105 @@
+"""Networks as folders that the Hugging Face hub keeps."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from published_networks import write_networks
+from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
+from test_checkpoint import EACH, network, noise
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import MODELS, load_checkpoint
+from cmss.models.convtasnet import ConvTasNet
+from cmss.models.waveunet import WaveUNet
+
+
+def test_models_are_named_as_they_are_kept():
+    assert {name: kind.model_name for name, (kind, _) in MODELS.items()} == {n: n for n in MODELS}
+
+
+@EACH
+@torch.no_grad()
+def test_what_was_published_comes_back(name, tmp_path):
+    model = network(name)
+    model.save_pretrained(tmp_path / "net")
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    assert config.pop("model") == name
+    assert MODELS[name][1](**config) == model.arguments
+    mixture = noise(1, 2, 400)
+    for loaded in (
+        type(model).from_pretrained(tmp_path / "net"),
+        load_checkpoint(tmp_path / "net" / "model.safetensors"),
+    ):
+        assert type(loaded) is type(model)
+        assert loaded.arguments == model.arguments
+        assert not loaded.training
+        assert torch.equal(loaded(mixture), model(mixture))
+    card = ModelCard.load(tmp_path / "net" / "README.md")
+    assert (card.data.library_name, card.data.license) == ("cmss", "mit")
+
+
+@torch.no_grad()
+def test_the_challenges_program_reads_our_conv_tasnet_and_we_read_its(tmp_path):
+    ours = network("convtasnet")
+    ours.save_pretrained(tmp_path / "ours")
+    theirs = ConvTasNetStereo.from_pretrained(str(tmp_path / "ours"))
+    assert {key: getattr(theirs, key) for key in "NLBHPXRC"} == {
+        key: value for key, value in asdict(ours.arguments).items() if len(key) == 1
+    }
+    mixture = noise(1, 2, 400)
+    # As accurate as the two programs are alike, see test_convtasnet.
+    torch.testing.assert_close(theirs(mixture), ours(mixture), rtol=1e-4, atol=1e-6)
+
+    write_networks(tmp_path, ["Oboe"])
+    theirs = ConvTasNetStereo.from_pretrained(str(tmp_path / "ConvTasNet_Oboe_NonCausal"))
+    ours = ConvTasNet.from_pretrained(tmp_path / "ConvTasNet_Oboe_NonCausal")
+    mixture = 0.01 * mixture
+    torch.testing.assert_close(ours(mixture), theirs(mixture), rtol=1e-4, atol=1e-6)
+
+
+def folder_with(tmp_path, **config):
+    network("convtasnet").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    return tmp_path
+
+
+def problem(kind, folder) -> str:
+    with pytest.raises(InputError) as caught:
+        kind.from_pretrained(folder)
+    (line,) = caught.value.problems
+    assert line.startswith(str(folder))
+    assert "\n" not in line
+    return line.removeprefix(str(folder))
+
+
+def test_another_model_is_refused(tmp_path):
+    said = problem(WaveUNet, folder_with(tmp_path))
+    assert said == ": config.json: model: 'convtasnet', expected 'waveunet'"
+
+
+@pytest.mark.parametrize("config", [{"L": 21}, {"depth": 1}, {"N": "many"}])
+def test_arguments_that_build_nothing_are_refused(tmp_path, config):
+    said = problem(ConvTasNet, folder_with(tmp_path, **config))
+    assert said.startswith(": config.json: no arguments of convtasnet (")
+
+
+def test_weights_of_another_size_are_refused(tmp_path):
+    said = problem(ConvTasNet, folder_with(tmp_path, N=13))
+    assert said == "/model.safetensors: weights of another network than config.json says"
+
+
+def test_damaged_weights_and_missing_files_are_refused(tmp_path):
+    folder = folder_with(tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    assert problem(ConvTasNet, folder).startswith(
+        "/model.safetensors: not a readable safetensors file"
+    )
+    weights.unlink()
+    assert problem(ConvTasNet, folder) == "/model.safetensors: no such file"
+    (folder / "config.json").unlink()
+    assert problem(ConvTasNet, folder) == ": no config.json, so not a published network"
