@@ -53,6 +53,7 @@ class Halves(torch.nn.Module):
 
     sample_rate_hz = RATE_HZ
     sources = (TARGET, ACCOMPANIMENT)
+    reach = None
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         return torch.stack((mixture / 3, 2 * mixture / 3), 1)
@@ -205,6 +206,7 @@ def test_an_impulse_stays_at_its_sample(network_rate_hz):
     ("settings", "message"),
     [
         ({"segment": 0}, "segment: 0, expected at least 0.1 s"),
+        ({"segment": float("inf")}, "segment: inf, expected .* at most 3600 s"),
         ({"segment": float("nan")}, "segment: nan"),
         ({"overlap": 1}, "overlap: 1, expected 0 to 0.9"),
         ({"overlap": -0.1}, "overlap: -0.1"),

@@ -1,6 +1,6 @@
 """Ways of taking a mixture apart, behind one protocol, built from the configuration by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -24,6 +24,9 @@ SEPARATORS: dict[str, type[Any]] = {
     "arunet": ARUNetSeparator,
 }
 
+CAUSAL = ("convtasnet", "oracle", "passthrough")
+"""Those of them that may look ahead by no more than the challenge's 5 ms, given causal weights."""
+
 
 def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separator:
     """A separator from its section of the configuration.
@@ -35,14 +38,35 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         sample_rate_hz: of the mixtures.
 
     Raises:
-        InputError: no such separator, a key that it does not have, or a value of another type.
+        InputError: no such separator, a key that it does not have, a value of another type, or
+            what looks ahead in a causal one.
     """
     settings = dict(settings)
     wiener = settings.pop("wiener", {})
     check_fields("separator.wiener", wiener, Wiener)
+    if settings.get("causality") == "causal" and (problems := [*_ahead(settings, wiener)]):
+        raise InputError(problems)
     separator = _unfiltered(settings, sample_rate_hz)
     iterations = Wiener(**wiener).iterations
     return WienerFiltered(separator, iterations) if iterations else separator
+
+
+def _ahead(settings: Mapping[str, Any], wiener: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each setting of a causal separator that makes it look ahead too far."""
+    name = settings.get("name")
+    causal = "separator.causality=causal"
+    if name in SEPARATORS and name not in CAUSAL:
+        expected = ", ".join(("ensemble", *CAUSAL))
+        yield f"separator: {name} looks ahead, expected one of {expected} for {causal}"
+    if Wiener(**wiener).iterations:
+        yield f"separator.wiener.iterations: the filter looks ahead, expected 0 for {causal}"
+    if name != "ensemble":
+        return
+    if settings.get("edges_hz"):
+        yield f"ensemble.edges_hz: splitting into bands looks ahead, expected [] for {causal}"
+    for member in settings["members"]:
+        if member.get("causality") == "noncausal":
+            yield f"ensemble.members: {member.get('name')} is noncausal, expected {causal}"
 
 
 def _unfiltered(settings: dict[str, Any], sample_rate_hz: int) -> Separator:

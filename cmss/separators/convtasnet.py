@@ -1,16 +1,14 @@
 """`separator=convtasnet`: the challenge's networks, or this project's small one."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import Network, build, sha256
+from cmss.models.convtasnet import ConvTasNet
+from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.separators.trained import NetworkSeparator
 
 CAUSALITIES = {"causal": "Causal", "noncausal": "NonCausal"}
@@ -52,7 +50,7 @@ class ConvTasNetSeparator(NetworkSeparator):
 
     def _from_hub(self, repository: str) -> Path:
         def folder(offline: bool) -> Path:
-            for name in ("config.json", "model.safetensors"):
+            for name in (CONFIG, WEIGHTS):
                 path = hf_hub_download(
                     repository,
                     name,
@@ -70,7 +68,7 @@ class ConvTasNetSeparator(NetworkSeparator):
         try:
             # Asked first, since a hub that does not answer would be waited for over and over.
             get_hf_file_metadata(
-                hf_hub_url(repository, "config.json", revision=self.revision),
+                hf_hub_url(repository, CONFIG, revision=self.revision),
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
             return folder(offline=False)
@@ -85,11 +83,8 @@ class ConvTasNetSeparator(NetworkSeparator):
     def _published(self, folder: Path) -> Network:
         """A network as the challenge published it: config.json and model.safetensors."""
         try:
-            arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            network = build("convtasnet", arguments)
-            network.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, TypeError, SafetensorError, RuntimeError) as error:
+            network = ConvTasNet.from_pretrained(folder)
+        except (InputError, OSError, ValueError, AttributeError) as error:  # of the JSON the latter
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{folder}: not a published Conv-TasNet ({reason})") from error
-        self.weights[str(folder / "model.safetensors")] = sha256(folder / "model.safetensors")
-        return network.eval()
+        return self._taken(folder / WEIGHTS, network)

@@ -15,10 +15,20 @@ from cmss.models.checkpoint import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET, instrument_of, output_name
 from cmss.scenes import Source
 from cmss.separators.protocol import Stems
-from cmss.transforms.overlap_add import Function, official_overlap_add, overlap_add
+from cmss.transforms.overlap_add import (
+    Function,
+    Reach,
+    in_pieces,
+    official_overlap_add,
+    overlap_add,
+)
 
-SHORTEST_SEGMENT_S = 0.1
+SHORTEST_SEGMENT_S, LONGEST_SEGMENT_S = 0.1, 3600.0
 LARGEST_OVERLAP = 0.9
+LEVEL = 10 ** (-42.3 / 20)
+"""RMS that networks are given a mixture at: that of -40 LUFS, the challenge's, in both channels."""
+QUIETEST = 1e-8
+"""RMS of a mixture that is taken for silence; a thousandth of a step of 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +37,11 @@ class Segments:
 
     Args:
         segment: length in seconds.
-        overlap: share of a segment that overlaps the next one.
-        official: cut and fade as the official baseline does, where `overlap` is also the length
-            of the fade in seconds; see :func:`official_overlap_add`.
+        overlap: share of a segment that overlaps the next one; none does where a network's reach
+            is known, see :func:`in_pieces`.
+        official: as the official baseline does: it cuts and fades its own way, see
+            :func:`official_overlap_add`, where `overlap` is also the length of the fade in seconds,
+            and takes any level as it is.
 
     Raises:
         InputError: a segment or an overlap that cannot be.
@@ -40,23 +52,27 @@ class Segments:
     official: bool = False
 
     def __post_init__(self) -> None:
-        if not self.segment >= SHORTEST_SEGMENT_S:
+        if not SHORTEST_SEGMENT_S <= self.segment <= LONGEST_SEGMENT_S:
             raise InputError(
                 f"separator.separation.segment: {self.segment:g}, expected at least "
-                f"{SHORTEST_SEGMENT_S:g} s"
+                f"{SHORTEST_SEGMENT_S:g} s, at most {LONGEST_SEGMENT_S:g} s"
             )
         if not 0 <= self.overlap <= LARGEST_OVERLAP:
             raise InputError(
                 f"separator.separation.overlap: {self.overlap:g}, expected 0 to {LARGEST_OVERLAP:g}"
             )
 
-    def apply(self, function: Function, signal: Tensor, sample_rate_hz: int) -> Tensor:
+    def apply(
+        self, function: Function, signal: Tensor, sample_rate_hz: int, reach: Reach | None = None
+    ) -> Tensor:
         """Run `function` on segments of (channels, samples): (sources, channels, samples)."""
         if self.official:
             return official_overlap_add(
                 function, signal, sample_rate_hz, self.segment, self.overlap
             )
         segment = round(self.segment * sample_rate_hz)
+        if reach is not None:
+            return in_pieces(function, signal, segment, reach)
         return overlap_add(function, signal, segment, round(self.overlap * segment))
 
 
@@ -108,7 +124,13 @@ class OneForAll:
             return network(segment, present)[0, index]
 
         estimates = run_resampled(
-            run, mixture, self.sample_rate_hz, network.sample_rate_hz, self.segments, self.device
+            run,
+            mixture,
+            self.sample_rate_hz,
+            network.sample_rate_hz,
+            self.segments,
+            self.device,
+            network.reach,
         )
         return dict(zip(outputs, estimates, strict=True))
 
@@ -169,6 +191,7 @@ class OnePerInstrument:
                 network.sample_rate_hz,
                 self.segments,
                 self.device,
+                network.reach,
             )
             outputs = dict(zip(network.sources, estimated, strict=True))
             estimates[instrument] = outputs[TARGET]
@@ -191,27 +214,38 @@ def run_resampled(
     network_rate_hz: int,
     segments: Segments,
     device: torch.device,
+    reach: Reach | None = None,
 ) -> NDArray[np.float32]:
-    """Run a network at its own sampling rate; its output is aligned with the mixture.
+    """Run a network at its own sampling rate and level; what comes out is aligned with the mixture.
+
+    The level is that of the challenge's mixtures, :data:`LEVEL`, and estimates get the mixture's
+    own again: an epsilon in a network would make it hear a faint mixture otherwise. A network with
+    a known reach takes the level as it is, since the mean of an excerpt is known at its end.
 
     Args:
-        function: (1, 2, samples) -> (sources, 2, samples) at the network's rate.
+        function: what the network makes of a segment, (1, 2, samples) -> (sources, 2, samples).
         mixture: (2, samples).
         sample_rate_hz: of the mixture and the result.
         network_rate_hz: of the network.
         segments: how the mixture is cut.
         device: where the network runs.
+        reach: of the network, where it is known.
 
     Returns:
         (sources, 2, samples).
     """
-    signal = torch.from_numpy(resample(mixture, sample_rate_hz, network_rate_hz)).to(device)
-    outputs = segments.apply(function, signal, network_rate_hz).cpu().numpy()
+    gain = np.float32(1)
+    if reach is None and not segments.official:
+        rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64)))
+        gain = np.float32(LEVEL / rms if rms > QUIETEST else 1)
+    signal = torch.from_numpy(resample(gain * mixture, sample_rate_hz, network_rate_hz))
+    outputs = segments.apply(function, signal.to(device), network_rate_hz, reach).cpu().numpy()
     samples = mixture.shape[-1]
     aligned = np.zeros((*outputs.shape[:-1], samples), np.float32)
     for output, target in zip(outputs, aligned, strict=True):
         back = resample(output, network_rate_hz, sample_rate_hz)[:, :samples]
         target[:, : back.shape[-1]] = back
+    aligned /= gain
     return aligned
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, Network, load_checkpoint, sha256
+from cmss.models.checkpoint import MODELS, load_checkpoint, sha256
+from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.scenes import Source
 from cmss.separators.network import (
@@ -25,6 +26,10 @@ from cmss.separators.network import (
 from cmss.separators.protocol import Causality, Stems
 from cmss.settings import check_fields
 
+LOOK_AHEAD_S = 0.0025
+"""What a network of a causal system may look ahead: of the 5 ms that the challenge allows, the
+resampling of enhanced signals to 32 kHz takes 2.1."""
+
 
 @dataclass
 class NetworkSeparator:
@@ -32,10 +37,11 @@ class NetworkSeparator:
 
     Args:
         sample_rate_hz: of the mixtures.
-        causality: causal or noncausal.
+        causality: noncausal, or causal for networks that look ahead by no more than
+            :data:`LOOK_AHEAD_S`.
         weights_from: `small` (in the package: one network for all instruments), a file that
-            train.py wrote for all instruments, or a folder with one network per instrument,
-            <Instrument>/best.safetensors.
+            train.py wrote for all instruments, its folder as cmss.publish writes it, or a folder
+            with one network per instrument, <Instrument>/best.safetensors or what is published.
         add_residual: share of the accompaniment added to each estimate, where there is one.
         separation: how a mixture is cut, see :class:`Segments`.
         whole_voices: give each of two players of an instrument all of it, as the baseline does.
@@ -84,6 +90,8 @@ class NetworkSeparator:
         path = Path(self.weights_from)
         if self.weights_from == "small":
             path = Path(str(files("cmss") / "weights" / f"{self.model}_small.safetensors"))
+        elif (path / CONFIG).is_file():
+            path = path / WEIGHTS
         if path.suffix == ".safetensors":
             return self._one_for_all(path)
         if not self._holds_networks(path):
@@ -114,7 +122,9 @@ class NetworkSeparator:
 
     def _load(self, instrument: str) -> Network:
         """The network of one instrument."""
-        path = Path(self.weights_from) / instrument / "best.safetensors"
+        folder = Path(self.weights_from) / instrument
+        published = folder / WEIGHTS
+        path = published if published.is_file() else folder / "best.safetensors"
         return self._of_one(path, self._checked(path, instrument), instrument)
 
     def _of_one(self, path: Path, network: Network, instrument: str) -> Network:
@@ -137,12 +147,31 @@ class NetworkSeparator:
             raise InputError(
                 f"{path}: weights of a {type(network).__name__}, expected separator={self.model}"
             )
-        causal = getattr(network.arguments, "causal", False)
-        if causal != (self.causality == "causal"):
-            raise InputError(
-                f"separator.causality: {self.causality}, but {path} is "
-                f"{'causal' if causal else 'noncausal'}; separator=convtasnet "
-                "separator.weights_from=official has both"
-            )
+        return self._taken(path, network)
+
+    def _taken(self, path: Path, network: Network) -> Network:
+        """Note the digest of a network's weights, once it is as causal as it has to be."""
+        if self.causality == "causal" and (why := self._looks_ahead(network)):
+            raise InputError(f"separator.causality: causal, but {path} {why}")
         self.weights[str(path)] = sha256(path)
         return network
+
+    def _looks_ahead(self, network: Network) -> str | None:
+        """Why a network is no part of a causal system."""
+        rate_hz, reach = network.sample_rate_hz, network.reach
+        if reach is None:
+            return (
+                "is noncausal: estimates depend on all of the mixture; separator=convtasnet "
+                "separator.weights_from=official has causal networks"
+            )
+        if rate_hz != self.sample_rate_hz:
+            return (
+                f"works at {rate_hz} Hz, and resampling looks ahead; expected one at "
+                f"{self.sample_rate_hz} Hz"
+            )
+        if reach.future > LOOK_AHEAD_S * rate_hz:
+            return (
+                f"looks {1e3 * reach.future / rate_hz:.1f} ms ahead, expected at most "
+                f"{1e3 * LOOK_AHEAD_S:g} ms"
+            )
+        return None

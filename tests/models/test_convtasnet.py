@@ -5,6 +5,7 @@ import torch
 from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
+from cmss.transforms.overlap_add import in_pieces
 
 NON_CAUSAL = ConvTasNetArguments(N=24, L=20, B=16, H=20, X=3, R=2)
 CAUSAL = replace(NON_CAUSAL, causal=True, norm_type="cLN")
@@ -100,38 +101,53 @@ def test_number_of_parameters(X, R, expected, causal):
     assert ours == theirs == expected
 
 
-def change_of_the_future(arguments: ConvTasNetArguments, at: int) -> torch.Tensor:
-    """By how much each sample of the output changes when the input changes from `at` on."""
+FINITE = pytest.mark.parametrize(
+    "arguments",
+    [CAUSAL, replace(CAUSAL, L=6, X=2), replace(NON_CAUSAL, norm_type="cLN", X=2)],
+    ids=["causal", "shorter filters", "both sides"],
+)
+
+
+@FINITE
+@pytest.mark.parametrize("at", [600, 605, 611])
+@torch.no_grad()
+def test_an_estimate_depends_on_what_is_within_reach(arguments, at):
+    """Of a change of one sample nothing is heard beyond the reach, and something just within it."""
     model = randomised(ConvTasNet(arguments))
     before = noise(1, 2, 1200)
     after = before.clone()
-    after[..., at:] = 3 * noise(1, 2, 1200 - at) - 1
-    with torch.no_grad():
-        return (model(after) - model(before)).abs().amax((0, 1, 2))
+    after[..., at] += 3
+    change = (model(after) - model(before)).abs().amax((0, 1, 2))
+    reach = model.reach
+    heard = change.nonzero()
+    first, last = int(heard.min()), int(heard.max())
+    assert at - reach.future <= first <= at - reach.future + reach.hop
+    assert at + reach.past - 3 * reach.hop <= last <= at + reach.past
 
 
-@pytest.mark.parametrize("at", [400, 405, 411])
-def test_causal_looks_ahead_by_no_more_than_a_filter(at):
-    change = change_of_the_future(CAUSAL, at)
-    assert change[: at - CAUSAL.L + 1].max() == 0
-    assert change[at : at + 100].max() > 0
+def test_gln_hears_all():
+    """It normalises over the excerpt, whichever way the convolutions look."""
+    for arguments in (NON_CAUSAL, replace(CAUSAL, norm_type="gLN")):
+        model = randomised(ConvTasNet(arguments))
+        assert model.reach is None
+        before = noise(1, 2, 3000)
+        after = before.clone()
+        after[..., 2900:] = 0
+        with torch.no_grad():
+            assert (model(after) - model(before)).abs().amax((0, 1, 2))[:2000].min() > 0
 
 
-def test_non_causal_looks_ahead():
-    assert change_of_the_future(NON_CAUSAL, 400)[:380].max() > 0
-
-
-def test_causal_remembers_no_longer_than_its_receptive_field():
-    """2 repeats of dilations 1, 2 and 4 reach (3 - 1) * 2 * 7 = 28 frames back, and the filter."""
-    model = randomised(ConvTasNet(CAUSAL))
-    before = noise(1, 2, 1200)
-    after = before.clone()
-    after[..., :200] = 0
-    with torch.no_grad():
-        change = (model(after) - model(before)).abs().amax((0, 1, 2))
-    reach = 200 + 28 * CAUSAL.L // 2 + CAUSAL.L
-    assert change[reach:].max() == 0
-    assert change[200 : reach - CAUSAL.L].max() > 0
+@FINITE
+@pytest.mark.parametrize("segment", [1, 100, 333, 5000])
+@pytest.mark.parametrize("samples", [5, 1187])
+@torch.no_grad()
+def test_pieces_give_what_the_whole_gives(arguments, segment, samples):
+    model = randomised(ConvTasNet(arguments))
+    signal = noise(2, samples)
+    whole = model(signal[None])[0]
+    pieces = in_pieces(lambda x: model(x)[0], signal, segment, model.reach)
+    # Products of matrices of other sizes add up in another order.
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class Side(torch.nn.Module):
 
     sample_rate_hz = RATE_HZ
     sources = (TARGET,)
+    reach = None
 
     def __init__(self, above: bool) -> None:
         super().__init__()
@@ -70,6 +71,7 @@ class Mixture(torch.nn.Module):
 
     sample_rate_hz = RATE_HZ
     sources = OUTPUTS
+    reach = None
 
     def __init__(self) -> None:
         super().__init__()
