@@ -37,10 +37,10 @@ def _open(path: Path, flags: int = 0) -> int:
     return os.open(path, flags | (os.O_RDONLY if path.is_dir() else os.O_RDWR), 0o666)
 
 
-def _lock(descriptor: int) -> bool | None:
+def _lock(descriptor: int, wait: bool = False) -> bool | None:
     """Lock until closed: False if another process has the lock, None where there are no locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:
@@ -143,21 +143,22 @@ def clear_stale(folder: Path) -> None:
 
 
 @contextmanager
-def alone(path: Path, work: str) -> Iterator[None]:
+def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
     """Hold a lock file for as long as the block lasts.
 
     Args:
         path: the lock file; made, and deleted at the end. One that a killed process left is empty
             and locks nobody out.
         work: what is being done, for the message.
+        wait: until another process lets go of it.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = _open(path, os.O_CREAT)
-        if _lock(descriptor) is False:
+        if _lock(descriptor, wait) is False:
             os.close(descriptor)
             raise InputError(f"{path.parent}: another process is at work on it: {work}")
         if _is_open_as(descriptor, path):

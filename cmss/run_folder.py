@@ -130,17 +130,26 @@ def save_provenance(folder: Path, config: DictConfig, weights: dict[str, str]) -
     Args:
         folder: the run's folder.
         config: its configuration.
-        weights: weight file -> sha256.
+        weights: weight file -> sha256; those of other jobs with the same separator are kept.
     """
+    configuration: Any = OmegaConf.to_container(config, resolve=True)
     provenance = {
-        "configuration": OmegaConf.to_container(config, resolve=True),
+        "configuration": configuration,
         "cmss": version("cmss"),
         "revision": _revision(),
-        "weights": weights,
         "libraries": {name: version(name) for name in LIBRARIES},
         "python": platform.python_version(),
     }
-    write_text(folder / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    path = folder / PROVENANCE
+    with alone(folder / ".provenance.lock", "provenance", wait=True):
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            if earlier["configuration"]["separator"] == configuration["separator"]:
+                weights = earlier["weights"] | weights
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # None there yet, or not one of ours.
+        provenance["weights"] = dict(sorted(weights.items()))
+        write_text(path, json.dumps(provenance, indent=2) + "\n")
 
 
 def _revision() -> str | None:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from cmss.errors import InputError
 
 Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[int, Field(ge=1, le=192000)]
 _STRICT = ConfigDict(strict=True)
 
 
@@ -40,9 +41,9 @@ class Submission:
 class General:
     """Keys without a section."""
 
-    input_sample_rate: Count
-    remix_sample_rate: Count
-    HAAQI_sample_rate: Count
+    input_sample_rate: Rate
+    remix_sample_rate: Rate
+    HAAQI_sample_rate: Rate
     soft_clip: bool
     on_change: Literal["error", "redo"]
 

@@ -122,3 +122,22 @@ def test_provenance_says_what_made_a_run(here):
     assert provenance["configuration"] == OmegaConf.to_container(config, resolve=True)
     assert provenance["weights"] == {"weights.safetensors": "digest"}
     assert set(provenance["libraries"]) == set(LIBRARIES)
+
+
+def test_jobs_that_share_a_run_out_state_the_weights_of_all(here):
+    """Each loads those of its own instruments."""
+
+    def weights(*overrides: str, **loaded: str) -> dict[str, str]:
+        save_provenance(here, absolute_paths(configuration("../data", *overrides)), loaded)
+        return json.loads((here / "provenance.json").read_text())["weights"]
+
+    assert weights("evaluate.batch=1", Viola="v1", Oboe="o1") == {"Oboe": "o1", "Viola": "v1"}
+    assert weights("evaluate.batch=0", Viola="v2", Cello="c") == {
+        "Cello": "c",
+        "Oboe": "o1",
+        "Viola": "v2",
+    }
+    assert weights("separator.causality=causal", Flute="f") == {"Flute": "f"}
+    (here / "provenance.json").write_text("[]")
+    assert weights(Sax="s") == {"Sax": "s"}
+    assert [path.name for path in here.iterdir()] == ["provenance.json"]

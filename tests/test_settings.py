@@ -26,6 +26,7 @@ def test_the_default_values_are_of_their_kind(config):
         ("soft_clip", "no"),
         ("input_sample_rate", "44.1k"),
         ("remix_sample_rate", 0),
+        ("remix_sample_rate", 10**12),
         ("HAAQI_sample_rate", 24000.5),
         ("evaluate.set_random_seed", "off"),
         ("evaluate.small_test", "maybe"),
