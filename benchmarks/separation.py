@@ -15,15 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 
 from cmss.audio import read_excerpt
 from cmss.bss_eval import bss_eval
-from cmss.configuration import chosen_pairs, plain
+from cmss.configuration import chosen_pairs, kept_configuration, plain
 from cmss.errors import InputError
 from cmss.pipeline import load_networks, separate_track
 from cmss.results.separation import SeparationRow, median_sdr, write_separation
-from cmss.run_folder import CONFIGURATION
 from cmss.scenes import Track, by_track
 from cmss.separators import build_separator
 from cmss.stage import progress
@@ -35,11 +33,7 @@ def measure(folder: Path) -> list[SeparationRow]:
     Raises:
         InputError: not a run, or its data or weights are not there any more.
     """
-    path = folder / CONFIGURATION
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    config = kept_configuration(folder)
     pairs = chosen_pairs(config)
     separator = build_separator(plain(config.separator), config.input_sample_rate)
     load_networks(separator, pairs)

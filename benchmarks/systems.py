@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from cmss.atomic import write_text
+from cmss.configuration import kept_configuration
 from cmss.errors import InputError
 from cmss.results import EARS, ScoreRow, shard_path
 from cmss.results.separation import median_sdr, read_separation
 from cmss.row_file import read_rows
-from cmss.run_folder import CONFIGURATION
 
 BEGIN = "<!-- benchmarks.systems: begin -->"
 END = "<!-- benchmarks.systems: end -->"
@@ -54,18 +53,15 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: either is missing or damaged, or no pair has been scored.
     """
-    path = folder / CONFIGURATION
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
-    config = OmegaConf.load(path)
+    config = kept_configuration(folder)
     rows = read_rows(shard_path(folder, "scores"), ScoreRow)
     if not rows:
         raise InputError(f"{shard_path(folder, 'scores')}: no scores")
     separation = read_separation(folder)
     left, right, average = (float(np.mean([getattr(row, ear) for row in rows])) for ear in EARS)
     return Run(
-        OmegaConf.select(config, "separator.name"),
-        OmegaConf.select(config, "remix.name"),
+        config.separator.name,
+        config.remix.name,
         frozenset(row.key for row in rows),
         (left, right, average),
         median_sdr(separation) if separation else None,

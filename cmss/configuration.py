@@ -1,5 +1,6 @@
 """From the configuration to the objects of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
-from cmss.run_folder import metadata_paths
+from cmss.run_folder import CONFIGURATION, metadata_paths
 from cmss.scenes import Pair, load_pairs, shard
 from cmss.settings import check_fields, check_values
 
@@ -23,6 +24,20 @@ def plain(config: DictConfig) -> dict[str, Any]:
     section = OmegaConf.to_container(config, resolve=True)
     assert isinstance(section, dict)
     return {str(key): value for key, value in section.items()}
+
+
+def kept_configuration(folder: Path) -> DictConfig:
+    """The configuration that a run was made with.
+
+    Raises:
+        InputError: the folder is none of a run.
+    """
+    path = folder / CONFIGURATION
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def build_remix(config: DictConfig) -> Remix:

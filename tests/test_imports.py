@@ -23,7 +23,7 @@ LAYERS = (
         "bss_eval",
         "results",
     ),
-    ("separators", "report"),
+    ("separators",),
     (
         "pipeline",
         "scoring",
@@ -33,6 +33,7 @@ LAYERS = (
         "run_folder",
         "configuration",
         "stage",
+        "report",
     ),
     ("listen",),
 )

@@ -1,1 +1,1 @@
-"""Results to look at: figures."""
+"""Results to look at and to listen to: figures, and the page that shows them."""

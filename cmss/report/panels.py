@@ -128,6 +128,25 @@ def seconds(axes: Axes) -> None:
     axes.set_xlabel("time (s)")
 
 
+def time_and_frequency(signal: NDArray, sample_rate_hz: int) -> Figure:
+    """Waveform and spectrogram of a signal (2, samples), one above the other."""
+    figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
+    waveform(above, signal, sample_rate_hz)
+    spectrogram(below, signal, sample_rate_hz)
+    seconds(below)
+    return figure
+
+
+def hearing(listener: Listener) -> Figure:
+    """Audiogram and gain of a listener, one above the other."""
+    figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
+    above, below = figure.subplots(2, 1)
+    audiogram(above, listener)
+    applied_gain(below, listener)
+    return figure
+
+
 def before_and_after(
     before: NDArray, after: NDArray, sample_rate_hz: int, listener: Listener
 ) -> Figure:

@@ -1,0 +1,70 @@
+"""What can be heard of a pair: what there was, what was wanted and what came out, equally loud."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import (
+    SHORTEST_LOUDNESS_S,
+    loudness_lufs,
+    read_excerpt,
+    read_flac,
+    resample,
+)
+from cmss.scenes import Pair
+from cmss.scoring import Scorer
+
+LOUDEST_LUFS = -20.0
+"""Loudness that all versions are played at, or less, so that none clips."""
+
+Sounds = dict[str, NDArray[np.floating]]
+
+
+def versions(folder: Path, pair: Pair, scorer: Scorer) -> tuple[Sounds, int]:
+    """Mixture, reference and enhanced signal of a pair, all amplified for its listener.
+
+    Args:
+        folder: the run's folder.
+        pair: scene and listener.
+        scorer: makes the reference.
+
+    Returns:
+        name -> (2, samples), all at the sampling rate of the enhanced file, and that rate in Hz.
+    """
+    enhanced, rate_hz = read_flac(folder / pair.enhanced_file)
+    aid = scorer.hearing_aid
+    aid_rate_hz = int(aid.sample_rate_hz)
+    mixture = read_excerpt(pair.scene.track.mixture, aid_rate_hz)
+    plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene)}
+    amplified: Sounds = {
+        name: resample(aid(signal, pair.listener), aid_rate_hz, rate_hz)
+        for name, signal in plain.items()
+    }
+    return {**amplified, "enhanced": enhanced}, rate_hz
+
+
+def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int) -> Sounds:
+    """Scale signals (2, samples) to one loudness, so that the louder is not taken for the better.
+
+    Args:
+        sounds: name -> signal.
+        sample_rate_hz: of all.
+    """
+    levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}
+    heard = [name for name, level in levels_db.items() if np.isfinite(level)]
+    headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in heard)
+    target_db = min([LOUDEST_LUFS, *headroom_db])
+    return {
+        name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in heard else signal
+        for name, signal in sounds.items()
+    }
+
+
+def _level_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
+    """Loudness; power for what is too short to have one. Minus infinity for silence."""
+    if signal.shape[-1] >= SHORTEST_LOUDNESS_S * sample_rate_hz:
+        return loudness_lufs(signal, sample_rate_hz)
+    power = float(np.mean(np.square(signal)))
+    return 10 * np.log10(power) if power else -np.inf

@@ -1,0 +1,51 @@
+"""A run that has been scored, without any of the work: sound made up, scores given."""
+
+from pathlib import Path
+
+import numpy as np
+from played_set import configuration
+from tiny_challenge import TinyChallenge
+
+from cmss.audio import write_flac
+from cmss.configuration import build_hearing_aid
+from cmss.results import ComponentRow, ScoreRow
+from cmss.results.rows import COMPONENTS
+from cmss.row_file import write_rows
+from cmss.run_folder import save_configuration
+from cmss.scenes import Pair, load_pairs
+from cmss.scoring import Scorer
+
+RATE_HZ = 32000
+SECONDS = 0.3
+
+
+def tiny_pairs(root: Path, songs: dict[str, str] | None = None) -> list[Pair]:
+    """The three pairs of the tiny challenge, tracks renamed as `songs` say."""
+    tiny = TinyChallenge(root)
+    for old, new in (songs or {}).items():
+        tiny.files["music_file"][new] = tiny.files["music_file"].pop(old)
+        for scene in tiny.files["scenes_file"].values():
+            scene["music"] = new if scene["music"] == old else scene["music"]
+    return load_pairs(tiny.paths())
+
+
+def write_run(folder: Path, pairs: list[Pair], separator: str, scores: list[float]) -> Path:
+    """The folder of a run as merge_results.py leaves it; the left ear is always 0.1 better."""
+    save_configuration(
+        configuration(folder.parent, f"path.exp_folder={folder}", f"separator={separator}")
+    )
+    rng = np.random.default_rng(1)
+    rows, components = [], []
+    for pair, score in zip(pairs, scores, strict=True):
+        signal = 0.1 * rng.standard_normal((2, int(SECONDS * RATE_HZ)))
+        write_flac(folder / pair.enhanced_file, signal, RATE_HZ)
+        rows.append(ScoreRow.of(pair, score + 0.05, score - 0.05))
+        names = (pair.scene.id, pair.scene.track.name, pair.listener.id)
+        components.append(ComponentRow(*names, *[0.5] * (2 * len(COMPONENTS)), clipped_samples=7))
+    write_rows(folder / "scores.csv", ScoreRow, rows)
+    write_rows(folder / "components.csv", ComponentRow, components)
+    return folder
+
+
+def scorer(root: Path) -> Scorer:
+    return Scorer(build_hearing_aid(configuration(root)))
