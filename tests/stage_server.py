@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,12 +25,17 @@ RECIPES = ROOT / "recipes" / "cad2"
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended: exit status, or minus the signal that killed it."""
+    """How a run ended: exit status, or minus the signal that killed it.
+
+    `writes` counts the times it opened a file for writing, renamed, linked or deleted one; 0 if it
+    was killed.
+    """
 
     status: int
     stdout: str
     stderr: str
     seconds: float
+    writes: int
 
 
 class StageServer:
@@ -46,6 +51,7 @@ class StageServer:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         kill_after_s: float | None = None,
+        kill_at_write: int | None = None,
         largest_file: int | None = None,
     ) -> Done:
         """A stage in a folder.
@@ -56,6 +62,7 @@ class StageServer:
             cwd: the current folder.
             env: variables of its environment.
             kill_after_s: when to kill it, if it is still running then.
+            kill_at_write: before which of its `writes`, from 1, it kills itself.
             largest_file: limit in bytes on what it may write into one file.
         """
         assert self._process.stdin
@@ -66,6 +73,7 @@ class StageServer:
             "cwd": str(cwd),
             "env": dict(env or {}),
             "kill_after_s": kill_after_s,
+            "kill_at_write": kill_at_write,
             "largest_file": largest_file,
         }
         print(json.dumps(order), file=self._process.stdin, flush=True)
@@ -105,16 +113,20 @@ def _serve() -> None:
         order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             start = time.monotonic()
+            counted, count = os.pipe()
             if (child := os.fork()) == 0:
-                _be_the_stage(order, out.fileno(), err.fileno())
+                _be_the_stage(order, out.fileno(), err.fileno(), count)
+            os.close(count)
             status = _wait(child, order["kill_after_s"])
             seconds = time.monotonic() - start
             texts = []
             for file in (out, err):
                 file.seek(0)
                 texts.append(file.read().decode())
-        answer = {"status": status, "stdout": texts[0], "stderr": texts[1], "seconds": seconds}
-        print(json.dumps(answer), flush=True)
+            with os.fdopen(counted) as pipe:
+                writes = int(pipe.read() or 0)
+        answer = Done(status, texts[0], texts[1], seconds, writes)
+        print(json.dumps(asdict(answer)), flush=True)
 
 
 def _wait(child: int, kill_after_s: float | None) -> int:
@@ -128,7 +140,28 @@ def _wait(child: int, kill_after_s: float | None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _be_the_stage(order: dict, out: int, err: int) -> NoReturn:
+class _Writes:
+    """Counts what Python reports of changes to files; kills the process before one of them."""
+
+    EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")
+
+    def __init__(self, fatal: int | None) -> None:
+        self.count = 0
+        self._fatal = fatal
+
+    def __call__(self, event: str, arguments: tuple) -> None:
+        if event == "open":
+            _, mode, flags = arguments
+            changes = set(mode or "") & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR)
+        else:
+            changes = event in self.EVENTS
+        if changes:
+            self.count += 1
+            if self.count == self._fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _be_the_stage(order: dict, out: int, err: int, count: int) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
@@ -142,6 +175,8 @@ def _be_the_stage(order: dict, out: int, err: int) -> NoReturn:
     program = RECIPES / f"{order['stage']}.py"
     sys.argv = [str(program), *order["overrides"]]
     status = 0
+    writes = _Writes(order["kill_at_write"])
+    sys.addaudithook(writes)
     try:
         runpy.run_path(str(program), run_name="__main__")
     except SystemExit as end:
@@ -153,6 +188,7 @@ def _be_the_stage(order: dict, out: int, err: int) -> NoReturn:
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
+    os.write(count, str(writes.count).encode())
     os._exit(status)
 
 

@@ -27,14 +27,15 @@ def run(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(run):
-    """Seconds of each stage, and where the state of the run before and after it is kept."""
-    seconds, states = {}, [run.folder / "before"]
+    """How each stage ends, and where the state of the run before and after it is kept."""
+    done, states = {}, [run.folder / "before"]
     states[0].mkdir()
     for stage in STAGES:
-        seconds[stage] = run.succeed(stage)
+        done[stage] = run.call(stage)
+        assert done[stage].status == 0, done[stage]
         states.append(run.folder / f"after_{stage}")
         shutil.copytree(run.exp, states[-1])
-    return seconds, states
+    return done, states
 
 
 def assert_what_is_there_is_right(exp: Path, whole: dict[str, bytes]) -> None:
@@ -49,7 +50,7 @@ def assert_what_is_there_is_right(exp: Path, whole: dict[str, bytes]) -> None:
 
 
 def test_killed_and_started_again_a_run_ends_with_the_same_bytes(run, undisturbed, capsys):
-    seconds, states = undisturbed
+    whole_run, states = undisturbed
     rng = random.Random(KILLS)
     killed = dict.fromkeys(STAGES, 0)
     stages = list(STAGES)
@@ -59,8 +60,12 @@ def test_killed_and_started_again_a_run_ends_with_the_same_bytes(run, undisturbe
         run.restore(states[number])
         whole = results(states[number + 1])
         for _ in range(rng.choice((1, 2))):
-            moment_s = rng.uniform(START_S, seconds[stage])
-            done = run.call(stage, kill_after_s=moment_s)
+            # Every other time between two steps of writing something, where it would hurt most.
+            if sum(killed.values()) % 2:
+                moment = {"kill_at_write": rng.randint(1, whole_run[stage].writes)}
+            else:
+                moment = {"kill_after_s": rng.uniform(START_S, whole_run[stage].seconds)}
+            done = run.call(stage, **moment)
             assert done.status in (0, -9), done.stderr
             killed[stage] += done.status == -9
             assert_what_is_there_is_right(run.exp, whole)
