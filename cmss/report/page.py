@@ -15,6 +15,7 @@ from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
 from cmss.report.sounds import equally_loud, versions
+from cmss.results import compare_folders
 from cmss.scenes import Pair
 from cmss.scoring import Scorer
 
@@ -90,6 +91,11 @@ def write_report(
             run=runs[0],
             runs=runs,
             distances=of_the_distance(runs),
+            differences=[
+                (run.name, row)
+                for run, other in zip(runs[1:], beside, strict=True)
+                for row in compare_folders(other, folder, pairs)
+            ],
             measured=any(run.sdr is not None for run in runs),
             pictures=pictures,
             details=details,

@@ -5,6 +5,7 @@ Names and columns are the official ones: a whole run writes `scores.csv`, shard 
 the terms that HAAQI is made of, and a `fingerprints` file with what each score was made from.
 """
 
+from cmss.results.comparison import Difference, compare, compare_folders, format_differences
 from cmss.results.merging import merge
 from cmss.results.rows import EARS, ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.results.score_files import ScoreFiles
@@ -13,9 +14,13 @@ from cmss.results.summary import format_summary, summarise
 __all__ = [
     "EARS",
     "ComponentRow",
+    "Difference",
     "FingerprintRow",
     "ScoreFiles",
     "ScoreRow",
+    "compare",
+    "compare_folders",
+    "format_differences",
     "format_summary",
     "merge",
     "shard_path",

@@ -96,9 +96,20 @@ def test_runs_side_by_side(runs):
     assert (passthrough[-2:], oracle[-2:]) == (["0.00", ""], ["1.00", ""])
 
 
+def test_differences_between_runs(runs):
+    *_, found = runs
+    head, *differences = found.rows[4:11]
+    assert head[:2] == ["minus", "pieces for"]
+    # 0.5, 0.7 and 0.6 minus 0.4; the first two are of one track.
+    assert differences[0][:5] == ["as_it_is", "all", "3", "2", "0.2000"]
+    assert differences[2][:5] == ["as_it_is", "strings", "2", "1", "0.2000"]
+    assert differences[2][5:] == ["", "", ""]
+    assert [row[0] for row in differences[3:]] == ["true"] * 3
+
+
 def test_every_pair_is_in_the_table_and_can_be_heard(runs):
     pairs, _, found = runs
-    rows = found.rows[5:8]
+    rows = found.rows[-3:]
     assert [row[0] for row in rows] == [pair.name for pair in pairs]
     assert [row[-2:] for row in rows] == [["0.5000", "7"], ["0.7000", "7"], ["0.6000", "7"]]
     articles = [a["id"] for a in found.all("article")]

@@ -1,0 +1,166 @@
+"""Whether one run scores better than another on the same pairs, or luck with the music does.
+
+Pairs of one track share its music and its separation, so they are no independent draws; tracks are.
+Both the interval and the test therefore draw whole tracks:
+
+* the interval is a cluster bootstrap's (Davison and Hinkley, Bootstrap Methods and their
+  Application, 1997, section 3.8): tracks are drawn with replacement, and the middle 95 % of the
+  mean differences are kept;
+* the test flips the sign of all differences of a track at once, as if the two runs had been
+  exchanged there: p is the share of flips that give a mean at least as far from 0. All flips are
+  tried where there are few tracks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cmss.errors import InputError
+from cmss.results.rows import ScoreRow, shard_path
+from cmss.row_file import read_rows
+from cmss.scenes import Pair
+
+CONFIDENCE = 0.95
+DRAWS = 10_000
+
+_SEED = 0
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second run minus first, in mean HAAQI of both ears.
+
+    Args:
+        group: all, or a kind of ensemble.
+        pairs: how many.
+        tracks: they are of.
+        first: mean of the first run.
+        second: mean of the second run.
+        difference: second minus first.
+        low: lower end of the 95 % interval; NaN, as all that follows, for a single track.
+        high: its upper end.
+        p: of the paired test, two-sided.
+    """
+
+    group: str
+    pairs: int
+    tracks: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def compare(
+    first: Sequence[ScoreRow], second: Sequence[ScoreRow], pairs: Sequence[Pair]
+) -> list[Difference]:
+    """Differences over all pairs, and over those with strings, winds and both.
+
+    Args:
+        first: scores of a run.
+        second: scores of another, of the same pairs.
+        pairs: which these are.
+
+    Raises:
+        KeyError: a pair has no score.
+    """
+    tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
+    before, after = ({row.key: row.avg_haaqi for row in rows} for rows in (first, second))
+    table = pd.DataFrame(
+        {
+            "track": track.name,
+            "ensemble": track.ensemble,
+            "before": before[key],
+            "after": after[key],
+        }
+        for key, track in tracks.items()
+    )
+    groups = [("all", table), *table.groupby("ensemble")]
+    return [_difference(str(name), group) for name, group in groups]
+
+
+def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Difference]:
+    """The same for the folders of two scored runs.
+
+    Raises:
+        InputError: one has no scores, or other pairs.
+    """
+    return compare(_scores(first, pairs), _scores(second, pairs), pairs)
+
+
+def _scores(folder: Path, pairs: Sequence[Pair]) -> list[ScoreRow]:
+    path = shard_path(folder, "scores")
+    rows = read_rows(path, ScoreRow)
+    if {row.key for row in rows} != {(pair.scene.id, pair.listener.id) for pair in pairs}:
+        raise InputError(f"{path}: expected the scores of these {len(pairs)} pairs, no others")
+    return rows
+
+
+def format_differences(differences: Sequence[Difference]) -> str:
+    """A plain-text table, scores to four decimals."""
+    table = pd.DataFrame([asdict(each) for each in differences])
+    table["p"] = table["p"].map("{:.4f}".format)
+    return table.to_string(index=False, float_format="{:.4f}".format)
+
+
+def _difference(name: str, table: pd.DataFrame) -> Difference:
+    rises = table.after - table.before
+    by_track = rises.groupby(table.track).agg(["sum", "size"])
+    sums, sizes = by_track["sum"].to_numpy(float), by_track["size"].to_numpy(float)
+    low, high = interval(sums, sizes)
+    return Difference(
+        name,
+        len(table),
+        len(sums),
+        float(table.before.mean()),
+        float(table.after.mean()),
+        float(rises.mean()),
+        low,
+        high,
+        sign_flip_test(sums),
+    )
+
+
+def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of the mean difference.
+
+    Args:
+        sums: of the differences of each track, (tracks,).
+        sizes: how many differences these are.
+    """
+    if len(sums) < 2:
+        return np.nan, np.nan
+    rng = np.random.default_rng(_SEED)
+    means = []
+    for _ in range(DRAWS // _CHUNK):
+        drawn = rng.integers(len(sums), size=(_CHUNK, len(sums)))
+        means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def sign_flip_test(sums: NDArray[np.float64]) -> float:
+    """Two-sided p of the differences' sums (tracks,) being this far from 0 by chance."""
+    tracks = len(sums)
+    if tracks < 2:
+        return np.nan
+    # Flips that give the same sum in another order of addition count as equal.
+    observed = abs(sums.sum()) * (1 - 1e-12)
+    if 2**tracks <= DRAWS:
+        flips = 1 - 2 * (np.arange(2**tracks)[:, None] >> np.arange(tracks) & 1)
+        return float(np.mean(np.abs(flips @ sums) >= observed))
+    rng = np.random.default_rng(_SEED)
+    farther = 0
+    for _ in range(DRAWS // _CHUNK):
+        flips = 1 - 2 * rng.integers(2, size=(_CHUNK, tracks))
+        farther += int(np.count_nonzero(np.abs(flips @ sums) >= observed))
+    # The order observed is one of the flips.
+    return (1 + farther) / (1 + DRAWS)
