@@ -1,6 +1,7 @@
 """Stems of a data set in the challenge's layout, decoded once and held in memory."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +12,11 @@ from cmss.audio import read_excerpt, resample
 from cmss.errors import InputError
 from cmss.models.outputs import output_name
 from cmss.scenes import Track
+from cmss.separators.network import LEVEL
+
+FULL_SCALE = 32767
+LARGEST_OFFSET_DB = 10.0
+"""What the RMS of music of -40 LUFS differs by, for its spectrum and its rests, and no more."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,13 @@ class StemTrack:
     def samples(self) -> int:
         """Length of the shortest stem."""
         return min(stem.shape[-1] for stem in self.stems.values())
+
+    @property
+    def level_db(self) -> float:
+        """RMS of the mixture of its stems in dB re full scale."""
+        mixture = sum(stem[:, : self.samples].astype(np.float32) for stem in self.stems.values())
+        rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64))) / FULL_SCALE
+        return 20 * math.log10(max(rms, 1e-10))
 
 
 def load_stems(
@@ -62,5 +75,19 @@ def _load(track: Track, sample_rate_hz: int) -> StemTrack:
                 f"{source.instrument}_1 and {source.instrument}_2"
             )
         signal = resample(read_excerpt(source.excerpt, 44100), 44100, sample_rate_hz)
-        stems[name] = np.rint(np.clip(signal, -1, 1) * 32767).astype(np.int16)
+        stems[name] = np.rint(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16)
     return StemTrack(track.name, stems)
+
+
+def level_warning(tracks: Sequence[StemTrack]) -> str | None:
+    """A line about tracks far from the level that networks are used at, None if there are none."""
+    usual_db = 20 * math.log10(LEVEL)
+    offsets = {track.name: track.level_db - usual_db for track in tracks}
+    far = [name for name, offset in offsets.items() if abs(offset) > LARGEST_OFFSET_DB]
+    if not far:
+        return None
+    name = max(far, key=lambda name: abs(offsets[name]))
+    return (
+        f"{len(far)} of {len(tracks)} tracks are far from the level that networks are used at, "
+        f"{usual_db:.0f} dB RMS: {name} has {offsets[name] + usual_db:.0f} dB"
+    )

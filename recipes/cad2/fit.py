@@ -1,12 +1,15 @@
 """Fit an ensemble's weights on training tracks: python recipes/cad2/fit.py path.root=DATA."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from cmss.atomic import write_text
 from cmss.audio import read_excerpt
+from cmss.pipeline import level_warning
 from cmss.scenes import load_tracks
 from cmss.separators import build_separator
 from cmss.separators.ensemble import Ensemble
@@ -32,6 +35,8 @@ def main(config: DictConfig) -> None:
     fit = WeightFit(len(members), config.edges_hz, rate_hz)
     for track in progress(tracks, "fit"):
         mixture = read_excerpt(track.mixture, rate_hz)
+        if warning := level_warning(track, mixture, rate_hz):
+            tqdm.write(warning, file=sys.stderr)
         stems = [separator.separate(mixture, track.sources) for separator in separators]
         for key, source in track.sources.items():
             stem = read_excerpt(source.excerpt, rate_hz)

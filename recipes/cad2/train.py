@@ -1,5 +1,6 @@
 """Train a separator: python recipes/cad2/train.py path.root=DATA model=convtasnet size=small."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cmss.training.listening import ListeningTest
 from cmss.training.loop import LoopSettings, train
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
-from cmss.training.stems import load_stems
+from cmss.training.stems import level_warning, load_stems
 
 SETTINGS = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
 
@@ -38,7 +39,7 @@ def main(config: DictConfig) -> None:
     rate_hz = model.sample_rate_hz
     augmented = MixtureSettings(**config.mixtures)
     as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
-    mixtures = []
+    mixtures, data = [], []
     for split, settings in (("train", augmented), ("valid", as_played)):
         music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
         tracks = load_tracks(Path(music_file), Path(music_dir))
@@ -46,6 +47,10 @@ def main(config: DictConfig) -> None:
             for root in map(Path, config.path.more):
                 tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
         stems = load_stems(tracks, rate_hz, partial(progress, desc=f"{split} tracks"))
+        if warning := level_warning(stems):
+            print(f"{split}: {warning}", file=sys.stderr)
+        hours = sum(track.mixture.duration_s for track in tracks) / 3600
+        data.append(f"{split}: {len(tracks)} tracks, {hours:.2f} h")
         mixtures.append(
             RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
         )
@@ -64,7 +69,10 @@ def main(config: DictConfig) -> None:
             steps, "training", initial=steps.start, total=config.loop.steps
         ),
         # Where the data lay says nothing about the weights, and they may be passed on.
-        notes={"training": OmegaConf.to_yaml(OmegaConf.masked_copy(config, SETTINGS))},
+        notes={
+            "training": OmegaConf.to_yaml(OmegaConf.masked_copy(config, SETTINGS)),
+            "data": "; ".join(data),
+        },
         haaqi=haaqi,
     )
     print(f"{best}  sha256 {sha256(best)}")

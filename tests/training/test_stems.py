@@ -5,7 +5,8 @@ from tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 from cmss.audio import read_flac, resample
 from cmss.errors import InputError
 from cmss.scenes import Excerpt, Source, Track, load_tracks
-from cmss.training.stems import StemTrack, load_stems
+from cmss.separators.network import LEVEL
+from cmss.training.stems import StemTrack, level_warning, load_stems
 
 
 @pytest.fixture
@@ -67,3 +68,22 @@ def test_missing_audio_is_named(tmp_path):
     track = Track("lost", {"source_1": Source("source_1", "Oboe", None, part)}, part)
     with pytest.raises(InputError, match=str(path)):
         load_stems([track], RATE_HZ)
+
+
+def test_tracks_far_from_the_level_of_networks_are_counted_and_the_farthest_is_named():
+    """Two stems of equal power, so that the mixture has 3 dB more than each."""
+    rng = np.random.default_rng(0)
+
+    def track(name: str, level_db: float) -> StemTrack:
+        stems = LEVEL * 10 ** (level_db / 20) * rng.standard_normal((2, 2, 22050)) / np.sqrt(2)
+        return StemTrack(name, dict(zip("ab", np.int16(np.rint(stems * 32767)), strict=True)))
+
+    usual = [track("soft", -8), track("loud", 8)]
+    assert usual[0].level_db == pytest.approx(-42.3 - 8, abs=0.2)
+    assert level_warning(usual) is None
+    silent = StemTrack("silent", {"a": np.zeros((2, 22050), np.int16)})
+    assert level_warning([*usual, track("louder", 12)]) == (
+        "1 of 3 tracks are far from the level that networks are used at, -42 dB RMS: "
+        "louder has -30 dB"
+    )
+    assert level_warning([*usual, track("louder", 12), silent]).endswith("silent has -200 dB")

@@ -18,6 +18,7 @@ from cmss.audio import write_flac
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
+from cmss.training.publish import read_record
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "train.py"
 SHORT = (
@@ -35,7 +36,7 @@ def root(tmp_path_factory) -> Path:
         for part, instrument in (("mixture", "Mixture"), ("source_1", "Violin_1"),
                                  ("source_2", "Cello")):  # fmt: skip
             track = f"{split}_duet/{instrument}.flac"
-            write_flac(music_dir / track, 0.05 * rng.standard_normal((2, RATE_HZ // 2)), RATE_HZ)
+            write_flac(music_dir / track, 0.005 * rng.standard_normal((2, RATE_HZ // 2)), RATE_HZ)
             parts[part] = excerpt(instrument, track, 0, 0.5)
         path = root / "metadata" / f"music.{split}.json"
         path.parent.mkdir(exist_ok=True)
@@ -125,6 +126,9 @@ def test_weights_to_start_from(root, tmp_path, capsys):
     kept = load_checkpoint(tmp_path / "best.safetensors").state_dict()
     for key, value in given.state_dict().items():
         assert torch.equal(kept[key], value.half().float()), key
+    assert read_record(tmp_path / "best.safetensors").data == (
+        "train: 1 tracks, 0.00 h; valid: 1 tracks, 0.00 h"
+    )
 
 
 def test_each_instrument_has_a_folder_of_its_own(root, tmp_path, monkeypatch):
