@@ -162,7 +162,8 @@ class NetworkSeparator:
         if reach is None:
             return (
                 "is noncausal: estimates depend on all of the mixture; separator=convtasnet "
-                "separator.weights_from=official has causal networks"
+                "separator.weights_from=official has causal networks, train.py size=causal trains "
+                "them"
             )
         if rate_hz != self.sample_rate_hz:
             return (

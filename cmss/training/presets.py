@@ -37,6 +37,12 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("convtasnet", "small"): Preset("fourier_convtasnet", {"sources": OUTPUTS}, RemixLoss),
     # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
     ("convtasnet", "paper"): Preset("convtasnet", {"R": 4, "X": 10}, partial(WaveformLoss, 1)),
+    # As that recipe trains the causal ones.
+    ("convtasnet", "causal"): Preset(
+        "convtasnet",
+        {"R": 4, "X": 10, "causal": True, "norm_type": "cLN"},
+        partial(WaveformLoss, 1),
+    ),
     ("waveunet", "small"): Preset(
         "waveunet",
         {
