@@ -6,13 +6,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
+BROWSER := $(VENV)/browser.stamp
 PACKAGING := requirements.txt setup.cfg pyproject.toml
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-browser lint bench clean
 
 help:
 	@echo 'make demo    music, scenes and listeners made up; enhanced, scored, packed: five minutes'
 	@echo 'make test    the tests'
+	@echo 'make test-browser   the report in Chromium, which must be installed'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   speed against pyclarity, both measured in one run'
 	@echo 'make clean   remove .venv, the demo and all caches'
@@ -44,6 +46,9 @@ demo/data: $(wildcard metadata_tools/*.py) $(RUNTIME)
 test: $(DEVELOPMENT)
 	$(PY) -m pytest
 
+test-browser: $(BROWSER)
+	$(PY) -m pytest -m browser tests/browser
+
 lint: $(DEVELOPMENT)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -68,4 +73,8 @@ $(DEVELOPMENT): $(RUNTIME)
 	$(PY) -m pip install -r requirements.txt -e '.[dev]'
 	# Without PyAudio, with which it could also play and which needs a compiler.
 	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
+	touch $@
+
+$(BROWSER): $(DEVELOPMENT)
+	$(PY) -m pip install -r requirements.txt -e '.[dev,browser]'
 	touch $@

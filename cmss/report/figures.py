@@ -19,8 +19,8 @@ _MARKERS = "os^Dvx"
 _POINTS: dict[str, Any] = {"color": _COLOURS[0], "ms": 4, "alpha": 0.5, "mew": 0}
 
 
-def _figure(width: float = 6.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, 3.6), dpi=120, layout="constrained")
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
@@ -29,7 +29,7 @@ def _figure(width: float = 6.4) -> tuple[Figure, Axes]:
 
 def all_pairs(runs: Sequence[RunScores]) -> Figure:
     """HAAQI of every pair, in the order of the first run's scores (the paper's Figure 17)."""
-    figure, axes = _figure(9)
+    figure, axes = _figure()
     order = np.argsort(runs[0].table.average.to_numpy(), kind="stable")
     size = max(1.0, min(5.0, 300 / len(order)))
     for number, run in enumerate(runs):
@@ -39,6 +39,7 @@ def all_pairs(runs: Sequence[RunScores]) -> Figure:
     axes.set(
         xlabel=f"pairs, by the score of {runs[0].name}", ylabel="HAAQI, both ears", ylim=(0, 1.02)
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 
