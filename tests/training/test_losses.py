@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -191,7 +192,8 @@ class Masks(BandMasks):
 
     def __init__(self, values: list[float]) -> None:
         weights = band_interpolation(65, 10)
-        super().__init__(("a", "b"), 8000, 128, 32, weights / weights.sum(0), weights)
+        arguments = SimpleNamespace(sources=("a", "b"), samplerate=8000)
+        super().__init__(arguments, 128, 32, weights / weights.sum(0), weights)
         self.values = torch.tensor(values)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
