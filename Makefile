@@ -31,11 +31,13 @@ demo: demo/data
 	$(call enhance_and_evaluate,oracle,separator=oracle)
 	$(call enhance_and_evaluate,default)
 	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default
+	$(PY) -m cmss.report demo/exp/default --beside demo/exp/passthrough demo/exp/oracle
 	@echo
 	@echo 'The mixture as it is, the default system, the true stems:'
 	@echo
 	@$(PY) -m benchmarks.systems demo/exp/passthrough demo/exp/default demo/exp/oracle
 	@echo
+	@echo "To look at and listen to, in a browser: $(CURDIR)/demo/exp/default/report/index.html"
 	@echo "Submission folder: $$(echo $(CURDIR)/demo/exp/default/submission_*/)"
 
 # Made anew where what makes it has changed.

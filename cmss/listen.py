@@ -40,7 +40,7 @@ from cmss.audio import (
     resample,
     write_flac,
 )
-from cmss.errors import InputError
+from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.pipeline import EXPECTED_LUFS, System, enhance_scene
 from cmss.prescription import compression_from_audiogram
@@ -216,10 +216,15 @@ def _listen_to_files(options: argparse.Namespace) -> int:
         raise InputError(f"-o {options.out}: expected a name that ends in .flac")
     if options.out.resolve() == options.mixture.resolve():
         raise InputError(f"-o {options.out}: would replace the mixture")
-    # Small things first: a slip is not to be found after minutes.
-    listener = make_listener(options.audiogram, options.listener)
-    scene = make_scene(options.mixture, options.instruments, options.gains)
-    mixture = read_mixture(options.mixture)
+    problems: list[str] = []
+    with noting(problems):
+        listener = make_listener(options.audiogram, options.listener)
+    with noting(problems):
+        scene = make_scene(options.mixture, options.instruments, options.gains)
+    with noting(problems):
+        mixture = read_mixture(options.mixture)
+    if problems:
+        raise InputError(problems)
     ears = listen(mixture, scene, listener, build_separator(SEPARATOR, SAMPLE_RATE_HZ))
     clipped = write_flac(options.out, ears, SAMPLE_RATE_HZ)
     picture = png(before_and_after(mixture, np.clip(ears, -1, 1), SAMPLE_RATE_HZ, listener))
