@@ -1,14 +1,19 @@
 """Score the enhanced signals by HAAQI: python recipes/cad2/evaluate.py [path.exp_folder=exp]."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 from cmss.configuration import build_hearing_aid, own_pairs, reads_references, scoring
 from cmss.enhanced_files import check_files
 from cmss.errors import IncompleteError, noting
 from cmss.fingerprint import of_enhanced, of_scores
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
+from cmss.pipeline import level_warnings
 from cmss.run_folder import continued_configuration, job
+from cmss.scenes import by_track
 from cmss.scoring import FileScorer, Scorer, score_files
 from cmss.stage import overrides, progress, run, stage
 
@@ -29,6 +34,8 @@ def main(config: DictConfig) -> None:
         prints = of_scores(pairs, rate_hz, folder, scoring(config))
         results = ScoreFiles(folder, prints, batch, batch_size, config.on_change)
         todo = [pair for pair in pairs if not results.has(pair)]
+        for warning in level_warnings((track for track, _ in by_track(todo)), rate_hz):
+            tqdm.write(warning, file=sys.stderr)
         file_scorer = FileScorer(scorer, folder, config.remix_sample_rate)
         problems: list[str] = []
         bar = progress(total=len(pairs), initial=len(pairs) - len(todo), desc="evaluate")
