@@ -39,15 +39,15 @@ SUSTAIN_DBFS = -20.0
 QUIETEST_DBFS = -80.0
 
 
-def note(synthesiser: Any, midi: int) -> np.ndarray:
+def note(synthesiser: Any, midi: int) -> np.ndarray | None:
     """One note, held and released: (samples,) float32, its sustain at -20 dBFS.
 
     Args:
         synthesiser: a tinysoundfont.Synth with a program on channel 0.
         midi: key.
 
-    Raises:
-        ValueError: the SoundFont is silent at this key.
+    Returns:
+        None for a key without a sound; real instruments end somewhere.
     """
     synthesiser.noteon(0, midi, VELOCITY)
     held = _generate(synthesiser, HELD_S)
@@ -58,7 +58,7 @@ def note(synthesiser: Any, midi: int) -> np.ndarray:
     sound[-fade:] *= np.linspace(1, 0, fade)
     rms = np.sqrt(np.mean(held[len(held) // 4 : len(held) * 3 // 4] ** 2))
     if rms < 10 ** (QUIETEST_DBFS / 20):
-        raise ValueError(f"no sound at key {midi}")
+        return None
     # Plucked or struck attacks stay below full scale.
     gain = min(10 ** (SUSTAIN_DBFS / 20) / rms, 0.99 / np.abs(sound).max())
     return (gain * sound).astype(np.float32)
@@ -71,7 +71,7 @@ def _generate(synthesiser: Any, seconds: float) -> np.ndarray:
 
 
 def soundfont_bank(path: Path) -> Bank:
-    """Notes of all instruments, every semitone of their ranges.
+    """Notes of all instruments, every semitone of their ranges that has a sound.
 
     Raises:
         InputError: the library or the file is missing, or the file is not a General MIDI SoundFont.
@@ -96,10 +96,12 @@ def soundfont_bank(path: Path) -> Bank:
         try:
             synthesiser.program_select(0, font, 0, program)
             for midi in range(low, high + 1):
-                name = f"{instrument}/{midi:03d}"
-                notes.append(recording(name, midi, 0.0, "f", note(synthesiser, midi)))
-        except (RuntimeError, ValueError) as error:
+                if (samples := note(synthesiser, midi)) is not None:
+                    notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
+        except RuntimeError as error:
             raise InputError(f"{path}: {instrument}, program {program}: {error}") from error
+        if not notes:
+            raise InputError(f"{path}: {instrument}, program {program}: no sound at any key")
         bank[instrument] = tuple(notes)
     return bank
 

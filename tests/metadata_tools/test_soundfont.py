@@ -34,6 +34,22 @@ def test_pitch_and_level(bank, midi):
     assert hz == pytest.approx(441 * 2 ** ((midi - 69) / 12), abs=0.7)
 
 
+def test_keys_without_a_sound_are_left_out(tmp_path):
+    low, high = RANGES["Violin"]
+    tiny_soundfont.write(tmp_path / "tiny.sf2", list(PROGRAMS.values()), high - 5)
+    arguments = ["--soundfont", str(tmp_path / "tiny.sf2"), "--out", str(tmp_path / "notes")]
+    assert main(arguments) == 0
+    keys = [note.midi for note in read_bank(tmp_path / "notes")["Violin"]]
+    assert keys == list(range(low, high - 4))
+
+
+def test_an_instrument_without_any_sound_is_named(tmp_path, capsys):
+    tiny_soundfont.write(tmp_path / "tiny.sf2", list(PROGRAMS.values()), 20)
+    arguments = ["--soundfont", str(tmp_path / "tiny.sf2"), "--out", str(tmp_path / "notes")]
+    assert main(arguments) == 2
+    assert "Bassoon, program 70: no sound at any key" in capsys.readouterr().err
+
+
 def test_a_program_that_is_missing_is_named(tmp_path, capsys):
     tiny_soundfont.write(tmp_path / "tiny.sf2", [40, 41, 42])
     arguments = ["--soundfont", str(tmp_path / "tiny.sf2"), "--out", str(tmp_path / "notes")]
