@@ -12,12 +12,12 @@ from cmss.separators.protocol import Causality, Stems
 
 
 @dataclass
-class Passthrough:
-    """Takes nothing apart, so that the mixture is handed on unbalanced.
+class _Bound:
+    """What needs nothing that was trained.
 
     Args:
-        sample_rate_hz: of the mixtures.
-        causality: named in the submission; the mixture itself needs no look ahead.
+        sample_rate_hz: of the mixtures and stems.
+        causality: named in the submission; neither end of the scale looks ahead.
     """
 
     sample_rate_hz: int
@@ -26,6 +26,10 @@ class Passthrough:
 
     def prepare(self, sources: Iterable[Source]) -> None:
         """Nothing to load."""
+
+
+class Passthrough(_Bound):
+    """Takes nothing apart, so that the mixture is handed on unbalanced."""
 
     def separate(
         self,
@@ -36,21 +40,8 @@ class Passthrough:
         return {}
 
 
-@dataclass
-class Oracle:
-    """Gives the true stems.
-
-    Args:
-        sample_rate_hz: of the stems.
-        causality: named in the submission; reading a stem needs no look ahead.
-    """
-
-    sample_rate_hz: int
-    causality: Causality = "noncausal"
-    weights: dict[str, str] = field(default_factory=dict, init=False)
-
-    def prepare(self, sources: Iterable[Source]) -> None:
-        """Nothing to load."""
+class Oracle(_Bound):
+    """Gives the true stems."""
 
     def separate(
         self,
