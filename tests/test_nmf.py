@@ -8,7 +8,7 @@ from sklearn.decomposition import non_negative_factorization
 from cmss.nmf.factors import (
     divergence_of,
     first_activations,
-    model,
+    product,
     update_activations,
     update_templates,
 )
@@ -68,7 +68,7 @@ def test_the_model_equals_the_sum_written_out(lags):
                 expected[:, frame] += W[lag, :, component].numpy() * float(
                     H[component, frame - lag]
                 )
-    np.testing.assert_allclose(model(W, H).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(product(W, H).numpy(), expected, rtol=1e-12)
 
 
 @DIVERGENCES
@@ -81,7 +81,7 @@ def test_updates_equal_the_split_gradient(divergence, lags):
     V, W, H = positive(6, 9), positive(lags, 6, 3, seed=1), positive(3, 9, seed=2)
     W.requires_grad_()
     H.requires_grad_()
-    L = model(W, H)
+    L = product(W, H)
     positive_part = L.sum() if divergence == "kl" else L.log().sum()
     negative_part = (V * L.log()).sum() if divergence == "kl" else -(V / L).sum()
     rising = torch.autograd.grad(positive_part, (W, H), retain_graph=True)
@@ -97,12 +97,12 @@ def test_updates_equal_the_split_gradient(divergence, lags):
 @LAGS
 def test_the_divergence_never_rises(divergence, lags):
     V, W, H = positive(15, 30), positive(lags, 15, 4, seed=1), positive(4, 30, seed=2)
-    before = divergence_of(V, model(W, H), divergence)
+    before = divergence_of(V, product(W, H), divergence)
     for _ in range(40):
         W = update_templates(V, W, H, divergence)
-        middle = divergence_of(V, model(W, H), divergence)
+        middle = divergence_of(V, product(W, H), divergence)
         H = update_activations(V, W, H, divergence)
-        after = divergence_of(V, model(W, H), divergence)
+        after = divergence_of(V, product(W, H), divergence)
         # Rounding of a sum of 450 terms.
         assert after <= middle + 1e-11
         assert middle <= before + 1e-11
@@ -115,7 +115,7 @@ def test_what_templates_made_is_found_again(divergence):
     W = positive(3, 20, 2) ** 4
     truth = torch.zeros(2, 40, dtype=torch.float64)
     truth[0, [3, 20]], truth[1, [10, 30]] = 1.0, 2.0
-    V = model(W, truth) + 1e-6
+    V = product(W, truth) + 1e-6
     H = first_activations(V, W)
     for _ in range(2000 if divergence == "is" else 500):
         H = update_activations(V, W, H, divergence)
@@ -150,7 +150,7 @@ def test_divergence_and_penalty_together_never_rise(smoothness, frames):
     V, W, H = positive(15, frames) ** 3, positive(1, 15, 4, seed=1), positive(4, frames, seed=2)
 
     def cost() -> float:
-        return divergence_of(V, model(W, H), "is") + smoothness * roughness(H)
+        return divergence_of(V, product(W, H), "is") + smoothness * roughness(H)
 
     before = cost()
     for _ in range(40):
@@ -206,11 +206,11 @@ def test_plca_with_given_spectra_is_kullback_leibler_nmf_up_to_scale():
         expected = normalised(W, H)
         for probability, wanted in zip(latent, expected, strict=True):
             torch.testing.assert_close(probability, wanted, rtol=1e-10, atol=0)
-        torch.testing.assert_close(V.sum() * latent.joint(), model(W, H), rtol=1e-10, atol=0)
+        torch.testing.assert_close(V.sum() * latent.joint(), product(W, H), rtol=1e-10, atol=0)
 
 
 def test_where_nmf_stands_still_so_does_plca_and_the_other_way_round():
-    V = model(positive(1, 8, 2, seed=3) ** 3, positive(2, 10, seed=4)) + 0.1 * positive(8, 10)
+    V = product(positive(1, 8, 2, seed=3) ** 3, positive(2, 10, seed=4)) + 0.1 * positive(8, 10)
     W, H = positive(1, 8, 2, seed=1), positive(2, 10, seed=2)
     for _ in range(5000):
         W = update_templates(V, W, H, "kl")

@@ -18,23 +18,19 @@ TINY = 1e-12
 """Least value of a model and of what is divided by; spectrograms are scaled to a mean near 1."""
 
 
-def model(W: Tensor, H: Tensor) -> Tensor:
+def product(W: Tensor, H: Tensor) -> Tensor:
     """The spectrogram (bands, frames) that templates and activations make."""
-    return _model(W, H).clamp(min=TINY)
-
-
-def _model(W: Tensor, H: Tensor) -> Tensor:
     frames = H.shape[-1]
     total = W[0] @ H
     for lag in range(1, min(len(W), frames)):
         total[:, lag:] += W[lag] @ H[:, : frames - lag]
-    return total
+    return total.clamp(min=TINY)
 
 
 def gather(W: Tensor, values: Tensor) -> Tensor:
     """What each activation sees: values (bands, frames) weighted by its template where it sounds.
 
-    The transpose of :func:`model` as a function of H.
+    The transpose of :func:`product` in H.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -44,7 +40,7 @@ def gather(W: Tensor, values: Tensor) -> Tensor:
 
 
 def _gather_templates(H: Tensor, values: Tensor, lags: int) -> Tensor:
-    """What each entry of the templates sees: the transpose of :func:`model` as a function of W."""
+    """What each entry of the templates sees: the transpose of :func:`product` in W."""
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))
     for lag in range(min(lags, frames)):
@@ -64,7 +60,7 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     Returns:
         as H.
     """
-    L = model(W, H)
+    L = product(W, H)
     if divergence == "is":
         return H * _ratio(gather(W, V / L**2), gather(W, 1 / L)).sqrt()
     # Ones in all bands: the sum of each template's bands sees the same as the template.
@@ -74,7 +70,7 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
 
 def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) -> Tensor:
     """One step of the templates; arguments as :func:`update_activations`, the result as W."""
-    L = model(W, H)
+    L = product(W, H)
     lags = len(W)
     if divergence == "is":
         seen = _gather_templates(H, V / L**2, lags)

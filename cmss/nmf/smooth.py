@@ -9,7 +9,7 @@ for smooth Itakura-Saito nonnegative matrix factorization", ICASSP, section 3).
 import torch.nn.functional as F
 from torch import Tensor
 
-from cmss.nmf.factors import TINY, gather, model
+from cmss.nmf.factors import TINY, gather, product
 
 
 def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float) -> Tensor:
@@ -24,7 +24,7 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
     Returns:
         as H.
     """
-    L = model(W, H)
+    L = product(W, H)
     # The bound on the divergence is falling / h + rising h.
     falling, rising = H**2 * gather(W, V / L**2), gather(W, 1 / L)
     H = H.clone()

@@ -8,6 +8,12 @@ from cmss.errors import InputError
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
+from cmss.separators.nmf import (
+    ConvolutiveNMFSeparator,
+    NMFSeparator,
+    PLCASeparator,
+    SmoothNMFSeparator,
+)
 from cmss.separators.protocol import Separator, Stems
 from cmss.separators.unets import ARUNetSeparator, MultichannelUNetSeparator, WaveUNetSeparator
 from cmss.separators.wiener import Wiener, WienerFiltered
@@ -22,6 +28,10 @@ SEPARATORS: dict[str, type[Any]] = {
     "waveunet": WaveUNetSeparator,
     "multichannel_unet": MultichannelUNetSeparator,
     "arunet": ARUNetSeparator,
+    "nmf": NMFSeparator,
+    "nmf_convolutive": ConvolutiveNMFSeparator,
+    "nmf_smooth": SmoothNMFSeparator,
+    "plca": PLCASeparator,
 }
 
 CAUSAL = ("convtasnet", "oracle", "passthrough")

@@ -1,0 +1,114 @@
+"""Templates and activations of one scene, `python -m benchmarks.factors [--out FILE.png]`.
+
+The figure of the paper's section on NMF (7): W and H of the demo's first piece, a flute joined by a
+bassoon, as `separator=nmf` fits them, with the templates of the package.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from benchmarks.transforms import excerpt, save
+from cmss.nmf.dictionaries import load_dictionaries
+from cmss.nmf.factors import first_activations, update_activations
+
+WEIGHTS = Path(__file__).parents[1] / "cmss" / "weights" / "nmf_kl_small.safetensors"
+INSTRUMENTS = ("Flute", "Bassoon")
+ITERATIONS = 60
+HIGHEST_HZ = 4000.0
+SHOWN_S = 4.0
+
+_RANGE_DB = 50
+_COLOURS = 40
+
+
+def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """W (bands, components), each instrument's by rising centre of gravity, and H for V."""
+    band = torch.arange(len(V), dtype=V.dtype)
+    W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
+    H = first_activations(V, W)
+    for _ in range(ITERATIONS):
+        H = update_activations(V, W, H, "kl")
+    return W[0], H
+
+
+def draw(
+    V: Tensor, W: Tensor, H: Tensor, centres_hz: Tensor, hop_s: float, sizes: Mapping[str, int]
+) -> Figure:
+    """The spectrogram V, the templates W, the activations H.
+
+    Args:
+        V: (bands, frames).
+        W: (bands, components).
+        H: (components, frames).
+        centres_hz: (bands,).
+        hop_s: seconds from frame to frame.
+        sizes: components of each instrument, in their order.
+    """
+    figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
+    panels = figure.subplot_mosaic([["V", "V"], ["W", "H"]], width_ratios=(1, 1.4))
+    shown = int((centres_hz <= HIGHEST_HZ).sum())
+    times = np.arange(V.shape[1]) * hop_s
+    components, hz = np.arange(W.shape[1]), centres_hz[:shown].numpy()
+    styles: dict[str, Any] = {
+        "cmap": mpl.colormaps["magma"].resampled(_COLOURS),
+        "vmin": -_RANGE_DB,
+        "vmax": 0,
+    }
+    for name, x, y, values in (
+        ("V", times, hz, V[:shown]),
+        ("W", components, hz, W[:shown]),
+        ("H", times, components, H),
+    ):
+        levels = 20 * torch.log10(values / values.max() + 1e-12)
+        image = panels[name].pcolormesh(x, y, levels.numpy(), shading="nearest", **styles)
+    figure.colorbar(image, ax=list(panels.values()), label="dB")
+    ends = list(accumulate(sizes.values()))
+    for start, end, instrument in zip([0, *ends], ends, sizes, strict=False):
+        panels["W"].text((start + end - 1) / 2, HIGHEST_HZ, instrument, ha="center", va="bottom")
+        panels["W"].axvline(end - 0.5, color="white", linewidth=0.5)
+        panels["H"].axhline(end - 0.5, color="white", linewidth=0.5)
+        panels["H"].text(0, end - 1, f" {instrument}", color="white", va="top")
+    panels["V"].set(title="V, the mixture", xlabel="time (s)", ylabel="frequency (Hz)")
+    panels["W"].set(title="W, templates\n", xlabel="component", ylabel="frequency (Hz)")
+    panels["H"].set(title="H, activations", xlabel="time (s)", ylabel="component")
+    for name in ("V", "H"):
+        panels[name].set(xlim=(0, min(SHOWN_S, times[-1])))
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.factors", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("docs/nmf.png"), metavar="FILE",
+        help="default: %(default)s")  # fmt: skip
+    options = parser.parse_args(arguments)
+    dictionaries = load_dictionaries(WEIGHTS)
+    analysis = dictionaries.analysis
+    signal = excerpt(analysis.sample_rate_hz).float()
+    V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
+    # The first frames are of the silence that pads the signal.
+    V = V[:, analysis.window // analysis.hop :]
+    templates = {instrument: dictionaries.templates[instrument] for instrument in INSTRUMENTS}
+    W, H = fit(V, templates)
+    sizes = {instrument: part.shape[-1] for instrument, part in templates.items()}
+    hop_s = analysis.hop / analysis.sample_rate_hz
+    save(draw(V, W, H, analysis.band_centres_hz(), hop_s, sizes), options.out)
+    shares = [float(part.sum() / H.sum()) for part in H.split(list(sizes.values()))]
+    for instrument, share in zip(sizes, shares, strict=True):
+        print(f"{instrument}: {share:.0%} of the activations")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

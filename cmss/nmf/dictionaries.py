@@ -1,0 +1,105 @@
+"""Templates of each instrument, learned from recordings of it alone, and their file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cmss.atomic import atomic_file
+from cmss.errors import InputError
+from cmss.nmf.factors import first_activations, update_activations, update_templates
+from cmss.nmf.spectrogram import Analysis
+
+HEADER = "nmf_dictionaries"
+"""The one key of the file's header: the order of several would differ from call to call."""
+
+
+@dataclass(frozen=True)
+class Dictionaries:
+    """Templates by instrument, and the spectrograms that they are of.
+
+    Args:
+        analysis: how to come to the spectrograms.
+        templates: instrument -> (lags, bands, components), each component's sum 1.
+    """
+
+    analysis: Analysis
+    templates: Mapping[str, Tensor]
+
+
+def learn_templates(
+    V: Tensor, analysis: Analysis, components: int, lags: int, iterations: int, seed: int
+) -> Tensor:
+    """Templates of one instrument.
+
+    They start as excerpts of the spectrogram, drawn by their level, so that each is of a note.
+
+    Args:
+        V: (bands, frames) spectrogram of the instrument alone, its sum positive.
+        analysis: what V was made by.
+        components: number of templates.
+        lags: frames in each.
+        iterations: of both factors.
+        seed: of the draw.
+
+    Returns:
+        (lags, bands, components), float32; each component sums to 1.
+    """
+    V = analysis.scaled(V)
+    starts = V[:, : max(V.shape[-1] - lags + 1, 1)].sum(0)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.multinomial(starts, components, replacement=True, generator=generator)
+    W = torch.stack([V[:, (drawn + lag).clamp(max=V.shape[-1] - 1)] for lag in range(lags)])
+    H = first_activations(V, W)
+    for _ in range(iterations):
+        W = update_templates(V, W, H, analysis.divergence)
+        H = update_activations(V, W, H, analysis.divergence)
+    return W / W.sum((0, 1))
+
+
+def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str, str]) -> None:
+    """Write templates in float16 and what they are of.
+
+    Args:
+        path: file to write, whole or not at all.
+        dictionaries: what to write.
+        notes: further text for the file's header, such as what they were learned from.
+    """
+    # Float16 has no small numbers: the largest of each template is written as 1.
+    tensors = {
+        instrument: (W / W.amax((0, 1))).half().contiguous()
+        for instrument, W in dictionaries.templates.items()
+    }
+    header = json.dumps({**notes, "analysis": asdict(dictionaries.analysis)})
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(save(tensors, {HEADER: header}))
+
+
+def load_dictionaries(path: Path) -> Dictionaries:
+    """Read what :func:`save_dictionaries` wrote.
+
+    Raises:
+        InputError: the file is missing, cut short, or not one of these.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    if HEADER not in header:
+        raise InputError(
+            f"{path}: no key {HEADER} in its header, expected a file that fit_dictionaries.py wrote"
+        )
+    try:
+        analysis = Analysis(**json.loads(header[HEADER])["analysis"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: header key {HEADER} is not as expected ({error})") from error
+    return Dictionaries(analysis, {key: W / W.sum((0, 1)) for key, W in tensors.items()})

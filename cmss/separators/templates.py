@@ -1,0 +1,132 @@
+"""Separators that know instruments by templates, learned from each of them alone.
+
+Each instrument's share of the mixture in each band and frame is its mask. Two players of one
+instrument have the same templates, and share what these explain.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import sha256
+from cmss.nmf.dictionaries import Dictionaries, load_dictionaries
+from cmss.nmf.factors import Divergence
+from cmss.scenes import Source
+from cmss.separators.network import Segments, run_resampled, share_out
+from cmss.separators.protocol import Causality, Stems
+
+SEGMENTS = Segments(segment=30.0)
+"""Longer mixtures are separated in parts."""
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class TemplateSeparator(ABC):
+    """What they have in common.
+
+    Args:
+        sample_rate_hz: of the mixtures.
+        causality: noncausal; a frame alone is longer than what a causal system may look ahead.
+        weights_from: `small` (in the package), or a file that fit_dictionaries.py wrote.
+
+    Raises:
+        InputError: no such templates, or others than the separator takes.
+    """
+
+    sample_rate_hz: int
+    causality: Causality = "noncausal"
+    weights_from: str = "small"
+    weights: dict[str, str] = field(default_factory=dict, init=False)
+
+    model: ClassVar[str]
+    """The name that users type."""
+    static: ClassVar[bool] = True
+    """Whether templates have one frame."""
+
+    @property
+    def _divergence(self) -> Divergence:
+        """What templates were learned by."""
+        return "kl"
+
+    @abstractmethod
+    def _masks(
+        self,
+        signal: Tensor,
+        spectra: Tensor,
+        templates: Mapping[str, Tensor],
+        players: Counter[str],
+    ) -> Tensor:
+        """Shares of the instruments, which sum to one.
+
+        Args:
+            signal: (2, samples), not silent.
+            spectra: complex (2, bins, frames), of the signal.
+            templates: of each instrument, (lags, bands, components).
+            players: how many play each instrument.
+
+        Returns:
+            (instruments, 2, bands, frames), instruments in the order of the templates.
+        """
+
+    def __post_init__(self) -> None:
+        path = Path(self.weights_from)
+        if self.weights_from == "small":
+            kind = f"nmf_{self._divergence}" if self.static else self.model
+            path = Path(str(files("cmss") / "weights" / f"{kind}_small.safetensors"))
+        self._dictionaries = self._checked(path)
+        self.weights[str(path)] = sha256(path)
+
+    def _checked(self, path: Path) -> Dictionaries:
+        dictionaries = load_dictionaries(path)
+        divergence = dictionaries.analysis.divergence
+        if divergence != self._divergence:
+            raise InputError(
+                f"{path}: templates for divergence {divergence}, separator={self.model} expects "
+                f"{self._divergence} here"
+            )
+        lags = max(map(len, dictionaries.templates.values()))
+        if self.static and lags > 1:
+            raise InputError(
+                f"{path}: templates of {lags} frames, expected separator=nmf_convolutive"
+            )
+        return dictionaries
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`."""
+        known = self._dictionaries.templates
+        missing = {source.instrument for source in sources} - known.keys()
+        if missing:
+            raise InputError(
+                f"{', '.join(self.weights)}: no templates of {', '.join(sorted(missing))}, "
+                f"only of {', '.join(known)}"
+            )
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """See :class:`Separator`; the stems sum to the mixture, up to resampling."""
+        self.prepare(sources.values())
+        players = Counter(source.instrument for source in sources.values())
+        templates = {name: self._dictionaries.templates[name] for name in players}
+        analysis = self._dictionaries.analysis
+
+        def run(signal: Tensor) -> Tensor:
+            signal = signal[0]
+            if not signal.any():
+                return signal.new_zeros(len(players), *signal.shape)
+            spectra = analysis.spectra(signal)
+            masks = self._masks(signal, spectra, templates, players)
+            return analysis.masked(spectra, masks, signal.shape[-1])
+
+        rate_hz = analysis.sample_rate_hz
+        estimates = run_resampled(run, mixture, self.sample_rate_hz, rate_hz, SEGMENTS, CPU)
+        return share_out(dict(zip(players, estimates, strict=True)), sources, whole=False)

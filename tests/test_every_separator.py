@@ -1,0 +1,125 @@
+"""What holds for every separator, on a scene with a doubled instrument."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_separators import RATE_HZ, noise, sources
+
+from cmss.audio import Excerpt, write_flac
+from cmss.models.checkpoint import build, save_checkpoint
+from cmss.models.outputs import OUTPUTS
+from cmss.nmf.dictionaries import Dictionaries, save_dictionaries
+from cmss.nmf.spectrogram import Analysis
+from cmss.scenes import Source
+from cmss.separators import SEPARATORS, build_separator
+
+SAMPLES = RATE_HZ // 2 + 3
+TRACK = ("Violin_1", "Cello", "Violin_2")
+
+NETWORKS = {
+    "convtasnet": ("fourier_convtasnet", {"B": 8, "H": 8, "X": 1, "R": 1}),
+    "waveunet": ("waveunet", {"levels": 4, "filters": 5, "down_kernel": 7, "up_kernel": 3}),
+    "multichannel_unet": (
+        "multichannel_unet",
+        {"samplerate": 8000, "n_fft": 256, "hop": 64, "bands": 24, "dims": (4, 6, 8)},
+    ),
+    "arunet": ("arunet", {"L": 72, "hop": 20, "filters": (6, 8, 10), "bottleneck": 12}),
+}
+TEMPLATES = {"nmf": ("kl", 1), "plca": ("kl", 1), "nmf_smooth": ("is", 1),
+             "nmf_convolutive": ("kl", 3)}  # fmt: skip
+
+MASKS = sorted(TEMPLATES)
+"""Those that let through of each channel what is in it, and all of it to one source or another."""
+
+EVERY = pytest.mark.parametrize("name", sorted(SEPARATORS))
+MASKING = pytest.mark.parametrize("name", MASKS)
+WIENER = pytest.mark.parametrize("wiener", [0, 1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Weights of random networks and templates, and a stem for the oracle."""
+    folder = tmp_path_factory.mktemp("separators")
+    torch.manual_seed(0)
+    for name, (model, arguments) in NETWORKS.items():
+        network = build(model, {"sources": OUTPUTS, **arguments})
+        save_checkpoint(folder / f"{name}.safetensors", model, network)
+    for name, (divergence, lags) in TEMPLATES.items():
+        analysis = Analysis(divergence)
+        bands = analysis.spectrogram(analysis.spectra(torch.zeros(1))).shape[-2]
+        templates = {key: torch.rand(lags, bands, 4) ** 3 for key in ("Violin", "Cello")}
+        save_dictionaries(folder / f"{name}.safetensors", Dictionaries(analysis, templates), {})
+    write_flac(folder / "stem.flac", 0.1 * noise(SAMPLES), RATE_HZ)
+    return folder
+
+
+def separator(folder: Path, name: str, wiener: int = 0):
+    weights = folder / f"{name}.safetensors"
+    settings = {"weights_from": str(weights)} if weights.is_file() else {}
+    return build_separator({"name": name, **settings, "wiener": {"iterations": wiener}}, RATE_HZ)
+
+
+def track(folder: Path) -> dict[str, Source]:
+    return sources(*TRACK, excerpt=Excerpt(folder / "stem.flac", 0.0, SAMPLES / RATE_HZ))
+
+
+@EVERY
+@WIENER
+def test_a_finite_stem_for_each_player_or_none_at_all(folder, name, wiener):
+    mixture = 0.1 * noise(SAMPLES)
+    before = mixture.copy()
+    chosen, players = separator(folder, name, wiener), track(folder)
+    chosen.prepare(players.values())
+    stems = chosen.separate(mixture, players)
+    assert list(stems) == ([] if name == "passthrough" else list(players))
+    for stem in stems.values():
+        assert stem.shape == mixture.shape
+        assert stem.dtype == np.float32
+        assert np.isfinite(stem).all()
+    np.testing.assert_array_equal(mixture, before)
+
+
+@EVERY
+@WIENER
+def test_silence_in_silence_out(folder, name, wiener):
+    if name == "oracle" and not wiener:
+        return  # it does not listen to the mixture
+    silence = np.zeros((2, SAMPLES), np.float32)
+    for stem in separator(folder, name, wiener).separate(silence, track(folder)).values():
+        np.testing.assert_array_equal(stem, silence)
+
+
+@EVERY
+@WIENER
+def test_what_promises_it_sums_to_the_mixture(folder, name, wiener):
+    if name == "passthrough" or not (wiener or name in MASKS):
+        return
+    mixture = 0.1 * noise(SAMPLES)
+    stems = separator(folder, name, wiener).separate(mixture, track(folder))
+    # Float32 stems of a mixture that reaches 0.4.
+    np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-6)
+
+
+@MASKING
+def test_what_is_on_one_side_stays_there(folder, name):
+    mixture = 0.1 * noise(SAMPLES)
+    mixture[1] = 0
+    for stem in separator(folder, name).separate(mixture, track(folder)).values():
+        assert np.abs(stem[0]).max() > 0
+        np.testing.assert_array_equal(stem[1], 0)
+
+
+@MASKING
+def test_an_impulse_stays_at_its_sample(folder, name):
+    mixture = np.zeros((2, SAMPLES), np.float32)
+    mixture[0, 12345] = mixture[1, 9876] = 0.5
+    for stem in separator(folder, name).separate(mixture, track(folder)).values():
+        assert list(np.abs(stem).argmax(-1)) == [12345, 9876]
+
+
+@MASKING
+def test_two_players_of_an_instrument_share_what_is_theirs(folder, name):
+    stems = separator(folder, name).separate(0.1 * noise(SAMPLES), track(folder))
+    np.testing.assert_array_equal(stems["source_1"], stems["source_3"])
