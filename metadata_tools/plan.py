@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from cmss.errors import InputError
 from metadata_tools.arrange import draw_ensembles
 from metadata_tools.musicxml import find_scores
 from metadata_tools.notes import kept_pitches, playable_range, read_notes_csv
-from metadata_tools.writer import SPLITS, check_ids_suffice
+from metadata_tools.options import matches
+from metadata_tools.writer import SPLITS, check_ids_suffice, slug
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,6 @@ class Job:
     scores: tuple[Path, ...]
     labels: tuple[str, ...]
     seed: tuple[int, ...]
-
-
-def matches(work: str, patterns: Sequence[str]) -> bool:
-    """Whether a work's name matches one of some shell patterns; a bare word matches anywhere."""
-    return any(
-        fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
-        for p in patterns
-    )
 
 
 def split_works(
@@ -108,15 +100,10 @@ def plan(options: argparse.Namespace) -> list[Job]:
             jobs.append(
                 Job(
                     split=split,
-                    name=f"{_slug(work)}_{number // len(order):03d}",
+                    name=f"{slug(work)}_{number // len(order):03d}",
                     scores=tuple(scores[work]),
                     labels=labels,
                     seed=(options.seed, 11, index, number),
                 )
             )
     return jobs
-
-
-def _slug(work: str) -> str:
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in work.lower()).split()
-    return "_".join(words)

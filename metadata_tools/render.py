@@ -13,9 +13,8 @@ The same seed gives the same files, whatever the number of processes.
 """
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -25,9 +24,11 @@ import numpy as np
 from tqdm import tqdm
 
 from cmss.errors import InputError
+from cmss.processor import cores
 from metadata_tools.arrange import give_parts, instrument_of, thinnest
 from metadata_tools.musicxml import read_score
 from metadata_tools.notes import SAMPLE_RATE_HZ, hold_out, playable_range, read_bank
+from metadata_tools.options import at_least
 from metadata_tools.plan import Job, plan
 from metadata_tools.room import place
 from metadata_tools.sampler import Sampler, random_player
@@ -157,25 +158,6 @@ def draw_excerpt(
     return {label: performed(part, best[1]) for label, part in best[2].items()}
 
 
-def _at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:
-    """A type for argparse that refuses smaller numbers."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not value >= least:
-            raise argparse.ArgumentTypeError(f"expected {least} or more")
-        return value
-
-    return number
-
-
-def _cores() -> int:
-    """Cores that this process may use; not every system can restrict them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m metadata_tools.render",
@@ -183,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    count, some = _at_least(0), _at_least(1)
+    count, some = at_least(0), at_least(1)
     data = Path("../shared/data")
     add("--notes", type=Path, default=data / "notes", metavar="DIR", help="default: %(default)s")
     add("--scores", type=Path, default=data / "scores", metavar="DIR", help="default: %(default)s")
@@ -194,11 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--valid-tracks", type=count, default=0, metavar="N", help="default: 0")
     add("--test-tracks", type=count, metavar="N",
         help="default: 8, or 0 if another split is asked for")  # fmt: skip
-    add("--duration", type=_at_least(1, float), default=15.0, metavar="SECONDS",
+    add("--duration", type=at_least(1, float), default=15.0, metavar="SECONDS",
         help="default: %(default)g")  # fmt: skip
     add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
         help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
-    add("--doubled", type=_at_least(0, float), default=0.2, metavar="SHARE",
+    add("--doubled", type=at_least(0, float), default=0.2, metavar="SHARE",
         help="of ensembles with two players of one instrument; default: %(default)g")  # fmt: skip
     add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
         help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
@@ -211,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listeners-per-scene", type=some, default=1, metavar="N", help="default: 1")
     add("--listeners", type=some, default=8, metavar="N",
         help="per split, one of them without loss; default: 8")  # fmt: skip
-    add("--jobs", type=some, default=_cores(), metavar="N",
+    add("--jobs", type=some, default=cores(), metavar="N",
         help="processes; default: all cores")  # fmt: skip
     return parser
 

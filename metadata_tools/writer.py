@@ -28,7 +28,8 @@ from metadata_tools.notes import SAMPLE_RATE_HZ
 MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
 
-_SCENES = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 99999)}
+SCENE_IDS = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 99999)}
+"""First and last number of a scene of each split."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ def check_free(root: Path) -> None:
         raise InputError(f"{root}: exists and is not an empty folder; name another or remove it")
 
 
+def slug(name: str) -> str:
+    """A name as letters a to z, digits and underscores: what becomes part of paths and ids."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
+    return "_".join(words)
+
+
 def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listeners: int) -> None:
     """Raise InputError when a split would need more ids than the challenge's rule leaves it.
 
@@ -72,7 +79,7 @@ def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listener
     """
     problems = []
     for split, count in tracks.items():
-        first, last = _SCENES[split]
+        first, last = SCENE_IDS[split]
         if count * scenes_per_track > last - first + 1:
             problems.append(
                 f"{count} {split} tracks of {scenes_per_track} scenes: {split} scenes have ids "
@@ -179,11 +186,12 @@ def write_metadata(
 def _scenes(
     tracks: Sequence[MadeTrack], pool: GainPool, per_track: int, rng: np.random.Generator
 ) -> dict[str, dict[str, str]]:
+    """Scenes of some tracks; those that the pool has no gains for, such as solos, get none."""
     scenes: dict[str, dict[str, str]] = {}
     for track in tracks:
-        gains = list(pool[str(len(track.labels))])
+        gains = list(pool.get(str(len(track.labels)), ()))
         for index in rng.permutation(len(gains))[:per_track]:
-            number = _SCENES[track.split][0] + len(scenes)
+            number = SCENE_IDS[track.split][0] + len(scenes)
             scenes[f"S{number}"] = {"music": track.name, "gain": gains[index]}
     return scenes
 

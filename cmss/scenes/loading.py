@@ -33,6 +33,20 @@ class MetadataPaths:
     scenes_file: Path
     scene_listeners_file: Path
 
+    @classmethod
+    def of(cls, root: Path, split: str) -> "MetadataPaths":
+        """Those of a data folder in the challenge's layout."""
+        metadata = root / "metadata"
+        return cls(
+            music_dir=root / "audio" / "train" if split == "train" else root / "audio",
+            gains_file=metadata / "gains.json",
+            listeners_file=metadata / f"listeners.{split}.json",
+            enhancer_params_file=metadata / f"compressor_params.{split}.json",
+            music_file=metadata / f"music.{split}.json",
+            scenes_file=metadata / f"scenes.{split}.json",
+            scene_listeners_file=metadata / f"scene_listeners.{split}.json",
+        )
+
 
 def load_pairs(paths: MetadataPaths, sample_rate_hz: int = 44100) -> list[Pair]:
     """Read and check everything that the listed scenes and listeners refer to.

@@ -1,7 +1,7 @@
 import pytest
-from challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
+from challenge_set import assert_levels_and_sums, digest, labels, read_json
 
-from cmss.scenes import INSTRUMENTS, load_pairs
+from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.arrange import instrument_of
 from metadata_tools.demo import main, make_demo
 from metadata_tools.pieces import PIECES
@@ -16,7 +16,7 @@ def demo(tmp_path_factory):
 
 
 def test_it_is_read_back_as_pairs(demo):
-    pairs = load_pairs(metadata_paths(demo, "valid"))
+    pairs = load_pairs(MetadataPaths.of(demo, "valid"))
     assert len(pairs) == 8
     assert len({pair.scene.track.name for pair in pairs}) == 4
     # Every listener once, among them the one without loss.

@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from challenge_set import assert_levels_and_sums, digest, labels, metadata_paths, read_json
+from challenge_set import assert_levels_and_sums, digest, labels, read_json
 
-from cmss.scenes import INSTRUMENTS, load_pairs
+from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
 from metadata_tools.musicxml import read_score
 from metadata_tools.notes import kept_pitches, read_notes_csv
-from metadata_tools.plan import matches, split_works
+from metadata_tools.options import matches
+from metadata_tools.plan import split_works
 from metadata_tools.render import main
 from metadata_tools.score import RANGES, cut
 
@@ -42,7 +43,7 @@ def rendered(command, tmp_path_factory):
 
 @pytest.mark.parametrize(("split", "tracks"), [("train", 8), ("valid", 2), ("test", 4)])
 def test_every_split_is_read_back_as_pairs(rendered, split, tracks):
-    pairs = load_pairs(metadata_paths(rendered, split))
+    pairs = load_pairs(MetadataPaths.of(rendered, split))
     assert len(pairs) == tracks * 4
     assert {pair.scene.split for pair in pairs} == {split}
     assert len({pair.scene.track.name for pair in pairs}) == tracks

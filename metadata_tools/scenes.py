@@ -1,0 +1,226 @@
+"""Draw scenes and listeners for a data folder, as the official generator does.
+
+    python -m metadata_tools.scenes DATA --split train
+
+For each track of music.<split>.json some scenes, each with a gain from the pool of gains_meta.json
+that is kept for its number of sources, and for each scene some listeners of listeners.<split>.json.
+The same seeds give the same scenes as generate_train_scenes.py of pyclarity, to the byte.
+
+It has faults, which --mend does without: a track may get one gain twice and a scene one listener
+twice (which enhance.py refuses); of more than five sources the sixth gets no gain; scenes beyond
+S49999 would be validation's. Mended, gains and listeners are drawn without repetition, tracks with
+a number of sources that the pool does not know get no scene, and too many scenes are an error.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmss.atomic import write_text
+from cmss.errors import InputError
+from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
+from metadata_tools.options import at_least, exit_status
+from metadata_tools.writer import SCENE_IDS
+
+SCENE_SEED = "Cad2Task2_2024"
+LISTENER_SEED = "Cadenza2-scene"
+SCENES_PER_TRACK = 4
+LISTENERS_PER_SCENE = 2
+
+_MOST_SOURCES = 5
+
+Scenes = dict[str, dict[str, str]]
+
+
+def seeded(words: str) -> np.random.RandomState:
+    """The official seed: the last eight digits of the MD5 of some words."""
+    return np.random.RandomState(int(hashlib.md5(words.encode()).hexdigest(), 16) % 10**8)
+
+
+def draw_scenes(
+    sources: Mapping[str, int],
+    pool: Mapping[str, Sequence[str]],
+    per_track: int,
+    split: str = "train",
+    seed: str = SCENE_SEED,
+    mend: bool = False,
+) -> Scenes:
+    """Scenes of some tracks.
+
+    Args:
+        sources: number of sources of each track.
+        pool: names of gains by number of sources.
+        per_track: number of scenes.
+        split: decides the ids.
+        mend: see the module.
+
+    Raises:
+        InputError: no gains for a number of sources, or too many scenes.
+    """
+    rng = seeded(seed)
+    first, last = SCENE_IDS[split]
+    scenes: Scenes = {}
+    for track, count in sources.items():
+        gains = list(pool.get(str(count if mend else min(_MOST_SOURCES, count)), ()))
+        drawn: Iterable[str]
+        if mend:
+            drawn = rng.permutation(gains)[:per_track] if gains else []
+        elif not gains:
+            raise InputError(f"{track}: gains_meta.json has no gains for {count} sources; --mend")
+        else:
+            drawn = [rng.choice(gains) for _ in range(per_track)]
+        for gain in drawn:
+            scenes[f"S{first + len(scenes)}"] = {"music": track, "gain": str(gain)}
+    if mend and len(scenes) > last - first + 1:
+        raise InputError(
+            f"{len(scenes)} scenes: those of {split} have ids S{first} to S{last} only; "
+            "ask for fewer with --scenes-per-track"
+        )
+    return scenes
+
+
+def draw_listeners(
+    scenes: Sequence[str],
+    listeners: Sequence[str],
+    per_scene: int,
+    seed: str = LISTENER_SEED,
+    mend: bool = False,
+) -> dict[str, list[str]]:
+    """Who hears which scene.
+
+    Raises:
+        InputError: mended, fewer listeners than a scene wants.
+    """
+    if not listeners or (mend and len(listeners) < per_scene):
+        raise InputError(f"{len(listeners)} listeners, expected {per_scene} or more")
+    rng = seeded(seed)
+    return {
+        scene: [str(name) for name in rng.choice(listeners, per_scene, replace=not mend)]
+        for scene in scenes
+    }
+
+
+def make_scenes(
+    root: Path,
+    split: str,
+    per_track: int,
+    per_scene: int,
+    seed: str = SCENE_SEED,
+    mend: bool = False,
+    overwrite: bool = False,
+) -> tuple[int, list[str]]:
+    """Draw and write scenes.<split>.json and scene_listeners.<split>.json of a data folder.
+
+    Returns:
+        The number of scenes, and a line for each thing that enhance.py would refuse.
+
+    Raises:
+        InputError: metadata missing or not valid; the files are there already.
+    """
+    folder = root / "metadata"
+    targets = [folder / f"{kind}.{split}.json" for kind in ("scenes", "scene_listeners")]
+    problems = [
+        f"{target}: exists; --overwrite replaces it"
+        for target in targets
+        if target.exists() and not overwrite
+    ]
+    music = MetadataFile(folder / f"music.{split}.json", "music_file", problems)
+    gains = MetadataFile(folder / "gains_meta.json", "gains_file", problems)
+    people = MetadataFile(folder / f"listeners.{split}.json", "listeners_file", problems)
+    sources = {
+        track: _count(parts, mend)
+        for track, entry in music.entries.items()
+        if (parts := music.validate(track, entry, PARTS)) is not None
+    }
+    pool = {count: list(_named_gains(gains, count)) for count in gains.entries}
+    for name, entry in people.entries.items():
+        people.validate(name, entry, LISTENER)
+    if problems:
+        raise InputError(problems)
+    scenes = draw_scenes(sources, pool, per_track, split, seed, mend)
+    heard_by = draw_listeners(list(scenes), list(people.entries), per_scene, mend=mend)
+    for target, content in zip(targets, (scenes, heard_by), strict=True):
+        # As the official generator writes them.
+        write_text(target, json.dumps(content, indent=4))
+    return len(scenes), _refused(scenes, heard_by, sources)
+
+
+def _count(parts: dict[str, Any], mend: bool) -> int:
+    """Sources of a track; the official generator takes all entries but one for sources."""
+    if mend:
+        return sum(part.startswith("source_") for part in parts)
+    return len(parts) - 1
+
+
+def _named_gains(gains: MetadataFile, count: str) -> dict[str, Any]:
+    content = gains.entries[count]
+    if not isinstance(content, dict):
+        gains.report(count, "expected an object of named gains")
+        return {}
+    for name, entry in content.items():
+        gains.validate(f"{count}.{name}", entry, GAINS)
+    return content
+
+
+def _refused(
+    scenes: Scenes, heard_by: Mapping[str, Sequence[str]], sources: Mapping[str, int]
+) -> list[str]:
+    """What of the drawn scenes the recipes do not take."""
+    lines = []
+    if twice := sum(len(set(names)) < len(names) for names in heard_by.values()):
+        lines.append(
+            f"{twice} of {len(scenes)} scenes have one listener twice, which enhance.py refuses; "
+            "--mend draws each once"
+        )
+    if many := [track for track, count in sources.items() if count > _MOST_SOURCES]:
+        lines.append(
+            f"{len(many)} tracks have more than {_MOST_SOURCES} sources and gains for "
+            f"{_MOST_SOURCES}, which enhance.py refuses; --mend leaves them out"
+        )
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m metadata_tools.scenes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("root", type=Path, metavar="DATA", help="the folder with audio/ and metadata/")
+    add("--split", choices=list(SCENE_IDS), default="train", help="default: %(default)s")
+    add("--scenes-per-track", type=at_least(1), default=SCENES_PER_TRACK, metavar="N",
+        help="default: %(default)s")  # fmt: skip
+    add("--listeners-per-scene", type=at_least(1), default=LISTENERS_PER_SCENE, metavar="N",
+        help="default: %(default)s")  # fmt: skip
+    add("--seed", default=SCENE_SEED, help="any words; default: %(default)s")
+    add("--mend", action="store_true", help="without the generator's faults, see above")
+    add("--overwrite", action="store_true", help="replace scenes that are there")
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        count, warnings = make_scenes(
+            options.root,
+            options.split,
+            options.scenes_per_track,
+            options.listeners_per_scene,
+            options.seed,
+            options.mend,
+            options.overwrite,
+        )
+        for warning in warnings:
+            print(f"scenes: {warning}", file=sys.stderr)
+        print(f"{options.root}: {count} {options.split} scenes")
+
+    return exit_status("scenes", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

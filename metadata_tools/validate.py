@@ -1,0 +1,252 @@
+"""Check a whole data folder, and say what is in it.
+
+    python -m metadata_tools.validate DATA
+
+For every split that has a music.<split>.json: the metadata and how they join, every sound file from
+its first sample to its last, whether it lasts as long as is said, the level of the mixtures and
+whether they are the sum of their stems, and over all splits whether one hears in training what is
+tested on. Problems end with exit status 2; what only looks odd is a warning.
+"""
+
+import argparse
+import hashlib
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
+from cmss.errors import InputError, noting
+from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, Track, load_pairs, load_tracks
+from cmss.scenes.files import MetadataFile
+from metadata_tools.notes import SAMPLE_RATE_HZ
+from metadata_tools.options import exit_status
+from metadata_tools.writer import MIXTURE_LUFS
+
+EVALUATION_DATASETS = ("BACH10", "URMP")
+"""What the challenge evaluates with, and nobody may train on."""
+LARGEST_OFFSET_LU = 3.0
+LARGEST_RESIDUAL_DB = -40.0
+"""Of mixture minus stems against the mixture: rounding to 16 bit is far below."""
+
+_MOST_LINES = 40
+
+
+@dataclass
+class Split:
+    """What one split holds."""
+
+    name: str
+    tracks: list[Track] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    datasets: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Report:
+    """What was found: problems and warnings, one line each."""
+
+    splits: list[Split] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """A table of the splits, and one of their instruments."""
+        rows = [["split", "tracks", "minutes", "scenes", "pairs", "listeners", "from"]]
+        for split in self.splits:
+            minutes = sum(track.mixture.duration_s for track in split.tracks) / 60
+            rows.append(
+                [
+                    split.name,
+                    str(len(split.tracks)),
+                    f"{minutes:.1f}",
+                    str(len({pair.scene.id for pair in split.pairs})),
+                    str(len(split.pairs)),
+                    str(len({pair.listener.id for pair in split.pairs})),
+                    ", ".join(sorted(split.datasets)) or "?",
+                ]
+            )
+        counts = [_instruments(split.tracks) for split in self.splits]
+        stems = [["stems of", *(split.name for split in self.splits)]]
+        stems += [[name, *(str(count[name]) for count in counts)] for name in INSTRUMENTS]
+        return [*_table(rows), "", *_table(stems)]
+
+
+def validate(root: Path, decode: bool = True) -> Report:
+    """Check a data folder.
+
+    Args:
+        decode: look at all samples, rather than at headers and the last sample alone.
+
+    Raises:
+        InputError: there is no metadata at all.
+    """
+    files = sorted((root / "metadata").glob("music.*.json"))
+    names = [file.name.removeprefix("music.").removesuffix(".json") for file in files]
+    names = [name for name in names if "." not in name]
+    if not names:
+        raise InputError(f"{root / 'metadata'}: no music.<split>.json, expected a data folder")
+    report = Report()
+    for name in names:
+        split = _read(root, name, report)
+        report.splits.append(split)
+        for dataset in EVALUATION_DATASETS:
+            if split.datasets[dataset] and name in ("train", "valid"):
+                report.problems.append(
+                    f"music.{name}.json: {split.datasets[dataset]} sources are from {dataset}, "
+                    "which is the challenge's evaluation set and not to be trained on"
+                )
+    sounds = _sounds(report) if decode else {}
+    report.problems += _leaks(report.splits, sounds)
+    report.problems = list(dict.fromkeys(report.problems))
+    return report
+
+
+def _read(root: Path, name: str, report: Report) -> Split:
+    """Metadata and headers of a split."""
+    paths = MetadataPaths.of(root, name)
+    split = Split(name)
+    with noting(report.problems):
+        split.tracks = load_tracks(paths.music_file, paths.music_dir, SAMPLE_RATE_HZ)
+    if paths.scenes_file.exists() or paths.scene_listeners_file.exists():
+        with noting(report.problems):
+            split.pairs = load_pairs(paths, SAMPLE_RATE_HZ)
+    else:
+        report.warnings.append(f"scenes.{name}.json: missing, so that nothing can be enhanced")
+    for pair in split.pairs:
+        expected = {"eval": "test"}.get(name, name)
+        if pair.scene.split != expected:
+            report.problems.append(
+                f"scenes.{name}.json: {pair.scene.id} has an id of the split {pair.scene.split}"
+            )
+    for track in MetadataFile(paths.music_file, "music_file", []).entries.values():
+        for part, entry in track.items() if isinstance(track, dict) else ():
+            if part.startswith("source_") and isinstance(entry, dict):
+                split.datasets[str(entry.get("source_dataset", "?"))] += 1
+    return split
+
+
+def _sounds(report: Report) -> dict[str, dict[str, str]]:
+    """Decode everything; returns names of stems by split and by what they sound like."""
+    sounds: dict[str, dict[str, str]] = {}
+    tracks = [(split, track) for split in report.splits for track in split.tracks]
+    for split, track in tqdm(tracks, desc="decoding", unit="track", disable=None):
+        with noting(report.problems):
+            digests = _listen(split.name, track, report.warnings)
+            sounds.setdefault(split.name, {}).update(
+                {digest: f"{track.name}.{source}" for source, digest in digests.items()}
+            )
+    return sounds
+
+
+def _listen(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
+    """Level and sum of a track; returns a digest of each stem that is not silent."""
+    mixture = read_excerpt(track.mixture, SAMPLE_RATE_HZ).astype(np.float64)
+    rest, digests = mixture.copy(), {}
+    for source in track.sources.values():
+        stem = read_excerpt(source.excerpt, SAMPLE_RATE_HZ)
+        rest -= stem
+        if stem.any():
+            digests[source.id] = hashlib.sha256(stem.tobytes()).hexdigest()
+    where = f"{split}: {track.name}"
+    power = float(np.mean(mixture**2))
+    if power == 0:
+        warnings.append(f"{where}: the mixture is silent")
+        return digests
+    residual_db = 10 * math.log10(max(float(np.mean(rest**2)) / power, 1e-12))
+    if residual_db > LARGEST_RESIDUAL_DB:
+        warnings.append(
+            f"{where}: the mixture is not the sum of its stems, what is left has "
+            f"{residual_db:.0f} dB against it"
+        )
+    if mixture.shape[1] >= SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
+        lufs = loudness_lufs(mixture, SAMPLE_RATE_HZ)
+        if abs(lufs - MIXTURE_LUFS) > LARGEST_OFFSET_LU:
+            warnings.append(
+                f"{where}: the mixture has {lufs:.1f} LUFS, the compressor expects {MIXTURE_LUFS:g}"
+            )
+    return digests
+
+
+def work_of(track: str) -> str:
+    """The work that an excerpt is from: its name without the number behind it."""
+    return re.sub(r"_\d+$", "", track)
+
+
+def _leaks(splits: Sequence[Split], sounds: dict[str, dict[str, str]]) -> list[str]:
+    """A line for each work, file or sound that two splits share."""
+    problems = []
+    for number, one in enumerate(splits):
+        for other in splits[number + 1 :]:
+            pair = f"{one.name} and {other.name}"
+            works = {work_of(track.name) for track in one.tracks}
+            shared = works & {work_of(track.name) for track in other.tracks}
+            problems += [f"{pair} share the work {work!r}" for work in sorted(shared)]
+            files = _files(one.tracks) & _files(other.tracks)
+            problems += [f"{pair} share the file {file}" for file in sorted(files)]
+            here, there = sounds.get(one.name, {}), sounds.get(other.name, {})
+            problems += [
+                f"{pair} share a sound: {here[digest]} is {there[digest]}"
+                for digest in here
+                if digest in there
+            ]
+    return problems
+
+
+def _files(tracks: Iterable[Track]) -> set[Path]:
+    return {source.excerpt.path.resolve() for track in tracks for source in track.sources.values()}
+
+
+def _instruments(tracks: Iterable[Track]) -> Counter[str]:
+    return Counter(source.instrument for track in tracks for source in track.sources.values())
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of equal width, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if cell.replace(".", "").isdigit() else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 2 if something is wrong with the data."""
+    parser = argparse.ArgumentParser(
+        prog="python -m metadata_tools.validate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("root", type=Path, metavar="DATA",
+        help="the folder with audio/ and metadata/")  # fmt: skip
+    parser.add_argument("--quick", action="store_true",
+        help="headers alone: no levels, sums and equal sounds")  # fmt: skip
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        report = validate(options.root, not options.quick)
+        print("\n".join(report.lines()))
+        for warning in _first(report.warnings):
+            print(f"validate: warning: {warning}", file=sys.stderr)
+        if report.problems:
+            raise InputError(_first(report.problems))
+
+    return exit_status("validate", work)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    return [*lines[:_MOST_LINES], *more]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

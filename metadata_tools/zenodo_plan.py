@@ -1,0 +1,318 @@
+"""What becomes of the challenge's packages, decided before anything is written.
+
+Names, sizes and metadata are all that is read for it.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from cmss.errors import InputError
+from cmss.scenes.files import PARTS, ExcerptEntry, MetadataFile
+from metadata_tools.packages import Package, digest, extract, open_package, safe_name
+
+DATASETS = ("EnsembleSet", "CadenzaWoodwind")
+TRAIN_FILE = "music_tracks.train.json"
+VALID_FILE = "music.valid.to_generate.json"
+UNPACKED = ".unpacked"
+"""Folder in DATA for what validation excerpts are cut from; gone when all is done."""
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MOST_LINES = 20
+
+
+class _TrainTrack(BaseModel):
+    """An entry of music_tracks.train.json."""
+
+    model_config = ConfigDict(strict=True)
+    dataset: str
+    stems_path: list[str]
+    mixture_path: str
+
+
+class _Cut(ExcerptEntry):
+    """A source of music.valid.to_generate.json."""
+
+    source_dataset: str
+
+
+class _Target(BaseModel):
+    """Its `mixture_target`."""
+
+    model_config = ConfigDict(strict=True)
+    track: str
+
+
+_TRAIN_TRACK, _CUT, _TARGET = TypeAdapter(_TrainTrack), TypeAdapter(_Cut), TypeAdapter(_Target)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """An excerpt to cut: seconds of a file in a package, and where it goes."""
+
+    source: str
+    start_s: float
+    duration_s: float
+    target: Path
+
+    def span(self, rate_hz: int) -> tuple[int, int]:
+        """First sample and number of samples; each rounded down, as librosa does."""
+        return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
+
+
+@dataclass(frozen=True)
+class ValidTrack:
+    """A validation track to make: its stems, and where their sum goes."""
+
+    name: str
+    stems: list[Stem]
+    mixture: Path
+
+
+@dataclass
+class Plan:
+    """All that is to be done, decided before anything is.
+
+    Args:
+        copies: where files of each package go, by their name in it.
+        tracks: validation tracks.
+        unpacked: files that validation tracks are cut from, where they are or will be.
+        train: number of training files.
+        notes: a line for each thing that looks odd and is no error.
+    """
+
+    copies: list[tuple[Package, dict[str, Path]]] = field(default_factory=list)
+    tracks: list[ValidTrack] = field(default_factory=list)
+    unpacked: dict[str, Path] = field(default_factory=dict)
+    train: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def find_packages(paths: Sequence[Path]) -> list[Package]:
+    """The packages given by name, and those in the folders given.
+
+    Of a folder everything that looks like an archive is taken, and the folders that the official
+    script would unpack them to, where there is no archive of the same data.
+    """
+    packages: list[Package] = []
+    for path in paths:
+        if not path.is_dir():
+            packages.append(open_package(path))
+            continue
+        packages += [
+            open_package(file)
+            for file in sorted(path.iterdir())
+            if file.name.lower().endswith(_ARCHIVES) and file.is_file()
+        ]
+        for folder in (*DATASETS, "metadata"):
+            if (path / folder).is_dir() and not any(
+                name.startswith(f"{folder}/") for package in packages for name in package.sizes
+            ):
+                files = open_package(path / folder).sizes
+                packages.append(
+                    Package(path, {f"{folder}/{name}": size for name, size in files.items()})
+                )
+    if not packages:
+        raise InputError(f"{', '.join(map(str, paths))}: holds no zip or tar archive")
+    return packages
+
+
+def make_plan(packages: Iterable[Package], root: Path) -> Plan:
+    """Decide what goes where.
+
+    Raises:
+        InputError: stems or packages missing, names that clash, metadata that are not valid.
+    """
+    plan, claimed = Plan(), _Claims()
+    metadata: Package | None = None
+    music: dict[str, list[Package]] = {}
+    for package in packages:
+        if "tuning" in package.path.name.lower() and not package.is_folder:
+            copies = {name: root / "audio" / "tuning" / name for name in package.sizes}
+        elif whole := _evaluation(package, root):
+            copies = whole
+        elif prefix := _metadata_prefix(package):
+            metadata, copies = package, {}
+            for name in package.sizes:
+                if name.startswith(prefix[0]):
+                    copies[name] = root / "metadata" / name.removeprefix(prefix[0])
+        else:
+            for name in package.sizes:
+                music.setdefault(name, []).append(package)
+            continue
+        claimed.add(package, copies)
+        plan.copies.append((package, copies))
+    if music or metadata:
+        _plan_music(plan, metadata, music, root, claimed)
+    if claimed.problems:
+        lines = list(dict.fromkeys(claimed.problems))
+        more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+        raise InputError(lines[:_MOST_LINES] + more)
+    return plan
+
+
+class _Claims:
+    """Who wants to be which file, so that no two are."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._owners: dict[Path, object] = {}
+        self._copied: dict[Path, tuple[Package, str]] = {}
+
+    def clash(self, where: str, name: object) -> None:
+        self.problems.append(f"{where}: name clash: two different files would be {name}")
+
+    def claim(self, target: Path, owner: object, where: str) -> None:
+        """Note that a target is to be made of something; it may be made of the same twice."""
+        if self._owners.setdefault(target, owner) != owner:
+            self.clash(where, target)
+
+    def add(self, package: Package, copies: Mapping[str, Path]) -> None:
+        """Note where files of a package go; equal files of two packages may go to one place."""
+        for name, target in copies.items():
+            first, first_name = self._copied.setdefault(target, (package, name))
+            if first is package or digest(first, first_name) == digest(package, name):
+                self.claim(target, (first.path, first_name), str(package.path))
+            else:
+                self.clash(f"{first.path} and {package.path}", target)
+
+
+def _evaluation(package: Package, root: Path) -> dict[str, Path]:
+    """Where the files of a package go that has `audio` and `metadata` side by side; else none."""
+    for name in package.sizes:
+        head, found, _ = f"/{name}".rpartition("/metadata/")
+        prefix = f"{head}/"[1:]
+        if found and any(other.startswith(f"{prefix}audio/") for other in package.sizes):
+            return {
+                other: root / other.removeprefix(prefix)
+                for other in package.sizes
+                if other.startswith((f"{prefix}audio/", f"{prefix}metadata/"))
+            }
+    return {}
+
+
+def _metadata_prefix(package: Package) -> tuple[str] | None:
+    """The folder of the metadata in a package that has them."""
+    for name in package.sizes:
+        if PurePosixPath(name).name in (TRAIN_FILE, VALID_FILE):
+            return (name[: name.rfind("/") + 1],)
+    return None
+
+
+def _plan_music(
+    plan: Plan,
+    metadata: Package | None,
+    music: Mapping[str, Sequence[Package]],
+    root: Path,
+    claims: _Claims,
+) -> None:
+    """Training and validation audio, as the metadata want them."""
+    if metadata is None:
+        claims.problems.append(f"no package holds {TRAIN_FILE}, expected metadata.zip")
+        return
+    wanted: dict[str, Path] = {}
+    prefix = (_metadata_prefix(metadata) or ("",))[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        there = {}
+        for name in (f"{prefix}{TRAIN_FILE}", f"{prefix}{VALID_FILE}"):
+            if name in metadata.sizes:
+                there[name] = Path(scratch, name)
+            else:
+                claims.problems.append(f"{metadata.path}: holds no {PurePosixPath(name).name}")
+        extract(metadata, there, "metadata")
+        problems: list[str] = []
+        for name, path in there.items():
+            file = MetadataFile(path, "metadata", problems)
+            if name.endswith(TRAIN_FILE):
+                wanted |= _train_files(file, root, claims)
+            else:
+                plan.tracks += _valid_tracks(file, root, claims)
+                entries = (x for x in file.entries.values() if isinstance(x, dict))
+                if mixed := sum("mixture" in track for track in entries):
+                    plan.notes.append(
+                        f"{VALID_FILE}: {mixed} tracks have an entry 'mixture', which is no stem "
+                        "and not summed; the official script would"
+                    )
+        # The file lies in the package for whoever reads this, not in the scratch folder.
+        claims.problems += [line.replace(scratch, str(metadata.path)) for line in problems]
+    plan.train = len(wanted)
+    sources = {stem.source for track in plan.tracks for stem in track.stems}
+    there_are = {name.split("/")[0] for name in music}
+    by_package: dict[tuple[Path, str], tuple[Package, dict[str, Path]]] = {}
+    for name in dict.fromkeys((*wanted, *sorted(sources))):
+        dataset = name.split("/")[0]
+        if dataset not in there_are:
+            claims.problems.append(f"{dataset}: no package holds it")
+        elif name not in music:
+            claims.problems.append(f"{metadata.path}: missing stem: {name} is in no package")
+        else:
+            package, *others = music[name]
+            for other in others:
+                if other.sizes[name] != package.sizes[name]:
+                    claims.clash(f"{package.path} and {other.path}", name)
+            in_place = package.is_folder and name not in wanted
+            target = wanted.get(name, (package.path if in_place else root / UNPACKED) / name)
+            if name in sources:
+                plan.unpacked[name] = target
+            if not in_place:
+                by_package.setdefault((package.path, dataset), (package, {}))[1][name] = target
+    # Music before metadata: a folder with metadata is whole.
+    plan.copies = [*by_package.values(), *plan.copies]
+
+
+def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, Path]:
+    """Where training files go, by their name in the packages."""
+    files = {}
+    for track, value in file.entries.items():
+        entry = file.validate(track, value, _TRAIN_TRACK)
+        for path in (*entry.stems_path, entry.mixture_path) if entry else ():
+            name = safe_name(f"{entry.dataset}/{path}") if entry else None
+            if name is None or safe_name(path) is None:
+                file.report(track, f"the path {path!r} leaves the folder")
+                continue
+            target = root / "audio" / "train" / path
+            claims.claim(target, name, f"{TRAIN_FILE}: {track}")
+            files[name] = target
+    return files
+
+
+def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[ValidTrack]:
+    """The validation tracks of a file, as far as they are valid."""
+    audio = root / "audio"
+    for name, value in file.entries.items():
+        stems: list[Stem] = []
+        mixture: Path | None = None
+        for part, content in (file.validate(name, value, PARTS) or {}).items():
+            where = f"{name}.{part}"
+            if part == "mixture_target":
+                if target := file.validate(where, content, _TARGET):
+                    mixture = _inside(audio, target.track, where, file)
+            elif part == "mixture":
+                continue
+            elif not re.fullmatch(r"source_[1-9][0-9]*", part):
+                file.report(where, "expected source_1, ... or mixture_target")
+            elif cut := file.validate(where, content, _CUT):
+                # The official rule for the name: without the piece and the microphone.
+                below = "/".join(cut.track.replace("/Mix_1", "").split("/")[1:])
+                source = _inside(Path(), f"{cut.source_dataset}/{cut.track}", where, file)
+                path = _inside(audio, f"valid/{name}/{below}", where, file)
+                if source and path:
+                    claims.claim(path, (source, cut.start), f"{VALID_FILE}: {where}")
+                    stems.append(Stem(source.as_posix(), cut.start, cut.duration, path))
+        if mixture is None:
+            file.report(f"{name}.mixture_target", "expected where to write the mixture to")
+        elif stems:
+            claims.claim(mixture, name, f"{VALID_FILE}: {name}.mixture_target")
+            yield ValidTrack(name, stems, mixture)
+
+
+def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
+    safe = safe_name(name)
+    if safe is None:
+        file.report(f"{where}.track", f"the path {name!r} leaves the folder")
+        return None
+    return folder / safe
