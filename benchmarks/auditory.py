@@ -1,0 +1,99 @@
+"""What the cochlea hears of one scene, `python -m benchmarks.auditory [--out FILE.png]`.
+
+The filterbank's response, the firing of the hair cells, and the correlogram of one frame with its
+summary, of the demo's first piece, a duet that the synthesiser plays.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from benchmarks.transforms import excerpt, save
+from cmss.casa.gammatone import gammatone
+from cmss.casa.grouping import group
+from cmss.casa.pitch import track_pitches
+from cmss.casa.segments import segments
+from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, hear
+
+SHOWN_S = 4.0
+FRAME_S = 2.5
+"""Both instruments play."""
+PLAYERS = 2
+
+_COLOURS = 40
+_EVERY = 16
+
+
+def responses_db(samples: int) -> NDArray[np.float64]:
+    """(channels, samples // 2 + 1): magnitude of every :data:`_EVERY`-th filter."""
+    impulse = np.zeros(samples)
+    impulse[0] = 1
+    responses = gammatone(impulse, CENTRES_HZ[::_EVERY], SAMPLE_RATE_HZ).real
+    return 20 * np.log10(np.abs(np.fft.rfft(responses)) + 1e-12)
+
+
+def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
+    """Filters, the correlogram of one frame, its summary, and the notes of all units.
+
+    Args:
+        units: what is heard.
+        owners: (channels, frames), the number of each unit's note; -1 for none.
+        frame: whose correlogram is drawn.
+    """
+    figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
+    panels = figure.subplot_mosaic(
+        [["filters", "correlogram"], ["notes", "summary"]], height_ratios=(1.4, 1)
+    )
+    for response in responses_db(SAMPLE_RATE_HZ // 2):
+        hz = np.linspace(0, SAMPLE_RATE_HZ / 2, len(response))
+        panels["filters"].semilogx(hz[1:], response[1:], linewidth=0.8)
+    panels["filters"].set(title=f"gammatone filters, every {_EVERY}th", xlabel="frequency (Hz)",
+        ylabel="level (dB)", xlim=(30, 8000), ylim=(-50, 3))  # fmt: skip
+    colours = mpl.colormaps["magma"].resampled(_COLOURS)
+    lags_ms = np.arange(units.periodicity.shape[-1]) / SAMPLE_RATE_HZ * 1e3
+    channels = np.arange(len(CENTRES_HZ))
+    heard = np.where(units.active[:, frame, None], units.periodicity[:, frame], 0)
+    panels["correlogram"].pcolormesh(
+        lags_ms, channels, heard, shading="nearest", cmap=colours, vmin=0, vmax=1
+    )
+    panels["summary"].plot(lags_ms, heard.sum(0) / max(units.active[:, frame].sum(), 1))
+    panels["summary"].set(title="summary", xlabel="lag (ms)", xlim=(0, lags_ms[-1]))
+    panels["correlogram"].set(title=f"correlogram at {frame / FRAME_HZ:g} s", xlabel="lag (ms)")
+    named = np.where(owners >= 0, owners % 10, np.nan)
+    times = np.arange(owners.shape[1]) / FRAME_HZ
+    panels["notes"].pcolormesh(
+        times, channels, named, shading="nearest", cmap="tab10", vmin=-0.5, vmax=9.5
+    )
+    panels["notes"].set(title="notes", xlabel="time (s)")
+    ticks = channels[:: 2 * _EVERY]
+    for name in ("correlogram", "notes"):
+        panels[name].set_yticks(ticks, [f"{CENTRES_HZ[tick]:.0f}" for tick in ticks])
+        panels[name].set_ylabel("filter (Hz)")
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.auditory", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("docs/casa.png"), metavar="FILE",
+        help="default: %(default)s")  # fmt: skip
+    options = parser.parse_args(arguments)
+    signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]
+    units = hear(signal)
+    tracks = track_pitches(units, PLAYERS)
+    owners = group(units, segments(units), tracks)
+    save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
+    given = (owners[units.active] >= 0).mean()
+    print(f"{len(tracks)} notes; {given:.0%} of the units that hear something belong to one")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Gammatone filterbank: the cochlea's filters, from low to high.
+
+The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t) with
+b = 1.019 ERB(f), ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore
+1990). It is made of four complex one-pole filters at f in series (Hohmann 2002, "Frequency analysis
+and synthesis using a gammatone filterbank", Acta Acustica 88), whose real part is the motion of the
+basilar membrane and whose modulus is its envelope.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+ORDER = 4
+BANDWIDTH_ERB = 1.019
+
+
+def erb_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Equivalent rectangular bandwidth of the auditory filter at a frequency."""
+    return 24.7 * (4.37e-3 * hz + 1)
+
+
+def erb_spaced_hz(low_hz: float, high_hz: float, channels: int) -> NDArray[np.float64]:
+    """Centre frequencies from low to high, both included, equally far apart on the ERB scale.
+
+    The scale is the integral of 1 / ERB: (1000 / (24.7 * 4.37)) log(1 + 4.37 f / 1000).
+    """
+    low, high = np.log1p(4.37e-3 * np.array([low_hz, high_hz]))
+    return np.expm1(np.linspace(low, high, channels)) / 4.37e-3
+
+
+def gammatone(
+    signal: NDArray[np.floating], centres_hz: NDArray[np.float64], sample_rate_hz: int
+) -> NDArray[np.complex128]:
+    """The filters' outputs, gain 1 at their centres.
+
+    Args:
+        signal: (samples,).
+        centres_hz: (channels,) centre frequencies, below half the sampling rate.
+        sample_rate_hz: of the signal.
+
+    Returns:
+        (channels, samples), complex.
+    """
+    decay = _decay(centres_hz, sample_rate_hz)
+    poles = decay * np.exp(2j * np.pi * centres_hz / sample_rate_hz)
+    outputs = np.empty((len(centres_hz), len(signal)), complex)
+    for output, pole, radius in zip(outputs, poles, decay, strict=True):
+        # A cosine is half a rotating phasor, hence twice the gain.
+        filtered = 2.0 * signal.astype(complex)
+        for _ in range(ORDER):
+            filtered = lfilter([1 - radius], [1, -pole], filtered)
+        output[:] = filtered
+    return outputs
+
+
+def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.int64]:
+    """(channels,) group delay of each filter at its centre, to the nearest sample."""
+    decay = _decay(centres_hz, sample_rate_hz)
+    return np.rint(ORDER * decay / (1 - decay)).astype(int)
+
+
+def _decay(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.float64]:
+    """(channels,) how much of each filter's state is left after one sample."""
+    return np.exp(-2 * np.pi * BANDWIDTH_ERB * erb_hz(centres_hz) / sample_rate_hz)

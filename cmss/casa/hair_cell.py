@@ -1,0 +1,77 @@
+"""Inner hair cells: from the motion of the basilar membrane to the firing of nerve fibres.
+
+Transmitter leaves the free pool q of a cell for its cleft c at a rate that the membrane's motion
+sets; from there some is lost and some taken back to a store w, from which it is made free again
+(Meddis 1986, "Simulation of mechanical to neural transduction in the auditory receptor", JASA 79;
+parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+class HairCell(NamedTuple):
+    """Parameters; rates in 1/s, levels in the units of the input."""
+
+    A: float = 5.0
+    B: float = 300.0
+    g: float = 2000.0
+    y: float = 5.05
+    l: float = 2500.0  # noqa: E741
+    r: float = 6580.0
+    x: float = 66.31
+    h: float = 50000.0
+    M: float = 1.0
+
+    def rest(self) -> tuple[float, float, float]:
+        """q, c and w when nothing moves."""
+        release = self.g * self.A / (self.A + self.B)
+        c = self.M * self.y * release / (self.l * release + self.y * (self.l + self.r))
+        return c * (self.l + self.r) / release, c, c * self.r / self.x
+
+    def spontaneous(self) -> float:
+        """Firing when nothing moves, in spikes per second."""
+        return self.h * self.rest()[1]
+
+
+MEDIUM = HairCell()
+UNIT_DB_SPL = 30.0
+"""Sound pressure level of an input whose RMS is 1, for these parameters (Meddis 1986)."""
+
+
+def firing(
+    motion: NDArray[np.floating], sample_rate_hz: int, cell: HairCell = MEDIUM
+) -> NDArray[np.float64]:
+    """Probability of firing, in spikes per second.
+
+    Args:
+        motion: (channels, samples) of the basilar membrane, RMS 1 at :data:`UNIT_DB_SPL`.
+        sample_rate_hz: of the motion; 16 kHz or more, since the steps of the equations are its.
+        cell: parameters.
+
+    Returns:
+        as `motion`.
+    """
+    q, c, w = cell.rest()
+    return _firing(np.ascontiguousarray(motion, float), 1 / sample_rate_hz, cell, q, c, w)
+
+
+@njit(cache=True)
+def _firing(motion, step, cell, q_rest, c_rest, w_rest):  # type: ignore[no-untyped-def]
+    rate = np.empty_like(motion)
+    for channel in range(motion.shape[0]):
+        q, c, w = q_rest, c_rest, w_rest
+        for n in range(motion.shape[1]):
+            opening = max(motion[channel, n] + cell.A, 0.0)
+            release = cell.g * opening / (opening + cell.B)
+            made = max(cell.y * (cell.M - q), 0.0)
+            released, back = release * q, cell.r * c
+            restored = cell.x * w
+            q += step * (made - released + restored)
+            w += step * (back - restored)
+            c += step * (released - cell.l * c - back)
+            rate[channel, n] = cell.h * c
+    return rate

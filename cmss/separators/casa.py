@@ -1,0 +1,90 @@
+"""`separator=casa`: computational auditory scene analysis, see :mod:`cmss.casa`.
+
+Both channels' mean is heard; units of the cochlea's filters and frames are grouped into notes by
+pitch and onset, notes are given to instruments by their timbre, and each instrument's units become
+its mask. What is in no group is shared equally. Timbre is what the templates of `separator=nmf`
+explain.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmss.audio import resample
+from cmss.casa.grouping import NOBODY
+from cmss.casa.pitch import PitchTrack
+from cmss.casa.scene import scene
+from cmss.casa.streams import assign, strangeness
+from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ
+from cmss.separators.network import Segments
+from cmss.separators.templates import TemplateSeparator
+
+
+@dataclass
+class CASASeparator(TemplateSeparator):
+    """Grouping by pitch, onset and timbre."""
+
+    model = "casa"
+    # Its correlogram has 160 MB.
+    segments = Segments(segment=10.0)
+
+    def _masks(
+        self,
+        signal: Tensor,
+        spectra: Tensor,
+        templates: Mapping[str, Tensor],
+        players: Counter[str],
+    ) -> Tensor:
+        analysis = self._dictionaries.analysis
+        mono = signal.mean(0).numpy()
+        V = analysis.spectrogram(spectra.mean(0))
+        frames = np.rint(FRAME_HZ * analysis.frame_times_s(V.shape[1]).numpy()).astype(int)
+        owners, tracks = scene(
+            resample(mono[None], analysis.sample_rate_hz, SAMPLE_RATE_HZ)[0], players.total()
+        )
+        inside = (frames >= 0) & (frames < owners.shape[1])
+        owners = np.where(inside, owners[:, frames.clip(0, owners.shape[1] - 1)], NOBODY)
+        spread = _spread(analysis.band_centres_hz().numpy())
+        playing = np.array(self._instruments(V, spread, owners, tracks, templates, players))
+        shares = torch.stack(
+            [
+                spread @ torch.from_numpy(np.isin(owners, np.flatnonzero(playing == name))).float()
+                for name in templates
+            ]
+        )
+        # What no note has is everybody's.
+        shares = shares + (1 - shares.sum(0)) / len(templates)
+        return shares[:, None].expand(-1, 2, -1, -1)
+
+    def _instruments(
+        self,
+        V: Tensor,
+        spread: Tensor,
+        owners: NDArray[np.int64],
+        tracks: Sequence[PitchTrack],
+        templates: Mapping[str, Tensor],
+        players: Counter[str],
+    ) -> list[str]:
+        """The instrument of each track, by the spectrum that its units let through."""
+        heard = [
+            (V * (spread @ torch.from_numpy(owners == number).float())).sum(1)
+            for number in range(len(tracks))
+        ]
+        if not heard:
+            return []
+        notes = torch.stack(heard, 1)
+        costs = strangeness(notes, templates)
+        spans = [(track.onset, track.last) for track in tracks]
+        return assign(spans, notes.sum(0).tolist(), costs, players)
+
+
+def _spread(bands_hz: NDArray[np.float32]) -> Tensor:
+    """(bands, channels): weights that read each band off between two channels; rows sum to one."""
+    channels = np.eye(len(CENTRES_HZ))
+    rows = [np.interp(bands_hz, CENTRES_HZ, channel) for channel in channels]
+    return torch.from_numpy(np.stack(rows, 1)).float()
