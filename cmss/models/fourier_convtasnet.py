@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.band_masks import BandMasks
-from cmss.models.convtasnet import GlobalLayerNorm, Pointwise, temporal_conv_net
 from cmss.models.presence import presence
+from cmss.models.temporal_blocks import GlobalLayerNorm, Pointwise
+from cmss.models.temporal_conv_net import TemporalConvNet
 from cmss.transforms.bands import band_interpolation
 
 
@@ -69,7 +70,7 @@ class FourierConvTasNet(BandMasks):
         self.norm = GlobalLayerNorm(4 * bands)
         self.bottleneck = Pointwise(4 * bands, a.B, bias=True)
         self.presence = nn.Linear(len(a.sources), a.B, bias=False)
-        self.blocks = temporal_conv_net(a.B, a.H, a.P, a.X, a.R, "gLN", causal=False)
+        self.blocks = TemporalConvNet(a.B, a.H, a.P, a.X, a.R, "gLN", causal=False)
         self.scores = Pointwise(a.B, len(a.sources) * bands, bias=True)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
