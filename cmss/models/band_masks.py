@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cmss.models.network import Network
 from cmss.models.presence import presence
+from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
 
@@ -74,15 +75,11 @@ class BandMasks(Network, ABC):
     def features(self, spectra: Tensor) -> Tensor:
         """Where the energy lies and which way it comes from: (B, 2, F, K) -> (B, K, 4 G).
 
-        Level of each channel in bels relative to the excerpt's mean, and the normalised
-        cross-spectrum (its real and imaginary part), which holds the direction of arrival.
+        In bands, see :func:`stereo_features`.
         """
         left, right = spectra.mT.unbind(1)
         cross = left * right.conj()
         energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
         banded = F.linear(torch.stack(energies, 1), self.to_bands.T)
         power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
-        mean = power.mean((1, 2, 3), keepdim=True) + 1e-12
-        level = torch.log10(power / mean + 1e-7)
-        direction = cross_power / (power.prod(1, keepdim=True).sqrt() + 1e-7 * mean)
-        return torch.cat((level, direction), 1).transpose(1, 2).flatten(2)
+        return stereo_features(power, cross_power).transpose(1, 2).flatten(2)

@@ -11,7 +11,11 @@ import torch
 from cmss.errors import InputError
 from cmss.models.arunet import ARUNet, ARUNetArguments
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
+from cmss.models.demucs import Demucs, DemucsArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
+from cmss.models.hdemucs import HDemucs, HDemucsArguments
+from cmss.models.htdemucs import HTDemucs, HTDemucsArguments
+from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.network import Network
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
@@ -20,7 +24,11 @@ from cmss.models.weights_file import read_weights, write_weights
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     "arunet": (ARUNet, ARUNetArguments),
     "convtasnet": (ConvTasNet, ConvTasNetArguments),
+    "demucs": (Demucs, DemucsArguments),
     "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
+    "hdemucs": (HDemucs, HDemucsArguments),
+    "htdemucs": (HTDemucs, HTDemucsArguments),
+    "module": (ModuleNetwork, ModuleArguments),
     "multichannel_unet": (MultichannelUNet, MultichannelUNetArguments),
     "waveunet": (WaveUNet, WaveUNetArguments),
 }

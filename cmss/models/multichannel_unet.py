@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.band_masks import BandMasks
-from cmss.models.convtasnet import GlobalLayerNorm
 from cmss.models.presence import presence
+from cmss.models.temporal_blocks import GlobalLayerNorm
 from cmss.transforms.bands import unwarp, warp
 
 SLOPE = 0.1  # of LeakyReLU

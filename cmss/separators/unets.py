@@ -1,4 +1,4 @@
-"""`separator=waveunet`, `multichannel_unet` and `arunet`: the paper's other networks."""
+"""Networks that need nothing but their weights: the paper's U-Nets and the Demucs family."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ class WaveUNetSeparator(NetworkSeparator):
     """Wave-U-Net; see :mod:`cmss.models.waveunet`."""
 
     model = "waveunet"
-    networks = ("waveunet",)
 
 
 @dataclass
@@ -18,7 +17,6 @@ class MultichannelUNetSeparator(NetworkSeparator):
     """Multichannel U-Net; see :mod:`cmss.models.multichannel_unet`."""
 
     model = "multichannel_unet"
-    networks = ("multichannel_unet",)
 
 
 @dataclass
@@ -26,4 +24,24 @@ class ARUNetSeparator(NetworkSeparator):
     """Attentive MultiResUNet on the STDCT; see :mod:`cmss.models.arunet`."""
 
     model = "arunet"
-    networks = ("arunet",)
+
+
+@dataclass
+class DemucsSeparator(NetworkSeparator):
+    """Demucs, the first two generations; see :mod:`cmss.models.demucs`."""
+
+    model = "demucs"
+
+
+@dataclass
+class HDemucsSeparator(NetworkSeparator):
+    """Hybrid Demucs, the third generation; see :mod:`cmss.models.hdemucs`."""
+
+    model = "hdemucs"
+
+
+@dataclass
+class HTDemucsSeparator(NetworkSeparator):
+    """Hybrid Transformer Demucs, the fourth; see :mod:`cmss.models.htdemucs`."""
+
+    model = "htdemucs"

@@ -1,7 +1,8 @@
 """HAAQI of validation scenes with a network that is being trained: what the training is for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from cmss.models.checkpoint import Network
 from cmss.remix import ConsistentRemix, rebalance
 from cmss.scenes import Pair, Track
 from cmss.scoring import Scorer
-from cmss.separators import Oracle, Stems
+from cmss.separators import Oracle, Separator, Stems
 from cmss.separators.network import (
     OneForAll,
     OnePerInstrument,
@@ -20,6 +21,8 @@ from cmss.separators.network import (
     output_names,
     share_out,
 )
+from cmss.separators.refined import refine
+from cmss.separators.spatial import Spatial, sort_by_direction
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class ListeningTest:
 
     @classmethod
     def spread(
-        cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None
+        cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None = None
     ) -> "ListeningTest":
         """A test of `count` of the pairs, evenly spread over them.
 
@@ -65,14 +68,37 @@ class ListeningTest:
         return float(np.mean([self._score(model, pair) for pair in self.pairs]))
 
     def _score(self, model: Network, pair: Pair) -> float:
-        hearing_aid = self.scorer.hearing_aid
-        rate_hz = int(hearing_aid.sample_rate_hz)
+        rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
         mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
         stems = self._stems(model, mixture, pair.scene.track, rate_hz)
+        return self._heard(mixture, stems, pair)
+
+    def by_direction(
+        self, separator: Separator, ways: Sequence[Spatial], progress: Callable = iter
+    ) -> list[float]:
+        """Mean HAAQI after each way of sorting a separator's estimates by direction.
+
+        Args:
+            separator: separates each pair once.
+            ways: of sorting.
+            progress: wraps the pairs, such as tqdm.
+        """
+        sums = np.zeros(len(ways))
+        for pair in progress(self.pairs):
+            mixture = read_excerpt(pair.scene.track.mixture, separator.sample_rate_hz)
+            stems = separator.separate(mixture, pair.scene.track.sources)
+            for number, way in enumerate(ways):
+                step = partial(sort_by_direction, settings=way)
+                refined = refine(step, mixture, stems, separator.sample_rate_hz)
+                sums[number] += self._heard(mixture, refined, pair)
+        return [float(total / len(self.pairs)) for total in sums]
+
+    def _heard(self, mixture: NDArray[np.float32], stems: Stems, pair: Pair) -> float:
+        """Mean HAAQI of both ears of a pair whose mixture (2, samples) was taken apart so."""
+        rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
         remix = rebalance(mixture, stems, pair.scene, ConsistentRemix())
-        enhanced = hearing_aid(remix, pair.listener)
-        reference = self.scorer.reference(pair.scene)
-        ears = self.scorer.score(reference, enhanced, rate_hz, pair)
+        enhanced = self.scorer.hearing_aid(remix, pair.listener)
+        ears = self.scorer.score(self.scorer.reference(pair.scene), enhanced, rate_hz, pair)
         return float(np.mean([ear.score for ear in ears]))
 
     def _stems(
@@ -82,7 +108,7 @@ class ListeningTest:
         if self.instrument is None:
             estimate = OneForAll(lambda: model, rate_hz, Segments(), device)
             names = output_names(track.sources.values())
-            return share_out(estimate(mixture, names), track.sources, whole=False)
+            return share_out(estimate(mixture, names), track.sources)
         stems = Oracle(rate_hz).separate(mixture, track.sources)
         own = {
             key: source
@@ -91,4 +117,4 @@ class ListeningTest:
         }
         one = OnePerInstrument(lambda _: model, rate_hz, Segments(), device)
         estimates = one(mixture, output_names(own.values()))
-        return {**stems, **share_out(estimates, own, whole=False)}
+        return {**stems, **share_out(estimates, own)}

@@ -58,7 +58,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("multichannel_unet", "small"): Preset(
         "multichannel_unet",
         {
-            "sources": OUTPUTS, "samplerate": 22050, "n_fft": 2048, "hop": 512, "bands": 320,
+            "sources": OUTPUTS, "samplerate": 22050, "n_fft": 4096, "hop": 1024, "bands": 512,
             "dims": (16, 32, 64, 128, 256, 384), "convolutions": 1, "dropout": 0.0,
             "features": "stereo", "masks": "softmax", "conditioned": True,
         },
@@ -76,6 +76,63 @@ PRESETS: dict[tuple[str, str], Preset] = {
         partial(WaveformLoss, 1, 1.0),
     ),
     ("arunet", "paper"): Preset("arunet", {}, partial(WaveformLoss, 2)),
+    ("demucs", "small"): Preset(
+        "demucs",
+        {
+            "sources": OUTPUTS, "samplerate": 16000, "channels": 32, "growth": 1.4, "depth": 5,
+            "resample": False, "normalize": True, "conditioned": True, "consistent": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    # Demucs was trained by its authors on the mean absolute error, in all its generations.
+    ("demucs", "paper"): Preset("demucs", {"sources": INSTRUMENTS}, partial(WaveformLoss, 1)),
+    ("demucs", "v1"): Preset(
+        "demucs",
+        {"sources": INSTRUMENTS, "channels": 100, "resample": False},
+        partial(WaveformLoss, 1),
+    ),
+    ("hdemucs", "small"): Preset(
+        "hdemucs",
+        {
+            "sources": OUTPUTS, "samplerate": 16000, "channels": 20, "channels_time": 12,
+            "growth": 1.5, "depth": 5, "norm_groups": 1,
+            "dconv_mode": 3, "dconv_starts": 2, "dconv_comp": 5,
+            "masks": True, "conditioned": True, "consistent": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    ("hdemucs", "paper"): Preset(
+        "hdemucs", {"sources": INSTRUMENTS}, partial(WaveformLoss, 1)
+    ),
+    ("htdemucs", "small"): Preset(
+        "htdemucs",
+        {
+            "sources": OUTPUTS, "samplerate": 16000, "channels": 32, "channels_time": 16,
+            "growth": 1.5, "nfft": 3072, "dconv_starts": 2, "dconv_comp": 4,
+            "bottom_channels": 64, "t_layers": 3, "t_heads": 4, "t_hidden_scale": 3.0,
+            "masks": True, "conditioned": True, "consistent": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    # A module of another package, see cmss/models/module.py; wants pip install '.[roformer]'.
+    ("bs_roformer", "small"): Preset(
+        "module",
+        {
+            "target": "bs_roformer.BSRoformer", "sources": INSTRUMENTS, "samplerate": 16000,
+            "arguments": {
+                "dim": 32, "depth": 2, "time_transformer_depth": 1, "freq_transformer_depth": 1,
+                "heads": 4, "dim_head": 16, "stereo": True, "num_stems": 8,
+                "num_residual_streams": 1, "mask_estimator_depth": 1,
+                "freqs_per_bands": (4,) * 16 + (8,) * 16 + (32,) * 8 + (64,) * 8 + (65,),
+                "stft_n_fft": 2048, "stft_hop_length": 512, "stft_win_length": 2048,
+            },
+            "consistent": True,
+        },
+        partial(WaveformLoss, 1, 1.0),
+    ),
+    ("htdemucs", "paper"): Preset(
+        "htdemucs", {"sources": INSTRUMENTS}, partial(WaveformLoss, 1)
+    ),
 }
 # fmt: on
 

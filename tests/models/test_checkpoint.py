@@ -14,8 +14,16 @@ SMALL = {
         "sources": ["Cello", "Violin"], "L": 64, "hop": 16, "filters": [6, 8], "bottleneck": 10,
     },
     "convtasnet": {"N": 12, "B": 8, "H": 10, "X": 2, "R": 1, "causal": True, "norm_type": "cLN"},
+    "demucs": {"sources": ["Cello", "Violin"], "depth": 2, "channels": 4},
     "fourier_convtasnet": {
         "sources": ["Cello", "Violin"], "L": 64, "hop": 16, "Q": 8, "B": 8, "H": 10, "X": 2, "R": 1,
+    },
+    "hdemucs": {
+        "sources": ["Cello", "Violin"], "nfft": 256, "depth": 3, "channels": 4, "conditioned": True,
+    },
+    "htdemucs": {
+        "sources": ["Cello", "Violin"], "nfft": 256, "depth": 2, "channels": 8,
+        "bottom_channels": 8, "masks": True,
     },
     "multichannel_unet": {
         "sources": ["Cello", "Violin"], "n_fft": 64, "hop": 16, "bands": 8, "dims": [4, 6],
@@ -125,7 +133,7 @@ def test_cut_short(tmp_path, kept):
     assert problem(path).startswith("not a readable safetensors file")
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"model": "demucs"}])
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"model": "open-unmix"}])
 def test_not_one_of_ours(tmp_path, metadata):
     path = tmp_path / "weights.safetensors"
     save_file(network().state_dict(), path, metadata)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from tiny_challenge import RATE_HZ, TinyChallenge
+from tiny_run import write_metadata
 
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
@@ -28,8 +29,9 @@ def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture
 def root(tmp_path) -> Path:
     challenge = TinyChallenge(tmp_path / "data")
-    challenge.paths()
-    (tmp_path / "data/metadata/music.json").rename(tmp_path / "data/metadata/music.train.json")
+    write_metadata(challenge)
+    for path in (tmp_path / "data/metadata").glob("*.valid.json"):
+        path.rename(path.with_name(path.name.replace("valid", "train")))
     (tmp_path / "data/audio").rename(tmp_path / "data/train")
     (tmp_path / "data/audio").mkdir()
     (tmp_path / "data/train").rename(tmp_path / "data/audio/train")
@@ -41,17 +43,40 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
     save_checkpoint(tmp_path / "net.safetensors", "fourier_convtasnet", network)
     weights = tmp_path / "net.safetensors"
     members = f"members=[{{name: oracle}}, {{name: convtasnet, weights_from: {weights}}}]"
-    done = fit(tmp_path, f"path.root={root}", members, "edges_hz=[1000]")
+    done = fit(
+        tmp_path,
+        f"path.root={root}",
+        members,
+        "edges_hz=[1000]",
+        "prior=1e-6",
+        "spatial.weights=[0.0,1.0]",
+        "haaqi_pairs=2",
+    )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "exp" / "fit" / "meta.yaml"
-    assert done.stdout == f"{path.relative_to(tmp_path)}: 2 members, 4 instruments\n"
+    told = (
+        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments; HAAQI by weight of directions: "
+    )
+    assert done.stdout.startswith(told)
     ensemble = OmegaConf.to_container(OmegaConf.load(path))
     assert [member["name"] for member in ensemble["members"]] == ["oracle", "convtasnet"]
     for instrument in ("Cello", "Oboe", "Viola", "Violin"):
         first, second = (member["weight"][instrument] for member in ensemble["members"])
         # A millionth for the ridge, before rounding to three digits.
         np.testing.assert_allclose((first, second), [[1, 1], [0, 0]], atol=1e-3)
+    spatial = ensemble.pop("spatial")
     assert build_separator({"name": "ensemble", **ensemble}, RATE_HZ).edges_hz == [1000]
+    heard = dict(pair.split() for pair in done.stdout.removeprefix(told).split(", "))
+    assert list(heard) == ["0", "1"]
+    assert spatial == {"iterations": 4, "weight": float(max(heard, key=heard.get))}
+
+
+def test_it_can_do_without_directions_and_then_wants_no_scenes(root, tmp_path):
+    (root / "metadata" / "scenes.train.json").unlink()
+    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", "spatial.iterations=0")
+    assert done.returncode == 0, done.stderr
+    ensemble = OmegaConf.load(tmp_path / "exp" / "fit" / "meta.yaml")
+    assert "spatial" not in ensemble
 
 
 def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):

@@ -9,8 +9,8 @@ RNG = np.random.default_rng(0)
 STEM, OTHER, THIRD = RNG.standard_normal((3, 2, 4000))
 
 
-def fitted(estimates, stem, edges=()):
-    fit = WeightFit(len(estimates), edges, RATE_HZ)
+def fitted(estimates, stem, edges=(), prior=1e-6):
+    fit = WeightFit(len(estimates), edges, RATE_HZ, prior)
     fit.add("Oboe", estimates, stem)
     return fit.weights()["Oboe"]
 
@@ -54,16 +54,43 @@ def test_members_that_are_alike_share_the_weight():
 
 
 def test_tracks_add_up():
-    """Two tracks one after the other are the same as one."""
+    """Two tracks of equal energy one after the other are the same as one."""
+    first, second = (np.s_[:, :2000], np.s_[:, 2000:])
+    level = np.linalg.norm(STEM[first]) / np.linalg.norm(STEM[second])
+    stem, other, third = STEM.copy(), OTHER.copy(), THIRD.copy()
+    stem[second] *= level
     fit = WeightFit(2, (), RATE_HZ)
-    for half in (slice(0, 2000), slice(2000, None)):
-        fit.add("Oboe", [(STEM + THIRD)[:, half], (OTHER + STEM)[:, half]], STEM[:, half])
-    whole = fitted([STEM + THIRD, OTHER + STEM], STEM)
+    for half in (first, second):
+        fit.add("Oboe", [(stem + third)[half], (other + stem)[half]], stem[half])
+    whole = fitted([stem + third, other + stem], stem)
     np.testing.assert_allclose(fit.weights()["Oboe"], whole, rtol=1e-9)
 
 
-def test_silence_gives_no_weight():
-    assert (fitted([0 * STEM], STEM) == 0).all()
+def test_the_prior_is_the_plain_average():
+    """With no bounds active, w = (P + prior D)^-1 (q + prior D a)."""
+    estimates = [STEM + OTHER, STEM + 0.5 * THIRD]
+    rows = np.reshape(estimates, (2, -1))
+    products, wanted = rows @ rows.T, rows @ STEM.reshape(-1)
+    ridge = 0.3 * np.trace(products) / 2 * np.eye(2)
+    expected = np.linalg.solve(products + ridge, wanted + ridge @ [0.5, 0.5])
+    np.testing.assert_allclose(fitted(estimates, STEM, prior=0.3)[:, 0], expected, rtol=1e-9)
+    # Far from the data's own, where the prior outweighs them.
+    np.testing.assert_allclose(fitted(estimates, STEM, prior=1e6)[:, 0], 0.5, atol=1e-5)
+
+
+def test_a_soft_source_counts_as_much_as_a_loud_one():
+    fit = WeightFit(1, (), RATE_HZ)
+    fit.add("Oboe", [1e3 * STEM], 1e3 * STEM)
+    fit.add("Oboe", [2 * OTHER], OTHER)
+    # Least squares of w = 1 and 2 w = 1.
+    assert fit.weights()["Oboe"][0, 0] == pytest.approx(0.6, abs=1e-5)
+
+
+def test_a_silent_estimate_gets_what_the_prior_says_and_a_silent_source_says_nothing():
+    fit = WeightFit(2, (), RATE_HZ)
+    fit.add("Oboe", [0 * STEM, 0 * STEM], STEM)
+    fit.add("Oboe", [STEM, OTHER], 0 * STEM)
+    assert fit.weights()["Oboe"][:, 0] == pytest.approx(0.5)
 
 
 def test_instruments_do_not_meet():

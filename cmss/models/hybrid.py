@@ -1,0 +1,323 @@
+"""Hybrid Demucs: a U-Net on the waveform and one on its spectra, whose estimates are added.
+
+Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation"; what the third and the fourth
+generation share, :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. After the authors'
+code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
+
+Shapes: B batch, S sources, T samples, C channels, F frequency bins, K frames.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmss.models.demucs_layers import rescale
+from cmss.models.hybrid_levels import BinEmbedding, Decoder, Encoder, Shape
+from cmss.models.network import Network
+from cmss.models.presence import mixture_consistent, presence
+from cmss.models.stereo_features import stereo_features
+from cmss.transforms.stft import istft, stft
+
+ENCODER, DECODER = 1, 2  # bits of dconv_mode
+FLOOR = 1e-5  # added to deviations
+
+
+@dataclass(frozen=True)
+class HybridArguments:
+    """Arguments of both generations; the authors' names where they have one.
+
+    Args:
+        sources: names of the outputs in order.
+        samplerate: sampling rate in Hz that the network works at.
+        channels: of the first level.
+        channels_time: the same for the waveform's branch; None: as many.
+        growth: each level has this many times the channels of the one above.
+        nfft: length of a frame in samples; frames are a quarter of it apart.
+        depth: levels.
+        kernel_size, stride: of the convolutions from level to level, over frequency and over time.
+        context: frames and bins to either side that a decoder's own convolution sees.
+        norm_starts: level from which group normalisation is used.
+        norm_groups: its groups.
+        dconv_mode: residual branches in 1 encoders, 2 decoders, 3 both.
+        dconv_starts: level from which there are any; those of the first levels cost the most.
+        dconv_depth, dconv_comp, dconv_init: of those, see
+            :class:`cmss.models.demucs_layers.DConv`.
+        freq_emb: weight of the embedding that tells the first level's bins apart.
+        emb_scale: by how much that learns faster than others.
+        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0: not at all.
+        masks: False, as published: the spectra's branch sees and gives complex spectra, their
+            parts as channels. True: it sees levels and directions of arrival, and gives soft masks
+            that sum to one over the sources present, the same for both channels of the mixture.
+        conditioned: whether the network is told who is present.
+        consistent: share what the estimates leave of the mixture among the sources that are
+            present, so that they sum to it.
+    """
+
+    sources: tuple[str, ...]
+    samplerate: int = 44100
+    channels: int = 48
+    channels_time: int | None = None
+    growth: float = 2.0
+    nfft: int = 4096
+    depth: int = 6
+    kernel_size: int = 8
+    stride: int = 4
+    context: int = 1
+    norm_starts: int = 4
+    norm_groups: int = 4
+    dconv_mode: int = 1
+    dconv_starts: int = 0
+    dconv_depth: int = 2
+    dconv_comp: float = 4
+    dconv_init: float = 1e-3
+    freq_emb: float = 0.2
+    emb_scale: float = 10.0
+    rescale: float = 0.1
+    masks: bool = False
+    conditioned: bool = False
+    consistent: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple(self.sources))
+        if self.depth < 1:
+            raise ValueError(f"depth must be at least 1, not {self.depth}")
+        narrowest = min(self.channels, self.channels_time or self.channels)
+        if not 1 <= self.dconv_comp <= narrowest:
+            raise ValueError(f"dconv_comp must be 1 to {narrowest}, not {self.dconv_comp:g}")
+        if self.nfft % 8:
+            raise ValueError(f"nfft must be a multiple of 8, not {self.nfft}")
+
+
+class Hybrid(Network, ABC):
+    """Both branches, and what a generation puts at their bottom.
+
+    Args:
+        arguments: of the network.
+        time_stride: of the levels below the one where the branches meet.
+        attention_from, lstm_from: levels from which residual branches have those; None: none.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all by default
+        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
+          if `consistent` present ones sum to the mixture
+    """
+
+    window: Tensor
+
+    def __init__(
+        self,
+        arguments: HybridArguments,
+        time_stride: int = 2,
+        attention_from: int | None = None,
+        lstm_from: int | None = None,
+    ) -> None:
+        super().__init__(arguments)
+        a = arguments
+        self.register_buffer("window", torch.hann_window(a.nfft), persistent=False)
+        self.hop = a.nfft // 4
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        self.tencoder, self.tdecoder = nn.ModuleList(), nn.ModuleList()
+        inputs, inputs_time = 4, 2
+        outputs_time = 2 * len(a.sources)
+        outputs = len(a.sources) if a.masks else 2 * outputs_time
+        width, width_time = a.channels, a.channels_time or a.channels
+        self._meeting: int | None = None  # level where the branches meet
+        bins = a.nfft // 2
+        for level in range(a.depth):
+            frequency = bins > 1
+            last = frequency and bins <= a.kernel_size
+            if last:
+                width = width_time = max(width, width_time)
+            kernel, stride = a.kernel_size, a.stride
+            if not frequency:
+                kernel, stride = 2 * time_stride, time_stride
+            if last:
+                kernel, self._meeting = bins, level
+            groups = a.norm_groups if level >= a.norm_starts else 0
+            dconv = {
+                "compress": a.dconv_comp,
+                "depth": a.dconv_depth,
+                "start": a.dconv_init,
+                "attention": attention_from is not None and level >= attention_from,
+                "lstm": lstm_from is not None and level >= lstm_from,
+            }
+            pad = 0 if last else kernel // 4
+            shape = Shape(inputs, width, kernel, stride, frequency, pad, groups, dconv)
+            self._add(shape, outputs, level == 0)
+            if frequency:
+                shape = Shape(
+                    inputs_time, width_time, a.kernel_size, a.stride, False, a.kernel_size // 4,
+                    groups, dconv, last,
+                )  # fmt: skip
+                self._add(shape, outputs_time, level == 0, time=True)
+                bins = 1 if last else bins // a.stride
+            if level == 0:
+                self.freq_emb = BinEmbedding(bins, width, a.emb_scale)
+            inputs = outputs = width
+            inputs_time = outputs_time = width_time
+            width, width_time = int(a.growth * width), int(a.growth * width_time)
+        if a.rescale:
+            rescale(self, a.rescale)
+        self.presence = nn.Linear(len(a.sources), inputs, bias=False) if a.conditioned else None
+        self.presence_t = (
+            nn.Linear(len(a.sources), inputs_time, bias=False)
+            if a.conditioned and self._meeting is None
+            else None
+        )
+
+    def _add(self, shape: Shape, outputs: int, final: bool, time: bool = False) -> None:
+        """A level to either side of a branch."""
+        a = self.arguments
+        encoder, decoder = (self.tencoder, self.tdecoder) if time else (self.encoder, self.decoder)
+        branches = a.dconv_mode if len(encoder) >= a.dconv_starts else 0
+        encoder.append(Encoder(shape, bool(branches & ENCODER)))
+        decoder.insert(0, Decoder(shape, outputs, bool(branches & DECODER), a.context, final))
+
+    @abstractmethod
+    def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoders start from, given what the encoders end with.
+
+        Args:
+            x: of the spectra's branch, (B, C, F, K), or (B, C, K) below where the branches meet.
+            x_time: of the waveform's branch, (B, C, T).
+        """
+
+    def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, 2, T) -> (B, S, 2, T)."""
+        a = self.arguments
+        present = presence(present, mixture, len(a.sources))
+        samples = mixture.shape[-1]
+        with torch.autocast(mixture.device.type, enabled=False):
+            spectra = self.analyse(mixture)
+            if a.masks:
+                image, mean, deviation = _normalised(_seen(spectra), (2, 3))
+            else:
+                parts = torch.view_as_real(spectra).permute(0, 1, 4, 2, 3).flatten(1, 2)
+                image, mean, deviation = _normalised(parts, (1, 2, 3))
+            signal, mean_time, deviation_time = _normalised(mixture, (1, 2))
+        image, signal = self._branches(image, signal, present)
+        # Of what plays alone, since spectra of all sources would be most of the cost.
+        order, playing = _playing_first(present)
+        if a.masks:
+            scores = _taken(image.float(), order)
+            masks = scores.masked_fill(~playing[..., None, None], -torch.inf).softmax(1)
+            estimates = masks.unsqueeze(2) * spectra.unsqueeze(1)
+        else:
+            image = _taken(image.float().unflatten(1, (-1, 2, 2)), order)
+            image = image * deviation.unsqueeze(1)[..., None] + mean.unsqueeze(1)[..., None]
+            estimates = torch.view_as_complex(image.movedim(3, -1).contiguous())
+        signal = _taken(signal.float().unflatten(1, (-1, 2)), order)
+        signal = signal * deviation_time.unsqueeze(1) + mean_time.unsqueeze(1)
+        stems = self.synthesise(estimates, samples) + signal
+        if a.consistent:
+            stems = mixture_consistent(stems, mixture, playing)
+        else:
+            stems = stems * playing[..., None, None]
+        where = order[..., None, None].expand_as(stems)
+        return stems.new_zeros(len(stems), len(a.sources), *stems.shape[2:]).scatter(
+            1, where, stems
+        )
+
+    def _branches(self, x: Tensor, x_time: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised inputs of both branches -> what their last decoders give."""
+        skips, skips_time, lengths, lengths_time = [], [], [], []
+        for level, encoder in enumerate(self.encoder):
+            lengths.append(x.shape[-1])
+            inject = None
+            if level < len(self.tencoder):
+                lengths_time.append(x_time.shape[-1])
+                x_time = self.tencoder[level](x_time)
+                if level == self._meeting:
+                    inject = x_time
+                else:
+                    skips_time.append(x_time)
+            x = encoder(x, inject)
+            if level == 0:
+                x = x + self.arguments.freq_emb * self.freq_emb()
+            skips.append(x)
+        if self.presence is not None:
+            told = self.presence(present.to(x.dtype))
+            x = skips[-1] = x + told.view(*told.shape, *(1,) * (x.dim() - 2))
+        if self.presence_t is not None:
+            told = self.presence_t(present.to(x.dtype))
+            x_time = skips_time[-1] = x_time + told.unsqueeze(-1)
+        x, x_time = self.bottom(x, x_time)
+        apart = len(self.decoder) - len(self.tdecoder)
+        for level, decoder in enumerate(self.decoder):
+            x, before = decoder(x, skips.pop(), lengths.pop())
+            if level < apart:
+                continue
+            decoder_time = self.tdecoder[level - apart]
+            if self._meeting is not None and level == apart:
+                skip, x_time = None, before.squeeze(2)
+            else:
+                skip = skips_time.pop()
+            x_time, _ = decoder_time(x_time, skip, lengths_time.pop())
+        return x, x_time
+
+    def analyse(self, signal: Tensor) -> Tensor:
+        """(..., T) -> complex (..., F, K) without the highest bin, K the hops that T takes.
+
+        Frames are centred on the middles of hops, as the convolutions of the waveform's branch
+        are, and the signal is reflected at its ends.
+        """
+        frames = -(-signal.shape[-1] // self.hop)
+        edge = self.hop // 2 * 3
+        padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
+        spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]
+        return spectra / self.arguments.nfft**0.5
+
+    def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
+        """Inverse of :meth:`analyse`, but for the highest bin."""
+        edge = self.hop // 2 * 3
+        padded = F.pad(spectra * self.arguments.nfft**0.5, (2, 2, 0, 1))
+        length = spectra.shape[-1] * self.hop + 2 * edge
+        return istft(padded, self.window, self.hop, length)[..., edge : edge + samples]
+
+
+def _playing_first(present: Tensor) -> tuple[Tensor, Tensor]:
+    """Sources in an order that has those that play first, as many as play in any example.
+
+    Args:
+        present: bool (B, S).
+
+    Returns:
+        numbers of the sources and which of those play, (B, players).
+    """
+    order = present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    order = order[:, : int(present.sum(1).max())]
+    return order, present.gather(1, order)
+
+
+def _taken(x: Tensor, order: Tensor) -> Tensor:
+    """Some sources of each example: (B, S, ...), (B, players) -> (B, players, ...)."""
+    rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+    return x[rows, order]
+
+
+def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
+    """Reflect a signal (B, C, T) at its ends; zeros first continue one that is too short."""
+    missing = max(before, after) - signal.shape[-1] + 1
+    if missing > 0:
+        zeros_after = min(after, missing)
+        zeros_before = missing - zeros_after
+        signal = F.pad(signal, (zeros_before, zeros_after))
+        before, after = before - zeros_before, after - zeros_after
+    return F.pad(signal, (before, after), mode="reflect")
+
+
+def _normalised(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """A tensor without its mean and with a deviation of one, its mean and its deviation."""
+    mean, deviation = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
+    return (x - mean) / (FLOOR + deviation), mean, deviation
+
+
+def _seen(spectra: Tensor) -> Tensor:
+    """What masks are estimated from, see :func:`stereo_features`: (B, 2, F, K) -> (B, 4, F, K)."""
+    left, right = spectra.unbind(1)
+    cross = left * right.conj()
+    power = spectra.real.square() + spectra.imag.square()
+    return stereo_features(power, torch.stack((cross.real, cross.imag), 1))

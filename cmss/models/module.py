@@ -1,0 +1,123 @@
+"""Any torch module as a network of this project: its own package is imported by name.
+
+The module maps mixtures (B, 2, T) to (B, S, 2, T), as most published separators do; shown with
+BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer") from
+lucidrains' package.
+
+Shapes: B batch, S sources, T samples.
+"""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmss.errors import InputError
+from cmss.models.network import Network
+from cmss.models.presence import mixture_consistent, presence
+
+
+@dataclass(frozen=True)
+class ModuleArguments:
+    """Arguments of :class:`ModuleNetwork`.
+
+    Args:
+        target: the module's class with its package, `package.Class`.
+        sources: names of its outputs in order.
+        samplerate: sampling rate in Hz that it works at.
+        arguments: of the class, by keyword; lists are given to it as tuples.
+        consistent: share what its estimates leave of the mixture among the sources that are
+            present, so that they sum to it.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    samplerate: int = 44100
+    arguments: dict[str, Any] = field(default_factory=dict)
+    consistent: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple(self.sources))
+        # JSON and YAML have no tuples, and classes may insist on them.
+        given = {key: _with_tuples(value) for key, value in self.arguments.items()}
+        object.__setattr__(self, "arguments", given)
+
+
+class ModuleNetwork(Network):
+    """A module that knows nothing of this project, and is told nothing but the mixture.
+
+    Estimates that end early, as an inverse transform's may, are continued by zeros.
+
+    Shape:
+        - mixture (B, 2, T); present, bool (B, S), all by default
+        - output (B, S, 2, T); absent sources are zero, and if `consistent` present ones sum to the
+          mixture
+
+    Raises:
+        InputError: no such class, or it does not take the arguments.
+        ValueError: estimates of another shape.
+    """
+
+    model_name = "module"
+
+    def __init__(self, arguments: ModuleArguments) -> None:
+        super().__init__(arguments)
+        kind = module_class(arguments.target)
+        try:
+            self.module = kind(**arguments.arguments)
+        except Exception as error:  # whatever a class raises about its arguments
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"separator.arguments: {arguments.target} does not take them ({reason})"
+            ) from error
+
+    def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
+        """(B, 2, T) -> (B, S, 2, T)."""
+        present = presence(present, mixture, len(self.sources))
+        stems = self.module(mixture)
+        if isinstance(stems, Tensor) and stems.dim() == 3 and len(self.sources) == 1:
+            stems = stems.unsqueeze(1)
+        expected = (len(mixture), len(self.sources), 2)
+        if not isinstance(stems, Tensor) or stems.dim() != 4 or stems.shape[:3] != expected:
+            shape = tuple(stems.shape) if isinstance(stems, Tensor) else type(stems).__name__
+            raise ValueError(
+                f"{self.arguments.target}: gave {shape} for {tuple(mixture.shape)}, expected "
+                f"{(*expected, mixture.shape[-1])} for sources {', '.join(self.sources)}"
+            )
+        samples = mixture.shape[-1]
+        stems = F.pad(stems[..., :samples].float(), (0, max(samples - stems.shape[-1], 0)))
+        if self.arguments.consistent:
+            return mixture_consistent(stems, mixture, present)
+        return stems * present[..., None, None]
+
+
+def module_class(target: str) -> type[nn.Module]:
+    """The class of this name, imported.
+
+    Nothing but a torch module is called, since the name may come from a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    package, _, name = target.rpartition(".")
+    expected = "expected package.Class, a torch.nn.Module that is installed"
+    if not package:
+        raise InputError(f"separator.target: {target!r}, {expected}")
+    try:
+        kind = getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError) as error:
+        hint = "; pip install -e '.[roformer]'" if package.split(".")[0] == "bs_roformer" else ""
+        raise InputError(f"separator.target: {target!r} ({error}), {expected}{hint}") from error
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"separator.target: {target!r} is none, {expected}")
+    return kind
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value

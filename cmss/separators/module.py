@@ -1,0 +1,136 @@
+"""`separator=module`: any torch module that maps (batch, 2, samples) to stems."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import load_checkpoint, sha256
+from cmss.models.module import ModuleArguments, ModuleNetwork
+from cmss.models.outputs import TARGET
+from cmss.models.weights_file import read_weights
+from cmss.separators.network import OneForAll, Segments, Voices, chosen_device
+from cmss.separators.protocol import Causality
+from cmss.separators.trained import Estimating, Precision
+from cmss.settings import check_fields
+
+
+@dataclass
+class ModuleSeparator(Estimating):
+    """A module from whatever package, with weights from a file.
+
+    Args:
+        sample_rate_hz: of the mixtures.
+        causality: noncausal; nothing is known about a module's reach.
+        target: its class, `package.Class`; may be None where the checkpoint is train.py's, which
+            holds this and the next four.
+        checkpoint: file of its weights: .safetensors, or a state_dict that torch.save wrote, of
+            which nothing is unpickled but tensors.
+        arguments: of the class, by keyword.
+        sources: names of its outputs in order, instruments.
+        samplerate: sampling rate in Hz that it works at.
+        consistent: share among the sources what the estimates leave of the mixture.
+        separation: how a mixture is cut, see :class:`Segments`.
+        voices: what each of two players of an instrument gets, see :func:`share_out`.
+        precision: of the products of matrices, float32 or bfloat16.
+        device: None takes a GPU if there is one.
+
+    Raises:
+        InputError: no such class or weights, or they do not fit each other.
+    """
+
+    sample_rate_hz: int
+    causality: Causality = "noncausal"
+    target: str | None = None
+    checkpoint: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    sources: list[str] | None = None
+    samplerate: int | None = None
+    consistent: bool = False
+    separation: Mapping[str, Any] = field(default_factory=dict)
+    voices: Voices = "shared"
+    precision: Precision = "float32"
+    device: str | None = None
+    weights: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        check_fields("separator.separation", self.separation, Segments)
+        if self.checkpoint is None:
+            raise InputError("separator.checkpoint: missing, expected the file of its weights")
+        path = Path(self.checkpoint)
+        network = self._load(path)
+        if TARGET in network.sources:
+            raise InputError(f"{path}: separator.checkpoint: the network of one instrument")
+        self.weights[str(path)] = sha256(path)
+        self._device = chosen_device(self.device)
+        segments = Segments(**self.separation)
+        self._estimate = OneForAll(lambda: network, self.sample_rate_hz, segments, self._device)
+
+    def _load(self, path: Path) -> ModuleNetwork:
+        """The module with its weights, in evaluation mode."""
+        tensors, header = tensors_of(path)
+        if header.get("model") == ModuleNetwork.model_name:
+            network = load_checkpoint(path)
+            assert isinstance(network, ModuleNetwork)
+            if self.target not in (None, network.arguments.target):
+                raise InputError(
+                    f"separator.target: {self.target!r}, but {path} holds "
+                    f"{network.arguments.target!r}"
+                )
+            return network
+        if "model" in header:
+            raise InputError(f"{path}: weights of separator={header['model']}, not of a module")
+        if problems := [
+            f"separator.{key}: missing, and {path} does not say"
+            for key in ("target", "sources", "samplerate")
+            if not getattr(self, key)
+        ]:
+            raise InputError(problems)
+        network = ModuleNetwork(
+            ModuleArguments(
+                str(self.target),
+                tuple(self.sources or ()),
+                int(self.samplerate or 0),
+                dict(self.arguments or {}),
+                self.consistent,
+            )
+        )
+        try:
+            network.module.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()[:160]
+            raise InputError(
+                f"{path}: weights do not fit {self.target} with separator.arguments ({reason})"
+            ) from error
+        return network.eval()
+
+
+def tensors_of(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, and the header if there is one, of a file of weights.
+
+    Raises:
+        InputError: the file is missing, no such file, or holds more than tensors.
+    """
+    if path.suffix == ".safetensors":
+        return read_weights(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError) as error:
+        raise InputError(
+            f"{path}: not a state_dict of tensors alone, and nothing else is unpickled; expected "
+            "one, or .safetensors"
+        ) from error
+    # As training programs wrap it.
+    for key in ("state_dict", "state"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
+        raise InputError(f"{path}: no state_dict, expected tensors by name")
+    return dict(content), {}

@@ -1,0 +1,149 @@
+"""Modules of other packages: as networks, and as separators."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from test_separators import RATE_HZ, noise, sources
+from torch import nn
+
+from cmss.errors import InputError
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
+from cmss.models.module import ModuleArguments, ModuleNetwork
+from cmss.separators import build_separator
+from cmss.training.mixtures import Batch
+from cmss.training.presets import PRESETS
+
+TRACK = sources("Violin_1", "Cello")
+
+
+class Shares(nn.Module):
+    """Gives each source a share of the mixture; the last samples are missing."""
+
+    def __init__(self, shares: tuple[float, ...], short: int = 0) -> None:
+        super().__init__()
+        if not isinstance(shares, tuple):
+            raise TypeError("shares: not a tuple")
+        self.shares, self.short = nn.Parameter(torch.tensor(shares)), short
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        stems = self.shares[:, None, None] * mixture.unsqueeze(1)
+        return stems[..., : mixture.shape[-1] - self.short]
+
+
+class NotAModule:
+    pass
+
+
+TARGET = f"{__name__}.Shares"
+SETTINGS = {
+    "name": "module", "target": TARGET, "arguments": {"shares": [0.0, 0.0]},
+    "sources": ["Cello", "Violin"], "samplerate": RATE_HZ, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A state_dict as torch.save writes it, wrapped as training programs do."""
+    path = tmp_path / "weights.ckpt"
+    torch.save({"epoch": 3, "state_dict": {"shares": torch.tensor([0.25, 0.5])}}, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ckpt", "safetensors"])
+def test_a_state_dict_is_all_it_takes(weights, kind):
+    path = weights
+    if kind == "safetensors":
+        path = weights.with_suffix(".safetensors")
+        save_file({"shares": torch.tensor([0.25, 0.5])}, path)
+    separator = build_separator({**SETTINGS, "checkpoint": str(path)}, RATE_HZ)
+    separator.prepare(TRACK.values())
+    mixture = 0.1 * noise(RATE_HZ // 3)
+    stems = separator.separate(mixture, TRACK)
+    np.testing.assert_allclose(stems["source_1"], 0.5 * mixture, rtol=0, atol=1e-7)  # Violin
+    np.testing.assert_allclose(stems["source_2"], 0.25 * mixture, rtol=0, atol=1e-7)
+    assert list(separator.weights) == [str(path)]
+
+
+def test_what_was_trained_here_says_all_by_itself(tmp_path):
+    path = tmp_path / "best.safetensors"
+    arguments = {key: SETTINGS[key] for key in ("target", "arguments", "sources", "samplerate")}
+    save_checkpoint(path, "module", build("module", {**arguments, "consistent": True}))
+    assert load_checkpoint(path).arguments.arguments == {"shares": (0.0, 0.0)}
+    separator = build_separator({"name": "module", "checkpoint": str(path)}, RATE_HZ)
+    mixture = 0.1 * noise(2000)
+    for stem in separator.separate(mixture, TRACK).values():
+        np.testing.assert_allclose(stem, 0.5 * mixture, rtol=0, atol=1e-7)
+
+
+@torch.no_grad()
+def test_estimates_that_end_early_keep_their_place():
+    arguments = ModuleArguments(TARGET, ("Cello",), 8000, {"shares": [1.0], "short": 5})
+    mixture = torch.randn(1, 2, 50)
+    estimate = ModuleNetwork(arguments)(mixture)[:, 0]
+    assert torch.equal(estimate[..., :45], mixture[..., :45])
+    assert (estimate[..., 45:] == 0).all()
+
+
+def test_estimates_of_another_shape_are_refused():
+    arguments = ModuleArguments(TARGET, ("Cello",), 8000, {"shares": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"gave \(1, 2, 2, 9\) .* expected \(1, 1, 2, 9\)"):
+        ModuleNetwork(arguments)(torch.zeros(1, 2, 9))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": "Shares"}, "separator.target: 'Shares', expected package.Class"),
+        ({"target": "no.such.Thing"}, "separator.target: 'no.such.Thing' .No module named"),
+        ({"target": f"{__name__}.NotAModule"}, "NotAModule' is none"),
+        # Of what is importable nothing is called that is no module.
+        ({"target": "os.system", "arguments": {"command": "false"}}, "'os.system' is none"),
+        ({"target": None}, "separator.target: missing"),
+        ({"samplerate": None}, "separator.samplerate: missing"),
+        ({"arguments": {"share": 1}}, "separator.arguments: .*unexpected keyword"),
+        ({"arguments": {"shares": [0.0]}}, "weights do not fit .*size mismatch"),
+        ({"checkpoint": None}, "separator.checkpoint: missing"),
+        ({"checkpoint": "no.ckpt"}, "no.ckpt: no such file"),
+        ({"weights_from": "small"}, "separator.weights_from"),
+    ],
+)
+def test_a_mistake_is_one_line(weights, changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        build_separator({**SETTINGS, "checkpoint": str(weights), **changes}, RATE_HZ)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_nothing_is_unpickled(tmp_path):
+    """A pickle that would write a file when it is loaded writes none."""
+    written = tmp_path / "written"
+
+    class Harmful:
+        def __reduce__(self):
+            return (open, (str(written), "w"))
+
+    torch.save({"state": Harmful()}, tmp_path / "harmful.th")
+    settings = {**SETTINGS, "checkpoint": str(tmp_path / "harmful.th")}
+    with pytest.raises(InputError, match="nothing else is unpickled"):
+        build_separator(settings, RATE_HZ)
+    assert not written.exists()
+
+
+def test_bs_roformer_learns():
+    """A few steps of a narrow one on one batch."""
+    pytest.importorskip("bs_roformer")
+    torch.manual_seed(0)
+    chosen = PRESETS["bs_roformer", "small"]
+    model = chosen.build()
+    assert model.sample_rate_hz == 16000
+    tones = torch.sin(torch.arange(4800) * torch.tensor([[0.1], [0.23]]))
+    batch = Batch(0.05 * tones[None, :, None].expand(1, 2, 2, -1), torch.tensor([[0, 1]]),
+                  torch.ones(1, 2))  # fmt: skip
+    loss, optimiser = chosen.loss(), torch.optim.AdamW(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(8):
+        losses.append(loss(model, batch))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.9 * losses[0]
