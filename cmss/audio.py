@@ -158,10 +158,16 @@ def read_flac(path: Path) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a whole file of any format, sampling rate and sample format; mono goes to both ears.
+    """As :func:`read_sound`, but mono goes to both ears: (2, samples)."""
+    signal, rate_hz = read_sound(path)
+    return np.ascontiguousarray(np.broadcast_to(signal, (2, signal.shape[1]))), rate_hz
+
+
+def read_sound(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode a whole file of any format, sampling rate and sample format, mono or stereo.
 
     Returns:
-        waveform (2, samples), float32, full scale = 1, and its sampling rate in Hz.
+        waveform (channels, samples), float32, full scale = 1, and its sampling rate in Hz.
 
     Raises:
         InputError: missing, unreadable, empty, cut off, more than two channels, or not finite.
@@ -180,7 +186,7 @@ def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         )
     if not np.isfinite(samples).all():
         raise InputError(f"{path}: the signal holds NaN or infinity")
-    return np.ascontiguousarray(np.broadcast_to(samples.T, (2, len(samples)))), rate_hz
+    return np.ascontiguousarray(samples.T), rate_hz
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:

@@ -4,23 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
+from cmss.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
 from cmss.run_folder import CONFIGURATION, metadata_paths
 from cmss.scenes import Pair, load_pairs, shard
+from cmss.separators.cache import NOT_SHAPING
+from cmss.separators.network import chosen_device
 from cmss.settings import check_fields, check_values
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
-NOT_SHAPING = ("device", "cache", "weights_from", "revision", "force_redownload")
-"""Keys of a separator that say where and how fast; its weights count by their content."""
 
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A section of the configuration as a resolved dictionary."""
+def plain(config: DictConfig | ListConfig) -> dict[str, Any]:
+    """A section of the configuration, which has keys, as a resolved dictionary."""
     section = OmegaConf.to_container(config, resolve=True)
     assert isinstance(section, dict)
     return {str(key): value for key, value in section.items()}
@@ -55,14 +55,21 @@ def build_hearing_aid(config: DictConfig) -> HearingAid:
     return HearingAid(**settings, sample_rate_hz=config.input_sample_rate)
 
 
+def separating(config: DictConfig) -> dict[str, Any]:
+    """The settings that shape estimated stems, for their fingerprint."""
+    return {
+        "separator": _shaping(plain(config.separator)),
+        "input_sample_rate": config.input_sample_rate,
+    }
+
+
 def enhancing(config: DictConfig) -> dict[str, Any]:
     """The settings that shape an enhanced file, for its fingerprint."""
     return {
-        "separator": _shaping(plain(config.separator)),
+        **separating(config),
         "remix": plain(config.remix),
         "enhancer": plain(config.enhancer),
         "soft_clip": config.soft_clip,
-        "input_sample_rate": config.input_sample_rate,
         "remix_sample_rate": config.remix_sample_rate,
     }
 
@@ -88,6 +95,18 @@ def reads_references(config: DictConfig) -> bool:
     separator = plain(config.separator)
     members = [separator, *separator.get("members", [])]
     return any(member.get("name") == "oracle" for member in members)
+
+
+def precision_warnings(config: DictConfig) -> list[str]:
+    """A line where products of matrices will be slow for their precision."""
+    separator = plain(config.separator)
+    members = [{**separator, **member} for member in separator.get("members", [{}])]
+    if has_bfloat16() or not any(
+        member.get("precision") == "bfloat16" and chosen_device(member["device"]).type == "cpu"
+        for member in members
+    ):
+        return []
+    return ["separator.precision: bfloat16 is slower than float32 here, the processor has none"]
 
 
 def chosen_pairs(config: DictConfig) -> list[Pair]:

@@ -23,12 +23,14 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from cmss.atomic import atomic_file
@@ -40,6 +42,7 @@ from cmss.audio import (
     resample,
     write_flac,
 )
+from cmss.configuration import plain
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.pipeline import EXPECTED_LUFS, System, enhance_scene
@@ -68,9 +71,7 @@ BLOCK_S, CROSS_FADE_S = 30.0, 1.0
 
 SEPARATOR: dict[str, Any] = {
     "name": "ensemble",
-    "members": [{"name": "convtasnet", "weights_from": "small", "weight": 1.0}],
-    "normalise": False,
-    "edges_hz": [],
+    **plain(OmegaConf.load(str(files("cmss") / "weights" / "ensemble" / "meta.yaml"))),
 }
 """The default of enhance.py."""
 

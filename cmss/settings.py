@@ -35,6 +35,7 @@ class Submission:
 
     team: str
     supplement: str
+    part_mb: Annotated[float, Field(gt=0)] | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class General:
     HAAQI_sample_rate: Rate
     soft_clip: bool
     on_change: Literal["error", "redo"]
+    stems: bool
+    report: bool
+    compare: list[str]
 
 
 def check_values(config: Mapping[str, Any]) -> None:

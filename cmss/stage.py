@@ -4,11 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     InterpolationToMissingValueError,
@@ -30,12 +31,31 @@ REFUSED = {
 """Official keys that cannot be honoured, and why."""
 
 
+class JobError(Exception):
+    """A job of a multirun has ended with a status other than 0, having said why.
+
+    Args:
+        text: what it said.
+        status: its exit status.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text, status)
+        self.text = text
+        self.status = status
+
+
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Wrap what hydra.main runs, so that bad input ends it with status 2 and a line a problem.
 
     A result that cannot be, such as a score that is not finite, or that cannot be written, ends it
     with status 1. To be put under ``@hydra.main``, which turns any exception that reaches it into
     a traceback; SystemExit it lets through. Memory is kept for reuse, see :mod:`cmss.memory`.
+
+    Raises:
+        SystemExit: as above.
+        JobError: instead, in a job of a multirun. Launchers hand exceptions on from the process or
+            node of the job, and wait for a job that has exited as if it were running.
     """
 
     @wraps(work)
@@ -47,18 +67,18 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             # The error may name a key that is made from the missing one, such as path.music_dir.
             missing = _missing(OmegaConf.to_container(config))
             lines = [f"{key}: missing, expected {key}=VALUE on the command line" for key in missing]
-            sys.exit(_say("\n".join(lines), 2))
+            _end("\n".join(lines), 2)
         except OmegaConfBaseException as error:
-            sys.exit(_say(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2))
+            _end(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2)
         except ProblemsError as error:
             shown = [one_line(problem) for problem in error.problems[:LINES_SHOWN]]
             if len(error.problems) > len(shown):
                 shown.append(f"... and {len(error.problems) - len(shown)} more")
-            sys.exit(_say("\n".join(shown), 2 if isinstance(error, InputError) else 1))
+            _end("\n".join(shown), 2 if isinstance(error, InputError) else 1)
         except FloatingPointError as error:
-            sys.exit(_say(str(error), 1))
+            _end(str(error), 1)
         except OSError as error:
-            sys.exit(_say(_told(error), 1))
+            _end(_told(error), 1)
 
     return guarded
 
@@ -79,6 +99,13 @@ def _missing(node: Any, prefix: str = "") -> list[str]:
     if isinstance(node, dict):
         return [key for name, value in node.items() for key in _missing(value, f"{prefix}.{name}")]
     return [prefix.removeprefix(".")] if node == "???" else []
+
+
+def _end(text: str, status: int) -> NoReturn:
+    _say(text, status)
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise JobError(text, status)
+    sys.exit(status)
 
 
 def _say(text: str, status: int) -> int:
@@ -105,6 +132,8 @@ def run(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main()
+    except JobError as error:
+        sys.exit(_say(error.text, error.status))
     except CompactHydraException as error:
         cause = error.__cause__
         more = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""

@@ -18,7 +18,20 @@ from cmss.separators import SEPARATORS, build_separator
 SAMPLES = RATE_HZ // 2 + 3
 TRACK = ("Violin_1", "Cello", "Violin_2")
 
+
+class Quarters(torch.nn.Module):
+    """A module of no package of ours: each of twelve outputs is a quarter of the mixture."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(0.25))
+
+    def forward(self, mixture):
+        return self.share * mixture.unsqueeze(1).expand(-1, len(OUTPUTS), -1, -1)
+
+
 NETWORKS = {
+    "module": ("module", {"target": f"{__name__}.Quarters"}),
     "convtasnet": ("fourier_convtasnet", {"B": 8, "H": 8, "X": 1, "R": 1}),
     "waveunet": ("waveunet", {"levels": 4, "filters": 5, "down_kernel": 7, "up_kernel": 3}),
     "multichannel_unet": (
@@ -26,16 +39,22 @@ NETWORKS = {
         {"samplerate": 8000, "n_fft": 256, "hop": 64, "bands": 24, "dims": (4, 6, 8)},
     ),
     "arunet": ("arunet", {"L": 72, "hop": 20, "filters": (6, 8, 10), "bottleneck": 12}),
+    "demucs": ("demucs", {"depth": 3, "channels": 6, "normalize": True}),
+    "hdemucs": (
+        "hdemucs",
+        {"nfft": 256, "depth": 4, "channels": 8, "dconv_attn": 2, "dconv_lstm": 2},
+    ),
+    "htdemucs": ("htdemucs", {"nfft": 1024, "depth": 3, "channels": 8, "bottom_channels": 16}),
 }
 TEMPLATES = {"nmf": ("kl", 1), "plca": ("kl", 1), "nmf_smooth": ("is", 1),
-             "nmf_convolutive": ("kl", 3)}  # fmt: skip
+             "nmf_convolutive": ("kl", 3), "casa": ("kl", 1)}  # fmt: skip
 
 MASKS = sorted(TEMPLATES)
 """Those that let through of each channel what is in it, and all of it to one source or another."""
 
 EVERY = pytest.mark.parametrize("name", sorted(SEPARATORS))
 MASKING = pytest.mark.parametrize("name", MASKS)
-WIENER = pytest.mark.parametrize("wiener", [0, 1])
+STEP = pytest.mark.parametrize("step", [None, "spatial", "wiener"])
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +74,12 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def separator(folder: Path, name: str, wiener: int = 0):
+def separator(folder: Path, name: str, step: str | None = None):
     weights = folder / f"{name}.safetensors"
-    settings = {"weights_from": str(weights)} if weights.is_file() else {}
-    return build_separator({"name": name, **settings, "wiener": {"iterations": wiener}}, RATE_HZ)
+    key = "checkpoint" if name == "module" else "weights_from"
+    settings = {key: str(weights)} if weights.is_file() else {}
+    steps = {step: {"iterations": 2}} if step else {}
+    return build_separator({"name": name, **settings, **steps}, RATE_HZ)
 
 
 def track(folder: Path) -> dict[str, Source]:
@@ -66,11 +87,11 @@ def track(folder: Path) -> dict[str, Source]:
 
 
 @EVERY
-@WIENER
-def test_a_finite_stem_for_each_player_or_none_at_all(folder, name, wiener):
+@STEP
+def test_a_finite_stem_for_each_player_or_none_at_all(folder, name, step):
     mixture = 0.1 * noise(SAMPLES)
     before = mixture.copy()
-    chosen, players = separator(folder, name, wiener), track(folder)
+    chosen, players = separator(folder, name, step), track(folder)
     chosen.prepare(players.values())
     stems = chosen.separate(mixture, players)
     assert list(stems) == ([] if name == "passthrough" else list(players))
@@ -82,22 +103,22 @@ def test_a_finite_stem_for_each_player_or_none_at_all(folder, name, wiener):
 
 
 @EVERY
-@WIENER
-def test_silence_in_silence_out(folder, name, wiener):
-    if name == "oracle" and not wiener:
+@STEP
+def test_silence_in_silence_out(folder, name, step):
+    if name == "oracle" and not step:
         return  # it does not listen to the mixture
     silence = np.zeros((2, SAMPLES), np.float32)
-    for stem in separator(folder, name, wiener).separate(silence, track(folder)).values():
+    for stem in separator(folder, name, step).separate(silence, track(folder)).values():
         np.testing.assert_array_equal(stem, silence)
 
 
 @EVERY
-@WIENER
-def test_what_promises_it_sums_to_the_mixture(folder, name, wiener):
-    if name == "passthrough" or not (wiener or name in MASKS):
+@STEP
+def test_what_promises_it_sums_to_the_mixture(folder, name, step):
+    if name == "passthrough" or not (step or name in MASKS):
         return
     mixture = 0.1 * noise(SAMPLES)
-    stems = separator(folder, name, wiener).separate(mixture, track(folder))
+    stems = separator(folder, name, step).separate(mixture, track(folder))
     # Float32 stems of a mixture that reaches 0.4.
     np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-6)
 

@@ -41,8 +41,10 @@ def test_wheel_holds_both_packages_and_nothing_else(wheel):
 
 
 def test_wheel_holds_weights_types_and_licences(wheel):
-    weights = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cmss/weights").iterdir()}
-    assert any(name.endswith(".safetensors") for name in weights)
+    kinds = (".safetensors", ".csv", ".yaml")
+    paths = [path for path in (ROOT / "cmss/weights").rglob("*") if path.suffix in kinds]
+    assert {path.suffix for path in paths} == set(kinds)
+    weights = {path.relative_to(ROOT).as_posix() for path in paths}
     assert weights | {"cmss/py.typed"} <= set(wheel)
     for name in ("LICENSE", "NOTICE"):
         assert any(re.fullmatch(rf"cmss-.*\.dist-info/licenses/{name}", file) for file in wheel)

@@ -19,7 +19,6 @@ from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET
 from cmss.scenes import Source
 from cmss.separators import build_separator
 from cmss.separators.convtasnet import ConvTasNetSeparator
-from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.network import (
     OneForAll,
     OnePerInstrument,
@@ -88,7 +87,7 @@ def estimator(shelf: Shelf, add_residual: float = 0.0) -> OnePerInstrument:
 def test_a_doubled_instrument_is_separated_once_and_not_summed_twice(shelf):
     track = sources("Violin_1", "Cello", "Violin_2")
     mixture = noise()
-    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track, whole=False)
+    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track)
     assert shelf.runs == {"Violin": 1, "Cello": 1}
     np.testing.assert_allclose(stems["source_1"] + stems["source_3"], mixture / 3, rtol=1e-6)
     np.testing.assert_allclose(stems["source_2"], mixture / 3, rtol=1e-6)
@@ -97,33 +96,45 @@ def test_a_doubled_instrument_is_separated_once_and_not_summed_twice(shelf):
 def test_the_official_way_gives_both_players_the_whole(shelf):
     track = sources("Violin_1", "Cello", "Violin_2")
     mixture = noise()
-    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track, whole=True)
+    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track, "whole")
     assert shelf.runs == {"Violin": 1, "Cello": 1}
     for stem in stems.values():
         np.testing.assert_allclose(stem, mixture / 3, rtol=1e-6)
 
 
-def test_voices_with_outputs_of_their_own_are_kept_apart():
+def test_voices_with_outputs_of_their_own_share_them_or_keep_them():
     track = sources("Violin_1", "Violin_2")
-    estimates = {"Violin": noise(seed=1), "Violin_2": noise(seed=2)}
-    for whole in (False, True):
-        stems = share_out(estimates, track, whole)
-        np.testing.assert_array_equal(stems["source_1"], estimates["Violin"])
-        np.testing.assert_array_equal(stems["source_2"], estimates["Violin_2"])
+    first, second = noise(seed=1), noise(seed=2)
+    estimates = {"Violin": first, "Violin_2": second}
+    for voices, expected in {
+        "own": (first, second),
+        "shared": ((first + second) / 2, (first + second) / 2),
+        "whole": (first + second, first + second),
+    }.items():
+        stems = share_out(estimates, track, voices)
+        np.testing.assert_allclose(stems["source_1"], expected[0], rtol=1e-6)
+        np.testing.assert_allclose(stems["source_2"], expected[1], rtol=1e-6)
+
+
+def test_a_lone_second_voice_keeps_the_output_that_it_has():
+    track, estimate = sources("Violin_2", "Cello"), noise(seed=2)
+    for voices in ("own", "shared", "whole"):
+        stems = share_out({"Violin_2": estimate, "Cello": noise()}, track, voices)
+        np.testing.assert_array_equal(stems["source_1"], estimate)
 
 
 def test_two_players_whom_nothing_tells_apart_share():
     track = sources("Violin", "Violin")
     assert output_names(track.values()) == ["Violin"]
     estimate = noise()
-    stems = share_out({"Violin": estimate}, track, whole=False)
+    stems = share_out({"Violin": estimate}, track)
     np.testing.assert_allclose(sum(stems.values()), estimate, rtol=1e-6)
 
 
 def test_a_lone_second_voice_has_all_of_its_instrument(shelf):
     track = sources("Sax_2", "Cello")
     mixture = noise()
-    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track, whole=False)
+    stems = share_out(estimator(shelf)(mixture, output_names(track.values())), track)
     np.testing.assert_allclose(stems["source_1"], mixture / 3, rtol=1e-6)
 
 
@@ -306,7 +317,10 @@ def test_a_damaged_network_is_named(tmp_path):
         ({"name": "oracle", "causality": "both"}, r"separator\.causality: .*'causal' or 'nonc"),
         ({"name": "convtasnet", "weights_from": "nix"}, r"separator\.weights_from: 'nix', exp"),
         ({"name": "convtasnet", "device": "abacus"}, r"separator\.device: 'abacus' cannot be used"),
-        ({"name": "convtasnet", "whole_voices": "no"}, r"separator\.whole_voices: .*boolean"),
+        (
+            {"name": "convtasnet", "voices": "no"},
+            r"separator\.voices: .*'shared', 'own' or",
+        ),
         (
             {"name": "convtasnet", "separation": {"chunk": 1}},
             r"separator\.separation\.chunk: no such setting",
@@ -345,106 +359,6 @@ def test_the_oracle_gives_the_true_stems_and_passthrough_none(tmp_path):
     stems = build_separator({"name": "oracle"}, RATE_HZ).separate(mixture, track)
     np.testing.assert_array_equal(stems["source_1"], read_excerpt(excerpt, RATE_HZ))
     assert build_separator({"name": "passthrough"}, RATE_HZ).separate(mixture, track) == {}
-
-
-# Ensembles.
-
-
-class Constant:
-    """Estimates the same number everywhere, and counts how often it is asked."""
-
-    def __init__(self, value: float, sample_rate_hz: int = RATE_HZ) -> None:
-        self.value, self.sample_rate_hz = value, sample_rate_hz
-        self.weights = {f"{value}.safetensors": "digest"}
-        self.asked = 0
-        self.prepared: list[str] = []
-
-    def prepare(self, sources):
-        self.prepared = [source.instrument for source in sources]
-
-    def separate(self, mixture, sources):
-        self.asked += 1
-        return {key: np.full_like(mixture, self.value) for key in sources}
-
-
-@pytest.mark.parametrize(("normalise", "total"), [(False, 1), (True, 2.3)])
-def test_members_are_weighted_by_instrument_and_by_ratios_alone_where_asked(normalise, total):
-    members = [Member(Constant(1), {"Oboe": 0.7, "Cello": 2}), Member(Constant(5), 0.3)]
-    stems = Ensemble(members, normalise).separate(noise(), sources("Cello", "Oboe"))
-    np.testing.assert_allclose(stems["source_1"], (2 * 1 + 0.3 * 5) / total, rtol=1e-6)
-    np.testing.assert_allclose(stems["source_2"], 0.7 * 1 + 0.3 * 5, rtol=1e-6)
-
-
-def test_each_band_has_a_weight_of_its_own():
-    """Tones of 200 and 2000 Hz: one member counts below, the other above 700 Hz."""
-    time = np.arange(RATE_HZ) / RATE_HZ
-    low, high = (np.float32(np.sin(2 * np.pi * hz * time) * np.hanning(RATE_HZ)) * np.ones((2, 1))
-                 for hz in (200, 2000))  # fmt: skip
-    first, second = Constant(0), Constant(0)
-    first.separate = lambda mixture, sources: dict.fromkeys(sources, mixture)
-    second.separate = lambda mixture, sources: dict.fromkeys(sources, 3 * mixture)
-    members = [Member(first, {"Oboe": [1, 0]}), Member(second, {"Oboe": [0, 0.5]})]
-    mixture = (low + high).astype(np.float32)
-    stem = Ensemble(members, edges_hz=[700]).separate(mixture, sources("Oboe"))["source_1"]
-    # Float32, and what of the tones' Hann window lies beyond the edge.
-    np.testing.assert_allclose(stem, low + 1.5 * high, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("edges", "weight", "message"),
-    [
-        ([700], [1, 2, 3], "3 weights for Oboe, expected 1 or 2"),
-        ([700, 500], 1, "expected rising frequencies"),
-    ],
-)
-def test_bands_that_do_not_fit_are_refused(edges, weight, message):
-    with pytest.raises(InputError, match=message):
-        Ensemble([Member(Constant(1), weight)], edges_hz=edges).prepare(sources("Oboe").values())
-
-
-def test_a_member_without_weight_is_left_alone():
-    idle, busy = Constant(1), Constant(2)
-    ensemble = Ensemble([Member(idle, {"Oboe": 0, "Cello": 1}), Member(busy, 1)])
-    track = sources("Oboe")
-    ensemble.prepare(track.values())
-    ensemble.separate(noise(), track)
-    assert (idle.asked, busy.asked) == (0, 1)
-    assert (idle.prepared, busy.prepared) == ([], ["Oboe"])
-
-
-def test_an_ensemble_names_the_weights_of_all_members():
-    ensemble = Ensemble([Member(Constant(1), 1), Member(Constant(2), 1)])
-    assert ensemble.weights == {"1.safetensors": "digest", "2.safetensors": "digest"}
-
-
-@pytest.mark.parametrize(
-    ("weight", "message"),
-    [({"Cello": 1}, "no weight for Oboe"), (0, "the weights for Oboe sum to 0")],
-)
-def test_an_instrument_without_weights_is_found_beforehand(weight, message):
-    with pytest.raises(InputError, match=message):
-        Ensemble([Member(Constant(1), weight)]).prepare(sources("Oboe").values())
-
-
-def test_members_at_two_sampling_rates_are_refused():
-    with pytest.raises(InputError, match="all at one sampling rate"):
-        Ensemble([Member(Constant(1), 1), Member(Constant(1, 22050), 1)])
-
-
-def test_an_ensemble_from_its_settings_hands_down_what_is_common(tmp_path):
-    path = write_small(tmp_path)
-    members = [{"name": "convtasnet", "weights_from": str(path), "device": "cpu", "weight": 2}]
-    ensemble = build_separator(
-        {"name": "ensemble", "causality": "noncausal", "normalise": True, "members": members},
-        RATE_HZ,
-    )
-    alone = convtasnet(path)
-    track, mixture = sources("Oboe", "Viola_1", "Viola_2"), noise(RATE_HZ // 2)
-    expected = alone.separate(mixture, track)
-    for key, stem in ensemble.separate(mixture, track).items():
-        np.testing.assert_allclose(stem, expected[key], rtol=1e-5, atol=1e-7)
-    with pytest.raises(InputError, match=r"separator\.causality"):
-        build_separator({"name": "ensemble", "causality": "causal", "members": members}, RATE_HZ)
 
 
 # The hub, without a network.

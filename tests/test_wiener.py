@@ -1,14 +1,17 @@
 """The generalised Wiener filter: against its formula written out, and what it promises."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from test_separators import RATE_HZ, noise, sources
 
 from cmss.errors import InputError
-from cmss.separators import build_separator, wiener
+from cmss.separators import build_separator, refined
 from cmss.separators.bounds import Passthrough
-from cmss.separators.wiener import FLOOR, WienerFiltered, wiener_filter
+from cmss.separators.refined import Refined
+from cmss.separators.wiener import FLOOR, wiener_filter
 
 
 class Fixed:
@@ -26,6 +29,10 @@ class Fixed:
 
     def separate(self, mixture, sources):  # noqa: ARG002
         return dict(zip(sources, self.estimates, strict=True))
+
+
+def filtered(separator, iterations: int) -> Refined:
+    return Refined(separator, partial(wiener_filter, iterations=iterations))
 
 
 def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -73,7 +80,7 @@ def test_estimates_sum_to_the_mixture(channels, iterations):
         mixture[1] = 0
     estimates = [mixture, noise(RATE_HZ // 4, seed=2), np.zeros_like(mixture)]
     track = sources("Violin_1", "Violin_2", "Oboe")
-    stems = WienerFiltered(Fixed(*estimates), iterations).separate(mixture, track)
+    stems = filtered(Fixed(*estimates), iterations).separate(mixture, track)
     assert list(stems) == list(track)
     total = sum(stem.astype(float) for stem in stems.values())
     # Float32 stems of a mixture that reaches 4; a covariance of two equal channels is inverted to
@@ -85,9 +92,7 @@ def test_players_on_two_sides_are_told_apart_by_the_estimates_image_alone():
     """Both estimates have the same spectrum; each leans to its side by 12 dB of the true stems."""
     left, right = (noise(RATE_HZ // 2, seed=seed)[0] for seed in (1, 2))
     truth = np.stack([np.stack([left, left / 4]), np.stack([right / 4, right])])
-    stems = WienerFiltered(Fixed(*truth[:, :, ::-1]), 1).separate(
-        truth.sum(0), sources("Oboe", "Flute")
-    )
+    stems = filtered(Fixed(*truth[:, :, ::-1]), 1).separate(truth.sum(0), sources("Oboe", "Flute"))
     # Time-reversed estimates say nothing about when, only where. Two microphones, two sources:
     # what remains is the powers' scatter over bins and frames, which the reversed estimates have
     # of their own; -10 dB is met with a margin of some decibels.
@@ -99,7 +104,7 @@ def test_true_stems_in_good_stems_out():
     """Panned noises: power and image known, the estimates improve on the mixture by 20 dB."""
     left, right = (noise(RATE_HZ // 2, seed=seed)[0] for seed in (1, 2))
     truth = np.stack([np.stack([left, 0.5 * left]), np.stack([0.5 * right, right])])
-    stems = WienerFiltered(Fixed(*truth), 1).separate(truth.sum(0), sources("Oboe", "Flute"))
+    stems = filtered(Fixed(*truth), 1).separate(truth.sum(0), sources("Oboe", "Flute"))
     for stem, true in zip(stems.values(), truth, strict=True):
         assert np.sum((stem - true) ** 2) < 0.01 * np.sum(true**2)
 
@@ -108,17 +113,17 @@ def test_true_stems_in_good_stems_out():
 def test_an_impulse_stays_at_its_sample_at_any_length(samples):
     mixture = np.zeros((2, samples), np.float32)
     mixture[:, samples // 3] = 1
-    filtered = WienerFiltered(Fixed(0.5 * mixture, 0.25 * mixture), 1)
-    stems = filtered.separate(mixture, sources("Oboe", "Flute"))
+    refining = filtered(Fixed(0.5 * mixture, 0.25 * mixture), 1)
+    stems = refining.separate(mixture, sources("Oboe", "Flute"))
     # Powers 4 to 1.
     np.testing.assert_allclose(stems["source_1"], 0.8 * mixture, rtol=0, atol=1e-6)
     np.testing.assert_allclose(stems["source_2"], 0.2 * mixture, rtol=0, atol=1e-6)
 
 
 def test_long_signals_sum_to_the_mixture_too(monkeypatch):
-    monkeypatch.setattr(wiener, "SEGMENT_S", 0.5)
+    monkeypatch.setattr(refined, "SEGMENT_S", 0.5)
     mixture = noise(RATE_HZ + 17)
-    stems = WienerFiltered(Fixed(noise(RATE_HZ + 17, seed=2), mixture), 1).separate(
+    stems = filtered(Fixed(noise(RATE_HZ + 17, seed=2), mixture), 1).separate(
         mixture, sources("Oboe", "Flute")
     )
     # As above.
@@ -128,9 +133,7 @@ def test_long_signals_sum_to_the_mixture_too(monkeypatch):
 def test_silence_in_silence_out():
     silence = np.zeros((2, 5000), np.float32)
     for estimate in (silence, noise(5000)):
-        stems = WienerFiltered(Fixed(estimate, silence), 1).separate(
-            silence, sources("Oboe", "Flute")
-        )
+        stems = filtered(Fixed(estimate, silence), 1).separate(silence, sources("Oboe", "Flute"))
         for stem in stems.values():
             np.testing.assert_array_equal(stem, silence)
 
@@ -138,8 +141,8 @@ def test_silence_in_silence_out():
 def test_levels_do_not_matter():
     mixture, estimate = noise(20000), noise(20000, seed=3)
     track = sources("Oboe", "Flute")
-    loud = WienerFiltered(Fixed(estimate, mixture), 2).separate(mixture, track)
-    quiet = WienerFiltered(Fixed(1e-4 * estimate, 1e-4 * mixture), 2).separate(
+    loud = filtered(Fixed(estimate, mixture), 2).separate(mixture, track)
+    quiet = filtered(Fixed(1e-4 * estimate, 1e-4 * mixture), 2).separate(
         np.float32(1e-4) * mixture, track
     )
     # Float32 rounding of inputs and outputs.
@@ -148,30 +151,30 @@ def test_levels_do_not_matter():
 
 def test_the_separator_inside_is_what_loads_and_is_named():
     inside = Fixed(noise())
-    filtered = WienerFiltered(inside, 1)
-    filtered.prepare(sources("Oboe").values())
+    refining = filtered(inside, 1)
+    refining.prepare(sources("Oboe").values())
     assert inside.prepared == ["Oboe"]
-    assert filtered.weights == inside.weights
-    assert filtered.sample_rate_hz == RATE_HZ
+    assert refining.weights == inside.weights
+    assert refining.sample_rate_hz == RATE_HZ
 
 
 def test_what_takes_nothing_apart_is_left_alone():
-    assert WienerFiltered(Passthrough(RATE_HZ), 1).separate(noise(), sources("Oboe")) == {}
+    assert filtered(Passthrough(RATE_HZ), 1).separate(noise(), sources("Oboe")) == {}
 
 
 def test_any_separator_ensembles_and_members_may_have_it():
-    filtered = {"wiener": {"iterations": 2}}
-    separator = build_separator({"name": "oracle", **filtered}, RATE_HZ)
-    assert isinstance(separator, WienerFiltered)
-    assert separator.iterations == 2
-    members = [{"name": "oracle", "weight": 1, **filtered}, {"name": "oracle", "weight": 2}]
-    ensemble = build_separator({"name": "ensemble", "members": members, **filtered}, RATE_HZ)
-    assert isinstance(ensemble, WienerFiltered)
+    settings = {"wiener": {"iterations": 2}}
+    separator = build_separator({"name": "oracle", **settings}, RATE_HZ)
+    assert isinstance(separator, Refined)
+    assert separator.step.keywords == {"iterations": 2}
+    members = [{"name": "oracle", "weight": 1, **settings}, {"name": "oracle", "weight": 2}]
+    ensemble = build_separator({"name": "ensemble", "members": members, **settings}, RATE_HZ)
+    assert isinstance(ensemble, Refined)
     first, second = (member.separator for member in ensemble.separator.members)
-    assert isinstance(first, WienerFiltered)
-    assert not isinstance(second, WienerFiltered)
+    assert isinstance(first, Refined)
+    assert not isinstance(second, Refined)
     plain = build_separator({"name": "oracle", "wiener": {"iterations": 0}}, RATE_HZ)
-    assert not isinstance(plain, WienerFiltered)
+    assert not isinstance(plain, Refined)
 
 
 @pytest.mark.parametrize(

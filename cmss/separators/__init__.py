@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cmss.errors import InputError
 from cmss.separators.bounds import Oracle, Passthrough
+from cmss.separators.cache import Cached
+from cmss.separators.casa import CASASeparator
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
+from cmss.separators.module import ModuleSeparator
 from cmss.separators.nmf import (
     ConvolutiveNMFSeparator,
     NMFSeparator,
@@ -15,8 +20,17 @@ from cmss.separators.nmf import (
     SmoothNMFSeparator,
 )
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.unets import ARUNetSeparator, MultichannelUNetSeparator, WaveUNetSeparator
-from cmss.separators.wiener import Wiener, WienerFiltered
+from cmss.separators.refined import Refined
+from cmss.separators.spatial import Spatial, sort_by_direction
+from cmss.separators.unets import (
+    ARUNetSeparator,
+    DemucsSeparator,
+    HDemucsSeparator,
+    HTDemucsSeparator,
+    MultichannelUNetSeparator,
+    WaveUNetSeparator,
+)
+from cmss.separators.wiener import Wiener, wiener_filter
 from cmss.settings import check_fields
 
 __all__ = ["SEPARATORS", "Oracle", "Passthrough", "Separator", "Stems", "build_separator"]
@@ -28,11 +42,19 @@ SEPARATORS: dict[str, type[Any]] = {
     "waveunet": WaveUNetSeparator,
     "multichannel_unet": MultichannelUNetSeparator,
     "arunet": ARUNetSeparator,
+    "demucs": DemucsSeparator,
+    "hdemucs": HDemucsSeparator,
+    "htdemucs": HTDemucsSeparator,
+    "module": ModuleSeparator,
     "nmf": NMFSeparator,
     "nmf_convolutive": ConvolutiveNMFSeparator,
     "nmf_smooth": SmoothNMFSeparator,
     "plca": PLCASeparator,
+    "casa": CASASeparator,
 }
+
+BOUNDS = ("oracle", "passthrough")
+"""Those of them that compute nothing which could be kept."""
 
 CAUSAL = ("convtasnet", "oracle", "passthrough")
 """Those of them that may look ahead by no more than the challenge's 5 ms, given causal weights."""
@@ -43,8 +65,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
 
     Args:
         settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
-            and `wiener` for a filter behind it; for an ensemble `members`, each with `weight` and
-            settings of its own.
+            `cache` for a folder of estimates, `spatial` and `wiener` for steps behind it; for an
+            ensemble `members`, each with `weight` and settings of its own.
         sample_rate_hz: of the mixtures.
 
     Raises:
@@ -52,24 +74,35 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
             what looks ahead in a causal one.
     """
     settings = dict(settings)
-    wiener = settings.pop("wiener", {})
-    check_fields("separator.wiener", wiener, Wiener)
-    if settings.get("causality") == "causal" and (problems := [*_ahead(settings, wiener)]):
-        raise InputError(problems)
-    separator = _unfiltered(settings, sample_rate_hz)
-    iterations = Wiener(**wiener).iterations
-    return WienerFiltered(separator, iterations) if iterations else separator
+    spatial, wiener = _section(settings, "spatial", Spatial), _section(settings, "wiener", Wiener)
+    if settings.get("causality") == "causal":
+        ahead = {"spatial": spatial.iterations, "wiener": wiener.iterations}
+        if problems := [*_ahead(settings, ahead)]:
+            raise InputError(problems)
+    separator = _unrefined(settings, sample_rate_hz)
+    if spatial.iterations:
+        separator = Refined(separator, partial(sort_by_direction, settings=spatial))
+    if wiener.iterations:
+        separator = Refined(separator, partial(wiener_filter, iterations=wiener.iterations))
+    return separator
 
 
-def _ahead(settings: Mapping[str, Any], wiener: Mapping[str, Any]) -> Iterator[str]:
+def _section(settings: dict[str, Any], name: str, kind: type[Any]) -> Any:
+    """Take a section out of the settings, as its class; the class's defaults if there is none."""
+    section = settings.pop(name, {})
+    check_fields(f"separator.{name}", section, kind)
+    return kind(**section)
+
+
+def _ahead(settings: Mapping[str, Any], steps: Mapping[str, int]) -> Iterator[str]:
     """A line for each setting of a causal separator that makes it look ahead too far."""
     name = settings.get("name")
     causal = "separator.causality=causal"
     if name in SEPARATORS and name not in CAUSAL:
         expected = ", ".join(("ensemble", *CAUSAL))
         yield f"separator: {name} looks ahead, expected one of {expected} for {causal}"
-    if Wiener(**wiener).iterations:
-        yield f"separator.wiener.iterations: the filter looks ahead, expected 0 for {causal}"
+    for step in (step for step, iterations in steps.items() if iterations):
+        yield f"separator.{step}.iterations: this step looks ahead, expected 0 for {causal}"
     if name != "ensemble":
         return
     if settings.get("edges_hz"):
@@ -79,7 +112,7 @@ def _ahead(settings: Mapping[str, Any], wiener: Mapping[str, Any]) -> Iterator[s
             yield f"ensemble.members: {member.get('name')} is noncausal, expected {causal}"
 
 
-def _unfiltered(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
+def _unrefined(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     name = settings.pop("name", None)
     if name == "ensemble":
         members = settings.pop("members")
@@ -91,9 +124,13 @@ def _unfiltered(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     if name not in SEPARATORS:
         names = ", ".join(("ensemble", *SEPARATORS))
         raise InputError(f"separator: {name!r}, expected one of {names}")
-    separator = SEPARATORS[name]
-    check_fields("separator", settings, separator)
-    return separator(sample_rate_hz=sample_rate_hz, **settings)
+    folder = None if name in BOUNDS else settings.pop("cache", None)
+    if folder is not None and not (isinstance(folder, str) and folder):
+        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
+    kind = SEPARATORS[name]
+    check_fields("separator", settings, kind)
+    separator = kind(sample_rate_hz=sample_rate_hz, **settings)
+    return Cached(separator, Path(folder)) if folder else separator
 
 
 def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int) -> Member:
@@ -107,6 +144,7 @@ def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_
     check_fields("ensemble.members", {"weight": weight}, Member)
     kind = SEPARATORS.get(own.get("name", ""))
     known = {field.name for field in fields(kind)} if kind else set()
+    known |= set() if own.get("name") in BOUNDS else {"cache"}
     # The oracle, for one, has no device.
     shared = {key: value for key, value in common.items() if key in known}
     return Member(build_separator({**shared, **own}, sample_rate_hz), weight)

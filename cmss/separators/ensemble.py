@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cmss.errors import InputError
 from cmss.scenes import Source
 from cmss.separators.protocol import Separator, Stems
-from cmss.transforms.band_split import band_split
+from cmss.transforms.band_split import band_sum
 
 Weight = float | Sequence[float]
 """One for all frequencies, or one for each band of the ensemble."""
@@ -131,5 +131,4 @@ class Ensemble:
     ) -> NDArray[np.float32]:
         if (weight == weight[0]).all():
             return np.float32(weight[0]) * estimate
-        bands = band_split(estimate, self.edges_hz, self.sample_rate_hz)
-        return np.tensordot(weight, bands, 1).astype(np.float32)
+        return band_sum(estimate, weight, self.edges_hz, self.sample_rate_hz).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -239,7 +239,11 @@ def run_resampled(
         rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64)))
         gain = np.float32(LEVEL / rms if rms > QUIETEST else 1)
     signal = torch.from_numpy(resample(gain * mixture, sample_rate_hz, network_rate_hz))
-    outputs = segments.apply(function, signal.to(device), network_rate_hz, reach).cpu().numpy()
+
+    def whole(segment: Tensor) -> Tensor:
+        return function(segment).float()  # of whatever precision the network works in
+
+    outputs = segments.apply(whole, signal.to(device), network_rate_hz, reach).cpu().numpy()
     samples = mixture.shape[-1]
     aligned = np.zeros((*outputs.shape[:-1], samples), np.float32)
     for output, target in zip(outputs, aligned, strict=True):
@@ -249,28 +253,35 @@ def run_resampled(
     return aligned
 
 
-def share_out(
-    estimates: Mapping[str, NDArray[np.float32]], sources: Mapping[str, Source], whole: bool
-) -> Stems:
-    """Give each source its estimate; two players whose instrument came out as one share it.
+Voices = Literal["shared", "own", "whole"]
 
-    Half of what two equal players play together is the best estimate of either, and keeps the
-    stems' sum equal to the mixture.
+
+def share_out(
+    estimates: Mapping[str, NDArray[np.float32]],
+    sources: Mapping[str, Source],
+    voices: Voices = "shared",
+) -> Stems:
+    """Give each source its estimate; two players of one instrument by choice.
+
+    Half of what two equal players play together is a safe estimate of either, and keeps the stems'
+    sum what it was.
 
     Args:
         estimates: by output name; only by the plain name where the voices came out as one.
         sources: by source id.
-        whole: give both players the whole, as the official baseline does (6 dB too much).
+        voices: shared (half of both together to either), own (what was estimated of each, where it
+            was), or whole (both together to either, as the official baseline does, 6 dB too much).
     """
     stems = {}
     for source in sources.values():
-        name = output_name(source.instrument, source.voice)
-        if name in estimates and f"{source.instrument}_2" in estimates:
+        instrument, name = source.instrument, output_name(source.instrument, source.voice)
+        outputs = [key for key in (instrument, f"{instrument}_2") if key in estimates]
+        if voices == "own" and name in outputs and outputs != [instrument]:
             stems[source.id] = estimates[name]
             continue
-        players = sum(other.instrument == source.instrument for other in sources.values())
-        estimate = estimates[source.instrument]
-        stems[source.id] = estimate if whole or players == 1 else estimate / np.float32(players)
+        together = np.sum([estimates[key] for key in outputs], axis=0)
+        players = sum(other.instrument == instrument for other in sources.values())
+        stems[source.id] = together if voices == "whole" else together / np.float32(players)
     return stems
 
 

@@ -1,7 +1,8 @@
 """What it takes to be a separator."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,3 +45,28 @@ class Separator(Protocol):
             source id -> estimate (2, samples), aligned with the mixture to the sample; nothing at
             all from a separator that takes nothing apart.
         """
+
+
+@dataclass
+class Around:
+    """A separator around another: what it does not change is that one's.
+
+    Args:
+        separator: the one inside.
+    """
+
+    separator: Any
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """That of the separator."""
+        return self.separator.sample_rate_hz
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Those of the separator."""
+        return self.separator.weights
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`."""
+        self.separator.prepare(sources)

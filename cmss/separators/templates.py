@@ -25,9 +25,6 @@ from cmss.scenes import Source
 from cmss.separators.network import Segments, run_resampled, share_out
 from cmss.separators.protocol import Causality, Stems
 
-SEGMENTS = Segments(segment=30.0)
-"""Longer mixtures are separated in parts."""
-
 CPU = torch.device("cpu")
 
 
@@ -53,6 +50,8 @@ class TemplateSeparator(ABC):
     """The name that users type."""
     static: ClassVar[bool] = True
     """Whether templates have one frame."""
+    segments: ClassVar[Segments] = Segments(segment=30.0)
+    """Longer mixtures are separated in parts."""
 
     @property
     def _divergence(self) -> Divergence:
@@ -128,5 +127,5 @@ class TemplateSeparator(ABC):
             return analysis.masked(spectra, masks, signal.shape[-1])
 
         rate_hz = analysis.sample_rate_hz
-        estimates = run_resampled(run, mixture, self.sample_rate_hz, rate_hz, SEGMENTS, CPU)
-        return share_out(dict(zip(players, estimates, strict=True)), sources, whole=False)
+        estimates = run_resampled(run, mixture, self.sample_rate_hz, rate_hz, self.segments, CPU)
+        return share_out(dict(zip(players, estimates, strict=True)), sources)

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
@@ -19,6 +20,7 @@ from cmss.separators.network import (
     OneForAll,
     OnePerInstrument,
     Segments,
+    Voices,
     chosen_device,
     output_names,
     share_out,
@@ -26,13 +28,34 @@ from cmss.separators.network import (
 from cmss.separators.protocol import Causality, Stems
 from cmss.settings import check_fields
 
+Precision = Literal["float32", "bfloat16"]
+
 LOOK_AHEAD_S = 0.002
 """What a network of a causal system may look ahead: of the 5 ms that the challenge allows, the
 resampling of enhanced signals to 32 kHz takes 2.9, half the length of its filter."""
 
 
+class Estimating:
+    """What a separator does once it has an estimator."""
+
+    voices: Voices
+    precision: Precision
+    _estimate: Estimator
+    _device: torch.device
+
+    def prepare(self, sources: Iterable[Source]) -> None:
+        """See :class:`Separator`."""
+        self._estimate.prepare(output_names(sources))
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """See :class:`Separator`."""
+        with torch.autocast(self._device.type, torch.bfloat16, self.precision == "bfloat16"):
+            estimates = self._estimate(mixture, output_names(sources.values()))
+        return share_out(estimates, sources, self.voices)
+
+
 @dataclass
-class NetworkSeparator:
+class NetworkSeparator(Estimating):
     """A network with weights from the package or that train.py wrote.
 
     Args:
@@ -44,8 +67,9 @@ class NetworkSeparator:
             with one network per instrument, <Instrument>/best.safetensors or what is published.
         add_residual: share of the accompaniment added to each estimate, where there is one.
         separation: how a mixture is cut, see :class:`Segments`.
-        whole_voices: give each of two players of an instrument all of it, as the baseline does.
+        voices: what each of two players of an instrument gets, see :func:`share_out`.
         device: None takes a GPU if there is one.
+        precision: of the products of matrices, float32 or bfloat16.
 
     Raises:
         InputError: no such weights, device or way of cutting.
@@ -56,31 +80,26 @@ class NetworkSeparator:
     weights_from: str = "small"
     add_residual: float = 0.0
     separation: Mapping[str, Any] = field(default_factory=dict)
-    whole_voices: bool = False
+    voices: Voices = "shared"
     device: str | None = None
+    precision: Precision = "float32"
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     model: ClassVar[str]
     """The name that users type."""
     networks: ClassVar[tuple[str, ...]]
-    """Keys of :data:`cmss.models.checkpoint.MODELS` that its weights may be of."""
+    """Keys of :data:`cmss.models.checkpoint.MODELS` that its weights may be of; the model's own."""
     places: ClassVar[str] = "small, a .safetensors file or a folder"
     """What `weights_from` may be, for messages."""
+
+    def __init_subclass__(cls) -> None:
+        cls.networks = cls.__dict__.get("networks", (cls.model,))
 
     def __post_init__(self) -> None:
         check_fields("separator.separation", self.separation, Segments)
         self._segments = Segments(**self.separation)
         self._device = chosen_device(self.device)
         self._estimate = self._estimator()
-
-    def prepare(self, sources: Iterable[Source]) -> None:
-        """See :class:`Separator`."""
-        self._estimate.prepare(output_names(sources))
-
-    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`."""
-        estimates = self._estimate(mixture, output_names(sources.values()))
-        return share_out(estimates, sources, self.whole_voices)
 
     @property
     def _train(self) -> str:

@@ -8,26 +8,12 @@ Vincent 2016, IEEE/ACM TASLP 24(9)). `norbert.expectation_maximization` is the s
 floor, see :data:`FLOOR`.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
-
-from cmss.scenes import Source
-from cmss.separators.protocol import Separator, Stems
-from cmss.transforms.overlap_add import overlap_add
-from cmss.transforms.stft import istft, stft
-
-WINDOW, HOP = 4096, 1024
-"""Samples, of a Hann window: 93 ms at 44.1 kHz, as Open-Unmix has it (Stoeter et al. 2019)."""
-
-SEGMENT_S = 30.0
-"""Longer signals are filtered in segments: memory does not grow with them, and players may move."""
 
 FLOOR = 1e-9
 """Share of the mixture's mean power that is added to the sources' covariances, so that their sum
@@ -44,53 +30,6 @@ class Wiener:
     """
 
     iterations: Annotated[int, Field(ge=0)] = 0
-
-
-@dataclass
-class WienerFiltered:
-    """Filters the estimates of a separator; those that it has of nothing stay nothing.
-
-    Args:
-        separator: what estimates.
-        iterations: at least 1.
-    """
-
-    separator: Separator
-    iterations: int
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """The separator's."""
-        return self.separator.sample_rate_hz
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """The separator's."""
-        return self.separator.weights
-
-    def prepare(self, sources: Iterable[Source]) -> None:
-        """See :class:`Separator`."""
-        self.separator.prepare(sources)
-
-    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`; the stems sum to the mixture."""
-        stems = self.separator.separate(mixture, sources)
-        if not stems:
-            return stems
-        signals = torch.from_numpy(np.concatenate([mixture, *stems.values()])).double()
-        segment = round(SEGMENT_S * self.sample_rate_hz)
-        filtered = overlap_add(self._filter, signals, segment, segment // 10)
-        return dict(zip(stems, filtered.float().numpy(), strict=True))
-
-    def _filter(self, signals: Tensor) -> Tensor:
-        """(1, 2 (1 + sources), samples), the mixture first -> (sources, 2, samples)."""
-        samples = signals.shape[-1]
-        window = torch.hann_window(WINDOW, dtype=signals.dtype)
-        # Else the last samples would lie under the tail of one window alone, which is near zero.
-        padded = torch.nn.functional.pad(signals.view(-1, 2, samples), (WINDOW, WINDOW))
-        mixture, *estimates = stft(padded, window, HOP)
-        filtered = wiener_filter(mixture, torch.stack(estimates), self.iterations)
-        return istft(filtered, window, HOP, samples + 2 * WINDOW)[..., WINDOW:-WINDOW]
 
 
 def wiener_filter(mixture: Tensor, estimates: Tensor, iterations: int) -> Tensor:

@@ -41,10 +41,30 @@ def band_split(
     Returns:
         (bands, ..., samples).
     """
+    each_alone = np.eye(len(edges_hz) + 1)
+    return np.stack([band_sum(signal, alone, edges_hz, sample_rate_hz) for alone in each_alone])
+
+
+def band_sum(
+    signal: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    edges_hz: Sequence[float],
+    sample_rate_hz: int,
+) -> NDArray[np.float64]:
+    """The weighted sum of a signal's parts in bands.
+
+    Args:
+        signal: (..., samples).
+        weights: (bands,), one more than edges.
+        edges_hz: see :func:`band_responses`.
+        sample_rate_hz: of the signal.
+
+    Returns:
+        (..., samples).
+    """
     samples = signal.shape[-1]
     # Zeros behind the signal, as long as the filters ring (below -80 dB after a fifth of a
     # second for the lowest edges in use), keep its end from reaching round to its start.
     length = next_fast_len(samples + sample_rate_hz // 5, real=True)
-    responses = band_responses(rfftfreq(length, 1 / sample_rate_hz), edges_hz)
-    spectrum = rfft(signal, length)
-    return np.stack([irfft(spectrum * response, length)[..., :samples] for response in responses])
+    response = weights @ band_responses(rfftfreq(length, 1 / sample_rate_hz), edges_hz)
+    return irfft(rfft(signal, length) * response, length)[..., :samples]

@@ -1,7 +1,9 @@
 """Fit an ensemble's weights on training tracks: python recipes/cad2/fit.py path.root=DATA."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -9,12 +11,17 @@ from tqdm import tqdm
 
 from cmss.atomic import write_text
 from cmss.audio import read_excerpt
+from cmss.configuration import build_hearing_aid
 from cmss.pipeline import level_warning
-from cmss.scenes import load_tracks
+from cmss.run_folder import metadata_paths
+from cmss.scenes import load_pairs, load_tracks
+from cmss.scoring import Scorer
 from cmss.separators import build_separator
 from cmss.separators.ensemble import Ensemble
+from cmss.separators.spatial import Spatial
 from cmss.stage import progress, stage
 from cmss.training.fitting import WeightFit
+from cmss.training.listening import ListeningTest
 
 
 @hydra.main(config_path="conf", config_name="fit", version_base=None)
@@ -32,7 +39,7 @@ def main(config: DictConfig) -> None:
     count = min(config.tracks or len(tracks), len(tracks))
     tracks = [tracks[number * len(tracks) // count] for number in range(count)]
     ensemble.prepare(source for track in tracks for source in track.sources.values())
-    fit = WeightFit(len(members), config.edges_hz, rate_hz)
+    fit = WeightFit(len(members), config.edges_hz, rate_hz, config.prior)
     for track in progress(tracks, "fit"):
         mixture = read_excerpt(track.mixture, rate_hz)
         if warning := level_warning(track, mixture, rate_hz):
@@ -41,13 +48,29 @@ def main(config: DictConfig) -> None:
         for key, source in track.sources.items():
             stem = read_excerpt(source.excerpt, rate_hz)
             fit.add(source.instrument, [estimates[key] for estimates in stems], stem)
+    section = _section(config, members, fit)
+    told = f"{len(members)} members, {len(fit.weights())} instruments"
+    if iterations := config.spatial.iterations:
+        settings = {"name": "ensemble", "device": config.device, **section}
+        test = ListeningTest.spread(
+            load_pairs(metadata_paths(config), rate_hz),
+            config.haaqi_pairs,
+            Scorer(build_hearing_aid(config)),
+        )
+        ways = [Spatial(iterations, weight) for weight in config.spatial.weights]
+        means = test.by_direction(build_separator(settings, rate_hz), ways, progress)
+        best = ways[means.index(max(means))]
+        section["spatial"] = asdict(best)
+        told += "; HAAQI by weight of directions: "
+        told += ", ".join(
+            f"{way.weight:g} {mean:.4f}" for way, mean in zip(ways, means, strict=True)
+        )
     path = Path(config.path.ensemble_file)
-    fitted = OmegaConf.to_yaml(_section(config, members, fit))
-    write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{fitted}")
-    print(f"{path}: {len(members)} members, {len(fit.weights())} instruments")
+    write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
+    print(f"{path}: {told}")
 
 
-def _section(config: DictConfig, members: list, fit: WeightFit) -> DictConfig:
+def _section(config: DictConfig, members: list, fit: WeightFit) -> dict[str, Any]:
     """The section `ensemble` with the fitted weights, to three digits."""
     weights = fit.weights()
     for number, member in enumerate(members):
@@ -55,9 +78,7 @@ def _section(config: DictConfig, members: list, fit: WeightFit) -> DictConfig:
             instrument: [round(float(weight), 3) for weight in rows[number]]
             for instrument, rows in weights.items()
         }
-    return OmegaConf.create(
-        {"normalise": False, "edges_hz": list(config.edges_hz), "members": members}
-    )
+    return {"normalise": False, "edges_hz": list(config.edges_hz), "members": members}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.transforms.band_split import OVERLAP_OCTAVES, band_responses, band_split
+from cmss.transforms.band_split import OVERLAP_OCTAVES, band_responses, band_split, band_sum
 
 EDGES = (250.0, 500.0, 1000.0, 4000.0)
 RATE_HZ = 16000
@@ -39,3 +39,12 @@ def test_the_end_of_a_signal_does_not_reach_its_start():
     click[-1] = 1
     parts = band_split(click, EDGES, RATE_HZ)
     assert np.abs(parts[:, :200]).max() < 1e-4
+
+
+def test_a_weighted_sum_is_that_of_the_parts():
+    signal = np.random.default_rng(1).standard_normal((2, 3000))
+    weights = np.array([0.5, 0, 1, 2, 0.1])
+    parts = band_split(signal, EDGES, RATE_HZ)
+    expected = np.tensordot(weights, parts, 1)
+    got = band_sum(signal, weights, EDGES, RATE_HZ)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)  # rounding in float64

@@ -2,8 +2,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parity.fade import official_enhance
 
+from benchmarks.official import official_enhance
 from cmss.transforms.overlap_add import official_overlap_add, overlap_add
 
 
