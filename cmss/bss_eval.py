@@ -101,13 +101,15 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
     Returns:
         NaN for a frame in which any reference or estimate is silent.
     """
-    sources, _, samples = true.shape
+    sources, channels, samples = true.shape
     frame = min(frame, samples)
     taps = min(TAPS, samples)
     size = next_fast_len(frame + taps - 1, real=True)
-    all_filters = rfft(_filters(true.reshape(-1, samples), estimated, taps), size)
+    gram, products = _correlations(true.reshape(-1, samples), estimated, taps)
+    all_filters = rfft(_filters(gram, products), size)
+    own = [slice(n * channels, (n + 1) * channels) for n in range(sources)]
     own_filters = [
-        rfft(_filters(true[n], estimated[n : n + 1], taps), size) for n in range(sources)
+        rfft(_filters(gram[i, :, i], products[i, n : n + 1]), size) for n, i in enumerate(own)
     ]
     ratios = np.full((3, sources, samples // frame), np.nan)
     for number in range(samples // frame):
@@ -129,23 +131,24 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
     return ratios
 
 
-def _filters(inputs: Signals, wanted: Signals, taps: int) -> Signals:
-    """The filters whose sum of outputs comes closest to signals, over their whole length.
+def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals, Signals]:
+    """What the normal equations of the filters are made of.
+
+    Inner products of the delayed inputs, with each other and with what is wanted, are correlations
+    at the difference of the delays.
 
     Args:
         inputs: (inputs, samples).
         wanted: (sources, channels, samples).
-        taps: their length.
+        taps: length of the filters.
 
     Returns:
-        (sources, inputs, channels, taps).
+        of the inputs with each other, (inputs, taps, inputs, taps), and with what is wanted,
+        (inputs, sources, channels, taps).
     """
     count, samples = inputs.shape
     size = next_fast_len(samples + taps - 1, real=True)
     spectra = rfft(inputs, size)
-
-    # Normal equations: inner products of the delayed inputs, with each other and with what is
-    # wanted, are correlations at the difference of the delays.
     blocks = np.empty((count, taps, count, taps))
     for i in range(count):
         for j in range(i, count):
@@ -153,16 +156,29 @@ def _filters(inputs: Signals, wanted: Signals, taps: int) -> Signals:
             behind = np.concatenate((correlation[:1], correlation[:-taps:-1]))
             blocks[i, :, j] = toeplitz(correlation[:taps], behind)
             blocks[j, :, i] = blocks[i, :, j].T
-    gram = blocks.reshape(count * taps, count * taps)
-    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) / len(gram)
-
     targets = rfft(wanted.reshape(-1, samples), size)
     products = irfft(spectra[:, None].conj() * targets, size)[..., :taps]
+    return blocks, products.reshape(count, *wanted.shape[:-1], taps)
+
+
+def _filters(blocks: Signals, products: Signals) -> Signals:
+    """The filters whose sum of outputs comes closest to what is wanted, over the whole length.
+
+    Args:
+        blocks: correlations of the inputs, see :func:`_correlations`.
+        products: those with what is wanted.
+
+    Returns:
+        (sources, inputs, channels, taps).
+    """
+    count, taps = blocks.shape[:2]
+    gram = np.array(blocks).reshape(count * taps, count * taps)
+    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) / len(gram)
     solved = cho_solve(
         cho_factor(gram, lower=True, overwrite_a=True),
-        products.transpose(0, 2, 1).reshape(count * taps, -1),
+        products.transpose(0, 3, 1, 2).reshape(count * taps, -1),
     )
-    filters = solved.reshape(count, taps, *wanted.shape[:-1])
+    filters = solved.reshape(count, taps, *products.shape[1:3])
     return np.ascontiguousarray(filters.transpose(2, 0, 3, 1))
 
 

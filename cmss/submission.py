@@ -12,7 +12,9 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cmss.atomic import atomic_file, atomic_folder, is_temporary, write_text
@@ -26,6 +28,9 @@ SUPPLEMENTS = ("", "aug", "sup", "aug_sup")
 CHECKSUMS = "checksums.sha256"
 PROVENANCE = "provenance.json"
 
+ENTRY, END_OF_ARCHIVE = 76, 22
+"""Bytes of a ZIP archive beside data and names: of each entry's two headers, and at the end."""
+
 # The earliest time that a ZIP archive can state: an equal archive from equal signals.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -37,10 +42,10 @@ Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 @dataclass(frozen=True)
 class Submission:
-    """Where it lies: the folder to keep and the archive to hand in."""
+    """Where it lies: the folder to keep, and the archives to hand in: one, or its parts."""
 
     folder: Path
-    archive: Path
+    archives: list[Path]
 
 
 def check_enhanced(
@@ -111,6 +116,7 @@ def build_submission(
     supplement: str = "",
     input_sample_rate_hz: int = 44100,
     progress: Progress = iter,
+    part_mb: float | None = None,
 ) -> Submission:
     """Check a run's enhanced signals and make of them the submission folder and its archive.
 
@@ -127,6 +133,8 @@ def build_submission(
         supplement: "", "aug", "sup" or "aug_sup".
         input_sample_rate_hz: of the mixtures.
         progress: wraps the pairs, once for the check and once for the archive.
+        part_mb: largest size of an archive in MB, where one is too large to be handed in; they are
+            then called `<name>_part1.zip` and so on, and unpack to one folder.
 
     Raises:
         InputError: names that the challenge does not know, or what `check_enhanced` finds; nothing
@@ -136,14 +144,42 @@ def build_submission(
     if not provenance.is_file():
         raise InputError(f"{provenance}: no such file")
     check_enhanced(exp_folder, pairs, input_sample_rate_hz, progress)
-    submission = Submission(exp_folder / name, exp_folder / f"{name}.zip")
-    with atomic_folder(submission.folder) as folder, atomic_file(submission.archive) as archive:
-        checksums = _fill(folder, archive, exp_folder, pairs, progress)
+    parts = _parts(exp_folder, pairs, part_mb)
+    suffixes = [f"_part{number}" for number in range(1, len(parts) + 1)] if len(parts) > 1 else [""]
+    archives = [exp_folder / f"{name}{suffix}.zip" for suffix in suffixes]
+    submission = Submission(exp_folder / name, archives)
+    bar = iter(progress([pair for part in parts for pair in part]))
+    with atomic_folder(submission.folder) as folder, ExitStack() as stack:
+        written = [stack.enter_context(atomic_file(archive)) for archive in archives]
+        checksums: dict[str, str] = {}
+        for archive, part in zip(written, parts, strict=True):
+            checksums |= _fill(folder, archive, exp_folder, islice(bar, len(part)))
         shutil.copyfile(provenance, folder / PROVENANCE)
         checksums[PROVENANCE] = hashlib.sha256(provenance.read_bytes()).hexdigest()
         lines = (f"{checksum}  {file}\n" for file, checksum in sorted(checksums.items()))
         write_text(folder / CHECKSUMS, "".join(lines))
+    for path in exp_folder.glob(f"{name}*.zip"):
+        if path not in archives and re.fullmatch(rf"{name}(_part\d+)?\.zip", path.name):
+            path.unlink()  # Of an earlier call with parts of another size.
     return submission
+
+
+def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
+    """The pairs of each archive, in the order of names."""
+    parts: list[list[Pair]] = [[]]
+    size = END_OF_ARCHIVE
+    for pair in sorted(pairs, key=lambda pair: pair.enhanced_file):
+        path = exp_folder / pair.enhanced_file
+        # The name stands in the archive twice.
+        entry = path.stat().st_size + ENTRY + 2 * len(pair.enhanced_file.as_posix())
+        if part_mb is not None and END_OF_ARCHIVE + entry > part_mb * 1e6:
+            raise InputError(f"submission.part_mb: {part_mb:g}, but {path} alone is larger")
+        if part_mb is not None and size + entry > part_mb * 1e6:
+            parts.append([])
+            size = END_OF_ARCHIVE
+        parts[-1].append(pair)
+        size += entry
+    return parts
 
 
 def _submission_name(team: str, causality: str, supplement: str) -> str:
@@ -159,14 +195,12 @@ def _submission_name(team: str, causality: str, supplement: str) -> str:
     return "_".join(filter(None, ("submission", team, causality, supplement)))
 
 
-def _fill(
-    folder: Path, archive: Path, exp_folder: Path, pairs: Sequence[Pair], progress: Progress
-) -> dict[str, str]:
-    """Put every signal into folder and archive, in the order of names; return their checksums."""
+def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) -> dict[str, str]:
+    """Put every signal into folder and archive, in the order given; return their checksums."""
     checksums = {}
     # Stored: FLAC does not get smaller.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:
-        for pair in progress(sorted(pairs, key=lambda pair: pair.enhanced_file)):
+        for pair in pairs:
             source, name = exp_folder / pair.enhanced_file, pair.enhanced_file.as_posix()
             _link_or_copy(source, folder / name)
             data = source.read_bytes()

@@ -66,8 +66,8 @@ def test_checksums_are_those_of_sha256sum(run):
 
 def test_the_archive_holds_the_signals_alone_and_whole(run):
     built = build(run)
-    assert built.archive == run / "submission_T001_causal.zip"
-    with zipfile.ZipFile(built.archive) as archive:
+    assert built.archives == [run / "submission_T001_causal.zip"]
+    with zipfile.ZipFile(built.archives[0]) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == NAMES
         for name in NAMES:
@@ -75,12 +75,12 @@ def test_the_archive_holds_the_signals_alone_and_whole(run):
 
 
 def test_equal_signals_give_an_equal_archive(run):
-    first = build(run).archive.read_bytes()
+    first = build(run).archives[0].read_bytes()
     for pair in PAIRS:
         os.utime(run / pair.enhanced_file, (1e9, 1e9))
         (run / pair.enhanced_file).chmod(0o600)
     (run / "provenance.json").write_text('{"git": "def"}')
-    assert build(run).archive.read_bytes() == first
+    assert build(run).archives[0].read_bytes() == first
 
 
 def test_signals_are_copied_where_they_cannot_be_linked(run, monkeypatch):
@@ -112,7 +112,7 @@ def test_signals_enhanced_again_do_not_change_what_was_built(run):
     ],
 )
 def test_official_names(run, causality, supplement, name):
-    assert build(run, causality=causality, supplement=supplement).archive.name == name
+    assert build(run, causality=causality, supplement=supplement).archives[0].name == name
 
 
 def test_names_that_the_challenge_does_not_know(run):
@@ -132,13 +132,13 @@ def test_a_missing_provenance_is_named(run):
 
 def test_a_build_that_fails_leaves_the_last_submission(run, monkeypatch):
     built = build(run)
-    before = built.archive.read_bytes()
+    before = built.archives[0].read_bytes()
     monkeypatch.setattr(
         submission.zipfile.ZipFile, "writestr", lambda *_: (_ for _ in ()).throw(OSError("full"))
     )
     with pytest.raises(OSError, match="full"):
         build(run)
-    assert built.archive.read_bytes() == before
+    assert built.archives[0].read_bytes() == before
     assert files_below(built.folder) == ["checksums.sha256", *NAMES, "provenance.json"]
     assert not list(run.glob(".*"))
 
@@ -211,3 +211,37 @@ def test_progress_sees_every_pair_twice(run):
 
     build(run, progress=progress)
     assert seen == [len(PAIRS), len(PAIRS)]
+
+
+def test_parts_hold_every_signal_once_and_none_is_too_large(run):
+    whole = build(run).archives[0]
+    limit = 1.1 * max((run / name).stat().st_size for name in NAMES) * 2
+    built = build(run, part_mb=limit / 1e6)
+    assert [path.name for path in built.archives] == [
+        f"submission_T001_causal_part{number}.zip" for number in (1, 2, 3)
+    ]
+    assert all(path.stat().st_size <= limit for path in built.archives)
+    names = [name for path in built.archives for name in zipfile.ZipFile(path).namelist()]
+    assert names == NAMES
+    assert not whole.exists()
+    # And back: parts of an earlier call do not stay beside the whole.
+    assert [path.name for path in build(run).archives] == [whole.name]
+    assert sorted(run.glob("*.zip")) == [whole]
+
+
+def test_the_size_of_a_part_is_known_to_the_byte(run):
+    """As large as the whole archive one part is enough, a byte less and there are two."""
+    size = build(run).archives[0].stat().st_size
+    assert len(build(run, part_mb=size / 1e6).archives) == 1
+    assert len(build(run, part_mb=(size - 1) / 1e6).archives) == 2
+
+
+def test_a_part_must_hold_a_signal(run):
+    with pytest.raises(InputError, match=r"submission\.part_mb: 0\.001, but .* alone is larger"):
+        build(run, part_mb=0.001)
+
+
+def test_other_submissions_are_left_alone(run):
+    other = build(run, supplement="aug").archives[0]
+    build(run)
+    assert other.exists()

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from cmss.atomic import atomic_folder
 from cmss.audio import write_flac
+from cmss.models.outputs import output_name
 from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
@@ -50,6 +51,7 @@ def write_report(
     scorer: Scorer,
     beside: Sequence[Path] = (),
     progress: Progress = iter,
+    stems: bool = False,
 ) -> Path:
     """Write `report/index.html` of a scored run, with all that it shows beside it.
 
@@ -62,6 +64,7 @@ def write_report(
         scorer: makes the references that one can listen to.
         beside: folders of other runs of the same pairs, shown beside this one.
         progress: wraps the pairs that can be heard.
+        stems: whether the run has kept its stems, which can then be heard as well.
 
     Returns:
         index.html.
@@ -84,7 +87,7 @@ def write_report(
             for name, figure, caption in _figures(runs, pairs)
         ]
         details = [
-            _detail(report, folder, pair, rows[pair.name], scorer)
+            _detail(report, folder, pair, rows[pair.name], scorer, stems)
             for pair in progress([by_name[name] for name in rows])
         ]
         page = _template().render(
@@ -135,9 +138,11 @@ def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple
     yield "players", figures.by_players(run), "HAAQI by the number of players"
 
 
-def _detail(report: Path, folder: Path, pair: Pair, row: Any, scorer: Scorer) -> Detail:
+def _detail(
+    report: Path, folder: Path, pair: Pair, row: Any, scorer: Scorer, stems: bool
+) -> Detail:
     """Write the sounds and pictures of a pair."""
-    heard, rate_hz = versions(folder, pair, scorer)
+    heard, rate_hz = versions(folder, pair, scorer, stems)
     sounds, pictures = {}, []
     for name, signal in equally_loud(heard, rate_hz).items():
         sounds[name] = f"sounds/{pair.name}_{name}.flac"
@@ -148,7 +153,8 @@ def _detail(report: Path, folder: Path, pair: Pair, row: Any, scorer: Scorer) ->
         _save(report, f"{pair.name}_hearing.png", hearing(pair.listener), "hearing, hearing aid")
     )
     sources = pair.scene.track.sources
-    gains = [(sources[key].instrument, gain) for key, gain in pair.scene.gains_db.items()]
+    players = {key: output_name(source.instrument, source.voice) for key, source in sources.items()}
+    gains = [(players[key].replace("_", " "), gain) for key, gain in pair.scene.gains_db.items()]
     return Detail(row, gains, sounds, pictures)
 
 

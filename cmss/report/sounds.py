@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss import stem_files
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
     loudness_lufs,
@@ -13,6 +14,7 @@ from cmss.audio import (
     read_flac,
     resample,
 )
+from cmss.models.outputs import output_name
 from cmss.scenes import Pair
 from cmss.scoring import Scorer
 
@@ -22,27 +24,33 @@ LOUDEST_LUFS = -20.0
 Sounds = dict[str, NDArray[np.floating]]
 
 
-def versions(folder: Path, pair: Pair, scorer: Scorer) -> tuple[Sounds, int]:
+def versions(folder: Path, pair: Pair, scorer: Scorer, stems: bool) -> tuple[Sounds, int]:
     """Mixture, reference and enhanced signal of a pair, all amplified for its listener.
 
     Args:
         folder: the run's folder.
         pair: scene and listener.
         scorer: makes the reference.
+        stems: the run's stems, too, as they were before the remix.
 
     Returns:
         name -> (2, samples), all at the sampling rate of the enhanced file, and that rate in Hz.
     """
+    track = pair.scene.track
     enhanced, rate_hz = read_flac(folder / pair.enhanced_file)
     aid = scorer.hearing_aid
     aid_rate_hz = int(aid.sample_rate_hz)
-    mixture = read_excerpt(pair.scene.track.mixture, aid_rate_hz)
+    mixture = read_excerpt(track.mixture, aid_rate_hz)
     plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene)}
+    for source_id, stem in (stem_files.kept(folder, track) if stems else {}).items():
+        source = track.sources[source_id]
+        plain[output_name(source.instrument, source.voice)] = stem
     amplified: Sounds = {
         name: resample(aid(signal, pair.listener), aid_rate_hz, rate_hz)
         for name, signal in plain.items()
     }
-    return {**amplified, "enhanced": enhanced}, rate_hz
+    compared = {name: amplified.pop(name) for name in ("mixture", "reference")}
+    return {**compared, "enhanced": enhanced, **amplified}, rate_hz
 
 
 def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int) -> Sounds:

@@ -3,13 +3,19 @@
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cmss.atomic import write_text
+from cmss.audio import read_excerpt
+from cmss.bss_eval import bss_eval
 from cmss.errors import InputError
+from cmss.scenes import Track
 
 SEPARATION = "separation.csv"
 
@@ -27,6 +33,30 @@ class SeparationRow:
 
 
 COLUMNS = [field.name for field in fields(SeparationRow)]
+
+
+def measure(
+    track: Track,
+    mixture: NDArray[np.float32],
+    stems: Mapping[str, NDArray[np.float32]],
+    sample_rate_hz: int,
+) -> list[SeparationRow]:
+    """The row of each source of a track that is not silent.
+
+    Args:
+        track: its sources say where the true stems lie.
+        mixture: (2, samples); judged in place of each stem where there are none: what there is
+            before anything is separated.
+        stems: estimates by source id, or none at all.
+        sample_rate_hz: of all signals.
+    """
+    sources = track.sources
+    true = {key: read_excerpt(source.excerpt, sample_rate_hz) for key, source in sources.items()}
+    ratios = bss_eval(true, stems or dict.fromkeys(true, mixture), sample_rate_hz)
+    return [
+        SeparationRow(track.name, key, sources[key].instrument, ratio.sdr, ratio.sir, ratio.sar)
+        for key, ratio in ratios.items()
+    ]
 
 
 def write_separation(folder: Path, rows: Iterable[SeparationRow]) -> None:

@@ -9,7 +9,6 @@ from scored_run import RATE_HZ, SECONDS, scorer, tiny_pairs, write_run
 from cmss.audio import read_flac
 from cmss.errors import InputError
 from cmss.report import page
-from cmss.report.__main__ import main
 from cmss.report.page import write_report
 from cmss.results.separation import SeparationRow, write_separation
 
@@ -86,6 +85,12 @@ def test_names_are_text(runs):
     assert any(HOSTILE in cell for row in found.rows for cell in row)
 
 
+def test_gains_are_those_of_each_player(runs):
+    _, written, _ = runs
+    gains = "Wanted: Violin 2 -6 dB, Violin +10 dB, Viola +3 dB."
+    assert gains in written.read_text(encoding="utf-8")
+
+
 def test_runs_side_by_side(runs):
     *_, found = runs
     head, ours, passthrough, oracle = found.rows[:4]
@@ -155,13 +160,3 @@ def test_a_run_of_other_pairs_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected those of 2 pairs"):
         write_report(folder, pairs[:2], scorer(tmp_path))
     assert not (folder / "report").exists()
-
-
-def test_command(tmp_path, capsys):
-    pairs = tiny_pairs(tmp_path)
-    folder = write_run(tmp_path / "ours", pairs, "oracle", [0.5, 0.7, 0.6])
-    assert main([str(folder)]) == 2
-    # The run's configuration looks for the metadata under their official names.
-    assert all("metadata" in line for line in capsys.readouterr().err.splitlines())
-    assert main([str(tmp_path)]) == 2
-    assert "expected the folder of a run" in capsys.readouterr().err

@@ -1,11 +1,16 @@
 """The table of separated sources."""
 
+import numpy as np
 import pytest
+from played_set import SHORT_PIECES, configuration, write_played_set
 
+from cmss.audio import read_excerpt
+from cmss.configuration import chosen_pairs
 from cmss.errors import InputError
 from cmss.results.separation import (
     SEPARATION,
     SeparationRow,
+    measure,
     median_sdr,
     read_separation,
     write_separation,
@@ -35,3 +40,30 @@ def test_another_file_is_refused(tmp_path, text):
     (tmp_path / SEPARATION).write_text(text)
     with pytest.raises(InputError, match=SEPARATION):
         read_separation(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def duet(tmp_path_factory):
+    """A track of two players, its mixture, its true stems and their sampling rate."""
+    root = tmp_path_factory.mktemp("separation") / "data"
+    write_played_set(root, SHORT_PIECES[:1], 1, 1)
+    config = configuration(root)
+    rate_hz = config.input_sample_rate
+    track = chosen_pairs(config)[0].scene.track
+    stems = {key: read_excerpt(s.excerpt, rate_hz) for key, s in track.sources.items()}
+    return track, read_excerpt(track.mixture, rate_hz), stems, rate_hz
+
+
+def test_true_stems_have_no_error(duet):
+    rows = measure(*duet)
+    assert [row.instrument for row in rows] == ["Oboe", "Bassoon"]
+    assert [row.sdr for row in rows] == [np.inf, np.inf]
+
+
+def test_without_stems_the_mixture_is_judged(duet):
+    track, mixture, _, rate_hz = duet
+    rows = measure(track, mixture, {}, rate_hz)
+    # What the mixture has too much of one player is what it should have of the other.
+    assert sum(row.sdr for row in rows) == pytest.approx(0, abs=0.1)
+    # All of it is interference, but for the rounding to 16 bits.
+    assert all(row.sar > 30 for row in rows)

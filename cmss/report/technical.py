@@ -1,0 +1,85 @@
+"""A draft of the report that the challenge asks for with a submission: technical_report.md.
+
+It states what a run knows about itself: the system, how large it is, what it costs to compute, what
+it was trained on, whether it looks ahead, and how it scores. What only its authors know is left to
+them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cmss.atomic import write_text
+from cmss.errors import InputError
+from cmss.models.weights_file import read_weights
+
+TECHNICAL_REPORT = "technical_report.md"
+
+
+def write_technical_report(
+    folder: Path, name: str, provenance: Mapping[str, Any], summary: pd.DataFrame
+) -> Path:
+    """Write the draft for a run.
+
+    Args:
+        folder: the run's folder.
+        name: of the submission.
+        provenance: what the run was made with, see :func:`cmss.run_folder.save_provenance`.
+        summary: mean scores, see :func:`cmss.results.summarise`.
+
+    Returns:
+        technical_report.md.
+    """
+    weights = [_network(Path(path), digest) for path, digest in provenance["weights"].items()]
+    configuration = provenance["configuration"]
+    environment = Environment(
+        loader=PackageLoader("cmss", "report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template(f"{TECHNICAL_REPORT}.jinja").render(
+        name=name,
+        provenance=provenance,
+        configuration=configuration,
+        members=_members(configuration["separator"]),
+        weights=weights,
+        parameters=sum(network["parameters"] or 0 for network in weights),
+        compute=_compute(provenance.get("compute")),
+        summary=summary[summary.group != "listener"].to_dict("records"),
+    )
+    write_text(folder / TECHNICAL_REPORT, text)
+    return folder / TECHNICAL_REPORT
+
+
+def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The separator, or those of an ensemble."""
+    members = separator.get("members") or [separator]
+    return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]
+
+
+def _network(path: Path, digest: str) -> dict[str, Any]:
+    """What a weight file says about itself; nothing where it is not ours, or gone."""
+    known: dict[str, Any] = {"parameters": None, "data": ""}
+    try:
+        tensors, header = read_weights(path)
+        known["parameters"] = sum(tensor.numel() for tensor in tensors.values())
+        known["data"] = header.get("data", "")
+    except InputError:
+        pass
+    return {"file": f"{path.parent.name}/{path.name}", "digest": digest[:12], **known}
+
+
+def _compute(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Seconds per minute of music, of each step that was measured."""
+    if not measured or not measured["separated_s"] or not measured["enhanced_s"]:
+        return None
+    return {
+        "processor": measured["processor"],
+        "separation": 60 * measured["separation_s"] / measured["separated_s"],
+        "hearing_aid": 60 * measured["hearing_aid_s"] / measured["enhanced_s"],
+    }
