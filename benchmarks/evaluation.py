@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -30,12 +30,15 @@ OURS = Path(__file__).parent.parent / "recipes" / "cad2" / "evaluate.py"
 KEY = ["scene", "listener"]
 
 
-def timed(commands: Sequence[Sequence[str]], folder: Path) -> tuple[float, float, float]:
+def timed(
+    commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[float, float, float]:
     """Run programs side by side: wall seconds, CPU seconds, MiB of the largest process."""
     before = os.times()
     start = time.perf_counter()
     programs = [
-        subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) for command in commands
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        for command in commands
     ]
     peak_kib = 0
     for program in programs:

@@ -1,94 +1,88 @@
-"""SDR, SIR and SAR of what the separator of a run estimates, source by source.
+"""Separation: our Conv-TasNet against the official module, on the same random weights.
 
-    python -m benchmarks.separation exp/passthrough exp/default
+    python -m benchmarks.separation [--seconds 15] [--bfloat16]
 
-Each folder is a run of enhance.py. Its tracks are separated anew, with the configuration that it
-has kept, and compared with the true stems; separation.csv in the folder receives a row for each
-source, from which `benchmarks.systems` takes its column SDR. The passthrough separator, which gives
-no stems, is judged by the mixture in place of each: what there is before anything is separated.
+Published size, one excerpt at a time. In bfloat16 products of matrices are of that precision, which
+is measured where the processor has it, or when asked for; the peer stays in float32.
 """
 
 import argparse
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 
-from cmss.audio import read_excerpt
-from cmss.bss_eval import bss_eval
-from cmss.configuration import chosen_pairs, kept_configuration, plain
-from cmss.errors import InputError
-from cmss.pipeline import load_networks, separate_track
-from cmss.results.separation import SeparationRow, median_sdr, write_separation
-from cmss.scenes import Track, by_track
-from cmss.separators import build_separator
-from cmss.stage import progress
+from benchmarks.official import PUBLISHED, random_network
+from benchmarks.side_by_side import compare, report
+from benchmarks.sounds import stem
+from cmss.memory import keep_freed_memory
+from cmss.models.convtasnet import ConvTasNet
+from cmss.processor import has_bfloat16
 
 
-def measure(folder: Path) -> list[SeparationRow]:
-    """Separate the tracks of a run and compare; sources that are silent are named on stderr.
-
-    Raises:
-        InputError: not a run, or its data or weights are not there any more.
-    """
-    config = kept_configuration(folder)
-    pairs = chosen_pairs(config)
-    separator = build_separator(plain(config.separator), config.input_sample_rate)
-    load_networks(separator, pairs)
-    rows: list[SeparationRow] = []
-    for track, _ in progress(by_track(pairs), desc=str(folder)):
-        mixture, stems = separate_track(separator, track)
-        found = list(rows_of(track, mixture, stems, config.input_sample_rate))
-        for key in track.sources.keys() - {row.source for row in found}:
-            print(f"{track.name}: {key} is silent, left out", file=sys.stderr)
-        rows += found
-    return rows
+def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Name, and weights, mixture and precision for both functions."""
+    ears = [stem(seconds, 1) + stem(seconds, ear) for ear in (2, 3)]
+    mixture = np.stack(ears).astype(np.float32)
+    yield f"float32, {seconds:g} s", (weights, mixture, "float32")
+    if bfloat16:
+        yield f"bfloat16, {seconds:g} s", (weights, mixture, "bfloat16")
 
 
-def rows_of(
-    track: Track,
-    mixture: NDArray[np.float32],
-    stems: Mapping[str, NDArray[np.float32]],
-    sample_rate_hz: int,
-) -> Iterator[SeparationRow]:
-    """The row of each source of a track that is not silent.
+@cache
+def _ours(weights: Path) -> ConvTasNet:
+    keep_freed_memory()  # as the stages do
+    return ConvTasNet.from_pretrained(weights)
+
+
+@cache
+def _official(weights: Path) -> ConvTasNetStereo:
+    return ConvTasNetStereo.from_pretrained(weights).eval()
+
+
+@torch.inference_mode()
+def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
+    """Our estimates of target and accompaniment, by the loudest sample of the mixture."""
+    with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
+        estimates = _ours(weights)(torch.from_numpy(mixture)[None])
+    return estimates.numpy() / np.abs(mixture).max()
+
+
+@torch.inference_mode()
+def peer(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:  # noqa: ARG001
+    """The official ones."""
+    estimates: np.ndarray = _official(weights)(torch.from_numpy(mixture)[None]).numpy()
+    return estimates / np.abs(mixture).max()
+
+
+def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHED) -> None:
+    """Measure and print.
 
     Args:
-        track: its sources say where the true stems lie.
-        mixture: (2, samples).
-        stems: estimates by source id, or none at all.
-        sample_rate_hz: of all signals.
+        arguments: of the command line.
+        size: of the network.
     """
-    references = {
-        key: read_excerpt(source.excerpt, sample_rate_hz) for key, source in track.sources.items()
-    }
-    ratios = bss_eval(references, stems or dict.fromkeys(references, mixture), sample_rate_hz)
-    for key, ratio in ratios.items():
-        instrument = track.sources[key].instrument
-        yield SeparationRow(track.name, key, instrument, ratio.sdr, ratio.sir, ratio.sar)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.separation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="EXP_FOLDER")
+    parser.add_argument("--seconds", type=float, default=15.0, help="length of the excerpt")
+    parser.add_argument("--bfloat16", action="store_true", default=has_bfloat16(),
+        help="measure it, even if the processor has none")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
-        for folder in options.folders:
-            rows = measure(folder)
-            write_separation(folder, rows)
-            print(f"{folder}: {len(rows)} sources, median SDR {median_sdr(rows):.1f} dB")
-    except (InputError, OSError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    torch.manual_seed(1)
+    with tempfile.TemporaryDirectory() as name:
+        weights = Path(name, "network")
+        random_network(size).save_pretrained(weights)
+        _, warm_up = next(cases(weights, 0.5, bfloat16=False))
+        report(compare(ours, peer, warm_up, cases(weights, options.seconds, options.bfloat16)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,131 +1,166 @@
-"""Systems side by side on one data set, as a Markdown table.
+"""Every system of the project on one data set, side by side.
 
-    python -m benchmarks.systems exp/passthrough exp/default exp/oracle [--into README.md]
+    python -m benchmarks.systems DATA [--split test] [--out exp/table] [--systems NAME...]
 
-Each folder is a run of enhance.py, scored by evaluate.py and, where it had several jobs, joined by
-merge_results.py. All runs must have scored the same pairs. Where runs of passthrough and oracle are
-among them, the last column is the share of the distance between the two that a system has come: 0
-is what doing nothing scores, 1 is what no separation can beat. Where `benchmarks.separation` has
-measured one of them, a column gives the median SDR of its stems in dB.
+enhances, scores and measures with each system and prints Markdown: what each scores, how well it
+separates and what that costs; the same for strings, winds and both; and how far one of them
+(--against) is from each other, pair by pair. DATA is in the challenge's layout, such as
+metadata_tools.render makes. OUT gets a run folder for each system and remix. Called again, it
+makes what is missing, and anew what was made from something else than now. A system without
+weights is a row marked untrained, and the exit status is 1.
+
+    python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
+
+puts runs side by side that are scored already, by evaluate.py and, where it had several jobs,
+joined by merge_results.py. They must have scored the same pairs.
+
+Where passthrough and oracle are among the systems, a column has the share of the distance between
+the two that a system has come: 0 is what doing nothing scores, 1 is what no separation can beat.
 """
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.scored_runs import (
+    KINDS,
+    UNTRAINED,
+    Run,
+    check_same_pairs,
+    difference_table,
+    ensemble_table,
+    read_run,
+    score_table,
+    system_table,
+)
+from benchmarks.system_runs import SYSTEMS, DataSet
 from cmss.atomic import write_text
-from cmss.configuration import kept_configuration
 from cmss.errors import InputError
-from cmss.results import EARS, ScoreRow, shard_path
-from cmss.results.separation import median_sdr, read_separation
-from cmss.row_file import read_rows
-
-BEGIN = "<!-- benchmarks.systems: begin -->"
-END = "<!-- benchmarks.systems: end -->"
+from cmss.run_folder import CONFIGURATION
+from cmss.scenes import Pair
+from cmss.stage import one_line
 
 
-@dataclass(frozen=True)
-class Run:
-    """A scored run: its choices, and the mean HAAQI of left ear, right ear and both.
-
-    `sdr` is the median SDR of its stems in dB, None where it has not been measured.
-    """
-
-    separator: str
-    remix: str
-    pairs: frozenset[tuple[str, str]]
-    means: tuple[float, float, float]
-    sdr: float | None = None
-
-    @property
-    def average(self) -> float:
-        """Mean HAAQI of both ears."""
-        return self.means[-1]
-
-
-def read_run(folder: Path) -> Run:
-    """Read the scores and the configuration of a run.
-
-    Raises:
-        InputError: either is missing or damaged, or no pair has been scored.
-    """
-    config = kept_configuration(folder)
-    rows = read_rows(shard_path(folder, "scores"), ScoreRow)
-    if not rows:
-        raise InputError(f"{shard_path(folder, 'scores')}: no scores")
-    separation = read_separation(folder)
-    left, right, average = (float(np.mean([getattr(row, ear) for row in rows])) for ear in EARS)
-    return Run(
-        config.separator.name,
-        config.remix.name,
-        frozenset(row.key for row in rows),
-        (left, right, average),
-        median_sdr(separation) if separation else None,
-    )
+def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
+    """All tables of a data set as Markdown."""
+    scored = [run for run in runs if run.scores]
+    tracks = {pair.scene.track.name for pair in pairs}
+    processors = dict.fromkeys(run.processor for run in runs if run.processor)
+    kinds = Counter(pair.scene.track.ensemble for pair in pairs)
+    counts = ", ".join(f"{count} for {KINDS[kind]}" for kind, count in kinds.items())
+    parts = [
+        f"{len(pairs)} pairs of scene and listener, {len(tracks)} tracks:\n",
+        system_table(runs),
+        f"By kind of ensemble ({counts}):\n",
+        ensemble_table(scored, pairs),
+    ]
+    if processors:
+        parts.insert(
+            2, f"s per min: separation of a minute of music, on {'; '.join(processors)}.\n"
+        )
+    chosen = next((run for run in scored if run.name == against), None)
+    others = [run for run in scored if run is not chosen and run.name != "oracle"]
+    if chosen and others:
+        parts += [
+            f"`{against}` with remix {chosen.remix} minus each other:\n",
+            difference_table(chosen, others, pairs),
+        ]
+    return "\n".join(parts)
 
 
-def markdown_table(runs: Sequence[Run]) -> str:
-    """The table of some runs of the same pairs, in the order given."""
-    ends = {run.separator: run.average for run in runs}
-    both = "passthrough" in ends and "oracle" in ends
-    measured = any(run.sdr is not None for run in runs)
-    head = ["separator", "remix", "left", "right", "average"]
-    lines = [head + ["of the distance"] * both + ["SDR in dB"] * measured]
-    lines.append(["---"] * 2 + ["---:"] * (len(lines[0]) - 2))
-    for run in runs:
-        # A mixture that was not taken apart is not remixed either.
-        remix = "" if run.separator == "passthrough" else run.remix
-        cells = [run.separator, remix, *(f"{mean:.4f}" for mean in run.means)]
-        if both:
-            low, high = ends["passthrough"], ends["oracle"]
-            cells.append(f"{(run.average - low) / (high - low):z.2f}")
-        if measured:
-            cells.append("" if run.sdr is None else f"{run.sdr:.1f}")
-        lines.append(cells)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def put_into(path: Path, text: str, name: str = "") -> None:
+    """Replace what stands between two marks of a file.
 
-
-def put_into(path: Path, table: str) -> None:
-    """Replace what stands between the two marks of a file by a table.
+    Args:
+        path: the file.
+        text: ends with a line end.
+        name: of the marks.
 
     Raises:
         InputError: the file has not each mark once, in their order.
     """
-    text = path.read_text(encoding="utf-8")
-    before, *rest = text.split(BEGIN)
-    if len(rest) != 1 or rest[0].count(END) != 1:
-        raise InputError(f"{path}: expected {BEGIN} and {END}, once each")
-    write_text(path, f"{before}{BEGIN}\n\n{table}\n{END}{rest[0].split(END)[1]}")
+    begin, end = (f"<!-- {' '.join(('benchmarks.systems', *name.split()))}: {word} -->"
+        for word in ("begin", "end"))  # fmt: skip
+    content = path.read_text(encoding="utf-8")
+    before, *rest = content.split(begin)
+    if len(rest) != 1 or rest[0].count(end) != 1:
+        raise InputError(f"{path}: expected {begin} and {end}, once each")
+    write_text(path, f"{before}{begin}\n\n{text}\n{end}{rest[0].split(end)[1]}")
+
+
+def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
+    """The runs of some systems on a data set, and its pairs.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    pairs = data.pairs()
+    refusals = {name: data.refusal(SYSTEMS[name], pairs) for name in names}
+    for problem in dict.fromkeys(line for lines in refusals.values() for line in lines):
+        print(one_line(problem), file=sys.stderr)
+    runs: list[Run] = []
+    for name in names:
+        runs += [Run(name, state=UNTRAINED)] if refusals[name] else data.runs(name)
+    return runs, pairs
+
+
+def read_all(folders: Sequence[Path]) -> list[Run]:
+    """Runs that are there already.
+
+    Raises:
+        InputError: a folder is not that of a scored run, or they have scored different pairs.
+    """
+    for folder in folders:
+        if not (folder / CONFIGURATION).is_file():
+            raise InputError(
+                f"{folder}: expected one data set (it has metadata/) or folders of runs (each has "
+                f"{CONFIGURATION})"
+            )
+    runs = [read_run(folder) for folder in folders]
+    check_same_pairs(runs, folders)
+    return runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
+    """Run the command line; exit status 1 where a system has no result, 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="EXP_FOLDER")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER",
+        help="one data set, or runs that are scored already")  # fmt: skip
+    parser.add_argument("--split", default="test", help="of the data set; default: test")
+    parser.add_argument("--out", type=Path, default=Path("exp/table"), help="default: exp/table")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS),
+        metavar="NAME", help=f"of {', '.join(SYSTEMS)}; default: all")  # fmt: skip
+    parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
+        help="which system to compare with each other; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
-        help="put the table between its marks in this file, too")  # fmt: skip
+        help="put the tables between their marks in this file, too")  # fmt: skip
+    parser.add_argument("--name", default="", help="of the marks, where the file has several")
     options = parser.parse_args(arguments)
+    first = options.folders[0]
     try:
-        runs = [read_run(folder) for folder in options.folders]
-        for run, folder in zip(runs, options.folders, strict=True):
-            if run.pairs != runs[0].pairs:
-                raise InputError(f"{folder}: scored other pairs than {options.folders[0]}")
-        table = markdown_table(runs)
+        if len(options.folders) == 1 and (first / "metadata").is_dir():
+            names = [name for name in SYSTEMS if name in options.systems]
+            runs, pairs = run_all(DataSet(first, options.split, options.out), names)
+            text = sections(runs, pairs, options.against)
+        else:
+            runs = read_all(options.folders)
+            text = score_table(runs)
+            print(f"{len(runs[0].scores)} pairs of scene and listener, mean HAAQI:\n")
         if options.into:
-            put_into(options.into, table)
+            put_into(options.into, text, options.name)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{len(runs[0].pairs)} pairs of scene and listener, mean HAAQI:\n\n{table}", end="")
-    return 0
+    print(text, end="")
+    without = [f"{run.name} {run.remix}".strip() + f": {run.state}" for run in runs if run.state]
+    print(*without, sep="\n", end="\n" * bool(without), file=sys.stderr)
+    return int(bool(without))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.systems import BEGIN, END, main
+from benchmarks.systems import main
 from cmss.results import ScoreRow
 from cmss.results.separation import SeparationRow, write_separation
 from cmss.row_file import write_rows
+
+BEGIN = "<!-- benchmarks.systems: begin -->"
+END = "<!-- benchmarks.systems: end -->"
 
 
 def run(folder, separator: str, scores: dict[str, float]):
@@ -74,9 +77,19 @@ def test_page_without_marks_is_left_alone(runs, tmp_path, capsys, text):
     assert page.read_text() == text
 
 
+def test_marks_may_have_names(runs, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    mark = "<!-- benchmarks.systems mine: {} -->"
+    begin, end = mark.format("begin"), mark.format("end")
+    page.write_text(f"{BEGIN}\nother\n{END}\n{begin}\n{end}\n")
+    assert main([*runs, "--into", str(page), "--name", "mine"]) == 0
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    assert page.read_text() == f"{BEGIN}\nother\n{END}\n{begin}\n\n{table}\n{end}\n"
+
+
 def test_runs_of_other_pairs_and_folders_without_a_run_are_refused(runs, tmp_path, capsys):
     other = run(tmp_path / "d", "oracle", {"S50001": 0.8})
     assert main([runs[0], other]) == 2
     assert capsys.readouterr().err == f"{other}: scored other pairs than {runs[0]}\n"
     assert main([str(tmp_path)]) == 2
-    assert "expected the folder of a run" in capsys.readouterr().err
+    assert "expected one data set" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+"""The whole chain, ours with `profile=official` and the official programs, on the same weights.
+
+    python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
+    python -m benchmarks.pipeline DATA [--sample N]
+
+Random networks of the published size, one for each instrument. Our enhance.py and evaluate.py take
+all pairs and are timed from start to end. The official programs take a sample, by default one pair
+of each track, are timed from the first pair to the end of the last, and their time is multiplied by
+how many times the sample goes into all. Both may use all cores: enhancing by threads, evaluating by
+processes. The excerpts must start at 0 and last as long as their files, since the official
+evaluate.py does not cut references.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import islice, zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.evaluation import KEY, show, timed
+from benchmarks.official import OWNER, PUBLISHED, random_network
+from cmss.configuration import chosen_pairs, kept_configuration
+from cmss.processor import cores
+from cmss.results import EARS, shard_path
+from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "recipes" / "cad2"
+
+
+def write_networks(folder: Path, size: dict[str, int]) -> None:
+    """One for each instrument, as the hub has them."""
+    torch.manual_seed(1)
+    for instrument in INSTRUMENTS:
+        random_network(size).save_pretrained(folder / f"ConvTasNet_{instrument}_NonCausal")
+
+
+def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tuple[float, float]:
+    """Wall and CPU seconds of our programs on all pairs."""
+    enhance = [
+        f"path.root={data.absolute()}",
+        f"split={split}",
+        "profile=official",
+        f"separator.weights_from={weights}",
+        "separator.device=cpu",
+    ]
+    seconds = np.zeros(2)
+    for name, overrides in (("enhance", enhance), ("evaluate", [f"evaluate.jobs={jobs}"])):
+        command = [sys.executable, str(RECIPES / f"{name}.py"), f"path.exp_folder={exp}"]
+        measured = timed([[*command, *overrides]], exp.parent)
+        show(f"ours, {name}", *measured)
+        seconds += measured[:2]
+    return float(seconds[0]), float(seconds[1])
+
+
+def run_official(
+    exp: Path, paths: Sequence[str], sample: Sequence[Pair], pairs: int, jobs: int
+) -> tuple[float, float]:
+    """Wall and CPU seconds of the official programs on all pairs, from those on a sample."""
+    listeners: dict[str, list[str]] = {}
+    for pair in sample:
+        listeners.setdefault(pair.scene.id, []).append(pair.listener.id)
+    (exp / "sample.json").write_text(json.dumps(listeners), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # they change the working directory
+    seconds = np.zeros(2)
+    for name, processes in (("enhance", 1), ("evaluate", jobs)):
+        times = [exp / f"{name}_{process}.json" for process in range(processes)]
+        overrides = [
+            *paths,
+            f"path.scene_listeners_file={exp / 'sample.json'}",
+            f"path.exp_folder={exp}",
+            "separator.device=cpu",
+            "separator.force_redownload=false",
+            f"evaluate.batch_size={processes}",
+        ]
+        program = [sys.executable, "-m", "benchmarks.official", name]
+        commands = [
+            [*program, str(path), *overrides, f"evaluate.batch={process}"]
+            for process, path in enumerate(times)
+        ]
+        _, _, peak_mib = timed(commands, exp, environment)
+        clocks = [np.array(json.loads(path.read_text())) for path in times]
+        spent = sum(clock[-1] - clock[0] for clock in clocks)
+        wall_s, cpu_s = spent / len(sample) * pairs / (processes, 1)
+        show(f"official, {name}", wall_s, cpu_s, peak_mib)
+        seconds += wall_s, cpu_s
+    return float(seconds[0]), float(seconds[1])
+
+
+def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHED) -> None:
+    """Measure and print.
+
+    Args:
+        arguments: of the command line.
+        size: of the networks.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pipeline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("--sample", type=int, metavar="N",
+        help="pairs that the official programs take, of each track in turn")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=cores(), metavar="N",
+        help="processes that evaluate; default: all cores")  # fmt: skip
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        ours, official = Path(name, "ours"), Path(name, "official")
+        official.mkdir()
+        write_networks(official / OWNER, size)
+        our_s = run_ours(options.data, options.split, official / OWNER, ours, options.jobs)
+        config = kept_configuration(ours)
+        pairs = chosen_pairs(config)
+        groups = [group for _, group in by_track(pairs)]
+        in_turn = (pair for row in zip_longest(*groups) for pair in row if pair)
+        sample = [*islice(in_turn, options.sample or len(groups))]
+        paths = [f"path.{f.name}={config.path[f.name]}" for f in fields(MetadataPaths)]
+        jobs = min(options.jobs, len(sample))
+        official_s = run_official(official, paths, sample, len(pairs), jobs)
+        shards = [shard_path(official, "scores", b, jobs) for b in range(jobs)]
+        theirs = pd.concat(pd.read_csv(path) for path in shards).set_index(KEY)
+        scores = pd.read_csv(ours / "scores.csv").set_index(KEY).loc[theirs.index]
+    difference = np.abs(scores[EARS] - theirs[EARS]).to_numpy().max()
+    print(
+        f"{len(pairs)} pairs of {len(groups)} tracks; the official time is that of {len(sample)} "
+        f"pairs times {len(pairs) / len(sample):g}"
+    )
+    print(f"ratio of wall time {official_s[0] / our_s[0]:.1f}, CPU {official_s[1] / our_s[1]:.1f}")
+    print(f"largest difference of a score {difference:.1e}, of {len(sample)} pairs")
+
+
+if __name__ == "__main__":
+    main()

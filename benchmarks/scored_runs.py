@@ -1,0 +1,216 @@
+"""Scored runs as tables: what each scores, how well it separates, what it costs.
+
+All tables are Markdown, and all runs of a table have scored the same pairs.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from cmss.configuration import kept_configuration
+from cmss.errors import InputError
+from cmss.models.checkpoint import load_checkpoint
+from cmss.models.weights_file import read_weights
+from cmss.results import EARS, ScoreRow, compare, shard_path
+from cmss.results.separation import SeparationRow, read_separation
+from cmss.row_file import read_rows
+from cmss.run_folder import PROVENANCE
+from cmss.scenes import Pair
+
+KINDS: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
+"""Kinds of ensemble, and what the tables call them."""
+EARS_BY_NAME = dict(zip(EARS, ("left", "right", "average"), strict=True))
+RATIOS = ("sdr", "sir", "sar")
+HIGHEST_DB = 100
+"""Ratios above say only that an error is nothing but rounding."""
+UNTRAINED, FAILED = "untrained", "failed"
+"""Why a system has no result: there are no weights, or a stage has said what is wrong."""
+
+Column = tuple[str, list[str]]
+"""Head and cells."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A system on a data set.
+
+    Args:
+        name: of the system.
+        remix: its name; empty for a mixture that was not taken apart.
+        scores: empty for a system without a result.
+        separation: ratios of its stems, empty where they have not been measured.
+        parameters: numbers in its weights; None without any.
+        separation_s: seconds that separating a minute of music took; None where nobody measured.
+        processor: on what.
+        state: UNTRAINED or FAILED where there is no result.
+    """
+
+    name: str
+    remix: str = ""
+    scores: tuple[ScoreRow, ...] = ()
+    separation: tuple[SeparationRow, ...] = ()
+    parameters: int | None = None
+    separation_s: float | None = None
+    processor: str = ""
+    state: str = ""
+
+    def mean(self, ear: str = EARS[-1], keys: set[tuple[str, str]] | None = None) -> float:
+        """Mean HAAQI of an ear, or of both, over some pairs or all; NaN without any."""
+        scores = [getattr(row, ear) for row in self.scores if keys is None or row.key in keys]
+        return float(np.mean(scores)) if scores else math.nan
+
+    def measured_as(self, other: "Run") -> "Run":
+        """The same with the separation of another run: its stems are the same."""
+        return replace(
+            self,
+            separation=other.separation,
+            separation_s=other.separation_s,
+            processor=other.processor,
+        )
+
+
+def read_run(folder: Path, name: str = "") -> Run:
+    """Read what a run has left.
+
+    Args:
+        folder: of a run that evaluate.py has scored in one job, or merge_results.py has joined.
+        name: of the system; that of its separator by default.
+
+    Raises:
+        InputError: scores or configuration are missing or damaged, or no pair has been scored.
+    """
+    config = kept_configuration(folder)
+    rows = read_rows(shard_path(folder, "scores"), ScoreRow)
+    if not rows:
+        raise InputError(f"{shard_path(folder, 'scores')}: no scores")
+    separator = str(config.separator.name)
+    try:
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        provenance = {}
+    weights, compute = provenance.get("weights", {}), provenance.get("compute", {})
+    seconds = compute.get("separated_s") if weights else None
+    return Run(
+        name or separator,
+        # A mixture that was not taken apart is not remixed either.
+        "" if separator == "passthrough" else str(config.remix.name),
+        tuple(rows),
+        tuple(read_separation(folder)),
+        sum(parameters(Path(path)) for path in weights) if weights else None,
+        60 * compute["separation_s"] / seconds if seconds else None,
+        compute.get("processor", ""),
+    )
+
+
+def parameters(path: Path) -> int:
+    """How many numbers of a weight file were learned."""
+    try:
+        return sum(parameter.numel() for parameter in load_checkpoint(path).parameters())
+    except InputError:
+        # Templates, or a network published by others.
+        return sum(tensor.numel() for tensor in read_weights(path)[0].values())
+
+
+def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
+    """See that runs have scored the same pairs.
+
+    Raises:
+        InputError: one has not.
+    """
+    pairs = [{row.key for row in run.scores} for run in runs]
+    for found, place in zip(pairs, places, strict=True):
+        if found != pairs[0]:
+            raise InputError(f"{place}: scored other pairs than {places[0]}")
+
+
+def score_table(runs: Sequence[Run]) -> str:
+    """Mean HAAQI; share of the distance and SDR where they are known."""
+    columns = _score_columns(runs)
+    if any(run.separation for run in runs):
+        columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
+    return _markdown(columns)
+
+
+def system_table(runs: Sequence[Run]) -> str:
+    """The same with all ratios, what the separation costs, and whether there are weights."""
+    return _markdown(
+        [
+            *_score_columns(runs),
+            *((name.upper(), [_ratio(run, name) for run in runs]) for name in RATIOS),
+            ("s per min", [_number(run.separation_s, ".1f") for run in runs]),
+            ("parameters", [_number(run.parameters, ",") for run in runs]),
+            ("trained", [run.state or ("yes" if run.parameters else "") for run in runs]),
+        ]
+    )
+
+
+def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
+    """Mean HAAQI over pieces for strings, winds and both, as the paper's Tables 1 and 2."""
+    columns = _names(runs)
+    for kind, word in KINDS.items():
+        tracks = ((pair, pair.scene.track) for pair in pairs)
+        keys = {
+            (pair.scene.id, pair.listener.id) for pair, track in tracks if track.ensemble == kind
+        }
+        for ear, name in EARS_BY_NAME.items():
+            means = [run.mean(ear, keys) for run in runs]
+            columns.append((f"{word} {name}", [_number(mean, ".4f") for mean in means]))
+    return _markdown(columns)
+
+
+def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
+    """A run minus each of others in mean HAAQI of both ears, with its interval and p."""
+    rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
+    return _markdown(
+        [
+            *_names(others),
+            ("difference", [f"{row.difference:+.4f}" for row in rows]),
+            ("95 %, from", [_number(row.low, "+.4f") for row in rows]),
+            ("to", [_number(row.high, "+.4f") for row in rows]),
+            ("p", [_number(row.p, ".4f") for row in rows]),
+        ]
+    )
+
+
+def _names(runs: Sequence[Run]) -> list[Column]:
+    return [("system", [run.name for run in runs]), ("remix", [run.remix for run in runs])]
+
+
+def _score_columns(runs: Sequence[Run]) -> list[Column]:
+    columns = _names(runs)
+    for ear, name in EARS_BY_NAME.items():
+        columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
+    # Of two remixes of the oracle the first one counts.
+    ends = {run.name: run.mean() for run in reversed(runs)}
+    if {"passthrough", "oracle"} <= ends.keys():
+        low, high = ends["passthrough"], ends["oracle"]
+        shares = [(run.mean() - low) / (high - low) for run in runs]
+        columns.append(("of the distance", [_number(share, "z.2f") for share in shares]))
+    return columns
+
+
+def _ratio(run: Run, name: str) -> str:
+    found = [getattr(row, name) for row in run.separation]
+    found = [ratio for ratio in found if not math.isnan(ratio)]
+    if not found:
+        return ""
+    ratio = median(found)
+    return f"{ratio:.1f}" if ratio <= HIGHEST_DB else f"> {HIGHEST_DB:g}"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A cell, empty for what there is not."""
+    return "" if value is None or math.isnan(value) else f"{value:{form}}"
+
+
+def _markdown(columns: Sequence[Column]) -> str:
+    """A table whose first two columns are words."""
+    heads = [head for head, _ in columns]
+    rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *rows))
