@@ -17,7 +17,7 @@ from typing import Any
 
 from cmss.audio import Excerpt
 from cmss.errors import InputError
-from cmss.scenes import Ear, Pair
+from cmss.scenes import Ear, Pair, Track
 
 # 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
 DIGITS = 16
@@ -64,27 +64,56 @@ def of_enhanced(
         weights: instrument -> digests of the weights that its estimates come from.
     """
     sound = _sound(sample_rate_hz)
-    common = system or {}
-    prints = {}
-    for pair in pairs:
-        sources = pair.scene.track.sources.values()
-        networks = {
-            f"weights.{name}": weights[name]
-            for name in sorted({source.instrument for source in sources})
-            if weights
-        }
-        stems = {"references": [sound(s.excerpt) for s in sources]} if references else {}
-        prints[pair.name] = fingerprint(
+    return {
+        pair.name: fingerprint(
             {
-                **common,
-                **networks,
-                "mixture": sound(pair.scene.track.mixture),
-                **stems,
+                **(system or {}),
+                **_separated(pair.scene.track, sound, references, weights),
                 "scene": _scene(pair),
                 "listener": [asdict(ear.compression) for ear in _ears(pair)],
             }
         )
-    return prints
+        for pair in pairs
+    }
+
+
+def of_stems(
+    tracks: Iterable[Track],
+    sample_rate_hz: int,
+    references: bool,
+    separator: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """Fingerprints of the stems of tracks, by their names.
+
+    Args:
+        tracks: what is separated; their mixtures are read.
+        sample_rate_hz: of the mixtures.
+        references: whether the separator reads the true stems.
+        separator: settings that shape all stems; left out, the inputs alone are stated.
+        weights: as for :func:`of_enhanced`.
+    """
+    sound = _sound(sample_rate_hz)
+    return {
+        track.name: fingerprint(
+            {**(separator or {}), **_separated(track, sound, references, weights)}
+        )
+        for track in tracks
+    }
+
+
+def _separated(
+    track: Track, sound: Any, references: bool, weights: Mapping[str, Sequence[str]] | None
+) -> dict[str, Any]:
+    """What the estimates of a track come from, beside the settings."""
+    sources = track.sources.values()
+    networks = {
+        f"weights.{name}": weights[name]
+        for name in sorted({source.instrument for source in sources})
+        if weights
+    }
+    stems = {"references": [sound(s.excerpt) for s in sources]} if references else {}
+    return {**networks, "mixture": sound(track.mixture), **stems}
 
 
 def of_scores(

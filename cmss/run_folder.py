@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmss.atomic import alone, clear_stale, write_text
 from cmss.errors import InputError
+from cmss.processor import processor
 from cmss.scenes import MetadataPaths
 
 CONFIGURATION = "config.yaml"
@@ -23,9 +24,9 @@ LIBRARIES = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile
 def absolute_paths(config: DictConfig) -> DictConfig:
     """A copy whose paths are absolute, relative ones from the current folder.
 
-    These are the `path` section, and the list of pairs, which later stages read again. Values that
-    refer to others still do, so that a later stage which overrides `path.root` moves all that
-    hangs on it.
+    These are the `path` section, the list of pairs, which later stages read again, and the runs to
+    compare with. Values that refer to others still do, so that a later stage which overrides
+    `path.root` moves all that hangs on it.
     """
     config = config.copy()
     for key in config.path:
@@ -35,11 +36,17 @@ def absolute_paths(config: DictConfig) -> DictConfig:
             config.path[key] = str(Path(str(config.path[key])).resolve())
     if isinstance(config.evaluate.pairs, str):
         config.evaluate.pairs = str(Path(config.evaluate.pairs).resolve())
+    config.compare = [str(Path(other).resolve()) for other in config.compare]
     return config
 
 
 def save_configuration(config: DictConfig) -> None:
-    """Write the resolved configuration of a run, whole or not at all."""
+    """Write the resolved configuration of a run, whole or not at all.
+
+    Which share of the tracks one job has is none of it: later stages have jobs of their own.
+    """
+    config = config.copy()
+    config.evaluate.batch, config.evaluate.batch_size = 0, 1
     text = OmegaConf.to_yaml(config, resolve=True)
     write_text(Path(config.path.exp_folder) / CONFIGURATION, text)
 
@@ -65,6 +72,10 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
         return absolute_paths(config)
     kept = OmegaConf.load(path)
     assert isinstance(kept, DictConfig)
+    # What came after the run was made has its default.
+    for key in config.keys() - kept.keys():
+        kept[key] = config[key]
+    kept.submission = OmegaConf.merge(config.submission, kept.submission)
     OmegaConf.set_struct(kept, True)
     for key in ("separator", "ensemble", "remix", "profile", "soft_clip"):
         for override in overrides:
@@ -72,7 +83,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
                 raise InputError(f"{override}: decided by enhance.py; run that anew to change it")
     _relink(kept, config)
     # Asked for once, results are not deleted ever after.
-    kept.on_change = config.on_change
+    kept.on_change, kept.compare = config.on_change, []
     for key, value in overrides.items():
         OmegaConf.update(kept, key, value)
     kept.path.exp_folder = str(folder)
@@ -112,7 +123,7 @@ def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> 
         folder / f".{stage}_{batch + 1}-{batch_size}.lock",
         f"{stage}.py, job {batch + 1} of {batch_size}",
     ):
-        for place in (folder, *folder.glob("enhanced_signals/*")):
+        for place in (folder, folder / "stems", *folder.glob("enhanced_signals/*")):
             clear_stale(place)
         yield folder
 
@@ -124,13 +135,17 @@ def metadata_paths(config: DictConfig) -> MetadataPaths:
     )
 
 
-def save_provenance(folder: Path, config: DictConfig, weights: dict[str, str]) -> None:
-    """Write with what a run was made: configuration, code, weights, libraries.
+def save_provenance(
+    folder: Path, config: DictConfig, weights: dict[str, str], compute: dict[str, float]
+) -> None:
+    """Write with what a run was made: configuration, code, weights, libraries, and at what cost.
 
     Args:
         folder: the run's folder.
         config: its configuration.
-        weights: weight file -> sha256; those of other jobs with the same separator are kept.
+        weights: weight file -> sha256.
+        compute: seconds of music and of work, by name. Weights and seconds of other jobs with the
+            same separator are kept.
     """
     configuration: Any = OmegaConf.to_container(config, resolve=True)
     provenance = {
@@ -146,9 +161,14 @@ def save_provenance(folder: Path, config: DictConfig, weights: dict[str, str]) -
             earlier = json.loads(path.read_text(encoding="utf-8"))
             if earlier["configuration"]["separator"] == configuration["separator"]:
                 weights = earlier["weights"] | weights
+                before = {key: earlier["compute"][key] for key in compute}
+                compute = {key: before[key] + seconds for key, seconds in compute.items()}
         except (OSError, ValueError, KeyError, TypeError):
             pass  # None there yet, or not one of ours.
         provenance["weights"] = dict(sorted(weights.items()))
+        device = configuration["separator"].get("device")
+        used = f"{processor()}, device {device}" if device else processor()
+        provenance["compute"] = {"processor": used, **compute}
         write_text(path, json.dumps(provenance, indent=2) + "\n")
 
 
