@@ -9,12 +9,13 @@ DEVELOPMENT := $(VENV)/development.stamp
 BROWSER := $(VENV)/browser.stamp
 PACKAGING := requirements.txt setup.cfg pyproject.toml
 
-.PHONY: help demo test test-browser lint bench clean
+.PHONY: help demo test test-browser test-slurm lint bench clean
 
 help:
 	@echo 'make demo    music, scenes and listeners made up; enhanced, scored, packed: five minutes'
 	@echo 'make test    the tests'
 	@echo 'make test-browser   the report in Chromium, which must be installed'
+	@echo 'make test-slurm     jobs of a Slurm that is installed and run for it; Debian, as root'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   speed against pyclarity, both measured in one run'
 	@echo 'make clean   remove .venv, the demo and all caches'
@@ -29,9 +30,9 @@ demo: demo/data
 	rm -rf demo/exp
 	$(call enhance_and_evaluate,passthrough,separator=passthrough)
 	$(call enhance_and_evaluate,oracle,separator=oracle)
-	$(call enhance_and_evaluate,default)
-	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default
-	$(PY) -m cmss.report demo/exp/default --beside demo/exp/passthrough demo/exp/oracle
+	$(call enhance_and_evaluate,default,stems=true)
+	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default \
+		'compare=[demo/exp/passthrough,demo/exp/oracle]'
 	@echo
 	@echo 'The mixture as it is, the default system, the true stems:'
 	@echo
@@ -45,20 +46,26 @@ demo/data: $(wildcard metadata_tools/*.py) $(RUNTIME)
 	rm -rf demo/data
 	$(PY) -m metadata_tools.demo --out demo/data
 
+# One thread each: libraries that bring threads of their own would outnumber the cores.
 test: $(DEVELOPMENT)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
 test-browser: $(BROWSER)
 	$(PY) -m pytest -m browser tests/browser
+
+test-slurm: $(DEVELOPMENT)
+	tests/with_slurm.sh $(PY) -m pytest -m slurm tests/test_cluster.py
 
 lint: $(DEVELOPMENT)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-bench: $(RUNTIME)
+bench: demo/data
 	$(PY) -m benchmarks.haaqi
 	$(PY) -m benchmarks.hearing_aid
+	$(PY) -m benchmarks.separation
+	$(PY) -m benchmarks.pipeline demo/data --split valid
 
 clean:
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -72,7 +79,7 @@ $(RUNTIME): $(PACKAGING)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(PY) -m pip install -r requirements.txt -e '.[dev]'
+	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer]'
 	# Without PyAudio, with which it could also play and which needs a compiler.
 	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
 	touch $@

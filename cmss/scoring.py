@@ -19,6 +19,7 @@ from cmss.audio import inspect, read_excerpt, read_flac, resample
 from cmss.errors import InputError
 from cmss.haaqi import Haaqi, haaqi_components
 from cmss.hearing_aid import HearingAid
+from cmss.processor import cores
 from cmss.remix import reference_remix
 from cmss.scenes import Audiogram, Pair, Scene
 
@@ -173,7 +174,7 @@ def score_files(
     Raises:
         ChildProcessError: a process was killed; raised behind all pairs that had been scored.
     """
-    jobs = min(jobs or _cores(), len(pairs))
+    jobs = min(jobs or cores(), len(pairs))
     if jobs <= 1:
         yield from ((pair, partial(scorer, pair)) for pair in pairs)
         return
@@ -208,10 +209,3 @@ def _end_with_parent() -> None:
 
     if parent := parent_process():
         Thread(target=watch, args=(parent,), daemon=True).start()
-
-
-def _cores() -> int:
-    """Cores that this process may use; not every system can restrict them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -11,19 +11,6 @@ from cmss.audio import loudness_lufs
 from cmss.scenes import MetadataPaths
 
 
-def metadata_paths(root: Path, split: str) -> MetadataPaths:
-    metadata = root / "metadata"
-    return MetadataPaths(
-        music_dir=root / "audio" / "train" if split == "train" else root / "audio",
-        gains_file=metadata / "gains.json",
-        listeners_file=metadata / f"listeners.{split}.json",
-        enhancer_params_file=metadata / f"compressor_params.{split}.json",
-        music_file=metadata / f"music.{split}.json",
-        scenes_file=metadata / f"scenes.{split}.json",
-        scene_listeners_file=metadata / f"scene_listeners.{split}.json",
-    )
-
-
 def read_json(root: Path, name: str):
     return json.loads((root / "metadata" / name).read_text())
 
@@ -38,7 +25,7 @@ def labels(root: Path, split: str) -> list[list[str]]:
 
 def assert_levels_and_sums(root: Path, split: str) -> None:
     """Mixtures at -40 LUFS; each the exact sum of its stems, which are rounded first."""
-    folder = metadata_paths(root, split).music_dir
+    folder = MetadataPaths.of(root, split).music_dir
     for track in read_json(root, f"music.{split}.json").values():
         samples = {
             key: soundfile.read(folder / entry["track"], dtype="int16")[0].astype(int)

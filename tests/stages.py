@@ -11,14 +11,23 @@ RECIPES = ROOT / "recipes" / "cad2"
 
 
 def run_stage(
-    stage: str, *overrides: str, cwd: Path, env: Mapping[str, str] | None = None
+    stage: str,
+    *overrides: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`python recipes/cad2/<stage>.py OVERRIDES` in a folder, whatever its exit status."""
-    return run_python(str(RECIPES / f"{stage}.py"), *overrides, cwd=cwd, env=env)
+    return run_python(
+        str(RECIPES / f"{stage}.py"), *overrides, cwd=cwd, env=env, timeout_s=timeout_s
+    )
 
 
 def run_python(
-    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`python ARGUMENTS` in a folder, on one thread: several are run side by side."""
     return subprocess.run(
@@ -27,7 +36,7 @@ def run_python(
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
     )
 
 

@@ -183,7 +183,7 @@ def test_networks_that_look_ahead_are_refused(pair, tmp_path, arguments, reason)
     separator(str(tmp_path), causality="noncausal").prepare([violin])
 
 
-@pytest.mark.parametrize("name", ["waveunet", "multichannel_unet", "arunet"])
+@pytest.mark.parametrize("name", ["waveunet", "multichannel_unet", "arunet", "htdemucs"])
 def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
     said = f"separator: {name} looks ahead, expected one of ensemble, convtasnet, oracle, passthr"
     for settings in (
@@ -197,7 +197,8 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"wiener": {"iterations": 1}}, r"separator\.wiener\.iterations: the filter looks ahead"),
+        ({"spatial": {"iterations": 1}}, r"separator\.spatial\.iterations: this step looks ahead"),
+        ({"wiener": {"iterations": 1}}, r"separator\.wiener\.iterations: this step looks ahead"),
         (
             {"name": "ensemble", "edges_hz": [700.0], "members": []},
             r"ensemble\.edges_hz: splitting into bands looks ahead, expected \[\]",
@@ -210,7 +211,7 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
         (
             {"name": "ensemble",
              "members": [{"name": "oracle", "wiener": {"iterations": 1}, "weight": 1}]},
-            "separator.wiener.iterations: the filter looks ahead",
+            "separator.wiener.iterations: this step looks ahead",
         ),
     ],
 )  # fmt: skip

@@ -215,8 +215,11 @@ def test_the_folder_of_a_run_holds_what_was_announced(desk, runs):  # noqa: ARG0
     submission |= {f"{SUBMISSION}/{path}" for path in FLACS}
     expected = hydra | tables | submission | FLACS
     expected |= {f"listeners/{listener}.csv" for listener in LISTENERS}
-    expected |= {"config.yaml", "provenance.json", f"{SUBMISSION}.zip"}
-    assert set(contents(desk.folder / "oracle")) == expected
+    expected |= {"config.yaml", "provenance.json", "technical_report.md", f"{SUBMISSION}.zip"}
+    assert {x for x in contents(desk.folder / "oracle") if not x.startswith("report/")} == expected
+    page = (desk.folder / "oracle" / "report" / "index.html").read_text()
+    for pair in FLACS:
+        assert Path(pair).stem.removesuffix("_remix") in page
 
 
 def test_the_archive_holds_the_enhanced_files_and_no_more(desk, runs):
@@ -309,14 +312,15 @@ def spoil(challenge: Path, spoilt: Path) -> None:
         path.write_text(json.dumps(entries))
 
 
-def test_the_default_network_is_in_the_package(desk, others):
+def test_the_default_networks_are_in_the_package(desk, others):
     succeeded(others["default"])
     (path,) = (desk.folder / "small").rglob("*.flac")
     assert soundfile.info(path).frames == 2 * 32000
     weights = json.loads((desk.folder / "small" / "provenance.json").read_text())["weights"]
-    ((name, digest),) = weights.items()
-    assert name.endswith("cmss/weights/convtasnet_small.safetensors")
-    assert len(digest) == 64
+    names = sorted(name.rpartition("cmss/")[2] for name in weights)
+    networks = ("convtasnet", "multichannel_unet")
+    assert names == [f"weights/{network}_small.safetensors" for network in networks]
+    assert all(len(digest) == 64 for digest in weights.values())
 
 
 def test_published_networks_are_taken_from_the_hubs_cache(desk, others):

@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "memory", "settings"),
+    ("errors", "atomic", "memory", "processor", "settings"),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",
         "nmf",
+        "casa",
         "remix",
         "prescription",
         "hearing_aid",
@@ -28,6 +29,7 @@ LAYERS = (
         "pipeline",
         "scoring",
         "enhanced_files",
+        "stem_files",
         "submission",
         "training",
         "run_folder",

@@ -18,6 +18,9 @@ from cmss.separators.network import LEVEL
 NETWORKS = {
     "arunet": ("arunet", {"L": 64, "hop": 16, "filters": [6, 8], "bottleneck": 10}),
     "convtasnet": ("fourier_convtasnet", {"L": 256, "hop": 64, "Q": 8, "B": 8, "H": 10, "X": 2}),
+    "demucs": ("demucs", {"depth": 3, "channels": 6}),
+    "hdemucs": ("hdemucs", {"nfft": 256, "depth": 3, "channels": 8, "masks": True}),
+    "htdemucs": ("htdemucs", {"nfft": 1024, "depth": 3, "channels": 8, "bottom_channels": 16}),
     "multichannel_unet": (
         "multichannel_unet",
         {"n_fft": 64, "hop": 16, "bands": 8, "dims": [4, 6], "masks": "softmax"},

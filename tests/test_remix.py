@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parity.fade import official_enhance
 from recipes.cad2.task2.baseline.evaluate import adjust_level, apply_gains, remix_stems
 
+from benchmarks.official import official_enhance
 from cmss.errors import InputError
 from cmss.remix import (
     ConsistentRemix,

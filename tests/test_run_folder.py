@@ -57,6 +57,12 @@ def test_its_own_overrides_come_on_top(here):  # noqa: ARG001
     assert config.submission.team == "T001"
 
 
+def test_the_share_of_one_job_is_not_that_of_later_stages(here):  # noqa: ARG001
+    enhanced("evaluate.batch_size=3", "evaluate.batch=2")
+    config = continued_configuration(configuration("???"), {})
+    assert (config.evaluate.batch, config.evaluate.batch_size) == (0, 1)
+
+
 def test_data_that_have_moved_are_found_by_their_root_alone(here):
     enhanced("path.metadata_dir=../other/metadata", "path.gains_file=gains.json")
     config = continued_configuration(configuration("???"), {"path.root": "../moved"})
@@ -77,6 +83,16 @@ def test_results_are_not_deleted_by_a_stage_that_was_not_asked_to(here):  # noqa
     assert continued_configuration(configuration("???"), {}).on_change == "error"
     asked = continued_configuration(configuration("???", "on_change=redo"), {"on_change": "redo"})
     assert asked.on_change == "redo"
+
+
+def test_a_run_of_before_a_key_was_there_has_its_default(here):
+    enhanced()
+    path = here / "exp" / "config.yaml"
+    kept = OmegaConf.load(path)
+    del kept["stems"], kept["on_change"], kept["submission"]["part_mb"]
+    OmegaConf.save(kept, path)
+    config = continued_configuration(configuration("???"), {"submission.part_mb": 9.5})
+    assert (config.stems, config.on_change, config.submission.part_mb) == (False, "error", 9.5)
 
 
 def test_a_job_is_done_by_one_process_and_clears_what_killed_ones_left(here):
@@ -117,18 +133,22 @@ def test_without_a_run_there_must_be_data(here):
 
 def test_provenance_says_what_made_a_run(here):
     config = absolute_paths(configuration("../data"))
-    save_provenance(here, config, {"weights.safetensors": "digest"})
+    save_provenance(here, config, {"weights.safetensors": "digest"}, {"separation_s": 1.5})
     provenance = json.loads((here / "provenance.json").read_text())
     assert provenance["configuration"] == OmegaConf.to_container(config, resolve=True)
     assert provenance["weights"] == {"weights.safetensors": "digest"}
     assert set(provenance["libraries"]) == set(LIBRARIES)
+    assert provenance["compute"]["separation_s"] == 1.5
+    assert provenance["compute"]["processor"].endswith(" cores")
 
 
 def test_jobs_that_share_a_run_out_state_the_weights_of_all(here):
     """Each loads those of its own instruments."""
 
     def weights(*overrides: str, **loaded: str) -> dict[str, str]:
-        save_provenance(here, absolute_paths(configuration("../data", *overrides)), loaded)
+        save_provenance(
+            here, absolute_paths(configuration("../data", *overrides)), loaded, {"x_s": 1}
+        )
         return json.loads((here / "provenance.json").read_text())["weights"]
 
     assert weights("evaluate.batch=1", Viola="v1", Oboe="o1") == {"Oboe": "o1", "Viola": "v1"}

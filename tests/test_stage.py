@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cmss.errors import IncompleteError, InputError
-from cmss.stage import LINES_SHOWN, stage
+from cmss.stage import LINES_SHOWN, JobError, stage
 
 CONFIG = OmegaConf.create(
     {
@@ -107,6 +107,11 @@ def test_problems_come_back_from_another_process_as_they_were():
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
         assert again.problems == error.problems
+
+
+def test_what_ended_a_job_comes_back_as_it_was():
+    again = pickle.loads(pickle.dumps(JobError("a: wrong", 2)))
+    assert (again.text, again.status) == ("a: wrong", 2)
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback():

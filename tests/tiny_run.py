@@ -8,12 +8,14 @@ from pathlib import Path
 from stage_server import Done, StageServer
 from tiny_challenge import TinyChallenge
 
+from cmss.report.technical import TECHNICAL_REPORT
 from cmss.submission import CHECKSUMS, PROVENANCE
 
 STAGES = {
     "enhance": ("path.root=data", "separator=oracle"),
     "evaluate": ("evaluate.jobs=1",),
-    "merge_results": (),
+    # The page takes seconds and is whole or not there, as all that atomic_folder writes.
+    "merge_results": ("report=false",),
 }
 TABLES = ("scores.csv", "components.csv", "fingerprints.csv")
 OFFICIAL_NAMES = {
@@ -95,12 +97,12 @@ class TinyRun:
 
 
 def results(exp: Path) -> dict[str, bytes]:
-    """All files of a run, without what says by which revision of the code and call it was made."""
+    """All files of a run, without what says which code made it, by which call, at what cost."""
     files = {path.relative_to(exp): path for path in exp.rglob("*") if path.is_file()}
     contents = {
         name.as_posix(): path.read_bytes()
         for name, path in files.items()
-        if name.parts[0] != ".hydra" and name.name != PROVENANCE
+        if name.parts[0] != ".hydra" and name.name not in (PROVENANCE, TECHNICAL_REPORT)
     }
     for name in contents:
         if name.endswith(CHECKSUMS):

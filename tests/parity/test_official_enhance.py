@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 from played_set import write_played_set
-from published_networks import OWNER, write_networks
+from published_networks import write_networks
 from stages import ROOT, run_python, run_stage, succeeded
 
+from benchmarks.official import OWNER
 from cmss.scenes import INSTRUMENTS
 from metadata_tools.pieces import Piece
 
@@ -39,7 +40,7 @@ PIECES = (
     ),
 )
 SECONDS = {"nine_seconds": 9, "fifteen_seconds": 15}
-OFFICIAL = "from parity.fade import official_enhance; official_enhance().enhance()"
+OFFICIAL = "from benchmarks.official import official_enhance; official_enhance().enhance()"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def folders(tmp_path_factory):
             "evaluate.batch_size=2",
             f"evaluate.batch={batch}",
             cwd=folder,
-            env={"PYTHONPATH": str(ROOT / "tests")},
+            env={"PYTHONPATH": str(ROOT)},
         )
 
     with ThreadPoolExecutor() as pool:
