@@ -1,10 +1,11 @@
 """From the configuration to the objects of a run."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
@@ -19,11 +20,18 @@ from cmss.settings import check_fields, check_values
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
 
-def plain(config: DictConfig | ListConfig) -> dict[str, Any]:
-    """A section of the configuration, which has keys, as a resolved dictionary."""
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A section of the configuration as a resolved dictionary."""
     section = OmegaConf.to_container(config, resolve=True)
     assert isinstance(section, dict)
     return {str(key): value for key, value in section.items()}
+
+
+def default_separator() -> dict[str, Any]:
+    """The separator of the stages' default, as :func:`cmss.separators.build_separator` takes it."""
+    meta = OmegaConf.load(str(files("cmss.weights") / "ensemble" / "meta.yaml"))
+    assert isinstance(meta, DictConfig)
+    return {"name": "ensemble", **plain(meta)}
 
 
 def kept_configuration(folder: Path) -> DictConfig:

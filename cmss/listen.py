@@ -23,14 +23,11 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from cmss.atomic import atomic_file
@@ -42,7 +39,7 @@ from cmss.audio import (
     resample,
     write_flac,
 )
-from cmss.configuration import plain
+from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.pipeline import EXPECTED_LUFS, System, enhance_scene
@@ -69,11 +66,7 @@ SAMPLE_RATE_HZ = 44100
 BLOCK_S, CROSS_FADE_S = 30.0, 1.0
 """How a long recording is cut, so that the bar moves; networks cut further."""
 
-SEPARATOR: dict[str, Any] = {
-    "name": "ensemble",
-    **plain(OmegaConf.load(str(files("cmss") / "weights" / "ensemble" / "meta.yaml"))),
-}
-"""The default of enhance.py."""
+SEPARATOR = default_separator()
 
 CHALLENGE_HEARING_AID = HearingAid(
     crossover_frequencies=(353.55, 707.11, 1414.21, 2828.43, 5656.85),

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "memory", "processor", "settings"),
+    ("errors", "atomic", "memory", "processor", "settings", "weights"),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",

@@ -10,7 +10,7 @@ from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
 from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
-from cmss.transforms.stft import stft
+from cmss.transforms.magnitudes import stft_magnitudes
 
 Loss = Callable[[Network, Batch], Tensor]
 
@@ -57,10 +57,7 @@ def multi_resolution_stft_loss(estimates: Tensor, wanted: Tensor) -> Tensor:
         window = torch.hann_window(length, device=wanted.device)
         # A floor under the power keeps the logarithm and the root's gradient finite in silence.
         floor = 1e-5 * wanted.square().mean().detach() * window.square().sum() + 1e-12
-        got, true = (
-            (torch.view_as_real(stft(signal, window, hop)).square().sum(-1) + floor).sqrt()
-            for signal in (estimates, wanted)
-        )
+        got, true = (stft_magnitudes(s, window, hop, floor) for s in (estimates, wanted))
         # Where nothing is wrong the root has no gradient either, but for the added constant.
         wrong = (got - true).square().sum() + 1e-8 * true.square().sum()
         convergence = (wrong / true.square().sum()).sqrt()
