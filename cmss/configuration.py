@@ -124,7 +124,9 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
         InputError: anything wrong with the settings, the metadata or the choice.
     """
     check_values(plain(config))
-    pairs = load_pairs(metadata_paths(config), config.input_sample_rate)
+    if reads_references(config) and not config.references:
+        raise InputError("references: false, but separator=oracle is made of the true stems")
+    pairs = load_pairs(metadata_paths(config), config.input_sample_rate, config.references)
     if config.evaluate.small_test:
         pairs = pairs[::400]
     return pairs if config.evaluate.pairs is None else _listed(pairs, config.evaluate.pairs)

@@ -47,6 +47,7 @@ class General:
     HAAQI_sample_rate: Rate
     soft_clip: bool
     on_change: Literal["error", "redo"]
+    references: bool
     stems: bool
     report: bool
     compare: list[str]

@@ -20,7 +20,7 @@ TECHNICAL_REPORT = "technical_report.md"
 
 
 def write_technical_report(
-    folder: Path, name: str, provenance: Mapping[str, Any], summary: pd.DataFrame
+    folder: Path, name: str, provenance: Mapping[str, Any], summary: pd.DataFrame | None
 ) -> Path:
     """Write the draft for a run.
 
@@ -28,7 +28,7 @@ def write_technical_report(
         folder: the run's folder.
         name: of the submission.
         provenance: what the run was made with, see :func:`cmss.run_folder.save_provenance`.
-        summary: mean scores, see :func:`cmss.results.summarise`.
+        summary: mean scores, see :func:`cmss.results.summarise`; None where nothing was scored.
 
     Returns:
         technical_report.md.
@@ -50,7 +50,7 @@ def write_technical_report(
         weights=weights,
         parameters=sum(network["parameters"] or 0 for network in weights),
         compute=_compute(provenance.get("compute")),
-        summary=summary[summary.group != "listener"].to_dict("records"),
+        summary=[] if summary is None else summary[summary.group != "listener"].to_dict("records"),
     )
     write_text(folder / TECHNICAL_REPORT, text)
     return folder / TECHNICAL_REPORT

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.scenes import files
 from cmss.scenes.files import MetadataFile
@@ -18,7 +19,7 @@ from cmss.scenes.records import (
     Scene,
     Track,
 )
-from cmss.scenes.sounds import check_sounds
+from cmss.scenes.sounds import MIXTURE, check_sounds
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class MetadataPaths:
         )
 
 
-def load_pairs(paths: MetadataPaths, sample_rate_hz: int = 44100) -> list[Pair]:
+def load_pairs(
+    paths: MetadataPaths, sample_rate_hz: int = 44100, references: bool = True
+) -> list[Pair]:
     """Read and check everything that the listed scenes and listeners refer to.
 
     Args:
         paths: metadata files and music folder.
         sample_rate_hz: what every sound file must have.
+        references: whether the stems must be there, too, and not the mixtures alone.
 
     Returns:
         all pairs, in the order of scene_listeners_file, which is the official order.
@@ -63,7 +67,13 @@ def load_pairs(paths: MetadataPaths, sample_rate_hz: int = 44100) -> list[Pair]:
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
-    _check_sounds(loader.music, paths.music_dir, sample_rate_hz, loader.problems)
+    excerpts = loader.music.excerpts()
+    if not references:
+        excerpts = {
+            track: {part: excerpt for part, excerpt in parts.items() if part == MIXTURE}
+            for track, parts in excerpts.items()
+        }
+    _check_sounds(excerpts, loader.music, paths.music_dir, sample_rate_hz, loader.problems)
     return pairs
 
 
@@ -82,16 +92,22 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
     file = MetadataFile(music_file, "music_file", problems)
     music = Music(file, music_dir)
     pieces = [music.piece(name, file, name) for name in file.entries]
-    _check_sounds(music, music_dir, sample_rate_hz, problems)
+    _check_sounds(music.excerpts(), music, music_dir, sample_rate_hz, problems)
     return [piece.track for piece in pieces if piece and piece.track]
 
 
-def _check_sounds(music: Music, music_dir: Path, sample_rate_hz: int, problems: list[str]) -> None:
+def _check_sounds(
+    excerpts: dict[str, dict[str, Excerpt]],
+    music: Music,
+    music_dir: Path,
+    sample_rate_hz: int,
+    problems: list[str],
+) -> None:
     """Look at the audio too, then raise what was found wrong, if anything."""
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
     else:
-        check_sounds(music.excerpts(), music.file, sample_rate_hz)
+        check_sounds(excerpts, music.file, sample_rate_hz)
     if problems:
         raise InputError(dict.fromkeys(problems))
 

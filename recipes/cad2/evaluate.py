@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from cmss.configuration import build_hearing_aid, own_pairs, reads_references, scoring
 from cmss.enhanced_files import check_files
-from cmss.errors import IncompleteError, noting
+from cmss.errors import IncompleteError, InputError, noting
 from cmss.fingerprint import of_enhanced, of_scores
 from cmss.pipeline import level_warnings
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
@@ -23,6 +23,8 @@ from cmss.stage import overrides, progress, run, stage
 def main(config: DictConfig) -> None:
     """Take up the configuration of enhance.py, score each pair that has no row yet."""
     config = continued_configuration(config, overrides())
+    if not config.references:
+        raise InputError("references: false, so there is nothing to score against")
     pairs = own_pairs(config)
     rate_hz = config.input_sample_rate
     batch, batch_size = config.evaluate.batch, config.evaluate.batch_size

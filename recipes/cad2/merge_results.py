@@ -35,9 +35,13 @@ def main(config: DictConfig) -> None:
     with job(config, "merge_results") as folder:
         references = reads_references(config)
         check_files(folder, pairs, of_enhanced(pairs, rate_hz, references))
-        inputs = of_scores(pairs, rate_hz, folder)
-        summary = merge(folder, pairs, config.evaluate.batch_size, inputs)
-        separation = measure_stems(folder, pairs, rate_hz, references) if config.stems else []
+        scored, separation = config.references, list[SeparationRow]()
+        summary = None
+        if scored:
+            inputs = of_scores(pairs, rate_hz, folder)
+            summary = merge(folder, pairs, config.evaluate.batch_size, inputs)
+        if scored and config.stems:
+            separation = measure_stems(folder, pairs, rate_hz, references)
         submission = build_submission(
             folder,
             pairs,
@@ -52,7 +56,7 @@ def main(config: DictConfig) -> None:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         draft = write_technical_report(folder, submission.folder.name, provenance, summary)
         page = None
-        if config.report:
+        if scored and config.report:
             page = write_report(
                 folder,
                 pairs,
@@ -61,7 +65,8 @@ def main(config: DictConfig) -> None:
                 partial(progress, desc="report"),
                 config.stems,
             )
-    print(format_summary(summary))
+    if summary is not None:
+        print(format_summary(summary))
     if separation:
         print(f"median SDR of {len(separation)} sources: {median_sdr(separation):.1f} dB")
     print(f"submission folder: {submission.folder}")
