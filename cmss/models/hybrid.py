@@ -204,7 +204,9 @@ class Hybrid(Network, ABC):
         if a.masks:
             scores = _taken(image.float(), order)
             masks = scores.masked_fill(~playing[..., None, None], -torch.inf).softmax(1)
-            estimates = masks.unsqueeze(2) * spectra.unsqueeze(1)
+            masks, spectra = masks.unsqueeze(2), spectra.unsqueeze(1)
+            # Each part by itself, or the masks would be made complex first.
+            estimates = torch.complex(masks * spectra.real, masks * spectra.imag)
         else:
             image = _taken(image.float().unflatten(1, (-1, 2, 2)), order)
             image = image * deviation.unsqueeze(1)[..., None] + mean.unsqueeze(1)[..., None]

@@ -42,16 +42,23 @@ class _Magnitudes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         spectra, size, window = ctx.saved_tensors
-        length, count = len(window), gradient.shape[-2]
         weight = gradient / size
         # The inverse transform counts all bins but the first and last twice.
         weight[..., 1:-1] /= 2
-        frames = torch.fft.irfft(spectra * weight, length, norm="forward") * window
-        reach = (count - 1) * ctx.hop + length
-        columns = frames.view(-1, count, length).mT
-        sums = F.fold(columns, (1, reach), (1, length), stride=(1, ctx.hop))
+        # As real numbers, or the weights would be made complex first.
+        weighted = torch.view_as_complex(torch.view_as_real(spectra) * weight.unsqueeze(-1))
+        frames = torch.fft.irfft(weighted, len(window), norm="forward").mul_(window)
+        start = len(window) // 2
         # Of samples behind the last whole frame nothing was seen.
-        sums = F.pad(sums, (0, max(0, ctx.samples + length - reach)))
-        start = length // 2
-        inner = sums[..., start : start + ctx.samples]
-        return inner.reshape(*gradient.shape[:-2], ctx.samples), None, None, None
+        sums = F.pad(_overlap_add(frames, ctx.hop), (0, ctx.samples))
+        return sums[..., start : start + ctx.samples], None, None, None
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """(..., frames, length) -> (..., samples), by as many passes as frames overlap."""
+    frames = F.pad(frames, (0, -frames.shape[-1] % hop)).unflatten(-1, (-1, hop))
+    count, parts = frames.shape[-3:-1]
+    sums = frames.new_zeros(*frames.shape[:-3], count + parts - 1, hop)
+    for part in range(parts):
+        sums[..., part : part + count, :] += frames[..., part, :]
+    return sums.flatten(-2)
