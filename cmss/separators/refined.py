@@ -44,10 +44,10 @@ def refine(step: Step, mixture: NDArray[np.float32], stems: Stems, sample_rate_h
     """Estimates (2, samples) of a mixture (2, samples) after a step; none are left alone."""
     if not stems:
         return stems
-    signals = torch.from_numpy(np.concatenate([mixture, *stems.values()])).double()
+    signals = torch.from_numpy(np.concatenate([mixture, *stems.values()]))
     segment = round(SEGMENT_S * sample_rate_hz)
     refined = overlap_add(lambda piece: _refine(step, piece), signals, segment, segment // 10)
-    return dict(zip(stems, refined.float().numpy(), strict=True))
+    return dict(zip(stems, refined.numpy(), strict=True))
 
 
 def _refine(step: Step, signals: Tensor) -> Tensor:

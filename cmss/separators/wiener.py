@@ -43,6 +43,9 @@ def wiener_filter(mixture: Tensor, estimates: Tensor, iterations: int) -> Tensor
     Returns:
         as `estimates`; their sum is the mixture.
     """
+    given = mixture.dtype
+    # In single precision so low a floor is lost beside what it is added to.
+    mixture, estimates = mixture.to(torch.complex128), estimates.to(torch.complex128)
     floor = FLOOR * mixture.abs().square().mean() / len(estimates)
     # A mixture of nothing has no mean power; any floor shares it out.
     floor = floor if floor > 0 else torch.ones_like(floor)
@@ -59,7 +62,7 @@ def wiener_filter(mixture: Tensor, estimates: Tensor, iterations: int) -> Tensor
                 for v, R in zip(power, spatial, strict=True)
             ]
         )
-    return estimates
+    return estimates.to(given)
 
 
 def _spatial_covariance(estimates: Tensor, power: Tensor) -> Tensor:
