@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.scenes import files
 from cmss.scenes.files import MetadataFile
@@ -19,7 +18,7 @@ from cmss.scenes.records import (
     Scene,
     Track,
 )
-from cmss.scenes.sounds import MIXTURE, check_sounds
+from cmss.scenes.sounds import check_sounds
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,7 @@ def load_pairs(
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
-    excerpts = loader.music.excerpts()
-    if not references:
-        excerpts = {
-            track: {part: excerpt for part, excerpt in parts.items() if part == MIXTURE}
-            for track, parts in excerpts.items()
-        }
-    _check_sounds(excerpts, loader.music, paths.music_dir, sample_rate_hz, loader.problems)
+    _check_sounds(loader.music, paths.music_dir, sample_rate_hz, loader.problems, references)
     return pairs
 
 
@@ -92,22 +85,22 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
     file = MetadataFile(music_file, "music_file", problems)
     music = Music(file, music_dir)
     pieces = [music.piece(name, file, name) for name in file.entries]
-    _check_sounds(music.excerpts(), music, music_dir, sample_rate_hz, problems)
+    _check_sounds(music, music_dir, sample_rate_hz, problems)
     return [piece.track for piece in pieces if piece and piece.track]
 
 
 def _check_sounds(
-    excerpts: dict[str, dict[str, Excerpt]],
     music: Music,
     music_dir: Path,
     sample_rate_hz: int,
     problems: list[str],
+    references: bool = True,
 ) -> None:
     """Look at the audio too, then raise what was found wrong, if anything."""
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
     else:
-        check_sounds(excerpts, music.file, sample_rate_hz)
+        check_sounds(music.excerpts(references), music.file, sample_rate_hz)
     if problems:
         raise InputError(dict.fromkeys(problems))
 

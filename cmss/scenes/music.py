@@ -40,9 +40,17 @@ class Music:
             self._pieces[name] = self._build(name, user, where)
         return self._pieces[name]
 
-    def excerpts(self) -> dict[str, dict[str, Excerpt]]:
-        """Of each track that was asked for, by source or mixture."""
-        return {name: piece.excerpts for name, piece in self._pieces.items() if piece}
+    def excerpts(self, references: bool = True) -> dict[str, dict[str, Excerpt]]:
+        """Of each track that was asked for, by source or mixture; or of mixtures alone."""
+        return {
+            name: {
+                part: excerpt
+                for part, excerpt in piece.excerpts.items()
+                if references or part == MIXTURE
+            }
+            for name, piece in self._pieces.items()
+            if piece
+        }
 
     def _build(self, name: str, user: MetadataFile, where: str) -> Piece | None:
         parts = self.file.find(name, files.PARTS, user, where)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cmss.transforms.frames import sum_frames
+
 
 def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
     """sqrt(|X|^2 + floor), X that of :func:`cmss.transforms.stft.stft`, frame by frame.
@@ -50,15 +52,5 @@ class _Magnitudes(torch.autograd.Function):
         frames = torch.fft.irfft(weighted, len(window), norm="forward").mul_(window)
         start = len(window) // 2
         # Of samples behind the last whole frame nothing was seen.
-        sums = F.pad(_overlap_add(frames, ctx.hop), (0, ctx.samples))
+        sums = F.pad(sum_frames(frames, ctx.hop), (0, ctx.samples))
         return sums[..., start : start + ctx.samples], None, None, None
-
-
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """(..., frames, length) -> (..., samples), by as many passes as frames overlap."""
-    frames = F.pad(frames, (0, -frames.shape[-1] % hop)).unflatten(-1, (-1, hop))
-    count, parts = frames.shape[-3:-1]
-    sums = frames.new_zeros(*frames.shape[:-3], count + parts - 1, hop)
-    for part in range(parts):
-        sums[..., part : part + count, :] += frames[..., part, :]
-    return sums.flatten(-2)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cmss.transforms.frames import sum_frames
+
 
 def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
     """Coefficients of windowed frames, the first centred on sample 0.
@@ -52,7 +54,7 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
     weight = window.square().expand(1, frames.shape[-2], -1)
     start = len(window) // 2
     flat = frames.reshape(-1, *frames.shape[-2:])
-    signal, total = (_overlap_add(x, hop)[:, start : start + samples] for x in (flat, weight))
+    signal, total = (sum_frames(x, hop)[:, start : start + samples] for x in (flat, weight))
     return (signal / total).view(*frames.shape[:-2], samples)
 
 
@@ -89,13 +91,6 @@ def _scale(like: Tensor) -> Tensor:
     scale = like.new_full((size,), math.sqrt(2 / size))
     scale[0] = math.sqrt(1 / size)
     return scale
-
-
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """(batch, frames, length) -> (batch, (frames - 1) * hop + length)."""
-    _, count, length = frames.shape
-    total = (count - 1) * hop + length
-    return F.fold(frames.mT, (1, total), (1, length), stride=(1, hop))[:, 0, 0]
 
 
 def _check(window: Tensor, hop: int) -> None:

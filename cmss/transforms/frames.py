@@ -1,0 +1,23 @@
+"""Frames of a signal put back in their places."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sum_frames(frames: Tensor, hop: int) -> Tensor:
+    """Overlap-add, by as many passes as frames overlap.
+
+    Args:
+        frames: (..., frames, length).
+        hop: samples from one frame to the next.
+
+    Returns:
+        (..., (frames - 1) * hop + length).
+    """
+    count, length = frames.shape[-2:]
+    blocks = F.pad(frames, (0, -length % hop)).unflatten(-1, (-1, hop))
+    parts = blocks.shape[-2]
+    sums = frames.new_zeros(*frames.shape[:-2], count + parts - 1, hop)
+    for part in range(parts):
+        sums[..., part : part + count, :] += blocks[..., part, :]
+    return sums.flatten(-2)[..., : (count - 1) * hop + length]
