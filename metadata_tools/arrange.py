@@ -103,7 +103,8 @@ def give_parts(
 
     With fewer players than parts, the top part is kept and the others are drawn at random. With
     more, a random part is shared by two players (`score.shared_by_two`) until all have one. High
-    instruments get high parts; each part is moved by octaves into its player's range.
+    instruments get high parts, and of two players of one instrument the first has the higher one;
+    each part is moved by octaves into its player's range.
 
     Args:
         parts: excerpts, onsets from zero.
@@ -126,14 +127,22 @@ def give_parts(
         return float(np.mean([n.midi for n in part])) if part else 0.0
 
     by_height = sorted(available, key=height, reverse=True)
-    # Mostly in score order, now and then a cello that sings above a flute.
-    players = sorted(labels, key=lambda name: -sum(ranges[instrument_of(name)]) + rng.normal(0, 8))
+    # Mostly in score order, now and then a cello that sings above a flute; but the first of two
+    # players of an instrument has the upper part, for which the order of labels stands.
+    drawn = {name: rng.normal(0, 8) for name in labels}
+    height_of = {
+        instrument_of(name): sum(ranges[instrument_of(name)]) - drawn[name]
+        for name in reversed(labels)
+    }
+    players = sorted(labels, key=lambda name: -height_of[instrument_of(name)])
     given: dict[str, Part] = {}
+    shifts: dict[str, int] = {}
     for name, part in zip(players, by_height, strict=True):
         instrument = instrument_of(name)
         low, high = ranges[instrument]
         voiced = one_voice(part) if instrument in _SINGLE_VOICED else part
-        given[name] = into_range(voiced, low, high, int(rng.choice((-1, 0, 0, 1))))
+        shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
+        given[name] = into_range(voiced, low, high, shift)
     return {name: given[name] for name in labels}
 
 

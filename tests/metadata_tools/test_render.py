@@ -14,7 +14,7 @@ from metadata_tools.notes import kept_pitches, read_notes_csv
 from metadata_tools.options import matches
 from metadata_tools.plan import split_works
 from metadata_tools.render import main
-from metadata_tools.score import RANGES, cut
+from metadata_tools.score import RANGES, ScoreNote, cut
 
 SPLITS = ("train", "valid", "test")
 
@@ -142,6 +142,18 @@ def test_parts_lie_in_their_players_ranges_and_everybody_plays(scores_folder, si
             low, high = RANGES[instrument_of(label)]
             assert all(low <= note.midi <= high for note in part)
         assert thinnest(parts, 40) > 0.2  # two players may share a part, half each at worst
+
+
+def test_the_first_of_two_players_has_the_upper_part():
+    highest, lowest = (
+        tuple(ScoreNote(float(n), 1.0, midi + n % 3) for n in range(8)) for midi in (79, 62)
+    )
+    for seed in range(20):
+        parts = give_parts(
+            [highest, lowest], ("Violin_1", "Violin_2"), RANGES, np.random.default_rng(seed)
+        )
+        means = [np.mean([note.midi for note in parts[f"Violin_{n}"]]) for n in (1, 2)]
+        assert means[0] > means[1]
 
 
 @pytest.mark.parametrize(
