@@ -11,7 +11,7 @@ Formants in round numbers after Meyer, Acoustics and the Performance of Music.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy import signal
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
+from metadata_tools.options import at_least
 from metadata_tools.score import RANGES
 
 SPACING_SEMITONES = 6  # no note is re-pitched by more than three
@@ -65,8 +66,33 @@ TIMBRES: dict[str, Timbre] = {
 }
 
 
+def another(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
+    """Another specimen of an instrument: its resonances lie elsewhere, its tone is brighter or not.
+
+    Args:
+        variety: 0 for the same, 1 for as different as a student's instrument and a master's.
+    """
+    draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
+    formants = tuple(
+        (hz * 2 ** (0.15 * moved), gain_db + 3 * raised, octaves * 2 ** (0.3 * wider))
+        for (hz, gain_db, octaves), (moved, raised, wider) in zip(
+            timbre.formants, draw[4:], strict=True
+        )
+    )
+    return replace(
+        timbre,
+        slope_db=timbre.slope_db + 1.2 * draw[0, 0],
+        formants=formants,
+        even_db=timbre.even_db + 3 * draw[0, 1],
+        attack_s=timbre.attack_s * 2 ** (0.5 * draw[1, 0]),
+        flutter=timbre.flutter * 2 ** (0.5 * draw[1, 1]),
+        noise_db=timbre.noise_db + 5 * draw[2, 0],
+        noise_hz=timbre.noise_hz * 2 ** (0.4 * draw[2, 1]),
+    )
+
+
 def tone(
-    instrument: str, midi: float, rng: np.random.Generator, seconds: float = NOTE_S
+    timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float = NOTE_S
 ) -> np.ndarray:
     """One sustained note, levelled to -20 dBFS.
 
@@ -77,7 +103,6 @@ def tone(
     Returns:
         (samples,) float32 at 44.1 kHz.
     """
-    timbre = TIMBRES[instrument]
     samples = round(seconds * SAMPLE_RATE_HZ)
     frequency_hz = 440.0 * 2 ** ((midi - 69) / 12)
     partials = max(1, min(_PARTIALS, int(_HIGHEST_HZ / frequency_hz)))
@@ -151,30 +176,38 @@ def _pitches(instrument: str, spacing: int) -> Iterator[int]:
 
 
 def make_bank(
-    instruments: Sequence[str], seed: int, spacing_semitones: int = SPACING_SEMITONES
+    instruments: Sequence[str],
+    seed: int,
+    spacing_semitones: int = SPACING_SEMITONES,
+    variety: float = 0.0,
 ) -> Bank:
     """Notes of some instruments all over their ranges, ready for the sampler."""
     bank: Bank = {}
     for instrument in sorted(instruments):
         index = sorted(TIMBRES).index(instrument)
+        specimen = another(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
         notes = []
         for midi in _pitches(instrument, spacing_semitones):
             # Seeded by pitch: a note sounds the same whatever else the bank holds.
-            samples = tone(instrument, midi, np.random.default_rng([seed, index, midi]))
+            samples = tone(specimen, midi, np.random.default_rng([seed, index, midi]))
             notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
         bank[instrument] = tuple(notes)
     return bank
 
 
 def write_notes(
-    folder: Path, instruments: Sequence[str], seed: int, spacing_semitones: int = SPACING_SEMITONES
+    folder: Path,
+    instruments: Sequence[str],
+    seed: int,
+    spacing_semitones: int = SPACING_SEMITONES,
+    variety: float = 0.0,
 ) -> None:
     """Write a folder of notes with a notes.csv, as metadata_tools.render reads it.
 
     Raises:
         InputError: the folder exists and is not empty.
     """
-    write_bank(folder, make_bank(instruments, seed, spacing_semitones))
+    write_bank(folder, make_bank(instruments, seed, spacing_semitones, variety))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,9 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--spacing", type=int, default=1, metavar="SEMITONES",
         help="between notes; default: %(default)s")  # fmt: skip
+    parser.add_argument("--variety", type=at_least(0, float), default=0.0, metavar="SHARE",
+        help="how far each instrument is from the usual, 0 to 1; default: 0")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
-        write_notes(options.out, tuple(TIMBRES), options.seed, options.spacing)
+        write_notes(options.out, tuple(TIMBRES), options.seed, options.spacing, options.variety)
     except InputError as error:
         for problem in error.problems:
             print(f"synth: {problem}", file=sys.stderr)

@@ -8,7 +8,7 @@ from cmss.errors import InputError
 from metadata_tools.notes import recording
 from metadata_tools.sampler import Player, Sampler, random_player
 from metadata_tools.score import Note
-from metadata_tools.synth import tone
+from metadata_tools.synth import TIMBRES, tone
 
 
 def play(bank, instrument, notes, seconds, player=None, seed=0):
@@ -29,7 +29,7 @@ def at(signal, start_s, stop_s):
 def test_pitch_is_right_within_5_cents(instrument, low, off_cents):
     # Recorded out of tune by a known amount, written into the bank as measured.
     midi = low + 5
-    samples = tone(instrument, midi + off_cents / 100, np.random.default_rng(1))
+    samples = tone(TIMBRES[instrument], midi + off_cents / 100, np.random.default_rng(1))
     bank = {instrument: (recording("one", midi, off_cents, "f", samples),)}
     for target in (midi - 3, midi, midi + 2):
         stem = play(bank, instrument, [Note(0.1, 2.5, target)], 3.0)
