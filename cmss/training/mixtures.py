@@ -2,7 +2,7 @@
 training that was stopped goes on with the batches that it would have seen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cmss.errors import InputError
 from cmss.models.outputs import instrument_of
-from cmss.training.playing import play
+from cmss.training.playing import Segment, StemsOnDevice
 from cmss.training.stems import StemTrack
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
@@ -84,6 +84,7 @@ class RandomMixtures:
         settings: how to draw.
         seed: of all draws.
         instrument: one that plays in every mixture; any by default.
+        device: where batches are made; a GPU holds the stems.
 
     Raises:
         InputError: no track is long enough for a segment, or none has the instrument.
@@ -97,6 +98,7 @@ class RandomMixtures:
         settings: MixtureSettings,
         seed: int,
         instrument: str | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.index = index
         self.sample_rate_hz = sample_rate_hz
@@ -118,30 +120,37 @@ class RandomMixtures:
                 f"{self.reach / sample_rate_hz:.1f} s, no track with "
                 f"{instrument or 'any instrument'} is longer"
             )
+        self._on_device = None
+        if device is not None and device.type != "cpu":
+            stems = [stem for track in tracks for stem in track.stems.values()]
+            self._on_device = StemsOnDevice(stems, device)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         examples = [self._example(rng) for _ in range(self.settings.batch_size)]
-        players = max(len(stems) for stems, _ in examples)
-        stems = torch.zeros(len(examples), players, 2, self.samples)
+        players = max(len(segments) for segments, _ in examples)
         index = torch.full((len(examples), players), -1, dtype=torch.int64)
-        for row, (signals, names) in enumerate(examples):
-            for column, (signal, name) in enumerate(zip(signals, names, strict=True)):
-                stems[row, column] = torch.from_numpy(signal)
-                index[row, column] = self.index[name]
-        gains = 10 ** (rng.choice(GAINS_DB, index.shape) / 20)
-        return Batch(stems, index, torch.from_numpy(gains.astype(np.float32)))
+        places = []
+        for row, (_, names) in enumerate(examples):
+            index[row, : len(names)] = torch.tensor([self.index[name] for name in names])
+            places += [(row, column) for column in range(len(names))]
+        played = self._play([s for segments, _ in examples for s in segments])
+        stems = played.new_zeros(len(examples), players, 2, self.samples)
+        rows, columns = torch.tensor(places, device=played.device).T
+        stems[rows, columns] = played
+        gains = torch.from_numpy((10 ** (rng.choice(GAINS_DB, index.shape) / 20)).astype("f4"))
+        return Batch(stems, index.to(stems.device), gains.to(stems.device))
 
-    def _example(self, rng: np.random.Generator) -> tuple[list[NDArray[np.float32]], list[str]]:
+    def _example(self, rng: np.random.Generator) -> tuple[list[Segment], list[str]]:
         s = self.settings
         speed = 2 ** (rng.uniform(-s.semitones, s.semitones) / 12)
-        signals, names = [], []
+        segments, names = [], []
         if rng.random() < s.together:
             track = self.tracks[rng.integers(len(self.tracks))]
             start = int(rng.integers(track.samples - self.reach))
             for name, stem in track.stems.items():
-                signals.append(self._play(stem, start, speed, rng))
+                segments.append(self._segment(stem, start, speed, rng))
                 names.append(name)
         else:
             count = rng.choice((2, 3, 4, 5), p=(0.35, 0.3, 0.25, 0.1))
@@ -155,19 +164,25 @@ class RandomMixtures:
                 detuned = speed * 2 ** (rng.uniform(-s.cents, s.cents) / 1200)
                 for name in (instrument, f"{instrument}_2"):
                     if name in track.stems:
-                        signals.append(self._play(track.stems[name], start, detuned, rng))
+                        segments.append(self._segment(track.stems[name], start, detuned, rng))
                         names.append(name)
-        swap = rng.random() < 0.5
-        return [np.ascontiguousarray(x[::-1]) if swap else x for x in signals], names
+        swap = bool(rng.random() < 0.5)
+        return [replace(segment, swap=swap) for segment in segments], names
 
-    def _play(
+    def _segment(
         self, stem: NDArray[np.int16], start: int, speed: float, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """A segment of a stem, resampled, coloured and scaled: float32 (2, samples)."""
+    ) -> Segment:
+        """A segment of a stem, at a random level and of a random colour."""
         sections = np.concatenate([self._peak(rng) for _ in range(2)])
         gain_db = rng.uniform(-self.settings.gain_db, self.settings.gain_db)
         gain = 10 ** (gain_db / 20) * float(rng.choice((-1, 1)))
-        return play(stem, start, speed, sections, gain, self.samples)
+        return Segment(stem, start, speed, sections, gain, swap=False)
+
+    def _play(self, segments: Sequence[Segment]) -> Tensor:
+        """(segments, 2, samples)."""
+        if self._on_device is not None:
+            return self._on_device.play(segments, self.samples)
+        return torch.stack([segment.played(self.samples) for segment in segments])
 
     def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """A peaking equaliser of random place, width and height, as one second-order section.

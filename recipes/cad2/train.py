@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
     """Read the stems, build the network, train it; run again to go on where it stopped."""
     chosen = preset(config.model, config.size)
     torch.manual_seed(config.seed)
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = chosen.build().to(device)
     index = player_index(model.sources, config.instrument)
     if config.init_from:
@@ -52,7 +52,7 @@ def main(config: DictConfig) -> None:
         hours = sum(track.mixture.duration_s for track in tracks) / 3600
         data.append(f"{split}: {len(tracks)} tracks, {hours:.2f} h")
         mixtures.append(
-            RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument)
+            RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument, device)
         )
     haaqi = _listening_test(config) if config.loop.haaqi_every else None
     # A folder of its own for each instrument, or the second would go on from the first one's state.

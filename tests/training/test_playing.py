@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 from scipy.signal import sosfilt
 
-from cmss.training.playing import play
+from cmss.training.playing import Segment, StemsOnDevice, play
 
 FLAT = np.array([[1.0, 0, 0, 1, 0, 0]])
 SECTIONS = np.array([[1.1, -1.7, 0.8, 1, -1.7, 0.9], [0.9, -0.4, 0.5, 1, -0.3, 0.4]])
@@ -40,3 +41,17 @@ def test_the_stem_stays_as_it_is(stem):
     before = stem.copy()
     play(stem, 0, 1.1, SECTIONS, 2.0, 1000)
     np.testing.assert_array_equal(stem, before)
+
+
+def test_all_at_once_is_one_after_another():
+    rng = np.random.default_rng(1)
+    stems = [rng.integers(-30000, 30000, (2, n)).astype(np.int16) for n in (9000, 7000, 8000)]
+    segments = [
+        Segment(stems[0], 5, 1.13, SECTIONS, -0.4, swap=False),
+        Segment(stems[2], 900, 0.87, SECTIONS[::-1], 1.7, swap=True),
+        Segment(stems[0], 0, 1.0, np.tile(FLAT, (2, 1)), 1.0, swap=True),
+    ]
+    together = StemsOnDevice(stems, torch.device("cpu")).play(segments, 6000)
+    one_by_one = torch.stack([segment.played(6000) for segment in segments])
+    # Single precision, and what still rings after RINGING samples.
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=2e-5)
