@@ -4,12 +4,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from cmss.atomic import atomic_file
 from cmss.errors import InputError
+
+SCALE = "/scale"
+"""What is added to the name of a tensor in eight bits for that of its rows' scales."""
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -39,6 +43,23 @@ def _in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[data:]
 
 
+def eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices as int8, each row with a scale of its own; all else in half precision.
+
+    Rounding then adds noise some 45 dB below a row's weights, and a file is half as long. What
+    :func:`read_weights` reads of it are the rounded weights.
+    """
+    written = {}
+    for key, value in tensors.items():
+        if value.dim() < 2:
+            written[key] = value.half() if value.is_floating_point() else value
+            continue
+        scale = value.float().abs().amax(-1, keepdim=True) / 127
+        written[key] = (value / scale.where(scale > 0, 1)).round().to(torch.int8)
+        written[key + SCALE] = scale
+    return written
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors by name, as float32 whatever they are stored in, and the header.
 
@@ -47,9 +68,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata() or {}
+            stored = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    return {
+        key: value * stored[key + SCALE] if key + SCALE in stored else value
+        for key, value in stored.items()
+        if not key.endswith(SCALE)
+    }, header

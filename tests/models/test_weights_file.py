@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from cmss.models.checkpoint import load_checkpoint, save_checkpoint
+from cmss.models.roformer import Roformer, RoformerArguments
+from cmss.models.weights_file import eight_bits, read_weights, write_weights
+from cmss.training.compress import main
+
+
+def test_rows_come_back_to_half_a_step_and_the_rest_in_half_precision(tmp_path):
+    torch.manual_seed(0)
+    rows = torch.randn(5, 3, 40) * torch.logspace(-6, 3, 15).view(5, 3, 1)
+    rows[0, 0] = 0
+    written = {"rows": rows, "bias": torch.randn(7), "none": torch.zeros(0, 4)}
+    write_weights(tmp_path / "w.safetensors", eight_bits(written), {"model": "any"})
+    read, header = read_weights(tmp_path / "w.safetensors")
+    assert header == {"model": "any"}
+    assert read.keys() == written.keys()
+    half_a_step = rows.abs().amax(-1, keepdim=True) / 127 / 2
+    assert ((read["rows"] - rows).abs() <= 1.001 * half_a_step).all()
+    torch.testing.assert_close(read["bias"], written["bias"].half().float(), rtol=0, atol=0)
+
+
+def test_a_compressed_network_is_half_as_long_and_separates_alike(tmp_path, capsys):
+    torch.manual_seed(0)
+    arguments = RoformerArguments(("Cello", "Viola"), L=512, hop=128, bands=((32, 4),), D=64,
+                                  layers=1)  # fmt: skip
+    network = Roformer(arguments)
+    paths = [tmp_path / f"{name}.safetensors" for name in ("half", "eight")]
+    save_checkpoint(paths[0], "roformer", network, torch.float16)
+    assert main([str(path) for path in paths]) == 0
+    assert "MB" in capsys.readouterr().out
+    sizes = [path.stat().st_size for path in paths]
+    assert sizes[1] < 0.56 * sizes[0]
+    mixture = 0.1 * torch.randn(1, 2, 6000)
+    with torch.no_grad():
+        before, after = (load_checkpoint(path)(mixture) for path in paths)
+    # Noise 45 dB below the weights, in a handful of layers one after another.
+    assert (after - before).square().sum() < 1e-3 * before.square().sum()
+
+
+def test_what_is_no_network_is_not_compressed(tmp_path, capsys):
+    (tmp_path / "w.safetensors").write_bytes(b"no")
+    assert main([str(tmp_path / "w.safetensors"), str(tmp_path / "out.safetensors")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.safetensors"])
+def test_a_missing_file_is_named(tmp_path, capsys, name):
+    assert main([str(tmp_path / name), str(tmp_path / "out.safetensors")]) == 2
+    assert f"{name}: no such file" in capsys.readouterr().err
