@@ -51,6 +51,7 @@ SYSTEMS = {
     "waveunet": System(("separator=waveunet",), official=True),
     "multichannel_unet": System(("separator=multichannel_unet",), official=True),
     "arunet": System(("separator=arunet",), official=True),
+    "roformer": System(("separator=roformer",), official=True),
     "demucs": System(("separator=demucs",), official=True),
     "hdemucs": System(("separator=hdemucs",), official=True),
     "htdemucs": System(("separator=htdemucs",), official=True),

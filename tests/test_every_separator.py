@@ -39,6 +39,7 @@ NETWORKS = {
         {"samplerate": 8000, "n_fft": 256, "hop": 64, "bands": 24, "dims": (4, 6, 8)},
     ),
     "arunet": ("arunet", {"L": 72, "hop": 20, "filters": (6, 8, 10), "bottleneck": 12}),
+    "roformer": ("roformer", {"L": 256, "hop": 64, "bands": ((16, 8),), "D": 8, "hidden": 8}),
     "demucs": ("demucs", {"depth": 3, "channels": 6, "normalize": True}),
     "hdemucs": (
         "hdemucs",

@@ -18,6 +18,7 @@ from cmss.models.htdemucs import HTDemucs, HTDemucsArguments
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.network import Network
+from cmss.models.roformer import Roformer, RoformerArguments
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 from cmss.models.weights_file import read_weights, write_weights
 
@@ -30,6 +31,7 @@ MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     "htdemucs": (HTDemucs, HTDemucsArguments),
     "module": (ModuleNetwork, ModuleArguments),
     "multichannel_unet": (MultichannelUNet, MultichannelUNetArguments),
+    "roformer": (Roformer, RoformerArguments),
     "waveunet": (WaveUNet, WaveUNetArguments),
 }
 

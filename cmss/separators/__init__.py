@@ -13,6 +13,15 @@ from cmss.separators.casa import CASASeparator
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.module import ModuleSeparator
+from cmss.separators.networks import (
+    ARUNetSeparator,
+    DemucsSeparator,
+    HDemucsSeparator,
+    HTDemucsSeparator,
+    MultichannelUNetSeparator,
+    RoformerSeparator,
+    WaveUNetSeparator,
+)
 from cmss.separators.nmf import (
     ConvolutiveNMFSeparator,
     NMFSeparator,
@@ -22,14 +31,6 @@ from cmss.separators.nmf import (
 from cmss.separators.protocol import Separator, Stems
 from cmss.separators.refined import Refined
 from cmss.separators.spatial import Spatial, sort_by_direction
-from cmss.separators.unets import (
-    ARUNetSeparator,
-    DemucsSeparator,
-    HDemucsSeparator,
-    HTDemucsSeparator,
-    MultichannelUNetSeparator,
-    WaveUNetSeparator,
-)
 from cmss.separators.wiener import Wiener, wiener_filter
 from cmss.settings import check_fields
 
@@ -42,6 +43,7 @@ SEPARATORS: dict[str, type[Any]] = {
     "waveunet": WaveUNetSeparator,
     "multichannel_unet": MultichannelUNetSeparator,
     "arunet": ARUNetSeparator,
+    "roformer": RoformerSeparator,
     "demucs": DemucsSeparator,
     "hdemucs": HDemucsSeparator,
     "htdemucs": HTDemucsSeparator,

@@ -10,6 +10,7 @@ from cmss.models.checkpoint import Network, build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
 from cmss.training.losses import Loss, MaskLoss, RemixLoss, WaveformLoss
+from cmss.training.remix_loss import EstimatesRemixLoss
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             "sources": OUTPUTS, "samplerate": 16000, "levels": 10, "filters": 12,
             "down_kernel": 9, "difference": False, "conditioned": True,
         },
-        partial(WaveformLoss, 1, 1.0),
+        EstimatesRemixLoss,
     ),
     # M6 of its paper, one output per instrument.
     ("waveunet", "paper"): Preset(
@@ -73,9 +74,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
             "sources": OUTPUTS, "hop": 512, "fold": 8, "filters": (16, 32, 48, 96),
             "bottleneck": 160, "compression": 0.5, "conditioned": True, "consistent": True,
         },
-        partial(WaveformLoss, 1, 1.0),
+        EstimatesRemixLoss,
     ),
     ("arunet", "paper"): Preset("arunet", {}, partial(WaveformLoss, 2)),
+    ("roformer", "small"): Preset("roformer", {"sources": OUTPUTS}, EstimatesRemixLoss),
     ("demucs", "small"): Preset(
         "demucs",
         {

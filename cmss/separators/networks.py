@@ -1,4 +1,4 @@
-"""Networks that need nothing but their weights: the paper's U-Nets and the Demucs family."""
+"""Networks that need nothing but their weights."""
 
 from dataclasses import dataclass
 
@@ -45,3 +45,10 @@ class HTDemucsSeparator(NetworkSeparator):
     """Hybrid Transformer Demucs, the fourth; see :mod:`cmss.models.htdemucs`."""
 
     model = "htdemucs"
+
+
+@dataclass
+class RoformerSeparator(NetworkSeparator):
+    """Band-split rotary transformer; see :mod:`cmss.models.roformer`."""
+
+    model = "roformer"
