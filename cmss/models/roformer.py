@@ -117,8 +117,9 @@ class Roformer(Network):
         for pair in self.layers:
             assert isinstance(pair, nn.ModuleList)
             along_time, along_bands = pair
-            x = along_time(x.transpose(1, 2)).transpose(1, 2)
-            x = along_bands(x)
+            x = along_time(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1))
+            x = x.transpose(1, 2)
+            x = along_bands(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         x = self.norm(x)
         heads = self.of_source[players]  # (B, P, D, D)
         x = F.silu(torch.einsum("bkgd,bpde->bpkge", x, heads.to(x.dtype)))
@@ -220,7 +221,7 @@ class BandsOut(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention along an axis, and a feed-forward part: (..., N, D) -> the same."""
+    """Attention along an axis, and a feed-forward part: (M, N, D) -> the same."""
 
     def __init__(self, D: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -233,17 +234,15 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, D)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., N, D) -> (..., N, D)."""
+        """(M, N, D) -> (M, N, D)."""
         x = x + self._attend(self.attention_norm(x))
         return x + self.down(F.gelu(self.up(self.norm(x))))
 
     def _attend(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-2, -3)
-        turns = rotations(x.shape[-2], q.shape[-1], x.device)
-        q, k = rotate(q, turns), rotate(k, turns)
-        q, k, flat = (part.flatten(0, -4) for part in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, flat).view_as(v)
-        return self.joined(y.transpose(-2, -3).flatten(-2))
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        turns = rotations(x.shape[1], q.shape[-1], x.device)
+        y = F.scaled_dot_product_attention(rotate(q, turns), rotate(k, turns), v)
+        return self.joined(y.transpose(1, 2).flatten(2))
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
