@@ -59,7 +59,7 @@ from cmss.scenes import (
     load_audiograms,
 )
 from cmss.separators import Separator, Stems, build_separator
-from cmss.stage import one_line, progress
+from cmss.stage import exit_status, progress
 from cmss.transforms.overlap_add import overlap_add
 
 SAMPLE_RATE_HZ = 44100
@@ -190,22 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listener", metavar="ID", help="which of several in that file")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.flac")
     options = parser.parse_args(arguments)
-    try:
-        clipped = _listen_to_files(options)
-    except InputError as error:
-        for problem in error.problems:
-            print(one_line(problem), file=sys.stderr)
-        return 2
-    except (OSError, FloatingPointError) as error:
-        print(one_line(str(error)), file=sys.stderr)
-        return 1
-    print(f"{options.out}: {clipped} samples clipped; {options.out.with_suffix('.png')}: "
-        "before and after")  # fmt: skip
-    return 0
+    return exit_status(lambda: _listen_to_files(options))
 
 
-def _listen_to_files(options: argparse.Namespace) -> int:
-    """Read, listen, write; how many samples were clipped."""
+def _listen_to_files(options: argparse.Namespace) -> str:
+    """Read, listen, write; says where, and how many samples were clipped."""
     if options.out.suffix.lower() != ".flac":
         raise InputError(f"-o {options.out}: expected a name that ends in .flac")
     if options.out.resolve() == options.mixture.resolve():
@@ -224,7 +213,10 @@ def _listen_to_files(options: argparse.Namespace) -> int:
     picture = png(before_and_after(mixture, np.clip(ears, -1, 1), SAMPLE_RATE_HZ, listener))
     with atomic_file(options.out.with_suffix(".png")) as temporary:
         temporary.write_bytes(picture)
-    return clipped
+    return (
+        f"{options.out}: {clipped} samples clipped; {options.out.with_suffix('.png')}: "
+        "before and after"
+    )
 
 
 if __name__ == "__main__":

@@ -83,6 +83,25 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     return guarded
 
 
+def exit_status(work: Callable[[], str]) -> int:
+    """Do the work of a program without stages and print what came of it.
+
+    Returns:
+        0; or 2 if its input is no good and 1 if its result cannot be written or is not finite, with
+        a line for each problem.
+    """
+    try:
+        print(work())
+    except InputError as error:
+        for problem in error.problems:
+            print(one_line(problem), file=sys.stderr)
+        return 2
+    except (OSError, FloatingPointError) as error:
+        print(one_line(str(error)), file=sys.stderr)
+        return 1
+    return 0
+
+
 def one_line(text: str) -> str:
     """Text as it can be printed in one line: names come from files, and may hold anything."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

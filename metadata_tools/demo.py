@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cmss.errors import InputError
 from metadata_tools.arrange import instrument_of
 from metadata_tools.notes import SAMPLE_RATE_HZ
+from metadata_tools.options import exit_status
 from metadata_tools.pieces import PIECES, Piece
 from metadata_tools.room import place
 from metadata_tools.sampler import Sampler, random_player
@@ -77,14 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenes-per-track", type=int, default=SCENES_PER_TRACK, metavar="N",
         help="each is heard by one listener; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         pairs = make_demo(options.out, options.seed, options.scenes_per_track)
-    except InputError as error:
-        for problem in error.problems:
-            print(f"demo: {problem}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {len(PIECES)} tracks, {pairs} pairs of scene and listener")
-    return 0
+        print(f"{options.out}: {len(PIECES)} tracks, {pairs} pairs of scene and listener")
+
+    return exit_status("demo", work)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from cmss.processor import cores
 from metadata_tools.arrange import give_parts, instrument_of, thinnest
 from metadata_tools.musicxml import read_score
 from metadata_tools.notes import SAMPLE_RATE_HZ, hold_out, playable_range, read_bank
-from metadata_tools.options import at_least
+from metadata_tools.options import at_least, exit_status
 from metadata_tools.plan import Job, plan
 from metadata_tools.room import place
 from metadata_tools.sampler import Sampler, random_player
@@ -203,7 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.test_tracks is None:
         options.test_tracks = 0 if options.train_tracks or options.valid_tracks else 8
-    try:
+
+    def work() -> None:
         check_free(options.out)
         jobs = plan(options)
         with new_dataset(options.out) as root:
@@ -216,12 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.listeners_per_scene,
                 options.listeners,
             )
-    except InputError as error:
-        for problem in error.problems:
-            print(f"render: {problem}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {len(tracks)} tracks of {options.duration:g} s, {pairs} pairs")
-    return 0
+        print(f"{options.out}: {len(tracks)} tracks of {options.duration:g} s, {pairs} pairs")
+
+    return exit_status("render", work)
 
 
 if __name__ == "__main__":

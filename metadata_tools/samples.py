@@ -22,6 +22,7 @@ from cmss.audio import resample
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, Recording, recording
+from metadata_tools.options import exit_status
 from metadata_tools.score import RANGES
 
 SHORTEST_S, LONGEST_S, FADE_S = 0.3, 3.0, 0.05
@@ -157,13 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=Path, required=True, metavar="DIR", help="sound files")
     parser.add_argument("--out", type=Path, required=True, metavar="NOTES", help="a new folder")
     options = parser.parse_args(arguments)
-    try:
-        write_bank(options.out, samples_bank(options.samples))
-    except InputError as error:
-        for problem in error.problems:
-            print(f"samples: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("samples", lambda: write_bank(options.out, samples_bank(options.samples)))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
+from metadata_tools.options import exit_status
 from metadata_tools.score import RANGES
 
 PROGRAMS = {
@@ -118,13 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     options = parser.parse_args(arguments)
-    try:
-        write_bank(options.out, soundfont_bank(options.soundfont))
-    except InputError as error:
-        for problem in error.problems:
-            print(f"soundfont: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(
+        "soundfont", lambda: write_bank(options.out, soundfont_bank(options.soundfont))
+    )
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
-from metadata_tools.options import at_least
+from metadata_tools.options import at_least, exit_status
 from metadata_tools.score import RANGES
 
 SPACING_SEMITONES = 6  # no note is re-pitched by more than three
@@ -224,13 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variety", type=at_least(0, float), default=0.0, metavar="SHARE",
         help="how far each instrument is from the usual, 0 to 1; default: 0")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
-        write_notes(options.out, tuple(TIMBRES), options.seed, options.spacing, options.variety)
-    except InputError as error:
-        for problem in error.problems:
-            print(f"synth: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(
+        "synth",
+        lambda: write_notes(
+            options.out, tuple(TIMBRES), options.seed, options.spacing, options.variety
+        ),
+    )
 
 
 if __name__ == "__main__":

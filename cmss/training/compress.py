@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import eight_bits, read_weights, write_weights
-from cmss.stage import one_line
+from cmss.stage import exit_status
 
 
 def compress(weights: Path, smaller: Path) -> None:
@@ -32,17 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors")
     parser.add_argument("smaller", type=Path, metavar="SMALLER.safetensors", help="a new file")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         compress(options.weights, options.smaller)
-    except InputError as error:
-        for problem in error.problems:
-            print(one_line(problem), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(one_line(str(error)), file=sys.stderr)
-        return 1
-    print(f"{options.smaller}: {options.smaller.stat().st_size / 1e6:.1f} MB")
-    return 0
+        return f"{options.smaller}: {options.smaller.stat().st_size / 1e6:.1f} MB"
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from cmss.models.outputs import TARGET
 from cmss.models.weights_file import read_weights
 from cmss.separators import SEPARATORS
 from cmss.separators.trained import NetworkSeparator
-from cmss.stage import one_line
+from cmss.stage import exit_status
 
 MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
 
@@ -212,17 +212,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--licence", default="mit", metavar="ID",
         help="of the weights, as the hub names it; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         publish(options.weights, options.folder, options.data, options.licence)
-    except InputError as error:
-        for problem in error.problems:
-            print(one_line(problem), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(one_line(str(error)), file=sys.stderr)
-        return 1
-    print(options.folder)
-    return 0
+        return str(options.folder)
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

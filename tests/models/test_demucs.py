@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from demucs_infer.demucs import Demucs as TheirDemucs
 from demucs_infer.hdemucs import HDemucs as TheirHDemucs
 from demucs_infer.htdemucs import HTDemucs as TheirHTDemucs
-from examples_apart import assert_examples_apart
+from told_who_plays import assert_examples_apart
 
 from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint
 from cmss.training.losses import WaveformLoss

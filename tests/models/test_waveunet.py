@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from examples_apart import assert_examples_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 
@@ -156,18 +156,9 @@ def test_a_later_mixture_gives_later_estimates(arguments):
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    samples=st.integers(1, 700),
-    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=2,
-                  max_size=2),
-)  # fmt: skip
-@torch.no_grad()
-def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, rows):
-    mixture, present = noise(2, 2, samples), torch.tensor(rows)
-    estimates = model(mixture, present)
-    assert estimates.shape == (2, 4, 2, samples)
-    torch.testing.assert_close(estimates.sum(1), mixture, rtol=0, atol=1e-5)
-    assert (estimates[~present] == 0).all()
+@given(samples=st.integers(1, 700), present=rows(4))
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
+    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 77, 500])
