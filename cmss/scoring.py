@@ -3,11 +3,11 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
@@ -182,15 +182,17 @@ def score_files(
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_parent) as pool:
+        lost: BaseException | None = None
         try:
-            scored = [(pair, pool.submit(scorer, pair)) for pair in pairs]
-            lost: BaseException | None = None
+            scored = _submitted(pool, scorer, pairs)
             for pair, future in scored:
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
                     lost = error
                 else:
                     yield pair, future.result
+        except BrokenProcessPool as error:
+            lost = error
         finally:
             pool.shutdown(cancel_futures=True)
     if lost:
@@ -198,6 +200,25 @@ def score_files(
             "a process of evaluate.py was killed, for want of memory perhaps (a smaller "
             "evaluate.jobs takes less); the same command goes on where this one ended"
         ) from lost
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, scorer: Callable[[Pair], Score], pairs: Sequence[Pair]
+) -> list[tuple[Pair, Future[Score]]]:
+    """Hand all pairs to the pool, which starts its processes meanwhile.
+
+    Raises:
+        BrokenProcessPool: one was killed before all were started. Pairs and processes that came
+            after the pool has noticed would be waited for without end.
+    """
+    try:
+        scored = [(pair, pool.submit(scorer, pair)) for pair in pairs]
+        pool.submit(int)  # refused if the pool has noticed by now
+    except BrokenProcessPool:
+        for process in active_children():
+            process.terminate()
+        raise
+    return scored
 
 
 def _end_with_parent() -> None:

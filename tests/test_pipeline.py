@@ -1,9 +1,11 @@
 import os
 import shutil
 import signal
+import time
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -319,3 +321,21 @@ def test_what_is_too_short_to_score_names_the_pair(pairs):
     pair = pairs[0]
     with pytest.raises(InputError, match=f"{pair.name}: .*less than 16 ms"):
         Scorer(AID).score(np.ones((2, 100)), np.ones((2, 73)), 32000, pair)
+
+
+class LostWhileStarting(list):
+    """Pairs; the first process is killed, and has been missed, before the second pair is named."""
+
+    def __iter__(self):
+        yield self[0]
+        (process,) = active_children()
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        time.sleep(0.5)  # the pool's own thread notices within milliseconds
+        yield from self[1:]
+
+
+def test_a_process_that_is_killed_while_others_are_started(pairs):
+    with pytest.raises(ChildProcessError, match=r"a process of evaluate\.py was killed"):
+        list(score_files(KilledAt(""), LostWhileStarting(pairs), jobs=2))
+    assert not active_children()
