@@ -198,6 +198,7 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
     ("settings", "message"),
     [
         ({"spatial": {"iterations": 1}}, r"separator\.spatial\.iterations: this step looks ahead"),
+        ({"partials": {"window": 4096}}, r"separator\.partials\.window: this step looks ahead"),
         ({"wiener": {"iterations": 1}}, r"separator\.wiener\.iterations: this step looks ahead"),
         (
             {"name": "ensemble", "edges_hz": [700.0], "members": []},

@@ -55,7 +55,12 @@ MASKS = sorted(TEMPLATES)
 
 EVERY = pytest.mark.parametrize("name", sorted(SEPARATORS))
 MASKING = pytest.mark.parametrize("name", MASKS)
-STEP = pytest.mark.parametrize("step", [None, "spatial", "wiener"])
+STEPS = {
+    "spatial": {"iterations": 2},
+    "partials": {"window": 8192},
+    "wiener": {"iterations": 2},
+}
+STEP = pytest.mark.parametrize("step", [None, *STEPS])
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def separator(folder: Path, name: str, step: str | None = None):
     weights = folder / f"{name}.safetensors"
     key = "checkpoint" if name == "module" else "weights_from"
     settings = {key: str(weights)} if weights.is_file() else {}
-    steps = {step: {"iterations": 2}} if step else {}
+    steps = {step: STEPS[step]} if step else {}
     return build_separator({"name": name, **settings, **steps}, RATE_HZ)
 
 

@@ -1,6 +1,7 @@
 """Sorting by direction: against its formula written out, and what directions can tell."""
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from test_wiener import Fixed, spectra
 from cmss.errors import InputError
 from cmss.separators import build_separator
 from cmss.separators.refined import Refined
-from cmss.separators.spatial import DOUBT, NEIGHBOURS, SPREAD, Spatial, sort_by_direction
+from cmss.separators.spatial import DOUBT, NEIGHBOURS, SPREAD, WINDOW, Spatial, sort_by_direction
 
 
 def sorting(separator, iterations: int = 4, weight: float = 1.0) -> Refined:
-    return Refined(separator, partial(sort_by_direction, settings=Spatial(iterations, weight)))
+    step = partial(sort_by_direction, settings=Spatial(iterations, weight))
+    return Refined(separator, step, WINDOW)
 
 
 def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) -> np.ndarray:
@@ -26,20 +28,19 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
     prior = magnitude / magnitude.sum(0) + DOUBT
     share = prior / prior.sum(0)
     for _ in range(iterations):
-        posterior = np.zeros((sources, bins, frames))
-        for j in range(sources):
-            for f in range(bins):
-                near = range(max(0, f - NEIGHBOURS), min(bins, f + NEIGHBOURS + 1))
-                B = sum(
-                    share[j, g, t] * level[g, t] * np.outer(z[:, g, t], z[:, g, t].conj())
-                    for g in near
-                    for t in range(frames)
-                )
-                B = 2 * B / np.trace(B).real + SPREAD * np.eye(channels)
-                for t in range(frames):
-                    d = (z[:, f, t].conj() @ np.linalg.inv(B) @ z[:, f, t]).real
-                    density = 1 / np.linalg.det(B).real / d**channels
-                    posterior[j, f, t] = prior[j, f, t] * density**weight
+        posterior = prior.copy()
+        for j, f, wide in product(range(sources), range(bins), NEIGHBOURS):
+            near = range(max(0, f - wide), min(bins, f + wide + 1))
+            B = sum(
+                share[j, g, t] * level[g, t] * np.outer(z[:, g, t], z[:, g, t].conj())
+                for g in near
+                for t in range(frames)
+            )
+            B = 2 * B / np.trace(B).real + SPREAD * np.eye(channels)
+            for t in range(frames):
+                d = (z[:, f, t].conj() @ np.linalg.inv(B) @ z[:, f, t]).real
+                density = 1 / np.linalg.det(B).real / d**channels
+                posterior[j, f, t] *= density ** (weight / len(NEIGHBOURS))
         share = posterior / posterior.sum(0)
     return share[:, None] * x
 

@@ -11,7 +11,7 @@ from cmss.errors import InputError
 from cmss.separators import build_separator, refined
 from cmss.separators.bounds import Passthrough
 from cmss.separators.refined import Refined
-from cmss.separators.wiener import FLOOR, wiener_filter
+from cmss.separators.wiener import FLOOR, WINDOW, wiener_filter
 
 
 class Fixed:
@@ -32,7 +32,7 @@ class Fixed:
 
 
 def filtered(separator, iterations: int) -> Refined:
-    return Refined(separator, partial(wiener_filter, iterations=iterations))
+    return Refined(separator, partial(wiener_filter, iterations=iterations), WINDOW)
 
 
 def spectra(*shape: int, seed: int = 1) -> torch.Tensor:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.network import Network
-from cmss.models.presence import mixture_consistent, presence
+from cmss.models.presence import in_places, listed, mixture_consistent, presence
 from cmss.transforms.stdct import istdct, stdct
 
 PARTS = (0.167, 0.333, 0.5)
@@ -48,6 +48,9 @@ class ARUNetArguments:
         conditioned: whether the network is told who is present.
         consistent: share what the estimates leave of the mixture among the sources that are
             present, so that they sum to it.
+        masks: the network gives scores, whose softmax over those who are present are their shares
+            of each coefficient of the mixture, rather than coefficients; a small one learns that
+            in a fraction of the steps.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -61,6 +64,7 @@ class ARUNetArguments:
     compression: float = 1.0
     conditioned: bool = False
     consistent: bool = False
+    masks: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -104,26 +108,40 @@ class ARUNet(Network):
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
         """(B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
+        players, chosen = listed(present)
         coefficients = stdct(mixture, self.window, self.arguments.hop)
-        estimates = self.estimate(coefficients, present)
+        estimates = self.estimate(coefficients, present, players, chosen)
         stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
         if self.arguments.consistent:
             # The same as among coefficients, since the transform is linear.
-            return mixture_consistent(stems, mixture, present)
-        return stems * present[..., None, None]
+            stems = mixture_consistent(stems, mixture, chosen)
+        return in_places(stems, players, len(self.sources))
 
-    def estimate(self, mixture: Tensor, present: Tensor) -> Tensor:
-        """Coefficients of the mixture (B, 2, L, K), bool (B, S) -> of the sources (B, S, 2, L, K).
+    def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
+        """Coefficients of the players.
 
-        Scaled with the mixture and zero for silence; neither consistent nor zero where absent.
+        Args:
+            mixture: coefficients (B, 2, L, K).
+            present: bool (B, S).
+            players, chosen: of :func:`listed`.
+
+        Returns:
+            (B, P, 2, L, K), scaled with the mixture, zero for silence and where nobody plays.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
         audible = power > 0
         level = torch.where(audible, power, 1.0).sqrt()
         image = stack_bins(signed_power(mixture / level, exponent), fold)
-        output = unstack_bins(self.unet(image, present).float(), fold)
-        estimates = signed_power(output, 1 / exponent).unflatten(1, (-1, 2))
+        output = self.unet(image, present).unflatten(1, (len(self.sources), -1))
+        index = players[..., None, None, None].expand(-1, -1, *output.shape[2:])
+        # What the others' outputs say is not computed any further.
+        output = unstack_bins(output.gather(1, index).flatten(1, 2).float(), fold)
+        output = output.unflatten(1, (-1, 2))
+        absent = ~chosen[..., None, None, None]
+        if self.arguments.masks:
+            return output.masked_fill(absent, -torch.inf).softmax(1) * mixture.unsqueeze(1)
+        estimates = signed_power(output, 1 / exponent).masked_fill(absent, 0)
         return estimates * (level * audible).unsqueeze(1)
 
 
@@ -236,7 +254,9 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
-        norm.register_parameter("weight", None)
+        # A scale of one rather than none at all, for which CUDA has no gradient of the offset.
+        del norm.weight
+        norm.register_buffer("weight", torch.ones(filters), persistent=False)
         super().__init__(nn.Conv2d(channels, filters, size, padding=size // 2, bias=bias), norm)
 
 

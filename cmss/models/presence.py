@@ -22,6 +22,36 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
     return present
 
 
+def listed(present: Tensor) -> tuple[Tensor, Tensor]:
+    """The sources that play, as many places for each example as the largest has players.
+
+    Args:
+        present: bool (B, S).
+
+    Returns:
+        (B, P) number of the source in each place, different in each, and bool (B, P), whether it
+        is a source that plays.
+    """
+    order = present.int().argsort(dim=1, descending=True, stable=True)
+    players = order[:, : int(present.sum(1).max())]
+    return players, present.gather(1, players)
+
+
+def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
+    """Estimates of the players that :func:`listed` gives, as those of all sources.
+
+    Args:
+        estimates: (B, P, 2, T), zero in the places that no player has.
+        players: (B, P).
+        sources: S, outputs of the network.
+
+    Returns:
+        (B, S, 2, T), zero where nobody plays.
+    """
+    output = estimates.new_zeros(len(estimates), sources, *estimates.shape[2:])
+    return output.scatter(1, players[..., None, None].expand_as(estimates), estimates)
+
+
 def mixture_consistent(estimates: Tensor, mixture: Tensor, present: Tensor) -> Tensor:
     """Nearest estimates that sum to the mixture, where absent sources are zero.
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.network import Network
-from cmss.models.presence import presence
+from cmss.models.presence import in_places, listed, presence
 from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
@@ -94,11 +94,7 @@ class Roformer(Network):
         estimates = istft(
             masks * spectra.unsqueeze(1), self.window, self.arguments.hop, mixture.shape[-1]
         )
-        estimates = estimates * level.unsqueeze(1)
-        output = estimates.new_zeros(len(mixture), len(self.sources), *estimates.shape[2:])
-        # Where an example has fewer players, the places left over hold absent sources' zeros.
-        index = players[..., None, None].expand_as(estimates)
-        return output.scatter(1, index, estimates)
+        return in_places(estimates * level.unsqueeze(1), players, len(self.sources))
 
     def masks(self, spectra: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
         """Complex masks that sum to one over the players.
@@ -144,21 +140,6 @@ def band_groups(bins: int, bands: Sequence[tuple[int, int]]) -> list[tuple[int, 
     if left < 0:
         raise ValueError(f"bands: take {bins - left} bins, but there are {bins}")
     return [*bands, (1, left)] if left else list(bands)
-
-
-def listed(present: Tensor) -> tuple[Tensor, Tensor]:
-    """The sources that play, as many places for each example as the largest has players.
-
-    Args:
-        present: bool (B, S).
-
-    Returns:
-        (B, P) number of the source in each place, different in each, and bool (B, P), whether it
-        is a source that plays.
-    """
-    order = present.int().argsort(dim=1, descending=True, stable=True)
-    players = order[:, : int(present.sum(1).max())]
-    return players, present.gather(1, players)
 
 
 def _features(spectra: Tensor) -> Tensor:

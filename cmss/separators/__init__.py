@@ -28,9 +28,12 @@ from cmss.separators.nmf import (
     PLCASeparator,
     SmoothNMFSeparator,
 )
+from cmss.separators.partials import Partials, share_by_power
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.refined import Refined
+from cmss.separators.refined import Refined, Step
+from cmss.separators.spatial import WINDOW as SPATIAL_WINDOW
 from cmss.separators.spatial import Spatial, sort_by_direction
+from cmss.separators.wiener import WINDOW as WIENER_WINDOW
 from cmss.separators.wiener import Wiener, wiener_filter
 from cmss.settings import check_fields
 
@@ -67,8 +70,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
 
     Args:
         settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
-            `cache` for a folder of estimates, `spatial` and `wiener` for steps behind it; for an
-            ensemble `members`, each with `weight` and settings of its own.
+            `cache` for a folder of estimates, `spatial`, `partials` and `wiener` for steps behind
+            it; for an ensemble `members`, each with `weight` and settings of its own.
         sample_rate_hz: of the mixtures.
 
     Raises:
@@ -77,15 +80,24 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """
     settings = dict(settings)
     spatial, wiener = _section(settings, "spatial", Spatial), _section(settings, "wiener", Wiener)
+    partials = _section(settings, "partials", Partials)
     if settings.get("causality") == "causal":
-        ahead = {"spatial": spatial.iterations, "wiener": wiener.iterations}
+        ahead = {
+            "spatial.iterations": spatial.iterations,
+            "partials.window": partials.window,
+            "wiener.iterations": wiener.iterations,
+        }
         if problems := [*_ahead(settings, ahead)]:
             raise InputError(problems)
     separator = _unrefined(settings, sample_rate_hz)
     if spatial.iterations:
-        separator = Refined(separator, partial(sort_by_direction, settings=spatial))
+        step: Step = partial(sort_by_direction, settings=spatial)
+        separator = Refined(separator, step, SPATIAL_WINDOW)
+    if partials.window:
+        separator = Refined(separator, share_by_power, partials.window)
     if wiener.iterations:
-        separator = Refined(separator, partial(wiener_filter, iterations=wiener.iterations))
+        step = partial(wiener_filter, iterations=wiener.iterations)
+        separator = Refined(separator, step, WIENER_WINDOW)
     return separator
 
 
@@ -103,8 +115,8 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, int]) -> Iterator[st
     if name in SEPARATORS and name not in CAUSAL:
         expected = ", ".join(("ensemble", *CAUSAL))
         yield f"separator: {name} looks ahead, expected one of {expected} for {causal}"
-    for step in (step for step, iterations in steps.items() if iterations):
-        yield f"separator.{step}.iterations: this step looks ahead, expected 0 for {causal}"
+    for step in (step for step, used in steps.items() if used):
+        yield f"separator.{step}: this step looks ahead, expected 0 for {causal}"
     if name != "ensemble":
         return
     if settings.get("edges_hz"):

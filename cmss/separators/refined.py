@@ -13,9 +13,6 @@ from cmss.separators.protocol import Around, Stems
 from cmss.transforms.overlap_add import overlap_add
 from cmss.transforms.stft import istft, stft
 
-WINDOW, HOP = 4096, 1024
-"""Samples, of a Hann window: 93 ms at 44.1 kHz, as Open-Unmix has it (Stoeter et al. 2019)."""
-
 SEGMENT_S = 30.0
 """Longer signals are refined in segments: memory does not grow with them, and players may move."""
 
@@ -30,32 +27,38 @@ class Refined(Around):
     Args:
         separator: what estimates.
         step: what refines.
+        window: samples of the Hann window of its spectra.
     """
 
     step: Step
+    window: int
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`."""
         stems = self.separator.separate(mixture, sources)
-        return refine(self.step, mixture, stems, self.sample_rate_hz)
+        return refine(self.step, mixture, stems, self.sample_rate_hz, self.window)
 
 
-def refine(step: Step, mixture: NDArray[np.float32], stems: Stems, sample_rate_hz: int) -> Stems:
+def refine(
+    step: Step, mixture: NDArray[np.float32], stems: Stems, sample_rate_hz: int, window: int
+) -> Stems:
     """Estimates (2, samples) of a mixture (2, samples) after a step; none are left alone."""
     if not stems:
         return stems
     signals = torch.from_numpy(np.concatenate([mixture, *stems.values()]))
     segment = round(SEGMENT_S * sample_rate_hz)
-    refined = overlap_add(lambda piece: _refine(step, piece), signals, segment, segment // 10)
+    refined = overlap_add(
+        lambda piece: _refine(step, piece, window), signals, segment, segment // 10
+    )
     return dict(zip(stems, refined.numpy(), strict=True))
 
 
-def _refine(step: Step, signals: Tensor) -> Tensor:
+def _refine(step: Step, signals: Tensor, window: int) -> Tensor:
     """(1, 2 (1 + sources), samples), the mixture first -> (sources, 2, samples)."""
-    samples = signals.shape[-1]
-    window = torch.hann_window(WINDOW, dtype=signals.dtype)
+    samples, hop = signals.shape[-1], window // 4
+    hann = torch.hann_window(window, dtype=signals.dtype)
     # Else the last samples would lie under the tail of one window alone, which is near zero.
-    padded = torch.nn.functional.pad(signals.view(-1, 2, samples), (WINDOW, WINDOW))
-    mixture, *estimates = stft(padded, window, HOP)
+    padded = torch.nn.functional.pad(signals.view(-1, 2, samples), (window, window))
+    mixture, *estimates = stft(padded, hann, hop)
     refined = step(mixture, torch.stack(estimates))
-    return istft(refined, window, HOP, samples + 2 * WINDOW)[..., WINDOW:-WINDOW]
+    return istft(refined, hann, hop, samples + 2 * window)[..., window:-window]

@@ -9,6 +9,9 @@ each time and frequency is the source's share of the estimates, as in guided sou
 (Boeddeker et al. 2018, CHiME-5). Expectation-maximisation sharpens the shares where directions
 differ and leaves them where they do not.
 
+A bin of its own knows the room, but has few frames to learn it from; a bin and its neighbours
+together know the direct sound alone, but well. Each counts for half.
+
 Shapes: S sources, F bins, K frames.
 """
 
@@ -20,9 +23,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-NEIGHBOURS = 20
-"""Bins on either side whose directions count as one: 215 Hz, in which the phase between two
-microphones 25 cm apart turns by a sixth of a circle at most."""
+WINDOW = 8192
+"""Samples; 186 ms at 44.1 kHz, so that most of a room's echo of a sound falls into its own frame."""
+
+NEIGHBOURS = (0, 40)
+"""Bins on either side whose directions count as one: none, and 215 Hz, in which the phase between
+two microphones 25 cm apart turns by a sixth of a circle at most."""
 
 SPREAD = 0.02
 """Share of every distribution that comes from all around, as reverberation does."""
@@ -88,20 +94,25 @@ def _log_likelihood(power: Tensor, cross: Tensor, weight: Tensor) -> Tensor:
         weight: (F, K).
 
     Returns:
-        (F, K).
+        (F, K), the mean of those of all :data:`NEIGHBOURS`.
     """
-    left, right = _around((power * weight).sum(-1))
-    real, imaginary = _around(torch.view_as_real((cross * weight).sum(-1)).T)
-    scale = (left + right).where(left + right > 0, 1) / 2
-    left, right = left / scale + SPREAD, right / scale + SPREAD
-    real, imaginary = real / scale, imaginary / scale
-    determinant = left * right - real.square() - imaginary.square()
-    a, b, c, d, size = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
-    distance = (b * power[0] + a * power[1] - 2 * (c * cross.real + d * cross.imag)) / size
-    return -size.log() - 2 * distance.clamp(min=1e-6).log()
+    moments = torch.cat(
+        ((power * weight).sum(-1), torch.view_as_real((cross * weight).sum(-1)).T)
+    )
+    total = torch.zeros_like(weight)
+    for neighbours in NEIGHBOURS:
+        left, right, real, imaginary = _around(moments, neighbours)
+        scale = (left + right).where(left + right > 0, 1) / 2
+        left, right = left / scale + SPREAD, right / scale + SPREAD
+        real, imaginary = real / scale, imaginary / scale
+        determinant = left * right - real.square() - imaginary.square()
+        a, b, c, d, size = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
+        distance = (b * power[0] + a * power[1] - 2 * (c * cross.real + d * cross.imag)) / size
+        total -= size.log() + 2 * distance.clamp(min=1e-6).log()
+    return total / len(NEIGHBOURS)
 
 
-def _around(sums: Tensor) -> Tensor:
-    """Sums over each bin's neighbours: (2, F) -> (2, F)."""
-    box = sums.new_ones(1, 1, 2 * NEIGHBOURS + 1)
-    return F.conv1d(sums.unsqueeze(1), box, padding=NEIGHBOURS).squeeze(1)
+def _around(sums: Tensor, neighbours: int) -> Tensor:
+    """Sums over each bin and its neighbours: (N, F) -> (N, F)."""
+    box = sums.new_ones(1, 1, 2 * neighbours + 1)
+    return F.conv1d(sums.unsqueeze(1), box, padding=neighbours).squeeze(1)

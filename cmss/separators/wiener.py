@@ -15,6 +15,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+WINDOW = 4096
+"""Samples; 93 ms at 44.1 kHz, as Open-Unmix has it (Stoeter et al. 2019)."""
+
 FLOOR = 1e-9
 """Share of the mixture's mean power that is added to the sources' covariances, so that their sum
 has an inverse. Each source takes an equal part of it, so that the gains still sum to the identity;

@@ -21,8 +21,9 @@ from cmss.separators.network import (
     output_names,
     share_out,
 )
+from cmss.separators.partials import share_by_power
 from cmss.separators.refined import refine
-from cmss.separators.spatial import Spatial, sort_by_direction
+from cmss.separators.spatial import WINDOW, Spatial, sort_by_direction
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,38 @@ class ListeningTest:
         stems = self._stems(model, mixture, pair.scene.track, rate_hz)
         return self._heard(mixture, stems, pair)
 
-    def by_direction(
-        self, separator: Separator, ways: Sequence[Spatial], progress: Callable = iter
-    ) -> list[float]:
-        """Mean HAAQI after each way of sorting a separator's estimates by direction.
+    def refined(
+        self,
+        separator: Separator,
+        directions: Sequence[Spatial],
+        windows: Sequence[int],
+        progress: Callable = iter,
+    ) -> NDArray[np.float64]:
+        """Mean HAAQI of a separator's estimates after steps behind it.
 
         Args:
             separator: separates each pair once.
-            ways: of sorting.
+            directions: ways of sorting the estimates by direction.
+            windows: of sharing out by power, after each of them; 0: not at all.
             progress: wraps the pairs, such as tqdm.
+
+        Returns:
+            (directions, windows).
         """
-        sums = np.zeros(len(ways))
+        sums = np.zeros((len(directions), len(windows)))
+        rate_hz = separator.sample_rate_hz
         for pair in progress(self.pairs):
-            mixture = read_excerpt(pair.scene.track.mixture, separator.sample_rate_hz)
+            mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
             stems = separator.separate(mixture, pair.scene.track.sources)
-            for number, way in enumerate(ways):
-                step = partial(sort_by_direction, settings=way)
-                refined = refine(step, mixture, stems, separator.sample_rate_hz)
-                sums[number] += self._heard(mixture, refined, pair)
-        return [float(total / len(self.pairs)) for total in sums]
+            for row, settings in enumerate(directions):
+                step = partial(sort_by_direction, settings=settings)
+                placed = refine(step, mixture, stems, rate_hz, WINDOW)
+                for column, window in enumerate(windows):
+                    last = placed
+                    if window:
+                        last = refine(share_by_power, mixture, placed, rate_hz, window)
+                    sums[row, column] += self._heard(mixture, last, pair)
+        return sums / len(self.pairs)
 
     def _heard(self, mixture: NDArray[np.float32], stems: Stems, pair: Pair) -> float:
         """Mean HAAQI of both ears of a pair whose mixture (2, samples) was taken apart so."""

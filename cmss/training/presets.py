@@ -72,7 +72,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         "arunet",
         {
             "sources": OUTPUTS, "hop": 512, "fold": 8, "filters": (16, 32, 48, 96),
-            "bottleneck": 160, "compression": 0.5, "conditioned": True, "consistent": True,
+            "bottleneck": 160, "compression": 0.5, "conditioned": True, "masks": True,
         },
         EstimatesRemixLoss,
     ),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -57,13 +58,17 @@ def main(config: DictConfig) -> None:
             config.haaqi_pairs,
             Scorer(build_hearing_aid(config)),
         )
-        ways = [Spatial(iterations, weight) for weight in config.spatial.weights]
-        means = test.by_direction(build_separator(settings, rate_hz), ways, progress)
-        best = ways[means.index(max(means))]
-        section["spatial"] = asdict(best)
-        told += "; HAAQI by weight of directions: "
+        directions = [Spatial(iterations, weight) for weight in config.spatial.weights]
+        windows = list(config.partials.windows)
+        means = test.refined(build_separator(settings, rate_hz), directions, windows, progress)
+        row, column = np.unravel_index(means.argmax(), means.shape)
+        section["spatial"] = asdict(directions[row])
+        section["partials"] = {"window": windows[column]}
+        told += "; HAAQI by weight of directions and window: "
         told += ", ".join(
-            f"{way.weight:g} {mean:.4f}" for way, mean in zip(ways, means, strict=True)
+            f"{way.weight:g} {window} {mean:.4f}"
+            for way, of_way in zip(directions, means, strict=True)
+            for window, mean in zip(windows, of_way, strict=True)
         )
     path = Path(config.path.ensemble_file)
     write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")

@@ -50,12 +50,14 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         "edges_hz=[1000]",
         "prior=1e-6",
         "spatial.weights=[0.0,1.0]",
+        "partials.windows=[0,4096]",
         "haaqi_pairs=2",
     )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "exp" / "fit" / "meta.yaml"
     told = (
-        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments; HAAQI by weight of directions: "
+        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments; HAAQI by weight of directions "
+        "and window: "
     )
     assert done.stdout.startswith(told)
     ensemble = OmegaConf.to_container(OmegaConf.load(path))
@@ -64,11 +66,15 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         first, second = (member["weight"][instrument] for member in ensemble["members"])
         # A millionth for the ridge, before rounding to three digits.
         np.testing.assert_allclose((first, second), [[1, 1], [0, 0]], atol=1e-3)
-    spatial = ensemble.pop("spatial")
+    spatial, partials = ensemble.pop("spatial"), ensemble.pop("partials")
     assert build_separator({"name": "ensemble", **ensemble}, RATE_HZ).edges_hz == [1000]
-    heard = dict(pair.split() for pair in done.stdout.removeprefix(told).split(", "))
-    assert list(heard) == ["0", "1"]
-    assert spatial == {"iterations": 4, "weight": float(max(heard, key=heard.get))}
+    heard = {}
+    for way in done.stdout.removeprefix(told).split(", "):
+        weight, window, haaqi = way.split()
+        heard[float(weight), int(window)] = float(haaqi)
+    assert list(heard) == [(0, 0), (0, 4096), (1, 0), (1, 4096)]
+    # Ways that are alike to four digits are not told apart here.
+    assert heard[spatial["weight"], partials["window"]] == max(heard.values())
 
 
 def test_it_can_do_without_directions_and_then_wants_no_scenes(root, tmp_path):
