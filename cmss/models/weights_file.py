@@ -15,6 +15,9 @@ from cmss.errors import InputError
 SCALE = "/scale"
 """What is added to the name of a tensor in eight bits for that of its rows' scales."""
 
+ROW = 16
+"""Numbers that share a scale, at least; it takes four bytes itself."""
+
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write tensors and a header; equal ones give equal bytes.
@@ -44,20 +47,34 @@ def _in_order(content: bytes) -> bytes:
 
 
 def eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as int8, each row with a scale of its own; all else in half precision.
+    """Matrices and kernels as int8, each row with a scale of its own; all else in half precision.
 
-    Rounding then adds noise some 45 dB below a row's weights, and a file is half as long. What
+    A row is what the last axes hold, as many of them as it takes for :data:`ROW` numbers. Rounding
+    then adds noise some 45 dB below a row's weights, and a file is half as long. What
     :func:`read_weights` reads of it are the rounded weights.
     """
     written = {}
     for key, value in tensors.items():
-        if value.dim() < 2:
+        axes = _row_axes(value)
+        if not axes:
             written[key] = value.half() if value.is_floating_point() else value
             continue
-        scale = value.float().abs().amax(-1, keepdim=True) / 127
+        scale = value.float().abs().amax(axes, keepdim=True) / 127
         written[key] = (value / scale.where(scale > 0, 1)).round().to(torch.int8)
         written[key + SCALE] = scale
     return written
+
+
+def _row_axes(tensor: Tensor) -> list[int]:
+    """The last axes but the first that hold a row; none where rows would be too short to pay."""
+    axes: list[int] = []
+    numbers = 1
+    for axis in reversed(range(1, tensor.dim())):
+        if numbers >= ROW:
+            break
+        axes.append(axis)
+        numbers *= tensor.shape[axis]
+    return axes if numbers >= ROW else []
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 WINDOW = 8192
-"""Samples; 186 ms at 44.1 kHz, so that most of a room's echo of a sound falls into its own frame."""
+"""Samples; 186 ms at 44.1 kHz, longer than the first reflections of a room take."""
 
 NEIGHBOURS = (0, 40)
 """Bins on either side whose directions count as one: none, and 215 Hz, in which the phase between
@@ -96,9 +96,7 @@ def _log_likelihood(power: Tensor, cross: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (F, K), the mean of those of all :data:`NEIGHBOURS`.
     """
-    moments = torch.cat(
-        ((power * weight).sum(-1), torch.view_as_real((cross * weight).sum(-1)).T)
-    )
+    moments = torch.cat(((power * weight).sum(-1), torch.view_as_real((cross * weight).sum(-1)).T))
     total = torch.zeros_like(weight)
     for neighbours in NEIGHBOURS:
         left, right, real, imaginary = _around(moments, neighbours)

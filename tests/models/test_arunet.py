@@ -27,7 +27,9 @@ SHARED = replace(
     conditioned=True,
     consistent=True,
 )
-BOTH = pytest.mark.parametrize("arguments", [PUBLISHED, SHARED], ids=["published", "shared"])
+MASKS = replace(SHARED, consistent=False, masks=True)
+EACH = {"published": PUBLISHED, "shared": SHARED, "masks": MASKS}
+BOTH = pytest.mark.parametrize("arguments", EACH.values(), ids=EACH)
 
 
 def noise(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -46,7 +48,7 @@ def network(arguments: ARUNetArguments) -> ARUNet:
     return model
 
 
-@pytest.fixture(scope="module", params=[PUBLISHED, SHARED], ids=["published", "shared"])
+@pytest.fixture(scope="module", params=EACH.values(), ids=EACH)
 def model(request) -> ARUNet:
     return network(request.param)
 
@@ -54,6 +56,11 @@ def model(request) -> ARUNet:
 @pytest.fixture(scope="module")
 def shared() -> ARUNet:
     return network(SHARED)
+
+
+@pytest.fixture(scope="module")
+def masking() -> ARUNet:
+    return network(MASKS)
 
 
 # Parameters.
@@ -209,14 +216,18 @@ def test_examples_of_a_batch_do_not_touch_each_other(model):
 
 
 @settings(deadline=None, max_examples=25)
-@given(samples=st.integers(1, 700), present=rows(3))
-def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(shared, samples, present):
-    assert_shares_the_mixture(shared, noise(2, 2, samples), torch.tensor(present), 1e-5)
+@given(samples=st.integers(1, 700), present=rows(3), masks=st.booleans())
+def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(
+    shared, masking, samples, present, masks
+):
+    model = masking if masks else shared
+    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @torch.no_grad()
-def test_what_nobody_claims_is_shared_equally():
-    model = network(SHARED)
+@pytest.mark.parametrize("arguments", [SHARED, MASKS], ids=["shared", "masks"])
+def test_what_nobody_claims_is_shared_equally(arguments):
+    model = network(arguments)
     model.unet.output.weight.zero_()
     model.unet.output.bias.zero_()
     mixture = noise(1, 2, 400)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.models.presence import mixture_consistent, presence
+from cmss.models.presence import in_places, listed, mixture_consistent, presence
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -42,3 +42,21 @@ def test_consistent_estimates_stay_as_they_are():
     everyone = torch.ones(1, 3, dtype=torch.bool)
     got = mixture_consistent(estimates, estimates.sum(1), everyone)
     torch.testing.assert_close(got, estimates)
+
+
+def test_listed_names_each_source_that_plays_once():
+    players, chosen = listed(torch.tensor([[True, False, True, True], [False, True, False, False]]))
+    assert players[0].tolist() == [0, 2, 3]
+    assert chosen.tolist() == [[True, True, True], [True, False, False]]
+    assert players[1, 0] == 1
+    assert len(set(players[1].tolist())) == 3
+
+
+def test_estimates_of_the_players_come_to_their_places():
+    players, chosen = listed(torch.tensor([[False, True, True], [False, False, True]]))
+    estimates = torch.randn(2, 2, 2, 5) * chosen[..., None, None]
+    output = in_places(estimates, players, 3)
+    assert torch.equal(output[0, 1:], estimates[0])
+    assert torch.equal(output[1, 2], estimates[1, 0])
+    assert not output[0, 0].any()
+    assert not output[1, :2].any()

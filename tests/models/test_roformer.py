@@ -12,7 +12,6 @@ from cmss.models.roformer import (
     Roformer,
     RoformerArguments,
     band_groups,
-    listed,
     rotate,
     rotations,
 )
@@ -88,14 +87,6 @@ def test_every_weight_learns(model):
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().max() > 0, name
     model.zero_grad()
-
-
-def test_listed_names_each_source_that_plays_once():
-    players, chosen = listed(torch.tensor([[True, False, True, True], [False, True, False, False]]))
-    assert players[0].tolist() == [0, 2, 3]
-    assert chosen.tolist() == [[True, True, True], [True, False, False]]
-    assert players[1, 0] == 1
-    assert len(set(players[1].tolist())) == 3
 
 
 def test_bands_in_is_a_matrix_for_each_band():

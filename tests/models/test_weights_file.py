@@ -21,6 +21,19 @@ def test_rows_come_back_to_half_a_step_and_the_rest_in_half_precision(tmp_path):
     torch.testing.assert_close(read["bias"], written["bias"].half().float(), rtol=0, atol=0)
 
 
+def test_rows_of_a_kernel_are_its_filters_and_short_ones_stay_in_half_precision(tmp_path):
+    torch.manual_seed(0)
+    written = {"pointwise": torch.randn(6, 24, 1), "depthwise": torch.randn(6, 1, 3)}
+    compressed = eight_bits(written)
+    assert compressed["pointwise"].dtype == torch.int8
+    assert compressed["pointwise/scale"].shape == (6, 1, 1)
+    write_weights(tmp_path / "w.safetensors", compressed, {})
+    read, _ = read_weights(tmp_path / "w.safetensors")
+    half_a_step = written["pointwise"].abs().amax((1, 2), keepdim=True) / 127 / 2
+    assert ((read["pointwise"] - written["pointwise"]).abs() <= 1.001 * half_a_step).all()
+    torch.testing.assert_close(read["depthwise"], written["depthwise"].half().float())
+
+
 def test_a_compressed_network_is_half_as_long_and_separates_alike(tmp_path, capsys):
     torch.manual_seed(0)
     arguments = RoformerArguments(("Cello", "Viola"), L=512, hop=128, bands=((32, 4),), D=64,
