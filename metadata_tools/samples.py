@@ -38,15 +38,11 @@ _HOP = SAMPLE_RATE_HZ // 100
 _POINTS = 2**17  # of a spectrum: a third of a hertz, a cent at the lowest note's tenth harmonic
 
 
-def midi_of(path: Path) -> int:
-    """The pitch that a file is named by.
-
-    Raises:
-        InputError: the name is no pitch, or no sound file's.
-    """
-    match = _NAME.fullmatch(path.name)
+def midi_of(name: str) -> int | None:
+    """The pitch that a file's name begins with, None if it does not."""
+    match = _NAME.fullmatch(name)
     if match is None:
-        raise InputError(f"{path}: expected a sound file named by its pitch, as A4.wav or Bb3.mp3")
+        return None
     letter, accidental, octave = match.groups()
     sharpened = {"": 0, "b": -1}.get(accidental, 1)
     return 12 * (int(octave) + 1) + _SEMITONES[letter] + sharpened
@@ -88,13 +84,16 @@ def cents_from(midi: int, sustain: np.ndarray) -> float:
     return float(np.median(found))
 
 
-def note(path: Path) -> Recording:
-    """The note in a file DIR/<instrument>/<pitch>.*: trimmed, its sustain at -20 dBFS, measured.
+def note(path: Path, midi: int | None) -> Recording:
+    """The note in a file: trimmed, its sustain at -20 dBFS, its deviation from a pitch measured.
+
+    It is named by the file and the folder that it lies in.
 
     Raises:
-        InputError: it is not named by a pitch, not readable, silent or too short.
+        InputError: there is no pitch, or the file is not readable, silent or too short.
     """
-    midi = midi_of(path)
+    if midi is None:
+        raise InputError(f"{path}: expected a sound file named by its pitch, as A4.wav or Bb3.mp3")
     # Whole, and no seek to see whether it is: libsndfile's seek stops short of an MP3's end.
     try:
         sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
@@ -133,7 +132,7 @@ def samples_bank(folder: Path) -> Bank:
         notes: dict[str, Recording] = {}
         for path in sorted(place.iterdir()):
             try:
-                read = note(path)
+                read = note(path, midi_of(path.name))
             except InputError as error:
                 problems += error.problems
                 continue
