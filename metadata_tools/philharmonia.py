@@ -13,12 +13,11 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
-from metadata_tools.notes import Bank, hold_out
+from metadata_tools.notes import Bank, Recording, hold_out
 from metadata_tools.options import at_least, exit_status
 from metadata_tools.samples import midi_of, note
 
@@ -49,29 +48,30 @@ def philharmonia_bank(folder: Path) -> Bank:
     Raises:
         InputError: there are none that can be used.
     """
-    bank: Bank = {}
-    for path in sorted(folder.rglob("*.mp3"), key=lambda path: path.name):
+    bank: dict[str, dict[str, Recording]] = {}
+    for path in sorted(folder.rglob("*.mp3"), key=lambda path: (path.name, path)):
         match = _NAME.fullmatch(path.name)
         if match is None:
             continue
-        name, rest = match.groups()
+        instrument, named_by_pitch = INSTRUMENTS[match[1]], Path(match[2])
+        name = f"{instrument}/{named_by_pitch.stem}"
+        notes = bank.setdefault(instrument, {})
         try:
-            found = note(path, midi_of(rest))
+            if name in notes:
+                raise InputError(f"{path}: another file has this name")
+            found = note(path, midi_of(named_by_pitch), name)
+            if abs(found.cents) >= FURTHEST_CENTS:
+                raise InputError(f"{path}: {found.cents:+.0f} cents from the pitch of its name")
         except InputError as error:
             print(f"philharmonia: left out: {error}", file=sys.stderr)
             continue
-        if abs(found.cents) >= FURTHEST_CENTS:
-            print(f"philharmonia: left out: {path}: {found.cents:+.0f} cents", file=sys.stderr)
-            continue
-        instrument = INSTRUMENTS[name]
-        found = replace(found, name=f"{instrument}/{rest.removesuffix('.mp3')}")
-        bank[instrument] = (*bank.get(instrument, ()), found)
-    if not bank:
+        notes[name] = found
+    if not any(bank.values()):
         raise InputError(
             f"{folder}: holds no files named as violin_A4_1_forte_arco-normal.mp3, of the eight "
             "instruments, that can be used"
         )
-    return bank
+    return {instrument: tuple(notes.values()) for instrument, notes in bank.items() if notes}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--samples", type=Path, required=True, metavar="DIR", help="the orchestra's files")
     add("--out", type=Path, required=True, metavar="NOTES", help="a new folder")
     add("--only-every", type=at_least(0), default=0, metavar="N",
-        help="only every Nth pitch, which render trains on no track with; 0: all")  # fmt: skip
+        help="only the pitches that `render --holdout-notes N` keeps for tests")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

@@ -38,11 +38,15 @@ _HOP = SAMPLE_RATE_HZ // 100
 _POINTS = 2**17  # of a spectrum: a third of a hertz, a cent at the lowest note's tenth harmonic
 
 
-def midi_of(name: str) -> int | None:
-    """The pitch that a file's name begins with, None if it does not."""
-    match = _NAME.fullmatch(name)
+def midi_of(path: Path) -> int:
+    """The pitch that a file is named by.
+
+    Raises:
+        InputError: the name is no pitch, or no sound file's.
+    """
+    match = _NAME.fullmatch(path.name)
     if match is None:
-        return None
+        raise InputError(f"{path}: expected a sound file named by its pitch, as A4.wav or Bb3.mp3")
     letter, accidental, octave = match.groups()
     sharpened = {"": 0, "b": -1}.get(accidental, 1)
     return 12 * (int(octave) + 1) + _SEMITONES[letter] + sharpened
@@ -84,16 +88,12 @@ def cents_from(midi: int, sustain: np.ndarray) -> float:
     return float(np.median(found))
 
 
-def note(path: Path, midi: int | None) -> Recording:
+def note(path: Path, midi: int, name: str) -> Recording:
     """The note in a file: trimmed, its sustain at -20 dBFS, its deviation from a pitch measured.
 
-    It is named by the file and the folder that it lies in.
-
     Raises:
-        InputError: there is no pitch, or the file is not readable, silent or too short.
+        InputError: the file is not readable, silent or too short.
     """
-    if midi is None:
-        raise InputError(f"{path}: expected a sound file named by its pitch, as A4.wav or Bb3.mp3")
     # Whole, and no seek to see whether it is: libsndfile's seek stops short of an MP3's end.
     try:
         sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
@@ -107,7 +107,7 @@ def note(path: Path, midi: int | None) -> Recording:
     if len(samples) < SHORTEST_S * SAMPLE_RATE_HZ:
         seconds = len(samples) / SAMPLE_RATE_HZ
         raise InputError(f"{path}: sounds for {seconds:.2f} s, expected {SHORTEST_S} s at least")
-    found = recording(f"{path.parent.name}/{path.stem}", midi, 0.0, "f", samples)
+    found = recording(name, midi, 0.0, "f", samples)
     sustain = samples[found.attack : found.sustain_end].astype(float)
     rms = np.sqrt(np.mean(sustain**2))
     gain = min(10 ** (SUSTAIN_DBFS / 20) / rms, HIGHEST_PEAK / np.abs(samples).max())
@@ -132,7 +132,7 @@ def samples_bank(folder: Path) -> Bank:
         notes: dict[str, Recording] = {}
         for path in sorted(place.iterdir()):
             try:
-                read = note(path, midi_of(path.name))
+                read = note(path, midi_of(path), f"{place.name}/{path.stem}")
             except InputError as error:
                 problems += error.problems
                 continue
