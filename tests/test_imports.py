@@ -144,6 +144,12 @@ def test_recipes_is_no_package():
     assert not list((ROOT / "recipes").rglob("__init__.py"))
 
 
+def test_helpers_of_tests_have_different_names():
+    # pytest puts the folder of each test on one path, where the first of two of a name wins.
+    names = [path.name for path in files("tests") if path.name != "conftest.py"]
+    assert len(names) == len(set(names))
+
+
 def test_libraries_at_the_edge():
     everywhere = files("cmss", "metadata_tools", "recipes", "benchmarks", "tests")
     assert users_of("torchaudio", everywhere) == set()

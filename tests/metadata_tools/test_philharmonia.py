@@ -1,5 +1,5 @@
 import pytest
-from tones import tone, write
+from note_files import tone, write
 
 from metadata_tools.notes import kept_pitches, read_bank
 from metadata_tools.philharmonia import main

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tones import RATE_HZ, TONE_S, tone, write
+from note_files import RATE_HZ, TONE_S, tone, write
 
 from metadata_tools.notes import read_bank
 from metadata_tools.samples import cents_from, main
