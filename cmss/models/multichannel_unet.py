@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cmss.models.band_masks import BandMasks
 from cmss.models.presence import presence
 from cmss.models.temporal_blocks import GlobalLayerNorm
-from cmss.transforms.bands import unwarp, warp
+from cmss.transforms.bands import stretch, unwarp, warp
 
 SLOPE = 0.1  # of LeakyReLU
 
@@ -40,6 +40,9 @@ class MultichannelUNetArguments:
             channel, and the direction of arrival).
         masks: relu (each for itself) or softmax (they sum to one over the sources present).
         conditioned: whether the network is told who is present.
+        harmonics: multiples of a band's frequency at which the features are planes of their own,
+            so that a filter sees a note's partials side by side (Bittner et al. 2017, "Deep
+            salience representations for F0 estimation in polyphonic music", ISMIR, section 3.1).
     """
 
     sources: tuple[str, ...]
@@ -53,9 +56,11 @@ class MultichannelUNetArguments:
     features: str = "mono"
     masks: str = "relu"
     conditioned: bool = False
+    harmonics: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "harmonics", tuple(self.harmonics))
         object.__setattr__(self, "dims", tuple(self.dims))
         if self.features not in ("mono", "stereo"):
             raise ValueError(f"features is mono or stereo, not {self.features!r}")
@@ -82,6 +87,8 @@ class MultichannelUNet(BandMasks):
 
     model_name = "multichannel_unet"
 
+    to_harmonics: Tensor | None
+
     def __init__(self, arguments: MultichannelUNetArguments) -> None:
         a = arguments
         bins = a.n_fft // 2 + 1
@@ -93,7 +100,11 @@ class MultichannelUNet(BandMasks):
         super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
         self.planes = 4 if a.features == "stereo" else 1
         self.norm = GlobalLayerNorm(4 * a.bands) if a.features == "stereo" else None
-        self.unet = UNet(self.planes, len(a.sources), a)
+        stretched = [stretch(a.bands, factor) for factor in a.harmonics]
+        self.register_buffer(
+            "to_harmonics", torch.stack(stretched) if stretched else None, persistent=False
+        )
+        self.unet = UNet(self.planes * (1 + len(stretched)), len(a.sources), a)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
         """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
@@ -108,6 +119,8 @@ class MultichannelUNet(BandMasks):
             else:
                 features = self.norm(self.features(spectra))
         image = features.unflatten(-1, (self.planes, -1)).transpose(1, 2)
+        if self.to_harmonics is not None:
+            image = torch.cat((image, *(F.linear(image, one) for one in self.to_harmonics)), 1)
         scores = self.unet(image, present).float()
         absent = ~present[..., None, None]
         if self.arguments.masks == "relu":

@@ -51,6 +51,17 @@ def unwarp(bins: int, bands: int) -> Tensor:
     return _between(torch.log1p(20 * share) / math.log(21) * (bands - 1), bands)
 
 
+def stretch(bands: int, factor: float) -> Tensor:
+    """Weights (bands, bands) that read the bands of :func:`warp` off at a multiple of frequency.
+
+    Row g takes from the two bands about `factor` times the frequency of band g; it is zero where
+    that lies beyond the highest.
+    """
+    share = factor * (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
+    weights = _between(torch.log1p(20 * share) / math.log(21) * (bands - 1), bands)
+    return weights * (share <= 1).unsqueeze(1)
+
+
 def _between(positions: Tensor, points: int) -> Tensor:
     """(positions, points): linear interpolation of values at 0, 1, ..., points - 1."""
     distance = positions.clamp(0, points - 1).unsqueeze(1) - torch.arange(points)

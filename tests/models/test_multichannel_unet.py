@@ -20,7 +20,10 @@ ALL = MultichannelUNetArguments(
 )  # fmt: skip
 MONO = replace(ALL, n_fft=126, hop=32, convolutions=2, dropout=0.1, features="mono", masks="relu",
                conditioned=False)  # fmt: skip
-BOTH = pytest.mark.parametrize("arguments", [ALL, MONO], ids=["stereo", "mono"])
+HARMONIC = replace(ALL, harmonics=(0.5, 2, 3))
+BOTH = pytest.mark.parametrize(
+    "arguments", [ALL, MONO, HARMONIC], ids=["stereo", "mono", "harmonic"]
+)
 
 
 def network(arguments: MultichannelUNetArguments) -> MultichannelUNet:

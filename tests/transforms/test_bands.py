@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.transforms.bands import band_interpolation, unwarp, warp
+from cmss.transforms.bands import band_interpolation, stretch, unwarp, warp
 
 
 @settings(deadline=None, max_examples=100)
@@ -73,3 +73,21 @@ def test_a_smooth_spectrum_survives_warping_there_and_back():
     back = unwarp(512, 256) @ (warp(512, 256).T @ smooth)
     # Between points one bin, or at the top six bins, apart: a step squared times the curvature / 8.
     torch.testing.assert_close(back, smooth, rtol=0, atol=16 / 8 * (7 / 512) ** 2)
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 0.5, 1, 2, 5])
+def test_stretching_reads_a_spectrum_off_at_multiples_of_frequency(factor):
+    share = torch.linspace(0, 1, 2049)
+
+    def spectrum(f):
+        return torch.cos(8 * torch.log1p(20 * f))  # smooth in bands, so that interpolation is exact
+
+    bands = warp(2049, 512).T
+    expected = torch.where(
+        factor * (bands @ share) <= 1, spectrum(factor * (bands @ share)), torch.zeros(512)
+    )
+    got = stretch(512, factor) @ (bands @ spectrum(share))
+    # Between two bands a cosine of 25 rad over 511 steps is a straight line but for (25/511)^2 / 8;
+    # twice, from bins to bands and to harmonics. At the edge rounding may decide whether it is in.
+    inside = (factor * (bands @ share) - 1).abs() > 1e-4
+    assert (got - expected)[inside].abs().max() < 2e-3
