@@ -30,6 +30,8 @@ from cmss.training.listening import ListeningTest
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
+    for root in map(Path, config.path.more):
+        tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
     members = OmegaConf.to_container(config.members, resolve=True)
     assert isinstance(members, list)
     rate_hz = config.input_sample_rate

@@ -26,16 +26,19 @@ def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+def training_data(folder: Path) -> Path:
+    write_metadata(TinyChallenge(folder))
+    for path in (folder / "metadata").glob("*.valid.json"):
+        path.rename(path.with_name(path.name.replace("valid", "train")))
+    (folder / "audio").rename(folder / "train")
+    (folder / "audio").mkdir()
+    (folder / "train").rename(folder / "audio/train")
+    return folder
+
+
 @pytest.fixture
 def root(tmp_path) -> Path:
-    challenge = TinyChallenge(tmp_path / "data")
-    write_metadata(challenge)
-    for path in (tmp_path / "data/metadata").glob("*.valid.json"):
-        path.rename(path.with_name(path.name.replace("valid", "train")))
-    (tmp_path / "data/audio").rename(tmp_path / "data/train")
-    (tmp_path / "data/audio").mkdir()
-    (tmp_path / "data/train").rename(tmp_path / "data/audio/train")
-    return tmp_path / "data"
+    return training_data(tmp_path / "data")
 
 
 def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp_path):
@@ -83,6 +86,18 @@ def test_it_can_do_without_directions_and_then_wants_no_scenes(root, tmp_path):
     assert done.returncode == 0, done.stderr
     ensemble = OmegaConf.load(tmp_path / "exp" / "fit" / "meta.yaml")
     assert "spatial" not in ensemble
+
+
+def test_the_tracks_of_further_data_sets_are_added(root, tmp_path):
+    more = training_data(tmp_path / "more")
+    members = ("members=[{name: oracle}]", "spatial.iterations=0", "tracks=null")
+    counts = []
+    for sets in ("[]", f"[{more}]", f"[{more},{more}]"):
+        done = fit(tmp_path, f"path.root={root}", f"path.more={sets}", *members)
+        assert done.returncode == 0, done.stderr
+        header = (tmp_path / "exp/fit/meta.yaml").read_text().splitlines()[0]
+        counts.append(int(header.removeprefix("# Fitted on ").removesuffix(" tracks by fit.py.")))
+    assert counts == [counts[0], 2 * counts[0], 3 * counts[0]]
 
 
 def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
