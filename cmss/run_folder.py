@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmss.atomic import alone, clear_stale, write_text
 from cmss.errors import InputError
 from cmss.processor import processor
-from cmss.scenes import MetadataPaths
+from cmss.scenes import MetadataPaths, Track, load_tracks
 
 CONFIGURATION = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -133,6 +133,14 @@ def metadata_paths(config: DictConfig) -> MetadataPaths:
     return MetadataPaths(
         **{name: Path(config.path[name]) for name in MetadataPaths.__dataclass_fields__}
     )
+
+
+def training_tracks(config: DictConfig) -> list[Track]:
+    """The train split of the `path` section, and those of the data sets in `path.more`."""
+    tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
+    for root in map(Path, config.path.more):
+        tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
+    return tracks
 
 
 def save_provenance(

@@ -38,8 +38,7 @@ def warp(bins: int, bands: int) -> Tensor:
     highest: linear below a twentieth of it, logarithmic above (Zhao et al. 2018, "The sound of
     pixels", and Kadandale et al. 2020). The lowest and the highest bin are bands.
     """
-    share = (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
-    return _between(share * (bins - 1), bins).T
+    return _between(_frequency(bands) * (bins - 1), bins).T
 
 
 def unwarp(bins: int, bands: int) -> Tensor:
@@ -48,7 +47,7 @@ def unwarp(bins: int, bands: int) -> Tensor:
     Each row sums to one.
     """
     share = torch.linspace(0, 1, bins, dtype=torch.float64)
-    return _between(torch.log1p(20 * share) / math.log(21) * (bands - 1), bands)
+    return _between(_position(share, bands), bands)
 
 
 def stretch(bands: int, factor: float) -> Tensor:
@@ -57,9 +56,18 @@ def stretch(bands: int, factor: float) -> Tensor:
     Row g takes from the two bands about `factor` times the frequency of band g; it is zero where
     that lies beyond the highest.
     """
-    share = factor * (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
-    weights = _between(torch.log1p(20 * share) / math.log(21) * (bands - 1), bands)
-    return weights * (share <= 1).unsqueeze(1)
+    share = factor * _frequency(bands)
+    return _between(_position(share, bands), bands) * (share <= 1).unsqueeze(1)
+
+
+def _frequency(bands: int) -> Tensor:
+    """(bands,) where each band of :func:`warp` lies, as a share of the highest frequency."""
+    return (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
+
+
+def _position(share: Tensor, bands: int) -> Tensor:
+    """Which band lies at a share of the highest frequency, with fractions; as `share`."""
+    return torch.log1p(20 * share) / math.log(21) * (bands - 1)
 
 
 def _between(positions: Tensor, points: int) -> Tensor:

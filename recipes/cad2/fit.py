@@ -14,8 +14,8 @@ from cmss.atomic import write_text
 from cmss.audio import read_excerpt
 from cmss.configuration import build_hearing_aid
 from cmss.pipeline import level_warning
-from cmss.run_folder import metadata_paths
-from cmss.scenes import load_pairs, load_tracks
+from cmss.run_folder import metadata_paths, training_tracks
+from cmss.scenes import load_pairs
 from cmss.scoring import Scorer
 from cmss.separators import build_separator
 from cmss.separators.ensemble import Ensemble
@@ -29,9 +29,7 @@ from cmss.training.listening import ListeningTest
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
-    tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
-    for root in map(Path, config.path.more):
-        tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
+    tracks = training_tracks(config)
     members = OmegaConf.to_container(config.members, resolve=True)
     assert isinstance(members, list)
     rate_hz = config.input_sample_rate

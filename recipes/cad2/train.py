@@ -12,7 +12,7 @@ from cmss.configuration import build_hearing_aid
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, load_checkpoint, sha256
 from cmss.models.outputs import player_index
-from cmss.run_folder import metadata_paths
+from cmss.run_folder import metadata_paths, training_tracks
 from cmss.scenes import load_pairs, load_tracks
 from cmss.scoring import Scorer
 from cmss.stage import progress, stage
@@ -40,12 +40,9 @@ def main(config: DictConfig) -> None:
     augmented = MixtureSettings(**config.mixtures)
     as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
     mixtures, data = [], []
-    for split, settings in (("train", augmented), ("valid", as_played)):
-        music_file, music_dir = config.path[f"{split}_file"], config.path[f"{split}_music_dir"]
-        tracks = load_tracks(Path(music_file), Path(music_dir))
-        if split == "train":
-            for root in map(Path, config.path.more):
-                tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
+    played = training_tracks(config)
+    held = load_tracks(Path(config.path.valid_file), Path(config.path.valid_music_dir))
+    for split, tracks, settings in (("train", played, augmented), ("valid", held, as_played)):
         stems = load_stems(tracks, rate_hz, partial(progress, desc=f"{split} tracks"))
         if warning := level_warning(stems):
             print(f"{split}: {warning}", file=sys.stderr)

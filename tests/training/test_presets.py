@@ -50,6 +50,7 @@ def test_small_networks_fit_the_package():
         if size == "small" and chosen.network != "module":
             with torch.device("meta"):
                 sizes[model] = sum(p.numel() for p in chosen.build().parameters())
+    assert 1.1 * max(sizes.values()) < 10e6
     assert 1.1 * sum(sizes.values()) < 24e6
     weights = files("cmss") / "weights"
     assert sum(len(file.read_bytes()) for file in weights.iterdir() if file.is_file()) < 24e6
