@@ -23,7 +23,7 @@ SPREAD = 0.02
 
 
 def direction_parts(spectra: Tensor) -> Tensor:
-    """What of a bin tells its direction, whatever its level: complex (..., 2, F, K) -> (..., 4, F, K).
+    """What tells a bin's direction, whatever its level: complex (..., 2, F, K) -> (..., 4, F, K).
 
     Shares of the power of either channel, real and imaginary part of the first times the second's
     conjugate; zero where there is silence.

@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
     count = min(config.tracks or len(tracks), len(tracks))
     tracks = [tracks[number * len(tracks) // count] for number in range(count)]
     ensemble.prepare(source for track in tracks for source in track.sources.values())
-    fit = WeightFit(len(members), config.edges_hz, rate_hz, config.prior)
+    fit = WeightFit(len(members), config.edges_hz, rate_hz, config.priors)
     for track in progress(tracks, "fit"):
         mixture = read_excerpt(track.mixture, rate_hz)
         if warning := level_warning(track, mixture, rate_hz):
@@ -48,9 +48,9 @@ def main(config: DictConfig) -> None:
         stems = [separator.separate(mixture, track.sources) for separator in separators]
         for key, source in track.sources.items():
             stem = read_excerpt(source.excerpt, rate_hz)
-            fit.add(source.instrument, [estimates[key] for estimates in stems], stem)
+            fit.add(track.name, source.instrument, [estimates[key] for estimates in stems], stem)
     section = _section(config, members, fit)
-    told = f"{len(members)} members, {len(fit.weights())} instruments"
+    told = f"{len(members)} members, {len(fit.weights())} instruments, prior {fit.prior():g}"
     if iterations := config.spatial.iterations:
         settings = {"name": "ensemble", "device": config.device, **section}
         test = ListeningTest.spread(

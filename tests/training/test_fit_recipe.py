@@ -51,7 +51,7 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         f"path.root={root}",
         members,
         "edges_hz=[1000]",
-        "prior=1e-6",
+        "priors=[1e-6]",
         "spatial.weights=[0.0,1.0]",
         "partials.windows=[0,4096]",
         "haaqi_pairs=2",
@@ -59,8 +59,8 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
     assert done.returncode == 0, done.stderr
     path = tmp_path / "exp" / "fit" / "meta.yaml"
     told = (
-        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments; HAAQI by weight of directions "
-        "and window: "
+        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments, prior 1e-06; HAAQI by weight of "
+        "directions and window: "
     )
     assert done.stdout.startswith(told)
     ensemble = OmegaConf.to_container(OmegaConf.load(path))

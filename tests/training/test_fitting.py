@@ -10,8 +10,8 @@ STEM, OTHER, THIRD = RNG.standard_normal((3, 2, 4000))
 
 
 def fitted(estimates, stem, edges=(), prior=1e-6):
-    fit = WeightFit(len(estimates), edges, RATE_HZ, prior)
-    fit.add("Oboe", estimates, stem)
+    fit = WeightFit(len(estimates), edges, RATE_HZ, [prior])
+    fit.add("duet", "Oboe", estimates, stem)
     return fit.weights()["Oboe"]
 
 
@@ -61,7 +61,7 @@ def test_tracks_add_up():
     stem[second] *= level
     fit = WeightFit(2, (), RATE_HZ)
     for half in (first, second):
-        fit.add("Oboe", [(stem + third)[half], (other + stem)[half]], stem[half])
+        fit.add("duet", "Oboe", [(stem + third)[half], (other + stem)[half]], stem[half])
     whole = fitted([stem + third, other + stem], stem)
     np.testing.assert_allclose(fit.weights()["Oboe"], whole, rtol=1e-9)
 
@@ -80,23 +80,67 @@ def test_the_prior_is_the_plain_average():
 
 def test_a_soft_source_counts_as_much_as_a_loud_one():
     fit = WeightFit(1, (), RATE_HZ)
-    fit.add("Oboe", [1e3 * STEM], 1e3 * STEM)
-    fit.add("Oboe", [2 * OTHER], OTHER)
+    fit.add("duet", "Oboe", [1e3 * STEM], 1e3 * STEM)
+    fit.add("duet", "Oboe", [2 * OTHER], OTHER)
     # Least squares of w = 1 and 2 w = 1.
     assert fit.weights()["Oboe"][0, 0] == pytest.approx(0.6, abs=1e-5)
 
 
 def test_a_silent_estimate_gets_what_the_prior_says_and_a_silent_source_says_nothing():
     fit = WeightFit(2, (), RATE_HZ)
-    fit.add("Oboe", [0 * STEM, 0 * STEM], STEM)
-    fit.add("Oboe", [STEM, OTHER], 0 * STEM)
+    fit.add("duet", "Oboe", [0 * STEM, 0 * STEM], STEM)
+    fit.add("duet", "Oboe", [STEM, OTHER], 0 * STEM)
     assert fit.weights()["Oboe"][:, 0] == pytest.approx(0.5)
 
 
 def test_instruments_do_not_meet():
     fit = WeightFit(1, (), RATE_HZ)
-    fit.add("Oboe", [STEM], STEM)
-    fit.add("Cello", [STEM], 0.5 * STEM)
+    fit.add("duet", "Oboe", [STEM], STEM)
+    fit.add("duet", "Cello", [STEM], 0.5 * STEM)
     weights = fit.weights()
     assert list(weights) == ["Cello", "Oboe"]
     assert weights["Cello"][0, 0] == pytest.approx(0.5, abs=1e-5)
+
+
+def noisy(seed: int, truth: np.ndarray, noise: float) -> tuple[list, np.ndarray]:
+    """Three estimates, noises; and the stem, their sum weighted by `truth` and further noise."""
+    draw = np.random.default_rng(seed)
+    estimates = list(draw.standard_normal((3, 2, 20)))
+    return estimates, np.tensordot(truth, estimates, 1) + noise * draw.standard_normal((2, 20))
+
+
+def fit_of_tracks(truth: list, tracks: int, noise: float, priors: list) -> WeightFit:
+    fit = WeightFit(3, (), RATE_HZ, priors)
+    for seed in range(tracks):
+        fit.add(f"track_{seed}", "Oboe", *noisy(seed, np.array(truth), noise))
+    return fit
+
+
+def test_the_prior_is_weak_where_tracks_agree_and_strong_where_they_say_nothing():
+    priors = [1e-3, 1.0]
+    assert fit_of_tracks([0.8, 0.1, 0.0], 5, 0.1, priors).prior() == 1e-3
+    # The plain average is the truth, and what single tracks say beside it is noise.
+    assert fit_of_tracks([1 / 3, 1 / 3, 1 / 3], 5, 2.0, priors).prior() == 1.0
+
+
+def test_the_error_on_others_is_that_of_weights_fitted_without_a_track():
+    fit = fit_of_tracks([0.8, 0.1, 0.3], 3, 2.0, [0.5])
+    estimates, stem = zip(
+        *(noisy(seed, np.array([0.8, 0.1, 0.3]), 2.0) for seed in range(3)), strict=True
+    )
+    errors = []
+    for out in range(3):
+        others = WeightFit(3, (), RATE_HZ, [0.5])
+        for seed in {0, 1, 2} - {out}:
+            others.add("any", "Oboe", estimates[seed], stem[seed])
+        estimate = np.tensordot(others.weights()["Oboe"][:, 0], estimates[out], 1)
+        errors.append(np.square(estimate - stem[out]).sum() / np.square(stem[out]).sum())
+    # Sums over 40 samples, added in another order.
+    assert fit.error_on_others(0.5) == pytest.approx(np.mean(errors), rel=1e-9)
+
+
+def test_an_instrument_of_one_track_has_the_plain_average_there():
+    fit = WeightFit(2, (), RATE_HZ, [0.1, 1.0])
+    fit.add("duet", "Oboe", [STEM, OTHER], STEM)
+    error = np.square((STEM + OTHER) / 2 - STEM).sum() / np.square(STEM).sum()
+    assert fit.error_on_others(0.1) == pytest.approx(error)
