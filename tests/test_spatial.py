@@ -33,7 +33,7 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
         for j, f, wide in product(range(sources), range(bins), NEIGHBOURS):
             near = range(max(0, f - wide), min(bins, f + wide + 1))
             B = sum(
-                share[j, g, t] * level[g, t] * np.outer(z[:, g, t], z[:, g, t].conj())
+                share[j, g, t] ** 2 * level[g, t] * np.outer(z[:, g, t], z[:, g, t].conj())
                 for g in near
                 for t in range(frames)
             )

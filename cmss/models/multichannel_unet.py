@@ -16,11 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.band_masks import BandMasks
-from cmss.models.presence import presence
+from cmss.models.presence import listed, presence
 from cmss.models.temporal_blocks import GlobalLayerNorm
 from cmss.transforms.bands import stretch, unwarp, warp
+from cmss.transforms.directions import direction_likelihoods
 
 SLOPE = 0.1  # of LeakyReLU
+ITERATIONS = 5  # of directions between two passes
+DOUBT = 1e-4  # least share of a source, as directions begin
+FIRST_LOOKS = 0.25  # share of a batch's examples that the first of several passes is trained on
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,13 @@ class MultichannelUNetArguments:
         features: mono (log magnitude of the mean of both channels) or stereo (level of each
             channel, and the direction of arrival).
         masks: relu (each for itself) or softmax (they sum to one over the sources present).
-        conditioned: whether the network is told who is present.
+        conditioned: whether the network is told who is present, on every level.
         harmonics: multiples of a band's frequency at which the features are planes of their own,
             so that a filter sees a note's partials side by side (Bittner et al. 2017, "Deep
             salience representations for F0 estimation in polyphonic music", ISMIR, section 3.1).
+        passes: how often the network looks at a mixture, once or twice in training. From the
+            second time on it knows its own masks, and whose direction each band comes from by
+            these masks.
     """
 
     sources: tuple[str, ...]
@@ -57,6 +64,7 @@ class MultichannelUNetArguments:
     masks: str = "relu"
     conditioned: bool = False
     harmonics: tuple[float, ...] = ()
+    passes: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -104,7 +112,8 @@ class MultichannelUNet(BandMasks):
         self.register_buffer(
             "to_harmonics", torch.stack(stretched) if stretched else None, persistent=False
         )
-        self.unet = UNet(self.planes * (1 + len(stretched)), len(a.sources), a)
+        known = 2 * len(a.sources) if a.passes > 1 else 0
+        self.unet = UNet(self.planes * (1 + len(stretched)) + known, len(a.sources), a)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
         """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
@@ -121,11 +130,56 @@ class MultichannelUNet(BandMasks):
         image = features.unflatten(-1, (self.planes, -1)).transpose(1, 2)
         if self.to_harmonics is not None:
             image = torch.cat((image, *(F.linear(image, one) for one in self.to_harmonics)), 1)
+        passes = self.arguments.passes
+        if passes == 1:
+            return self._look(image, present)
+        known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
+        with torch.no_grad():
+            for _ in range(1 if self.training else passes - 1):
+                masks = self._look(torch.cat((image, known), 1), present)
+                known = self.known(spectra, masks, present).to(image.dtype)
+        if self.training:  # the first look, too
+            known[: round(FIRST_LOOKS * len(known))] = 0
+        return self._look(torch.cat((image, known), 1), present)
+
+    def _look(self, image: Tensor, present: Tensor) -> Tensor:
+        """Planes (B, C, K, G), bool (B, S) -> masks (B, S, K, G)."""
         scores = self.unet(image, present).float()
         absent = ~present[..., None, None]
         if self.arguments.masks == "relu":
             return F.relu(scores).masked_fill(absent, 0)
         return F.softmax(scores.masked_fill(absent, -torch.inf), dim=1)
+
+    def known(self, spectra: Tensor, masks: Tensor, present: Tensor) -> Tensor:
+        """What is known after a look: the masks, and the sources' shares by their directions alone.
+
+        Both less an equal share for everybody; absent sources are zero.
+
+        Args:
+            spectra: (B, 2, F, K).
+            masks: (B, S, K, G).
+            present: bool (B, S).
+
+        Returns:
+            (B, 2 S, K, G).
+        """
+        players, plays = listed(present)
+        index = players[..., None, None].expand(-1, -1, *masks.shape[2:])
+        with torch.autocast(spectra.device.type, enabled=False):
+            shares = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
+            prior = (shares + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
+            # In training it would take longer than all the rest.
+            iterations = 1 if self.training else ITERATIONS
+            likelihood = direction_likelihoods(spectra, prior, iterations)
+            power = spectra.abs().square().sum(1, keepdim=True)
+            likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
+            energies = torch.cat((likelihood.softmax(1) * power, power), 1)
+            banded = F.linear(energies.mT, self.to_bands.T)
+            banded = banded[:, :-1] / (banded[:, -1:] + 1e-20)
+        by_direction = torch.zeros_like(masks).scatter(1, index, banded)
+        known = torch.cat((masks, by_direction), 1)
+        known = known - 1 / present.sum(1)[:, None, None, None]
+        return known.masked_fill(~present.repeat(1, 2)[..., None, None], 0)
 
     def levels(self, spectra: Tensor) -> Tensor:
         """Log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
@@ -149,8 +203,11 @@ class UNet(nn.Module):
             Level(inputs, width, convolutions) for inputs, width in pairwise((planes, *dims))
         )
         self.pool = nn.MaxPool2d(2)
-        self.presence = nn.Linear(outputs, dims[-2], bias=False) if arguments.conditioned else None
         upwards = list(pairwise(reversed(dims)))
+        conditioned = [*dims[:-1], *(high for _, high in upwards)] if arguments.conditioned else []
+        self.presence = nn.ModuleList(
+            nn.Linear(outputs, width, bias=False) for width in conditioned
+        )
         self.up = nn.ModuleList(nn.ConvTranspose2d(low, high, 2, 2) for low, high in upwards)
         self.merge = nn.ModuleList(
             Level(2 * high, high, convolutions, arguments.dropout) for _, high in upwards
@@ -164,15 +221,16 @@ class UNet(nn.Module):
         rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
         x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
         *encoder, bottom = self.down
+        who = [one(present.to(x.dtype))[..., None, None] for one in self.presence]
+        who = who or [x.new_zeros(())] * 2 * len(encoder)
         skips = []
-        for level in encoder:
+        for level, here in zip(encoder, who, strict=False):
             skips.append(level(x))
-            x = self.pool(skips[-1])
-        if self.presence is not None:
-            x = x + self.presence(present.to(x.dtype))[..., None, None]
+            x = self.pool(skips[-1]) + here
         x = bottom(x)
-        for up, merge, skip in zip(self.up, self.merge, reversed(skips), strict=True):
-            x = merge(torch.cat((up(x), skip), 1))
+        upwards = zip(self.up, self.merge, reversed(skips), who[len(encoder) :], strict=True)
+        for up, merge, skip, here in upwards:
+            x = merge(torch.cat((up(x) + here, skip), 1))
         return self.output(x)[:, :, :frames]
 
 

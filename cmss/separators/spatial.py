@@ -4,8 +4,7 @@ Every player has a place, and what reaches the two channels from one place has o
 ratio of levels and phases, in all frames of a bin. A separator that looks at timbre guides a model
 of these directions: each source has a distribution in each bin (:mod:`cmss.transforms.directions`),
 whose prior probability at each time and frequency is the source's share of the estimates, as in
-guided source separation (Boeddeker et al. 2018, CHiME-5). Expectation-maximisation sharpens the
-shares where directions differ and leaves them where they do not.
+guided source separation (Boeddeker et al. 2018, CHiME-5).
 
 Shapes: S sources, F bins, K frames.
 """
@@ -17,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.transforms.directions import direction_likelihood, direction_parts
+from cmss.transforms.directions import direction_likelihoods
 
 WINDOW = 8192
 """Samples; 186 ms at 44.1 kHz, longer than the first reflections of a room take."""
@@ -51,13 +50,9 @@ def sort_by_direction(mixture: Tensor, estimates: Tensor, settings: Spatial) -> 
         as `estimates`; their sum is the mixture, and a source that is silent in the estimates
         stays silent.
     """
-    level = mixture.abs().square().sum(0).sqrt()  # loud bins have the clearest direction
-    parts = direction_parts(mixture)
     prior = log_shares(estimates)
-    shares = prior.softmax(0)
-    for _ in range(settings.iterations):
-        likelihood = torch.stack([direction_likelihood(parts, level * one) for one in shares])
-        shares = (prior + settings.weight * likelihood).softmax(0)
+    likelihood = direction_likelihoods(mixture, prior, settings.iterations, settings.weight)
+    shares = (prior + settings.weight * likelihood).softmax(0)
     return shares.unsqueeze(1) * mixture
 
 

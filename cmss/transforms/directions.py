@@ -3,23 +3,49 @@
 A source that stays in its place reaches the two channels with one ratio of levels and phases in all
 frames of a bin. That direction has a complex angular central Gaussian distribution (Ito, Araki and
 Nakatani 2016, "Complex angular central Gaussian mixture model for directional statistics in
-mask-based microphone array signal processing", EUSIPCO).
+mask-based microphone array signal processing", EUSIPCO), and expectation-maximisation sharpens
+shares of the sources where directions differ and leaves them where they do not.
 
-A bin of its own knows the room, but has few frames to learn it from; a bin and its neighbours
-together know the direct sound alone, but well. Each counts for half.
+A bin of its own knows the room, but has few frames to learn it from, and in many the source has no
+partial; a bin and its neighbours together know the direct sound alone, but well. So likelihoods
+with :data:`NEIGHBOURS` near and far are averaged. Where a source has half of a bin, that bin's
+direction is half another's: bins count by the square of the share.
 
-Shapes: F bins, K frames.
+Shapes: S sources, F bins, K frames.
 """
 
 import torch
 from torch import Tensor
 
-NEIGHBOURS = (0, 40)
-"""Bins on either side whose directions count as one: none, and 215 Hz with frames of 186 ms, in
-which the phase between two microphones 25 cm apart turns by a sixth of a circle at most."""
+NEIGHBOURS = (0, 10, 100, 400)
+"""Bins on either side whose directions count as one: none to 2.2 kHz with frames of 186 ms."""
 
-SPREAD = 0.02
+SPREAD = 0.05
 """Share of every distribution that comes from all around, as reverberation does."""
+
+
+def direction_likelihoods(
+    spectra: Tensor, prior: Tensor, iterations: int, weight: float = 1.0
+) -> Tensor:
+    """How well each source's directions explain each bin.
+
+    Args:
+        spectra: of the mixture, complex (..., 2, F, K).
+        prior: logarithm of each source's share without directions, (..., S, F, K).
+        iterations: how often directions are estimated anew.
+        weight: how much directions count against the prior in between.
+
+    Returns:
+        logarithm of the likelihoods, up to a constant for each bin, (..., S, F, K); zero for no
+        iterations.
+    """
+    level = spectra.abs().square().sum(-3, keepdim=True).sqrt()  # loud bins have clear directions
+    parts = direction_parts(spectra).unsqueeze(-4)
+    likelihood = torch.zeros_like(prior)
+    for _ in range(iterations):
+        shares = (prior + weight * likelihood).softmax(-3)
+        likelihood = direction_likelihood(parts, level * shares.square())
+    return likelihood
 
 
 def direction_parts(spectra: Tensor) -> Tensor:

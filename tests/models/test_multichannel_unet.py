@@ -21,8 +21,9 @@ ALL = MultichannelUNetArguments(
 MONO = replace(ALL, n_fft=126, hop=32, convolutions=2, dropout=0.1, features="mono", masks="relu",
                conditioned=False)  # fmt: skip
 HARMONIC = replace(ALL, harmonics=(0.5, 2, 3))
+TWICE = replace(ALL, passes=2)
 BOTH = pytest.mark.parametrize(
-    "arguments", [ALL, MONO, HARMONIC], ids=["stereo", "mono", "harmonic"]
+    "arguments", [ALL, MONO, HARMONIC, TWICE], ids=["stereo", "mono", "harmonic", "twice"]
 )
 
 
@@ -250,6 +251,64 @@ def test_the_remix_loss_trains_it():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.95 * losses[0]
+
+
+# Several passes.
+
+
+@torch.no_grad()
+def test_a_network_that_does_not_look_at_what_it_knows_is_one_of_one_pass():
+    twice, once = network(TWICE), network(ALL)
+    first = twice.unet.down[0][0].weight
+    first[:, twice.planes :] = 0
+    weights = twice.state_dict()
+    weights["unet.down.0.0.weight"] = first[:, : twice.planes]
+    once.load_state_dict(weights)
+    mixture = noise(2, 2, 2000)
+    torch.testing.assert_close(twice(mixture), once(mixture))
+    assert not torch.allclose(network(TWICE)(mixture), once(mixture), atol=1e-3)
+
+
+@torch.no_grad()
+def test_directions_tell_apart_what_the_masks_hardly_do():
+    """A source on the left and one on the right, which take turns."""
+    model = network(TWICE)
+    turns = (torch.arange(8000) // 1000 % 2).float()
+    mixture = noise(1, 1, 8000) * torch.stack((1 - 0.7 * turns, 0.3 + 0.7 * turns))
+    spectra = model.analyse(mixture)
+    frames = spectra.shape[-1]
+    right = turns[(torch.arange(frames) * model.hop).clamp(max=7999)]
+    masks = torch.zeros(1, 4, frames, ALL.bands)
+    masks[0, 1] = (0.4 + 0.2 * right)[:, None]
+    masks[0, 3] = (0.6 - 0.2 * right)[:, None]
+    present = torch.tensor([[False, True, False, True]])
+    known = model.known(spectra, masks, present)
+    assert known.shape == (1, 8, frames, ALL.bands)
+    torch.testing.assert_close(known[0, [1, 3]], masks[0, [1, 3]] - 0.5)
+    assert not known[0, [0, 2, 4, 6]].any()
+    clear = (torch.arange(frames) * model.hop % 1000 - 500).abs() < 300  # all of a frame one turn
+    clear &= torch.arange(frames) * model.hop < 7500
+    # Masks are 0.1 off an equal share, and directions of distributions that these blur say more.
+    assert (known[0, 5] * (2 * right - 1)[:, None])[clear].min() > 0.15
+    torch.testing.assert_close(known[0, 5], -known[0, 7], rtol=0, atol=1e-4)
+
+
+def test_some_examples_are_first_looks_in_training(monkeypatch):
+    model = network(TWICE).train()
+    seen = []
+    look = model._look
+    monkeypatch.setattr(
+        model, "_look", lambda image, present: seen.append(image) or look(image, present)
+    )
+    model(noise(4, 2, 2000))
+    first, last = seen
+    assert not first[:, model.planes :].any()
+    assert not last[0, model.planes :].any()
+    assert last[1:, model.planes :].flatten(1).any(1).all()
+    assert not first.requires_grad
+    seen.clear()
+    model.eval()(noise(4, 2, 2000))
+    assert seen[-1][:, model.planes :].flatten(1).any(1).all()
 
 
 # Arguments.
