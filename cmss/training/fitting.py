@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from cmss.errors import InputError
 from cmss.transforms.band_split import band_split
 
 
@@ -60,6 +61,9 @@ class WeightFit:
         priors: how much the plain average counts, as a share of the data; above zero, so that
             members that are alike share weight. Of several, the one is taken whose weights are
             best on tracks that they were not fitted on.
+
+    Raises:
+        InputError: no priors, or one that is not above zero.
     """
 
     members: int
@@ -67,6 +71,10 @@ class WeightFit:
     sample_rate_hz: int
     priors: Sequence[float] = (1e-6,)
     _sums: dict[str, dict[str, _Sums]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.priors or min(self.priors) <= 0:
+            raise InputError(f"priors: {list(self.priors)}, expected numbers above 0")
 
     def add(
         self,

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from cmss.errors import InputError
 from cmss.training.fitting import WeightFit
 
 RATE_HZ = 8000
@@ -144,3 +145,9 @@ def test_an_instrument_of_one_track_has_the_plain_average_there():
     fit.add("duet", "Oboe", [STEM, OTHER], STEM)
     error = np.square((STEM + OTHER) / 2 - STEM).sum() / np.square(STEM).sum()
     assert fit.error_on_others(0.1) == pytest.approx(error)
+
+
+@pytest.mark.parametrize("priors", [[], [0.1, 0.0], [-1.0]])
+def test_priors_that_cannot_be_are_refused(priors):
+    with pytest.raises(InputError, match=r"priors: .*expected numbers above 0"):
+        WeightFit(2, (), RATE_HZ, priors)
