@@ -23,8 +23,9 @@ from cmss.transforms.directions import direction_likelihoods
 
 SLOPE = 0.1  # of LeakyReLU
 ITERATIONS = 5  # of directions between two passes
+TRAINING_ITERATIONS = 2  # or they would take longer than all the rest
 DOUBT = 1e-4  # least share of a source, as directions begin
-FIRST_LOOKS = 0.25  # share of a batch's examples that the first of several passes is trained on
+LOOKS = 4  # that are trained, each on as many of a batch's examples; further ones are as the last
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ class MultichannelUNetArguments:
         harmonics: multiples of a band's frequency at which the features are planes of their own,
             so that a filter sees a note's partials side by side (Bittner et al. 2017, "Deep
             salience representations for F0 estimation in polyphonic music", ISMIR, section 3.1).
-        passes: how often the network looks at a mixture, once or twice in training. From the
-            second time on it knows its own masks, and whose direction each band comes from by
-            these masks.
+        passes: how often the network looks at a mixture. From the second time on it knows its own
+            masks, and whose direction each band comes from by these masks.
     """
 
     sources: tuple[str, ...]
@@ -134,12 +134,13 @@ class MultichannelUNet(BandMasks):
         if passes == 1:
             return self._look(image, present)
         known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
+        looks = min(passes, LOOKS) if self.training else passes
         with torch.no_grad():
-            for _ in range(1 if self.training else passes - 1):
-                masks = self._look(torch.cat((image, known), 1), present)
-                known = self.known(spectra, masks, present).to(image.dtype)
-        if self.training:  # the first look, too
-            known[: round(FIRST_LOOKS * len(known))] = 0
+            for look in range(1, looks):
+                # In training the first examples have their last look early.
+                on = slice(len(image) * look // looks if self.training else 0, None)
+                masks = self._look(torch.cat((image[on], known[on]), 1), present[on])
+                known[on] = self.known(spectra[on], masks, present[on]).to(image.dtype)
         return self._look(torch.cat((image, known), 1), present)
 
     def _look(self, image: Tensor, present: Tensor) -> Tensor:
@@ -168,8 +169,7 @@ class MultichannelUNet(BandMasks):
         with torch.autocast(spectra.device.type, enabled=False):
             shares = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
             prior = (shares + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
-            # In training it would take longer than all the rest.
-            iterations = 1 if self.training else ITERATIONS
+            iterations = TRAINING_ITERATIONS if self.training else ITERATIONS
             likelihood = direction_likelihoods(spectra, prior, iterations)
             power = spectra.abs().square().sum(1, keepdim=True)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)

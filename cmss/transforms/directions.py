@@ -77,7 +77,7 @@ def direction_likelihood(parts: Tensor, weight: Tensor) -> Tensor:
     """
     ones = parts.unbind(-3)
     moments = torch.stack([(one * weight).sum(-1) for one in ones], -1)  # (..., F, 4)
-    total = torch.zeros_like(weight)
+    sizes, distances = moments.new_zeros(()), torch.ones_like(weight)
     for neighbours in NEIGHBOURS:
         left, right, real, imaginary = _around(moments, neighbours).unbind(-1)
         scale = (left + right).where(left + right > 0, 1) / 2
@@ -86,8 +86,9 @@ def direction_likelihood(parts: Tensor, weight: Tensor) -> Tensor:
         determinant = left * right - real.square() - imaginary.square()
         a, b, c, d, size = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
         distance = (b * ones[0] + a * ones[1] - 2 * (c * ones[2] + d * ones[3])) / size
-        total = total - size.log() - 2 * distance.clamp(min=1e-6).log()
-    return total / len(NEIGHBOURS)
+        sizes = sizes + size.log()
+        distances = distances * distance.clamp(min=1e-6)
+    return -(sizes + 2 * distances.log()) / len(NEIGHBOURS)
 
 
 def _around(sums: Tensor, neighbours: int) -> Tensor:

@@ -293,22 +293,25 @@ def test_directions_tell_apart_what_the_masks_hardly_do():
     torch.testing.assert_close(known[0, 5], -known[0, 7], rtol=0, atol=1e-4)
 
 
-def test_some_examples_are_first_looks_in_training(monkeypatch):
-    model = network(TWICE).train()
+def test_a_batch_is_trained_on_several_looks(monkeypatch):
+    """One example on its first look, one on its second and so on, at most four."""
+    model = network(replace(TWICE, passes=6)).train()
     seen = []
     look = model._look
     monkeypatch.setattr(
         model, "_look", lambda image, present: seen.append(image) or look(image, present)
     )
     model(noise(4, 2, 2000))
-    first, last = seen
-    assert not first[:, model.planes :].any()
-    assert not last[0, model.planes :].any()
-    assert last[1:, model.planes :].flatten(1).any(1).all()
-    assert not first.requires_grad
+    *before, last = (images[:, model.planes :].flatten(1).any(1).tolist() for images in seen)
+    assert before == [[False] * 3, [True] * 2, [True]]
+    assert last == [False, True, True, True]
+    assert [image.requires_grad for image in seen] == [False, False, False, True]
+    seen.clear()
+    model(noise(1, 2, 2000))
+    assert [len(images) for images in seen] == [1] * 4
     seen.clear()
     model.eval()(noise(4, 2, 2000))
-    assert seen[-1][:, model.planes :].flatten(1).any(1).all()
+    assert [len(images) for images in seen] == [4] * 6
 
 
 # Arguments.
