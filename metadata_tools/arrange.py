@@ -143,6 +143,11 @@ def give_parts(
         voiced = one_voice(part) if instrument in _SINGLE_VOICED else part
         shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
         given[name] = into_range(voiced, low, high, shift)
+    for name in labels:
+        # Octaves may have turned two voices round.
+        upper, lower = f"{instrument_of(name)}_1", f"{instrument_of(name)}_2"
+        if name == lower and height(given[upper]) < height(given[lower]):
+            given[upper], given[lower] = given[lower], given[upper]
     return {name: given[name] for name in labels}
 
 

@@ -144,15 +144,17 @@ def test_parts_lie_in_their_players_ranges_and_everybody_plays(scores_folder, si
         assert thinnest(parts, 40) > 0.2  # two players may share a part, half each at worst
 
 
-def test_the_first_of_two_players_has_the_upper_part():
-    highest, lowest = (
-        tuple(ScoreNote(float(n), 1.0, midi + n % 3) for n in range(8)) for midi in (79, 62)
-    )
-    for seed in range(20):
-        parts = give_parts(
-            [highest, lowest], ("Violin_1", "Violin_2"), RANGES, np.random.default_rng(seed)
+@pytest.mark.parametrize("instrument", ["Violin", "Viola", "Flute", "Sax"])
+def test_the_first_of_two_players_has_the_upper_part(instrument):
+    """Also where octaves bring a part into the range from above, below the other one."""
+    for top in range(60, 104):
+        upper, lower = (
+            tuple(ScoreNote(float(n), 1.0, midi + n % 3) for n in range(8))
+            for midi in (top, top - 7)
         )
-        means = [np.mean([note.midi for note in parts[f"Violin_{n}"]]) for n in (1, 2)]
+        labels = (f"{instrument}_1", f"{instrument}_2")
+        parts = give_parts([upper, lower], labels, RANGES, np.random.default_rng(top))
+        means = [np.mean([note.midi for note in parts[label]]) for label in labels]
         assert means[0] > means[1]
 
 
