@@ -22,10 +22,8 @@ from cmss.transforms.bands import stretch, unwarp, warp
 from cmss.transforms.directions import direction_likelihoods
 
 SLOPE = 0.1  # of LeakyReLU
-ITERATIONS = 5  # of directions between two passes
-TRAINING_ITERATIONS = 2  # or they would take longer than all the rest
+ITERATIONS = 2  # of directions between two passes
 DOUBT = 1e-4  # least share of a source, as directions begin
-LOOKS = 4  # that are trained, each on as many of a batch's examples; further ones are as the last
 
 
 @dataclass(frozen=True)
@@ -134,11 +132,10 @@ class MultichannelUNet(BandMasks):
         if passes == 1:
             return self._look(image, present)
         known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
-        looks = min(passes, LOOKS) if self.training else passes
         with torch.no_grad():
-            for look in range(1, looks):
-                # In training the first examples have their last look early.
-                on = slice(len(image) * look // looks if self.training else 0, None)
+            for look in range(1, passes):
+                # In training some examples stay behind, so that each look is trained on as many.
+                on = slice(len(image) * look // passes if self.training else 0, None)
                 masks = self._look(torch.cat((image[on], known[on]), 1), present[on])
                 known[on] = self.known(spectra[on], masks, present[on]).to(image.dtype)
         return self._look(torch.cat((image, known), 1), present)
@@ -169,8 +166,7 @@ class MultichannelUNet(BandMasks):
         with torch.autocast(spectra.device.type, enabled=False):
             shares = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
             prior = (shares + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
-            iterations = TRAINING_ITERATIONS if self.training else ITERATIONS
-            likelihood = direction_likelihoods(spectra, prior, iterations)
+            likelihood = direction_likelihoods(spectra, prior, ITERATIONS)
             power = spectra.abs().square().sum(1, keepdim=True)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
             energies = torch.cat((likelihood.softmax(1) * power, power), 1)

@@ -62,7 +62,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             "sources": OUTPUTS, "samplerate": 22050, "n_fft": 4096, "hop": 1024, "bands": 512,
             "dims": (48, 96, 160, 224, 288, 352), "convolutions": 2, "dropout": 0.0,
             "features": "stereo", "masks": "softmax", "conditioned": True,
-            "harmonics": (1 / 3, 1 / 2, 2, 3, 4, 5), "passes": 6,
+            "harmonics": (1 / 3, 1 / 2, 2, 3, 4, 5), "passes": 2,
         },
         RemixLoss,
     ),
