@@ -71,11 +71,13 @@ class DataSet:
         data: folder in the challenge's layout.
         split: of it.
         out: has a folder for each run.
+        official: whether systems that have a second row get it.
     """
 
     data: Path
     split: str
     out: Path
+    official: bool = True
 
     def configuration(self, choices: Sequence[str]) -> DictConfig:
         """What the stages make of some choices.
@@ -121,13 +123,14 @@ class DataSet:
         The second remix takes up the first one's estimates, where the separator can keep them.
         """
         system, folder, cache = SYSTEMS[name], self.out / name, self.out / "cache" / name
+        official = system.official and self.official
         choices = [*system.choices, f"path.root={self.data}", f"split={self.split}"]
-        if system.official and "cache" in self.configuration(system.choices).separator:
+        if official and "cache" in self.configuration(system.choices).separator:
             choices.append(f"separator.cache={cache}")
         if not _scored(folder, [*choices, "stems=true"]) or not _measured(folder):
             return [Run(name, state=FAILED)]
         runs = [read_run(folder, name)]
-        if system.official:
+        if official:
             folder = self.out / f"{name}_{OFFICIAL}"
             if _scored(folder, [*choices, f"remix={OFFICIAL}"]):
                 runs.append(read_run(folder, name).measured_as(runs[0]))

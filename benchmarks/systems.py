@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("exp/table"), help="default: exp/table")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS),
         metavar="NAME", help=f"of {', '.join(SYSTEMS)}; default: all")  # fmt: skip
+    parser.add_argument("--no-official", action="store_false", dest="official",
+        help="without a second row of each system, which has the baseline's remix")  # fmt: skip
     parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
         help="which system to compare with each other; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
@@ -146,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if len(options.folders) == 1 and (first / "metadata").is_dir():
             names = [name for name in SYSTEMS if name in options.systems]
-            runs, pairs = run_all(DataSet(first, options.split, options.out), names)
+            runs, pairs = run_all(
+                DataSet(first, options.split, options.out, options.official), names
+            )
             text = sections(runs, pairs, options.against)
         else:
             runs = read_all(options.folders)
