@@ -205,6 +205,10 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
             r"ensemble\.edges_hz: splitting into bands looks ahead, expected \[\]",
         ),
         (
+            {"name": "ensemble", "pool": "logarithmic", "members": []},
+            r"ensemble\.pool: logarithmic looks ahead, expected linear",
+        ),
+        (
             {"name": "ensemble",
              "members": [{"name": "passthrough", "causality": "noncausal", "weight": 1}]},
             "ensemble.members: passthrough is noncausal, expected separator.causality=causal",

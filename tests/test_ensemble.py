@@ -104,3 +104,58 @@ def test_an_ensemble_from_its_settings_hands_down_what_is_common(tmp_path):
         np.testing.assert_allclose(stem, expected[key], rtol=1e-5, atol=1e-7)
     with pytest.raises(InputError, match=r"separator\.causality"):
         build_separator({"name": "ensemble", "causality": "causal", "members": members}, RATE_HZ)
+
+
+class Shares(Constant):
+    """Gives each source a share of the mixture, in order."""
+
+    def __init__(self, *shares: float) -> None:
+        super().__init__(0.0)
+        self.shares = shares
+
+    def separate(self, mixture, sources):
+        return {
+            key: np.float32(share) * mixture
+            for key, share in zip(sources, self.shares, strict=True)
+        }
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.2])
+def test_in_a_logarithmic_pool_who_is_sure_decides(scale):
+    """Odds are multiplied: 99 to 1 and, with a third of the weight, 1 to 1 are 99^0.75 to 1."""
+    members = [Member(Shares(0.99, 0.01), 0.75 * scale), Member(Shares(0.5, 0.5), 0.25 * scale)]
+    mixture = noise()
+    stems = Ensemble(members, pool="logarithmic").separate(mixture, sources("Oboe", "Cello"))
+    share = 99**0.75 / (1 + 99**0.75)
+    # A ten-thousandth of doubt is added to each share, so that none has the logarithm of zero.
+    np.testing.assert_allclose(stems["source_1"], share * mixture, rtol=5e-4, atol=1e-6)
+    np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-6)
+
+
+def test_each_band_has_a_pool_of_its_own():
+    """Tones of 200 and 2000 Hz: one member counts below, the other above 700 Hz."""
+    time = np.arange(RATE_HZ) / RATE_HZ
+    low, high = (np.float32(np.sin(2 * np.pi * hz * time) * np.hanning(RATE_HZ)) * np.ones((2, 1))
+                 for hz in (200, 2000))  # fmt: skip
+    members = [Member(Shares(1, 0), [1, 0]), Member(Shares(0, 1), [0, 1])]
+    mixture = (low + high).astype(np.float32)
+    ensemble = Ensemble(members, edges_hz=[700], pool="logarithmic")
+    stems = ensemble.separate(mixture, sources("Oboe", "Cello"))
+    # Doubt leaves a ten-thousandth of either with the other, and the windows' lobes less.
+    np.testing.assert_allclose(stems["source_1"], low, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(stems["source_2"], high, rtol=0, atol=1e-3)
+
+
+def test_a_pool_leaves_silence_silent():
+    members = [Member(Shares(1, 0), 0.5), Member(Shares(1, 0), 0.5)]
+    mixture = noise()
+    stems = Ensemble(members, pool="logarithmic").separate(mixture, sources("Oboe", "Cello"))
+    assert not stems["source_2"].any()
+    np.testing.assert_allclose(stems["source_1"], mixture, rtol=0, atol=1e-6)
+    stems = Ensemble(members, pool="logarithmic").separate(0 * mixture, sources("Oboe", "Cello"))
+    assert not any(stem.any() for stem in stems.values())
+
+
+def test_another_pool_is_refused():
+    with pytest.raises(InputError, match=r"ensemble\.pool: 'median', expected linear or logarithm"):
+        Ensemble([Member(Constant(1), 1.0)], pool="median")

@@ -121,6 +121,8 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, int]) -> Iterator[st
         return
     if settings.get("edges_hz"):
         yield f"ensemble.edges_hz: splitting into bands looks ahead, expected [] for {causal}"
+    if settings.get("pool") == "logarithmic":
+        yield f"ensemble.pool: logarithmic looks ahead, expected linear for {causal}"
     for member in settings["members"]:
         if member.get("causality") == "noncausal":
             yield f"ensemble.members: {member.get('name')} is noncausal, expected {causal}"
@@ -131,7 +133,7 @@ def _unrefined(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     if name == "ensemble":
         members = settings.pop("members")
         own: dict[str, Any] = {
-            key: settings.pop(key) for key in ("normalise", "edges_hz") if key in settings
+            key: settings.pop(key) for key in ("normalise", "edges_hz", "pool") if key in settings
         }
         check_fields("ensemble", own, Ensemble)
         return Ensemble([_member(m, settings, sample_rate_hz) for m in members], **own)

@@ -1,18 +1,26 @@
-"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument and band."""
+"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument and band, or
+their pool (:mod:`cmss.separators.pooling`)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
 from cmss.scenes import Source
+from cmss.separators.pooling import WINDOW, pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
-from cmss.transforms.band_split import band_sum
+from cmss.separators.refined import on_spectra
+from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]
 """One for all frequencies, or one for each band of the ensemble."""
+
+_Weighed = Iterable[tuple[Stems, Mapping[str, NDArray[np.float64]]]]
+"""Members' estimates, and the weights of their bands, both by source."""
 
 
 @dataclass
@@ -55,16 +63,21 @@ class Ensemble:
         members: at least one.
         normalise: divide by the sum of the weights, so that only their ratios matter.
         edges_hz: between bands that have weights of their own; by default there is one band.
+        pool: linear, the weighted sum, or logarithmic, where only the ratios of weights matter.
 
     Raises:
-        InputError: no members, members that differ in sampling rate, or edges that do not rise.
+        InputError: no members, members that differ in sampling rate, edges that do not rise, or
+            another pool.
     """
 
     members: Sequence[Member]
     normalise: bool = False
     edges_hz: Sequence[float] = ()
+    pool: str = "linear"
 
     def __post_init__(self) -> None:
+        if self.pool not in ("linear", "logarithmic"):
+            raise InputError(f"ensemble.pool: {self.pool!r}, expected linear or logarithmic")
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
             raise InputError("ensemble.members: expected at least one, all at one sampling rate")
         if any(edge <= 0 for edge in np.diff((0, *self.edges_hz))):
@@ -103,16 +116,37 @@ class Ensemble:
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`. Members whose weight is zero for every source are left alone."""
-        stems = {source_id: np.zeros_like(mixture) for source_id in sources}
-        for member in self.members:
-            weights = {
-                key: self._weight(member, source.instrument) for key, source in sources.items()
-            }
-            if not any(weight.any() for weight in weights.values()):
-                continue
-            for key, estimate in member.separator.separate(mixture, sources).items():
+        weighed = [
+            (member, {key: self._weight(member, s.instrument) for key, s in sources.items()})
+            for member in self.members
+        ]
+        weighed = [(m, weights) for m, weights in weighed if any(w.any() for w in weights.values())]
+        estimates = ((m.separator.separate(mixture, sources), weights) for m, weights in weighed)
+        combine = self._pooled if self.pool == "logarithmic" else self._sum
+        return combine(mixture, list(sources), estimates)
+
+    def _sum(self, mixture: NDArray[np.float32], keys: Sequence[str], estimates: _Weighed) -> Stems:
+        stems = {key: np.zeros_like(mixture) for key in keys}
+        for of_member, weights in estimates:
+            for key, estimate in of_member.items():
                 stems[key] += self._weighted(estimate, weights[key])
         return stems
+
+    def _pooled(
+        self, mixture: NDArray[np.float32], keys: Sequence[str], estimates: _Weighed
+    ) -> Stems:
+        pairs = list(estimates)
+        if not pairs:
+            return {key: np.zeros_like(mixture) for key in keys}
+        hz = np.fft.rfftfreq(WINDOW, 1 / self.sample_rate_hz)
+        weights = weights_of_bins(
+            np.stack([[of_member[key] for key in keys] for _, of_member in pairs]),
+            band_responses(hz, self.edges_hz),
+        )
+        step = partial(pooled, weights=torch.from_numpy(weights))
+        signals = [of_member[key] for of_member, _ in pairs for key in keys]
+        stems = on_spectra(step, mixture, signals, self.sample_rate_hz, WINDOW)
+        return dict(zip(keys, stems, strict=True))
 
     def _weight(self, member: Member, instrument: str) -> NDArray[np.float64]:
         weight = member.weight_of(instrument, len(self.edges_hz) + 1)

@@ -1,6 +1,6 @@
 """A step after any separator that works on the spectra of mixture and estimates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ SEGMENT_S = 30.0
 """Longer signals are refined in segments: memory does not grow with them, and players may move."""
 
 Step = Callable[[Tensor, Tensor], Tensor]
-"""Complex mixture (2, bins, frames) and estimates (sources, 2, bins, frames) -> new estimates."""
+"""Complex mixture (2, bins, frames) and estimates (N, 2, bins, frames) -> new estimates."""
 
 
 @dataclass
@@ -45,16 +45,27 @@ def refine(
     """Estimates (2, samples) of a mixture (2, samples) after a step; none are left alone."""
     if not stems:
         return stems
-    signals = torch.from_numpy(np.concatenate([mixture, *stems.values()]))
+    refined = on_spectra(step, mixture, list(stems.values()), sample_rate_hz, window)
+    return dict(zip(stems, refined, strict=True))
+
+
+def on_spectra(
+    step: Step,
+    mixture: NDArray[np.float32],
+    estimates: Sequence[NDArray[np.float32]],
+    sample_rate_hz: int,
+    window: int,
+) -> NDArray[np.float32]:
+    """What a step makes of a mixture and estimates, (2, samples) each: (sources, 2, samples)."""
+    signals = torch.from_numpy(np.concatenate([mixture, *estimates]))
     segment = round(SEGMENT_S * sample_rate_hz)
-    refined = overlap_add(
-        lambda piece: _refine(step, piece, window), signals, segment, segment // 10
-    )
-    return dict(zip(stems, refined.numpy(), strict=True))
+    return overlap_add(
+        lambda piece: _on_spectra(step, piece, window), signals, segment, segment // 10
+    ).numpy()
 
 
-def _refine(step: Step, signals: Tensor, window: int) -> Tensor:
-    """(1, 2 (1 + sources), samples), the mixture first -> (sources, 2, samples)."""
+def _on_spectra(step: Step, signals: Tensor, window: int) -> Tensor:
+    """(1, 2 (1 + estimates), samples), the mixture first -> (sources, 2, samples)."""
     samples, hop = signals.shape[-1], window // 4
     hann = torch.hann_window(window, dtype=signals.dtype)
     # Else the last samples would lie under the tail of one window alone, which is near zero.

@@ -83,7 +83,12 @@ def _section(config: DictConfig, members: list, fit: WeightFit) -> dict[str, Any
             instrument: [round(float(weight), 3) for weight in rows[number]]
             for instrument, rows in weights.items()
         }
-    return {"normalise": False, "edges_hz": list(config.edges_hz), "members": members}
+    return {
+        "normalise": False,
+        "edges_hz": list(config.edges_hz),
+        "pool": config.pool,
+        "members": members,
+    }
 
 
 if __name__ == "__main__":
