@@ -14,10 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.separators.spatial import DOUBT
-
-WINDOW = 8192
-"""Samples of the window of the spectra, as long as that of the step by direction."""
+from cmss.separators.spatial import DOUBT, magnitude_shares
 
 
 def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
@@ -36,11 +33,9 @@ def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
     prior = torch.zeros(())
     heard = torch.zeros(sources, dtype=torch.bool)
     for of_member, weight in zip(estimates.chunk(members), weights, strict=True):
-        magnitude = of_member.abs().square().mean(1).sqrt()
-        total = magnitude.sum(0)
-        shares = magnitude / total.where(total > 0, 1)
+        shares = magnitude_shares(of_member)
         prior = prior + weight[..., None] * (shares + DOUBT).log()
-        heard |= (magnitude.amax((1, 2)) > 0) & (weight > 0).any(1)
+        heard |= (shares.amax((1, 2)) > 0) & (weight > 0).any(1)
     silent = ~heard & heard.any()
     posterior = prior.masked_fill(silent[:, None, None], -torch.inf).softmax(0)
     return posterior.unsqueeze(1) * mixture

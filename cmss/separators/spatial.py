@@ -58,8 +58,13 @@ def sort_by_direction(mixture: Tensor, estimates: Tensor, settings: Spatial) -> 
 
 def log_shares(estimates: Tensor) -> Tensor:
     """Logarithm of each source's share of the magnitudes: complex (S, 2, F, K) -> (S, F, K)."""
+    shares = magnitude_shares(estimates)
+    silent = shares.amax((1, 2), keepdim=True) == 0
+    return (shares + DOUBT).log().masked_fill(silent & ~silent.all(), -torch.inf)
+
+
+def magnitude_shares(estimates: Tensor) -> Tensor:
+    """Each source's share of the magnitudes: complex (S, 2, F, K) -> (S, F, K), zero in silence."""
     magnitude = estimates.abs().square().mean(1).sqrt()
     total = magnitude.sum(0)
-    prior = (magnitude / total.where(total > 0, 1) + DOUBT).log()
-    silent = magnitude.amax((1, 2), keepdim=True) == 0
-    return prior.masked_fill(silent & ~silent.all(), -torch.inf)
+    return magnitude / total.where(total > 0, 1)
