@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cmss.separators.network import Voices
 from cmss.separators.trained import NetworkSeparator
 
 
@@ -14,7 +15,12 @@ class WaveUNetSeparator(NetworkSeparator):
 
 @dataclass
 class MultichannelUNetSeparator(NetworkSeparator):
-    """Multichannel U-Net; see :mod:`cmss.models.multichannel_unet`."""
+    """Multichannel U-Net; see :mod:`cmss.models.multichannel_unet`.
+
+    Its small weights tell the upper voice of two equal instruments from the lower.
+    """
+
+    voices: Voices = "own"
 
     model = "multichannel_unet"
 
