@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from published_networks import COMMIT, fill_hub_cache, write_networks
 from scipy.signal import firwin, lfilter
 
@@ -114,6 +115,12 @@ def test_voices_with_outputs_of_their_own_share_them_or_keep_them():
         stems = share_out(estimates, track, voices)
         np.testing.assert_allclose(stems["source_1"], expected[0], rtol=1e-6)
         np.testing.assert_allclose(stems["source_2"], expected[1], rtol=1e-6)
+
+
+def test_a_member_of_an_ensemble_has_the_voices_that_it_has_alone():
+    recipe = Path(__file__).parents[1] / "recipes/cad2/conf/separator/multichannel_unet.yaml"
+    member = build_separator({"name": "multichannel_unet"}, 44100)
+    assert member.voices == OmegaConf.load(recipe).voices == "own"
 
 
 def test_a_lone_second_voice_keeps_the_output_that_it_has():

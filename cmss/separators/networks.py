@@ -17,7 +17,7 @@ class WaveUNetSeparator(NetworkSeparator):
 class MultichannelUNetSeparator(NetworkSeparator):
     """Multichannel U-Net; see :mod:`cmss.models.multichannel_unet`.
 
-    Its small weights tell the upper voice of two equal instruments from the lower.
+    Its small weights have learned, if not well yet, which of two equal instruments is the upper.
     """
 
     voices: Voices = "own"
