@@ -93,7 +93,9 @@ def read_run(folder: Path, name: str = "") -> Run:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         provenance = {}
-    weights, compute = provenance.get("weights", {}), provenance.get("compute", {})
+    # Two installations that took turns at a run have the same weights in two places.
+    weights = {digest: path for path, digest in provenance.get("weights", {}).items()}
+    compute = provenance.get("compute", {})
     seconds = compute.get("separated_s") if weights else None
     return Run(
         name or separator,
@@ -101,7 +103,7 @@ def read_run(folder: Path, name: str = "") -> Run:
         "" if separator == "passthrough" else str(config.remix.name),
         tuple(rows),
         tuple(read_separation(folder)),
-        sum(parameters(Path(path)) for path in weights) if weights else None,
+        sum(parameters(Path(path)) for path in weights.values()) if weights else None,
         60 * compute["separation_s"] / seconds if seconds else None,
         compute.get("processor", ""),
     )

@@ -1,10 +1,14 @@
 """The table of runs side by side."""
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from benchmarks.scored_runs import read_run
 from benchmarks.systems import main
+from cmss.models.weights_file import write_weights
 from cmss.results import ScoreRow
 from cmss.results.separation import SeparationRow, write_separation
 from cmss.row_file import write_rows
@@ -52,6 +56,16 @@ def test_separation_is_a_column_where_it_was_measured(runs, capsys):
         "2.0 |",
         " |",
     ]
+
+
+def test_weights_that_two_installations_took_in_turns_count_once(runs, tmp_path):
+    digests = {}
+    for installation in ("first", "second"):
+        path = tmp_path / f"{installation}.safetensors"
+        write_weights(path, {"templates": torch.ones(2, 3)}, {})
+        digests[str(path)] = "one digest"
+    (Path(runs[1]) / "provenance.json").write_text(json.dumps({"weights": digests}))
+    assert read_run(Path(runs[1])).parameters == 6
 
 
 def test_no_distance_without_both_ends(runs, capsys):
