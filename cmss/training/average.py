@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from cmss.errors import InputError
-from cmss.models.checkpoint import load_checkpoint
+from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.stage import exit_status
 
@@ -27,17 +29,18 @@ def average(weights: Sequence[Path], mean: Path) -> None:
     Raises:
         InputError: one cannot be read, or is of another network than the first.
     """
-    for path in weights:
-        load_checkpoint(path)  # refuses what is no network of this project
-    (tensors, header), *others = map(read_weights, weights)
-    shapes = {key: value.shape for key, value in tensors.items()}
-    for path, (more, header_of_it) in zip(weights[1:], others, strict=True):
-        same = header_of_it["model"] == header["model"]
-        if not same or {key: value.shape for key, value in more.items()} != shapes:
+    networks = [load_checkpoint(path) for path in weights]
+    kinds = [(type(network), _shapes(network)) for network in networks]
+    for path, kind in zip(weights, kinds, strict=True):
+        if kind != kinds[0]:
             raise InputError(f"{path}: another network than {weights[0]}")
-        tensors = {key: value + more[key] for key, value in tensors.items()}
-        header = header_of_it
-    write_weights(mean, {key: value / len(weights) for key, value in tensors.items()}, header)
+    states = [network.state_dict() for network in networks]
+    tensors = {key: torch.stack([s[key].float() for s in states]).mean(0) for key in states[0]}
+    write_weights(mean, tensors, read_weights(weights[-1])[1])
+
+
+def _shapes(network: Network) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in network.state_dict().items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
