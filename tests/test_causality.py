@@ -199,6 +199,10 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
     [
         ({"spatial": {"iterations": 1}}, r"separator\.spatial\.iterations: this step looks ahead"),
         ({"partials": {"window": 4096}}, r"separator\.partials\.window: this step looks ahead"),
+        (
+            {"postfilter": {"weights_from": "small"}},
+            r"separator\.postfilter\.weights_from: this step looks ahead, expected null",
+        ),
         ({"wiener": {"iterations": 1}}, r"separator\.wiener\.iterations: this step looks ahead"),
         (
             {"name": "ensemble", "edges_hz": [700.0], "members": []},

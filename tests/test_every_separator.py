@@ -58,6 +58,7 @@ MASKING = pytest.mark.parametrize("name", MASKS)
 STEPS = {
     "spatial": {"iterations": 2},
     "partials": {"window": 8192},
+    "postfilter": {"weights_from": "small"},
     "wiener": {"iterations": 2},
 }
 STEP = pytest.mark.parametrize("step", [None, *STEPS])

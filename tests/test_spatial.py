@@ -11,8 +11,9 @@ from test_wiener import Fixed, spectra
 from cmss.errors import InputError
 from cmss.separators import build_separator
 from cmss.separators.refined import Refined
-from cmss.separators.spatial import DOUBT, WINDOW, Spatial, sort_by_direction
+from cmss.separators.spatial import WINDOW, Spatial, sort_by_direction
 from cmss.transforms.directions import NEIGHBOURS, SPREAD
+from cmss.transforms.shares import DOUBT
 
 
 def sorting(separator, iterations: int = 4, weight: float = 1.0) -> Refined:

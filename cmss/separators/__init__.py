@@ -29,6 +29,7 @@ from cmss.separators.nmf import (
     SmoothNMFSeparator,
 )
 from cmss.separators.partials import Partials, share_by_power
+from cmss.separators.postfilter import Postfiltered, Postfiltering
 from cmss.separators.protocol import Separator, Stems
 from cmss.separators.refined import Refined, Step
 from cmss.separators.spatial import WINDOW as SPATIAL_WINDOW
@@ -70,8 +71,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
 
     Args:
         settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
-            `cache` for a folder of estimates, `spatial`, `partials` and `wiener` for steps behind
-            it; for an ensemble `members`, each with `weight` and settings of its own.
+            `cache` for a folder of estimates, `spatial`, `partials`, `postfilter` and `wiener` for
+            steps behind it; for an ensemble `members`, each with `weight` and settings of its own.
         sample_rate_hz: of the mixtures.
 
     Raises:
@@ -81,11 +82,13 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     settings = dict(settings)
     spatial, wiener = _section(settings, "spatial", Spatial), _section(settings, "wiener", Wiener)
     partials = _section(settings, "partials", Partials)
+    postfilter = _section(settings, "postfilter", Postfiltering).weights_from
     if settings.get("causality") == "causal":
         ahead = {
-            "spatial.iterations": spatial.iterations,
-            "partials.window": partials.window,
-            "wiener.iterations": wiener.iterations,
+            "spatial.iterations": (spatial.iterations, 0),
+            "partials.window": (partials.window, 0),
+            "postfilter.weights_from": (postfilter, "null"),
+            "wiener.iterations": (wiener.iterations, 0),
         }
         if problems := [*_ahead(settings, ahead)]:
             raise InputError(problems)
@@ -95,6 +98,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         separator = Refined(separator, step, SPATIAL_WINDOW)
     if partials.window:
         separator = Refined(separator, share_by_power, partials.window)
+    if postfilter:
+        separator = Postfiltered(separator, postfilter)
     if wiener.iterations:
         step = partial(wiener_filter, iterations=wiener.iterations)
         separator = Refined(separator, step, WIENER_WINDOW)
@@ -108,15 +113,16 @@ def _section(settings: dict[str, Any], name: str, kind: type[Any]) -> Any:
     return kind(**section)
 
 
-def _ahead(settings: Mapping[str, Any], steps: Mapping[str, int]) -> Iterator[str]:
+def _ahead(settings: Mapping[str, Any], steps: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
     """A line for each setting of a causal separator that makes it look ahead too far."""
     name = settings.get("name")
     causal = "separator.causality=causal"
     if name in SEPARATORS and name not in CAUSAL:
         expected = ", ".join(("ensemble", *CAUSAL))
         yield f"separator: {name} looks ahead, expected one of {expected} for {causal}"
-    for step in (step for step, used in steps.items() if used):
-        yield f"separator.{step}: this step looks ahead, expected 0 for {causal}"
+    for step, (used, without) in steps.items():
+        if used:
+            yield f"separator.{step}: this step looks ahead, expected {without} for {causal}"
     if name != "ensemble":
         return
     if settings.get("edges_hz"):

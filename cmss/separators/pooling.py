@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.separators.spatial import DOUBT, magnitude_shares
+from cmss.transforms.shares import DOUBT, magnitude_shares
 
 
 def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:

@@ -12,17 +12,14 @@ Shapes: S sources, F bins, K frames.
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from cmss.transforms.directions import direction_likelihoods
+from cmss.transforms.shares import log_shares
 
 WINDOW = 8192
 """Samples; 186 ms at 44.1 kHz, longer than the first reflections of a room take."""
-
-DOUBT = 1e-4
-"""Least prior probability, of a source that the separator does not hear."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +51,3 @@ def sort_by_direction(mixture: Tensor, estimates: Tensor, settings: Spatial) -> 
     likelihood = direction_likelihoods(mixture, prior, settings.iterations, settings.weight)
     shares = (prior + settings.weight * likelihood).softmax(0)
     return shares.unsqueeze(1) * mixture
-
-
-def log_shares(estimates: Tensor) -> Tensor:
-    """Logarithm of each source's share of the magnitudes: complex (S, 2, F, K) -> (S, F, K)."""
-    shares = magnitude_shares(estimates)
-    silent = shares.amax((1, 2), keepdim=True) == 0
-    return (shares + DOUBT).log().masked_fill(silent & ~silent.all(), -torch.inf)
-
-
-def magnitude_shares(estimates: Tensor) -> Tensor:
-    """Each source's share of the magnitudes: complex (S, 2, F, K) -> (S, F, K), zero in silence."""
-    magnitude = estimates.abs().square().mean(1).sqrt()
-    total = magnitude.sum(0)
-    return magnitude / total.where(total > 0, 1)

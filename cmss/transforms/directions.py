@@ -14,6 +14,8 @@ direction is half another's: bins count by the square of the share.
 Shapes: S sources, F bins, K frames.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -75,23 +77,47 @@ def direction_likelihood(parts: Tensor, weight: Tensor) -> Tensor:
     Returns:
         as `weight`, the mean of those with all :data:`NEIGHBOURS`.
     """
-    ones = parts.unbind(-3)
-    moments = torch.stack([(one * weight).sum(-1) for one in ones], -1)  # (..., F, 4)
-    sizes, distances = moments.new_zeros(()), torch.ones_like(weight)
-    for neighbours in NEIGHBOURS:
-        left, right, real, imaginary = _around(moments, neighbours).unbind(-1)
-        scale = (left + right).where(left + right > 0, 1) / 2
-        left, right = left / scale + SPREAD, right / scale + SPREAD
-        real, imaginary = real / scale, imaginary / scale
-        determinant = left * right - real.square() - imaginary.square()
-        a, b, c, d, size = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
-        distance = (b * ones[0] + a * ones[1] - 2 * (c * ones[2] + d * ones[3])) / size
+    sizes, distances = parts.new_zeros(()), torch.ones_like(weight)
+    for _, _, size, distance in _near_and_far(parts, weight):
         sizes = sizes + size.log()
         distances = distances * distance.clamp(min=1e-6)
     return -(sizes + 2 * distances.log()) / len(NEIGHBOURS)
 
 
-def _around(sums: Tensor, neighbours: int) -> Tensor:
+def directions_near_and_far(parts: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What :func:`direction_likelihood` is the mean of, and where to each side a source is.
+
+    Args:
+        parts: (4, F, K), see :func:`direction_parts`.
+        weight: how much each bin counts for each source, (S, F, K).
+
+    Returns:
+        likelihoods with each of :data:`NEIGHBOURS`, (S, len(NEIGHBOURS), F, K); logarithm of the
+        ratio of the source's power left to that right, (S, len(NEIGHBOURS), F).
+    """
+    likelihoods, sides = [], []
+    for left, right, size, distance in _near_and_far(parts, weight):
+        likelihoods.append(-(size.log() + 2 * distance.clamp(min=1e-6).log()))
+        sides.append((left / right).log().squeeze(-1))
+    return torch.stack(likelihoods, 1), torch.stack(sides, 1)
+
+
+def _near_and_far(parts: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """B's power left and right, det(B), all (..., F, 1), and z^H B^-1 z (..., F, K), for each of
+    :data:`NEIGHBOURS`."""
+    ones = parts.unbind(-3)
+    moments = torch.stack([(one * weight).sum(-1) for one in ones], -1)  # (..., F, 4)
+    for neighbours in NEIGHBOURS:
+        left, right, real, imaginary = sums_around(moments, neighbours).unbind(-1)
+        scale = (left + right).where(left + right > 0, 1) / 2
+        left, right = left / scale + SPREAD, right / scale + SPREAD
+        real, imaginary = real / scale, imaginary / scale
+        determinant = left * right - real.square() - imaginary.square()
+        a, b, c, d, size = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
+        yield a, b, size, (b * ones[0] + a * ones[1] - 2 * (c * ones[2] + d * ones[3])) / size
+
+
+def sums_around(sums: Tensor, neighbours: int) -> Tensor:
     """Sums over each bin and its neighbours: (..., F, N) -> (..., F, N)."""
     if not neighbours:
         return sums

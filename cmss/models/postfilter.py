@@ -1,0 +1,199 @@
+"""A post-filter: a small network that looks once more at who has how much of each bin.
+
+It stands behind any separator and knows nothing of instruments. For each source it is told the
+odds of its estimate and of its directions in every bin, in long windows in which partials are
+resolved, and corrects the odds, for either channel of its own: one network for every source,
+which hears of the others by the mean over all sources. So the order of the sources does not matter,
+nor how many there are.
+
+Shapes: S sources, F bins, K frames, C channels.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from cmss.errors import InputError
+from cmss.models.weights_file import read_weights, write_weights
+from cmss.transforms.directions import direction_parts, directions_near_and_far, sums_around
+from cmss.transforms.shares import DOUBT, log_odds, log_shares
+
+MODEL = "postfilter"
+"""Key `model` of the header of its files."""
+
+LIMIT = 9.0
+"""Largest logarithm of odds, some that of :data:`DOUBT`."""
+
+CLUES = 11
+"""Planes of :func:`clues`."""
+
+LONG_TERM = (3, 40)
+"""Bins on either side whose powers count as one: a partial, and half an octave at 600 Hz."""
+
+PIECE = 128
+"""Frames that are filtered at once; memory does not grow with a signal's length."""
+
+
+@dataclass(frozen=True)
+class PostfilterArguments:
+    """Arguments of :class:`Postfilter`.
+
+    Args:
+        samplerate: sampling rate of the signals in Hz.
+        window: samples of the Hann window of the spectra.
+        bins: lowest bins that are filtered; higher ones keep their shares.
+        channels: of each layer.
+        dilations: of each block's kernel of 3 x 3, in bins and frames.
+    """
+
+    samplerate: int = 44100
+    window: int = 8192
+    bins: int = 1536  # to 8.3 kHz; HAAQI's highest band is at 8 kHz
+    channels: int = 32
+    dilations: tuple[tuple[int, int], ...] = (
+        (1, 1),
+        (2, 2),
+        (1, 4),
+        (4, 1),
+        (1, 8),
+        (8, 2),
+        (1, 1),
+    )
+
+    def __post_init__(self) -> None:
+        pairs = tuple((int(bins), int(frames)) for bins, frames in self.dilations)
+        object.__setattr__(self, "dilations", pairs)
+
+
+def clues(mixture: Tensor, shares: Tensor) -> Tensor:
+    """What the network is told of each source in each bin, none of it dependent on the level.
+
+    Log odds of the source's share; of its directions, with few to many neighbours; and of its
+    power in the whole signal. The mixture's level against its mean there. The source's level left
+    against right. The frequency.
+
+    Args:
+        mixture: complex (2, F, K).
+        shares: logarithm of each source's share, (S, F, K).
+
+    Returns:
+        (S, :data:`CLUES`, F, K).
+    """
+    shares = shares.clamp(min=math.log(DOUBT))
+    power = mixture.abs().square().sum(0)  # (F, K)
+    share = shares.exp()
+    weight = power.sqrt() * share.square()
+    likelihoods, sides = directions_near_and_far(direction_parts(mixture), weight)
+    planes = [log_odds(shares, LIMIT), *log_odds(likelihoods, LIMIT).unbind(1)]
+    whole = (share * power).sum(-1, keepdim=True)  # (S, F, 1)
+    for neighbours in LONG_TERM:
+        around = sums_around(whole, neighbours)
+        total = around.sum(0)
+        of_all = around / total.where(total > 0, 1)
+        planes.append(log_odds((of_all + DOUBT).log(), LIMIT).expand_as(share))
+    mean = sums_around(power.mean(-1, keepdim=True), LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
+    level = (power / mean.where(mean > 0, 1) + 1e-6).log() / 2
+    planes.append(level.expand_as(share))
+    planes += [side.unsqueeze(-1).expand_as(share) / 2 for side in sides[:, 1:3].unbind(1)]
+    frequency = torch.linspace(0, 1, len(level), device=level.device)
+    planes.append(3 * (frequency + 0.02).log()[:, None].expand_as(share) / 2)
+    return torch.stack(planes, 1) / 3  # around one
+
+
+class Postfilter(nn.Module):
+    """Shares of the mixture, corrected.
+
+    Shape:
+        - mixture: complex (2, F, K); estimates: complex (S, 2, F, K)
+        - output: as the estimates; they sum to the mixture, and a source that is silent in the
+          estimates stays silent
+    """
+
+    def __init__(self, arguments: PostfilterArguments) -> None:
+        super().__init__()
+        self.arguments = arguments
+        self.first = nn.Conv2d(CLUES, arguments.channels, 1)
+        self.blocks = nn.ModuleList(
+            _Block(arguments.channels, dilation) for dilation in arguments.dilations
+        )
+        self.last = nn.Conv2d(arguments.channels, 2, 1)
+        # It begins as no filter at all.
+        nn.init.zeros_(self.last.weight)
+        assert self.last.bias is not None
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, mixture: Tensor, estimates: Tensor) -> Tensor:
+        """Complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K)."""
+        shares = log_shares(estimates)
+        bins = self.arguments.bins
+        logarithms = shares.unsqueeze(1).repeat(1, 2, 1, 1)
+        told = clues(mixture[:, :bins], shares[:, :bins])
+        logarithms[:, :, :bins] += self._in_pieces(told)
+        return logarithms.softmax(0) * mixture
+
+    def corrections(self, told: Tensor) -> Tensor:
+        """What is added to the logarithms of shares: clues (S, CLUES, F, K) -> (S, 2, F, K)."""
+        hidden = self.first(told.contiguous(memory_format=torch.channels_last))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.last(relu(hidden)).float()
+
+    def _in_pieces(self, told: Tensor) -> Tensor:
+        """:meth:`corrections` of as many frames as there are, some at once."""
+        frames = told.shape[-1]
+        reach = sum(frames for _, frames in self.arguments.dilations)
+        pieces = []
+        for start in range(0, frames, PIECE):
+            before, end = min(start, reach), min(start + PIECE, frames)
+            piece = self.corrections(told[..., start - before : end + reach])
+            pieces.append(piece[..., before : before + end - start])
+        return torch.cat(pieces, -1)
+
+
+class _Block(nn.Module):
+    """A residual block that hears each source and the mean of all."""
+
+    def __init__(self, channels: int, dilation: tuple[int, int]) -> None:
+        super().__init__()
+        self.own = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
+        self.mean = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
+        self.out = nn.Conv2d(channels, channels, 1, bias=False)
+        self.out.weight.data.mul_(0.3)  # near nothing at first, so that deep ones train
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(S, C, F, K) -> the same."""
+        # Sources are added up one by one: torch's sum over them, and its gradient, take as long as
+        # all the rest.
+        active = relu(hidden).split(1)
+        mean = self.mean(sum(active[1:], active[0]) / len(active))
+        own = self.own(torch.cat(active)).split(1)
+        return hidden + self.out(relu(torch.cat([one + mean for one in own])))
+
+
+def save_postfilter(path: Path, network: Postfilter, notes: dict[str, str]) -> None:
+    """Write a post-filter in half precision, with notes for the file's header."""
+    tensors = {key: value.half() for key, value in network.state_dict().items()}
+    arguments = json.dumps(asdict(network.arguments))
+    write_weights(path, tensors, {**notes, "model": MODEL, "arguments": arguments})
+
+
+def load_postfilter(path: Path) -> Postfilter:
+    """Read what :func:`save_postfilter` wrote, in evaluation mode and float32.
+
+    Raises:
+        InputError: the file is missing, cut short, or something else.
+    """
+    tensors, header = read_weights(path)
+    if header.get("model") != MODEL:
+        raise InputError(f"{path}: header key 'model' is {header.get('model')!r}, expected {MODEL}")
+    try:
+        network = Postfilter(PostfilterArguments(**json.loads(header["arguments"])))
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path}: weights that do not fit header key 'arguments'") from error
+    return network.eval()

@@ -1,0 +1,67 @@
+"""A trained step after any separator: the post-filter of :mod:`cmss.models.postfilter`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmss.models.checkpoint import sha256
+from cmss.models.postfilter import load_postfilter
+from cmss.scenes import Source
+from cmss.separators.protocol import Around, Separator, Stems
+from cmss.separators.refined import refine
+
+
+@dataclass(frozen=True)
+class Postfiltering:
+    """The section `separator.postfilter`.
+
+    Args:
+        weights_from: `small`, in the package, or a file that fit_postfilter.py wrote; None: no
+            such step.
+    """
+
+    weights_from: str | None = None
+
+
+class Postfiltered(Around):
+    """Corrects a separator's estimates.
+
+    Args:
+        separator: what estimates.
+        weights_from: see :class:`Postfiltering`.
+
+    Raises:
+        InputError: no such weights.
+    """
+
+    def __init__(self, separator: Separator, weights_from: str) -> None:
+        super().__init__(separator)
+        path = Path(weights_from)
+        if weights_from == "small":
+            path = Path(str(files("cmss") / "weights" / "postfilter_small.safetensors"))
+        self._network = load_postfilter(path)
+        self._digest = {str(path): sha256(path)}
+        # Bins lie as far apart as in training, whatever the sampling rate.
+        arguments = self._network.arguments
+        rate = self.sample_rate_hz / arguments.samplerate
+        self._window = 4 * round(arguments.window * rate / 4)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The separator's and its own."""
+        return {**self.separator.weights, **self._digest}
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """See :class:`Separator`."""
+        stems = self.separator.separate(mixture, sources)
+        return refine(self._step, mixture, stems, self.sample_rate_hz, self._window)
+
+    def _step(self, mixture: Tensor, estimates: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._network(mixture, estimates)

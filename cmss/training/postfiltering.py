@@ -1,0 +1,207 @@
+"""Training of a post-filter (:mod:`cmss.models.postfilter`) on a separator's estimates.
+
+Shapes: S sources, F bins, K frames, N auditory bands.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cmss.models.postfilter import Postfilter, PostfilterArguments, clues
+from cmss.training.losses import inverse_bandwidth
+from cmss.training.modulation import modulation_distance
+from cmss.transforms.shares import log_shares
+from cmss.transforms.stft import istft, stft
+
+GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
+"""What the challenge's listeners ask for."""
+
+FLOOR = 1e-5
+"""Power that counts as silence, against the mixture's mean per bin."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A mixture, what a separator made of it, and what is true, at a mean power of a sixteenth.
+
+    Args:
+        clues: (S, CLUES, F, K), float16.
+        shares: logarithm of the estimates' shares, (S, F, K), float16.
+        mixture: complex (2, F, K).
+        stems: complex (S, 2, F, K).
+    """
+
+    clues: Tensor
+    shares: Tensor
+    mixture: Tensor
+    stems: Tensor
+
+    @classmethod
+    def of(
+        cls, mixture: Tensor, estimates: Tensor, stems: Tensor, arguments: PostfilterArguments
+    ) -> "Example":
+        """That of waveforms (2, T), (S, 2, T) and (S, 2, T)."""
+        window = torch.hann_window(arguments.window)
+        X, E, T = (
+            stft(signal, window, arguments.window // 4)[..., : arguments.bins, :]
+            for signal in (mixture, estimates, stems)
+        )
+        level = 4 * X.abs().square().mean().sqrt()
+        shares = log_shares(E)
+        return cls(clues(X, shares).half(), shares.half(), X / level, T / level)
+
+    def cut(self, first: int, frames: int) -> "Example":
+        """Some of its frames."""
+        part = slice(first, first + frames)
+        return Example(*(x[..., part] for x in (self.clues, self.shares, self.mixture, self.stems)))
+
+
+class PostfilterLoss:
+    """Errors of the sources and of their remix, in each bin, in auditory bands, and as heard.
+
+    Sources are compared by spectra with the square root of their magnitudes, the remix by its log
+    power in each bin and in bands half as wide as auditory filters, there also as the mean over
+    the excerpt, since HAAQI listens to the long-term spectrum as well, and by its modulations
+    (:mod:`cmss.training.modulation`).
+
+    Args:
+        arguments: of the post-filter.
+        bands: weight of the log power in bands, of frames and of the excerpt.
+        modulation: weight of the modulations.
+    """
+
+    def __init__(self, arguments: PostfilterArguments, bands: float, modulation: float) -> None:
+        self.arguments, self.bands, self.modulation = arguments, bands, modulation
+        bins, rate_hz = arguments.bins, arguments.samplerate
+        weight = inverse_bandwidth(arguments.window // 2 + 1, rate_hz)[:bins]
+        self._weight = weight / weight.mean()
+        hz = torch.arange(bins) * rate_hz / arguments.window
+        rate = 2 * 21.4 * torch.log10(4.37e-3 * hz + 1)  # bands (Glasberg and Moore 1990)
+        centres = torch.arange(int(rate[-1]))[:, None] + 0.5
+        self._to_bands = (1 - (rate - centres).abs()).clamp(min=0)  # (N, F)
+
+    def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
+        """Loss of the network on an example under gains (S,), as factors."""
+        corrections = network.corrections(example.clues.float())
+        shares = (example.shares.float().unsqueeze(1) + corrections).softmax(0)  # (S, 2, F, K)
+        with torch.autocast("cpu", enabled=False):
+            return self._loss(shares, example, gains[:, None, None, None])
+
+    def _loss(self, shares: Tensor, example: Example, gains: Tensor) -> Tensor:
+        size, sizes = example.mixture.abs(), example.stems.abs()
+        product = (example.mixture.conj() * example.stems).real * (size * sizes + 1e-6).rsqrt()
+        # |sqrt(m) x - s|^2 with compressed x and s, a polynomial in the root of the share m
+        error = shares * size - 2 * (shares + 1e-6).sqrt() * product + sizes
+        factor = (shares * gains).sum(0)
+        got, wanted = (factor * size).square(), (gains * example.stems).sum(0).abs().square()
+        in_bins = _log_ratio(got, wanted).abs().mean((0, 2)) + error.sum(0).mean((0, 2))
+        got, wanted = self._to_bands @ got, self._to_bands @ wanted
+        in_bands = _log_ratio(got, wanted).abs().mean()
+        in_all = _log_ratio(got.mean(-1), wanted.mean(-1)).abs().mean()
+        loss = (in_bins * self._weight).mean() + self.bands * (in_bands + in_all)
+        if not self.modulation:
+            return loss
+        heard = self._waveform(factor * example.mixture)
+        meant = self._waveform((gains * example.stems).sum(0))
+        distance = modulation_distance(heard, meant, self.arguments.samplerate)
+        return loss + self.modulation * distance
+
+    def _waveform(self, spectra: Tensor) -> Tensor:
+        """(2, F, K) -> (1, 2, T)."""
+        window, hop = self.arguments.window, self.arguments.window // 4
+        above = window // 2 + 1 - spectra.shape[-2]
+        padded = torch.nn.functional.pad(spectra, (0, 0, 0, above))
+        samples = hop * (spectra.shape[-1] - 1)
+        return istft(padded, torch.hann_window(window), hop, samples).unsqueeze(0)
+
+
+def _log_ratio(got: Tensor, wanted: Tensor) -> Tensor:
+    return ((got + FLOOR) / (wanted + FLOOR)).log()
+
+
+@dataclass(frozen=True)
+class PostfilterTraining:
+    """How a post-filter is trained.
+
+    Args:
+        steps: number of updates.
+        batch_size: excerpts of each.
+        frames: of an excerpt, at least 24, which are more than a second.
+        learning_rate: the highest of AdamW, after a fiftieth of the steps; then it falls to zero.
+        bands: see :class:`PostfilterLoss`.
+        modulation: see :class:`PostfilterLoss`.
+        bfloat16: products of matrices in bfloat16.
+        seed: of the weights, the excerpts and the gains.
+    """
+
+    steps: int = 800
+    batch_size: int = 3
+    frames: int = 48
+    learning_rate: float = 3e-3
+    bands: float = 0.5
+    modulation: float = 2.0
+    bfloat16: bool = True
+    seed: int = 1
+
+
+def train_postfilter(
+    network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
+) -> Iterator[float]:
+    """Train a network on excerpts of examples.
+
+    Args:
+        network: is trained in place.
+        examples: at least one.
+        settings: how.
+
+    Yields:
+        the loss of each step.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
+    warmup = max(settings.steps // 50, 1)
+    network.train()
+    for step in range(settings.steps):
+        rate = min((step + 1) / warmup, (settings.steps - step) / (settings.steps - warmup + 1))
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        optimiser.zero_grad()
+        total = 0.0
+        for _ in range(settings.batch_size):
+            example, gains = draw(examples, settings.frames, generator)
+            with torch.autocast("cpu", torch.bfloat16, settings.bfloat16):
+                loss = loss_of(network, example, gains) / settings.batch_size
+            loss.backward()
+            total += loss.item()
+        # One odd excerpt is not to undo what the others taught.
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        yield total
+    network.eval()
+
+
+def mean_loss(
+    network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
+) -> float:
+    """Mean loss of a network on one excerpt of each example, the same whenever it is called."""
+    generator = torch.Generator().manual_seed(0)
+    loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
+    losses = []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, settings.bfloat16):
+        for example in examples:
+            losses.append(float(loss_of(network, *draw([example], 2 * settings.frames, generator))))
+    return sum(losses) / len(losses)
+
+
+def draw(
+    examples: Sequence[Example], frames: int, generator: torch.Generator
+) -> tuple[Example, Tensor]:
+    """An excerpt of one of the examples, and a factor for each of its sources."""
+    example = examples[int(torch.randint(len(examples), (), generator=generator))]
+    room = max(example.mixture.shape[-1] - frames, 0) + 1
+    first = int(torch.randint(room, (), generator=generator))
+    chosen = torch.randint(len(GAINS_DB), (len(example.stems),), generator=generator)
+    return example.cut(first, frames), 10 ** (torch.tensor(GAINS_DB)[chosen] / 20)

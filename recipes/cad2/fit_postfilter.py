@@ -1,0 +1,91 @@
+"""Train a post-filter on training tracks: python recipes/cad2/fit_postfilter.py path.root=DATA."""
+
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.audio import read_excerpt
+from cmss.configuration import plain
+from cmss.errors import InputError
+from cmss.models.postfilter import (
+    Postfilter,
+    PostfilterArguments,
+    load_postfilter,
+    save_postfilter,
+)
+from cmss.run_folder import training_tracks
+from cmss.scenes import Track
+from cmss.separators import Separator, build_separator
+from cmss.settings import check_fields
+from cmss.stage import progress, stage
+from cmss.training.postfiltering import (
+    Example,
+    PostfilterTraining,
+    mean_loss,
+    train_postfilter,
+)
+
+
+@hydra.main(config_path="conf", config_name="fit_postfilter", version_base=None)
+@stage
+def main(config: DictConfig) -> None:
+    """Separate each track, train, write."""
+    check_fields("training", config.training, PostfilterTraining)
+    settings = PostfilterTraining(**config.training)
+    network = _network(config, settings.seed)
+    separator = build_separator(
+        {**plain(config.separator), "postfilter": {}}, config.input_sample_rate
+    )
+    tracks = training_tracks(config)
+    count = min(config.tracks or len(tracks), len(tracks))
+    tracks = [tracks[number * len(tracks) // count] for number in range(count)]
+    separator.prepare(source for track in tracks for source in track.sources.values())
+    examples = [_example(track, separator, network) for track in progress(tracks, "separate")]
+    held = examples[config.held_out - 1 :: config.held_out]
+    trained = [example for number, example in enumerate(examples, 1) if number % config.held_out]
+    if not (held and trained):
+        raise InputError(
+            f"held_out: {config.held_out}, expected from 2 to as many as there are tracks, {count}"
+        )
+    path = Path(config.path.weights_file)
+    notes = {
+        "data": f"{len(trained)} tracks",
+        "training": OmegaConf.to_yaml(config.training),
+        "separator": OmegaConf.to_yaml(config.separator, resolve=True),
+    }
+    before = mean_loss(network, held, settings)
+    losses = train_postfilter(network, trained, settings)
+    for step, _ in enumerate(progress(losses, "train", total=settings.steps), 1):
+        if step % config.save_every == 0:
+            save_postfilter(path, network, notes)
+    save_postfilter(path, network, notes)
+    after = mean_loss(network, held, settings)
+    print(f"{path}: {len(trained)} tracks; loss on {len(held)} others {before:.4f} -> {after:.4f}")
+
+
+def _network(config: DictConfig, seed: int) -> Postfilter:
+    if config.init_from:
+        return load_postfilter(Path(config.init_from))
+    check_fields("postfilter", config.postfilter, PostfilterArguments)
+    torch.manual_seed(seed)
+    return Postfilter(PostfilterArguments(**plain(config.postfilter)))
+
+
+def _example(track: Track, separator: Separator, network: Postfilter) -> Example:
+    rate_hz = separator.sample_rate_hz
+    mixture = read_excerpt(track.mixture, rate_hz)
+    stems = separator.separate(mixture, track.sources)
+    true = [read_excerpt(track.sources[key].excerpt, rate_hz) for key in stems]
+    return Example.of(
+        torch.from_numpy(mixture),
+        torch.from_numpy(np.stack(list(stems.values()))),
+        torch.from_numpy(np.stack(true)),
+        network.arguments,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The post-filter: what it promises whatever its weights are, and its file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmss.errors import InputError
+from cmss.models.postfilter import (
+    CLUES,
+    PIECE,
+    Postfilter,
+    PostfilterArguments,
+    clues,
+    load_postfilter,
+    save_postfilter,
+)
+from cmss.transforms.shares import log_shares
+
+SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
+
+
+def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.cfloat, generator=torch.Generator().manual_seed(seed))
+
+
+def filter_of(arguments: PostfilterArguments = SMALL) -> Postfilter:
+    """One that does something."""
+    torch.manual_seed(0)
+    network = Postfilter(arguments).eval()
+    torch.nn.init.normal_(network.last.weight, std=10.0)
+    return network
+
+
+@torch.inference_mode()
+def filtered(mixture: torch.Tensor, estimates: torch.Tensor, network=None) -> np.ndarray:
+    return (network or filter_of())(mixture, estimates).numpy()
+
+
+def test_it_begins_as_no_filter_at_all():
+    mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
+    expected = log_shares(estimates).softmax(0)[:, None] * mixture
+    got = filtered(mixture, estimates, Postfilter(SMALL))
+    np.testing.assert_allclose(got, expected.numpy(), rtol=1e-5)
+
+
+def test_it_does_something_below_its_highest_bin_alone():
+    mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
+    before, after = (filtered(mixture, estimates, n) for n in (Postfilter(SMALL), filter_of()))
+    np.testing.assert_array_equal(before[:, :, 60:], after[:, :, 60:])
+    assert np.abs(before - after)[:, :, :60].mean() > 0.1 * np.abs(before).mean()
+
+
+def test_channels_may_have_shares_of_their_own():
+    mixture, estimates = spectra(2, 60, 7), spectra(3, 2, 60, 7, seed=2)
+    shares = filtered(mixture, estimates) / mixture.numpy()
+    assert np.abs(shares[:, 0] - shares[:, 1]).max() > 0.1
+
+
+@pytest.mark.parametrize("sources", [1, 2, 5])
+def test_estimates_sum_to_the_mixture(sources):
+    mixture, estimates = spectra(2, 90, 7), spectra(sources, 2, 90, 7, seed=2)
+    # Rounding of the softmax to float32.
+    got = filtered(mixture, estimates).sum(0)
+    np.testing.assert_allclose(got, mixture.numpy(), rtol=0, atol=1e-5)
+
+
+def test_what_is_estimated_as_silent_stays_silent():
+    mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
+    estimates[1] = 0
+    got = filtered(mixture, estimates)
+    assert not got[1].any()
+    assert np.isfinite(got).all()
+
+
+def test_silence_gives_silence():
+    silence = torch.zeros(2, 90, 7, dtype=torch.cfloat)
+    assert not filtered(silence, torch.zeros(3, 2, 90, 7, dtype=torch.cfloat)).any()
+
+
+def test_the_order_of_the_sources_does_not_matter():
+    mixture, estimates = spectra(2, 90, 7), spectra(4, 2, 90, 7, seed=2)
+    order = [2, 0, 3, 1]
+    got = filtered(mixture, estimates[order])
+    # Sums over sources in another order.
+    np.testing.assert_allclose(got, filtered(mixture, estimates)[order], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_levels_do_not_matter(factor):
+    mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
+    got = filtered(factor * mixture, factor * estimates) / factor
+    np.testing.assert_allclose(got, filtered(mixture, estimates), rtol=0, atol=1e-4)
+
+
+def test_two_players_that_share_an_estimate_still_do():
+    mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
+    estimates[1] = estimates[0]
+    got = filtered(mixture, estimates)
+    np.testing.assert_allclose(got[0], got[1], rtol=0, atol=1e-5)
+
+
+def test_a_long_signal_in_pieces_is_as_in_one():
+    frames = 2 * PIECE + 37
+    mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
+    network = filter_of()
+    shares = log_shares(estimates)
+    with torch.inference_mode():
+        whole = (shares[:, None] + network.corrections(clues(mixture, shares))).softmax(0)
+    # Kernels for another number of frames may add up in another order.
+    np.testing.assert_allclose(
+        filtered(mixture, estimates, network), (whole * mixture).numpy(), rtol=0, atol=1e-4
+    )
+
+
+def test_clues_of_a_source_that_plays_alone_on_one_side():
+    mixture = torch.stack([spectra(60, 7), torch.zeros(60, 7)])
+    estimates = torch.stack([mixture, torch.zeros_like(mixture)])
+    told = clues(mixture, log_shares(estimates))
+    assert told.shape == (2, CLUES, 60, 7)
+    assert torch.isfinite(told).all()
+    odds, sides = 3 * told[:, 0], 3 * told[:, 8:10]
+    np.testing.assert_allclose(odds[0], 9.0)  # the limit; of the other the log of DOUBT is beyond
+    np.testing.assert_allclose(odds[1], -9.0)
+    assert (sides[0] > 1).all()
+
+
+def test_its_file_brings_it_back(tmp_path):
+    network = filter_of()
+    save_postfilter(tmp_path / "a.safetensors", network, {"training": "none"})
+    read = load_postfilter(tmp_path / "a.safetensors")
+    assert read.arguments == SMALL
+    for key, value in network.state_dict().items():
+        # Half precision has eleven bits.
+        np.testing.assert_allclose(read.state_dict()[key], value, rtol=2**-11, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("multichannel_unet_small", "header key 'model' is 'multichannel_unet', expected postf"),
+        ("nmf_kl_small", "header key 'model' is None"),
+    ],
+)
+def test_files_of_something_else_are_refused(name, message):
+    path = Path(__file__).parents[2] / f"cmss/weights/{name}.safetensors"
+    with pytest.raises(InputError, match=f"{path.name}.*{message}"):
+        load_postfilter(path)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "cut.safetensors"
+    save_postfilter(path, filter_of(), {})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"cut\.safetensors: not a readable"):
+        load_postfilter(path)

@@ -1,0 +1,85 @@
+"""The post-filter as a step behind a separator, with the package's weights."""
+
+import re
+
+import numpy as np
+import pytest
+from test_separators import RATE_HZ, noise, sources
+from test_spatial import two_places
+from test_wiener import Fixed
+
+from cmss.configuration import default_separator
+from cmss.errors import InputError
+from cmss.separators import build_separator
+from cmss.separators.postfilter import Postfiltered
+
+
+def filtering(*estimates: np.ndarray) -> Postfiltered:
+    return Postfiltered(Fixed(*estimates), "small")
+
+
+def test_the_packages_weights_mend_what_leaks_from_two_places():
+    truth = 0.01 * two_places()
+    guess = 0.7 * truth + 0.3 * truth[::-1]
+    stems = filtering(*guess).separate(truth.sum(0), sources("Oboe", "Flute"))
+
+    def sdr(estimates) -> float:
+        error = np.sum((np.stack(list(estimates)) - truth) ** 2)
+        return float(10 * np.log10(np.sum(truth**2) / error))
+
+    # Synthetic tones are nothing that it was trained on; most of the leak is gone all the same.
+    assert sdr(stems.values()) > sdr(guess) + 3
+
+
+@pytest.mark.parametrize("samples", [1, 1000, 44100])
+def test_stems_sum_to_the_mixture(samples):
+    mixture = noise(samples)
+    stems = filtering(noise(samples, seed=2), mixture).separate(mixture, sources("Oboe", "Flute"))
+    # Rounding to float32.
+    np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e2])
+def test_levels_do_not_matter(factor):
+    mixture, estimate, factor = noise(20000), noise(20000, seed=3), np.float32(factor)
+    track = sources("Oboe", "Flute")
+    one = filtering(estimate, mixture).separate(mixture, track)
+    other = filtering(factor * estimate, factor * mixture).separate(factor * mixture, track)
+    # Float32 rounding of inputs, through the network.
+    np.testing.assert_allclose(other["source_1"] / factor, one["source_1"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("rate_hz", [22050, 32000])
+def test_it_works_at_other_sampling_rates(rate_hz):
+    fixed = Fixed(noise(20000, seed=3), noise(20000))
+    fixed.sample_rate_hz = rate_hz
+    mixture = noise(20000)
+    stems = Postfiltered(fixed, "small").separate(mixture, sources("Oboe", "Flute"))
+    np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-5)
+
+
+def test_it_stands_behind_the_default_and_its_weights_are_told():
+    separator = build_separator(default_separator(), RATE_HZ)
+    assert isinstance(separator, Postfiltered)
+    assert any(path.endswith("postfilter_small.safetensors") for path in separator.weights)
+
+
+def test_nothing_of_nothing():
+    separator = build_separator(
+        {"name": "passthrough", "postfilter": {"weights_from": "small"}}, RATE_HZ
+    )
+    assert separator.separate(noise(1000), sources("Oboe")) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"weights_from": "none.safetensors"}, r"^none\.safetensors: no such file"),
+        ({"weights_from": 3}, r"separator\.postfilter\.weights_from: .*got 3"),
+        ({"window": 3}, r"separator\.postfilter\.window: no such setting"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(InputError) as refused:
+        build_separator({"name": "oracle", "postfilter": settings}, RATE_HZ)
+    assert re.search(message, str(refused.value))

@@ -1,0 +1,138 @@
+"""Training of the post-filter, and recipes/cad2/fit_postfilter.py as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_fit_recipe import training_data
+from test_separators import sources
+from test_wiener import Fixed
+
+from cmss.models.postfilter import Postfilter, PostfilterArguments
+from cmss.separators.postfilter import Postfiltered
+from cmss.training.postfiltering import (
+    Example,
+    PostfilterLoss,
+    PostfilterTraining,
+    draw,
+    mean_loss,
+    train_postfilter,
+)
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
+SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
+SETTINGS = PostfilterTraining(steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False)
+
+
+def two_players(seconds: float = 3.0) -> np.ndarray:
+    """(2, 2, samples) at 44.1 kHz, with notes that change four times a second."""
+    time = np.arange(int(seconds * 44100)) / 44100
+    rng = np.random.default_rng(0)
+    players = []
+    for base, sides in ((300.0, (1.0, 0.5)), (420.0, (0.4, 1.0))):
+        hz = np.repeat(base * 2 ** (rng.integers(0, 8, 4 * int(seconds) + 1) / 12), 11025)
+        phase = 2 * np.pi * np.cumsum(hz[: len(time)]) / 44100
+        tone = sum(np.sin(n * phase) / n for n in range(1, 8))
+        players.append([side * tone for side in sides])
+    return np.asarray(players, np.float32)
+
+
+@pytest.fixture(scope="module")
+def truth() -> torch.Tensor:
+    return torch.from_numpy(two_players())
+
+
+def example_of(truth: torch.Tensor, leak: float) -> Example:
+    return Example.of(truth.sum(0), truth + leak * truth.flip(0), truth, SMALL)
+
+
+def loss(example: Example, bands: float, modulation: float) -> float:
+    network = Postfilter(SMALL)  # no filter at all
+    gains = torch.tensor([0.5, 2.0])
+    return float(PostfilterLoss(SMALL, bands, modulation)(network, example, gains).detach())
+
+
+@pytest.mark.parametrize(("bands", "modulation"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_loss_grows_with_what_leaks(truth, bands, modulation):
+    cuts = [example_of(truth, leak).cut(8, 48) for leak in (0.01, 0.2, 0.7)]
+    losses = [loss(cut, bands, modulation) for cut in cuts]
+    assert losses == sorted(losses)
+    assert losses[2] > 1.3 * losses[0]
+
+
+def test_examples_have_one_level(truth):
+    first, second = (example_of(factor * truth, 0.3) for factor in (1.0, 128.0))
+    for name in ("clues", "shares", "mixture", "stems"):
+        one, other = (getattr(example, name).numpy() for example in (first, second))
+        # A power of two rounds nothing, but the square root of the level does.
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+def test_training_mends_estimates_and_is_the_same_each_time(truth):
+    example = example_of(truth, 0.5)
+    ways = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        network = Postfilter(SMALL)
+        before = mean_loss(network, [example], SETTINGS)
+        losses = list(train_postfilter(network, [example], SETTINGS))
+        ways.append(losses)
+    assert ways[0] == ways[1]
+    assert mean_loss(network, [example], SETTINGS) < 0.95 * before
+    assert not network.training
+
+
+def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
+    example = example_of(truth, 0.5)
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(40):
+        cut, gains = draw([example], 20, generator)
+        assert cut.clues.shape[-1] == cut.stems.shape[-1] == 20
+        seen |= {round(float(20 * torch.log10(gain))) for gain in gains}
+    assert seen == {-10, -6, -3, 0, 3, 6, 10}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, RECIPE, *arguments], cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
+        check=False,
+    )  # fmt: skip
+
+
+def test_the_program_writes_what_a_separator_takes(tmp_path):
+    root = training_data(tmp_path / "data")
+    done = run(
+        tmp_path, f"path.root={root}", f"path.more=[{root}]", "separator=nmf", "held_out=2",
+        "training.steps=2", "training.batch_size=1", "training.frames=24", "+postfilter.channels=4",
+        "separator.iterations=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "exp/fit_postfilter/postfilter.safetensors"
+    assert done.stdout.startswith(f"{path.relative_to(tmp_path)}: ")
+    truth = two_players(1.0)
+    separator = Postfiltered(Fixed(*truth), str(path))
+    stems = separator.separate(truth.sum(0), sources("Oboe", "Flute"))
+    np.testing.assert_allclose(sum(stems.values()), truth.sum(0), rtol=0, atol=1e-5)
+    assert list(separator.weights) == ["fixed", str(path)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
+        ("+training.frame=3", r"training.frame: no such setting"),
+        ("init_from=no.safetensors", r"no.safetensors: no such file"),
+    ],
+)
+def test_what_cannot_be_ends_with_status_2_and_a_line(tmp_path, argument, line):
+    root = training_data(tmp_path / "data")
+    done = run(tmp_path, f"path.root={root}", "separator=oracle", argument)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(line)
+    assert not (tmp_path / "exp/fit_postfilter/postfilter.safetensors").exists()

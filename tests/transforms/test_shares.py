@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from cmss.transforms.shares import DOUBT, log_odds, log_shares, magnitude_shares
+
+
+def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.cdouble, generator=torch.Generator().manual_seed(seed))
+
+
+def test_shares_are_of_the_root_mean_square_of_both_channels():
+    estimates = spectra(3, 2, 5, 4)
+    magnitude = np.sqrt(np.mean(np.abs(estimates.numpy()) ** 2, 1))
+    expected = magnitude / magnitude.sum(0)
+    np.testing.assert_allclose(magnitude_shares(estimates), expected, rtol=1e-12)
+    np.testing.assert_allclose(log_shares(estimates), np.log(expected + DOUBT), rtol=1e-12)
+
+
+def test_a_source_that_is_silent_throughout_has_no_chance_unless_all_are():
+    estimates = spectra(3, 2, 5, 4)
+    estimates[1] = 0
+    assert (log_shares(estimates)[1] == -torch.inf).all()
+    np.testing.assert_allclose(log_shares(0 * estimates), np.log(DOUBT))
+
+
+@pytest.mark.parametrize("sources", [2, 4])
+def test_odds_are_against_all_others_together(sources):
+    logs = np.random.default_rng(0).normal(size=(sources, 6))
+    expected = [logs[s] - logsumexp(np.delete(logs, s, 0), 0) for s in range(sources)]
+    np.testing.assert_allclose(log_odds(torch.from_numpy(logs), 9.0), expected, rtol=1e-12)
+
+
+def test_odds_end_at_the_limit_on_either_side():
+    logs = torch.tensor([[0.0], [-torch.inf], [-50.0]])
+    np.testing.assert_array_equal(log_odds(logs, 9.0), [[9], [-9], [-9]])
+    np.testing.assert_array_equal(log_odds(logs[:1], 9.0), [[9]])
