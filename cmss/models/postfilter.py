@@ -1,10 +1,10 @@
 """A post-filter: a small network that looks once more at who has how much of each bin.
 
-It stands behind any separator and knows nothing of instruments. For each source it is told the
-odds of its estimate and of its directions in every bin, in long windows in which partials are
-resolved, and corrects the odds, for either channel of its own: one network for every source,
-which hears of the others by the mean over all sources. So the order of the sources does not matter,
-nor how many there are.
+It stands behind the separator that it was trained behind, and knows nothing of instruments. For
+each source it is told the odds of its estimate and of its directions in every bin, in long windows
+in which partials are resolved, and corrects the odds, for either channel of its own: one network
+for every source, which hears of the others by the mean over all sources. So the order of the
+sources does not matter, nor how many there are.
 
 Shapes: S sources, F bins, K frames, C channels.
 """

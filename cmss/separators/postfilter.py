@@ -22,8 +22,9 @@ class Postfiltering:
     """The section `separator.postfilter`.
 
     Args:
-        weights_from: `small`, in the package, or a file that fit_postfilter.py wrote; None: no
-            such step.
+        weights_from: `small`, in the package, trained behind the default ensemble; or a file that
+            fit_postfilter.py wrote. Behind a separator whose estimates are doubted less or more
+            than those it was trained on it does harm. None: no such step.
     """
 
     weights_from: str | None = None

@@ -11,6 +11,7 @@ import torch
 from test_fit_recipe import training_data
 from test_separators import sources
 from test_wiener import Fixed
+from two_players import two_players
 
 from cmss.models.postfilter import Postfilter, PostfilterArguments
 from cmss.separators.postfilter import Postfiltered
@@ -26,19 +27,6 @@ from cmss.training.postfiltering import (
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = PostfilterTraining(steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False)
-
-
-def two_players(seconds: float = 3.0) -> np.ndarray:
-    """(2, 2, samples) at 44.1 kHz, with notes that change four times a second."""
-    time = np.arange(int(seconds * 44100)) / 44100
-    rng = np.random.default_rng(0)
-    players = []
-    for base, sides in ((300.0, (1.0, 0.5)), (420.0, (0.4, 1.0))):
-        hz = np.repeat(base * 2 ** (rng.integers(0, 8, 4 * int(seconds) + 1) / 12), 11025)
-        phase = 2 * np.pi * np.cumsum(hz[: len(time)]) / 44100
-        tone = sum(np.sin(n * phase) / n for n in range(1, 8))
-        players.append([side * tone for side in sides])
-    return np.asarray(players, np.float32)
 
 
 @pytest.fixture(scope="module")
