@@ -11,6 +11,7 @@ Shapes: S sources, F bins, K frames, C channels.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -127,13 +128,22 @@ class Postfilter(nn.Module):
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, mixture: Tensor, estimates: Tensor) -> Tensor:
-        """Complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K)."""
+    def forward(
+        self, mixture: Tensor, estimates: Tensor, alike: Sequence[Sequence[int]] = ()
+    ) -> Tensor:
+        """Complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
+
+        `alike` are sources that play one instrument: what they have together is corrected, and how
+        they share it is left as estimated, since which of two equals is which no bin can tell.
+        """
         shares = log_shares(estimates)
         bins = self.arguments.bins
         logarithms = shares.unsqueeze(1).repeat(1, 2, 1, 1)
         told = clues(mixture[:, :bins], shares[:, :bins])
         logarithms[:, :, :bins] += self._in_pieces(told)
+        for group in map(list, alike):
+            before = shares[group].log_softmax(0).nan_to_num(-math.inf).unsqueeze(1)
+            logarithms[group] = logarithms[group].logsumexp(0) + before
         return logarithms.softmax(0) * mixture
 
     def corrections(self, told: Tensor) -> Tensor:

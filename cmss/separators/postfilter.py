@@ -61,8 +61,13 @@ class Postfiltered(Around):
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`."""
         stems = self.separator.separate(mixture, sources)
-        return refine(self._step, mixture, stems, self.sample_rate_hz, self._window)
+        players: dict[str, list[int]] = {}
+        for number, key in enumerate(stems):
+            players.setdefault(sources[key].instrument, []).append(number)
+        alike = [group for group in players.values() if len(group) > 1]
 
-    def _step(self, mixture: Tensor, estimates: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return self._network(mixture, estimates)
+        def step(mixture: Tensor, estimates: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self._network(mixture, estimates, alike)
+
+        return refine(step, mixture, stems, self.sample_rate_hz, self._window)
