@@ -135,12 +135,18 @@ def metadata_paths(config: DictConfig) -> MetadataPaths:
     )
 
 
-def training_tracks(config: DictConfig) -> list[Track]:
-    """The train split of the `path` section, and those of the data sets in `path.more`."""
+def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]:
+    """The train split of the `path` section, and those of the data sets in `path.more`.
+
+    Args:
+        config: has `path`.
+        count: take so many, evenly spread over all; None: all.
+    """
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
     for root in map(Path, config.path.more):
         tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
-    return tracks
+    count = min(count or len(tracks), len(tracks))
+    return [tracks[number * len(tracks) // count] for number in range(count)]
 
 
 def save_provenance(

@@ -29,7 +29,7 @@ from cmss.training.listening import ListeningTest
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
-    tracks = training_tracks(config)
+    tracks = training_tracks(config, config.tracks)
     members = OmegaConf.to_container(config.members, resolve=True)
     assert isinstance(members, list)
     rate_hz = config.input_sample_rate
@@ -37,8 +37,6 @@ def main(config: DictConfig) -> None:
     ensemble = build_separator({"name": "ensemble", **settings}, rate_hz)
     assert isinstance(ensemble, Ensemble)
     separators = [member.separator for member in ensemble.members]
-    count = min(config.tracks or len(tracks), len(tracks))
-    tracks = [tracks[number * len(tracks) // count] for number in range(count)]
     ensemble.prepare(source for track in tracks for source in track.sources.values())
     fit = WeightFit(len(members), config.edges_hz, rate_hz, config.priors)
     for track in progress(tracks, "fit"):

@@ -39,17 +39,16 @@ def main(config: DictConfig) -> None:
     separator = build_separator(
         {**plain(config.separator), "postfilter": {}}, config.input_sample_rate
     )
-    tracks = training_tracks(config)
-    count = min(config.tracks or len(tracks), len(tracks))
-    tracks = [tracks[number * len(tracks) // count] for number in range(count)]
+    tracks = training_tracks(config, config.tracks)
+    if not 2 <= config.held_out <= len(tracks):
+        raise InputError(
+            f"held_out: {config.held_out}, expected from 2 to as many as there are tracks, "
+            f"{len(tracks)}"
+        )
     separator.prepare(source for track in tracks for source in track.sources.values())
     examples = [_example(track, separator, network) for track in progress(tracks, "separate")]
     held = examples[config.held_out - 1 :: config.held_out]
     trained = [example for number, example in enumerate(examples, 1) if number % config.held_out]
-    if not (held and trained):
-        raise InputError(
-            f"held_out: {config.held_out}, expected from 2 to as many as there are tracks, {count}"
-        )
     path = Path(config.path.weights_file)
     notes = {
         "data": f"{len(trained)} tracks",
