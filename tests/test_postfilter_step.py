@@ -12,11 +12,13 @@ from two_players import two_players
 from cmss.configuration import default_separator
 from cmss.errors import InputError
 from cmss.separators import build_separator
-from cmss.separators.postfilter import Postfiltered
+from cmss.separators.postfilter import Postfiltered, Postfiltering, equals
+
+(SMALL,) = Postfiltering("small").paths
 
 
 def filtering(*estimates: np.ndarray) -> Postfiltered:
-    return Postfiltered(Fixed(*estimates), "small")
+    return Postfiltered(Fixed(*estimates), SMALL)
 
 
 def test_the_packages_weights_leave_good_estimates_good():
@@ -59,7 +61,7 @@ def test_it_works_at_other_sampling_rates(rate_hz):
     fixed = Fixed(noise(20000, seed=3), noise(20000))
     fixed.sample_rate_hz = rate_hz
     mixture = noise(20000)
-    stems = Postfiltered(fixed, "small").separate(mixture, sources("Oboe", "Flute"))
+    stems = Postfiltered(fixed, SMALL).separate(mixture, sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-5)
 
 
@@ -67,6 +69,24 @@ def test_it_stands_behind_the_default_and_its_weights_are_told():
     separator = build_separator(default_separator(), RATE_HZ)
     assert isinstance(separator, Postfiltered)
     assert any(path.endswith("postfilter_small.safetensors") for path in separator.weights)
+
+
+def test_several_stand_behind_one_another():
+    mixture, track = noise(20000), sources("Oboe", "Flute")
+    fixed = Fixed(noise(20000, seed=3), noise(20000, seed=4))
+    once = Postfiltered(fixed, SMALL)
+    twice = Postfiltered(once, SMALL).separate(mixture, track)
+    settings = {"name": "oracle", "postfilter": {"weights_from": ["small", str(SMALL)]}}
+    separator = build_separator(settings, RATE_HZ)
+    separator.separator.separator = fixed
+    stems = separator.separate(mixture, track)
+    np.testing.assert_array_equal(stems["source_1"], twice["source_1"])
+    assert np.abs(stems["source_1"] - once.separate(mixture, track)["source_1"]).max() > 0.01
+
+
+def test_equals_are_those_that_play_one_instrument():
+    assert equals(["Oboe", "Flute", "Oboe", "Viola", "Viola"]) == [[0, 2], [3, 4]]
+    assert equals(["Oboe", "Flute"]) == []
 
 
 def test_nothing_of_nothing():
@@ -80,6 +100,7 @@ def test_nothing_of_nothing():
     ("settings", "message"),
     [
         ({"weights_from": "none.safetensors"}, r"^none\.safetensors: no such file"),
+        ({"weights_from": ["small", "none"]}, r"^none: no such file"),
         ({"weights_from": 3}, r"separator\.postfilter\.weights_from: .*got 3"),
         ({"window": 3}, r"separator\.postfilter\.window: no such setting"),
     ],

@@ -22,7 +22,7 @@ from torch.nn.functional import relu
 from cmss.errors import InputError
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.transforms.directions import direction_parts, directions_near_and_far, sums_around
-from cmss.transforms.shares import DOUBT, log_odds, log_shares
+from cmss.transforms.shares import DOUBT, channel_log_shares, log_odds, log_shares
 
 MODEL = "postfilter"
 """Key `model` of the header of its files."""
@@ -32,6 +32,9 @@ LIMIT = 9.0
 
 CLUES = 11
 """Planes of :func:`clues`."""
+
+ODDS, LEVEL = 0, 7
+"""Of these the odds of the source's share, and the level of the mixture."""
 
 LONG_TERM = (3, 40)
 """Bins on either side whose powers count as one: a partial, and half an octave at 600 Hz."""
@@ -50,13 +53,15 @@ class PostfilterArguments:
         bins: lowest bins that are filtered; higher ones keep their shares.
         channels: of each layer.
         dilations: of each block's kernel of 3 x 3, in bins and frames.
+        relatives: frequencies that are looked at too, as multiples of a bin's own, since the
+            partials of a note stand and fall together.
     """
 
     samplerate: int = 44100
     window: int = 8192
     bins: int = 1536  # to 8.3 kHz; HAAQI's highest band is at 8 kHz
     channels: int = 32
-    dilations: tuple[tuple[int, int], ...] = (
+    dilations: Sequence[Sequence[int]] = (
         (1, 1),
         (2, 2),
         (1, 4),
@@ -65,10 +70,12 @@ class PostfilterArguments:
         (8, 2),
         (1, 1),
     )
+    relatives: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         pairs = tuple((int(bins), int(frames)) for bins, frames in self.dilations)
         object.__setattr__(self, "dilations", pairs)
+        object.__setattr__(self, "relatives", tuple(map(float, self.relatives)))
 
 
 def clues(mixture: Tensor, shares: Tensor) -> Tensor:
@@ -118,7 +125,8 @@ class Postfilter(nn.Module):
     def __init__(self, arguments: PostfilterArguments) -> None:
         super().__init__()
         self.arguments = arguments
-        self.first = nn.Conv2d(CLUES, arguments.channels, 1)
+        planes = CLUES + 2 * len(arguments.relatives)
+        self.first = nn.Conv2d(planes, arguments.channels, 1)
         self.blocks = nn.ModuleList(
             _Block(arguments.channels, dilation) for dilation in arguments.dilations
         )
@@ -136,22 +144,41 @@ class Postfilter(nn.Module):
         `alike` are sources that play one instrument: what they have together is corrected, and how
         they share it is left as estimated, since which of two equals is which no bin can tell.
         """
-        shares = log_shares(estimates)
         bins = self.arguments.bins
-        logarithms = shares.unsqueeze(1).repeat(1, 2, 1, 1)
-        told = clues(mixture[:, :bins], shares[:, :bins])
-        logarithms[:, :, :bins] += self._in_pieces(told)
-        for group in map(list, alike):
-            before = shares[group].log_softmax(0).nan_to_num(-math.inf).unsqueeze(1)
-            logarithms[group] = logarithms[group].logsumexp(0) + before
-        return logarithms.softmax(0) * mixture
+        told = clues(mixture[:, :bins], log_shares(estimates)[:, :bins])
+        logarithms = channel_log_shares(estimates)
+        corrections = torch.zeros_like(logarithms)
+        corrections[:, :, :bins] = self._in_pieces(told)
+        return corrected(logarithms, corrections, alike) * mixture
 
     def corrections(self, told: Tensor) -> Tensor:
         """What is added to the logarithms of shares: clues (S, CLUES, F, K) -> (S, 2, F, K)."""
+        looked_at = [told[:, (ODDS, LEVEL)]] if self.arguments.relatives else []
+        related = [at_multiple(x, times) for x in looked_at for times in self.arguments.relatives]
+        told = torch.cat([told, *related], 1)
         hidden = self.first(told.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             hidden = block(hidden)
         return self.last(relu(hidden)).float()
+
+    def begin_like(self, other: "Postfilter") -> None:
+        """Take another one's layers, but for the last, so that this one is no filter at all yet.
+
+        Args:
+            other: with as many channels and blocks; what it looks at comes first here, too.
+
+        Raises:
+            ValueError: its channels or dilations are others.
+        """
+        for name in ("channels", "dilations"):
+            if getattr(other.arguments, name) != getattr(self.arguments, name):
+                raise ValueError(f"{name} are {getattr(other.arguments, name)}")
+        known = other.first.weight.shape[1]
+        with torch.no_grad():
+            self.first.weight.zero_()
+            self.first.weight[:, :known] = other.first.weight
+        self.first.bias = other.first.bias
+        self.blocks.load_state_dict(other.blocks.state_dict())
 
     def _in_pieces(self, told: Tensor) -> Tensor:
         """:meth:`corrections` of as many frames as there are, some at once."""
@@ -165,13 +192,47 @@ class Postfilter(nn.Module):
         return torch.cat(pieces, -1)
 
 
+def corrected(logarithms: Tensor, corrections: Tensor, alike: Sequence[Sequence[int]]) -> Tensor:
+    """Shares whose logarithms are corrected, but for how those that are `alike` share their sum.
+
+    Args:
+        logarithms: of the estimates' shares, (S, 2, F, K).
+        corrections: what is added to them.
+        alike: numbers of sources that play one instrument.
+    """
+    shares = (logarithms + corrections).softmax(0)
+    if not alike:
+        return shares
+    parts = list(shares.unbind(0))
+    for group in map(list, alike):
+        of_sum = logarithms[group].softmax(0).nan_to_num(0.0)
+        total = shares[group].sum(0)
+        for number, part in zip(group, of_sum, strict=True):
+            parts[number] = part * total
+    return torch.stack(parts)
+
+
+def at_multiple(planes: Tensor, times: float) -> Tensor:
+    """What stands at a multiple of each bin's frequency, zero beyond the last: (S, N, F, K)."""
+    bins = planes.shape[-2]
+    at = torch.arange(bins, device=planes.device) * times
+    below = at.floor().long()
+    part = (at - below)[:, None]
+    inside = (below + 1 < bins)[:, None]
+    lower, upper = (planes[:, :, (below + i).clamp(max=bins - 1)] for i in (0, 1))
+    return torch.where(inside, (1 - part) * lower + part * upper, 0.0)
+
+
 class _Block(nn.Module):
     """A residual block that hears each source and the mean of all."""
 
-    def __init__(self, channels: int, dilation: tuple[int, int]) -> None:
+    def __init__(self, channels: int, dilation: Sequence[int]) -> None:
         super().__init__()
-        self.own = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
-        self.mean = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, bias=False)
+        bins, frames = dilation
+        self.own, self.mean = (
+            nn.Conv2d(channels, channels, 3, 1, (bins, frames), (bins, frames), bias=False)
+            for _ in range(2)
+        )
         self.out = nn.Conv2d(channels, channels, 1, bias=False)
         self.out.weight.data.mul_(0.3)  # near nothing at first, so that deep ones train
 

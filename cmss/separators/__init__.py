@@ -82,12 +82,12 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     settings = dict(settings)
     spatial, wiener = _section(settings, "spatial", Spatial), _section(settings, "wiener", Wiener)
     partials = _section(settings, "partials", Partials)
-    postfilter = _section(settings, "postfilter", Postfiltering).weights_from
+    postfilters = _section(settings, "postfilter", Postfiltering).paths
     if settings.get("causality") == "causal":
         ahead = {
             "spatial.iterations": (spatial.iterations, 0),
             "partials.window": (partials.window, 0),
-            "postfilter.weights_from": (postfilter, "null"),
+            "postfilter.weights_from": (postfilters, "null"),
             "wiener.iterations": (wiener.iterations, 0),
         }
         if problems := [*_ahead(settings, ahead)]:
@@ -98,8 +98,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         separator = Refined(separator, step, SPATIAL_WINDOW)
     if partials.window:
         separator = Refined(separator, share_by_power, partials.window)
-    if postfilter:
-        separator = Postfiltered(separator, postfilter)
+    for path in postfilters:
+        separator = Postfiltered(separator, path)
     if wiener.iterations:
         step = partial(wiener_filter, iterations=wiener.iterations)
         separator = Refined(separator, step, WIENER_WINDOW)

@@ -1,6 +1,6 @@
-"""A trained step after any separator: the post-filter of :mod:`cmss.models.postfilter`."""
+"""Trained steps after any separator: post-filters of :mod:`cmss.models.postfilter`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,18 +16,31 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Separator, Stems
 from cmss.separators.refined import refine
 
+PACKAGED = ("small", "small_second")
+
 
 @dataclass(frozen=True)
 class Postfiltering:
     """The section `separator.postfilter`.
 
     Args:
-        weights_from: `small`, in the package, trained behind the default ensemble; or a file that
-            fit_postfilter.py wrote. Behind a separator whose estimates are doubted less or more
-            than those it was trained on it does harm. None: no such step.
+        weights_from: one or several, in turn: `small`, in the package, trained behind the default
+            ensemble; `small_second`, trained behind that; or a file that fit_postfilter.py wrote.
+            Behind a separator whose estimates are doubted less or more than those it was trained
+            on it does harm. None: no such step.
     """
 
-    weights_from: str | None = None
+    weights_from: str | list[str] | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """Those of the weights, in turn."""
+        names = self.weights_from or []
+        folder = Path(str(files("cmss") / "weights"))
+        return [
+            folder / f"postfilter_{name}.safetensors" if name in PACKAGED else Path(name)
+            for name in ([names] if isinstance(names, str) else names)
+        ]
 
 
 class Postfiltered(Around):
@@ -35,17 +48,14 @@ class Postfiltered(Around):
 
     Args:
         separator: what estimates.
-        weights_from: see :class:`Postfiltering`.
+        path: the weights.
 
     Raises:
         InputError: no such weights.
     """
 
-    def __init__(self, separator: Separator, weights_from: str) -> None:
+    def __init__(self, separator: Separator, path: Path) -> None:
         super().__init__(separator)
-        path = Path(weights_from)
-        if weights_from == "small":
-            path = Path(str(files("cmss") / "weights" / "postfilter_small.safetensors"))
         self._network = load_postfilter(path)
         self._digest = {str(path): sha256(path)}
         # Bins lie as far apart as in training, whatever the sampling rate.
@@ -61,13 +71,18 @@ class Postfiltered(Around):
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`."""
         stems = self.separator.separate(mixture, sources)
-        players: dict[str, list[int]] = {}
-        for number, key in enumerate(stems):
-            players.setdefault(sources[key].instrument, []).append(number)
-        alike = [group for group in players.values() if len(group) > 1]
+        alike = equals(sources[key].instrument for key in stems)
 
         def step(mixture: Tensor, estimates: Tensor) -> Tensor:
             with torch.inference_mode():
                 return self._network(mixture, estimates, alike)
 
         return refine(step, mixture, stems, self.sample_rate_hz, self._window)
+
+
+def equals(instruments: Iterable[str]) -> list[list[int]]:
+    """Numbers of those that play one instrument, for each that several play."""
+    players: dict[str, list[int]] = {}
+    for number, instrument in enumerate(instruments):
+        players.setdefault(instrument, []).append(number)
+    return [group for group in players.values() if len(group) > 1]

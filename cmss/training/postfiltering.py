@@ -4,15 +4,15 @@ Shapes: S sources, F bins, K frames, N auditory bands.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from cmss.models.postfilter import Postfilter, PostfilterArguments, clues
+from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
 from cmss.training.losses import inverse_bandwidth
 from cmss.training.modulation import modulation_distance
-from cmss.transforms.shares import log_shares
+from cmss.transforms.shares import channel_log_shares, log_shares
 from cmss.transforms.stft import istft, stft
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
@@ -28,19 +28,26 @@ class Example:
 
     Args:
         clues: (S, CLUES, F, K), float16.
-        shares: logarithm of the estimates' shares, (S, F, K), float16.
+        shares: logarithm of the estimates' shares, (S, 2, F, K), float16.
         mixture: complex (2, F, K).
         stems: complex (S, 2, F, K).
+        alike: numbers of sources that play one instrument, see :class:`Postfilter`.
     """
 
     clues: Tensor
     shares: Tensor
     mixture: Tensor
     stems: Tensor
+    alike: Sequence[Sequence[int]] = ()
 
     @classmethod
     def of(
-        cls, mixture: Tensor, estimates: Tensor, stems: Tensor, arguments: PostfilterArguments
+        cls,
+        mixture: Tensor,
+        estimates: Tensor,
+        stems: Tensor,
+        arguments: PostfilterArguments,
+        alike: Sequence[Sequence[int]] = (),
     ) -> "Example":
         """That of waveforms (2, T), (S, 2, T) and (S, 2, T)."""
         window = torch.hann_window(arguments.window)
@@ -49,13 +56,19 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        shares = log_shares(E)
-        return cls(clues(X, shares).half(), shares.half(), X / level, T / level)
+        told, shares = clues(X, log_shares(E)), channel_log_shares(E)
+        return cls(told.half(), shares.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":
         """Some of its frames."""
         part = slice(first, first + frames)
-        return Example(*(x[..., part] for x in (self.clues, self.shares, self.mixture, self.stems)))
+        return replace(
+            self,
+            clues=self.clues[..., part],
+            shares=self.shares[..., part],
+            mixture=self.mixture[..., part],
+            stems=self.stems[..., part],
+        )
 
 
 class PostfilterLoss:
@@ -85,7 +98,7 @@ class PostfilterLoss:
     def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
         """Loss of the network on an example under gains (S,), as factors."""
         corrections = network.corrections(example.clues.float())
-        shares = (example.shares.float().unsqueeze(1) + corrections).softmax(0)  # (S, 2, F, K)
+        shares = corrected(example.shares.float(), corrections, example.alike)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(shares, example, gains[:, None, None, None])
 

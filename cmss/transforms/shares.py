@@ -22,8 +22,18 @@ def log_shares(estimates: Tensor) -> Tensor:
 
     It is minus infinity for a source that is silent throughout, unless all are.
     """
-    shares = magnitude_shares(estimates)
-    silent = shares.amax((1, 2), keepdim=True) == 0
+    return _doubted(magnitude_shares(estimates).unsqueeze(1)).squeeze(1)
+
+
+def channel_log_shares(estimates: Tensor) -> Tensor:
+    """As :func:`log_shares`, of either channel's magnitudes: (S, 2, F, K) -> (S, 2, F, K)."""
+    magnitude = estimates.abs()
+    total = magnitude.sum(0)
+    return _doubted(magnitude / total.where(total > 0, 1))
+
+
+def _doubted(shares: Tensor) -> Tensor:
+    silent = shares.amax((1, 2, 3), keepdim=True) == 0
     return (shares + DOUBT).log().masked_fill(silent & ~silent.all(), -torch.inf)
 
 

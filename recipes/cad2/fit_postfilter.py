@@ -19,6 +19,7 @@ from cmss.models.postfilter import (
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
+from cmss.separators.postfilter import equals
 from cmss.settings import check_fields
 from cmss.stage import progress, stage
 from cmss.training.postfiltering import (
@@ -36,9 +37,7 @@ def main(config: DictConfig) -> None:
     check_fields("training", config.training, PostfilterTraining)
     settings = PostfilterTraining(**config.training)
     network = _network(config, settings.seed)
-    separator = build_separator(
-        {**plain(config.separator), "postfilter": {}}, config.input_sample_rate
-    )
+    separator = build_separator(plain(config.separator), config.input_sample_rate)
     tracks = training_tracks(config, config.tracks)
     if not 2 <= config.held_out <= len(tracks):
         raise InputError(
@@ -68,9 +67,16 @@ def main(config: DictConfig) -> None:
 def _network(config: DictConfig, seed: int) -> Postfilter:
     if config.init_from:
         return load_postfilter(Path(config.init_from))
-    check_fields("postfilter", config.postfilter, PostfilterArguments)
+    arguments = plain(config.postfilter)
+    check_fields("postfilter", arguments, PostfilterArguments)
     torch.manual_seed(seed)
-    return Postfilter(PostfilterArguments(**plain(config.postfilter)))
+    network = Postfilter(PostfilterArguments(**arguments))
+    if config.begin_like:
+        try:
+            network.begin_like(load_postfilter(Path(config.begin_like)))
+        except ValueError as error:
+            raise InputError(f"begin_like: {config.begin_like}: {error}, not as here") from error
+    return network
 
 
 def _example(track: Track, separator: Separator, network: Postfilter) -> Example:
@@ -83,6 +89,7 @@ def _example(track: Track, separator: Separator, network: Postfilter) -> Example
         torch.from_numpy(np.stack(list(stems.values()))),
         torch.from_numpy(np.stack(true)),
         network.arguments,
+        equals(track.sources[key].instrument for key in stems),
     )
 
 

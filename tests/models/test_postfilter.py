@@ -1,5 +1,6 @@
 """The post-filter: what it promises whatever its weights are, and its file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from cmss.models.postfilter import (
     PIECE,
     Postfilter,
     PostfilterArguments,
+    at_multiple,
     clues,
     load_postfilter,
     save_postfilter,
 )
-from cmss.transforms.shares import log_shares
+from cmss.transforms.shares import channel_log_shares, log_shares
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
@@ -40,7 +42,7 @@ def filtered(mixture: torch.Tensor, estimates: torch.Tensor, network=None) -> np
 
 def test_it_begins_as_no_filter_at_all():
     mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
-    expected = log_shares(estimates).softmax(0)[:, None] * mixture
+    expected = channel_log_shares(estimates).softmax(0) * mixture
     got = filtered(mixture, estimates, Postfilter(SMALL))
     np.testing.assert_allclose(got, expected.numpy(), rtol=1e-5)
 
@@ -111,7 +113,7 @@ def test_equals_share_what_they_have_together_as_estimated():
     np.testing.assert_allclose(kept[[1, 3]], free[[1, 3]], rtol=0, atol=1e-5)
     both = kept[0] + kept[2]
     np.testing.assert_allclose(both, free[0] + free[2], rtol=0, atol=1e-5)
-    shares = log_shares(estimates[[0, 2]]).softmax(0).numpy()
+    shares = channel_log_shares(estimates)[[0, 2]].softmax(0).numpy()
     np.testing.assert_allclose(kept[0], shares[0] * both, rtol=0, atol=1e-3)
     assert np.abs(kept[0] - free[0]).max() > 0.1
 
@@ -130,9 +132,9 @@ def test_a_long_signal_in_pieces_is_as_in_one():
     frames = 2 * PIECE + 37
     mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
     network = filter_of()
-    shares = log_shares(estimates)
     with torch.inference_mode():
-        whole = (shares[:, None] + network.corrections(clues(mixture, shares))).softmax(0)
+        corrections = network.corrections(clues(mixture, log_shares(estimates)))
+        whole = (channel_log_shares(estimates) + corrections).softmax(0)
     # Kernels for another number of frames may add up in another order.
     np.testing.assert_allclose(
         filtered(mixture, estimates, network), (whole * mixture).numpy(), rtol=0, atol=1e-4
@@ -151,11 +153,53 @@ def test_clues_of_a_source_that_plays_alone_on_one_side():
     assert (sides[0] > 1).all()
 
 
+@pytest.mark.parametrize("times", [2.0, 0.5, 1.5, 1 / 3])
+def test_a_multiple_of_a_frequency_is_found_between_bins(times):
+    at = torch.arange(60.0)
+    got = at_multiple(at[None, None, :, None], times)[0, 0, :, 0]
+    inside = at * times < 59
+    # A ramp, between whose bins straight lines are exact but for rounding.
+    np.testing.assert_allclose(got[inside], (at * times)[inside], rtol=1e-6)
+    assert not got[~inside].any()
+
+
+def test_partials_that_stand_and_fall_together_are_looked_at():
+    """A clue at one bin reaches half and twice its frequency, as far as no kernel does."""
+    network = filter_of(replace(SMALL, relatives=(2.0, 0.5)))
+    told = torch.zeros(2, CLUES, 60, 7)
+    with torch.inference_mode():
+        before = network.corrections(told)
+        told[0, 0, 28, 3] = 1.0
+        changed = (network.corrections(told) != before).any(1).any(0).any(-1).numpy()
+    reach = 1 + 2
+    expected = [28 + i for i in range(-reach, reach + 1)]
+    expected += [bin_ + i for bin_ in (14, 55, 56, 57) for i in range(-reach, reach + 1)]
+    assert set(np.flatnonzero(changed)) == {bin_ for bin_ in expected if bin_ < 60}
+
+
+def test_one_that_begins_like_another_is_no_filter_yet_and_has_its_layers():
+    other = filter_of()
+    network = Postfilter(replace(SMALL, bins=50, relatives=(2.0,)))
+    network.begin_like(other)
+    told = torch.randn(2, CLUES, 50, 7, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert not network.corrections(told).any()
+        network.last.load_state_dict(other.last.state_dict())
+        got, expected = network.corrections(told), other.corrections(told)
+    # Sums of float32 with some zeros more.
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_one_of_another_size_is_nothing_to_begin_with():
+    with pytest.raises(ValueError, match="channels are 4"):
+        Postfilter(replace(SMALL, channels=5)).begin_like(filter_of())
+
+
 def test_its_file_brings_it_back(tmp_path):
-    network = filter_of()
+    network = filter_of(replace(SMALL, relatives=(2.0, 1 / 3)))
     save_postfilter(tmp_path / "a.safetensors", network, {"training": "none"})
     read = load_postfilter(tmp_path / "a.safetensors")
-    assert read.arguments == SMALL
+    assert read.arguments == network.arguments
     for key, value in network.state_dict().items():
         # Half precision has eleven bits.
         np.testing.assert_allclose(read.state_dict()[key], value, rtol=2**-11, atol=1e-7)

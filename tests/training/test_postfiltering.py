@@ -1,8 +1,10 @@
 """Training of the post-filter, and recipes/cad2/fit_postfilter.py as a user runs it."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from test_separators import sources
 from test_wiener import Fixed
 from two_players import two_players
 
-from cmss.models.postfilter import Postfilter, PostfilterArguments
-from cmss.separators.postfilter import Postfiltered
+from cmss.models.postfilter import Postfilter, PostfilterArguments, load_postfilter
+from cmss.separators.postfilter import Postfiltered, Postfiltering
 from cmss.training.postfiltering import (
     Example,
     PostfilterLoss,
@@ -25,6 +27,7 @@ from cmss.training.postfiltering import (
 )
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
+(PACKAGED,) = Postfiltering("small").paths
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = PostfilterTraining(steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False)
 
@@ -50,6 +53,22 @@ def test_the_loss_grows_with_what_leaks(truth, bands, modulation):
     losses = [loss(cut, bands, modulation) for cut in cuts]
     assert losses == sorted(losses)
     assert losses[2] > 1.3 * losses[0]
+
+
+def test_the_loss_is_of_what_equals_get(truth):
+    """How equals share is not corrected, so one against the other is not."""
+    torch.manual_seed(0)
+    network = Postfilter(SMALL)
+    torch.nn.init.normal_(network.last.weight)
+    loss_of = PostfilterLoss(SMALL, 0.5, 0.0)
+    gains = torch.tensor([0.5, 2.0])
+    free = example_of(truth, 0.3).cut(8, 48)
+    kept = replace(free, alike=[[0, 1]])
+    untouched = float(loss_of(Postfilter(SMALL), free, gains).detach())
+    # Sums of float32.
+    with torch.inference_mode():
+        np.testing.assert_allclose(loss_of(network, kept, gains), untouched, rtol=1e-4)
+        assert abs(float(loss_of(network, free, gains)) - untouched) > 0.1 * untouched
 
 
 def test_examples_have_one_level(truth):
@@ -104,15 +123,35 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
     path = tmp_path / "exp/fit_postfilter/postfilter.safetensors"
     assert done.stdout.startswith(f"{path.relative_to(tmp_path)}: ")
     truth = two_players(1.0)
-    separator = Postfiltered(Fixed(*truth), str(path))
+    separator = Postfiltered(Fixed(*truth), path)
     stems = separator.separate(truth.sum(0), sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), truth.sum(0), rtol=0, atol=1e-5)
     assert list(separator.weights) == ["fixed", str(path)]
 
 
+def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_path):
+    root = training_data(tmp_path / "data")
+    done = run(
+        tmp_path, f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
+        "training.batch_size=1", "training.frames=24", "separator.iterations=1",
+        f"separator.postfilter.weights_from={PACKAGED}", f"begin_like={PACKAGED}",
+        "+postfilter.relatives=[2, 0.5]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    network = load_postfilter(tmp_path / "exp/fit_postfilter/postfilter.safetensors")
+    assert network.arguments.relatives == (2.0, 0.5)
+    first, second = (
+        filter_.blocks[3].own.weight.detach().numpy()
+        for filter_ in (load_postfilter(PACKAGED), network)
+    )
+    # One step of AdamW moves no weight by much more than its rate, which is 3e-3.
+    np.testing.assert_allclose(first, second, rtol=0, atol=4e-3)
+
+
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
+        (f"begin_like={PACKAGED} +postfilter.channels=5", "begin_like: .* channels are 32, not"),
         ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
         ("+training.frame=3", r"training.frame: no such setting"),
         ("init_from=no.safetensors", r"no.safetensors: no such file"),
@@ -120,7 +159,7 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
 )
 def test_what_cannot_be_ends_with_status_2_and_a_line(tmp_path, argument, line):
     root = training_data(tmp_path / "data")
-    done = run(tmp_path, f"path.root={root}", "separator=oracle", argument)
+    done = run(tmp_path, f"path.root={root}", "separator=oracle", *argument.split())
     assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(line)
+    assert re.match(line, done.stderr.splitlines()[-1])
     assert not (tmp_path / "exp/fit_postfilter/postfilter.safetensors").exists()

@@ -3,7 +3,13 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from cmss.transforms.shares import DOUBT, log_odds, log_shares, magnitude_shares
+from cmss.transforms.shares import (
+    DOUBT,
+    channel_log_shares,
+    log_odds,
+    log_shares,
+    magnitude_shares,
+)
 
 
 def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -18,11 +24,19 @@ def test_shares_are_of_the_root_mean_square_of_both_channels():
     np.testing.assert_allclose(log_shares(estimates), np.log(expected + DOUBT), rtol=1e-12)
 
 
-def test_a_source_that_is_silent_throughout_has_no_chance_unless_all_are():
+def test_channels_have_shares_of_their_own():
+    estimates = spectra(3, 2, 5, 4)
+    magnitude = estimates.abs().numpy()
+    expected = np.log(magnitude / magnitude.sum(0) + DOUBT)
+    np.testing.assert_allclose(channel_log_shares(estimates), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("logarithms", [log_shares, channel_log_shares])
+def test_a_source_that_is_silent_throughout_has_no_chance_unless_all_are(logarithms):
     estimates = spectra(3, 2, 5, 4)
     estimates[1] = 0
-    assert (log_shares(estimates)[1] == -torch.inf).all()
-    np.testing.assert_allclose(log_shares(0 * estimates), np.log(DOUBT))
+    assert (logarithms(estimates)[1] == -torch.inf).all()
+    np.testing.assert_allclose(logarithms(0 * estimates), np.log(DOUBT))
 
 
 @pytest.mark.parametrize("sources", [2, 4])
