@@ -16,7 +16,7 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Separator, Stems
 from cmss.separators.refined import refine
 
-PACKAGED = ("small", "small_second")
+PACKAGED = ("small", "second_small")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Postfiltering:
 
     Args:
         weights_from: one or several, in turn: `small`, in the package, trained behind the default
-            ensemble; `small_second`, trained behind that; or a file that fit_postfilter.py wrote.
+            ensemble; `second_small`, trained behind that; or a file that fit_postfilter.py wrote.
             Behind a separator whose estimates are doubted less or more than those it was trained
             on it does harm. None: no such step.
     """
