@@ -3,12 +3,16 @@
 Shapes: S sources, F bins, K frames, N auditory bands.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
+from cmss.atomic import atomic_file
+from cmss.errors import InputError
 from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
 from cmss.training.losses import inverse_bandwidth
 from cmss.training.modulation import modulation_distance
@@ -160,24 +164,37 @@ class PostfilterTraining:
 
 
 def train_postfilter(
-    network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
-) -> Iterator[float]:
+    network: Postfilter,
+    examples: Sequence[Example],
+    settings: PostfilterTraining,
+    state: Path | None = None,
+    save_every: int = 100,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> list[float]:
     """Train a network on excerpts of examples.
 
     Args:
         network: is trained in place.
         examples: at least one.
         settings: how.
+        state: file that keeps what it takes to go on, and is gone on from if it is there.
+        save_every: steps from one writing of it to the next.
+        progress: wraps the steps, to show them.
 
-    Yields:
-        the loss of each step.
+    Returns:
+        the loss of each step that was made.
+
+    Raises:
+        InputError: `state` is of another training.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
+    kept = _Kept(state, network, optimiser, generator, repr((settings, len(examples))))
     warmup = max(settings.steps // 50, 1)
+    losses = []
     network.train()
-    for step in range(settings.steps):
+    for step in progress(range(kept.load(), settings.steps)):
         rate = min((step + 1) / warmup, (settings.steps - step) / (settings.steps - warmup + 1))
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate
@@ -192,8 +209,56 @@ def train_postfilter(
         # One odd excerpt is not to undo what the others taught.
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        yield total
+        losses.append(total)
+        if (step + 1) % save_every == 0 or step + 1 == settings.steps:
+            kept.save(step + 1)
     network.eval()
+    return losses
+
+
+@dataclass
+class _Kept:
+    """What a stopped training goes on from, in a file; none: nothing is kept."""
+
+    path: Path | None
+    network: Postfilter
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    training: str
+
+    def load(self) -> int:
+        """The step to go on with."""
+        if not self.path or not self.path.exists():
+            return 0
+        try:
+            kept = torch.load(self.path, weights_only=True)
+            if kept["training"] != self.training:
+                raise ValueError(self.training)
+            self.network.load_state_dict(kept["network"])
+            self.optimiser.load_state_dict(kept["optimiser"])
+            self.generator.set_state(kept["generator"])
+            return int(kept["step"])
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: not the state of this training; "
+                "remove it or choose another path.exp_folder"
+            ) from error
+
+    def save(self, step: int) -> None:
+        """Write it, whole or not at all."""
+        if not self.path:
+            return
+        with atomic_file(self.path) as temporary:
+            torch.save(
+                {
+                    "training": self.training,
+                    "network": self.network.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "generator": self.generator.get_state(),
+                    "step": step,
+                },
+                temporary,
+            )
 
 
 def mean_loss(

@@ -33,7 +33,7 @@ from cmss.training.postfiltering import (
 @hydra.main(config_path="conf", config_name="fit_postfilter", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track, train, write."""
+    """Separate each track, train, write; run again to go on where it was stopped."""
     check_fields("training", config.training, PostfilterTraining)
     settings = PostfilterTraining(**config.training)
     network = _network(config, settings.seed)
@@ -55,10 +55,14 @@ def main(config: DictConfig) -> None:
         "separator": OmegaConf.to_yaml(config.separator, resolve=True),
     }
     before = mean_loss(network, held, settings)
-    losses = train_postfilter(network, trained, settings)
-    for step, _ in enumerate(progress(losses, "train", total=settings.steps), 1):
-        if step % config.save_every == 0:
-            save_postfilter(path, network, notes)
+    train_postfilter(
+        network,
+        trained,
+        settings,
+        Path(config.path.exp_folder) / "state.pt",
+        config.save_every,
+        lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
+    )
     save_postfilter(path, network, notes)
     after = mean_loss(network, held, settings)
     print(f"{path}: {len(trained)} tracks; loss on {len(held)} others {before:.4f} -> {after:.4f}")

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from test_separators import sources
 from test_wiener import Fixed
 from two_players import two_players
 
+from cmss.errors import InputError
 from cmss.models.postfilter import Postfilter, PostfilterArguments, load_postfilter
 from cmss.separators.postfilter import Postfiltered, Postfiltering
 from cmss.training.postfiltering import (
@@ -93,6 +96,38 @@ def test_training_mends_estimates_and_is_the_same_each_time(truth):
     assert not network.training
 
 
+def trained(example: Example, settings=SETTINGS, **options) -> tuple[list[float], Postfilter]:
+    torch.manual_seed(1)
+    network = Postfilter(SMALL)
+    return train_postfilter(network, [example], settings, **options), network
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(truth, tmp_path):
+    example, state = example_of(truth, 0.5), tmp_path / "state.pt"
+    settings = replace(SETTINGS, steps=6)
+    whole, network = trained(example, settings)
+    trained(example, settings, state=state, save_every=2, progress=lambda steps: islice(steps, 3))
+    rest, gone_on = trained(example, settings, state=state)
+    assert rest == whole[2:]
+    for key, value in network.state_dict().items():
+        np.testing.assert_array_equal(gone_on.state_dict()[key], value)
+    assert trained(example, settings, state=state)[0] == []
+
+
+def test_the_state_of_another_training_is_refused(truth, tmp_path):
+    example, state = example_of(truth, 0.5), tmp_path / "state.pt"
+    settings = replace(SETTINGS, steps=2)
+    trained(example, settings, state=state)
+    refused = pytest.raises(
+        InputError, match=r"state\.pt: not the state of this training; remove it"
+    )
+    with refused:
+        trained(example, replace(settings, learning_rate=1e-3), state=state)
+    state.write_bytes(state.read_bytes()[:1000])
+    with refused:
+        trained(example, settings, state=state)
+
+
 def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
     example = example_of(truth, 0.5)
     generator = torch.Generator().manual_seed(0)
@@ -127,6 +162,31 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
     stems = separator.separate(truth.sum(0), sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), truth.sum(0), rtol=0, atol=1e-5)
     assert list(separator.weights) == ["fixed", str(path)]
+
+
+def test_a_killed_training_goes_on_when_called_again(tmp_path):
+    arguments = (
+        f"path.root={training_data(tmp_path / 'data')}", "separator=nmf", "held_out=2",
+        "training.steps=20", "training.batch_size=1", "training.frames=24", "save_every=2",
+        "+postfilter.channels=4", "separator.iterations=1", "training.bfloat16=false",
+    )  # fmt: skip
+    weights = Path("exp/fit_postfilter/postfilter.safetensors")
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    killed.mkdir()
+    straight.mkdir()
+    with subprocess.Popen(
+        [sys.executable, RECIPE, *arguments], cwd=killed, stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        end = time.monotonic() + 120
+        while not (killed / "exp/fit_postfilter/state.pt").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        process.kill()
+    assert not (killed / weights).exists()
+    for folder in (killed, straight):
+        done = run(folder, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert (killed / weights).read_bytes() == (straight / weights).read_bytes()
 
 
 def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_path):
