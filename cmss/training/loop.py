@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cmss.atomic import atomic_file, write_text
-from cmss.errors import InputError
+from cmss.atomic import write_text
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
+from cmss.training.state import load_state, save_state
 
 LOG_COLUMNS = (
     "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db", "haaqi",
@@ -207,42 +207,31 @@ class _State:
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.validations, self.since_best = 0, 0  # in all, and since the best one
         self.recent: list[float] = []  # losses since the last validation
-        if path.exists():
-            self._load(path)
+        load_state(path, self._take, "a training of this network")
 
-    def _load(self, path: Path) -> None:
-        try:
-            kept = torch.load(path, weights_only=True)
-            self.model.load_state_dict(kept["model"])
-            self.optimizer.load_state_dict(kept["optimizer"])
-            self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
-            self.validations, self.since_best = kept["validations"], kept["since_best"]
-            self.recent = kept["recent"]
-        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: not the state of a training of this network; "
-                "remove it or choose another path.exp_folder"
-            ) from error
+    def _take(self, kept: dict[str, Any]) -> None:
+        self.model.load_state_dict(kept["model"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
+        self.validations, self.since_best = kept["validations"], kept["since_best"]
+        self.recent = kept["recent"]
 
     def patient(self, settings: LoopSettings) -> bool:
         """Whether it is too early to give up."""
         return not settings.patience or self.since_best < settings.patience
 
     def save(self, step: int, seconds: float) -> None:
-        with atomic_file(self.path) as temporary:
-            torch.save(
-                {
-                    "model": self.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "step": step,
-                    "seconds": seconds,
-                    "best": self.best,
-                    "validations": self.validations,
-                    "since_best": self.since_best,
-                    "recent": self.recent,
-                },
-                temporary,
-            )
+        kept = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": step,
+            "seconds": seconds,
+            "best": self.best,
+            "validations": self.validations,
+            "since_best": self.since_best,
+            "recent": self.recent,
+        }
+        save_state(self.path, kept)
 
 
 def _open_log(path: Path, step: int) -> None:

@@ -6,16 +6,15 @@ Shapes: S sources, F bins, K frames, N auditory bands.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cmss.atomic import atomic_file
-from cmss.errors import InputError
 from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
 from cmss.training.losses import inverse_bandwidth
 from cmss.training.modulation import modulation_distance
+from cmss.training.state import load_state, save_state
 from cmss.transforms.shares import channel_log_shares, log_shares
 from cmss.transforms.stft import istft, stft
 
@@ -194,7 +193,7 @@ def train_postfilter(
     warmup = max(settings.steps // 50, 1)
     losses = []
     network.train()
-    for step in progress(range(kept.load(), settings.steps)):
+    for step in progress(range(kept.step, settings.steps)):
         rate = min((step + 1) / warmup, (settings.steps - step) / (settings.steps - warmup + 1))
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate
@@ -225,40 +224,30 @@ class _Kept:
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
     training: str
+    step: int = 0
 
-    def load(self) -> int:
-        """The step to go on with."""
-        if not self.path or not self.path.exists():
-            return 0
-        try:
-            kept = torch.load(self.path, weights_only=True)
-            if kept["training"] != self.training:
-                raise ValueError(self.training)
-            self.network.load_state_dict(kept["network"])
-            self.optimiser.load_state_dict(kept["optimiser"])
-            self.generator.set_state(kept["generator"])
-            return int(kept["step"])
-        except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: not the state of this training; "
-                "remove it or choose another path.exp_folder"
-            ) from error
+    def __post_init__(self) -> None:
+        if self.path:
+            load_state(self.path, self._take, "this training")
+
+    def _take(self, kept: dict[str, Any]) -> None:
+        if kept["training"] != self.training:
+            raise ValueError(kept["training"])
+        self.network.load_state_dict(kept["network"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.generator.set_state(kept["generator"])
+        self.step = kept["step"]
 
     def save(self, step: int) -> None:
-        """Write it, whole or not at all."""
-        if not self.path:
-            return
-        with atomic_file(self.path) as temporary:
-            torch.save(
-                {
-                    "training": self.training,
-                    "network": self.network.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "generator": self.generator.get_state(),
-                    "step": step,
-                },
-                temporary,
-            )
+        if self.path:
+            kept = {
+                "training": self.training,
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "generator": self.generator.get_state(),
+                "step": step,
+            }
+            save_state(self.path, kept)
 
 
 def mean_loss(
