@@ -153,8 +153,8 @@ class Postfilter(nn.Module):
 
     def corrections(self, told: Tensor) -> Tensor:
         """What is added to the logarithms of shares: clues (S, CLUES, F, K) -> (S, 2, F, K)."""
-        looked_at = [told[:, (ODDS, LEVEL)]] if self.arguments.relatives else []
-        related = [at_multiple(x, times) for x in looked_at for times in self.arguments.relatives]
+        relatives = self.arguments.relatives
+        related = [at_multiple(told[:, (ODDS, LEVEL)], times) for times in relatives]
         told = torch.cat([told, *related], 1)
         hidden = self.first(told.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
@@ -173,11 +173,10 @@ class Postfilter(nn.Module):
         for name in ("channels", "dilations"):
             if getattr(other.arguments, name) != getattr(self.arguments, name):
                 raise ValueError(f"{name} are {getattr(other.arguments, name)}")
-        known = other.first.weight.shape[1]
-        with torch.no_grad():
-            self.first.weight.zero_()
-            self.first.weight[:, :known] = other.first.weight
-        self.first.bias = other.first.bias
+        theirs = other.first.state_dict()
+        weight = torch.zeros_like(self.first.weight)
+        weight[:, : theirs["weight"].shape[1]] = theirs["weight"]
+        self.first.load_state_dict({**theirs, "weight": weight})
         self.blocks.load_state_dict(other.blocks.state_dict())
 
     def _in_pieces(self, told: Tensor) -> Tensor:

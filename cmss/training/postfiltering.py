@@ -189,7 +189,7 @@ def train_postfilter(
     generator = torch.Generator().manual_seed(settings.seed)
     loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
-    kept = _Kept(state, network, optimiser, generator, repr((settings, len(examples))))
+    kept = _Kept(state, network, optimiser, generator, _training(settings, len(examples)))
     warmup = max(settings.steps // 50, 1)
     losses = []
     network.train()
@@ -215,6 +215,29 @@ def train_postfilter(
     return losses
 
 
+def check_state(state: Path, settings: PostfilterTraining, examples: int) -> None:
+    """Refuse the state of another training, before its examples are made.
+
+    Args:
+        state: see :func:`train_postfilter`; it need not be there.
+        settings: of the training that is to go on.
+        examples: number of its examples.
+
+    Raises:
+        InputError: it is damaged or of other settings or another number of examples.
+    """
+    load_state(state, lambda kept: _expect(_training(settings, examples), kept), "this training")
+
+
+def _training(settings: PostfilterTraining, examples: int) -> str:
+    return repr((settings, examples))
+
+
+def _expect(training: str, kept: dict[str, Any]) -> None:
+    if kept["training"] != training:
+        raise ValueError(kept["training"])
+
+
 @dataclass
 class _Kept:
     """What a stopped training goes on from, in a file; none: nothing is kept."""
@@ -231,8 +254,7 @@ class _Kept:
             load_state(self.path, self._take, "this training")
 
     def _take(self, kept: dict[str, Any]) -> None:
-        if kept["training"] != self.training:
-            raise ValueError(kept["training"])
+        _expect(self.training, kept)
         self.network.load_state_dict(kept["network"])
         self.optimiser.load_state_dict(kept["optimiser"])
         self.generator.set_state(kept["generator"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ def load_state(path: Path, take: Callable[[dict[str, Any]], None], training: str
 
     Args:
         path: the file.
-        take: what to do with it; raises one of the errors below where it does not fit.
+        take: what to do with it; raises any error where it does not fit.
         training: what it has to be of, for the message.
 
     Raises:
@@ -32,7 +31,9 @@ def load_state(path: Path, take: Callable[[dict[str, Any]], None], training: str
         return
     try:
         take(torch.load(path, weights_only=True))
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of bytes that are no pickle torch.load may raise anything
         raise InputError(
             f"{path}: not the state of {training}; remove it or choose another path.exp_folder"
         ) from error

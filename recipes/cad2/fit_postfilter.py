@@ -25,6 +25,7 @@ from cmss.stage import progress, stage
 from cmss.training.postfiltering import (
     Example,
     PostfilterTraining,
+    check_state,
     mean_loss,
     train_postfilter,
 )
@@ -44,6 +45,8 @@ def main(config: DictConfig) -> None:
             f"held_out: {config.held_out}, expected from 2 to as many as there are tracks, "
             f"{len(tracks)}"
         )
+    state = Path(config.path.exp_folder) / "state.pt"
+    check_state(state, settings, len(tracks) - len(tracks) // config.held_out)
     separator.prepare(source for track in tracks for source in track.sources.values())
     examples = [_example(track, separator, network) for track in progress(tracks, "separate")]
     held = examples[config.held_out - 1 :: config.held_out]
@@ -59,7 +62,7 @@ def main(config: DictConfig) -> None:
         network,
         trained,
         settings,
-        Path(config.path.exp_folder) / "state.pt",
+        state,
         config.save_every,
         lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
     )
@@ -69,6 +72,8 @@ def main(config: DictConfig) -> None:
 
 
 def _network(config: DictConfig, seed: int) -> Postfilter:
+    if config.init_from and config.begin_like:
+        raise InputError("begin_like: expected null where init_from is given")
     if config.init_from:
         return load_postfilter(Path(config.init_from))
     arguments = plain(config.postfilter)

@@ -129,6 +129,15 @@ def test_nothing_is_unpickled(tmp_path):
     assert not written.exists()
 
 
+@pytest.mark.parametrize("content", [b"something else", bytes(range(256))])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    """torch.load raises errors of many kinds, IndexError among them."""
+    (tmp_path / "other.th").write_bytes(content)
+    settings = {**SETTINGS, "checkpoint": str(tmp_path / "other.th")}
+    with pytest.raises(InputError, match=r"other\.th: not a state_dict of tensors alone"):
+        build_separator(settings, RATE_HZ)
+
+
 def test_bs_roformer_learns():
     """A few steps of a narrow one on one batch."""
     pytest.importorskip("bs_roformer")

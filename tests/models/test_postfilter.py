@@ -188,6 +188,9 @@ def test_one_that_begins_like_another_is_no_filter_yet_and_has_its_layers():
         got, expected = network.corrections(told), other.corrections(told)
     # Sums of float32 with some zeros more.
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    # Training the one is not to change the other.
+    owned = {parameter.data_ptr() for parameter in other.parameters()}
+    assert not owned & {parameter.data_ptr() for parameter in network.parameters()}
 
 
 def test_one_of_another_size_is_nothing_to_begin_with():

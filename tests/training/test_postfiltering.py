@@ -24,6 +24,7 @@ from cmss.training.postfiltering import (
     Example,
     PostfilterLoss,
     PostfilterTraining,
+    check_state,
     draw,
     mean_loss,
     train_postfilter,
@@ -123,6 +124,10 @@ def test_the_state_of_another_training_is_refused(truth, tmp_path):
     )
     with refused:
         trained(example, replace(settings, learning_rate=1e-3), state=state)
+    with refused:
+        check_state(state, settings, 2)
+    check_state(state, settings, 1)
+    check_state(tmp_path / "none.pt", settings, 1)
     state.write_bytes(state.read_bytes()[:1000])
     with refused:
         trained(example, settings, state=state)
@@ -189,6 +194,18 @@ def test_a_killed_training_goes_on_when_called_again(tmp_path):
     assert (killed / weights).read_bytes() == (straight / weights).read_bytes()
 
 
+def test_the_state_of_another_training_is_refused_before_anything_is_separated(tmp_path):
+    state = tmp_path / "exp/fit_postfilter/state.pt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"something else")
+    root = training_data(tmp_path / "data")
+    done = run(tmp_path, f"path.root={root}", "separator=oracle", "held_out=2")
+    assert done.returncode == 2
+    assert re.match(r"exp/\S+state\.pt: not the state of this training; remove it", done.stderr)
+    assert "separate" not in done.stderr
+    assert state.read_bytes() == b"something else"
+
+
 def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_path):
     root = training_data(tmp_path / "data")
     done = run(
@@ -211,6 +228,10 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
+        (
+            f"begin_like={PACKAGED} init_from={PACKAGED}",
+            "begin_like: expected null where",
+        ),
         (f"begin_like={PACKAGED} +postfilter.channels=5", "begin_like: .* channels are 32, not"),
         ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
         ("+training.frame=3", r"training.frame: no such setting"),
