@@ -1,0 +1,167 @@
+"""Every reader of sound, with files that are cut anywhere or have changed bytes.
+
+Half-read is what a reader gives of a file that was cut, with other samples than those of the whole
+file and without a word.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from hypothesis import strategies as st
+
+from cmss.audio import (
+    Excerpt,
+    inspect,
+    read_excerpt,
+    read_flac,
+    read_sound,
+    read_stereo,
+)
+from cmss.listen import read_mixture
+from cmss.stage import exit_status
+from metadata_tools.notes import read_bank
+from metadata_tools.samples import samples_bank
+from tests.fuzz.targets import Target
+
+SECONDS = 0.6
+FORMATS = {
+    "pcm16.wav": ("WAV", "PCM_16"),
+    "pcm24.wav": ("WAV", "PCM_24"),
+    "float.wav": ("WAV", "FLOAT"),
+    "extensible.wav": ("WAVEX", "PCM_16"),
+    "rf64.wav": ("RF64", "PCM_16"),
+    "w64.w64": ("W64", "PCM_16"),
+    "pcm16.aiff": ("AIFF", "PCM_16"),
+    "float.aiff": ("AIFF", "FLOAT"),
+    "pcm16.au": ("AU", "PCM_16"),
+    "pcm16.caf": ("CAF", "PCM_16"),
+    "pcm16.flac": ("FLAC", "PCM_16"),
+    "pcm24.flac": ("FLAC", "PCM_24"),
+    "vorbis.ogg": ("OGG", "VORBIS"),
+    "opus.ogg": ("OGG", "OPUS"),
+    "layer3.mp3": ("MP3", "MPEG_LAYER_III"),
+}
+
+
+class HalfReadError(Exception):
+    """A reader gave other samples than the whole file's, and said nothing."""
+
+
+def _whole_excerpt(path: Path) -> np.ndarray:
+    rate_hz = inspect(path).sample_rate_hz
+    return read_excerpt(Excerpt(path, 0.1, SECONDS - 0.2), rate_hz)
+
+
+def _as_note(path: Path, bank: Callable[[Path], Any]) -> np.ndarray:
+    """The file as a sample library's only note, or as the note of a folder with notes.csv."""
+    (place := Path("notes") / "Cello").mkdir(parents=True, exist_ok=True)
+    target = place / f"A3{path.suffix}"
+    target.write_bytes(path.read_bytes())
+    (Path("notes") / "notes.csv").write_text(
+        "instrument,file,midi,cents,dynamic,source\n"
+        f"Cello,Cello/{target.name},57,0.0,f,made here\n",
+        encoding="utf-8",
+    )
+    if bank is samples_bank:
+        (Path("notes") / "notes.csv").unlink()
+    (note,) = bank(Path("notes"))["Cello"]
+    return note.samples
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "inspect": inspect,
+    "read_excerpt": _whole_excerpt,
+    "read_flac": lambda path: read_flac(path)[0],
+    "read_sound": lambda path: read_sound(path)[0],
+    "read_stereo": lambda path: read_stereo(path)[0],
+    "read_mixture": read_mixture,
+    "metadata_tools.samples": partial(_as_note, bank=samples_bank),
+    "metadata_tools.notes": partial(_as_note, bank=read_bank),
+}
+
+
+def write_sounds(folder: Path) -> dict[str, bytes]:
+    """A tone of 220 Hz with some noise, in every format."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, (kind, subtype) in FORMATS.items():
+        rate_hz = 48000 if subtype == "OPUS" else 44100
+        times = np.arange(int(SECONDS * rate_hz)) / rate_hz
+        tone = 0.2 * np.sin(2 * np.pi * 220 * times)
+        sound = np.stack([tone, 0.5 * tone], axis=1) + 0.01 * rng.standard_normal((len(times), 2))
+        soundfile.write(folder / name, sound, rate_hz, subtype, format=kind)
+    return {name: (folder / name).read_bytes() for name in FORMATS}
+
+
+@st.composite
+def _spoilt(draw: st.DrawFn, sizes: dict[str, int]) -> dict[str, Any]:
+    name = draw(st.sampled_from(sorted(sizes)))
+    size = sizes[name]
+    place = st.integers(0, size - 1) | st.integers(0, 128) | st.integers(1, 64).map(size.__sub__)
+    changes = {"reader": draw(st.sampled_from(sorted(READERS))), "file": name}
+    if draw(st.booleans()):
+        return {**changes, "cut": min(draw(place), size - 1), "bytes": []}
+    change = st.tuples(place, st.integers(0, 255) | st.sampled_from((0, 1, 127, 128, 255)))
+    return {**changes, "cut": None, "bytes": draw(st.lists(change, min_size=1, max_size=4))}
+
+
+def _silently(reader: Callable[[Path], Any], path: Path) -> Any:
+    """The unspoilt file's samples: None if this reader refuses the format as a whole."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saved, sys.stderr = sys.stderr, None
+        try:
+            return reader(path)
+        except Exception:
+            return None
+        finally:
+            sys.stderr = saved
+
+
+def sound_target(template: Path) -> Target:
+    """The target of sounds.
+
+    Args:
+        template: a folder to write the unspoilt files to.
+    """
+    files = write_sounds(template)
+
+    def prepare(spoilt: dict[str, Any], folder: Path) -> None:
+        data = bytearray(files[spoilt["file"]])
+        for place, value in spoilt["bytes"]:
+            data[min(place, len(data) - 1)] = value
+        (folder / spoilt["file"]).write_bytes(data[: spoilt["cut"]])
+
+    def work(spoilt: dict[str, Any]) -> int:
+        reader = READERS[spoilt["reader"]]
+        given = []
+
+        def read() -> str:
+            given.append(reader(Path(spoilt["file"])))
+            return ""
+
+        # What it says goes to a file, as does what the process has said before.
+        before = sys.stderr.tell() if sys.stderr.seekable() else 0
+        status = exit_status(read)
+        is_silent = not sys.stderr.seekable() or sys.stderr.tell() == before
+        if status == 0 and spoilt["cut"] is not None and isinstance(given[0], np.ndarray):
+            whole = _silently(reader, template / spoilt["file"])
+            if whole is not None and is_silent and not np.array_equal(whole, given[0]):
+                raise HalfReadError(f"{given[0].shape} of {whole.shape}")
+        return status
+
+    return Target(
+        "sounds",
+        _spoilt({name: len(data) for name, data in files.items()}),
+        prepare,
+        work,
+        lambda spoilt: "{} {} {}".format(
+            spoilt["reader"], spoilt["file"], "cut" if spoilt["cut"] is not None else "bytes"
+        ),
+    )
