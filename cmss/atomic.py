@@ -7,18 +7,32 @@ finds all of it.
 Whoever writes a temporary holds a lock on it (flock), which the system takes back when the process
 ends, however it ends. So what is not locked was left behind and can go, whichever process on
 whichever machine left it; on a file system without locks it stays.
+
+Nothing is retried without end: other processes may delete what was just made, but there are places,
+such as /proc, where nothing can ever be made.
 """
 
+import errno
 import fcntl
 import os
 import re
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cmss.errors import InputError
+
+ATTEMPTS = 100
+"""How often a file is created that other processes delete at once: in a second's time at most."""
+WAIT_S = 60.0
+"""How long a lock is waited for; it is held for some milliseconds."""
+_SAY_AFTER_S = 1.0
+
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
@@ -37,15 +51,29 @@ def _open(path: Path, flags: int = 0) -> int:
     return os.open(path, flags | (os.O_RDONLY if path.is_dir() else os.O_RDWR), 0o666)
 
 
-def _lock(descriptor: int, wait: bool = False) -> bool | None:
+def _lock(descriptor: int) -> bool | None:
     """Lock until closed: False if another process has the lock, None where there are no locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
         return None
     return True
+
+
+def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
+    """As `_lock`, but try for `WAIT_S` seconds; say so if it takes long."""
+    begin, is_said = time.monotonic(), False
+    while (locked := _lock(descriptor)) is False:
+        waited_s = time.monotonic() - begin
+        if waited_s > WAIT_S:
+            break
+        if waited_s > _SAY_AFTER_S and not is_said:
+            is_said = True
+            print(f"waiting for another process to finish {work}: {path}", file=sys.stderr)
+        time.sleep(0.02)
+    return locked
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:
@@ -56,28 +84,60 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
         return False
 
 
+def flush_to_disk(descriptor: int) -> None:
+    """Return when what was written is on the disk, or at once where a file system cannot tell.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+
+
+def _attempts(path: Path) -> Iterator[None]:
+    """Make the folder of `path`, which another process may have deleted, each time anew.
+
+    Raises:
+        NotADirectoryError: it is a file.
+        FileNotFoundError: none of `ATTEMPTS` has succeeded.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            reason = "expected a folder, got a file"
+            raise NotADirectoryError(errno.ENOTDIR, reason, str(path.parent)) from error
+        except FileNotFoundError:
+            if not path.parent.parent.exists():
+                raise  # dangling, or in a place where no folder can be made
+        yield
+    reason = "cannot be created: its folder accepts no files or is deleted again and again"
+    raise FileNotFoundError(errno.ENOENT, reason, str(path))
+
+
 @contextmanager
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
     """An empty temporary for `path`, locked, and its descriptor; gone when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    for _ in _attempts(path):
         temporary = _temporary_name(path)
-        if folder:
-            temporary.mkdir()
         try:
+            if folder:
+                temporary.mkdir()
             descriptor = _open(temporary, 0 if folder else os.O_CREAT | os.O_EXCL)
         except FileNotFoundError:
             continue
-        # `clear_stale` may have come by before the lock was there.
-        if _lock(descriptor) is not False and _is_open_as(descriptor, temporary):
+        # `clear_stale`, which deletes nothing without locks, may have come by before this one.
+        locked = _lock(descriptor)
+        if locked is None or (locked and _is_open_as(descriptor, temporary)):
             break
         os.close(descriptor)
     try:
         yield temporary, descriptor
     except OSError as error:
-        # A write that fails, on a full disk for one, does not say which file it was for.
-        if error.errno and error.filename is None:
-            error.filename = str(path)
+        _name_result(error, temporary, path)
         raise
     finally:
         if folder:
@@ -85,6 +145,20 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
         else:
             temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _name_result(error: OSError, temporary: Path, path: Path) -> None:
+    """Have an error name the file that was to be written, not its temporary, which is gone.
+
+    A write that fails, on a full disk for one, names no file at all.
+    """
+    if error.errno is None:
+        return
+    if error.filename is None:
+        error.filename = str(path)
+    elif str(error.filename).startswith(str(temporary)):
+        error.filename = str(path) + str(error.filename).removeprefix(str(temporary))
+        error.filename2 = None
 
 
 @contextmanager
@@ -97,7 +171,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     with _temporary(path, folder=False) as (temporary, descriptor):
         yield temporary
         # Without this a power cut after the rename may leave an empty file of the final name.
-        os.fsync(descriptor)
+        flush_to_disk(descriptor)
         temporary.replace(path)
 
 
@@ -106,17 +180,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it becomes `path`, replacing it, when the block ends well.
 
     A folder cannot be renamed onto one that has files: the old one steps aside first and is
-    deleted last.
+    deleted last. It comes back if the new one cannot take its place.
     """
     with _temporary(path, folder=True) as (temporary, _):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(path))
         yield temporary
         previous = _temporary_name(path)
+        is_aside = path.exists()
+        if is_aside:
+            path.rename(previous)
         try:
-            if path.exists():
-                path.rename(previous)
             temporary.rename(path)
-        finally:
-            shutil.rmtree(previous, ignore_errors=True)
+        except OSError:
+            if is_aside:
+                previous.rename(path)
+            raise
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -150,18 +230,24 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
         path: the lock file; made, and deleted at the end. One that a killed process left is empty
             and locks nobody out.
         work: what is being done, for the message.
-        wait: until another process lets go of it.
+        wait: for up to `WAIT_S` seconds until another process lets go of it; one line on standard
+            error says so. Where a file system has no locks, a line says that too.
 
     Raises:
-        InputError: another process holds it, and `wait` is false.
+        InputError: another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        descriptor = _open(path, os.O_CREAT)
-        if _lock(descriptor, wait) is False:
+    for _ in _attempts(path):
+        try:
+            descriptor = _open(path, os.O_CREAT)
+        except FileNotFoundError:
+            continue
+        locked = _wait_for_lock(descriptor, path, work) if wait else _lock(descriptor)
+        if locked is False:
             os.close(descriptor)
             raise InputError(f"{path.parent}: another process is at work on it: {work}")
-        if _is_open_as(descriptor, path):
+        if locked is None:
+            _say_without_locks(path.parent)
+        if locked is None or _is_open_as(descriptor, path):
             break
         os.close(descriptor)
     try:
@@ -169,3 +255,15 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+_without_locks: set[Path] = set()
+
+
+def _say_without_locks(folder: Path) -> None:
+    if folder not in _without_locks:
+        _without_locks.add(folder)
+        print(
+            f"{folder}: this file system has no locks; do not start the same work twice at a time",
+            file=sys.stderr,
+        )

@@ -25,10 +25,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import butter, tf2zpk, zpk2tf
 
+from cmss.compiled import compiled
 from cmss.errors import InputError
 from cmss.scenes import Compression, Listener
 
@@ -189,7 +189,7 @@ def _in_parallel(low: Signal, high: Signal) -> Signal:
     return np.array([numerator, denominator], dtype=np.float64)
 
 
-@njit(cache=True)
+@compiled()
 def _amplify(
     signal: Signal,
     low_pass: Signal,
@@ -211,7 +211,7 @@ def _amplify(
     return output
 
 
-@njit(cache=True)
+@compiled()
 def split_off(
     i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
 ) -> None:
@@ -225,7 +225,7 @@ def split_off(
         _filter8(all_pass[above], signal)
 
 
-@njit(cache=True)
+@compiled()
 def _filter4(coefficients: Signal, x: Signal) -> None:
     """Fourth-order recursive filter in place, transposed direct form II as `scipy.signal.lfilter`.
 
@@ -244,7 +244,7 @@ def _filter4(coefficients: Signal, x: Signal) -> None:
         x[n] = v
 
 
-@njit(cache=True)
+@compiled()
 def _filter8(coefficients: Signal, x: Signal) -> None:
     """Eighth-order recursive filter in place; as `_filter4`."""
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = coefficients[0]
@@ -264,7 +264,7 @@ def _filter8(coefficients: Signal, x: Signal) -> None:
         x[n] = v
 
 
-@njit(cache=True)
+@compiled()
 def _compress(
     band: Signal,
     threshold_db: float,

@@ -14,7 +14,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar, get_type_hints
 
-from cmss.atomic import write_text
+from cmss.atomic import flush_to_disk, write_text
 from cmss.errors import InputError
 
 
@@ -159,7 +159,7 @@ class RowFile(Generic[Row]):
             try:
                 while line:
                     line = line[file.write(line) :]
-                os.fsync(file.fileno())
+                flush_to_disk(file.fileno())
             except OSError as error:
                 os.truncate(self.path, end)
                 raise OSError(error.errno, error.strerror, str(self.path)) from error

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cmss.compiled import compiled
 from cmss.hearing_aid import HearingAid, Signal, split_off
 from cmss.scenes import Compression
 
@@ -55,7 +55,7 @@ class _Amplified(torch.autograd.Function):
         return torch.as_tensor(_adjoint(*arrays, *ctx.parameters)).to(signal), None, None
 
 
-@njit(cache=True)
+@compiled()
 def _adjoint(
     signal: Signal,
     gradient: Signal,
@@ -85,7 +85,7 @@ def _adjoint(
     return total
 
 
-@njit(cache=True)
+@compiled()
 def _compressor_adjoint(
     band: Signal,
     gradient: Signal,

@@ -9,9 +9,9 @@ outlasts its recording.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from cmss.compiled import compiled
 from cmss.errors import InputError
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, Recording
 from metadata_tools.score import Note
@@ -258,7 +258,7 @@ def _sinc_table() -> np.ndarray:
 _SINC = _sinc_table()
 
 
-@numba.njit(cache=True)
+@compiled()
 def _play(
     stem: np.ndarray,
     source: np.ndarray,

@@ -9,8 +9,9 @@ parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from cmss.compiled import compiled
 
 
 class HairCell(NamedTuple):
@@ -59,7 +60,7 @@ def firing(
     return _firing(np.ascontiguousarray(motion, float), 1 / sample_rate_hz, cell, q, c, w)
 
 
-@njit(cache=True)
+@compiled()
 def _firing(motion, step, cell, q_rest, c_rest, w_rest):  # type: ignore[no-untyped-def]
     rate = np.empty_like(motion)
     for channel in range(motion.shape[0]):

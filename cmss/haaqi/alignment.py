@@ -6,10 +6,10 @@ undecided, a handful of lags, is summed up in double precision.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
+from cmss.compiled import compiled
 from cmss.haaqi.filterbank import MODEL_RATE_HZ, Array
 
 LAGS = MODEL_RATE_HZ // 10
@@ -85,7 +85,7 @@ def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
     return np.concatenate((zero, np.cumsum(head))), np.concatenate((zero, np.cumsum(tail)))
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.float32]) -> float:
     """Write the signal less its mean into the rows, `length` samples each; return its norm."""
     square = 0.0
@@ -99,7 +99,7 @@ def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.flo
     return np.sqrt(square)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@compiled(error_model="numpy", fastmath={"contract"})
 def _cross_spectrum(
     reference: NDArray[np.complex64], processed: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
@@ -112,7 +112,7 @@ def _cross_spectrum(
     return total
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _correlations(reference: Array, processed: Array, delays: NDArray[np.int64]) -> Array:
     """Sum of reference[n] processed[n + delay] at each of the delays."""
     sums = np.zeros(delays.size)

@@ -7,10 +7,10 @@ modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 13
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.signal import firwin
 
+from cmss.compiled import compiled
 from cmss.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
 
 SMOOTHING = 8 * MODEL_RATE_HZ // 1000
@@ -30,7 +30,7 @@ def smoothed(envelope_db: Array, segments: int) -> Array:
     return output
 
 
-@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _smooth(envelope: Array, window: Array, output: Array) -> None:
     half = len(window) // 2
     for segment in range(output.size):

@@ -7,8 +7,8 @@ The signals are finite: the vector logarithm would turn a NaN into a number.
 """
 
 import numpy as np
-from numba import njit
 
+from cmss.compiled import compiled
 from cmss.haaqi.filterbank import MODEL_RATE_HZ, Array, Gammatone
 from cmss.haaqi.vector_math import fast_exp, fast_log
 
@@ -47,7 +47,7 @@ ADAPTATION = _adaptation_modes()
 """Decay and weight of the two modes: the adapted level is OVERSHOOT (u - sum weight m)."""
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def demodulate(radians: float, cosine: Array, sine: Array) -> None:
     """Fill (samples,) with the cosine and the negative sine of n * radians."""
     size = 256
@@ -61,7 +61,7 @@ def demodulate(radians: float, cosine: Array, sine: Array) -> None:
             imaginary[n] = turn_cosine * head_sine[n] + turn_sine * head_cosine[n]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def control_power(
     signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
 ) -> float:
@@ -88,7 +88,7 @@ def control_power(
     return total / signal.size
 
 
-@njit(cache=True, error_model="numpy", fastmath=_CONTRACT)
+@compiled(error_model="numpy", fastmath=_CONTRACT)
 def compression_gain(
     power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
@@ -103,7 +103,7 @@ def compression_gain(
         power[n] = fast_exp((-attenuation_db - excess_db * slope) / _DB_PER_NEPER)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def compressed_band(
     signal: Array,
     cosine: Array,
@@ -155,7 +155,7 @@ def compressed_band(
     return scale * np.sqrt(total / signal.size)
 
 
-@njit(cache=True, error_model="numpy", fastmath=_CONTRACT)
+@compiled(error_model="numpy", fastmath=_CONTRACT)
 def inner_hair_cell(
     envelope: Array,
     motion: Array,

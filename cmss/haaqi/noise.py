@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from cmss.compiled import compiled
 from cmss.errors import InputError
 from cmss.haaqi.filterbank import Array
 from cmss.haaqi.vector_math import fast_log
@@ -52,7 +53,7 @@ class NormalDeviates:
         np.random.set_state(("MT19937", self._key, position, int(has_spare), spare))
 
 
-@njit(cache=True)
+@compiled()
 def _next_block(key: Words) -> None:
     """The next 624 untempered words, in place."""
     upper, lower, one = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1)
@@ -67,7 +68,7 @@ def _next_block(key: Words) -> None:
     key[623] = key[396] ^ (y >> one) ^ ((zero - (y & one)) & matrix)
 
 
-@njit(cache=True)
+@compiled()
 def _temper(key: Words, words: Words) -> None:
     for i in range(key.size):
         y = key[i]
@@ -77,7 +78,7 @@ def _temper(key: Words, words: Words) -> None:
         words[i] = y ^ (y >> np.uint32(18))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _draw(
     key: Words, position: int, has_spare: bool, spare: float, count: int, output: Array
 ) -> tuple[int, bool, float]:

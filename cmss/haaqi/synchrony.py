@@ -5,8 +5,8 @@ Speech, Lang. Process. 24(2), section II.
 """
 
 import numpy as np
-from numba import njit
 
+from cmss.compiled import compiled
 from cmss.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 SEGMENT = 16 * MODEL_RATE_HZ // 1000
@@ -83,7 +83,7 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, error_model="numpy", fastmath=_SUMS)
+@compiled(error_model="numpy", fastmath=_SUMS)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     """Window a segment into `piece`, remove its mean, and return its mean square.
 
@@ -106,7 +106,7 @@ def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     return square / energy
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
     whole, half = np.empty(len(window)), np.empty(len(window) // 2)
     for segment in range(levels.size):
@@ -114,7 +114,7 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
         levels[segment] = np.sqrt(2.0 * _cut(motion, window, segment, piece))
 
 
-@njit(cache=True, error_model="numpy", fastmath=_SUMS)
+@compiled(error_model="numpy", fastmath=_SUMS)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
     """Largest |sum over n of x[n + lag] y[n]| times the weight of the lag."""
     max_lag = len(weights) // 2
@@ -128,7 +128,7 @@ def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
     return largest
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _segment_covariances(
     reference: Array,
     processed: Array,

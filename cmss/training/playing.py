@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from cmss.compiled import compiled
 
 RINGING = 4096  # samples after which a random equaliser has died away
 
@@ -94,7 +95,7 @@ def _response(sections: Tensor, points: int) -> Tensor:
     return (numerator / denominator).prod(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def play(
     stem: NDArray[np.int16],
     start: int,

@@ -69,9 +69,9 @@ class Findings:
     def lines(self) -> list[str]:
         ordered = sorted(self.keys.items(), key=lambda item: -item[1].total())
         return [
-            f"{keys.total():5} {target} | {fault} | {frame} | {self.example[target, fault, frame]} | "
+            f"{keys.total():5} {' | '.join(fault)} | {self.example[fault]} | "
             + ", ".join(f"{key!r}" for key, _ in keys.most_common(8))
-            for (target, fault, frame), keys in ordered
+            for fault, keys in ordered
         ]
 
 
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--examples", type=int, help="of each target, instead of --minutes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--targets", nargs="+", metavar="NAME", help="by default all")
+    parser.add_argument("--targets", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--out", type=Path, default=Path("fuzz_findings"), metavar="FOLDER")
     parser.add_argument("--replay", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
@@ -158,7 +158,7 @@ def _fuzz_all(targets: list[Target], options: argparse.Namespace, scratch: Path)
     try:
         while time.monotonic() < end:
             for target in targets:
-                examples = options.examples or 25
+                examples = options.examples or 5
                 fuzz(target, examples, number, scratch, tallies[target.name], findings, end)
             number += 1
             if options.examples is not None:

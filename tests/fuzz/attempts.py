@@ -85,9 +85,9 @@ def _be_the_program(
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123
-        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115, PTH123
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
         os.chdir(folder)
         os.environ |= {"HOME": str(folder), "HF_HUB_OFFLINE": "1"}
         # The stack is printed at the soft limit, also where C code never returns to Python.

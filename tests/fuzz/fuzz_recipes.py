@@ -107,7 +107,7 @@ def call(program: str, *words: str) -> int:
 
 def _mixture_for_each(separator: Any, track: Any) -> Any:
     mixture = read_excerpt(track.mixture, separator.sample_rate_hz)
-    return mixture, {key: mixture for key in track.sources}
+    return mixture, dict.fromkeys(track.sources, mixture)
 
 
 def keys(target: str, more: tuple[str, ...] = ()) -> list[str]:

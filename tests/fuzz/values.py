@@ -26,9 +26,12 @@ STRUCTURES = (
     "[0.0,1e300]", "{name:passthrough}", "[1,2,3,4,5,6]", "[true]", "[" + "[" * 30 + "]" * 31,
 )  # fmt: skip
 REFERENCES = (
-    "???", "${split}", "${nothing}", "${path.root}", "${path}", "${nothing.below}", "${oc.env:NONE}",
-    "${seed}", "${path.exp_folder}", "range(3)", "1,2", "choice(a,b)", "int(x)", "str(1)",
+    "???", "${split}", "${nothing}", "${path.root}", "${path}", "${nothing.below}",
+    "${oc.env:NONE}", "${seed}", "${path.exp_folder}", "range(3)", "1,2", "choice(a,b)", "int(x)",
 )  # fmt: skip
+
+FORMS = ("{}={}", "{}={}", "~{0}", "+{0}.new={1}", "++{0}={1}", "+new_{0}={1}", "{0}", "~{0}={1}")
+"""Of a word: key and value."""
 
 
 def _quoted(text: str) -> str:
@@ -56,8 +59,7 @@ def overrides(draw: st.DrawFn, keys: list[str]) -> list[str]:
     words = []
     for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):
         key = draw(st.sampled_from(keys))
-        form = draw(st.sampled_from(("{}={}",) * 12 + ("~{0}", "+{0}.new={1}", "++{0}={1}",
-                                                      "+new_{0}={1}", "{0}", "~{0}={1}")))  # fmt: skip
+        form = draw(st.just("{}={}") | st.sampled_from(FORMS))
         words.append(form.format(key, draw(VALUES)))
     return words
 
