@@ -9,13 +9,14 @@ DEVELOPMENT := $(VENV)/development.stamp
 BROWSER := $(VENV)/browser.stamp
 PACKAGING := requirements.txt setup.cfg pyproject.toml
 
-.PHONY: help demo test test-browser test-slurm lint bench clean
+.PHONY: help demo test test-browser test-slurm fuzz lint bench clean
 
 help:
 	@echo 'make demo    music, scenes and listeners made up; enhanced, scored, packed: five minutes'
 	@echo 'make test    the tests'
 	@echo 'make test-browser   the report in Chromium, which must be installed'
 	@echo 'make test-slurm     jobs of a Slurm that is installed and run for it; Debian, as root'
+	@echo 'make fuzz    random inputs for MINUTES=60, from SEED=0'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   speed against pyclarity, both measured in one run'
 	@echo 'make clean   remove .venv, the demo and all caches'
@@ -55,6 +56,12 @@ test-browser: $(BROWSER)
 
 test-slurm: $(DEVELOPMENT)
 	tests/with_slurm.sh $(PY) -m pytest -m slurm tests/test_cluster.py
+
+MINUTES ?= 60
+SEED ?= 0
+
+fuzz: $(DEVELOPMENT)
+	$(PY) -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(DEVELOPMENT)
 	$(PY) -m ruff check

@@ -158,7 +158,7 @@ def _name_result(error: OSError, temporary: Path, path: Path) -> None:
         error.filename = str(path)
     elif str(error.filename).startswith(str(temporary)):
         error.filename = str(path) + str(error.filename).removeprefix(str(temporary))
-        error.filename2 = None
+        del error.filename2
 
 
 @contextmanager

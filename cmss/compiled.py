@@ -8,7 +8,7 @@ There each process compiles anew, which takes longer and gives the same results.
 import pickle
 import sys
 from collections.abc import Callable
-from multiprocessing import parent_process
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,8 @@ from numba.core.dispatcher import Dispatcher
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
-"""What a full or damaged cache raises."""
+_DAMAGED = (EOFError, pickle.UnpicklingError, AttributeError, ImportError, LookupError, ValueError)
+"""What reading a damaged cache raises."""
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -39,28 +39,29 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
 
 class _Cache(FunctionCache):
-    """A cache that is done without as soon as it cannot be read or written."""
+    """A cache that is emptied when it is damaged, and ignored when it cannot be read or written."""
 
     def load_overload(self, *arguments: Any) -> Any:
-        if not self._enabled:
-            return None
         try:
             return super().load_overload(*arguments)
-        except _UNUSABLE as error:
+        except _DAMAGED:
+            self._try(self.flush)
+        except OSError as error:
             self._do_without(error)
-            return None
+        return None
 
     def save_overload(self, *arguments: Any) -> None:
-        if not self._enabled:
-            return
+        self._try(super().save_overload, *arguments)
+
+    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
         try:
-            super().save_overload(*arguments)
-        except _UNUSABLE as error:
+            action(*arguments)
+        except OSError as error:
             self._do_without(error)
 
-    def _do_without(self, error: Exception) -> None:
+    def _do_without(self, error: OSError) -> None:
         self.disable()
-        _say_once(f"{self.cache_path}: {getattr(error, 'strerror', None) or error}")
+        _say_once(f"{self.cache_path}: {error.strerror or error}")
 
 
 def _add_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
@@ -69,10 +70,10 @@ def _add_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
         # numba would make a folder named "~" in the current one. Older versions lack the setting.
         config.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator,InTreeCacheLocator"
     try:
-        # As `cache=True` does, which would let the errors of a full disk through.
+        # As numba's own option does, which would let the errors of a full disk through.
         dispatcher._cache = _Cache(function)
     except RuntimeError:  # "no locator available"
-        _say_once("no folder to keep compiled code in can be written")
+        _say_once("no writable folder to cache compiled code in")
 
 
 def _has_home() -> bool:
@@ -89,10 +90,11 @@ _said: set[str] = set()
 
 def _say_once(reason: str) -> None:
     """One line for a program, however many functions and worker processes it has."""
-    if not _said and parent_process() is None:
+    # A worker has its name, but no parent yet, while it imports what the program imports.
+    if not _said and current_process().name == "MainProcess":
         _said.add(reason)
         print(
             f"{reason}: each start takes up to a minute longer; "
-            "set NUMBA_CACHE_DIR to a folder that can be written",
+            "set NUMBA_CACHE_DIR to a writable folder",
             file=sys.stderr,
         )

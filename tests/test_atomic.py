@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cmss import atomic
 from cmss.atomic import alone, atomic_file, atomic_folder, clear_stale, is_temporary, write_text
 from cmss.errors import InputError
 
@@ -14,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 WAITING = """
 import sys
 from pathlib import Path
+from cmss import atomic
 from cmss.atomic import alone, atomic_file, atomic_folder
 
 folder = Path(sys.argv[1])
@@ -98,7 +101,137 @@ def test_a_write_that_fails_names_its_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+# Places and file systems that cannot do everything.
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/self/fd", "/proc/sys"])
+def test_where_nothing_can_be_created_an_error_names_the_file(place):
+    path = Path(place) / "a"
+    for result in (atomic_file(path), atomic_folder(path), alone(path, "work")):
+        with pytest.raises(OSError, match=f"'{path}'"), result:
+            pass
+    with pytest.raises(OSError, match="'/proc/none"):
+        write_text(Path("/proc/none/deep/a"), "")
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path):
+    write_text(tmp_path / "a.txt", "whole")
+    with pytest.raises(NotADirectoryError, match="expected a folder, got a file"):
+        write_text(tmp_path / "a.txt" / "b.txt", "")
+    with (
+        pytest.raises(NotADirectoryError, match="expected a folder"),
+        atomic_folder(tmp_path / "a.txt"),
+    ):
+        pass
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+def delete_before_opening(monkeypatch, folder: Path, times: float) -> None:
+    """Another process deletes a folder just before something in it is opened."""
+    real, done = os.open, []
+
+    def delete_and_open(*arguments):
+        if len(done) < times:
+            done.append(arguments)
+            subprocess.check_call(["rm", "-r", folder])  # `shutil.rmtree` opens folders itself
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "open", delete_and_open)
+
+
+@pytest.mark.parametrize("what", [atomic_file, atomic_folder, lambda path: alone(path, "work")])
+def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path, monkeypatch, what):
+    path = tmp_path / "exp" / "a"
+    with monkeypatch.context() as patch:
+        delete_before_opening(patch, path.parent, times=2)
+        with what(path):
+            assert any(path.parent.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "ATTEMPTS", 3)
+        delete_before_opening(patch, path.parent, times=float("inf"))
+        with (
+            pytest.raises(FileNotFoundError, match=f"deleted again and again: '{path}'"),
+            what(path),
+        ):
+            pass
+
+
+def failing(number: int):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
+def test_without_locks_work_goes_on_and_says_so_once(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr(fcntl, "flock", failing(number))
+    for _ in range(2):
+        with alone(tmp_path / ".lock", "work"):
+            write_text(tmp_path / "a.txt", "whole")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: this file system has no locks")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_without_fsync_files_are_written_and_with_a_broken_disk_not(tmp_path, monkeypatch):
+    for number in (errno.EINVAL, errno.ENOTSUP):
+        monkeypatch.setattr(os, "fsync", failing(number))
+        write_text(tmp_path / "a.txt", "whole")
+    for number in (errno.EIO, errno.ESTALE, errno.EDQUOT):
+        monkeypatch.setattr(os, "fsync", failing(number))
+        with pytest.raises(OSError, match=f"{os.strerror(number)}: '{tmp_path / 'b.txt'}'"):
+            write_text(tmp_path / "b.txt", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ESTALE])
+def test_a_rename_that_fails_loses_nothing_and_names_the_result(tmp_path, monkeypatch, number):
+    path = tmp_path / "folder"
+    with atomic_folder(path) as temporary:
+        (temporary / "old").write_text("old")
+    write_text(tmp_path / "a.txt", "old")
+    real = os.rename
+
+    def not_onto_the_result(source, target):
+        if Path(target) == path and (Path(source) / "new").exists():
+            raise OSError(number, os.strerror(number), str(source), None, str(target))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", not_onto_the_result)
+    monkeypatch.setattr(os, "replace", failing(number))
+    with (
+        pytest.raises(OSError, match=rf"{os.strerror(number)}: '{path}'$"),
+        atomic_folder(path) as new,
+    ):
+        (new / "new").write_text("new")
+    with pytest.raises(OSError, match=rf"{os.strerror(number)}: '{tmp_path / 'a.txt'}'$"):
+        write_text(tmp_path / "a.txt", "new")
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == [
+        "a.txt", "folder", "folder/old",
+    ]  # fmt: skip
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
 # Other processes.
+
+
+def test_a_lock_is_waited_for_with_a_word_and_not_for_ever(tmp_path, another, monkeypatch, capsys):
+    monkeypatch.setattr(atomic, "_SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(atomic, "WAIT_S", 0.2)
+    with (
+        pytest.raises(InputError, match="another process is at work on it: notes"),
+        alone(tmp_path / ".work.lock", "notes", wait=True),
+    ):
+        pass
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"waiting for another process to finish notes: {tmp_path / '.work.lock'}"
+    monkeypatch.setattr(atomic, "WAIT_S", 60)
+    another.stdin.write("go on\n")
+    another.stdin.flush()
+    with alone(tmp_path / ".work.lock", "notes", wait=True):
+        another.wait()
 
 
 def test_what_a_living_process_writes_is_left_alone(tmp_path, another):

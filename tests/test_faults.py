@@ -1,6 +1,7 @@
 """What goes wrong on a cluster, caused on purpose: one line, a status, and nothing half-written."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -76,6 +77,26 @@ def finishes(run: TinyRun, states: dict[str, Path], stage: str) -> None:
     run.succeed(stage)
     assert results(run.exp) == results(states[stage])
     assert identities(run.exp).items() >= before.items()
+
+
+# Places where nothing can be created, though the folder is there.
+
+
+@pytest.mark.parametrize("place", ["/proc/self/fd", "/proc/self"])
+def test_a_folder_that_accepts_no_files_ends_enhancing_with_a_line(fresh, states, place):
+    (fresh.exp / "enhanced_signals").mkdir(parents=True)
+    (fresh.exp / "enhanced_signals/valid").symlink_to(place)
+    line = failed(fresh, "enhance")
+    assert re.fullmatch(
+        rf"{fresh.exp}/enhanced_signals/valid/S5.*flac: cannot be created: .*", line
+    )
+    (fresh.exp / "enhanced_signals/valid").unlink()
+    finishes(fresh, states, "enhance")
+
+
+def test_a_run_in_such_a_place_ends_with_a_line(fresh):
+    for place in ("/proc/none", "/proc/self/fd/none"):
+        assert place in failed(fresh, "enhance", f"path.exp_folder={place}", QUIET)
 
 
 # Disks.

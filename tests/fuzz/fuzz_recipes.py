@@ -47,12 +47,12 @@ CALLS = {
         "mixtures.segment_s=0.2", "mixtures.semitones=0", "mixtures.cents=0",
     ),
     "fit": (
-        "path.root=data", "members=[{name:oracle},{name:passthrough}]", "edges_hz=[1000]",
+        "path.root=data", "members=[{name:oracle},{name:oracle}]", "edges_hz=[1000]",
         "priors=[1e-6]", "spatial.weights=[0.0]", "partials.windows=[0]", "haaqi_pairs=1",
         "spatial.iterations=1",
     ),
     "fit_postfilter": (
-        "path.root=data", "separator=passthrough", "held_out=2", "training.steps=1",
+        "path.root=data", "separator=oracle", "held_out=2", "training.steps=1",
         "training.batch_size=1", "training.frames=4", "+postfilter.channels=4",
     ),
     "fit_dictionaries": (
