@@ -37,10 +37,10 @@ from benchmarks.scored_runs import (
 )
 from benchmarks.system_runs import SYSTEMS, DataSet
 from cmss.atomic import write_text
+from cmss.command_line import one_line
 from cmss.errors import InputError
 from cmss.run_folder import CONFIGURATION
 from cmss.scenes import Pair
-from cmss.stage import one_line
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:

@@ -39,6 +39,7 @@ from cmss.audio import (
     resample,
     write_flac,
 )
+from cmss.command_line import exit_status
 from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
@@ -59,7 +60,7 @@ from cmss.scenes import (
     load_audiograms,
 )
 from cmss.separators import Separator, Stems, build_separator
-from cmss.stage import exit_status, progress
+from cmss.stage import progress
 from cmss.transforms.overlap_add import overlap_add
 
 SAMPLE_RATE_HZ = 44100

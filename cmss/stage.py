@@ -18,6 +18,7 @@ from omegaconf.errors import (
 )
 from tqdm import tqdm
 
+from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
 
@@ -78,39 +79,9 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         except FloatingPointError as error:
             _end(str(error), 1)
         except OSError as error:
-            _end(_told(error), 1)
+            _end(one_line(reason(error)), 1)
 
     return guarded
-
-
-def exit_status(work: Callable[[], str]) -> int:
-    """Do the work of a program without stages and print what came of it.
-
-    Returns:
-        0; or 2 if its input is no good and 1 if its result cannot be written or is not finite, with
-        a line for each problem.
-    """
-    try:
-        print(work())
-    except InputError as error:
-        for problem in error.problems:
-            print(one_line(problem), file=sys.stderr)
-        return 2
-    except (OSError, FloatingPointError) as error:
-        print(one_line(str(error)), file=sys.stderr)
-        return 1
-    return 0
-
-
-def one_line(text: str) -> str:
-    """Text as it can be printed in one line: names come from files, and may hold anything."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
-def _told(error: OSError) -> str:
-    if error.errno is None:
-        return one_line(str(error))
-    return one_line(": ".join(str(part) for part in (error.filename, error.strerror) if part))
 
 
 def _missing(node: Any, prefix: str = "") -> list[str]:
@@ -158,7 +129,7 @@ def run(main: Callable[[], Any]) -> None:
         more = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""
         sys.exit(_say(f"{error}{more}", 1))
     except OSError as error:
-        sys.exit(_say(_told(error), 1))
+        sys.exit(_say(one_line(reason(error)), 1))
 
 
 def overrides() -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cmss.command_line import exit_status
 from metadata_tools.arrange import instrument_of
 from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import exit_status
+from metadata_tools.options import at_least, to_path
 from metadata_tools.pieces import PIECES, Piece
 from metadata_tools.room import place
 from metadata_tools.sampler import Sampler, random_player
@@ -71,18 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR",
+    parser.add_argument("--out", type=to_path, default=Path("demo"), metavar="DIR",
         help="a new folder; default: %(default)s")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--scenes-per-track", type=int, default=SCENES_PER_TRACK, metavar="N",
-        help="each is heard by one listener; default: %(default)s")  # fmt: skip
+    parser.add_argument("--seed", type=at_least(0), default=1, metavar="N",
+        help="default: %(default)s")  # fmt: skip
+    parser.add_argument("--scenes-per-track", type=at_least(1), default=SCENES_PER_TRACK,
+        metavar="N", help="each is heard by one listener; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:
         pairs = make_demo(options.out, options.seed, options.scenes_per_track)
         print(f"{options.out}: {len(PIECES)} tracks, {pairs} pairs of scene and listener")
 
-    return exit_status("demo", work)
+    return exit_status(work, "demo")
 
 
 if __name__ == "__main__":

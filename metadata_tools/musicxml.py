@@ -1,13 +1,17 @@
 """MusicXML files: finding the works in a folder and reading one into a `Score` (by partitura)."""
 
+import io
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lxml import etree
 
 from cmss.errors import InputError
+from metadata_tools.concert_pitch import to_concert_pitch
+from metadata_tools.musicxml_document import implausible, read_document, tidy
 from metadata_tools.score import ACCENT_DB, DYNAMICS_DB, Part, Score, ScoreNote
 
 
@@ -30,7 +34,8 @@ def find_scores(folder: Path) -> dict[str, list[Path]]:
         raise InputError(f"{folder}: no such folder of scores")
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".mxl", ".musicxml", ".xml"):
+        suffixes = (".mxl", ".musicxml", ".xml")
+        if path.suffix.lower() in suffixes and not path.name.startswith("."):
             found.setdefault(work_name(path), []).append(path)
     if not found:
         raise InputError(f"{folder}: no score (*.mxl, *.musicxml, *.xml) in this folder")
@@ -38,23 +43,32 @@ def find_scores(folder: Path) -> dict[str, list[Path]]:
 
 
 def read_score(path: Path) -> Score:
-    """Read a MusicXML file: ties merged, grace notes left out, dynamics and slurs applied to notes.
+    """Read a MusicXML file at concert pitch.
+
+    Ties are merged, grace notes left out, dynamics and slurs applied to notes.
 
     Raises:
-        InputError: the file is not MusicXML.
+        InputError: the file is not MusicXML, or holds no pitched note.
+        OSError: it cannot be read.
     """
-    import partitura  # takes half a second to import, and only rendering from scores needs it
+    # takes half a second to import, and only rendering from scores needs it
+    from partitura.io.importmusicxml import load_musicxml
 
+    root = read_document(path)
+    remarks = tidy(root, path) + to_concert_pitch(root, path)
     with warnings.catch_warnings():
         # partitura reports each word of text that it does not know as a tempo.
         warnings.simplefilter("ignore")
         try:
-            document = partitura.load_score(str(path))
-        except Exception as error:  # partitura and lxml raise many kinds on malformed files
-            raise InputError(f"{path}: not readable as MusicXML ({error})") from error
-        parts = tuple(_read_part(part) for part in document.parts)
-        tempi = _read_tempi(document.parts[0]) if document.parts else ()
-    return Score(work_name(path), parts, tempi)
+            document = load_musicxml(io.BytesIO(etree.tostring(root)))
+            parts = tuple(_read_part(part) for part in document.parts)
+            tempi = _read_tempi(document.parts[0]) if document.parts else ()
+        except Exception as error:  # partitura raises many types on malformed files
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{path}: not readable as MusicXML ({reason})") from error
+    if not any(parts):
+        raise InputError(f"{path}: holds no pitched note")
+    return Score(work_name(path), parts, tempi, tuple(remarks))
 
 
 def _read_part(part: Any) -> Part:
@@ -123,4 +137,5 @@ def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
         float(part.quarter_map(mark.start.t)): float(mark.bpm) * quarters.get(mark.unit or "q", 1.0)
         for mark in part.iter_all(pt.Tempo)
     }
-    return tuple(sorted(marks.items()))
+    # Those that are words ("q = 0") come here without having been looked at.
+    return tuple(sorted((at, tempo) for at, tempo in marks.items() if not implausible(tempo)))

@@ -1,22 +1,31 @@
 """A folder of single notes, made rather than recorded."""
 
 import csv
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cmss.audio import write_flac
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank
+from metadata_tools.options import check_outside
 from metadata_tools.writer import new_dataset
 
 
-def write_bank(folder: Path, bank: Bank) -> None:
+def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] = ()) -> None:
     """Write notes and their notes.csv as :func:`metadata_tools.notes.read_bank` reads them.
 
+    Args:
+        folder: a new one.
+        make: called once it is known that the folder can be written.
+        sources: what it reads.
+
     Raises:
-        InputError: the folder exists and is not empty.
+        InputError: the folder exists and is not empty, or lies in what is read.
+        OSError: it cannot be written.
     """
+    check_outside(folder, sources)
     with new_dataset(folder) as partial:
         rows = []
-        for instrument, notes in bank.items():
+        for instrument, notes in make().items():
             for note in notes:
                 file = f"{note.name}_{note.dynamic}.flac"
                 write_flac(partial / file, note.samples[None, :], SAMPLE_RATE_HZ)

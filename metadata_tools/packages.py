@@ -68,7 +68,7 @@ def open_package(path: Path) -> Package:
         raise InputError(f"{path}: no such file or folder")
     limit = min(LARGEST_BYTES, max(LARGEST_RATIO * path.stat().st_size, _SMALL))
     total, sizes = 0, {}
-    with _reading(path):
+    with reading_archive(path):
         for name, size in _members(path):
             if name in sizes:
                 raise InputError(f"{path}: name clash: two files are called {name}")
@@ -121,7 +121,7 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
             unit_scale=True,
             disable=None,
         ) as progress,
-        _reading(package.path),
+        reading_archive(package.path),
     ):
         for name, stream in _streams(package, waiting):
             with atomic_file(waiting[name]) as partial, partial.open("wb") as file:
@@ -142,7 +142,7 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
 
 def digest(package: Package, name: str) -> str:
     """SHA-256 of a file in a package."""
-    with _reading(package.path):
+    with reading_archive(package.path):
         for _, stream in _streams(package, [name]):
             return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     raise InputError(f"{package.path}: holds no {name}")
@@ -220,7 +220,7 @@ def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_archive(path: Path) -> Iterator[None]:
     """Turn what the readers of archives raise into one line."""
     # NotImplementedError is how zipfile says that a byte it read names no compression it knows.
     damage = (

@@ -15,10 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import Bank, Recording, hold_out
-from metadata_tools.options import at_least, exit_status
+from metadata_tools.options import at_least, to_path
 from metadata_tools.samples import midi_of, note
 
 INSTRUMENTS = {
@@ -82,17 +83,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--samples", type=Path, required=True, metavar="DIR", help="the orchestra's files")
-    add("--out", type=Path, required=True, metavar="NOTES", help="a new folder")
+    add("--samples", type=to_path, required=True, metavar="DIR", help="the orchestra's files")
+    add("--out", type=to_path, required=True, metavar="NOTES", help="a new folder")
     add("--only-every", type=at_least(0), default=0, metavar="N",
         help="only the pitches that `render --holdout-notes N` keeps for tests")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:
-        bank = hold_out(philharmonia_bank(options.samples), options.only_every, held_out=True)
-        write_bank(options.out, bank)
+        def make() -> Bank:
+            bank = philharmonia_bank(options.samples)
+            return hold_out(bank, options.only_every, held_out=True)
 
-    return exit_status("philharmonia", work)
+        write_bank(options.out, make, [options.samples])
+
+    return exit_status(work, "philharmonia")
 
 
 if __name__ == "__main__":

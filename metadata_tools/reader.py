@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from cmss.atomic import alone, clear_stale
 from cmss.audio import read_sound, resample
+from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
 from cmss.scenes import DOUBLED, INSTRUMENTS
 from metadata_tools.halls import Halls, MeasuredHalls, SyntheticHalls, seated
 from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import at_least, exit_status, matches
+from metadata_tools.options import LONGEST_S, at_least, check_outside, matches, real, to_path
 from metadata_tools.packages import Package, extract, open_package
 from metadata_tools.stem_mp4 import read_stream, require_ffmpeg
 from metadata_tools.writer import (
@@ -170,7 +171,8 @@ def make_dataset(reader: Reader, source: Path, out: Path, settings: Settings) ->
         InputError: the source or the settings cannot be used; nothing is left behind.
     """
     check_free(out)
-    out = out.absolute()
+    check_outside(out, [source])
+    out = real(out)
     package = open_package(source)
     catalogue = reader.catalogue(package.sizes)
     pieces = [x for x in catalogue.pieces if not settings.only or matches(x.name, settings.only)]
@@ -323,22 +325,27 @@ def parser(program: str, description: str, reader: Reader) -> argparse.ArgumentP
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, some = made.add_argument, at_least(1)
-    add("source", type=Path, metavar="SOURCE", help="the archive, or a folder that holds the data")
-    add("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    add(
+        "source",
+        type=to_path,
+        metavar="SOURCE",
+        help="the archive, or a folder that holds the data",
+    )
+    add("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
     add("--split", choices=SPLITS, default=reader.split,
         help="of pieces that no pattern gives to another; default: %(default)s")  # fmt: skip
     for split in ("valid", "test"):
         add(f"--{split}-works", nargs="*", default=[], metavar="PATTERN",
             help=f"pieces of the {split} split: words or shell patterns")  # fmt: skip
     add("--only", nargs="*", default=[], metavar="PATTERN", help="these pieces alone")
-    add("--duration", type=at_least(0.4, float), metavar="SECONDS",
+    add("--duration", type=at_least(0.4, float, LONGEST_S), metavar="SECONDS",
         help="of an excerpt; default: 15, of train 30")  # fmt: skip
     if reader.reserved:
         add("--force", action="store_true", help="make training data of evaluation data")
     if reader.dry:
-        add("--rooms", type=Path, metavar="DIR",
+        add("--rooms", type=to_path, metavar="DIR",
             help="stereo impulse responses, a folder per hall; default: made-up rooms")  # fmt: skip
-    add("--seed", type=int, default=1, help="default: %(default)s")
+    add("--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s")
     add("--scenes-per-track", type=some, default=4, metavar="N", help="default: %(default)s")
     add("--listeners-per-scene", type=some, default=2, metavar="N", help="default: %(default)s")
     add("--listeners", type=some, default=8, metavar="N",
@@ -368,4 +375,4 @@ def run(program: str, reader: Reader, options: argparse.Namespace) -> int:
             print(f"{program}: {note}", file=sys.stderr)
         print(summary)
 
-    return exit_status(program, work)
+    return exit_status(work, program)

@@ -14,21 +14,21 @@ The same seed gives the same files, whatever the number of processes.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
 from cmss.processor import cores
 from metadata_tools.arrange import give_parts, instrument_of, thinnest
 from metadata_tools.musicxml import read_score
 from metadata_tools.notes import SAMPLE_RATE_HZ, hold_out, playable_range, read_bank
-from metadata_tools.options import at_least, exit_status
+from metadata_tools.options import LONGEST_S, at_least, check_outside, to_path
+from metadata_tools.parallel import in_parallel
 from metadata_tools.plan import Job, plan
 from metadata_tools.room import place
 from metadata_tools.sampler import Sampler, random_player
@@ -65,19 +65,12 @@ def render(
     ]
     made: dict[tuple[str, str], MadeTrack] = {}
     with tqdm(total=len(jobs), unit="track", disable=None) as progress:
-        for tracks in _in_parallel(tasks, processes):
+        for tracks, remarks in in_parallel(render_task, tasks, processes):
             made.update({(track.split, track.name): track for track in tracks})
             progress.update(len(tracks))
+            for remark in remarks:
+                progress.write(f"render: {one_line(remark)}", file=sys.stderr)
     return [made[job.split, job.name] for job in jobs]
-
-
-def _in_parallel(tasks: Sequence[Task], processes: int) -> Iterator[list[MadeTrack]]:
-    if processes == 1:
-        yield from map(render_task, tasks)
-        return
-    # spawn: a child must not inherit the threads of numerical libraries.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(render_task, tasks)
 
 
 _samplers: dict[tuple[Path, int, bool], Sampler] = {}
@@ -91,15 +84,15 @@ def _sampler(notes: Path, holdout_notes: int, test: bool) -> Sampler:
     return _samplers[key]
 
 
-def render_task(task: Task) -> list[MadeTrack]:
-    """Read the scores of one work and render its tracks."""
+def render_task(task: Task) -> tuple[list[MadeTrack], list[str]]:
+    """Read the scores of one work and render its tracks; returns them and what to remark on."""
     scores = [read_score(path) for path in task.jobs[0].scores]
     tracks = []
     for job in task.jobs:
         sampler = _sampler(task.notes, task.holdout_notes, job.split == "test")
         stems = render_stems(scores, job, sampler, task.duration_s)
         tracks.append(write_track(task.root, job.split, job.name, stems, DATASET))
-    return tracks
+    return tracks, [remark for score in scores for remark in score.remarks]
 
 
 def render_stems(
@@ -167,20 +160,32 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     count, some = at_least(0), at_least(1)
     data = Path("../shared/data")
-    add("--notes", type=Path, default=data / "notes", metavar="DIR", help="default: %(default)s")
-    add("--scores", type=Path, default=data / "scores", metavar="DIR", help="default: %(default)s")
-    add("--out", type=Path, default=Path("data/rendered"), metavar="DIR",
+    add(
+        "--notes",
+        type=to_path,
+        default=data / "notes",
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    add(
+        "--scores",
+        type=to_path,
+        default=data / "scores",
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    add("--out", type=to_path, default=Path("data/rendered"), metavar="DIR",
         help="a new folder; default: %(default)s")  # fmt: skip
-    add("--seed", type=int, default=1, help="default: %(default)s")
+    add("--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s")
     add("--train-tracks", type=count, default=0, metavar="N", help="default: 0")
     add("--valid-tracks", type=count, default=0, metavar="N", help="default: 0")
     add("--test-tracks", type=count, metavar="N",
         help="default: 8, or 0 if another split is asked for")  # fmt: skip
-    add("--duration", type=at_least(1, float), default=15.0, metavar="SECONDS",
+    add("--duration", type=at_least(1, float, LONGEST_S), default=15.0, metavar="SECONDS",
         help="default: %(default)g")  # fmt: skip
     add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
         help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
-    add("--doubled", type=at_least(0, float), default=0.2, metavar="SHARE",
+    add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="SHARE",
         help="of ensembles with two players of one instrument; default: %(default)g")  # fmt: skip
     add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
         help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
@@ -206,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         check_free(options.out)
+        check_outside(options.out, [options.notes, options.scores])
         jobs = plan(options)
         with new_dataset(options.out) as root:
             tracks = render(jobs, root, options, options.jobs)
@@ -219,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         print(f"{options.out}: {len(tracks)} tracks of {options.duration:g} s, {pairs} pairs")
 
-    return exit_status("render", work)
+    return exit_status(work, "render")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ import numpy as np
 import soundfile
 
 from cmss.audio import resample
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, Recording, recording
-from metadata_tools.options import exit_status
+from metadata_tools.options import to_path
 from metadata_tools.score import RANGES
 
 SHORTEST_S, LONGEST_S, FADE_S = 0.3, 3.0, 0.05
@@ -154,10 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--samples", type=Path, required=True, metavar="DIR", help="sound files")
-    parser.add_argument("--out", type=Path, required=True, metavar="NOTES", help="a new folder")
+    parser.add_argument("--samples", type=to_path, required=True, metavar="DIR", help="sound files")
+    parser.add_argument("--out", type=to_path, required=True, metavar="NOTES", help="a new folder")
     options = parser.parse_args(arguments)
-    return exit_status("samples", lambda: write_bank(options.out, samples_bank(options.samples)))
+    samples: Path = options.samples
+    return exit_status(
+        lambda: write_bank(options.out, lambda: samples_bank(samples), [samples]), "samples"
+    )
 
 
 if __name__ == "__main__":

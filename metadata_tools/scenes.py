@@ -22,16 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from cmss.atomic import write_text
+from cmss.atomic import atomic_file
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
-from metadata_tools.options import at_least, exit_status
+from metadata_tools.options import at_least, to_path
 from metadata_tools.writer import SCENE_IDS
 
 SCENE_SEED = "Cad2Task2_2024"
 LISTENER_SEED = "Cadenza2-scene"
 SCENES_PER_TRACK = 4
 LISTENERS_PER_SCENE = 2
+MOST = 10_000
+"""Scenes of a track or listeners of a scene: more than a split has ids for."""
 
 _MOST_SOURCES = 5
 
@@ -145,9 +148,11 @@ def make_scenes(
         raise InputError(problems)
     scenes = draw_scenes(sources, pool, per_track, split, seed, mend)
     heard_by = draw_listeners(list(scenes), list(people.entries), per_scene, mend=mend)
-    for target, content in zip(targets, (scenes, heard_by), strict=True):
-        # As the official generator writes them.
-        write_text(target, json.dumps(content, indent=4))
+    # Both or none: listeners of other scenes would be refused.
+    with atomic_file(targets[0]) as first, atomic_file(targets[1]) as second:
+        for target, content in ((first, scenes), (second, heard_by)):
+            # As the official generator writes them.
+            target.write_text(json.dumps(content, indent=4), encoding="utf-8")
     return len(scenes), _refused(scenes, heard_by, sources)
 
 
@@ -194,11 +199,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("root", type=Path, metavar="DATA", help="the folder with audio/ and metadata/")
+    add("root", type=to_path, metavar="DATA", help="the folder with audio/ and metadata/")
     add("--split", choices=list(SCENE_IDS), default="train", help="default: %(default)s")
-    add("--scenes-per-track", type=at_least(1), default=SCENES_PER_TRACK, metavar="N",
+    some = at_least(1, most=MOST)
+    add("--scenes-per-track", type=some, default=SCENES_PER_TRACK, metavar="N",
         help="default: %(default)s")  # fmt: skip
-    add("--listeners-per-scene", type=at_least(1), default=LISTENERS_PER_SCENE, metavar="N",
+    add("--listeners-per-scene", type=some, default=LISTENERS_PER_SCENE, metavar="N",
         help="default: %(default)s")  # fmt: skip
     add("--seed", default=SCENE_SEED, help="any words; default: %(default)s")
     add("--mend", action="store_true", help="without the generator's faults, see above")
@@ -219,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"scenes: {warning}", file=sys.stderr)
         print(f"{options.root}: {count} {options.split} scenes")
 
-    return exit_status("scenes", work)
+    return exit_status(work, "scenes")
 
 
 if __name__ == "__main__":

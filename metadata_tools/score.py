@@ -75,11 +75,13 @@ class Score:
     Args:
         parts: from the top of the page to the bottom; each sorted by onset.
         tempi: (onset in quarters, quarters per minute) of each tempo mark, ascending; may be empty.
+        remarks: a line for each type of thing that was left out or rounded in reading.
     """
 
     work: str
     parts: tuple[Part, ...]
     tempi: tuple[tuple[float, float], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def length(self) -> float:

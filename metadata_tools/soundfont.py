@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
-from metadata_tools.options import exit_status
+from metadata_tools.options import to_path
 from metadata_tools.score import RANGES
 
 PROGRAMS = {
@@ -115,12 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--soundfont", type=Path, required=True, metavar="FILE", help="an .sf2 file"
+        "--soundfont", type=to_path, required=True, metavar="FILE", help="an .sf2 file"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
     options = parser.parse_args(arguments)
     return exit_status(
-        "soundfont", lambda: write_bank(options.out, soundfont_bank(options.soundfont))
+        lambda: write_bank(options.out, lambda: soundfont_bank(options.soundfont)), "soundfont"
     )
 
 

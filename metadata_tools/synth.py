@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
+from cmss.command_line import exit_status
 from metadata_tools.note_folder import write_bank
 from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
-from metadata_tools.options import at_least, exit_status
+from metadata_tools.options import at_least, to_path
 from metadata_tools.score import RANGES
 
 SPACING_SEMITONES = 6  # no note is re-pitched by more than three
@@ -206,7 +207,7 @@ def write_notes(
     Raises:
         InputError: the folder exists and is not empty.
     """
-    write_bank(folder, make_bank(instruments, seed, spacing_semitones, variety))
+    write_bank(folder, lambda: make_bank(instruments, seed, spacing_semitones, variety))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -216,18 +217,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--spacing", type=int, default=1, metavar="SEMITONES",
+    parser.add_argument("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument("--spacing", type=at_least(1), default=1, metavar="SEMITONES",
         help="between notes; default: %(default)s")  # fmt: skip
-    parser.add_argument("--variety", type=at_least(0, float), default=0.0, metavar="SHARE",
+    parser.add_argument("--variety", type=at_least(0, float, 1), default=0.0, metavar="SHARE",
         help="how far each instrument is from the usual, 0 to 1; default: 0")  # fmt: skip
     options = parser.parse_args(arguments)
     return exit_status(
-        "synth",
         lambda: write_notes(
             options.out, tuple(TIMBRES), options.seed, options.spacing, options.variety
         ),
+        "synth",
     )
 
 

@@ -22,11 +22,12 @@ import numpy as np
 from tqdm import tqdm
 
 from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
+from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
 from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, Track, load_pairs, load_tracks
 from cmss.scenes.files import MetadataFile
 from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import exit_status
+from metadata_tools.options import to_path
 from metadata_tools.writer import MIXTURE_LUFS
 
 EVALUATION_DATASETS = ("BACH10", "URMP")
@@ -226,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("root", type=Path, metavar="DATA",
+    parser.add_argument("root", type=to_path, metavar="DATA",
         help="the folder with audio/ and metadata/")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
         help="headers alone: no levels, sums and equal sounds")  # fmt: skip
@@ -240,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if report.problems:
             raise InputError(_first(report.problems))
 
-    return exit_status("validate", work)
+    return exit_status(work, "validate")
 
 
 def _first(lines: Sequence[str]) -> list[str]:

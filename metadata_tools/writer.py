@@ -10,6 +10,7 @@ As in the challenge, paths in the files of valid and test begin with the split a
 """
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cmss.errors import InputError
 from metadata_tools.gains import GainPool, gain_pool
 from metadata_tools.listeners import MOST_LISTENERS, make_listeners
 from metadata_tools.notes import SAMPLE_RATE_HZ
+from metadata_tools.options import real
 
 MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
@@ -52,17 +54,42 @@ def new_dataset(root: Path) -> Iterator[Path]:
     """A folder to write a data set into, which becomes `root` when the block ends well.
 
     Raises:
-        InputError: `root` exists and is not an empty folder.
+        InputError: see :func:`check_free`.
     """
     check_free(root)
-    with atomic_folder(root) as partial:
+    # What `..` or a link leads to: these have no place beside them for a temporary folder.
+    with atomic_folder(real(root)) as partial:
         yield partial
 
 
 def check_free(root: Path) -> None:
-    """Raise InputError when `root` exists and is not an empty folder: nothing is overwritten."""
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{root}: exists and is not an empty folder; name another or remove it")
+    """See that a new folder can be made, or an empty one be replaced.
+
+    Raises:
+        InputError: `root` exists and is not an empty folder: nothing is overwritten; or it is the
+            current folder or a mount point, which cannot be replaced; or a file is where one of
+            its parents should be.
+        OSError: the folder that it is to be made in cannot be written.
+    """
+    target = real(root)
+    place = next(path for path in (target, *target.parents) if path.exists())
+    if place == target:
+        if not target.is_dir() or any(target.iterdir()):
+            raise InputError(
+                f"{root}: exists and is not an empty folder; name another or remove it"
+            )
+        if target == Path.cwd() or target.is_mount():
+            raise InputError(
+                f"{root}: is the current folder or a mount point; name a new folder in it"
+            )
+        place = target.parent
+    if not place.is_dir():
+        raise InputError(f"{root}: {place} is a file, expected a folder")
+    try:
+        # Permissions are not all that can be in the way.
+        Path(tempfile.mkdtemp(prefix=".", dir=place)).rmdir()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(root)) from error
 
 
 def slug(name: str) -> str:

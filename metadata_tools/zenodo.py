@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from cmss.atomic import alone, clear_stale
 from cmss.audio import AudioHeader, inspect, write_flac
+from cmss.command_line import exit_status
 from cmss.errors import InputError
-from metadata_tools.options import exit_status
+from metadata_tools.options import to_path
 from metadata_tools.packages import extract
 from metadata_tools.zenodo_plan import (
     UNPACKED,
@@ -154,12 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("packages", type=Path, nargs="+", metavar="DOWNLOADS",
+    parser.add_argument("packages", type=to_path, nargs="+", metavar="DOWNLOADS",
         help="a folder of packages, or packages")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DATA",
+    parser.add_argument("--out", type=to_path, required=True, metavar="DATA",
         help="becomes path.root of the recipes")  # fmt: skip
     options = parser.parse_args(arguments)
-    return exit_status("zenodo", lambda: unpack(options.packages, options.out))
+    return exit_status(lambda: unpack(options.packages, options.out), "zenodo")
 
 
 def unpack(packages: Sequence[Path], root: Path) -> None:

@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "memory", "processor", "settings", "weights", "compiled"),
+    (
+        "errors",
+        "atomic",
+        "command_line",
+        "text",
+        "memory",
+        "processor",
+        "settings",
+        "weights",
+        "compiled",
+    ),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",

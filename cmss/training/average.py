@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
-from cmss.stage import exit_status
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:

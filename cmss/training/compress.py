@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmss.command_line import exit_status
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import eight_bits, read_weights, write_weights
-from cmss.stage import exit_status
 
 
 def compress(weights: Path, smaller: Path) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmss.atomic import atomic_folder
+from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import WEIGHTS, Network
@@ -25,7 +26,6 @@ from cmss.models.outputs import TARGET
 from cmss.models.weights_file import read_weights
 from cmss.separators import SEPARATORS
 from cmss.separators.trained import NetworkSeparator
-from cmss.stage import exit_status
 
 MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
 

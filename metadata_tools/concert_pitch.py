@@ -1,0 +1,201 @@
+"""MusicXML documents at concert pitch: what is written for transposing instruments, as it sounds.
+
+A `transpose` element holds for a part, or for one of its staves, from its place in time until the
+next: chromatic semitones, octaves, and whether the part is doubled an octave away.
+https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
+"""
+
+import re
+from bisect import bisect_right
+from copy import deepcopy
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+
+from lxml import etree
+
+from cmss.errors import InputError
+from metadata_tools.musicxml_document import measures
+
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_SPELLINGS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_ACCIDENTALS = {
+    "sharp": "1",
+    "flat": "-1",
+    "double-sharp": "2",
+    "sharp-sharp": "2",
+    "double-flat": "-2",
+    "flat-flat": "-2",
+    "natural-sharp": "1",
+    "natural-flat": "-1",
+    "quarter-sharp": "0.5",
+    "quarter-flat": "-0.5",
+    "three-quarters-sharp": "1.5",
+    "three-quarters-flat": "-1.5",
+}
+"""Alterations of notes that have a sign and no `alter`; other signs, such as naturals, are 0."""
+
+_DECIMAL = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
+_HIGHEST = 127
+
+Time = tuple[int, Fraction]
+"""Number of the measure, and quarters from its beginning."""
+
+
+@dataclass(frozen=True)
+class Transposition:
+    """From written to sounding pitch, from a time on.
+
+    Args:
+        semitones: to add.
+        doubled: octaves at which it sounds, too: -1, 1, or 0 for none.
+        staff: that it holds for; None for all.
+    """
+
+    time: Time
+    semitones: Fraction
+    doubled: int
+    staff: str | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A note of a document: where it is in time and, for messages, in the file."""
+
+    time: Time
+    staff: str
+    element: etree._Element
+    where: str
+
+
+def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
+    """Replace written pitches by sounding ones, to the nearest semitone, in place.
+
+    A quarter tone lies as near to the semitone above as to that below; the upper one is taken. The
+    spelling is lost: all black keys become sharps.
+
+    Returns:
+        A line if pitches were rounded.
+
+    Raises:
+        InputError: a pitch or a transposition is not valid, or a note is outside of MIDI's range.
+    """
+    rounded = 0
+    for part in root.findall("part"):
+        notes, changes = _timeline(part, path)
+        staves = {note.staff for note in notes}
+        by_staff = {
+            staff: sorted(
+                (change for change in changes if change.staff in (None, staff)),
+                key=lambda change: change.time,
+            )
+            for staff in staves
+        }
+        for note in notes:
+            before = by_staff[note.staff]
+            index = bisect_right(before, note.time, key=lambda change: change.time)
+            rounded += _sound(note, before[index - 1] if index else None)
+        for attributes in part.iter("attributes"):
+            for element in attributes.findall("transpose"):
+                attributes.remove(element)
+    if not rounded:
+        return []
+    return [f"{path}: {rounded} notes between two semitones, rounded to the nearest"]
+
+
+def _timeline(part: etree._Element, path: Path) -> tuple[list[Written], list[Transposition]]:
+    """Pitched notes and transpositions of a part, in the order of the file."""
+    notes: list[Written] = []
+    changes: list[Transposition] = []
+    divisions = 1
+    for number, (where, measure) in enumerate(measures(part, path)):
+        now = onset = Fraction(0)
+        for element in measure:
+            duration = Fraction(int(element.findtext("duration") or 0), divisions)
+            if element.tag == "attributes":
+                divisions = int(element.findtext("divisions") or divisions)
+                changes += [
+                    _transposition(transpose, (number, now), where)
+                    for transpose in element.findall("transpose")
+                ]
+            elif element.tag == "backup":
+                now = max(Fraction(0), now - duration)
+            elif element.tag == "forward":
+                now += duration
+            elif element.tag == "note":
+                if element.find("chord") is None:
+                    onset = now
+                    now += duration
+                if element.find("pitch") is not None:
+                    staff = element.findtext("staff") or "1"
+                    notes.append(Written((number, onset), staff.strip(), element, where))
+    return notes, changes
+
+
+def _transposition(element: etree._Element, time: Time, where: str) -> Transposition:
+    chromatic = _number(element.findtext("chromatic"), f"{where}: transpose.chromatic")
+    octaves = _number(element.findtext("octave-change") or "0", f"{where}: transpose.octave-change")
+    double = element.find("double")
+    doubled = 0 if double is None else 1 if double.get("above") == "yes" else -1
+    return Transposition(time, chromatic + 12 * octaves, doubled, element.get("number"))
+
+
+def _number(text: str | None, where: str) -> Fraction:
+    text = (text or "").strip()
+    if not _DECIMAL.fullmatch(text):
+        raise InputError(f"{where}: expected a number, got {text!r}")
+    return Fraction(text)
+
+
+def _sound(note: Written, change: Transposition | None) -> bool:
+    """Replace the pitch of a note; returns whether it was rounded."""
+    pitch = note.element.find("pitch")
+    step, octave = (pitch.findtext("step") or "").strip(), pitch.findtext("octave")
+    if step not in _SEMITONES:
+        raise InputError(f"{note.where}: pitch.step: expected A to G, got {step!r}")
+    alter, sign = pitch.findtext("alter"), note.element.findtext("accidental")
+    if alter is None:
+        alter = _ACCIDENTALS.get((sign or "").strip(), "0")
+    exact = (
+        _SEMITONES[step]
+        + 12 * (1 + _number(octave, f"{note.where}: pitch.octave"))
+        + _number(alter, f"{note.where}: pitch.alter")
+        + (change.semitones if change else 0)
+    )
+    midi = floor(exact + Fraction(1, 2))
+    if not 0 <= midi <= _HIGHEST:
+        raise InputError(f"{note.where}: a note of {midi} as MIDI counts, expected 0 to {_HIGHEST}")
+    _write(pitch, midi)
+    _write(pitch, midi)
+    if change and change.doubled and note.element.find("grace") is None:
+        _double(note.element, midi + 12 * change.doubled)
+    return midi != exact
+
+
+def _write(pitch: etree._Element, midi: int) -> None:
+    name = _SPELLINGS[midi % 12]
+    for child in list(pitch):
+        pitch.remove(child)
+    for tag, text in (("step", name[0]), ("alter", len(name) - 1), ("octave", midi // 12 - 1)):
+        etree.SubElement(pitch, tag).text = str(text)
+
+
+def _double(note: etree._Element, midi: int) -> None:
+    """Add to a note one of another octave, as of a chord."""
+    if not 0 <= midi <= _HIGHEST:
+        return
+    copy = deepcopy(note)
+    copy.attrib.pop("id", None)
+    for notations in copy.findall("notations"):
+        # A slur or a tuplet begins and ends once.
+        for child in list(notations):
+            if child.tag != "articulations":
+                notations.remove(child)
+    for tag in ("beam", "lyric"):
+        for child in copy.findall(tag):
+            copy.remove(child)
+    _write(copy.find("pitch"), midi)
+    if copy.find("chord") is None:
+        copy.insert(0, etree.Element("chord"))
+    note.addnext(copy)
