@@ -41,6 +41,7 @@ from cmss.command_line import one_line
 from cmss.errors import InputError
 from cmss.run_folder import CONFIGURATION
 from cmss.scenes import Pair
+from cmss.text import read_text
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
@@ -83,7 +84,7 @@ def put_into(path: Path, text: str, name: str = "") -> None:
     """
     begin, end = (f"<!-- {' '.join(('benchmarks.systems', *name.split()))}: {word} -->"
         for word in ("begin", "end"))  # fmt: skip
-    content = path.read_text(encoding="utf-8")
+    content = read_text(path)
     before, *rest = content.split(begin)
     if len(rest) != 1 or rest[0].count(end) != 1:
         raise InputError(f"{path}: expected {begin} and {end}, once each")

@@ -35,6 +35,7 @@ _SAY_AFTER_S = 1.0
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_TEMPORARY_PART = re.compile(r"(?<![^/])\.([^/]+)\.[0-9a-f]{32}\.tmp(?![^/])")
 
 
 def _temporary_name(path: Path) -> Path:
@@ -44,6 +45,11 @@ def _temporary_name(path: Path) -> Path:
 def is_temporary(path: Path) -> bool:
     """Whether this is what a killed run left half-written: never a result, safe to delete."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def final_path(text: str) -> str:
+    """A path in which each temporary has the name that it is to get."""
+    return _TEMPORARY_PART.sub(r"\1", text)
 
 
 def _open(path: Path, flags: int = 0) -> int:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from cmss.atomic import final_path
 from cmss.errors import InputError, ProblemsError
 
 INTERRUPTED, READER_GONE = 130, 141
@@ -58,9 +59,8 @@ def reason(error: OSError) -> str:
     """The file and what the system said about it."""
     if error.errno is None:
         return str(error)
-    # Of a renaming the new name: the old one is that of a temporary file.
     name = error.filename2 or error.filename
-    return f"{name}: {error.strerror}" if name else str(error.strerror)
+    return f"{final_path(str(name))}: {error.strerror}" if name else str(error.strerror)
 
 
 def _print(text: str | None) -> None:

@@ -4,7 +4,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError
@@ -16,6 +15,7 @@ from cmss.scenes import Pair, load_pairs, shard
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
 from cmss.settings import check_fields, check_values
+from cmss.text import read_table
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
@@ -149,12 +149,14 @@ def own_pairs(config: DictConfig) -> list[Pair]:
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:
     """Those of `pairs` that a CSV file with columns scene and listener lists."""
     try:
-        table = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: evaluate.pairs: not a readable CSV file ({error})") from error
-    if not {"scene", "listener"} <= set(table.columns):
-        raise InputError(f"{path}: evaluate.pairs: expected columns scene and listener")
-    wanted = list(zip(table.scene, table.listener, strict=True))
+        table = read_table(Path(path), ("scene", "listener"))
+    except OSError as error:
+        raise InputError(f"{path}: evaluate.pairs: {error.strerror or error}") from error
+    except InputError as error:
+        raise InputError(
+            line.replace(f"{path}", f"{path}: evaluate.pairs", 1) for line in error.problems
+        ) from error
+    wanted = [(row["scene"], row["listener"]) for _, row in table.rows]
     known = {(pair.scene.id, pair.listener.id) for pair in pairs}
     if unknown := [key for key in wanted if key not in known]:
         raise InputError(

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar, get_type_hints
 
 from cmss.atomic import flush_to_disk, write_text
 from cmss.errors import InputError
+from cmss.text import decode, is_foreign, parse_csv
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     Raises:
         InputError: not readable, another header, or rows that do not fit it.
     """
-    return _parse(path, _whole_lines(path), kind)
+    return _parse(path, _whole_lines(path)[0], kind)
 
 
 def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
@@ -74,19 +75,27 @@ def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def _whole_lines(path: Path) -> bytes:
+def _whole_lines(path: Path) -> tuple[bytes, bool]:
+    """The whole lines of a file, and whether it has them as they are written here.
+
+    A file that somebody has looked at in a spreadsheet and saved there may have a byte order mark
+    and other line ends; the official evaluation ends its lines with both characters.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    return data[: data.rfind(b"\n") + 1]
+    if is_foreign(data):
+        text = decode(data, path).replace("\r\n", "\n").replace("\r", "\n")
+        return text[: text.rfind("\n") + 1].encode(), False
+    return data[: data.rfind(b"\n") + 1], True
 
 
 def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
     expected = columns(kind)
     try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
-    except (ValueError, csv.Error) as error:
+        lines = parse_csv(decode(data, path))
+    except csv.Error as error:
         raise InputError(f"{path}: not a CSV file: {error}") from error
     if lines[:1] != [expected]:
         found = ",".join(lines[0]) if lines else "none"
@@ -125,9 +134,10 @@ class RowFile(Generic[Row]):
     def __init__(self, path: Path, kind: type[Row]) -> None:
         self.path = path
         self._kind = kind
-        whole = _whole_lines(path) if path.exists() else b""
+        whole, ours = _whole_lines(path) if path.exists() else (b"", True)
         self.rows = {row.key: row for row in (_parse(path, whole, kind) if whole else [])}
-        self._end = len(whole)
+        # 0 for a file that is to be written anew before anything is appended to it.
+        self._end = len(whole) if ours else 0
         self._ready = False
 
     def keep(self, keys: Set[tuple[str, str]]) -> None:

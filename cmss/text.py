@@ -75,6 +75,11 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
     )
 
 
+def is_foreign(data: bytes) -> bool:
+    """Whether a file that this project had written was saved again by another program."""
+    return data.startswith(tuple(_MARKS)) or b"\r" in data
+
+
 def parse_csv(text: str) -> list[list[str]]:
     """Cells of a CSV text with line ends of any system.
 

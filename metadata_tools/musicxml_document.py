@@ -21,6 +21,7 @@ LARGEST_BYTES = 2**28
 TEMPI = (5.0, 1000.0)
 """Lowest and highest plausible tempo in quarters per minute."""
 
+_SUFFIXES = (".xml", ".musicxml")
 _CONTAINER = "META-INF/container.xml"
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 _DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>")
@@ -120,15 +121,14 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
     if container := names.get(_CONTAINER.casefold()):
         root = _parsed(_decoded(archive.read(container), path), path)
         for file in root.iter("{*}rootfile"):
-            # The first is the score, others are for instance a PDF of it.
             named = PurePosixPath(file.get("full-path", "").replace("\\", "/")).as_posix()
-            if found := names.get(named.lstrip("/").casefold()):
-                return found
+            # Others are for instance a PDF of it.
+            if named.casefold().endswith(_SUFFIXES) and named.lstrip("/").casefold() in names:
+                return names[named.lstrip("/").casefold()]
     scores = [
         name
         for folded, name in names.items()
-        if folded.endswith((".xml", ".musicxml"))
-        and not folded.startswith(("meta-inf/", "__macosx/"))
+        if folded.endswith(_SUFFIXES) and not folded.startswith(("meta-inf/", "__macosx/"))
     ]
     if len(scores) != 1:
         raise InputError(

@@ -1,6 +1,5 @@
 """Recorded single notes: reading a folder of them, and which of them may sound where."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import soundfile
 
 from cmss.errors import InputError
+from cmss.text import read_table
 from metadata_tools.score import RANGES
 
 SAMPLE_RATE_HZ = 44100
@@ -87,15 +87,10 @@ def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
     table = folder / "notes.csv"
     if not table.is_file():
         raise InputError(f"{table}: missing; a folder of recorded notes needs this list")
-    with table.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"file", "instrument", "midi", "cents", "dynamic"} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"{table}: column missing: {', '.join(sorted(missing))}")
-        rows = list(reader)
+    rows = read_table(table, ("cents", "dynamic", "file", "instrument", "midi")).rows
     problems = []
     by_instrument: dict[str, list[dict[str, str]]] = {}
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
         if row["instrument"] not in RANGES:
             known = ", ".join(RANGES)
             problems.append(

@@ -16,6 +16,7 @@ from cmss.audio import read_excerpt
 from cmss.bss_eval import bss_eval
 from cmss.errors import InputError
 from cmss.scenes import Track
+from cmss.text import parse_csv, read_text
 
 SEPARATION = "separation.csv"
 
@@ -76,7 +77,7 @@ def read_separation(folder: Path) -> list[SeparationRow]:
     if not path.exists():
         return []
     try:
-        header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        header, *lines = parse_csv(read_text(path))
         if header != COLUMNS:
             raise ValueError(f"columns {','.join(header)}, expected {','.join(COLUMNS)}")
         return [

@@ -20,6 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from cmss.errors import InputError
+from cmss.text import read_text
+
 COMPRESSOR_BANDS = 6
 
 # Bounds far beyond what occurs, and within which no arithmetic overflows.
@@ -131,11 +134,11 @@ class MetadataFile:
         self._readable = True
         self.entries: dict[str, Any] = {}
         try:
-            self.entries = self._parse(path.read_text(encoding="utf-8"))
+            self.entries = self._parse(read_text(path))
         except OSError as error:
             self._refuse(f"path.{option}: {error.strerror or error}")
-        except UnicodeDecodeError:
-            self._refuse("not UTF-8 text, expected JSON")
+        except InputError as error:
+            self._refuse(str(error).removeprefix(f"{path}: "))
         except json.JSONDecodeError as error:
             self._refuse(f"malformed JSON, line {error.lineno} column {error.colno}: {error.msg}")
         except (ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cmss.atomic import write_text
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
+from cmss.text import read_text
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 from cmss.training.state import load_state, save_state
@@ -236,7 +237,7 @@ class _State:
 
 def _open_log(path: Path, step: int) -> None:
     """Keep the rows up to a step: those after it were written later than the state was."""
-    rows = path.read_text().splitlines()[1:] if path.exists() else []
+    rows = read_text(path).splitlines()[1:] if path.exists() else []
     kept = [row for row in rows if int(row.split(",")[0]) <= step]
     write_text(path, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
 

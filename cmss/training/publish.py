@@ -9,7 +9,6 @@ what is called like the weights themselves. `from_pretrained(FOLDER)` and
 """
 
 import argparse
-import csv
 import re
 import shutil
 import sys
@@ -26,6 +25,7 @@ from cmss.models.outputs import TARGET
 from cmss.models.weights_file import read_weights
 from cmss.separators import SEPARATORS
 from cmss.separators.trained import NetworkSeparator
+from cmss.text import read_table
 
 MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
 
@@ -107,10 +107,13 @@ def read_record(weights: Path) -> TrainingRecord:
 
 
 def _read_log(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if any(not row.get(name) for row in rows for name in MEASURED):
-        raise InputError(f"{path}: not the log of a training: expected {', '.join(MEASURED)}")
+    rows = [row for _, row in read_table(path, MEASURED).rows]
+    try:
+        for row in rows:
+            for name in MEASURED:
+                float(row[name])
+    except ValueError as error:
+        raise InputError(f"{path}: not the log of a training: {name}: {error}") from error
     return rows
 
 
