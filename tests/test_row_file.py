@@ -156,7 +156,7 @@ def test_a_file_that_holds_something_else_is_left_alone(tmp_path, text, message)
 def test_bytes_that_are_no_text_are_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(InputError, match="byte 2 .*save it as UTF-8"):
+    with pytest.raises(InputError, match=r"byte 2 .*save it as UTF-8"):
         read_rows(path, Measured)
 
 

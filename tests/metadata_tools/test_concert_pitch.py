@@ -129,7 +129,8 @@ def test_a_tempo_that_nobody_plays_is_left_out(read, tempo):
 def test_fractions_of_the_unit_are_not_lost(read):
     fine = note("C", 5, 1).replace("<duration>4<", "<duration>2.5<")
     exact = note("D", 5, 1).replace("<duration>4<", "<duration>4.0<")
-    (part,) = read(fine + exact + note("E", 5, 2.375)).parts
+    last = note("E", 5, 2).replace("<duration>8<", "<duration>9.5<")
+    (part,) = read(fine + exact + last).parts
     assert [(n.onset, n.duration) for n in part] == [(0, 0.625), (0.625, 1), (1.625, 2.375)]
 
 
