@@ -38,6 +38,8 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
         _discard_output()
         return READER_GONE
     except OSError as error:
+        if error.filename is None and not _output_works():
+            error.filename = "standard output"
         return _say(program, [reason(error)], 1)
     except FloatingPointError as error:
         return _say(program, [str(error)], 1)
@@ -64,16 +66,19 @@ def reason(error: OSError) -> str:
 
 
 def _print(text: str | None) -> None:
+    if text is not None:
+        print(text)
+    # Here rather than at the interpreter's end, where a failure would be a traceback.
+    sys.stdout.flush()
+
+
+def _output_works() -> bool:
     try:
-        if text is not None:
-            print(text)
-        # Here rather than at the interpreter's end, where a failure would be a traceback.
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
+    except OSError:
         _discard_output()
-        raise OSError(error.errno, error.strerror, "standard output") from error
+        return False
+    return True
 
 
 def _discard_output() -> None:

@@ -115,9 +115,11 @@ def read_table(path: Path, required: Iterable[str]) -> Table:
         raise InputError(f"{path}: column {', '.join(twice)} appears twice, expected once")
     rows, problems = [], []
     for number, cells in enumerate(lines[1:], start=2):
+        if not any(cells):
+            continue
         if len(cells) == len(columns):
             rows.append((number, dict(zip(columns, cells, strict=True))))
-        elif any(cells):
+        else:
             problems.append(f"{path}, line {number}: {len(cells)} cells, expected {len(columns)}")
     if problems:
         raise InputError(problems)

@@ -36,13 +36,6 @@ def command(tool, out):
     return [*([NEEDED[tool]] if tool in NEEDED else []), *source, "--out", str(out)]
 
 
-def run(*arguments, **more):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
-        check=False, **more,
-    )  # fmt: skip
-
-
 def one_line(capsys):
     done = capsys.readouterr()
     assert "Traceback" not in done.err
@@ -79,7 +72,8 @@ def test_a_place_that_cannot_be_written(tool, place, tmp_path, monkeypatch, caps
     }[place]
     before = sorted(tmp_path.rglob("*"))
     assert import_module(f"metadata_tools.{tool}").main(["--out", str(out)]) in (1, 2)
-    assert str(out) in one_line(capsys)
+    # Of links in a circle the system names the link.
+    assert str(out.parent if place == "link" else out) in one_line(capsys)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -138,7 +132,8 @@ def test_scenes_and_their_listeners_are_written_both_or_not_at_all(data, tmp_pat
     assert digest(root) == before
 
 
-def test_a_full_device_and_a_reader_that_has_gone(data):
+def test_a_full_device_and_a_reader_that_has_gone(data, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     tool = [sys.executable, "-m", "metadata_tools.validate", "--quick", str(data)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(tool, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
