@@ -369,8 +369,8 @@ BAD_FILES = {
         "malformed JSON, line 1 column 1: Expecting value",
     ),
     "not text": (
-        lambda path: path.write_bytes(b"\xff\xfe{}"),
-        "not UTF-8 text, expected JSON",
+        lambda path: path.write_bytes(b'{"\xe9": 1}'),
+        "byte 2 (0xe9): not UTF-8 text; save it as UTF-8",
     ),
     "a list": (
         lambda path: path.write_text("[]"),
