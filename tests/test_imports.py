@@ -10,7 +10,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "memory", "processor", "settings", "weights", "compiled"),
+    (
+        "errors",
+        "atomic",
+        "compiled",
+        "memory",
+        "output_file",
+        "processor",
+        "quantities",
+        "settings",
+        "weights",
+    ),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",

@@ -76,7 +76,7 @@ def test_any_recording(tmp_path, me, capsys, name, rate_hz, channels, kind):
 
 
 def test_the_mixture_is_at_the_level_of_the_hearing_aid(tmp_path):
-    mixture = listen.read_mixture(tmp_path / recording(tmp_path / "a.wav"))
+    mixture, _ = listen.read_mixture(tmp_path / recording(tmp_path / "a.wav"))
     assert loudness_lufs(mixture, SAMPLE_RATE_HZ) == pytest.approx(-40, abs=0.01)
 
 
