@@ -117,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         save(draw(spectra, coefficients, a.hop / a.samplerate, a.samplerate / 2), options.out)
         of_stft, of_stdct = compactness(spectra), compactness(coefficients)
         return (
-            f"{ENERGY:.0%} of the energy is in the largest {of_stft:.2%} of the STFT's real numbers,"
-            f"\nand in {of_stdct:.2%} of the STDCT's; ratio {of_stdct / of_stft:.2f}"
+            f"{ENERGY:.0%} of the energy is in the largest {of_stft:.2%} of the STFT's real "
+            f"numbers,\nand in {of_stdct:.2%} of the STDCT's; ratio {of_stdct / of_stft:.2f}"
         )
 
     return exit_status(work)

@@ -19,9 +19,9 @@ Count = Annotated[int, Field(ge=1)]
 
 def _refuse_rates(value: object) -> object:
     """Name the likely cause of a sampling rate that no sound file has, such as 44.1."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if expected := SAMPLE_RATE_HZ.expectation([value]):
-            raise PydanticCustomError("sampling_rate", "{expected}", {"expected": expected})
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if number is not None and (expected := SAMPLE_RATE_HZ.expectation([number])):
+        raise PydanticCustomError("sampling_rate", "{expected}", {"expected": expected})
     return value
 
 
