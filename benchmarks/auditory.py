@@ -20,6 +20,8 @@ from cmss.casa.grouping import group
 from cmss.casa.pitch import track_pitches
 from cmss.casa.segments import segments
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, hear
+from cmss.output_file import check_output_file
+from cmss.stage import exit_status
 
 SHOWN_S = 4.0
 FRAME_S = 2.5
@@ -85,14 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/casa.png"), metavar="FILE",
         help="default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
-    signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]
-    units = hear(signal)
-    tracks = track_pitches(units, PLAYERS)
-    owners = group(units, segments(units), tracks)
-    save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
-    given = (owners[units.active] >= 0).mean()
-    print(f"{len(tracks)} notes; {given:.0%} of the units that hear something belong to one")
-    return 0
+
+    def work() -> str:
+        check_output_file(options.out, "--out", ".png")
+        signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]
+        units = hear(signal)
+        tracks = track_pitches(units, PLAYERS)
+        owners = group(units, segments(units), tracks)
+        save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
+        given = (owners[units.active] >= 0).mean()
+        return f"{len(tracks)} notes; {given:.0%} of the units that hear something belong to one"
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

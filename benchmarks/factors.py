@@ -20,6 +20,8 @@ from torch import Tensor
 from benchmarks.transforms import excerpt, save
 from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.factors import first_activations, update_activations
+from cmss.output_file import check_output_file
+from cmss.stage import exit_status
 
 WEIGHTS = Path(__file__).parents[1] / "cmss" / "weights" / "nmf_kl_small.safetensors"
 INSTRUMENTS = ("Flute", "Bassoon")
@@ -93,21 +95,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/nmf.png"), metavar="FILE",
         help="default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
-    dictionaries = load_dictionaries(WEIGHTS)
-    analysis = dictionaries.analysis
-    signal = excerpt(analysis.sample_rate_hz).float()
-    V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
-    # The first frames are of the silence that pads the signal.
-    V = V[:, analysis.window // analysis.hop :]
-    templates = {instrument: dictionaries.templates[instrument] for instrument in INSTRUMENTS}
-    W, H = fit(V, templates)
-    sizes = {instrument: part.shape[-1] for instrument, part in templates.items()}
-    hop_s = analysis.hop / analysis.sample_rate_hz
-    save(draw(V, W, H, analysis.band_centres_hz(), hop_s, sizes), options.out)
-    shares = [float(part.sum() / H.sum()) for part in H.split(list(sizes.values()))]
-    for instrument, share in zip(sizes, shares, strict=True):
-        print(f"{instrument}: {share:.0%} of the activations")
-    return 0
+
+    def work() -> str:
+        check_output_file(options.out, "--out", ".png")
+        dictionaries = load_dictionaries(WEIGHTS)
+        analysis = dictionaries.analysis
+        signal = excerpt(analysis.sample_rate_hz).float()
+        V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
+        # The first frames are of the silence that pads the signal.
+        V = V[:, analysis.window // analysis.hop :]
+        templates = {instrument: dictionaries.templates[instrument] for instrument in INSTRUMENTS}
+        W, H = fit(V, templates)
+        sizes = {instrument: part.shape[-1] for instrument, part in templates.items()}
+        hop_s = analysis.hop / analysis.sample_rate_hz
+        save(draw(V, W, H, analysis.band_centres_hz(), hop_s, sizes), options.out)
+        shares = [float(part.sum() / H.sum()) for part in H.split(list(sizes.values()))]
+        return "\n".join(
+            f"{instrument}: {share:.0%} of the activations"
+            for instrument, share in zip(sizes, shares, strict=True)
+        )
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

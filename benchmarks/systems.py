@@ -39,6 +39,7 @@ from benchmarks.system_runs import SYSTEMS, DataSet
 from cmss.atomic import write_text
 from cmss.command_line import one_line
 from cmss.errors import InputError
+from cmss.output_file import check_output_file
 from cmss.run_folder import CONFIGURATION
 from cmss.scenes import Pair
 from cmss.text import read_text
@@ -82,13 +83,19 @@ def put_into(path: Path, text: str, name: str = "") -> None:
     Raises:
         InputError: the file has not each mark once, in their order.
     """
+    before, begin, end, after = _around(path, name)
+    write_text(path, f"{before}{begin}\n\n{text}\n{end}{after}")
+
+
+def _around(path: Path, name: str) -> tuple[str, str, str, str]:
+    """What stands before the marks of a file, both marks, what stands after them."""
     begin, end = (f"<!-- {' '.join(('benchmarks.systems', *name.split()))}: {word} -->"
         for word in ("begin", "end"))  # fmt: skip
     content = read_text(path)
     before, *rest = content.split(begin)
     if len(rest) != 1 or rest[0].count(end) != 1:
         raise InputError(f"{path}: expected {begin} and {end}, once each")
-    write_text(path, f"{before}{begin}\n\n{text}\n{end}{rest[0].split(end)[1]}")
+    return before, begin, end, rest[0].split(end)[1]
 
 
 def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
@@ -147,6 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     first = options.folders[0]
     try:
+        if options.into:
+            # Before the systems run, which takes hours.
+            check_output_file(options.into, "--into")
+            _around(options.into, options.name)
+        if options.out.exists() and not options.out.is_dir():
+            raise InputError(f"--out {options.out}: is a file, expected a folder")
         if len(options.folders) == 1 and (first / "metadata").is_dir():
             names = [name for name in SYSTEMS if name in options.systems]
             runs, pairs = run_all(

@@ -19,6 +19,8 @@ from PIL import Image
 from cmss.atomic import atomic_file
 from cmss.audio import resample
 from cmss.models.arunet import ARUNetArguments
+from cmss.output_file import check_output_file
+from cmss.stage import exit_status
 from cmss.transforms.stdct import stdct
 from cmss.transforms.stft import stft
 from metadata_tools.arrange import instrument_of
@@ -106,14 +108,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/transforms.png"), metavar="FILE",
         help="default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
-    a = ARUNetArguments()
-    signal, window = excerpt(a.samplerate), torch.hamming_window(a.L, dtype=torch.float64)
-    spectra, coefficients = stft(signal, window, a.hop), stdct(signal, window, a.hop)
-    save(draw(spectra, coefficients, a.hop / a.samplerate, a.samplerate / 2), options.out)
-    of_stft, of_stdct = compactness(spectra), compactness(coefficients)
-    print(f"{ENERGY:.0%} of the energy is in the largest {of_stft:.2%} of the STFT's real numbers,")
-    print(f"and in {of_stdct:.2%} of the STDCT's; ratio {of_stdct / of_stft:.2f}")
-    return 0
+
+    def work() -> str:
+        check_output_file(options.out, "--out", ".png")
+        a = ARUNetArguments()
+        signal, window = excerpt(a.samplerate), torch.hamming_window(a.L, dtype=torch.float64)
+        spectra, coefficients = stft(signal, window, a.hop), stdct(signal, window, a.hop)
+        save(draw(spectra, coefficients, a.hop / a.samplerate, a.samplerate / 2), options.out)
+        of_stft, of_stdct = compactness(spectra), compactness(coefficients)
+        return (
+            f"{ENERGY:.0%} of the energy is in the largest {of_stft:.2%} of the STFT's real "
+            f"numbers,\nand in {of_stdct:.2%} of the STDCT's; ratio {of_stdct / of_stft:.2f}"
+        )
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,15 @@ from scipy.signal import butter, tf2zpk, zpk2tf
 
 from cmss.compiled import compiled
 from cmss.errors import InputError
+from cmss.quantities import ATTACK_MS, CROSSOVER_HZ, RELEASE_MS
 from cmss.scenes import Compression, Listener
 
 Signal = NDArray[np.float64]
 
 LOWEST_THRESHOLD_DB = -120.0
 """The level detector reads nothing below this, as pyclarity's does."""
+
+_TIMES_MS = {"attack": ATTACK_MS, "release": RELEASE_MS}
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class HearingAid:
                 "enhancer.crossover_frequencies: expected ascending frequencies between 0 and "
                 f"{self.sample_rate_hz / 2:g} Hz, got {list(edges)}"
             )
+        elif refusal := CROSSOVER_HZ.refusal(self.crossover_frequencies):
+            problems.append(f"enhancer.crossover_frequencies: {refusal}")
         for name in ("attack", "release", "threshold"):
             values = np.array(getattr(self, name))
             if values.size != bands:
@@ -85,6 +90,8 @@ class HearingAid:
                 problems.append(f"enhancer.threshold: below {LOWEST_THRESHOLD_DB:g} dB: {values}")
             elif name != "threshold" and not np.all(values > 0):
                 problems.append(f"enhancer.{name}: expected positive times in ms, got {values}")
+            elif name != "threshold" and (refusal := _TIMES_MS[name].refusal(values)):
+                problems.append(f"enhancer.{name}: {refusal}")
         return problems
 
     def __call__(self, signal: ArrayLike, listener: Listener) -> Signal:

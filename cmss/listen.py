@@ -5,8 +5,8 @@
 
 The mixture (WAV, FLAC, ... of any sampling rate and length, mono or stereo) is set to -40 LUFS, the
 level that the hearing aid is designed for, taken apart into the instruments named, put together
-again with a gain in dB for each, in their order, and amplified for both ears. Beside out.flac,
-stereo at 44.1 kHz, out.png shows the sound before and after.
+again with a gain in dB for each, in their order, and amplified for both ears. A gain of -inf mutes.
+Beside out.flac, stereo at 44.1 kHz, out.png shows the sound before and after.
 
 The audiogram is a JSON file in the challenge's words:
 
@@ -24,6 +24,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,12 +40,14 @@ from cmss.audio import (
     resample,
     write_flac,
 )
-from cmss.command_line import exit_status
+from cmss.command_line import exit_status, one_line
 from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
+from cmss.output_file import check_output_file
 from cmss.pipeline import EXPECTED_LUFS, System, enhance_scene
 from cmss.prescription import compression_from_audiogram
+from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, RECORDED_RATE_HZ, all_muted
 from cmss.remix import ConsistentRemix
 from cmss.report.panels import before_and_after, png
 from cmss.scenes import (
@@ -58,12 +61,15 @@ from cmss.scenes import (
     Source,
     Track,
     load_audiograms,
+    unusual_hearing,
 )
 from cmss.separators import Separator, Stems, build_separator
 from cmss.stage import progress
 from cmss.transforms.overlap_add import overlap_add
 
 SAMPLE_RATE_HZ = 44100
+LOUD_RISE_DB = 20.0
+"""From here on playing the result at the volume of the recording may be dangerous."""
 BLOCK_S, CROSS_FADE_S = 30.0, 1.0
 """How a long recording is cut, so that the bar moves; networks cut further."""
 
@@ -78,20 +84,46 @@ CHALLENGE_HEARING_AID = HearingAid(
 )
 
 
-def read_mixture(path: Path) -> NDArray[np.float32]:
-    """Read a recording, at 44.1 kHz and -40 LUFS: (2, samples).
+def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
+    """Read a recording, at 44.1 kHz and -40 LUFS.
+
+    Returns:
+        (2, samples), and by how many dB it has been raised for that.
 
     Raises:
         InputError: not a readable recording, silent, or too short to have a loudness.
     """
     signal, rate_hz = read_stereo(path)
+    if refusal := RECORDED_RATE_HZ.refusal([rate_hz]):
+        raise InputError(f"{path}: sampling rate: {refusal}")
     signal = resample(signal, rate_hz, SAMPLE_RATE_HZ)
     if signal.shape[-1] < SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
         raise InputError(f"{path}: expected at least {SHORTEST_LOUDNESS_S:g} s")
     lufs = loudness_lufs(signal, SAMPLE_RATE_HZ)
     if not math.isfinite(lufs):
         raise InputError(f"{path}: silent, or too soft to have a loudness")
-    return (signal * 10 ** ((EXPECTED_LUFS - lufs) / 20)).astype(np.float32)
+    raised_db = EXPECTED_LUFS - lufs
+    return (signal * 10 ** (raised_db / 20)).astype(np.float32), raised_db
+
+
+def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
+    """Highest mean power of one second, over all channels, in dB re full scale.
+
+    Args:
+        signal: (channels, samples); the whole of it where it is shorter.
+        sample_rate_hz: its sampling rate.
+
+    Returns:
+        minus infinity for silence.
+    """
+    tenth, samples = sample_rate_hz // 10, signal.shape[-1]
+    energies = [
+        float(np.sum(np.square(signal[:, start : start + tenth], dtype=np.float64)))
+        for start in range(0, samples, tenth)
+    ]
+    loudest = np.convolve(energies, np.ones(10)).max()
+    power = loudest / (len(signal) * min(samples, 10 * tenth))
+    return 10 * math.log10(power) if power else -math.inf
 
 
 def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) -> Scene:
@@ -100,7 +132,7 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
     Args:
         path: of the recording.
         players: instruments in any case; one that is named twice has two players.
-        gains_db: as many.
+        gains_db: as many, within the limits of the metadata; minus infinity mutes.
 
     Raises:
         InputError: an instrument that no separator knows, or gains that do not fit.
@@ -113,7 +145,13 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
     ]
     if len(gains_db) != len(players):
         problems.append(f"--gains: {len(gains_db)}, expected {len(players)}, one per instrument")
-    problems += [f"--gains: {g}, expected dB" for g in gains_db if not math.isfinite(g)]
+    if refusal := PLAYER_GAIN_DB.refusal(gain for gain in gains_db if gain != -math.inf):
+        problems.append(f"--gains: {refusal}; -inf mutes a player")
+    elif gains_db and all_muted(gains_db):
+        problems.append(
+            f"--gains: every player is muted ({MUTED_DB:g} dB or less), "
+            "expected a player who can be heard"
+        )
     if problems:
         raise InputError(problems)
     instruments = [known[name.lower()] for name in players]
@@ -175,9 +213,23 @@ def listen(
     return enhance_scene(system, mixture, stems, scene, listener)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes for a value, not for an option, whatever Python reads as a number: -inf, -.5, -1e4.
+
+    argparse itself knows digits alone.
+    """
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        try:
+            float(arg_string)
+        except ValueError:
+            return super()._parse_optional(arg_string)
+        return None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m cmss.listen",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -186,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--instruments", nargs="+", required=True, metavar="NAME",
         help=f"who plays: {', '.join(INSTRUMENTS)}")  # fmt: skip
     parser.add_argument("--gains", nargs="+", type=float, required=True, metavar="DB",
-        help="one for each instrument")  # fmt: skip
+        help="one for each instrument; -inf mutes")  # fmt: skip
     parser.add_argument("--audiogram", type=Path, required=True, metavar="FILE", help="JSON")
     parser.add_argument("--listener", metavar="ID", help="which of several in that file")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.flac")
@@ -195,29 +247,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listen_to_files(options: argparse.Namespace) -> str:
-    """Read, listen, write; says where, and how many samples were clipped."""
-    if options.out.suffix.lower() != ".flac":
-        raise InputError(f"-o {options.out}: expected a name that ends in .flac")
-    if options.out.resolve() == options.mixture.resolve():
-        raise InputError(f"-o {options.out}: would replace the mixture")
+    """Read, listen, write; says where, how loud it is, and how many samples were clipped."""
+    out, picture = options.out, options.out.with_suffix(".png")
+    inputs = (options.mixture, options.audiogram)
     problems: list[str] = []
+    with noting(problems):
+        check_output_file(out, "-o", ".flac", inputs)
+        check_output_file(picture, "-o (the picture beside it)", inputs=inputs)
     with noting(problems):
         listener = make_listener(options.audiogram, options.listener)
     with noting(problems):
         scene = make_scene(options.mixture, options.instruments, options.gains)
     with noting(problems):
-        mixture = read_mixture(options.mixture)
+        mixture, raised_db = read_mixture(options.mixture)
     if problems:
         raise InputError(problems)
+    for warning in unusual_hearing([listener]):
+        print(one_line(warning), file=sys.stderr)
     ears = listen(mixture, scene, listener, build_separator(SEPARATOR, SAMPLE_RATE_HZ))
-    clipped = write_flac(options.out, ears, SAMPLE_RATE_HZ)
-    picture = png(before_and_after(mixture, np.clip(ears, -1, 1), SAMPLE_RATE_HZ, listener))
-    with atomic_file(options.out.with_suffix(".png")) as temporary:
-        temporary.write_bytes(picture)
-    return (
-        f"{options.out}: {clipped} samples clipped; {options.out.with_suffix('.png')}: "
-        "before and after"
+    clipped = write_flac(out, ears, SAMPLE_RATE_HZ)
+    np.clip(ears, -1, 1, out=ears)
+    recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - raised_db
+    rise_db = loudest_second_db(ears, SAMPLE_RATE_HZ) - recorded_db
+    written = (
+        f"{out}: its loudest second is {_apart(rise_db)} that of {options.mixture} as recorded, "
+        f"{clipped} samples clipped"
     )
+    if rise_db > LOUD_RISE_DB:
+        print(f"{out}: turn the volume down before you play it", file=sys.stderr)
+    try:
+        with atomic_file(picture) as temporary:
+            temporary.write_bytes(png(before_and_after(mixture, ears, SAMPLE_RATE_HZ, listener)))
+    except OSError:
+        # The result of a long separation is there; only its picture is not.
+        print(one_line(written), file=sys.stderr)
+        raise
+    return f"{written}; {picture}: before and after"
+
+
+def _apart(rise_db: float) -> str:
+    if rise_db == -math.inf:
+        return "silent, below"
+    return f"{abs(rise_db):.1f} dB {'above' if rise_db >= 0 else 'below'}"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ import numpy as np
 from clarity.enhancer.gha.gha_utils import get_gaintable
 from clarity.utils.audiogram import Audiogram
 
+from cmss.errors import InputError
+from cmss.quantities import FREQUENCY_HZ, HEARING_LEVEL_DB
+
 COMPRESSOR_FREQUENCIES_HZ = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 MAXIMUM_RATIO = 6.0
 PRESENTATION_LEVEL_DB = 65
@@ -42,7 +45,16 @@ def compression_from_audiogram(
 
     Returns:
         Band frequencies in Hz, compression ratios and make-up gains in dB, six of each.
+
+    Raises:
+        InputError: frequencies or levels that no audiometer has, such as frequencies in kHz.
     """
+    refusals = {
+        "audiogram frequencies": FREQUENCY_HZ.refusal(frequencies_hz),
+        "audiogram levels": HEARING_LEVEL_DB.refusal(levels_db),
+    }
+    if problems := [f"{name}: {refusal}" for name, refusal in refusals.items() if refusal]:
+        raise InputError(problems)
     ear = Audiogram(levels=np.asarray(levels_db, float), frequencies=np.asarray(frequencies_hz))
     # No cr_level: the compression of each band follows from its own speech level.
     table = get_gaintable(ear, ear, _NOISE_GATE_DB, _NOISE_GATE_SLOPE, 0.0, _MAXIMUM_OUTPUT_DB)

@@ -1,6 +1,6 @@
 """From a mixture and estimates of its stems to the mixture that the listener asked for.
 
-A gain of g dB is a factor of 10^(g/20). The sum is scaled by the level factor
+A gain of g dB is a factor of 10^(g/20); minus infinity mutes. The sum is scaled by the level factor
 10^(G/20), G = -10 log10(mean over sources of 10^(g/10)), so that players of equal power are as loud
 together after the remix as before; the compressor is designed for one level.
 """
@@ -109,8 +109,14 @@ def factor(gain_db: float) -> float:
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Factor that keeps the power of equally loud players."""
+    """Factor that keeps the power of equally loud players.
+
+    Raises:
+        InputError: every player is muted, so that no factor does.
+    """
     powers = [10 ** (gain / 10) for gain in gains_db.values()]
+    if not sum(powers):
+        raise InputError("gains: every player is muted, expected a player who can be heard")
     return float(np.sqrt(len(powers) / sum(powers)))
 
 

@@ -8,12 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from cmss.errors import InputError
+from cmss.quantities import SAMPLE_RATE_HZ
 
 Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[int, Field(ge=1, le=192000)]
+
+
+def _refuse_rates(value: object) -> object:
+    """Name the likely cause of a sampling rate that no sound file has, such as 44.1."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if number is not None and (expected := SAMPLE_RATE_HZ.expectation([number])):
+        raise PydanticCustomError("sampling_rate", "{expected}", {"expected": expected})
+    return value
+
+
+Rate = Annotated[int, BeforeValidator(_refuse_rates)]
+"""A sampling rate in Hz."""
 _STRICT = ConfigDict(strict=True)
 
 

@@ -24,7 +24,15 @@ from tqdm import tqdm
 from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
 from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
-from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, Track, load_pairs, load_tracks
+from cmss.scenes import (
+    INSTRUMENTS,
+    MetadataPaths,
+    Pair,
+    Track,
+    load_pairs,
+    load_tracks,
+    unusual_hearing,
+)
 from cmss.scenes.files import MetadataFile
 from metadata_tools.notes import SAMPLE_RATE_HZ
 from metadata_tools.options import to_path
@@ -120,6 +128,9 @@ def _read(root: Path, name: str, report: Report) -> Split:
             split.pairs = load_pairs(paths, SAMPLE_RATE_HZ)
     else:
         report.warnings.append(f"scenes.{name}.json: missing, so that nothing can be enhanced")
+    report.warnings += unusual_hearing(
+        {pair.listener.id: pair.listener for pair in split.pairs}.values()
+    )
     for pair in split.pairs:
         expected = {"eval": "test"}.get(name, name)
         if pair.scene.split != expected:

@@ -56,13 +56,13 @@ def listed(number: int, values: st.SearchStrategy[float]) -> st.SearchStrategy[l
 @st.composite
 def listener_entries(draw) -> tuple[dict, dict]:
     """Audiograms and compressors of one listener."""
-    cfs = sorted(draw(st.sets(st.floats(1, 1e6), min_size=1, max_size=9)))
+    cfs = sorted(draw(st.sets(st.floats(50, 20000), min_size=1, max_size=9)))
     hearing = {"audiogram_cfs": cfs}
-    aid = {"frequencies": sorted(draw(st.sets(st.floats(1, 1e6), min_size=6, max_size=6)))}
+    aid = {"frequencies": sorted(draw(st.sets(st.floats(50, 20000), min_size=6, max_size=6)))}
     for side in "lr":
-        hearing[f"audiogram_levels_{side}"] = draw(listed(len(cfs), decibels))
-        aid[f"cr_{side}"] = draw(listed(6, st.floats(0.1, 1000)))
-        aid[f"gain_{side}"] = draw(listed(6, decibels))
+        hearing[f"audiogram_levels_{side}"] = draw(listed(len(cfs), st.floats(-20, 130)))
+        aid[f"cr_{side}"] = draw(listed(6, st.floats(0.5, 1000)))
+        aid[f"gain_{side}"] = draw(listed(6, st.floats(-40, 80)))
     return hearing, aid
 
 
@@ -84,7 +84,9 @@ def valid_sets(draw) -> dict[str, dict[str, Any]]:
         track = draw(st.sampled_from(sorted(renamed)))
         sources = [part for part in renamed[track] if part != "mixture"]
         gain = draw(names.filter(lambda name: name not in gains))
-        gains[gain] = {source: draw(decibels) for source in draw(st.permutations(sources))}
+        levels = st.lists(decibels, min_size=len(sources), max_size=len(sources))
+        drawn = draw(levels.filter(lambda values: max(values) > -100))  # somebody can be heard
+        gains[gain] = dict(zip(draw(st.permutations(sources)), drawn, strict=True))
         scenes[scene_id] = {"music": track, "gain": gain}
         chosen = st.lists(st.sampled_from(sorted(listeners)), min_size=1, unique=True)
         pairs[scene_id] = draw(chosen)
@@ -246,14 +248,14 @@ def test_spoilt_text_is_used_or_refused(tiny, name, how, data):
 
 def test_numbers_at_their_bounds_go_through(tiny):
     """As far as the schema lets them, alone and all at once."""
-    for level in (-200, 200):
-        for ratio in (0.1, 1000):
+    for level, other, make_up_db in ((-200, -99, -40), (200, 200, 80)):
+        for ratio in (0.5, 1000):
             tiny.files = metadata()
             for gain in ("gain_0001", "gain_0002"):
                 entry = tiny.files["gains_file"][gain]
-                entry |= dict.fromkeys(entry, level)
+                entry |= dict.fromkeys(entry, level) | {"source_1": other}
             for aid in tiny.files["enhancer_params_file"].values():
-                aid |= {"cr_l": [ratio] * 6, "gain_l": [level] * 6, "gain_r": [-level] * 6}
+                aid |= {"cr_l": [ratio] * 6, "gain_l": [make_up_db] * 6, "gain_r": [80] * 6}
             for pair in load_pairs(tiny.paths()):
                 assert_goes_through(pair, tiny.root)
 

@@ -1,6 +1,9 @@
 """One file in, one file out."""
 
+import errno
 import json
+import os
+import re
 
 import numpy as np
 import pytest
@@ -44,6 +47,20 @@ def me(tmp_path) -> str:
     return str(tmp_path / "me.json")
 
 
+class ByChannel(EqualShares):
+    """Gives the first player the left channel, the second the right."""
+
+    def separate(self, mixture, sources):
+        return {key: mixture * one for key, one in zip(sources, np.eye(2)[..., None], strict=True)}
+
+
+class NeverCalled:
+    """No separator at all: what is refused is refused before anything is separated."""
+
+    def __call__(self, *_):
+        pytest.fail("separated before all was checked")
+
+
 def recording(path, rate_hz: int = 48000, channels: int = 2, seconds: float = 1.0, **kind) -> str:
     rng = np.random.default_rng(1)
     signal = 0.1 * rng.standard_normal((int(seconds * rate_hz), channels))
@@ -76,7 +93,7 @@ def test_any_recording(tmp_path, me, capsys, name, rate_hz, channels, kind):
 
 
 def test_the_mixture_is_at_the_level_of_the_hearing_aid(tmp_path):
-    mixture = listen.read_mixture(tmp_path / recording(tmp_path / "a.wav"))
+    mixture, _ = listen.read_mixture(tmp_path / recording(tmp_path / "a.wav"))
     assert loudness_lufs(mixture, SAMPLE_RATE_HZ) == pytest.approx(-40, abs=0.01)
 
 
@@ -175,3 +192,184 @@ def test_what_else_cannot_be_used_is_told_in_a_line(tmp_path, me, capsys):
     assert [line.split(":")[0] for line in told] == ["none.json", "--gains", "none.wav"]
     with pytest.raises(InputError, match="'Harp', expected some of Bassoon"):
         listen.make_scene(out, ["Harp"], [0])
+
+
+@pytest.fixture
+def by_channel(monkeypatch):
+    monkeypatch.setattr(listen, "build_separator", lambda *_: ByChannel())
+    monkeypatch.setattr(listen, "png", lambda _: b"a picture")  # drawing takes a second
+
+
+@pytest.fixture
+def unseparated(monkeypatch):
+    monkeypatch.setattr(listen, "build_separator", NeverCalled())
+
+
+@pytest.fixture
+def unaided(tmp_path) -> str:
+    """An audiogram without loss, for which the hearing aid adds no gain."""
+    path = tmp_path / "unaided.json"
+    zeros = {"audiogram_levels_l": [0] * 6, "audiogram_levels_r": [0] * 6}
+    path.write_text(json.dumps(ME | zeros))
+    return str(path)
+
+
+@pytest.mark.parametrize("minus_infinity", ["-inf", "-Infinity", "-INF", " -inf", "-2e2"])
+@pytest.mark.usefixtures("by_channel")
+def test_a_muted_player_is_silent_and_the_other_is_not(tmp_path, unaided, minus_infinity):
+    out = tmp_path / "out.flac"
+    assert call(recording(tmp_path / "a.wav"), unaided, out, gains=("0", minus_infinity)) == 0
+    left, right = soundfile.read(out)[0].T
+    assert np.abs(left).max() > 0.01
+    assert not right.any()
+
+
+@pytest.mark.parametrize(
+    ("gains", "same"), [(("-.5", "-1E+1"), ("-0.5", "-10")), (("-5.", "+3"), ("-5", "3"))]
+)
+@pytest.mark.usefixtures("by_channel")
+def test_numbers_in_every_form_are_values(tmp_path, unaided, gains, same):
+    mixture = recording(tmp_path / "a.wav")
+    for name, numbers in (("a", gains), ("b", same)):
+        assert call(mixture, unaided, tmp_path / f"{name}.flac", gains=numbers) == 0
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        (("-201", "0"), "--gains: expected -200 to 200 dB, got -201"),
+        (("0", "1e3"), "--gains: expected -200 to 200 dB, got 1000"),
+        (("inf", "-inf"), "--gains: expected -200 to 200 dB, got inf"),
+        (("0", "-nan"), "--gains: expected -200 to 200 dB, got nan"),
+        (("-inf", "-inf"), "--gains: every player is muted"),
+        (("-120", "-inf"), "--gains: every player is muted"),
+    ],
+)
+@pytest.mark.usefixtures("unseparated")
+def test_absurd_gains_are_refused_at_once(tmp_path, me, capsys, gains, expected):
+    out = tmp_path / "out.flac"
+    assert call(recording(tmp_path / "a.wav"), me, out, gains=gains) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(expected)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("word", ["-3dB", "loud", "-", "-x"])
+@pytest.mark.usefixtures("unseparated")
+def test_gains_that_are_no_numbers(tmp_path, me, capsys, word):
+    with pytest.raises(SystemExit) as end:
+        call(recording(tmp_path / "a.wav"), me, tmp_path / "out.flac", gains=("0", word))
+    assert end.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("unseparated")
+def test_the_output_is_checked_before_the_separation(tmp_path, me, capsys):
+    mixture = recording(tmp_path / "a.wav")
+    flac = recording(tmp_path / "b.flac")
+    (tmp_path / "folder.flac").mkdir()
+    (tmp_path / "pictured.png").mkdir()
+    (tmp_path / "sound.png").hardlink_to(mixture)
+    (tmp_path / "link.flac").symlink_to(flac)
+    (tmp_path / "twin.flac").hardlink_to(flac)
+    os.mkfifo(tmp_path / "pipe.flac")
+    before = sorted(tmp_path.rglob("*"))
+    refused = {
+        (mixture, "out"): "ends in .flac",
+        (mixture, ".flac"): "ends in .flac",
+        (mixture, "."): "ends in .flac",
+        (mixture, "folder.flac"): "is a folder",
+        (mixture, "pictured.flac"): "pictured.png: is a folder",
+        (mixture, "sound.flac"): "would replace the input",
+        (mixture, "pipe.flac"): "is neither a file nor free",
+        (mixture, "a.wav/out.flac"): "a.wav is a file, expected a folder",
+        (mixture, "a.wav/b/c/out.flac"): "a.wav is a file, expected a folder",
+        (flac, "b.flac"): "would replace the input",
+        (flac, "link.flac"): "would replace the input",
+        (flac, "twin.flac"): "would replace the input",
+    }
+    for (sound, name), expected in refused.items():
+        assert call(sound, me, tmp_path / name) == 2, name
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("-o")
+        assert expected in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["n" * 240 + ".flac", "new/folders/" + "n" * 300 + ".flac"])
+@pytest.mark.usefixtures("unseparated")
+def test_what_the_system_refuses_is_found_before_the_separation(tmp_path, me, capsys, name):
+    mixture = recording(tmp_path / "a.wav")
+    before = sorted(tmp_path.rglob("*"))
+    # The first name is allowed, but not that of the temporary file beside it.
+    assert call(mixture, me, tmp_path / name) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("by_channel")
+def test_a_picture_that_cannot_be_written_costs_no_sound(tmp_path, unaided, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out, picture = tmp_path / "new" / "out.flac", tmp_path / "new" / "out.png"
+    monkeypatch.setattr(listen, "png", full)
+    assert call(recording(tmp_path / "a.wav"), unaided, out) == 1
+    written, failed = capsys.readouterr().err.splitlines()
+    assert written.startswith(f"{out}: its loudest second")
+    assert "No space left" in failed
+    assert str(picture) in failed
+    assert inspect(out).samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
+    assert [path.name for path in out.parent.iterdir()] == ["out.flac"]
+
+
+@pytest.mark.usefixtures("by_channel")
+def test_a_sound_that_cannot_be_written_leaves_the_earlier_one(
+    tmp_path, unaided, monkeypatch, capsys
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out.flac"
+    mixture = recording(tmp_path / "a.wav")
+    assert call(mixture, unaided, out) == 0
+    before = out.read_bytes(), out.with_suffix(".png").read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    assert call(mixture, unaided, out, gains=("0", "9")) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert (out.read_bytes(), out.with_suffix(".png").read_bytes()) == before
+
+
+@pytest.mark.parametrize(("amplitude", "seconds"), [(0.5, 2.5), (1e-3, 0.6), (0.02, 1.0)])
+@pytest.mark.usefixtures("by_channel")
+def test_the_rise_is_that_of_the_loudest_second_above_the_recording(
+    tmp_path, unaided, capsys, amplitude, seconds
+):
+    rng = np.random.default_rng(2)
+    signal = amplitude * rng.uniform(-1, 1, (int(seconds * SAMPLE_RATE_HZ), 2))
+    signal[: len(signal) // 4] /= 10
+    soundfile.write(tmp_path / "a.wav", signal, SAMPLE_RATE_HZ, "FLOAT")
+    out = tmp_path / "out.flac"
+    assert call(str(tmp_path / "a.wav"), unaided, out, gains=("0", "0")) == 0
+    said = capsys.readouterr()
+    number, way = re.search(r"loudest second is ([0-9.]+) dB (\w+)", said.out).groups()
+    # The last second is the loudest one; the hearing aid passes it on as it is.
+    levels_db = [
+        10 * np.log10(np.mean(np.square(soundfile.read(path)[0][-SAMPLE_RATE_HZ:])))
+        for path in (out, tmp_path / "a.wav")
+    ]
+    rise_db = levels_db[0] - levels_db[1]
+    # Rounded to 0.1 dB; seconds begin at tenths, and what is left of a tenth has no more power.
+    assert float(number) * (1 if way == "above" else -1) == pytest.approx(rise_db, abs=0.15)
+    assert f"{tmp_path}/a.wav as recorded" in said.out
+    assert ("turn the volume down" in said.err) == (rise_db > 20)
+
+
+@pytest.mark.parametrize("rate_hz", [44, 11])
+@pytest.mark.usefixtures("unseparated")
+def test_a_recording_at_a_rate_in_khz(tmp_path, me, capsys, rate_hz):
+    mixture = recording(tmp_path / "a.wav", rate_hz, seconds=5000)
+    assert call(mixture, me, tmp_path / "out.flac") == 2
+    assert f"looks like kHz, expected Hz: {rate_hz}000, got {rate_hz}" in capsys.readouterr().err

@@ -311,8 +311,7 @@ BAD_ENTRIES = {
     "compressor ratio zero": (
         lambda f: f["enhancer_params_file"]["L5001"].update(cr_l=[0, 1, 1, 1, 1, 1]),
         [
-            "metadata/enhancer_params.json: L5001.cr_l.0: Input should be greater than or equal to "
-            "0.1, got 0"
+            "metadata/enhancer_params.json: L5001.cr_l: expected 0.5 to 1000 (2 for 2:1), got 0"
         ],
     ),
     "scene id that is none": (

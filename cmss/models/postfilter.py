@@ -21,6 +21,7 @@ from torch.nn.functional import relu
 
 from cmss.errors import InputError
 from cmss.models.weights_file import read_weights, write_weights
+from cmss.settings import Rate
 from cmss.transforms.directions import direction_parts, directions_near_and_far, sums_around
 from cmss.transforms.shares import DOUBT, channel_log_shares, log_odds, log_shares
 
@@ -57,7 +58,7 @@ class PostfilterArguments:
             partials of a note stand and fall together.
     """
 
-    samplerate: int = 44100
+    samplerate: Rate = 44100
     window: int = 8192
     bins: int = 1536  # to 8.3 kHz; HAAQI's highest band is at 8 kHz
     channels: int = 32

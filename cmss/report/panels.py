@@ -22,6 +22,8 @@ LOWEST_HZ, HIGHEST_HZ = 60.0, 16000.0
 
 _COLUMNS, _ROWS = 480, 160
 _WINDOW = 2048
+_BLOCK = 64
+"""Windows that are transformed at a time."""
 _RANGE_DB = 70
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _COLOURS = 128
@@ -58,7 +60,7 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
     Args:
         axes: where.
-        signal: (channels, samples); a long one is looked at in evenly spread windows.
+        signal: (channels, samples).
         sample_rate_hz: its sampling rate.
     """
     power = _power(signal, sample_rate_hz)
@@ -78,15 +80,40 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
-    """(rows, columns): power at frequencies an equal ratio apart, at evenly spread times."""
-    padded = np.pad(np.asarray(signal, np.float64), ((0, 0), (_WINDOW // 2, _WINDOW // 2)))
-    starts = _starts(signal.shape[-1])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW, axis=-1)[:, starts]
-    spectra = np.fft.rfft(windows * np.hanning(_WINDOW))
-    power = np.sum(np.abs(spectra) ** 2, axis=0)
+    """(rows, columns): power at frequencies an equal ratio apart, mean over each column's time.
+
+    A column's windows overlap by half. They are transformed block by block, so that the memory
+    does not depend on the length of the signal.
+    """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
-    return np.stack([np.interp(hertz, bins, column, right=0.0) for column in power], axis=1)
+    starts = _starts(signal.shape[-1])
+    columns = []
+    for start, stop in zip(starts, [*starts[1:], signal.shape[-1]], strict=True):
+        centres = np.arange(start, stop, _WINDOW // 2)
+        power = sum(
+            _summed_power(signal, centres[first : first + _BLOCK])
+            for first in range(0, len(centres), _BLOCK)
+        )
+        columns.append(np.interp(hertz, bins, power / len(centres), right=0.0))
+    return np.stack(columns, axis=1)
+
+
+def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(bins,): power of windows half a window apart, summed over windows and channels.
+
+    Args:
+        signal: (channels, samples); zeros before and after it.
+        centres: sample in the middle of each window.
+    """
+    first, stop = centres[0] - _WINDOW // 2, centres[-1] + _WINDOW // 2
+    before, after = max(0, -first), max(0, stop - signal.shape[-1])
+    part = np.asarray(signal[:, max(0, first) : stop], np.float64)
+    padded = np.pad(part, ((0, 0), (before, after)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW, axis=-1)
+    spectra = np.fft.rfft(windows[:, :: _WINDOW // 2] * np.hanning(_WINDOW))
+    power: NDArray[np.float64] = np.sum(np.abs(spectra) ** 2, axis=(0, 1))
+    return power
 
 
 def _starts(samples: int) -> NDArray[np.intp]:

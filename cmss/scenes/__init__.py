@@ -25,6 +25,7 @@ from cmss.scenes.records import (
     Track,
 )
 from cmss.scenes.shards import by_track, shard
+from cmss.scenes.unusual import unusual_hearing
 
 __all__ = [
     "DOUBLED",
@@ -46,4 +47,5 @@ __all__ = [
     "load_pairs",
     "load_tracks",
     "shard",
+    "unusual_hearing",
 ]

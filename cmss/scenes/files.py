@@ -20,18 +20,38 @@ from pydantic import (
     model_validator,
 )
 
+from cmss import quantities
 from cmss.errors import InputError
+from cmss.quantities import Quantity
 from cmss.text import read_text
 
 COMPRESSOR_BANDS = 6
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Gain = Annotated[
+    Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
+]
 # Bounds far beyond what occurs, and within which no arithmetic overflows.
-Decibels = Annotated[float, Field(allow_inf_nan=False, ge=-200, le=200)]
-Hertz = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)]
-Ratio = Annotated[float, Field(allow_inf_nan=False, ge=0.1, le=1000)]
 Start = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
 Duration = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3600)]
 Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
+
+
+def _of(quantity: Quantity) -> AfterValidator:
+    """Refuse a list with a value that the quantity cannot have, in one line for the whole list."""
+
+    def check(values: list[float]) -> list[float]:
+        if refusal := quantity.refusal(values):
+            raise ValueError(refusal)
+        return values
+
+    return AfterValidator(check)
+
+
+Frequencies = _of(quantities.FREQUENCY_HZ)
+HearingLevels = Annotated[list[Number], _of(quantities.HEARING_LEVEL_DB)]
+Ratios = Annotated[list[Number], Banded, _of(quantities.RATIO)]
+MakeUpGains = Annotated[list[Number], Banded, _of(quantities.MAKE_UP_GAIN_DB)]
 T = TypeVar("T")
 
 
@@ -49,9 +69,9 @@ class ListenerEntry(_Entry):
     """Audiograms of one listener: frequencies in Hz, levels of both ears in dB HL."""
 
     name: str | None = None
-    audiogram_cfs: Annotated[list[Hertz], Field(min_length=1)]
-    audiogram_levels_l: list[Decibels]
-    audiogram_levels_r: list[Decibels]
+    audiogram_cfs: Annotated[list[Number], Field(min_length=1), Frequencies]
+    audiogram_levels_l: HearingLevels
+    audiogram_levels_r: HearingLevels
 
     @model_validator(mode="after")
     def _one_level_per_frequency(self) -> "ListenerEntry":
@@ -69,11 +89,11 @@ class ListenerEntry(_Entry):
 class CompressorEntry(_Entry):
     """Six-band compressor of one listener: centres in Hz, ratios, make-up gains in dB."""
 
-    frequencies: Annotated[list[Hertz], Banded]
-    cr_l: Annotated[list[Ratio], Banded]
-    cr_r: Annotated[list[Ratio], Banded]
-    gain_l: Annotated[list[Decibels], Banded]
-    gain_r: Annotated[list[Decibels], Banded]
+    frequencies: Annotated[list[Number], Banded, Frequencies]
+    cr_l: Ratios
+    cr_r: Ratios
+    gain_l: MakeUpGains
+    gain_r: MakeUpGains
 
     @model_validator(mode="after")
     def _ascending(self) -> "CompressorEntry":
@@ -108,7 +128,7 @@ LISTENER = TypeAdapter(ListenerEntry)
 COMPRESSOR = TypeAdapter(CompressorEntry)
 SCENE = TypeAdapter(SceneEntry)
 EXCERPT = TypeAdapter(ExcerptEntry)
-GAINS = TypeAdapter(dict[str, Decibels], config=ConfigDict(strict=True))
+GAINS = TypeAdapter(dict[str, Gain], config=ConfigDict(strict=True))
 LISTENER_IDS = TypeAdapter(list[str], config=ConfigDict(strict=True))
 PARTS = TypeAdapter(dict[str, dict[str, Any]], config=ConfigDict(strict=True))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmss.errors import InputError
+from cmss.quantities import MUTED_DB, all_muted
 from cmss.scenes import files
 from cmss.scenes.files import MetadataFile
 from cmss.scenes.music import Music
@@ -203,5 +204,12 @@ class _Loader:
                 f"of {entry.music!r}",
             )
         if piece.track is None or gains_db.keys() != piece.track.sources.keys():
+            return None
+        if all_muted(gains_db.values()):
+            self._scenes.report(
+                where,
+                f"{entry.gain!r} mutes every player ({MUTED_DB:g} dB or less), "
+                "expected a player who can be heard",
+            )
             return None
         return Scene(scene_id, piece.track, {key: gains_db[key] for key in piece.source_ids})

@@ -16,7 +16,7 @@ from cmss.models.weights_file import read_weights
 from cmss.separators.network import OneForAll, Segments, Voices, chosen_device
 from cmss.separators.protocol import Causality
 from cmss.separators.trained import Estimating, Precision
-from cmss.settings import check_fields
+from cmss.settings import Rate, check_fields
 
 
 @dataclass
@@ -49,7 +49,7 @@ class ModuleSeparator(Estimating):
     checkpoint: str | None = None
     arguments: Mapping[str, Any] | None = None
     sources: list[str] | None = None
-    samplerate: int | None = None
+    samplerate: Rate | None = None
     consistent: bool = False
     separation: Mapping[str, Any] = field(default_factory=dict)
     voices: Voices = "shared"

@@ -17,6 +17,7 @@ from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
+from cmss.output_file import check_output_file
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> str:
+        check_output_file(options.mean, "mean", inputs=options.weights)
         average(options.weights, options.mean)
         return f"{options.mean}: the mean of {len(options.weights)} files"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from cmss.command_line import exit_status
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import eight_bits, read_weights, write_weights
+from cmss.output_file import check_output_file
 
 
 def compress(weights: Path, smaller: Path) -> None:
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> str:
+        check_output_file(options.smaller, "smaller", inputs=[options.weights])
         compress(options.weights, options.smaller)
         return f"{options.smaller}: {options.smaller.stat().st_size / 1e6:.1f} MB"
 

@@ -26,7 +26,7 @@ from cmss.errors import IncompleteError, noting
 from cmss.fingerprint import of_enhanced, of_stems
 from cmss.pipeline import System, enhance_scene, level_warnings, load_networks, separate_track
 from cmss.run_folder import absolute_paths, job, save_configuration, save_provenance
-from cmss.scenes import by_track
+from cmss.scenes import by_track, unusual_hearing
 from cmss.separators import build_separator
 from cmss.stage import progress, run, stage
 
@@ -56,7 +56,11 @@ def main(config: DictConfig) -> None:
             without = stem_files.missing(folder, tracks, of_tracks, config.on_change)
             unkept = {track.name for track in without}
         tracks = [track for track in tracks if track.name in groups or track.name in unkept]
-        for warning in chain(level_warnings(tracks, rate_hz), precision_warnings(config)):
+        for warning in chain(
+            level_warnings(tracks, rate_hz),
+            unusual_hearing(pair.listener for pair in todo),
+            precision_warnings(config),
+        ):
             tqdm.write(warning, file=sys.stderr)
         save_configuration(config)
         clipped, problems = 0, list[str]()

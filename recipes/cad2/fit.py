@@ -13,6 +13,7 @@ from tqdm import tqdm
 from cmss.atomic import write_text
 from cmss.audio import read_excerpt
 from cmss.configuration import build_hearing_aid
+from cmss.output_file import check_output_file
 from cmss.pipeline import level_warning
 from cmss.run_folder import metadata_paths, training_tracks
 from cmss.scenes import load_pairs
@@ -29,6 +30,7 @@ from cmss.training.listening import ListeningTest
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
+    check_output_file(Path(config.path.ensemble_file), "path.ensemble_file")
     tracks = training_tracks(config, config.tracks)
     members = OmegaConf.to_container(config.members, resolve=True)
     assert isinstance(members, list)

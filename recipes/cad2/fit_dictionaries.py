@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from cmss.nmf.dictionaries import Dictionaries, learn_templates, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
+from cmss.output_file import check_output_file
 from cmss.scenes import load_tracks
 from cmss.settings import check_fields
 from cmss.stage import progress, stage
@@ -19,6 +20,7 @@ def main(config: DictConfig) -> None:
     """Read the stems of each instrument, factorise them, write."""
     check_fields("dictionaries", config.dictionaries, Learning)
     learning = Learning(**config.dictionaries)
+    check_output_file(Path(config.path.weights_file), "path.weights_file")
     rate_hz = config.input_sample_rate
     analysis = Analysis(learning.divergence, rate_hz)
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir), rate_hz)

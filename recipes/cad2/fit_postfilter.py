@@ -16,6 +16,7 @@ from cmss.models.postfilter import (
     load_postfilter,
     save_postfilter,
 )
+from cmss.output_file import check_output_file
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
@@ -37,6 +38,7 @@ def main(config: DictConfig) -> None:
     """Separate each track, train, write; run again to go on where it was stopped."""
     check_fields("training", config.training, PostfilterTraining)
     settings = PostfilterTraining(**config.training)
+    check_output_file(Path(config.path.weights_file), "path.weights_file")
     network = _network(config, settings.seed)
     separator = build_separator(plain(config.separator), config.input_sample_rate)
     tracks = training_tracks(config, config.tracks)

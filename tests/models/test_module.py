@@ -101,6 +101,8 @@ def test_estimates_of_another_shape_are_refused():
         ({"target": "os.system", "arguments": {"command": "false"}}, "'os.system' is none"),
         ({"target": None}, "separator.target: missing"),
         ({"samplerate": None}, "separator.samplerate: missing"),
+        ({"samplerate": 44.1}, "separator.samplerate: looks like kHz, expected Hz: 44100"),
+        ({"samplerate": 16}, "separator.samplerate: looks like kHz, expected Hz: 16000"),
         ({"arguments": {"share": 1}}, "separator.arguments: .*unexpected keyword"),
         ({"arguments": {"shares": [0.0]}}, "weights do not fit .*size mismatch"),
         ({"checkpoint": None}, "separator.checkpoint: missing"),
