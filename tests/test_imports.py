@@ -19,6 +19,8 @@ LAYERS = (
         "processor",
         "settings",
         "weights",
+        "words",
+        "forms",
         "compiled",
     ),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
@@ -44,6 +46,7 @@ LAYERS = (
         "training",
         "run_folder",
         "configuration",
+        "overrides",
         "stage",
         "report",
     ),
@@ -164,8 +167,9 @@ def test_libraries_at_the_edge():
     everywhere = files("cmss", "metadata_tools", "recipes", "benchmarks", "tests")
     assert users_of("torchaudio", everywhere) == set()
     inside = files("cmss", "metadata_tools")
-    assert users_of("hydra", inside) == {"cmss/stage.py"}
+    assert users_of("hydra", inside) == {"cmss/overrides.py", "cmss/stage.py"}
     assert users_of("omegaconf", inside) == {
+        "cmss/overrides.py",
         "cmss/configuration.py",
         "cmss/run_folder.py",
         "cmss/stage.py",
