@@ -20,8 +20,8 @@ from cmss.casa.grouping import group
 from cmss.casa.pitch import track_pitches
 from cmss.casa.segments import segments
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, hear
+from cmss.command_line import exit_status
 from cmss.output_file import check_output_file
-from cmss.stage import exit_status
 
 SHOWN_S = 4.0
 FRAME_S = 2.5

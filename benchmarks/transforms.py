@@ -18,9 +18,9 @@ from PIL import Image
 
 from cmss.atomic import atomic_file
 from cmss.audio import resample
+from cmss.command_line import exit_status
 from cmss.models.arunet import ARUNetArguments
 from cmss.output_file import check_output_file
-from cmss.stage import exit_status
 from cmss.transforms.stdct import stdct
 from cmss.transforms.stft import stft
 from metadata_tools.arrange import instrument_of

@@ -49,9 +49,16 @@ def kept_configuration(folder: Path) -> DictConfig:
 
 
 def build_remix(config: DictConfig) -> Remix:
-    """The remix of a run, from its section of the configuration."""
+    """The remix of a run, from its section of the configuration.
+
+    Raises:
+        InputError: no such remix, or arguments that it cannot have.
+    """
     settings = plain(config)
-    kind = REMIXES[settings.pop("name")]
+    name = settings.pop("name")
+    kind = REMIXES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InputError(f"remix.name: {name!r}, expected one of {', '.join(REMIXES)}")
     check_fields("remix", settings, kind)
     return kind(**settings)
 
@@ -121,7 +128,7 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
     """The pairs that a run is about, all of its jobs together.
 
     Raises:
-        InputError: anything wrong with the settings, the metadata or the choice.
+        InputError: anything wrong with the settings, the metadata or the choice; no pairs.
     """
     check_values(plain(config))
     if reads_references(config) and not config.references:
@@ -129,21 +136,24 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
     pairs = load_pairs(metadata_paths(config), config.input_sample_rate, config.references)
     if config.evaluate.small_test:
         pairs = pairs[::400]
-    return pairs if config.evaluate.pairs is None else _listed(pairs, config.evaluate.pairs)
+    if config.evaluate.pairs is None:
+        return pairs
+    chosen = _listed(pairs, config.evaluate.pairs)
+    if not chosen:
+        raise InputError(
+            f"{config.evaluate.pairs}: evaluate.pairs: no rows, expected at least one pair of "
+            "scene and listener; evaluate.pairs=null takes all pairs"
+        )
+    return chosen
 
 
 def own_pairs(config: DictConfig) -> list[Pair]:
-    """The pairs of this job.
+    """The pairs of this job; none where there are more jobs than tracks.
 
     Raises:
-        InputError: as for :func:`chosen_pairs`; or no such job.
+        InputError: as for :func:`chosen_pairs`.
     """
-    batch, jobs = config.evaluate.batch, config.evaluate.batch_size
-    if not 0 <= batch < jobs:
-        raise InputError(
-            f"evaluate.batch: {batch}, expected 0 to {jobs - 1} (evaluate.batch_size - 1)"
-        )
-    return shard(chosen_pairs(config), batch, jobs)
+    return shard(chosen_pairs(config), config.evaluate.batch, config.evaluate.batch_size)
 
 
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:

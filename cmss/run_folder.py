@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,9 @@ from cmss.scenes import MetadataPaths, Track, load_tracks
 
 CONFIGURATION = "config.yaml"
 PROVENANCE = "provenance.json"
+DECIDED = ("separator", "ensemble", "remix", "profile", "soft_clip")
+"""Keys and sections whose effect is in the enhanced files; later stages cannot change them."""
+
 LIBRARIES = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
 
 
@@ -59,7 +62,8 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
         overrides: key -> value as given on this stage's command line.
 
     Raises:
-        InputError: neither a run nor data are given, or an override of what enhance.py decided.
+        InputError: neither a run nor data are given, or an override gives what enhance.py decided
+            another value than the run was made with.
     """
     folder = Path(config.path.exp_folder).resolve()
     path = folder / CONFIGURATION
@@ -77,17 +81,60 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
         kept[key] = config[key]
     kept.submission = OmegaConf.merge(config.submission, kept.submission)
     OmegaConf.set_struct(kept, True)
-    for key in ("separator", "ensemble", "remix", "profile", "soft_clip"):
-        for override in overrides:
-            if override == key or override.startswith(f"{key}."):
-                raise InputError(f"{override}: decided by enhance.py; run that anew to change it")
     _relink(kept, config)
     # Asked for once, results are not deleted ever after.
     kept.on_change, kept.compare = config.on_change, []
-    for key, value in overrides.items():
-        OmegaConf.update(kept, key, value)
+    problems: list[str] = []
+    for key in _single_keys(overrides):
+        if key.split(".")[0] in DECIDED:
+            problems += _disagreement(key, kept, config)
+        else:
+            OmegaConf.update(kept, key, _as_it_stands(config, key), merge=False)
+    if problems:
+        raise InputError(problems)
     kept.path.exp_folder = str(folder)
     return absolute_paths(kept)
+
+
+def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The keys of overrides; where a section is given by several values, the key of each."""
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            yield from _single_keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _as_it_stands(config: DictConfig, key: str) -> Any:
+    """A value of the configuration, references to others unresolved."""
+    value = OmegaConf.to_container(config, resolve=False)
+    for name in key.split("."):
+        value = value[name]  # type: ignore[call-overload,index]
+    return value
+
+
+def _disagreement(key: str, kept: DictConfig, config: DictConfig) -> Iterator[str]:
+    """A line if a value, or a section that was chosen by its name, is another than in the run."""
+    ours, theirs = (dict(_leaves(key, OmegaConf.select(c, key))) for c in (config, kept))
+    for leaf in ours | theirs:
+        if leaf not in ours or leaf not in theirs or ours[leaf] != theirs[leaf]:
+            yield (
+                f"{leaf}: {_told(ours, leaf)}, but enhance.py has made the run with "
+                f"{_told(theirs, leaf)}; leave {key} out, or run enhance.py anew to change it"
+            )
+            return
+
+
+def _leaves(key: str, node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, DictConfig):
+        for name in node:
+            yield from _leaves(f"{key}.{name!s}", node[name])
+    else:
+        yield key, node
+
+
+def _told(values: Mapping[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else "no such key"
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:

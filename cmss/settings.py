@@ -5,7 +5,7 @@ would count as true.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -27,7 +27,8 @@ def _refuse_rates(value: object) -> object:
 
 Rate = Annotated[int, BeforeValidator(_refuse_rates)]
 """A sampling rate in Hz."""
-_STRICT = ConfigDict(strict=True)
+Name = Annotated[str, Field(min_length=1)]
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Submission:
 class General:
     """Keys without a section."""
 
+    split: Name
+    profile: Name
     input_sample_rate: Rate
     remix_sample_rate: Rate
     HAAQI_sample_rate: Rate
@@ -66,6 +69,15 @@ class General:
     compare: list[str]
 
 
+@dataclass(frozen=True)
+class Separated:
+    """What all stages read of the section `separator`; the separator itself checks the others."""
+
+    name: Name
+    causality: Literal["causal", "noncausal"]
+    members: list[dict[str, Any]] = field(default_factory=list)
+
+
 def check_values(config: Mapping[str, Any]) -> None:
     """See that every value that no other part of the program checks is of its kind.
 
@@ -75,14 +87,28 @@ def check_values(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: all values that are not, by their keys.
     """
-    general = {field.name: config[field.name] for field in fields(General)}
     problems = [
-        *_problems("", general, General),
+        *_problems("", _those_of(General, config), General),
+        *_problems("separator.", _those_of(Separated, config["separator"]), Separated),
         *_problems("evaluate.", config["evaluate"], Evaluate),
         *_problems("submission.", config["submission"], Submission),
     ]
+    if not problems:
+        problems = [
+            f"ensemble.members.{number}.name: expected the name of a separator, got {name!r}"
+            for number, member in enumerate(config["separator"].get("members", []))
+            if not isinstance(name := member.get("name"), str)
+        ]
+    batch, jobs = config["evaluate"]["batch"], config["evaluate"]["batch_size"]
+    if not problems and batch >= jobs:
+        problems = [f"evaluate.batch: {batch}, expected 0 to {jobs - 1} (evaluate.batch_size - 1)"]
     if problems:
         raise InputError(problems)
+
+
+def _those_of(kind: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a dataclass has a field for."""
+    return {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
 
 
 def check_fields(section: str, settings: Mapping[str, Any], kind: type[Any]) -> None:
@@ -111,5 +137,9 @@ def _problems(prefix: str, settings: Mapping[str, Any], kind: type[Any]) -> list
         try:
             TypeAdapter(types[key], config=_STRICT).validate_python(value)
         except ValidationError as error:
-            problems.append(f"{prefix}{key}: {error.errors()[0]['msg']}, got {value!r}")
+            first = error.errors()[0]
+            # Of a list the item that is wrong; of a choice of types pydantic's names would follow.
+            item = first["loc"] if isinstance([*first["loc"], ""][0], int) else ()
+            inside = "".join(f".{part}" for part in item)
+            problems.append(f"{prefix}{key}{inside}: {first['msg']}, got {value!r}")
     return problems

@@ -7,7 +7,6 @@ from functools import partial, wraps
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +17,7 @@ from omegaconf.errors import (
 )
 from tqdm import tqdm
 
+from cmss import overrides
 from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
@@ -49,6 +49,7 @@ class JobError(Exception):
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Wrap what hydra.main runs, so that bad input ends it with status 2 and a line a problem.
 
+    The configuration is compared with its defaults first (:func:`cmss.overrides.check`).
     A result that cannot be, such as a score that is not finite, or that cannot be written, ends it
     with status 1. To be put under ``@hydra.main``, which turns any exception that reaches it into
     a traceback; SystemExit it lets through. Memory is kept for reuse, see :mod:`cmss.memory`.
@@ -63,12 +64,11 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         keep_freed_memory()
         try:
+            overrides.check(config)
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
             # The error may name a key that is made from the missing one, such as path.music_dir.
-            missing = _missing(OmegaConf.to_container(config))
-            lines = [f"{key}: missing, expected {key}=VALUE on the command line" for key in missing]
-            _end("\n".join(lines), 2)
+            _end("\n".join(overrides.missing(config)), 2)
         except OmegaConfBaseException as error:
             _end(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2)
         except ProblemsError as error:
@@ -82,13 +82,6 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             _end(one_line(reason(error)), 1)
 
     return guarded
-
-
-def _missing(node: Any, prefix: str = "") -> list[str]:
-    """Keys without a value; OmegaConf.missing_keys fails on what is made from one of them."""
-    if isinstance(node, dict):
-        return [key for name, value in node.items() for key in _missing(value, f"{prefix}.{name}")]
-    return [prefix.removeprefix(".")] if node == "???" else []
 
 
 def _end(text: str, status: int) -> NoReturn:
@@ -118,24 +111,36 @@ def run(main: Callable[[], Any]) -> None:
     wrong there is a line too, and so is what it finds wrong with the configuration.
     """
     refuse_official_keys(sys.argv[1:])
+    sys.argv[1:] = overrides.with_paths_as_text(sys.argv[1:])
     # Asks hydra to let through what it would otherwise print.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    HydraConfig.instance().cfg = None
     try:
         main()
     except JobError as error:
         sys.exit(_say(error.text, error.status))
-    except CompactHydraException as error:
-        cause = error.__cause__
-        more = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""
-        sys.exit(_say(f"{error}{more}", 1))
+    except (CompactHydraException, ValueError) as error:
+        if HydraConfig.initialized() and isinstance(error, ValueError):
+            raise  # The configuration was made; this is a mistake of the program.
+        lines = [one_line(line) for line in overrides.unreadable(error)]
+        sys.exit(_say("\n".join(lines), 2))
     except OSError as error:
         sys.exit(_say(one_line(reason(error)), 1))
 
 
-def overrides() -> dict[str, Any]:
-    """Key -> value of what the running stage was given on its command line."""
-    parsed = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-    return {override.get_key_element().lstrip("+"): override.value() for override in parsed}
+def _run_folder(*, _root_: DictConfig) -> str:
+    """The value of `hydra.run.dir` in each recipe: path.exp_folder, without ``~``.
+
+    Hydra makes this folder before the stage begins, so that it has to be checked by itself.
+    """
+    try:
+        return overrides.run_folder(_root_)
+    except InputError as error:
+        # Not an exception that OmegaConf would wrap.
+        sys.exit(_say("\n".join(map(one_line, error.problems)), 2))
+
+
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)

@@ -15,6 +15,7 @@ LAYERS = (
         "atomic",
         "command_line",
         "compiled",
+        "forms",
         "memory",
         "output_file",
         "processor",
@@ -22,6 +23,7 @@ LAYERS = (
         "settings",
         "text",
         "weights",
+        "words",
     ),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
@@ -46,6 +48,7 @@ LAYERS = (
         "training",
         "run_folder",
         "configuration",
+        "overrides",
         "stage",
         "report",
     ),
@@ -166,8 +169,9 @@ def test_libraries_at_the_edge():
     everywhere = files("cmss", "metadata_tools", "recipes", "benchmarks", "tests")
     assert users_of("torchaudio", everywhere) == set()
     inside = files("cmss", "metadata_tools")
-    assert users_of("hydra", inside) == {"cmss/stage.py"}
+    assert users_of("hydra", inside) == {"cmss/overrides.py", "cmss/stage.py"}
     assert users_of("omegaconf", inside) == {
+        "cmss/overrides.py",
         "cmss/configuration.py",
         "cmss/run_folder.py",
         "cmss/stage.py",

@@ -11,9 +11,11 @@ from cmss.settings import check_fields, check_values
 
 @pytest.fixture
 def config():
-    """What config.yaml itself says."""
+    """What config.yaml itself says, with a profile and a separator."""
     loaded = OmegaConf.load(RECIPES / "conf" / "config.yaml")
-    return {key: OmegaConf.to_container(loaded)[key] for key in loaded if key != "defaults"}
+    own = {key: OmegaConf.to_container(loaded)[key] for key in loaded if key != "defaults"}
+    separator = {"name": "oracle", "causality": "noncausal"}
+    return {**own, "profile": "default", "separator": separator}
 
 
 def test_the_default_values_are_of_their_kind(config):
@@ -39,6 +41,9 @@ def test_the_default_values_are_of_their_kind(config):
         ("submission.team", 1),
         ("submission.supplement", None),
         ("on_change", "ask"),
+        ("split", ""),
+        ("separator.causality", "late"),
+        ("separator.members", {"name": "oracle"}),
     ],
 )
 def test_a_value_of_another_kind_is_named_by_its_key(config, key, value):

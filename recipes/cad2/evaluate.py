@@ -10,12 +10,13 @@ from cmss.configuration import build_hearing_aid, own_pairs, reads_references, s
 from cmss.enhanced_files import check_files
 from cmss.errors import IncompleteError, InputError, noting
 from cmss.fingerprint import of_enhanced, of_scores
+from cmss.overrides import overrides
 from cmss.pipeline import level_warnings
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
 from cmss.run_folder import continued_configuration, job
 from cmss.scenes import by_track
 from cmss.scoring import FileScorer, Scorer, score_files
-from cmss.stage import overrides, progress, run, stage
+from cmss.stage import progress, run, stage
 
 
 @hydra.main(config_path="conf", config_name="config", version_base=None)

@@ -15,13 +15,14 @@ from cmss.audio import read_excerpt
 from cmss.configuration import build_hearing_aid, chosen_pairs, reads_references
 from cmss.enhanced_files import check_files
 from cmss.fingerprint import of_enhanced, of_scores, of_stems
+from cmss.overrides import overrides
 from cmss.report import write_report, write_technical_report
 from cmss.results import format_summary, merge
 from cmss.results.separation import SeparationRow, measure, median_sdr, write_separation
 from cmss.run_folder import PROVENANCE, continued_configuration, job
 from cmss.scenes import Pair, by_track
 from cmss.scoring import Scorer
-from cmss.stage import overrides, progress, run, stage
+from cmss.stage import progress, run, stage
 from cmss.submission import build_submission
 
 

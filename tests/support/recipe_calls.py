@@ -1,0 +1,122 @@
+"""Recipes called in this process, as from the command line, and what may become of a call.
+
+A recipe may be given anything: it does its work, or says in a line which key is wrong. Starting a
+process for each call takes seconds, importing what is imported already nothing.
+"""
+
+import io
+import logging
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from stages import RECIPES
+
+CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
+"""Names of the recipes' configurations where they are not the recipe's own."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended.
+
+    Args:
+        status: exit status; None if the recipe ended by an exception.
+        stdout: what it printed.
+        stderr: what it printed, or the traceback.
+    """
+
+    status: int | None
+    stdout: str
+    stderr: str
+
+
+def call(recipe: str, *words: str, cwd: Path) -> Ended:
+    """`python recipes/cad2/<recipe>.py WORDS` in a folder, within this process."""
+    program = str(RECIPES / f"{recipe}.py")
+    out, err = io.StringIO(), io.StringIO()
+    status: int | None = 0
+    with redirect_stdout(out), redirect_stderr(err), _as_a_program([program, *words], cwd):
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+        except Exception:
+            traceback.print_exc()
+            status = None
+    return Ended(status, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def _as_a_program(argv: list[str], cwd: Path) -> Iterator[None]:
+    """What a call changes of the process is put back."""
+    before = sys.argv, Path.cwd(), dict(os.environ), logging.root.handlers[:], logging.root.level
+    sys.argv = argv
+    os.chdir(cwd)
+    try:
+        yield
+    finally:
+        sys.argv = before[0]
+        os.chdir(before[1])
+        os.environ.clear()
+        os.environ.update(before[2])
+        # Hydra's write to the standard output of the call.
+        logging.root.handlers[:] = before[3]
+        logging.root.setLevel(before[4])
+
+
+def keys(recipe: str, *words: str) -> list[str]:
+    """Full keys of all sections and values of a recipe's configuration, in its order.
+
+    Args:
+        recipe: enhance, evaluate, merge_results, train, fit, fit_postfilter or fit_dictionaries.
+        words: which choose other groups, such as separator=nmf.
+    """
+    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        config = compose(CONFIGURATIONS.get(recipe, recipe), list(words))
+    return list(_keys(OmegaConf.to_container(config, resolve=False), ""))
+
+
+def _keys(section: Any, prefix: str) -> Iterator[str]:
+    for name, value in section.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def complaint(ended: Ended, given: Sequence[str]) -> str | None:
+    """What is wrong with the way in which a call ended; None if nothing is.
+
+    Args:
+        ended: the call.
+        given: the words KEY=VALUE that were tried in it, at least one.
+    """
+    if ended.status not in (0, 1, 2) or "Traceback" in ended.stderr:
+        return f"{' '.join(given)}: a traceback\n{ended.stderr}"
+    if ended.status and not blamed(ended, given):
+        return f"{' '.join(given)}: status {ended.status}, and no line names a key\n{ended.stderr}"
+    return None
+
+
+def blamed(ended: Ended, given: Sequence[str]) -> list[str]:
+    """Those of the words that were tried whose key, or file, a line on standard error names."""
+    lines = ended.stderr.splitlines()
+    return [word for word in given if any(_names(line, word) for line in lines)]
+
+
+def _names(line: str, word: str) -> bool:
+    key, _, value = word.partition("=")
+    if key in line:
+        return True
+    # A file that is not there is named by itself, a path in it.
+    return len(value) > 3 and value.strip("'\"[]") in line
