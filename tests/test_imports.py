@@ -21,7 +21,7 @@ LAYERS = (
         "weights",
         "compiled",
     ),
-    ("audio", "scenes", "transforms", "row_file", "fingerprint"),
+    ("audio", "containers", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",
         "nmf",
