@@ -79,19 +79,22 @@ def inspect(path: Path) -> AudioHeader:
         InputError: no such file, not a sound file, or data that end early.
     """
     with _opened(path) as (file, container):
-        samples = file.frames
-        if not container.stated:
-            status = path.stat()
-            samples = _decoded_length(path, status.st_size, status.st_mtime_ns)
-        elif _is_exact(file):
-            _require_plausible(file, path)
-            _read(file, path, samples - 1, samples)
-        if samples == 0:
-            raise InputError(f"{path}: holds no sound")
-        _remark_length(path, container, samples)
-        return AudioHeader(
-            file.samplerate, file.channels, samples, file.format, file.subtype, file.comment
-        )
+        return _header(file, container, path)
+
+
+def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
+    samples = file.frames
+    if container.stated:
+        _require_end(file, path)
+    else:
+        status = path.stat()
+        samples = _decoded_length(path, status.st_size, status.st_mtime_ns)
+    if samples == 0:
+        raise InputError(f"{path}: holds no sound")
+    _remark_length(path, container, samples)
+    return AudioHeader(
+        file.samplerate, file.channels, samples, file.format, file.subtype, file.comment
+    )
 
 
 class _Stream(soundfile.SoundFile):
@@ -140,13 +143,16 @@ def _is_exact(file: _Stream) -> bool:
     return searched and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
 
 
-def _require_plausible(file: _Stream, path: Path) -> None:
+def _require_end(file: _Stream, path: Path) -> None:
+    """Decode the last sample, where that needs no more than a seek."""
     size = path.stat().st_size
     if file.format == "FLAC" and file.frames > size // _FRAME_BYTES * _FRAME_SAMPLES:
         raise InputError(
             f"{path}: truncated or damaged: the header promises {file.frames} samples, "
             f"more than {size} bytes can hold"
         )
+    if _is_exact(file) and file.frames:
+        _read(file, path, file.frames - 1, file.frames)
 
 
 @lru_cache(maxsize=4096)
@@ -256,20 +262,21 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float3
         InputError: unreadable, another sampling rate, not stereo, shorter than the excerpt, or
             samples that are not finite.
     """
-    header = inspect(excerpt.path)
-    if header.sample_rate_hz != sample_rate_hz:
-        raise InputError(
-            f"{excerpt.path}: sampling rate {header.sample_rate_hz} Hz, "
-            f"expected {sample_rate_hz} Hz"
-        )
-    if header.channels != 2:
-        raise InputError(f"{excerpt.path}: {header.channels} channel(s), expected 2")
-    start, stop = excerpt.span(sample_rate_hz)
-    if not 0 <= start < stop <= header.samples:
-        raise InputError(
-            f"{excerpt.path}: samples {start} to {stop} wanted, the file has {header.samples}"
-        )
-    return read_span(excerpt.path, start, stop)
+    path = excerpt.path
+    with _opened(path) as (file, container):
+        header = _header(file, container, path)
+        if header.sample_rate_hz != sample_rate_hz:
+            raise InputError(
+                f"{path}: sampling rate {header.sample_rate_hz} Hz, expected {sample_rate_hz} Hz"
+            )
+        if header.channels != 2:
+            raise InputError(f"{path}: {header.channels} channel(s), expected 2")
+        start, stop = excerpt.span(sample_rate_hz)
+        if not 0 <= start < stop <= header.samples:
+            raise InputError(
+                f"{path}: samples {start} to {stop} wanted, the file has {header.samples}"
+            )
+        return _read(file, path, start, stop)
 
 
 def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -281,7 +288,8 @@ def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
     Raises:
         InputError: unreadable, ends before, or samples that are not finite.
     """
-    with _opened(path) as (file, _):
+    with _opened(path) as (file, container):
+        _header(file, container, path)
         return _read(file, path, start, stop)
 
 
@@ -303,6 +311,8 @@ def read_flac(path: Path, most_channels: int | None = None) -> tuple[npt.NDArray
         if most_channels and file.channels > most_channels:
             expected = " or ".join(map(str, range(1, most_channels + 1)))
             raise InputError(f"{path}: {file.channels} channels, expected {expected}")
+        if container.stated:
+            _require_end(file, path)
         signal = _read(file, path, 0, file.frames if container.stated else None)
         if signal.shape[1] == 0:
             raise InputError(f"{path}: holds no sound")

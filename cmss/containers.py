@@ -118,11 +118,11 @@ class _Source:
         count = struct.calcsize(form)
         return struct.unpack(form, self.at(place, count).ljust(count, b"\0"))[0]
 
+    def damaged(self, problem: str) -> InputError:
+        return InputError(f"{self.path}: truncated or damaged: {problem}; copy or export it again")
+
     def truncated(self, stated: str) -> InputError:
-        return InputError(
-            f"{self.path}: truncated or damaged: {stated}, the file ends after {self.size} bytes; "
-            "copy or export it again"
-        )
+        return self.damaged(f"{stated}, the file ends after {self.size} bytes")
 
 
 # Containers of chunks: RIFF and its like.
@@ -310,15 +310,13 @@ def _ogg(source: _Source, start: int) -> Container:
             raise source.truncated(f"the Ogg page at byte {place} is not complete")
         magic, _, flags, _, serial, number, checksum, segments = _PAGE.unpack(header)
         if magic != b"OggS":
-            raise InputError(f"{source.path}: truncated or damaged: no Ogg page at byte {place}")
+            raise source.damaged(f"no Ogg page at byte {place}")
         table = file.read(segments)
         body = file.read(sum(table))
         if len(table) < segments or len(body) < sum(table):
             raise source.truncated(f"the Ogg page at byte {place} is not complete")
         if _ogg_checksum(header[:22] + bytes(4) + header[26:] + table + body) != checksum:
-            raise InputError(
-                f"{source.path}: truncated or damaged: wrong checksum of the Ogg page at byte {place}"
-            )
+            raise source.damaged(f"wrong checksum of the Ogg page at byte {place}")
         if flags & _FIRST:
             if None in expected.values():
                 raise InputError(
@@ -326,7 +324,9 @@ def _ogg(source: _Source, start: int) -> Container:
                     "on; expected one, save each as a file"
                 )
         elif expected.get(serial) != number:
-            raise InputError(f"{source.path}: truncated or damaged: Ogg pages are missing before byte {place}")
+            raise InputError(
+                f"{source.path}: truncated or damaged: Ogg pages are missing before byte {place}"
+            )
         expected[serial] = None if flags & _LAST else number + 1
         place += len(header) + len(table) + len(body)
 
@@ -401,20 +401,24 @@ def _mp3(source: _Source, start: int) -> Container:
     xing = _xing(frame)
     if xing is not None:
         stated = int.from_bytes(frame[xing + 8 : xing + 12], "big")
-        found = _count_frames(source, after)
+        found, end = _count_frames(source, after)
         if found == stated:
             return Container(stated=True)
-        if found > stated:
-            patched = frame[: xing + 8] + plenty + frame[xing + 12 :]
-            return Container(head=source.at(0, place) + patched, skip=after)
+        # Some encoders count the table's frame, too; the number of bytes shows that all are there.
+        is_complete = found == stated - 1 and _xing_bytes(frame, xing) == end - place
+        if is_complete or found > stated:
+            frames = struct.pack(">I", found) if is_complete else plenty
+            head = source.at(0, place) + frame[: xing + 8] + frames + frame[xing + 12 :]
+            return Container(stated=is_complete, head=head, skip=after)
     elif frame[36:40] == b"VBRI":
         stated = int.from_bytes(frame[50:54], "big")
-        found = _count_frames(source, after)
+        found, _ = _count_frames(source, after)
+        if found == stated:
+            plenty = struct.pack(">I", found)
     else:
-        stated, found = 0, 0
-        after = place
+        stated, found, after = 0, 0, place
     if found < stated:
-        raise source.truncated(f"the header promises {stated} MP3 frames, {found} are whole")
+        raise source.truncated(f"the header promises {stated} MP3 frames, {found} are complete")
     return Container(stated=found == stated > 0, head=_xing_frame(frame, plenty), skip=after)
 
 
@@ -423,6 +427,12 @@ def _xing(frame: bytes) -> int | None:
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None
+
+
+def _xing_bytes(frame: bytes, place: int) -> int | None:
+    """The number of bytes that a table states, of its own frame and all others."""
+    stated = frame[place + 12 : place + 16]
+    return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 
 
 def _side_end(frame: bytes) -> int:
@@ -440,13 +450,13 @@ def _xing_frame(frame: bytes, frames: bytes) -> bytes:
     return table.ljust(_frame_bytes(header), b"\0")
 
 
-def _count_frames(source: _Source, place: int) -> int:
-    """Complete frames in a row from a place on."""
+def _count_frames(source: _Source, place: int) -> tuple[int, int]:
+    """Number of complete frames in a row from a place on, and where they end."""
     file, found = source.file, 0
     while True:
         file.seek(place)
         length = _frame_bytes(file.read(4))
+        if not length or place + length > source.size:
+            return found, place
         place += length
-        if not length or place > source.size:
-            return found
         found += 1

@@ -112,6 +112,8 @@ KINDS = {
     "vorbis": Kind(_plain("OGG", "VORBIS"), True, ".ogg"),
     "opus": Kind(lambda s: _opus(s), True, ".opus"),
     "mp3": Kind(_mp3, True, ".mp3"),
+    "mp3-counts-xing": Kind(lambda s: _counting_the_table(_mp3(s)), True, ".mp3"),
+    "mp3-vbri": Kind(lambda s: _with_vbri(_mp3(s)), True, ".mp3"),
     "mp3-no-xing": Kind(lambda s: without_xing(_mp3(s)), False, ".mp3"),
     "wav-pipe": Kind(_open_wav(0xFFFFFFFF, 0xFFFFFFFF), False, ".wav"),
     "wav-sox-pipe": Kind(_open_wav(0x7FFFF024, 0x7FFFF000), False, ".wav"),
@@ -120,9 +122,7 @@ KINDS = {
     "aiff-crashed": Kind(
         lambda s: aiff_of_sizes(encoded(s, "AIFF", "PCM_16"), 46, 0, 8), False, ".aiff"
     ),
-    "au-pipe": Kind(
-        lambda s: patched(encoded(s, "AU", "PCM_16"), (8, b"\xff" * 4)), False, ".au"
-    ),
+    "au-pipe": Kind(lambda s: patched(encoded(s, "AU", "PCM_16"), (8, b"\xff" * 4)), False, ".au"),
     "au-crashed": Kind(lambda s: patched(encoded(s, "AU", "PCM_16"), (8, bytes(4))), False, ".au"),
     "caf-pipe": Kind(lambda s: _sized(encoded(s, "CAF", "PCM_16"), -1, ">q"), False, ".caf"),
     "w64-crashed": Kind(lambda s: _sized(encoded(s, "W64", "PCM_16"), 24, "<q", 16), False, ".w64"),
@@ -138,6 +138,22 @@ def _opus(signal: np.ndarray) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, signal, 48000, format="OGG", subtype="OPUS")
     return file.getvalue()
+
+
+def _counting_the_table(data: bytes) -> bytes:
+    """An MP3 file whose number of frames includes that of the table."""
+    place = data.index(b"Xing") + 8
+    frames = int.from_bytes(data[place : place + 4], "big") + 1
+    return patched(data, (place, struct.pack(">I", frames)))
+
+
+def _with_vbri(data: bytes) -> bytes:
+    """An MP3 file with the table of Fraunhofer's encoders in place of Xing's."""
+    table = data.index(b"Xing")
+    frames = data[table + 8 : table + 12]
+    first = data[: len(data) - len(without_xing(data))]
+    vbri = first[:4] + bytes(32) + b"VBRI" + bytes(6) + struct.pack(">I", len(data)) + frames
+    return vbri.ljust(len(first), b"\0") + without_xing(data)
 
 
 def _sized(data: bytes, size: int, form: str, name_bytes: int = 4) -> bytes:
