@@ -181,9 +181,10 @@ def _blocks(
                 yield np.ascontiguousarray(block[skipped:].T)
     except soundfile.LibsndfileError as error:
         promised = f"{file.frames} samples" if file.frames != _UNKNOWN else "more samples"
+        missing = f"samples {start} to {stop}" if stop else f"those from {place} on"
         raise InputError(
             f"{path}: truncated or damaged: the header promises {promised}, "
-            f"but those from {max(place, start)} on cannot be decoded"
+            f"but {missing} cannot be decoded"
         ) from error
 
 
