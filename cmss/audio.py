@@ -152,7 +152,7 @@ def _require_end(file: _Stream, path: Path) -> None:
             f"more than {size} bytes can hold"
         )
     if _is_exact(file) and file.frames:
-        _read(file, path, file.frames - 1, file.frames)
+        _decode(file, path, file.frames - 1, file.frames)
 
 
 @lru_cache(maxsize=4096)
@@ -188,11 +188,11 @@ def _blocks(
         ) from error
 
 
-def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
+def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
     """Decode samples `start` to `stop`, or to the end: (channels, samples).
 
     Raises:
-        InputError: they end early, cannot be decoded, or are not finite; see `_require_audible`.
+        InputError: they end early or cannot be decoded.
     """
     empty = np.empty((file.channels, 0), np.float32)
     signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)
@@ -201,6 +201,12 @@ def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArra
             f"{path}: truncated or damaged: the header promises {file.frames} samples, "
             f"{start} to {stop} are wanted, the data end at {start + signal.shape[1]}"
         )
+    return signal
+
+
+def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
+    """As :func:`_decode`, and refuse what `_require_audible` refuses."""
+    signal = _decode(file, path, start, stop)
     _require_audible(path, signal)
     return signal
 

@@ -68,12 +68,13 @@ def test_twenty_four_bits_are_not_rounded(tmp_path):
 def test_samples_beyond_full_scale_are_kept_and_named_once(tmp_path, capsys, subtype):
     signal = music()
     signal[100:103, 0] = 1.5, -2.5, 1.0
+    signal[-1, 0] = 1.25
     path = store(tmp_path / "loud.wav", signal, "WAV", subtype)
     for _ in range(2):
         np.testing.assert_array_equal(audio.read_sound(path)[0], np.float32(signal.T))
         audio.read_excerpt(audio.Excerpt(path, 0, 0.1), RATE_HZ)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{path}: 2 samples beyond full scale, the largest 2.5;")
+    assert line.startswith(f"{path}: 3 samples beyond full scale, the largest 2.5;")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -103,7 +104,7 @@ AUDIOGRAM = {
 @pytest.mark.parametrize(
     ("signal", "problem"),
     [
-        (1e25 * music(), "a sample of 3"),
+        (1e25 * music(), "expected -1 to 1 (full scale)"),
         (32768 * music(), "if these are integers stored as floats"),
         (np.where(np.arange(22050) == 7, np.nan, music().T).T, "the signal holds NaN or infinity"),
         (1e300 * music(), "the signal holds NaN or infinity"),
