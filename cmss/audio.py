@@ -10,7 +10,11 @@ does not rescale it.
 """
 
 import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +22,16 @@ import numpy.typing as npt
 import pyloudnorm
 import soundfile
 import soxr
+from tqdm import tqdm
 
 from cmss.atomic import atomic_file
+from cmss.command_line import one_line
+from cmss.containers import Container, Spliced, examine
 from cmss.errors import InputError
 
 FULL_SCALE_16_BIT = 32768.0
+LARGEST_PEAK = 1000.0
+"""60 dB above full scale: no mix has it, integers that are stored as floats mostly do."""
 SHORTEST_LOUDNESS_S = 0.4
 """One gating block of ITU-R BS.1770-4: nothing shorter has an integrated loudness."""
 
@@ -30,6 +39,8 @@ SHORTEST_LOUDNESS_S = 0.4
 # takes 12 bytes.
 _FRAME_SAMPLES = 65535
 _FRAME_BYTES = 12
+_BLOCK = 2**16  # samples that are decoded at a time
+_UNKNOWN = np.iinfo(np.int64).max  # libsndfile's length of a FLAC stream that states none
 
 
 @dataclass(frozen=True)
@@ -59,102 +70,261 @@ class AudioHeader:
 
 
 def inspect(path: Path) -> AudioHeader:
-    """Read the header, and the last sample to see that the data it promises are there.
+    """Read the header and see that the data it promises are there.
 
-    A file that was cut off keeps its header; only a look at its end tells. One seek, whatever the
-    length.
+    The container is held to the length that it states, and the last sample of a format that can be
+    searched is decoded. Where no length is stated, it is found by decoding all.
 
     Raises:
-        InputError: no such file, not a sound file, no length stated, or data that end early.
+        InputError: no such file, not a sound file, or data that end early.
+    """
+    with _opened(path) as (file, container):
+        return _header(file, container, path)
+
+
+def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
+    samples = file.frames
+    if container.stated:
+        _require_end(file, path)
+    else:
+        status = path.stat()
+        samples = _decoded_length(path, status.st_size, status.st_mtime_ns)
+    if samples == 0:
+        raise InputError(f"{path}: holds no sound")
+    _remark_length(path, container, samples)
+    return AudioHeader(
+        file.samplerate, file.channels, samples, file.format, file.subtype, file.comment
+    )
+
+
+class _Stream(soundfile.SoundFile):
+    """A sound file that is decoded in sequence.
+
+    After each call of `read`, SoundFile seeks to where libsndfile is already if a file is seekable;
+    in a FLAC stream of unknown length that fails, and in a lossy file it is not exact.
+    """
+
+    def seekable(self) -> bool:
+        """False."""
+        return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[_Stream, Container]]:
+    """A sound file that can be decoded, and what its container says.
+
+    Raises:
+        InputError: no such file, not a sound file, or truncated by what its container says.
     """
     try:
         if not path.is_file():
             raise InputError(f"{path}: no such audio file")
-        file = soundfile.SoundFile(path)
+        container = examine(path)
+        raw = path.open("rb")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
-    with file:
-        header = AudioHeader(
-            file.samplerate, file.channels, file.frames, file.format, file.subtype, file.comment
-        )
-        # libsndfile answers the largest 64-bit integer where a FLAC stream leaves its length open.
-        if header.samples == np.iinfo(np.int64).max:
-            raise InputError(f"{path}: the header states no length; encode the file anew")
-        if header.samples == 0:
-            raise InputError(f"{path}: holds no sound")
-        size = path.stat().st_size
-        if header.format == "FLAC" and header.samples > size // _FRAME_BYTES * _FRAME_SAMPLES:
-            raise InputError(
-                f"{path}: truncated or damaged: the header promises {header.samples} samples, "
-                f"more than {size} bytes can hold"
-            )
-        _read(file, path, header.samples - 1, header.samples)
-    return header
+    with raw:
+        # Not by its name: libsndfile takes the endings of some for a format without a header.
+        source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
+        try:
+            file = _Stream(source, closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
+        with file:
+            is_mpeg = file.subtype.startswith("MPEG")
+            if is_mpeg and (file.format != "MP3" or not (container.stated or container.head)):
+                raise InputError(f"{path}: MP3 without readable frames; export it as WAV or FLAC")
+            yield file, container
 
 
-def _read(file: soundfile.SoundFile, path: Path, start: int, stop: int) -> np.ndarray:
-    """Samples `start` to `stop` as int16 (samples, channels), or an InputError."""
-    try:
-        file.seek(start)
-        samples = file.read(stop - start, dtype="int16", always_2d=True)
-    except soundfile.LibsndfileError as error:
+def _is_exact(file: _Stream) -> bool:
+    """Whether libsndfile seeks to the very sample: in lossy formats it was seen not to."""
+    searched = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
+    return searched and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
+
+
+def _require_end(file: _Stream, path: Path) -> None:
+    """Decode the last sample, where that needs no more than a seek."""
+    size = path.stat().st_size
+    if file.format == "FLAC" and file.frames > size // _FRAME_BYTES * _FRAME_SAMPLES:
         raise InputError(
             f"{path}: truncated or damaged: the header promises {file.frames} samples, "
-            f"but samples {start} to {stop} cannot be decoded"
-        ) from error
-    if len(samples) != stop - start:
-        raise InputError(
-            f"{path}: truncated: samples {start} to {stop} wanted, "
-            f"the data end at {start + len(samples)}"
+            f"more than {size} bytes can hold"
         )
-    return samples
+    if _is_exact(file) and file.frames:
+        _decode(file, path, file.frames - 1, file.frames)
 
 
-def _to_waveform(samples: np.ndarray) -> npt.NDArray[np.float32]:
-    # Division by a power of two: exact, so float32 gives what pyclarity's detour by float64 gives.
-    return np.ascontiguousarray(samples.T.astype(np.float32) / np.float32(FULL_SCALE_16_BIT))
+@lru_cache(maxsize=4096)
+def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
+    """Count the samples of a file by decoding it; once for each state of the file."""
+    with _opened(path) as (file, _):
+        return sum(block.shape[1] for block in _blocks(file, path, 0, None))
+
+
+def _blocks(
+    file: _Stream, path: Path, start: int, stop: int | None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Decode samples `start` to `stop`, or to the end: (channels, samples) each."""
+    place = 0
+    try:
+        if _is_exact(file):
+            place = file.seek(start)
+        while stop is None or place < stop:
+            wanted = _BLOCK if stop is None else min(_BLOCK, stop - place)
+            block = file.read(wanted, dtype="float32", always_2d=True)
+            if not len(block):
+                return
+            skipped = max(0, start - place)
+            place += len(block)
+            if skipped < len(block):
+                yield np.ascontiguousarray(block[skipped:].T)
+    except soundfile.LibsndfileError as error:
+        promised = f"{file.frames} samples" if file.frames != _UNKNOWN else "more samples"
+        missing = f"samples {start} to {stop}" if stop else f"those from {place} on"
+        raise InputError(
+            f"{path}: truncated or damaged: the header promises {promised}, "
+            f"but {missing} cannot be decoded"
+        ) from error
+
+
+def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
+    """Decode samples `start` to `stop`, or to the end: (channels, samples).
+
+    Raises:
+        InputError: they end early or cannot be decoded.
+    """
+    empty = np.empty((file.channels, 0), np.float32)
+    signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)
+    if stop is not None and signal.shape[1] != stop - start:
+        raise InputError(
+            f"{path}: truncated or damaged: the header promises {file.frames} samples, "
+            f"{start} to {stop} are wanted, the data end at {start + signal.shape[1]}"
+        )
+    return signal
+
+
+def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
+    """As :func:`_decode`, and refuse what `_require_audible` refuses."""
+    signal = _decode(file, path, start, stop)
+    _require_audible(path, signal)
+    return signal
+
+
+def _require_audible(path: Path, signal: npt.NDArray[np.float32]) -> None:
+    """Refuse what no recording holds; remark once on what is beyond full scale."""
+    lowest, highest = signal.min(initial=0.0), signal.max(initial=0.0)
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(f"{path}: the signal holds NaN or infinity")
+    peak = float(max(-lowest, highest))
+    if peak > LARGEST_PEAK:
+        raise InputError(
+            f"{path}: a sample of {peak:g}, expected -1 to 1 (full scale); "
+            "if these are integers stored as floats, divide them by their full scale"
+        )
+    if peak > 1.0:
+        _say_once(
+            path,
+            "beyond full scale",
+            f"{np.count_nonzero(np.abs(signal) > 1.0)} samples beyond full scale, "
+            f"the largest {peak:.4g}; used as they are",
+        )
+
+
+def _remark_length(path: Path, container: Container, samples: int) -> None:
+    """Say what a container leaves open."""
+    if not container.stated:
+        _say_once(
+            path,
+            "unstated",
+            "states no length that can be checked; "
+            f"all that can be decoded is used, {samples} samples",
+        )
+    if container.surplus:
+        _say_once(
+            path,
+            "surplus",
+            f"{container.surplus} bytes after the stated end of the sound are not used; "
+            "if the recording was interrupted, repair its header",
+        )
+
+
+_said: set[tuple[Path, str]] = set()
+
+
+def _say_once(path: Path, subject: str, text: str) -> None:
+    """A line on the standard error, once for each file and subject."""
+    if (path, subject) not in _said:
+        _said.add((path, subject))
+        tqdm.write(one_line(f"{path}: {text}"), file=sys.stderr)
 
 
 def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float32]:
-    """Decode one excerpt of a stereo file, as 16-bit integers over 32768.
+    """Decode one excerpt of a stereo file; see :func:`read_flac` for sample formats.
 
     Returns:
         waveform (2, samples), float32.
 
     Raises:
-        InputError: unreadable, another sampling rate, not stereo, or shorter than the excerpt.
+        InputError: unreadable, another sampling rate, not stereo, shorter than the excerpt, or
+            samples that are not finite.
     """
-    header = inspect(excerpt.path)
-    if header.sample_rate_hz != sample_rate_hz:
-        raise InputError(
-            f"{excerpt.path}: sampling rate {header.sample_rate_hz} Hz, "
-            f"expected {sample_rate_hz} Hz"
-        )
-    if header.channels != 2:
-        raise InputError(f"{excerpt.path}: {header.channels} channel(s), expected 2")
-    start, stop = excerpt.span(sample_rate_hz)
-    if not 0 <= start < stop <= header.samples:
-        raise InputError(
-            f"{excerpt.path}: samples {start} to {stop} wanted, the file has {header.samples}"
-        )
-    with soundfile.SoundFile(excerpt.path) as file:
-        return _to_waveform(_read(file, excerpt.path, start, stop))
+    path = excerpt.path
+    with _opened(path) as (file, container):
+        header = _header(file, container, path)
+        if header.sample_rate_hz != sample_rate_hz:
+            raise InputError(
+                f"{path}: sampling rate {header.sample_rate_hz} Hz, expected {sample_rate_hz} Hz"
+            )
+        if header.channels != 2:
+            raise InputError(f"{path}: {header.channels} channel(s), expected 2")
+        start, stop = excerpt.span(sample_rate_hz)
+        if not 0 <= start < stop <= header.samples:
+            raise InputError(
+                f"{path}: samples {start} to {stop} wanted, the file has {header.samples}"
+            )
+        return _read(file, path, start, stop)
 
 
-def read_flac(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a whole file of any number of channels and any sampling rate.
+def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
+    """Decode samples `start` to `stop` of a file, lossy formats from their beginning.
+
+    Returns:
+        waveform (channels, samples), float32.
+
+    Raises:
+        InputError: unreadable, ends before, or samples that are not finite.
+    """
+    with _opened(path) as (file, container):
+        _header(file, container, path)
+        return _read(file, path, start, stop)
+
+
+def read_flac(path: Path, most_channels: int | None = None) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode a whole file of any format and any sampling rate.
+
+    Every sample format is decoded to float32 with full scale = 1, so that the same sound, rounded
+    to 24 significant bits, gives the same waveform in each. For 16 bits that is the integer over
+    32768, exactly, as in pyclarity. Samples beyond full scale are not clipped.
 
     Returns:
         waveform (channels, samples), float32, and its sampling rate in Hz.
 
     Raises:
-        InputError: missing, unreadable, empty or cut off.
+        InputError: missing, unreadable, empty, cut off, more channels than wanted, or samples that
+            are not finite.
     """
-    header = inspect(path)
-    with soundfile.SoundFile(path) as file:
-        return _to_waveform(_read(file, path, 0, header.samples)), header.sample_rate_hz
+    with _opened(path) as (file, container):
+        if most_channels and file.channels > most_channels:
+            expected = " or ".join(map(str, range(1, most_channels + 1)))
+            raise InputError(f"{path}: {file.channels} channels, expected {expected}")
+        if container.stated:
+            _require_end(file, path)
+        signal = _read(file, path, 0, file.frames if container.stated else None)
+        if signal.shape[1] == 0:
+            raise InputError(f"{path}: holds no sound")
+        _remark_length(path, container, signal.shape[1])
+        return signal, file.samplerate
 
 
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -164,29 +334,25 @@ def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def read_sound(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a whole file of any format, sampling rate and sample format, mono or stereo.
+    """As :func:`read_flac`, but mono or stereo alone."""
+    return read_flac(path, most_channels=2)
+
+
+def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode what a program wrote into a pipe in a format that libsndfile reads to its end.
 
     Returns:
-        waveform (channels, samples), float32, full scale = 1, and its sampling rate in Hz.
+        waveform (channels, samples), float32, and its sampling rate in Hz.
 
     Raises:
-        InputError: missing, unreadable, empty, cut off, more than two channels, or not finite.
+        InputError: unreadable, or samples that are not finite.
     """
-    header = inspect(path)
-    if header.channels > 2:
-        raise InputError(f"{path}: {header.channels} channels, expected 1 or 2")
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        file = _Stream(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: truncated or damaged ({error.error_string})") from error
-    if len(samples) != header.samples:
-        raise InputError(
-            f"{path}: truncated: the header promises {header.samples} samples, "
-            f"the data end at {len(samples)}"
-        )
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path}: the signal holds NaN or infinity")
-    return np.ascontiguousarray(samples.T), rate_hz
+        raise InputError(f"{name}: not a readable sound ({error.error_string})") from error
+    with file:
+        return _read(file, Path(name), 0, None), file.samplerate
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from cmss.audio import read_flac
 from cmss.errors import InputError
 from cmss.text import read_table
 from metadata_tools.score import RANGES
@@ -121,18 +121,15 @@ def _is_number(text: str | None) -> bool:
 
 def _read_recording(folder: Path, row: dict[str, str]) -> Recording:
     path = folder / row["file"]
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: not readable as audio ({error})") from error
-    if rate != SAMPLE_RATE_HZ or samples.shape[1] != 1:
+    samples, rate = read_flac(path)
+    if rate != SAMPLE_RATE_HZ or len(samples) != 1:
         raise InputError(
-            f"{path}: {rate} Hz, {samples.shape[1]} channels: expected {SAMPLE_RATE_HZ} Hz, mono"
+            f"{path}: {rate} Hz, {len(samples)} channels: expected {SAMPLE_RATE_HZ} Hz, mono"
         )
-    if len(samples) < SAMPLE_RATE_HZ // 5:
+    if samples.shape[1] < SAMPLE_RATE_HZ // 5:
         raise InputError(f"{path}: shorter than 0.2 s")
     midi = round(float(row["midi"]))
-    return recording(row["file"], midi, float(row["cents"]), row["dynamic"], samples[:, 0])
+    return recording(row["file"], midi, float(row["cents"]), row["dynamic"], samples[0])
 
 
 def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]:

@@ -16,9 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from cmss.audio import resample
+from cmss.audio import read_flac, resample
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.note_folder import write_bank
@@ -95,14 +94,8 @@ def note(path: Path, midi: int, name: str) -> Recording:
     Raises:
         InputError: the file is not readable, silent or too short.
     """
-    # Whole, and no seek to see whether it is: libsndfile's seek stops short of an MP3's end.
-    try:
-        sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"{path}: not readable as audio ({error})") from error
-    if not np.isfinite(sound).all():
-        raise InputError(f"{path}: the signal holds NaN or infinity")
-    samples = trimmed(resample(sound.mean(axis=1), rate_hz, SAMPLE_RATE_HZ))
+    sound, rate_hz = read_flac(path)
+    samples = trimmed(resample(sound.mean(axis=0), rate_hz, SAMPLE_RATE_HZ))
     if len(samples) == 0:
         raise InputError(f"{path}: silent")
     if len(samples) < SHORTEST_S * SAMPLE_RATE_HZ:

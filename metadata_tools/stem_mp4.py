@@ -1,13 +1,12 @@
 """One of the sounds in a .stem.mp4 file, by the system's ffmpeg."""
 
-import io
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from cmss.audio import read_pipe
 from cmss.errors import InputError
 
 FFMPEG = "ffmpeg"
@@ -48,5 +47,4 @@ def read_stream(path: Path, stream: int) -> tuple[np.ndarray, int]:
     if done.returncode or len(done.stdout) < 32:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no sound"]
         raise InputError(f"{path}: audio stream {stream}: ffmpeg: {reason[-1]}")
-    samples, rate_hz = soundfile.read(io.BytesIO(done.stdout), dtype="float32", always_2d=True)
-    return np.ascontiguousarray(samples.T), rate_hz
+    return read_pipe(f"{path}: audio stream {stream}", done.stdout)

@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from cmss.atomic import alone, clear_stale
-from cmss.audio import AudioHeader, inspect, write_flac
+from cmss.audio import AudioHeader, inspect, read_span, write_flac
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.options import to_path
@@ -137,15 +136,11 @@ def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) 
     for stem in track.stems:
         start, length = stem.span(rate_hz)
         # As floats: what has more than 16 bits is summed before it is rounded, as there.
-        samples, _ = soundfile.read(
-            unpacked[stem.source], length, start, dtype="float32", always_2d=True
-        )
-        if len(samples) != length:
-            raise InputError(f"{unpacked[stem.source]}: truncated or damaged")
-        total = samples if total is None else total + samples
-        write_flac(stem.target, samples.T, rate_hz)
+        signal = read_span(unpacked[stem.source], start, start + length)
+        total = signal if total is None else total + signal
+        write_flac(stem.target, signal, rate_hz)
     assert total is not None
-    return write_flac(track.mixture, total.T, rate_hz)
+    return write_flac(track.mixture, total, rate_hz)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

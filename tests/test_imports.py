@@ -25,7 +25,7 @@ LAYERS = (
         "weights",
         "words",
     ),
-    ("audio", "scenes", "transforms", "row_file", "fingerprint"),
+    ("audio", "containers", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",
         "nmf",
