@@ -26,6 +26,12 @@ Section = dict[str, Any]
 """A section that what is built of it checks."""
 
 
+def _check_name(key: str, name: Any) -> None:
+    known = ("ensemble", *SEPARATORS)
+    if name not in known:
+        raise ValueError(f"{key}: {name!r}, expected one of {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class TrainingPaths:
     """The section `path` as far as all four have it."""
@@ -126,12 +132,8 @@ class FitKeys:
     enhancer: Section
 
     def __post_init__(self) -> None:
-        known = ("ensemble", *SEPARATORS)
         for number, member in enumerate(self.members):
-            if (name := member.get("name")) not in known:
-                raise ValueError(
-                    f"members[{number}].name: {name!r}, expected one of {', '.join(known)}"
-                )
+            _check_name(f"members[{number}].name", member.get("name"))
         limits = (0, *self.edges_hz, self.input_sample_rate / 2)
         if (np.diff(limits) <= 0).any():
             raise ValueError(
@@ -166,6 +168,7 @@ class PostfilterKeys:
     """What `separator` refers to, if it is one."""
 
     def __post_init__(self) -> None:
+        _check_name("separator.name", self.separator.get("name"))
         if self.init_from and self.begin_like:
             raise ValueError("begin_like: expected null where init_from is given")
 
