@@ -62,7 +62,7 @@ def new_dataset(root: Path) -> Iterator[Path]:
 def check_free(root: Path) -> None:
     """Raise InputError when `root` exists and is not an empty folder: nothing is overwritten."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{root}: exists and is not an empty folder; name another or remove it")
+        raise InputError(f"{root}: exists and is not an empty folder; name another")
 
 
 def slug(name: str) -> str:

@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from stages import RECIPES, run_stage
+from stages import RECIPES, run_python, succeeded
 from test_fit_recipe import training_data
 
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
 
-VALUES: tuple[Any, ...] = (None, "abc", "", [None], {"abc": 1}, True, -1, 0, 1.5, math.nan, 10**30)
+VALUES: tuple[Any, ...] = (None, "abc", [None], {"abc": 1}, True, 0, math.nan, 10**30)
 
 WORK = {
-    "train": "train", "fit": "progress", "fit_postfilter": "progress", "fit_dictionaries": "progress",
-}  # fmt: skip
+    "train": "train",
+    "fit": "progress",
+    "fit_postfilter": "progress",
+    "fit_dictionaries": "progress",
+}
 """What each recipe calls when all is checked and the hours of work begin."""
 
 OVERRIDES = {
@@ -72,8 +75,9 @@ def small(monkeypatch):
     monkeypatch.setitem(PRESETS, ("convtasnet", "small"), chosen)
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", WORK)
-def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypatch, capsys, small):
+def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     recipe = recipe_of(name)
 
@@ -97,8 +101,8 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
                 capsys.readouterr()
             except SystemExit as end:
                 lines = capsys.readouterr().err.splitlines()
-                # A file that is not there is named itself, and the folder that an empty one is.
-                words = (key, "abc" if value == "abc" else ".: " if value == "" else key)
+                # A file that is not there is named itself.
+                words = (key, "abc" if value == "abc" else key)
                 named = [line for line in lines if any(word in line for word in words)]
                 if end.code not in (1, 2) or not named:
                     wrong.append((key, value, end.code, lines))
@@ -153,13 +157,14 @@ def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, m
     assert sorted(line.split(":")[0] for line in lines) == sorted(keys)
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("name", "key"),
     [("fit", "ensemble_file"), ("fit_postfilter", "weights_file"),
      ("fit_dictionaries", "weights_file"), ("train", "exp_folder")],
 )  # fmt: skip
 def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
-    name, key, root, tmp_path, monkeypatch, capsys, small
+    name, key, root, tmp_path, monkeypatch, capsys
 ):
     """A file where a folder should be stands for all that the system refuses."""
     monkeypatch.chdir(tmp_path)
@@ -172,12 +177,24 @@ def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
     (line,) = capsys.readouterr().err.splitlines()
     assert caught.value.code == 1
     assert line.startswith("file/deeper")
-    assert f"path.{key}: cannot be written: Not a directory" in line
+    assert f"path.{key}: cannot be written: " in line
 
 
-@pytest.mark.parametrize("name", WORK)
-def test_what_hydra_itself_refuses_is_no_traceback(name, tmp_path):
-    done = run_stage(name, "path.root=/nowhere", "nothing.of.this=1", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "nothing.of.this" in done.stderr
+ALL_FOUR = """
+import runpy, sys
+for program in sys.argv[1:]:
+    sys.argv = [program, "path.root=/nowhere", "nothing.of.this=1"]
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        print(end.code)
+"""
+
+
+def test_what_hydra_itself_refuses_is_no_traceback(tmp_path):
+    """In one process, since each would take seconds to import all."""
+    programs = [str(RECIPES / f"{name}.py") for name in WORK]
+    done = succeeded(run_python("-c", ALL_FOUR, *programs, cwd=tmp_path))
+    assert done.stdout.split() == ["1"] * 4
+    assert done.stderr.count("nothing.of.this") >= 4
     assert "Traceback" not in done.stderr
