@@ -45,7 +45,10 @@ def main(config: DictConfig) -> None:
         model = chosen.build()
         index = player_index(model.sources, keys.instrument)
         if keys.init_from:
-            load_weights(Path(keys.init_from), model)
+            try:
+                load_weights(Path(keys.init_from), model)
+            except InputError as error:
+                raise InputError(f"init_from: {line}" for line in error.problems) from error
     if problems:
         raise InputError(problems)
     # A folder of its own for each instrument, or the second would go on from the first one's state.
