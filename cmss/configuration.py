@@ -14,7 +14,7 @@ from cmss.run_folder import CONFIGURATION, metadata_paths
 from cmss.scenes import Pair, load_pairs, shard
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
-from cmss.settings import check_fields, check_values
+from cmss.settings import check_fields, check_values, from_settings
 from cmss.text import read_table
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
@@ -66,8 +66,10 @@ def build_remix(config: DictConfig) -> Remix:
 def build_hearing_aid(config: DictConfig) -> HearingAid:
     """The hearing aid of a run, at the sampling rate of its input."""
     settings = plain(config.enhancer)
-    check_fields("enhancer", settings, HearingAid)
-    return HearingAid(**settings, sample_rate_hz=config.input_sample_rate)
+    if "sample_rate_hz" in settings:
+        raise InputError("enhancer.sample_rate_hz: no such setting, expected input_sample_rate")
+    settings["sample_rate_hz"] = config.input_sample_rate
+    return from_settings(HearingAid, settings, "enhancer")
 
 
 def separating(config: DictConfig) -> dict[str, Any]:

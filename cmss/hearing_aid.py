@@ -78,14 +78,17 @@ class HearingAid:
         if not edges.size or not np.all(np.diff(limits) > 0):
             problems.append(
                 "enhancer.crossover_frequencies: expected ascending frequencies between 0 and "
-                f"{self.sample_rate_hz / 2:g} Hz, got {list(edges)}"
+                f"{self.sample_rate_hz / 2:g} Hz, half of input_sample_rate, got {edges.tolist()}"
             )
         elif refusal := CROSSOVER_HZ.refusal(self.crossover_frequencies):
             problems.append(f"enhancer.crossover_frequencies: {refusal}")
         for name in ("attack", "release", "threshold"):
             values = np.array(getattr(self, name))
             if values.size != bands:
-                problems.append(f"enhancer.{name}: expected {bands} values, got {values.size}")
+                problems.append(
+                    f"enhancer.{name}: expected {bands} values, one more than "
+                    f"enhancer.crossover_frequencies, got {values.size}"
+                )
             elif name == "threshold" and not np.all(values >= LOWEST_THRESHOLD_DB):
                 problems.append(f"enhancer.threshold: below {LOWEST_THRESHOLD_DB:g} dB: {values}")
             elif name != "threshold" and not np.all(values > 0):

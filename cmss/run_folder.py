@@ -188,10 +188,15 @@ def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]
     Args:
         config: has `path`.
         count: take so many, evenly spread over all; None: all.
+
+    Raises:
+        InputError: anything wrong with their files, or no tracks.
     """
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
     for root in map(Path, config.path.more):
         tracks += load_tracks(root / "metadata/music.train.json", root / "audio/train")
+    if not tracks:
+        raise InputError(f"{config.path.train_file}: no tracks, expected at least one")
     count = min(count or len(tracks), len(tracks))
     return [tracks[number * len(tracks) // count] for number in range(count)]
 

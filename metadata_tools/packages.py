@@ -246,8 +246,7 @@ def _is_there(target: Path, size: int, package: Path) -> bool:
         return False
     if found != size:
         raise InputError(
-            f"{target}: has {found} bytes, expected {size} as in {package}; remove it or name "
-            "another folder"
+            f"{target}: has {found} bytes, expected {size} as in {package}; name another folder"
         )
     return True
 

@@ -75,9 +75,7 @@ def check_free(root: Path) -> None:
     place = next(path for path in (target, *target.parents) if path.exists())
     if place == target:
         if not target.is_dir() or any(target.iterdir()):
-            raise InputError(
-                f"{root}: exists and is not an empty folder; name another or remove it"
-            )
+            raise InputError(f"{root}: exists and is not an empty folder; name another")
         if target == Path.cwd() or target.is_mount():
             raise InputError(
                 f"{root}: is the current folder or a mount point; name a new folder in it"

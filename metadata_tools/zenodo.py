@@ -124,7 +124,9 @@ def _is_made(track: ValidTrack) -> bool:
         header = inspect(target)
         expected = stem.span(header.sample_rate_hz)[1]
         if header.samples != expected:
-            raise InputError(f"{target}: {header.samples} samples, expected {expected}; remove it")
+            raise InputError(
+                f"{target}: {header.samples} samples, expected {expected}; name another folder"
+            )
     return True
 
 

@@ -15,6 +15,7 @@ LAYERS = (
         "atomic",
         "command_line",
         "compiled",
+        "device",
         "forms",
         "memory",
         "output_file",

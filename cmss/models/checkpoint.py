@@ -19,6 +19,7 @@ from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.network import Network
 from cmss.models.roformer import Roformer, RoformerArguments
+from cmss.models.state_dicts import matching, read_state_dicts
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 from cmss.models.weights_file import read_weights, write_weights
 
@@ -87,11 +88,30 @@ def load_checkpoint(path: Path) -> Network:
         module = build(header["model"], json.loads(header["arguments"]))
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: header key 'arguments' does not build the model") from error
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the arguments in its header") from error
+    expected = module.state_dict()
+    module.load_state_dict(matching(path, {"": tensors}, expected, "the arguments in its header"))
     return module.eval()
+
+
+def load_weights(path: Path, module: Network) -> None:
+    """Give a module the weights in a file, which may be another program's.
+
+    Args:
+        path: a checkpoint of the same module, or a state_dict with its names.
+        module: receives them.
+
+    Raises:
+        InputError: the file is missing or unreadable, or of another network.
+    """
+    found, header = read_state_dicts(path)
+    wanted = "this model and size"
+    if "model" not in header:
+        module.load_state_dict(matching(path, found, module.state_dict(), wanted))
+        return
+    given = load_checkpoint(path)
+    if type(given) is not type(module) or given.arguments != module.arguments:
+        raise InputError(f"{path}: holds another network than {wanted}")
+    module.load_state_dict(given.state_dict())
 
 
 def sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import nn
 
 from cmss.errors import InputError
+from cmss.models.state_dicts import matching
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.transforms.overlap_add import Reach
 
@@ -96,8 +97,8 @@ class Network(
         if not folder.is_dir():
             path = Path(hf_hub_download(model_id, WEIGHTS, **hub))
         tensors, _ = read_weights(path)
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InputError(f"{path}: weights of another network than {CONFIG} says") from error
+        expected = network.state_dict()
+        network.load_state_dict(
+            matching(path, {"": tensors}, expected, f"the network that {CONFIG} describes")
+        )
         return network.eval()

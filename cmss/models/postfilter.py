@@ -14,12 +14,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from cmss.errors import InputError
+from cmss.models.state_dicts import matching
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.settings import Rate
 from cmss.transforms.directions import direction_parts, directions_near_and_far, sums_around
@@ -44,6 +47,12 @@ PIECE = 128
 """Frames that are filtered at once; memory does not grow with a signal's length."""
 
 
+Dilation = Annotated[
+    Sequence[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)
+]
+Multiple = Annotated[float, Field(ge=0.01, le=100)]
+
+
 @dataclass(frozen=True)
 class PostfilterArguments:
     """Arguments of :class:`Postfilter`.
@@ -59,10 +68,11 @@ class PostfilterArguments:
     """
 
     samplerate: Rate = 44100
-    window: int = 8192
-    bins: int = 1536  # to 8.3 kHz; HAAQI's highest band is at 8 kHz
-    channels: int = 32
-    dilations: Sequence[Sequence[int]] = (
+    window: Annotated[int, Field(ge=512, le=2**20, multiple_of=4)] = 8192
+    # To 8.3 kHz; HAAQI's highest band is at 8 kHz.
+    bins: Annotated[int, Field(ge=64)] = 1536
+    channels: Annotated[int, Field(ge=1, le=4096)] = 32
+    dilations: Annotated[Sequence[Dilation], Field(max_length=100)] = (
         (1, 1),
         (2, 2),
         (1, 4),
@@ -71,9 +81,14 @@ class PostfilterArguments:
         (8, 2),
         (1, 1),
     )
-    relatives: Sequence[float] = ()
+    relatives: Annotated[Sequence[Multiple], Field(max_length=100)] = ()
 
     def __post_init__(self) -> None:
+        if self.bins > self.window // 2 + 1:
+            raise ValueError(
+                f"bins: {self.bins}, expected at most {self.window // 2 + 1}, half of the window "
+                "and one"
+            )
         pairs = tuple((int(bins), int(frames)) for bins, frames in self.dilations)
         object.__setattr__(self, "dilations", pairs)
         object.__setattr__(self, "relatives", tuple(map(float, self.relatives)))
@@ -173,7 +188,8 @@ class Postfilter(nn.Module):
         """
         for name in ("channels", "dilations"):
             if getattr(other.arguments, name) != getattr(self.arguments, name):
-                raise ValueError(f"{name} are {getattr(other.arguments, name)}")
+                theirs, own = getattr(other.arguments, name), getattr(self.arguments, name)
+                raise ValueError(f"{name} differ: {theirs}, expected {own}")
         theirs = other.first.state_dict()
         weight = torch.zeros_like(self.first.weight)
         weight[:, : theirs["weight"].shape[1]] = theirs["weight"]
@@ -264,7 +280,8 @@ def load_postfilter(path: Path) -> Postfilter:
         raise InputError(f"{path}: header key 'model' is {header.get('model')!r}, expected {MODEL}")
     try:
         network = Postfilter(PostfilterArguments(**json.loads(header["arguments"])))
-        network.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: weights that do not fit header key 'arguments'") from error
+        raise InputError(f"{path}: header key 'arguments' does not build a post-filter") from error
+    expected = network.state_dict()
+    network.load_state_dict(matching(path, {"": tensors}, expected, "the arguments in its header"))
     return network.eval()

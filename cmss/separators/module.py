@@ -5,14 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint, sha256
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.outputs import TARGET
-from cmss.models.weights_file import read_weights
+from cmss.models.state_dicts import matching, read_state_dicts
 from cmss.separators.network import OneForAll, Segments, Voices, chosen_device
 from cmss.separators.protocol import Causality
 from cmss.separators.trained import Estimating, Precision
@@ -29,7 +26,8 @@ class ModuleSeparator(Estimating):
         target: its class, `package.Class`; may be None where the checkpoint is train.py's, which
             holds this and the next four.
         checkpoint: file of its weights: .safetensors, or a state_dict that torch.save wrote, of
-            which nothing is unpickled but tensors.
+            which nothing is unpickled but tensors. Prefixes of wrappers, such as `module.`, are
+            removed (:mod:`cmss.models.state_dicts`).
         arguments: of the class, by keyword.
         sources: names of its outputs in order, instruments.
         samplerate: sampling rate in Hz that it works at.
@@ -72,7 +70,7 @@ class ModuleSeparator(Estimating):
 
     def _load(self, path: Path) -> ModuleNetwork:
         """The module with its weights, in evaluation mode."""
-        tensors, header = tensors_of(path)
+        found, header = read_state_dicts(path)
         if header.get("model") == ModuleNetwork.model_name:
             network = load_checkpoint(path)
             assert isinstance(network, ModuleNetwork)
@@ -99,37 +97,6 @@ class ModuleSeparator(Estimating):
                 self.consistent,
             )
         )
-        try:
-            network.module.load_state_dict(tensors)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()[:160]
-            raise InputError(
-                f"{path}: weights do not fit {self.target} with separator.arguments ({reason})"
-            ) from error
+        expected, wanted = network.module.state_dict(), f"{self.target} with separator.arguments"
+        network.module.load_state_dict(matching(path, found, expected, wanted))
         return network.eval()
-
-
-def tensors_of(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name, and the header if there is one, of a file of weights.
-
-    Raises:
-        InputError: the file is missing, no such file, or holds more than tensors.
-    """
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except Exception as error:  # of bytes that are no pickle torch.load may raise anything
-        raise InputError(
-            f"{path}: not a state_dict of tensors alone, and nothing else is unpickled; expected "
-            "one, or .safetensors"
-        ) from error
-    # As training programs wrap it.
-    for key in ("state_dict", "state"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
-        raise InputError(f"{path}: no state_dict, expected tensors by name")
-    return dict(content), {}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.audio import resample
+from cmss.device import device_named
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET, instrument_of, output_name
@@ -297,9 +298,6 @@ def chosen_device(name: str | None) -> torch.device:
         InputError: no such device.
     """
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"separator.device: {name!r} cannot be used ({reason})") from error
-    return device
+        return device_named(name)
+    except ValueError as error:
+        raise InputError(f"separator.device: {name!r} cannot be used: {error}") from error

@@ -110,7 +110,13 @@ class WeightFit:
         }
 
     def prior(self) -> float:
-        """That of the priors whose weights have the least error on tracks left out."""
+        """That of the priors whose weights have the least error on tracks left out.
+
+        Raises:
+            InputError: all stems are silent.
+        """
+        if not self._sums:
+            raise InputError("all stems are silent, expected music that weights can be fitted on")
         if len(self.priors) == 1:
             return self.priors[0]
         return min(self.priors, key=self.error_on_others)

@@ -13,7 +13,7 @@ from cmss.errors import InputError
 from cmss.nmf.factors import Divergence
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Track
-from cmss.settings import Count
+from cmss.settings import Count, Seed, Steps
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Learning:
     """
 
     divergence: Divergence
-    lags: Count
-    components: Count
-    iterations: Count
+    lags: Annotated[int, Field(ge=1, le=1000)]
+    components: Annotated[int, Field(ge=1, le=10000)]
+    iterations: Steps
     stems: Count
-    seconds: Annotated[float, Field(gt=0)]
-    seed: int
+    seconds: Annotated[float, Field(ge=0.1)]
+    seed: Seed
 
 
 def isolated_stems(tracks: Sequence[Track]) -> dict[str, list[Excerpt]]:

@@ -59,7 +59,10 @@ class ListeningTest:
             or instrument in {s.instrument for s in pair.scene.track.sources.values()}
         ]
         if not pairs:
-            raise InputError(f"loop.haaqi_every: no validation pair with {instrument or 'anybody'}")
+            raise InputError(
+                f"haaqi_pairs: no pair of scene and listener has {instrument or 'any instrument'}, "
+                "expected at least one"
+            )
         count = min(count, len(pairs))
         chosen = [pairs[number * len(pairs) // count] for number in range(count)]
         return cls(chosen, scorer, instrument)

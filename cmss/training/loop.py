@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cmss.atomic import write_text
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
+from cmss.settings import Count, LearningRate, NotNegative, Steps
 from cmss.text import read_text
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
@@ -27,7 +29,7 @@ LOG_COLUMNS = (
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How long and how fast to train.
+    """The section `loop`: how long and how fast to train.
 
     Args:
         steps: batches in all; the learning rate falls to zero over them (half a cosine).
@@ -43,17 +45,17 @@ class LoopSettings:
         save_every_s: seconds between saved states.
     """
 
-    steps: int = 10000
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    weight_decay: float = 1e-2
-    clip_norm: float = 5.0
-    bfloat16: bool = True
-    validate_every: int = 500
-    validation_batches: int = 6
-    patience: int = 0
-    haaqi_every: int = 0
-    save_every_s: float = 240.0
+    steps: Steps
+    learning_rate: LearningRate
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: NotNegative
+    clip_norm: Annotated[float, Field(gt=0)]
+    bfloat16: bool
+    validate_every: Count
+    validation_batches: Steps
+    patience: Annotated[int, Field(ge=0)]
+    haaqi_every: Annotated[int, Field(ge=0)]
+    save_every_s: NotNegative
 
 
 def train(

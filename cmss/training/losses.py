@@ -1,20 +1,55 @@
 """What a separator is trained on. A loss takes the network and a batch and gives a scalar."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from cmss.errors import InputError
 from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
+from cmss.settings import NotNegative, from_settings
 from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
 from cmss.transforms.magnitudes import stft_magnitudes
 
 Loss = Callable[[Network, Batch], Tensor]
 
+Exponent = Annotated[float, Field(ge=0, le=10)]
+FloorDb = Annotated[float, Field(ge=-200, le=0)]
 
+
+def build_loss(make: Callable[..., Loss], settings: Mapping[str, Any], compiled: bool) -> Loss:
+    """Build the loss of a preset from the section `loss` of the configuration.
+
+    Args:
+        make: the dataclass of the loss, or a partial of it with the preset's own arguments, which
+            the settings override.
+        settings: further arguments of the loss.
+        compiled: see the losses.
+
+    Raises:
+        InputError: arguments that the loss does not have, or of another type; or no compiler.
+    """
+    kind: type[Any] = make.func if isinstance(make, partial) else make  # type: ignore[assignment]
+    preset: dict[str, Any] = {}
+    if isinstance(make, partial):
+        names = [field.name for field in fields(kind)]
+        preset = dict(zip(names, make.args, strict=False)) | make.keywords
+    if "compiled" in settings:
+        raise InputError("loss.compiled: no such setting, expected compile=true")
+    if compiled and not shutil.which(os.environ.get("CXX", "g++")):
+        raise InputError("compile: true, but no C++ compiler was found; install g++ or set CXX")
+    return from_settings(kind, {**preset, **settings, "compiled": compiled}, "loss")
+
+
+@dataclass
 class WaveformLoss:
     """Error of the waveforms of the outputs that play, and of their spectra's magnitudes.
 
@@ -27,8 +62,9 @@ class WaveformLoss:
         compiled: has no effect here; torch.compile gains nothing on a difference.
     """
 
-    def __init__(self, power: int = 1, spectral: float = 0.0, compiled: bool = False) -> None:  # noqa: ARG002
-        self.power, self.spectral = power, spectral
+    power: Literal[1, 2] = 1
+    spectral: NotNegative = 0.0
+    compiled: bool = False
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
         """Loss of any network; what an absent output gives does not count."""
@@ -65,6 +101,7 @@ def multi_resolution_stft_loss(estimates: Tensor, wanted: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+@dataclass
 class MaskLoss:
     """Error of masks against ratios of magnitudes, on which Multichannel U-Net was trained.
 
@@ -77,13 +114,9 @@ class MaskLoss:
         compiled: has no effect here.
     """
 
-    def __init__(
-        self,
-        exponent: float = 1.0,
-        largest: float = 10.0,
-        compiled: bool = False,  # noqa: ARG002
-    ) -> None:
-        self.exponent, self.largest = exponent, largest
+    exponent: Exponent = 1.0
+    largest: Annotated[float, Field(gt=0)] = 10.0
+    compiled: bool = False
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
         """Loss of a network of masks on bands."""
@@ -104,6 +137,7 @@ class MaskLoss:
         return (error * weight * playing).sum() / playing.sum()
 
 
+@dataclass
 class RemixLoss:
     """Error of the masked sources, and of what a listener gets: the remix under random gains.
 
@@ -118,16 +152,15 @@ class RemixLoss:
             and a minute, and makes a step on two cores about a third shorter.
     """
 
-    def __init__(
-        self,
-        remix: float = 1.0,
-        floor_db: float = -60.0,
-        modulation: float = 0.0,
-        compiled: bool = False,
-    ) -> None:
-        self.remix, self.floor, self.modulation = remix, 10 ** (floor_db / 10), modulation
+    remix: NotNegative = 1.0
+    floor_db: FloorDb = -60.0
+    modulation: NotNegative = 0.0
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        self.floor = 10 ** (self.floor_db / 10)
         self._masks, self._targets, self._errors = _masks, _targets, _errors
-        if compiled:
+        if self.compiled:
             self._masks = torch.compile(_masks)
             # The number of players changes from batch to batch.
             fuse = partial(torch.compile, dynamic=True)

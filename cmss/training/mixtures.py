@@ -3,14 +3,17 @@ training that was stopped goes on with the batches that it would have seen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from cmss.errors import InputError
 from cmss.models.outputs import instrument_of
+from cmss.settings import BatchSize
 from cmss.training.playing import Segment, StemsOnDevice
 from cmss.training.stems import StemTrack
 
@@ -19,7 +22,7 @@ GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
 
 @dataclass(frozen=True)
 class MixtureSettings:
-    """How random mixtures are drawn.
+    """The section `mixtures`: how random mixtures are drawn.
 
     Args:
         segment_s: length of an example in seconds.
@@ -32,13 +35,17 @@ class MixtureSettings:
         equaliser_db: two random peaks or dips of up to this much colour each stem.
     """
 
-    segment_s: float = 4.0
-    batch_size: int = 8
-    together: float = 0.6
-    gain_db: float = 6.0
-    semitones: float = 2.0
-    cents: float = 25.0
-    equaliser_db: float = 6.0
+    segment_s: Annotated[float, Field(ge=0.1, le=3600)]
+    batch_size: BatchSize
+    together: Annotated[float, Field(ge=0, le=1)]
+    gain_db: Annotated[float, Field(ge=0, le=60)]
+    semitones: Annotated[float, Field(ge=0, le=24)]
+    cents: Annotated[float, Field(ge=0, le=100)]
+    equaliser_db: Annotated[float, Field(ge=0, le=60)]
+
+    def as_played(self) -> "MixtureSettings":
+        """Of as many excerpts as long, but of tracks as they were recorded."""
+        return replace(self, together=1.0, gain_db=0.0, semitones=0.0, cents=0.0, equaliser_db=0.0)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ Shapes: S sources, F bins, K frames, N auditory bands.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
+from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.losses import inverse_bandwidth
 from cmss.training.modulation import modulation_distance
 from cmss.training.state import load_state, save_state
@@ -139,7 +141,7 @@ def _log_ratio(got: Tensor, wanted: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PostfilterTraining:
-    """How a post-filter is trained.
+    """The section `training`: how a post-filter is trained.
 
     Args:
         steps: number of updates.
@@ -152,14 +154,14 @@ class PostfilterTraining:
         seed: of the weights, the excerpts and the gains.
     """
 
-    steps: int = 800
-    batch_size: int = 3
-    frames: int = 48
-    learning_rate: float = 3e-3
-    bands: float = 0.5
-    modulation: float = 2.0
-    bfloat16: bool = True
-    seed: int = 1
+    steps: Steps
+    batch_size: BatchSize
+    frames: Annotated[int, Field(ge=24, le=10**6)]
+    learning_rate: LearningRate
+    bands: NotNegative
+    modulation: NotNegative
+    bfloat16: bool
+    seed: Seed
 
 
 def train_postfilter(
@@ -235,7 +237,7 @@ def _training(settings: PostfilterTraining, examples: int) -> str:
 
 def _expect(training: str, kept: dict[str, Any]) -> None:
     if kept["training"] != training:
-        raise ValueError(kept["training"])
+        raise ValueError(f"it is of {kept['training']}, expected {training}")
 
 
 @dataclass

@@ -5,12 +5,14 @@ and with what their phases do wrong.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cmss.models.checkpoint import Network
-from cmss.training.losses import inverse_bandwidth
+from cmss.settings import NotNegative
+from cmss.training.losses import FloorDb, inverse_bandwidth
 from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
 from cmss.transforms.stft import stft
@@ -18,6 +20,7 @@ from cmss.transforms.stft import stft
 FRAME_S = 0.093  # of the spectra that are compared; to the nearest power of two samples
 
 
+@dataclass
 class EstimatesRemixLoss:
     """Error of compressed spectra of the sources, and of the remix's power and modulations.
 
@@ -31,14 +34,13 @@ class EstimatesRemixLoss:
         compiled: has no effect here.
     """
 
-    def __init__(
-        self,
-        remix: float = 1.0,
-        modulation: float = 1.0,
-        floor_db: float = -60.0,
-        compiled: bool = False,  # noqa: ARG002
-    ) -> None:
-        self.remix, self.modulation, self.floor = remix, modulation, 10 ** (floor_db / 10)
+    remix: NotNegative = 1.0
+    modulation: NotNegative = 1.0
+    floor_db: FloorDb = -60.0
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        self.floor = 10 ** (self.floor_db / 10)
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
         """Loss of any network with an output for each player; others' players do not count."""

@@ -19,6 +19,9 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def load_state(path: Path, take: Callable[[dict[str, Any]], None], training: str) -> None:
     """Take up what :func:`save_state` wrote, unless there is no such file.
 
+    Tensors come to the processor, wherever they were when they were saved: a training goes on with
+    or without the GPU that it began on.
+
     Args:
         path: the file.
         take: what to do with it; raises any error where it does not fit.
@@ -29,11 +32,15 @@ def load_state(path: Path, take: Callable[[dict[str, Any]], None], training: str
     """
     if not path.exists():
         return
+    another = "to start anew, choose another path.exp_folder"
     try:
-        take(torch.load(path, weights_only=True))
+        kept = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # of bytes that are no pickle torch.load may raise anything
-        raise InputError(
-            f"{path}: not the state of {training}; remove it or choose another path.exp_folder"
-        ) from error
+        raise InputError(f"{path}: cannot be read as the state of {training}; {another}") from error
+    try:
+        take(kept)
+    except Exception as error:  # whatever may be wrong with what was kept of another training
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not the state of {training} ({reason}); {another}") from error

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from cmss.atomic import write_text
 from cmss.audio import read_excerpt
-from cmss.configuration import build_hearing_aid
+from cmss.configuration import build_hearing_aid, plain
+from cmss.errors import InputError, noting
 from cmss.output_file import check_output_file
 from cmss.pipeline import level_warning
 from cmss.run_folder import metadata_paths, training_tracks
@@ -20,9 +21,10 @@ from cmss.scenes import load_pairs
 from cmss.scoring import Scorer
 from cmss.separators import build_separator
 from cmss.separators.ensemble import Ensemble
-from cmss.separators.spatial import Spatial
-from cmss.stage import progress, stage
+from cmss.settings import from_settings
+from cmss.stage import progress, run, stage
 from cmss.training.fitting import WeightFit
+from cmss.training.keys import FitKeys
 from cmss.training.listening import ListeningTest
 
 
@@ -30,17 +32,27 @@ from cmss.training.listening import ListeningTest
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
-    check_output_file(Path(config.path.ensemble_file), "path.ensemble_file")
-    tracks = training_tracks(config, config.tracks)
-    members = OmegaConf.to_container(config.members, resolve=True)
-    assert isinstance(members, list)
-    rate_hz = config.input_sample_rate
-    settings = {"device": config.device, "members": [{**m, "weight": 1.0} for m in members]}
-    ensemble = build_separator({"name": "ensemble", **settings}, rate_hz)
-    assert isinstance(ensemble, Ensemble)
+    keys = from_settings(FitKeys, plain(config))
+    rate_hz, members = keys.input_sample_rate, keys.members
+    problems: list[str] = []
+    with noting(problems):
+        hearing_aid = build_hearing_aid(config)
+    with noting(problems):
+        settings = {"device": keys.device, "members": [{**m, "weight": 1.0} for m in members]}
+        ensemble = build_separator({"name": "ensemble", **settings}, rate_hz)
+        assert isinstance(ensemble, Ensemble)
+    if problems:
+        raise InputError(problems)
+    path = Path(keys.path.ensemble_file)
+    check_output_file(path, "path.ensemble_file")
+    tracks = training_tracks(config, keys.tracks)
+    test = None
+    if keys.spatial.iterations:
+        pairs = load_pairs(metadata_paths(config), rate_hz)
+        test = ListeningTest.spread(pairs, keys.haaqi_pairs, Scorer(hearing_aid))
     separators = [member.separator for member in ensemble.members]
     ensemble.prepare(source for track in tracks for source in track.sources.values())
-    fit = WeightFit(len(members), config.edges_hz, rate_hz, config.priors)
+    fit = WeightFit(len(members), keys.edges_hz, rate_hz, keys.priors)
     for track in progress(tracks, "fit"):
         mixture = read_excerpt(track.mixture, rate_hz)
         if warning := level_warning(track, mixture, rate_hz):
@@ -49,17 +61,11 @@ def main(config: DictConfig) -> None:
         for key, source in track.sources.items():
             stem = read_excerpt(source.excerpt, rate_hz)
             fit.add(track.name, source.instrument, [estimates[key] for estimates in stems], stem)
-    section = _section(config, members, fit)
+    section = _section(keys, fit)
     told = f"{len(members)} members, {len(fit.weights())} instruments, prior {fit.prior():g}"
-    if iterations := config.spatial.iterations:
-        settings = {"name": "ensemble", "device": config.device, **section}
-        test = ListeningTest.spread(
-            load_pairs(metadata_paths(config), rate_hz),
-            config.haaqi_pairs,
-            Scorer(build_hearing_aid(config)),
-        )
-        directions = [Spatial(iterations, weight) for weight in config.spatial.weights]
-        windows = list(config.partials.windows)
+    if test:
+        settings = {"name": "ensemble", "device": keys.device, **section}
+        directions, windows = keys.spatial.choices, keys.partials.windows
         means = test.refined(build_separator(settings, rate_hz), directions, windows, progress)
         row, column = np.unravel_index(means.argmax(), means.shape)
         section["spatial"] = asdict(directions[row])
@@ -70,26 +76,30 @@ def main(config: DictConfig) -> None:
             for way, of_way in zip(directions, means, strict=True)
             for window, mean in zip(windows, of_way, strict=True)
         )
-    path = Path(config.path.ensemble_file)
     write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
     print(f"{path}: {told}")
 
 
-def _section(config: DictConfig, members: list, fit: WeightFit) -> dict[str, Any]:
+def _section(keys: FitKeys, fit: WeightFit) -> dict[str, Any]:
     """The section `ensemble` with the fitted weights, to three digits."""
     weights = fit.weights()
-    for number, member in enumerate(members):
-        member["weight"] = {
-            instrument: [round(float(weight), 3) for weight in rows[number]]
-            for instrument, rows in weights.items()
+    members = [
+        {
+            **member,
+            "weight": {
+                instrument: [round(float(weight), 3) for weight in rows[number]]
+                for instrument, rows in weights.items()
+            },
         }
+        for number, member in enumerate(keys.members)
+    ]
     return {
         "normalise": False,
-        "edges_hz": list(config.edges_hz),
-        "pool": config.pool,
+        "edges_hz": keys.edges_hz,
+        "pool": keys.pool,
         "members": members,
     }
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,23 +9,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmss.audio import read_excerpt
 from cmss.configuration import plain
-from cmss.errors import InputError
-from cmss.models.postfilter import (
-    Postfilter,
-    PostfilterArguments,
-    load_postfilter,
-    save_postfilter,
-)
+from cmss.errors import InputError, noting
+from cmss.models.postfilter import Postfilter, load_postfilter, save_postfilter
 from cmss.output_file import check_output_file
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
 from cmss.separators.postfilter import equals
-from cmss.settings import check_fields
-from cmss.stage import progress, stage
+from cmss.settings import from_settings
+from cmss.stage import progress, run, stage
+from cmss.training.keys import PostfilterKeys
 from cmss.training.postfiltering import (
     Example,
-    PostfilterTraining,
     check_state,
     mean_loss,
     train_postfilter,
@@ -36,24 +31,30 @@ from cmss.training.postfiltering import (
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track, train, write; run again to go on where it was stopped."""
-    check_fields("training", config.training, PostfilterTraining)
-    settings = PostfilterTraining(**config.training)
-    check_output_file(Path(config.path.weights_file), "path.weights_file")
-    network = _network(config, settings.seed)
-    separator = build_separator(plain(config.separator), config.input_sample_rate)
-    tracks = training_tracks(config, config.tracks)
-    if not 2 <= config.held_out <= len(tracks):
+    keys = from_settings(PostfilterKeys, plain(config))
+    settings, rate_hz = keys.training, keys.input_sample_rate
+    problems: list[str] = []
+    with noting(problems):
+        network = _network(keys)
+    with noting(problems):
+        separator = build_separator(keys.separator, rate_hz)
+    if problems:
+        raise InputError(problems)
+    path = Path(keys.path.weights_file)
+    state = Path(keys.path.exp_folder) / "state.pt"
+    check_output_file(path, "path.weights_file")
+    check_output_file(state, "path.exp_folder")
+    tracks = training_tracks(config, keys.tracks)
+    if keys.held_out > len(tracks):
         raise InputError(
-            f"held_out: {config.held_out}, expected from 2 to as many as there are tracks, "
+            f"held_out: {keys.held_out}, expected from 2 to as many as there are tracks, "
             f"{len(tracks)}"
         )
-    state = Path(config.path.exp_folder) / "state.pt"
-    check_state(state, settings, len(tracks) - len(tracks) // config.held_out)
+    check_state(state, settings, len(tracks) - len(tracks) // keys.held_out)
     separator.prepare(source for track in tracks for source in track.sources.values())
     examples = [_example(track, separator, network) for track in progress(tracks, "separate")]
-    held = examples[config.held_out - 1 :: config.held_out]
-    trained = [example for number, example in enumerate(examples, 1) if number % config.held_out]
-    path = Path(config.path.weights_file)
+    held = examples[keys.held_out - 1 :: keys.held_out]
+    trained = [example for number, example in enumerate(examples, 1) if number % keys.held_out]
     notes = {
         "data": f"{len(trained)} tracks",
         "training": OmegaConf.to_yaml(config.training),
@@ -65,7 +66,7 @@ def main(config: DictConfig) -> None:
         trained,
         settings,
         state,
-        config.save_every,
+        keys.save_every,
         lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
     )
     save_postfilter(path, network, notes)
@@ -73,20 +74,16 @@ def main(config: DictConfig) -> None:
     print(f"{path}: {len(trained)} tracks; loss on {len(held)} others {before:.4f} -> {after:.4f}")
 
 
-def _network(config: DictConfig, seed: int) -> Postfilter:
-    if config.init_from and config.begin_like:
-        raise InputError("begin_like: expected null where init_from is given")
-    if config.init_from:
-        return load_postfilter(Path(config.init_from))
-    arguments = plain(config.postfilter)
-    check_fields("postfilter", arguments, PostfilterArguments)
-    torch.manual_seed(seed)
-    network = Postfilter(PostfilterArguments(**arguments))
-    if config.begin_like:
+def _network(keys: PostfilterKeys) -> Postfilter:
+    if keys.init_from:
+        return load_postfilter(Path(keys.init_from))
+    torch.manual_seed(keys.training.seed)
+    network = Postfilter(keys.postfilter)
+    if keys.begin_like:
         try:
-            network.begin_like(load_postfilter(Path(config.begin_like)))
+            network.begin_like(load_postfilter(Path(keys.begin_like)))
         except ValueError as error:
-            raise InputError(f"begin_like: {config.begin_like}: {error}, not as here") from error
+            raise InputError(f"begin_like: {keys.begin_like}: {error} as in postfilter") from error
     return network
 
 
@@ -105,4 +102,4 @@ def _example(track: Track, separator: Separator, network: Postfilter) -> Example
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,17 +8,22 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.configuration import build_hearing_aid
-from cmss.errors import InputError
-from cmss.models.checkpoint import Network, load_checkpoint, sha256
+from cmss.configuration import build_hearing_aid, plain
+from cmss.device import device_named
+from cmss.errors import InputError, noting
+from cmss.models.checkpoint import load_weights, sha256
 from cmss.models.outputs import player_index
+from cmss.output_file import check_output_file
 from cmss.run_folder import metadata_paths, training_tracks
 from cmss.scenes import load_pairs, load_tracks
 from cmss.scoring import Scorer
-from cmss.stage import progress, stage
+from cmss.settings import from_settings
+from cmss.stage import progress, run, stage
+from cmss.training.keys import TrainKeys
 from cmss.training.listening import ListeningTest
-from cmss.training.loop import LoopSettings, train
-from cmss.training.mixtures import MixtureSettings, RandomMixtures
+from cmss.training.loop import train
+from cmss.training.losses import build_loss
+from cmss.training.mixtures import RandomMixtures
 from cmss.training.presets import preset
 from cmss.training.stems import level_warning, load_stems
 
@@ -29,41 +34,56 @@ SETTINGS = ["model", "size", "instrument", "init_from", "seed", "loss", "mixture
 @stage
 def main(config: DictConfig) -> None:
     """Read the stems, build the network, train it; run again to go on where it stopped."""
-    chosen = preset(config.model, config.size)
-    torch.manual_seed(config.seed)
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = chosen.build().to(device)
-    index = player_index(model.sources, config.instrument)
-    if config.init_from:
-        _start_from(model, Path(config.init_from))
-    rate_hz = model.sample_rate_hz
-    augmented = MixtureSettings(**config.mixtures)
-    as_played = MixtureSettings(augmented.segment_s, augmented.batch_size, 1.0, 0.0, 0.0, 0.0, 0.0)
+    keys = from_settings(TrainKeys, plain(config))
+    problems: list[str] = []
+    with noting(problems):
+        hearing_aid = build_hearing_aid(config)
+    with noting(problems):
+        chosen = preset(keys.model, keys.size)
+        loss = build_loss(chosen.loss, keys.loss, keys.compile)
+        torch.manual_seed(keys.seed)
+        model = chosen.build()
+        index = player_index(model.sources, keys.instrument)
+        if keys.init_from:
+            try:
+                load_weights(Path(keys.init_from), model)
+            except InputError as error:
+                raise InputError(f"init_from: {line}" for line in error.problems) from error
+    if problems:
+        raise InputError(problems)
+    # A folder of its own for each instrument, or the second would go on from the first one's state.
+    folder = Path(keys.path.exp_folder) / (keys.instrument or "")
+    check_output_file(folder / "state.pt", "path.exp_folder")
+    device = device_named(keys.device)
+    model, rate_hz = model.to(device), model.sample_rate_hz
     mixtures, data = [], []
     played = training_tracks(config)
-    held = load_tracks(Path(config.path.valid_file), Path(config.path.valid_music_dir))
-    for split, tracks, settings in (("train", played, augmented), ("valid", held, as_played)):
+    held = load_tracks(Path(keys.path.valid_file), Path(keys.path.valid_music_dir))
+    haaqi = None
+    if keys.loop.haaqi_every:
+        pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
+        scorer = Scorer(hearing_aid)
+        haaqi = ListeningTest.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
+    splits = ("train", played, keys.mixtures), ("valid", held, keys.mixtures.as_played())
+    for split, tracks, settings in splits:
         stems = load_stems(tracks, rate_hz, partial(progress, desc=f"{split} tracks"))
         if warning := level_warning(stems):
             print(f"{split}: {warning}", file=sys.stderr)
         hours = sum(track.mixture.duration_s for track in tracks) / 3600
         data.append(f"{split}: {len(tracks)} tracks, {hours:.2f} h")
         mixtures.append(
-            RandomMixtures(stems, index, rate_hz, settings, config.seed, config.instrument, device)
+            RandomMixtures(stems, index, rate_hz, settings, keys.seed, keys.instrument, device)
         )
-    haaqi = _listening_test(config) if config.loop.haaqi_every else None
-    # A folder of its own for each instrument, or the second would go on from the first one's state.
-    folder = Path(config.path.exp_folder) / (config.instrument or "")
     best = train(
         chosen.network,
         model,
-        chosen.loss(compiled=config.compile, **config.loss),
+        loss,
         mixtures[0],
         mixtures[1],
-        LoopSettings(**config.loop),
+        keys.loop,
         folder,
         progress=lambda steps: progress(
-            steps, "training", initial=steps.start, total=config.loop.steps
+            steps, "training", initial=steps.start, total=keys.loop.steps
         ),
         # Where the data lay says nothing about the weights, and they may be passed on.
         notes={
@@ -75,20 +95,5 @@ def main(config: DictConfig) -> None:
     print(f"{best}  sha256 {sha256(best)}")
 
 
-def _start_from(model: Network, path: Path) -> None:
-    """Give a network the weights in a file."""
-    given = load_checkpoint(path)
-    if type(given) is not type(model) or given.arguments != model.arguments:
-        raise InputError(f"init_from: {path} holds another network than this model and size")
-    model.load_state_dict(given.state_dict())
-
-
-def _listening_test(config: DictConfig) -> ListeningTest:
-    """HAAQI on some validation pairs."""
-    pairs = load_pairs(metadata_paths(config), config.input_sample_rate)
-    scorer = Scorer(build_hearing_aid(config))
-    return ListeningTest.spread(pairs, config.haaqi_pairs, scorer, config.instrument)
-
-
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -194,7 +194,7 @@ def test_one_that_begins_like_another_is_no_filter_yet_and_has_its_layers():
 
 
 def test_one_of_another_size_is_nothing_to_begin_with():
-    with pytest.raises(ValueError, match="channels are 4"):
+    with pytest.raises(ValueError, match="channels differ: 4, expected 5"):
         Postfilter(replace(SMALL, channels=5)).begin_like(filter_of())
 
 

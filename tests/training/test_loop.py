@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipe_defaults import of_recipe
 from tones import RATE_HZ, tone_track
 from torch import Tensor, nn
 
@@ -31,8 +32,11 @@ TRACKS = [
     tone_track("strings", ("Violin", "Violin_2", "Cello")),
     tone_track("reeds", ("Oboe", "Bassoon")),
 ]
-AUGMENTED = MixtureSettings(segment_s=0.4, batch_size=4, semitones=0.2, cents=10.0)
-SETTINGS = LoopSettings(
+AUGMENTED = of_recipe(
+    "train", "mixtures", MixtureSettings, segment_s=0.4, batch_size=4, semitones=0.2, cents=10.0
+)
+SETTINGS = of_recipe(
+    "train", "loop", LoopSettings,
     steps=12, learning_rate=3e-3, warmup_steps=3, bfloat16=False, validate_every=4,
     validation_batches=2, save_every_s=0.0,
 )  # fmt: skip
@@ -293,7 +297,7 @@ def test_a_validation_that_is_no_number_stops_the_training(tmp_path):
 
 
 def test_learning_rate_rises_and_falls_to_zero():
-    settings = LoopSettings(steps=1000, learning_rate=2e-3, warmup_steps=100)
+    settings = replace(SETTINGS, steps=1000, learning_rate=2e-3, warmup_steps=100)
     rates = [learning_rate(step, settings) for step in range(1000)]
     peak = rates.index(max(rates))
     assert 90 <= peak <= 100
@@ -305,7 +309,7 @@ def test_learning_rate_rises_and_falls_to_zero():
 
 
 def test_no_warm_up():
-    settings = LoopSettings(steps=10, learning_rate=1e-3, warmup_steps=0)
+    settings = replace(SETTINGS, steps=10, learning_rate=1e-3, warmup_steps=0)
     assert learning_rate(0, settings) == 1e-3
 
 

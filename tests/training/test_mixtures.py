@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from recipe_defaults import of_recipe
 from tones import PITCH_HZ, RATE_HZ, dominant_hz, nearest_player, tone_track
 
 from cmss.errors import InputError
@@ -18,9 +19,10 @@ TRACKS = [
     tone_track("flutes", ("Flute_2", "Flute", "Sax")),
 ]
 # No change of pitch beyond half the distance between two players.
-SETTINGS = MixtureSettings(
-    segment_s=0.5, batch_size=6, together=0.5, gain_db=3.0, semitones=0.2, cents=10.0
-)
+SETTINGS = of_recipe(
+    "train", "mixtures", MixtureSettings,
+    segment_s=0.5, batch_size=6, together=0.5, gain_db=3.0, semitones=0.2, cents=10.0,
+)  # fmt: skip
 
 
 def mixtures(tracks=TRACKS, index=INDEX, instrument=None, seed=1, **changes) -> RandomMixtures:

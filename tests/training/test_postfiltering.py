@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recipe_defaults import of_recipe
 from test_fit_recipe import training_data
 from test_separators import sources
 from test_wiener import Fixed
@@ -33,7 +34,10 @@ from cmss.training.postfiltering import (
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
 (PACKAGED,) = Postfiltering("small").paths
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
-SETTINGS = PostfilterTraining(steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False)
+SETTINGS = of_recipe(
+    "fit_postfilter", "training", PostfilterTraining,
+    steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def test_the_state_of_another_training_is_refused(truth, tmp_path):
     settings = replace(SETTINGS, steps=2)
     trained(example, settings, state=state)
     refused = pytest.raises(
-        InputError, match=r"state\.pt: not the state of this training; remove it"
+        InputError, match=r"state\.pt: not the state of this training \(it is of .*to start anew"
     )
     with refused:
         trained(example, replace(settings, learning_rate=1e-3), state=state)
@@ -201,7 +205,10 @@ def test_the_state_of_another_training_is_refused_before_anything_is_separated(t
     root = training_data(tmp_path / "data")
     done = run(tmp_path, f"path.root={root}", "separator=oracle", "held_out=2")
     assert done.returncode == 2
-    assert re.match(r"exp/\S+state\.pt: not the state of this training; remove it", done.stderr)
+    assert re.match(
+        r"exp/\S+state\.pt: cannot be read as the state of this training; to start anew",
+        done.stderr,
+    )
     assert "separate" not in done.stderr
     assert state.read_bytes() == b"something else"
 
@@ -232,7 +239,10 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
             f"begin_like={PACKAGED} init_from={PACKAGED}",
             "begin_like: expected null where",
         ),
-        (f"begin_like={PACKAGED} +postfilter.channels=5", "begin_like: .* channels are 32, not"),
+        (
+            f"begin_like={PACKAGED} +postfilter.channels=5",
+            "begin_like: .* channels differ: 32, expected 5",
+        ),
         ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
         ("+training.frame=3", r"training.frame: no such setting"),
         ("init_from=no.safetensors", r"no.safetensors: no such file"),

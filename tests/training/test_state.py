@@ -21,7 +21,7 @@ def test_what_was_saved_comes_back_and_no_file_is_nothing(tmp_path):
 def test_a_file_of_something_else_is_refused_and_stays(tmp_path, content):
     path = tmp_path / "state.pt"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"state\.pt: not the state of this; remove it"):
+    with pytest.raises(InputError, match=r"state\.pt: cannot be read as the state of this; to"):
         load_state(path, print, "this")
     assert path.read_bytes() == content
 

@@ -1,0 +1,200 @@
+"""Every key of the training recipes with values of every type: accepted, or refused in a line."""
+
+import importlib.util
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from stages import RECIPES, run_python, succeeded
+from test_fit_recipe import training_data
+
+from cmss.models.outputs import OUTPUTS
+from cmss.training.presets import PRESETS
+
+VALUES: tuple[Any, ...] = (None, "abc", [None], {"abc": 1}, True, 0, math.nan, 10**30)
+
+WORK = {
+    "train": "train",
+    "fit": "progress",
+    "fit_postfilter": "progress",
+    "fit_dictionaries": "progress",
+}
+"""What each recipe calls when all is checked and the hours of work begin."""
+
+OVERRIDES = {
+    "train": ["loop.haaqi_every=1", "mixtures.segment_s=0.1"],
+    "fit": ["members=[{name: passthrough}, {name: nmf, iterations: 1}]"],
+    "fit_postfilter": ["separator=nmf", "held_out=2", "+postfilter.channels=4"],
+    "fit_dictionaries": [],
+}
+
+
+class WorkBeginsError(Exception):
+    """Raised in place of the work."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """A train and a valid split of the same tracks."""
+    root = training_data(tmp_path_factory.mktemp("data"))
+    for path in (root / "metadata").glob("*.train.json"):
+        shutil.copy(path, path.with_name(path.name.replace("train", "valid")))
+    for track in list((root / "audio/train").iterdir()):
+        shutil.copytree(track, root / "audio" / track.name)
+    return root
+
+
+def recipe_of(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"{name}_recipe", RECIPES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    return recipe
+
+
+def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
+    """All keys of a configuration, sections too."""
+    for name, value in node.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from keys_of(value, f"{prefix}{name}.")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The default network, but tiny."""
+    arguments = {"sources": OUTPUTS, "B": 4, "H": 4, "X": 1, "R": 1}
+    chosen = replace(PRESETS["convtasnet", "small"], arguments=arguments)
+    monkeypatch.setitem(PRESETS, ("convtasnet", "small"), chosen)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", WORK)
+def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_of(name)
+
+    def begin(*_: Any, **__: Any) -> None:
+        raise WorkBeginsError
+
+    monkeypatch.setattr(recipe, WORK[name], begin)
+    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        composed = compose(name, [f"path.root={root}", *OVERRIDES[name]])
+    with pytest.raises(WorkBeginsError):
+        recipe.main(composed)
+    capsys.readouterr()
+    wrong = []
+    for key in keys_of(OmegaConf.to_container(composed)):
+        for value in VALUES:
+            config = composed.copy()
+            OmegaConf.update(config, key, value, merge=False, force_add=True)
+            try:
+                recipe.main(config)
+            except WorkBeginsError:
+                capsys.readouterr()
+            except SystemExit as end:
+                lines = capsys.readouterr().err.splitlines()
+                # A file that is not there is named itself.
+                words = (key, "abc" if value == "abc" else key)
+                named = [line for line in lines if any(word in line for word in words)]
+                if end.code not in (1, 2) or not named:
+                    wrong.append((key, value, end.code, lines))
+            except Exception as error:
+                wrong.append((key, value, repr(error)))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+# Bad values, several together, by the programs themselves.
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "keys"),
+    [
+        (
+            "train",
+            ["device=tpu", "+mixtures.foo=1", "loop.learning_rate=-1", "mixtures.together=.nan"],
+            ["device", "mixtures.foo", "loop.learning_rate", "mixtures.together"],
+        ),
+        ("train", ["+loss.x=1", "init_from=no.ckpt"], ["loss.x"]),
+        ("train", ["+loss.remix=-2", "enhancer.attack=[0]"], ["enhancer.attack", "loss.remix"]),
+        (
+            "fit",
+            ["tracks=0", "priors=[]", "haaqi_pairs=0", "device=cuda:99", "partials.windows=[3]"],
+            ["tracks", "priors", "haaqi_pairs", "device", "partials.windows[0]"],
+        ),
+        ("fit", ["members=[]", "+path.foo=1"], ["members", "path.foo"]),
+        ("fit", ["members=[{name: nmf}, {nam: nmf}]"], ["members[1].name"]),
+        ("fit", ["edges_hz=[500, 30000]"], ["edges_hz"]),
+        (
+            "fit_postfilter",
+            ["held_out=1", "+postfilter.bins=5000.5", "training.steps=0", "save_every=0"],
+            ["held_out", "postfilter.bins", "training.steps", "save_every"],
+        ),
+        ("fit_postfilter", ["+postfilter.bins=5000"], ["postfilter.bins"]),
+        ("fit_postfilter", ["separator=nmf", "held_out=1000"], ["held_out"]),
+        (
+            "fit_dictionaries",
+            ["dictionaries.components=0", "dictionaries.seconds=.inf", "input_sample_rate=44.1"],
+            ["dictionaries.components", "dictionaries.seconds", "input_sample_rate"],
+        ),
+    ],
+)
+def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        config = compose(name, [f"path.root={root}", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        recipe_of(name).main(config)
+    lines = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert sorted(line.split(":")[0] for line in lines) == sorted(keys)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("fit", "ensemble_file"), ("fit_postfilter", "weights_file"),
+     ("fit_dictionaries", "weights_file"), ("train", "exp_folder")],
+)  # fmt: skip
+def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
+    name, key, root, tmp_path, monkeypatch, capsys
+):
+    """A file where a folder should be stands for all that the system refuses."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    overrides = [f"path.root={root}", f"path.{key}=file/deeper", *OVERRIDES[name]]
+    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        config = compose(name, overrides)
+    with pytest.raises(SystemExit) as caught:
+        recipe_of(name).main(config)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 1
+    assert line.startswith("file/deeper")
+    assert f"path.{key}: cannot be written: " in line
+
+
+ALL_FOUR = """
+import runpy, sys
+for program in sys.argv[1:]:
+    sys.argv = [program, "path.root=/nowhere", "nothing.of.this=1"]
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        print(end.code)
+"""
+
+
+def test_what_hydra_itself_refuses_is_no_traceback(tmp_path):
+    """In one process, since each would take seconds to import all."""
+    programs = [str(RECIPES / f"{name}.py") for name in WORK]
+    done = succeeded(run_python("-c", ALL_FOUR, *programs, cwd=tmp_path))
+    assert done.stdout.split() == ["1"] * 4
+    assert done.stderr.count("nothing.of.this") >= 4
+    assert "Traceback" not in done.stderr
