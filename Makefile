@@ -43,7 +43,7 @@ demo: demo/data
 	@echo "Submission folder: $$(echo $(CURDIR)/demo/exp/default/submission_*/)"
 
 # Made anew where what makes it has changed.
-demo/data: $(wildcard metadata_tools/*.py) $(RUNTIME)
+demo/data: $(wildcard metadata_tools/*.py metadata_tools/*/*.py) $(RUNTIME)
 	rm -rf demo/data
 	$(PY) -m metadata_tools.demo --out demo/data
 

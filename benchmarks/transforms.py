@@ -23,12 +23,12 @@ from cmss.models.arunet import ARUNetArguments
 from cmss.output_file import check_output_file
 from cmss.transforms.stdct import stdct
 from cmss.transforms.stft import stft
-from metadata_tools.arrange import instrument_of
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.demo import play
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.pieces import PIECES
-from metadata_tools.sampler import Sampler
-from metadata_tools.synth import make_bank
+from metadata_tools.notes.synthesiser import make_bank
+from metadata_tools.rendering.sampler import Sampler
+from metadata_tools.scores.arrange import instrument_of
+from metadata_tools.scores.pieces import PIECES
 
 SEED = 1
 SHOWN_S = 4.0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cmss.errors import InputError
-from metadata_tools.reader import Catalogue, Part, Piece, add_part, parser, run
+from metadata_tools.readers.reader import Catalogue, Part, Piece, add_part, parser, run
 
 # One is misspelled in the data set.
 PLAYERS = {

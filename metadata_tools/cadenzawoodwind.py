@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cmss.errors import InputError, noting
-from metadata_tools.ensembleset import SOUND_FILES, is_mixture, part_label
-from metadata_tools.reader import Catalogue, Part, Piece, add_part, parser, run
+from metadata_tools.readers.reader import Catalogue, Part, Piece, add_part, parser, run
+from metadata_tools.readers.stem_names import SOUND_FILES, is_mixture, part_label
 
 QUARTET = ("Bassoon", "Flute", "Oboe")
 """With one of clarinet and saxophone."""

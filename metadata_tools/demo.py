@@ -2,9 +2,9 @@
 
     python -m metadata_tools.demo --out DEMO --seed 1
 
-Four public-domain excerpts from duet to quintet (`metadata_tools.pieces`), played by the built-in
-synthesiser in rooms drawn at random; scenes, gains and listeners from mild to severe hearing loss
-and one without; split valid. The same seed gives the same files, byte for byte.
+Four public-domain excerpts from duet to quintet (`metadata_tools.scores.pieces`), played by the
+built-in synthesiser in rooms drawn at random; scenes, gains and listeners from mild to severe
+hearing loss and one without; split valid. The same seed gives the same files, byte for byte.
 """
 
 import argparse
@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from cmss.command_line import exit_status
-from metadata_tools.arrange import instrument_of
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import at_least, to_path
-from metadata_tools.pieces import PIECES, Piece
-from metadata_tools.room import place
-from metadata_tools.sampler import Sampler, random_player
-from metadata_tools.score import RANGES, performed, typed
-from metadata_tools.synth import make_bank
-from metadata_tools.writer import new_dataset, write_metadata, write_track
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset, write_metadata, write_track
+from metadata_tools.inputs.options import at_least, to_path
+from metadata_tools.notes.synthesiser import make_bank
+from metadata_tools.rendering.room import place
+from metadata_tools.rendering.sampler import Sampler, random_player
+from metadata_tools.scores.arrange import instrument_of
+from metadata_tools.scores.pieces import PIECES, Piece
+from metadata_tools.scores.score import RANGES, performed, typed
 
 SPLIT = "valid"
 DATASET = "Demo"

@@ -12,17 +12,15 @@ the strings are taken; --parts all takes all that its eight instruments play. Mi
 the stems taken, cut into excerpts and brought to -40 LUFS.
 """
 
-import re
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cmss.errors import InputError, noting
-from cmss.scenes import DOUBLED, STRINGS
-from metadata_tools.reader import Catalogue, Part, Piece, add_part, parser, run, spelled
-
-SOUND_FILES = (".flac", ".wav")
+from cmss.scenes import STRINGS
+from metadata_tools.readers.reader import Catalogue, Part, Piece, add_part, parser, run
+from metadata_tools.readers.stem_names import SOUND_FILES, is_mixture, part_label
 
 
 @dataclass(frozen=True)
@@ -67,25 +65,6 @@ class EnsembleSet:
             f"{piece}: left out: {', '.join(names)}" for piece, names in sorted(others.items())
         ]
         return found
-
-
-def is_mixture(path: PurePosixPath) -> bool:
-    """Whether a file is named as a mixture is: Mix_1.flac, mix_<piece>.flac, Mixture.flac."""
-    return re.match(r"mix(ture)?([ _-].*)?$", path.stem.lower()) is not None
-
-
-def part_label(name: str) -> str | None:
-    """What the challenge would call a file of this name; None if it has no word for it.
-
-    The first of several players of an instrument that is never doubled is taken for the only one.
-    """
-    found = spelled(name)
-    if found is None:
-        return None
-    instrument, voice = found
-    if voice is None or (voice == 1 and instrument not in DOUBLED):
-        return instrument
-    return f"{instrument}_{voice}" if instrument in DOUBLED and voice in (1, 2) else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from pathlib import PurePosixPath
 
 from cmss.errors import InputError
 from cmss.scenes import INSTRUMENTS
-from metadata_tools.reader import Catalogue, Part, Piece, parser, run
+from metadata_tools.readers.reader import Catalogue, Part, Piece, parser, run
 
 STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 """Number of the sound in a .stem.mp4; the first is the mixture."""

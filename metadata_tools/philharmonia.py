@@ -17,10 +17,10 @@ from pathlib import Path
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from metadata_tools.note_folder import write_bank
-from metadata_tools.notes import Bank, Recording, hold_out
-from metadata_tools.options import at_least, to_path
-from metadata_tools.samples import midi_of, note
+from metadata_tools.inputs.options import at_least, to_path
+from metadata_tools.notes.bank import Bank, Recording, hold_out
+from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.notes.sound_files import midi_of, note
 
 INSTRUMENTS = {
     "violin": "Violin",

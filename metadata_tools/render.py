@@ -24,16 +24,23 @@ from tqdm import tqdm
 from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
 from cmss.processor import cores
-from metadata_tools.arrange import give_parts, instrument_of, thinnest
-from metadata_tools.musicxml import read_score
-from metadata_tools.notes import SAMPLE_RATE_HZ, hold_out, playable_range, read_bank
-from metadata_tools.options import LONGEST_S, at_least, check_outside, to_path
-from metadata_tools.parallel import in_parallel
-from metadata_tools.plan import Job, plan
-from metadata_tools.room import place
-from metadata_tools.sampler import Sampler, random_player
-from metadata_tools.score import Note, Part, Score, cut, performed
-from metadata_tools.writer import MadeTrack, check_free, new_dataset, write_metadata, write_track
+from metadata_tools.challenge.writer import (
+    SAMPLE_RATE_HZ,
+    MadeTrack,
+    check_free,
+    new_dataset,
+    write_metadata,
+    write_track,
+)
+from metadata_tools.inputs.options import LONGEST_S, at_least, check_outside, to_path
+from metadata_tools.notes.bank import hold_out, playable_range, read_bank
+from metadata_tools.rendering.parallel import in_parallel
+from metadata_tools.rendering.plan import Job, plan
+from metadata_tools.rendering.room import place
+from metadata_tools.rendering.sampler import Sampler, random_player
+from metadata_tools.scores.arrange import give_parts, instrument_of, thinnest
+from metadata_tools.scores.musicxml import read_score
+from metadata_tools.scores.score import Note, Part, Score, cut, performed
 
 DATASET = "RenderedNotes"
 

@@ -26,8 +26,8 @@ from cmss.atomic import atomic_file
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
-from metadata_tools.options import at_least, to_path
-from metadata_tools.writer import SCENE_IDS
+from metadata_tools.challenge.writer import SCENE_IDS
+from metadata_tools.inputs.options import at_least, to_path
 
 SCENE_SEED = "Cad2Task2_2024"
 LISTENER_SEED = "Cadenza2-scene"

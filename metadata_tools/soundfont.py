@@ -18,10 +18,11 @@ import numpy as np
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from metadata_tools.note_folder import write_bank
-from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, recording
-from metadata_tools.options import to_path
-from metadata_tools.score import RANGES
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.inputs.options import to_path
+from metadata_tools.notes.bank import Bank, recording
+from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.scores.score import RANGES
 
 PROGRAMS = {
     "Bassoon": 70,

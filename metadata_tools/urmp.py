@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cmss.errors import InputError
-from metadata_tools.reader import Catalogue, Part, Piece, labels, parser, run
+from metadata_tools.readers.reader import Catalogue, Part, Piece, parser, run
+from metadata_tools.readers.stem_names import labels
 
 PLAYERS = {
     "vn": "Violin",

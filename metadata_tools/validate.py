@@ -34,9 +34,8 @@ from cmss.scenes import (
     unusual_hearing,
 )
 from cmss.scenes.files import MetadataFile
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import to_path
-from metadata_tools.writer import MIXTURE_LUFS
+from metadata_tools.challenge.writer import MIXTURE_LUFS, SAMPLE_RATE_HZ
+from metadata_tools.inputs.options import to_path
 
 EVALUATION_DATASETS = ("BACH10", "URMP")
 """What the challenge evaluates with, and nobody may train on."""

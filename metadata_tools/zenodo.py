@@ -24,9 +24,7 @@ from cmss.atomic import alone, clear_stale
 from cmss.audio import AudioHeader, inspect, read_span, write_flac
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from metadata_tools.options import to_path
-from metadata_tools.packages import extract
-from metadata_tools.zenodo_plan import (
+from metadata_tools.challenge.zenodo_plan import (
     UNPACKED,
     VALID_FILE,
     Plan,
@@ -34,6 +32,8 @@ from metadata_tools.zenodo_plan import (
     find_packages,
     make_plan,
 )
+from metadata_tools.inputs.options import to_path
+from metadata_tools.inputs.packages import extract
 
 
 def carry_out(plan: Plan, root: Path) -> list[str]:

@@ -8,12 +8,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from stages import RECIPES
 
-from metadata_tools.arrange import instrument_of
+from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
-from metadata_tools.pieces import Piece
-from metadata_tools.sampler import Sampler
-from metadata_tools.synth import make_bank
-from metadata_tools.writer import new_dataset, write_metadata, write_track
+from metadata_tools.notes.synthesiser import make_bank
+from metadata_tools.rendering.sampler import Sampler
+from metadata_tools.scores.arrange import instrument_of
+from metadata_tools.scores.pieces import Piece
 
 SPLIT = "valid"
 

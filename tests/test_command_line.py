@@ -16,13 +16,11 @@ from challenge_set import digest
 from cmss.command_line import exit_status
 from cmss.training import average, compress, publish
 from metadata_tools import demo, samples, scenes, validate
-from metadata_tools.parallel import in_parallel
+from metadata_tools.rendering.parallel import in_parallel
 
 ROOT = Path(__file__).parents[1]
 TOOLS = sorted(
-    path.stem
-    for path in (ROOT / "metadata_tools").glob("*.py")
-    if "\ndef main(" in path.read_text(encoding="utf-8")
+    path.stem for path in (ROOT / "metadata_tools").glob("*.py") if not path.stem.startswith("_")
 )
 NEEDED = {"samples": "--samples", "philharmonia": "--samples", "soundfont": "--soundfont"}
 NO_SOURCE = {"demo", "synth", "render"}
@@ -46,6 +44,25 @@ def one_line(capsys):
 def test_all_tools_are_found():
     assert {"demo", "render", "validate", "scenes", "zenodo", "urmp"} <= set(TOOLS)
     assert len(TOOLS) == 14
+    assert all(hasattr(import_module(f"metadata_tools.{tool}"), "main") for tool in TOOLS)
+
+
+def test_the_package_lists_its_commands_without_importing_them():
+    program = (
+        "import runpy, sys\n"
+        "try: runpy.run_module('metadata_tools', run_name='__main__')\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    listed = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line[:1] == " "]
+    assert [name for name, _ in listed] == TOOLS
+    for name, purpose in listed:
+        assert import_module(f"metadata_tools.{name}").__doc__.startswith(purpose + "\n")
+        assert purpose.endswith(".")
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert not loaded & {"numpy", "torch", "scipy", "pandas", "cmss", "hydra"}
 
 
 @pytest.mark.parametrize("tool", TOOLS)

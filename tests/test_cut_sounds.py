@@ -24,8 +24,8 @@ from tiny_run import TinyRun, write_metadata
 from cmss import audio, listen
 from cmss.errors import InputError
 from metadata_tools import samples, validate
-from metadata_tools.halls import MeasuredHalls
-from metadata_tools.samples import note
+from metadata_tools.notes.sound_files import note
+from metadata_tools.rendering.halls import MeasuredHalls
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("CMSS_EXAMPLES", "12")),

@@ -57,6 +57,9 @@ LAYERS = (
 )
 """Parts of cmss, lowest first: each imports from its own layer and those before it."""
 
+TOOL_LAYERS = ("inputs", "challenge", "scores", "notes", "rendering", "readers", "commands")
+"""Folders of metadata_tools, lowest first; commands are the modules beside them."""
+
 LAYER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 
 
@@ -135,6 +138,33 @@ def test_no_import_cycles():
         for module, path in modules.items()
     }
     TopologicalSorter(graph).prepare()  # a CycleError names the cycle
+
+
+def tool_layer(dotted: str) -> int | None:
+    """Number of the layer that a module of metadata_tools belongs to."""
+    package, _, rest = dotted.partition(".")
+    if package != "metadata_tools":
+        return None
+    folder = rest.split(".")[0]
+    return TOOL_LAYERS.index(folder if folder in TOOL_LAYERS else "commands")
+
+
+def test_every_folder_of_metadata_tools_has_a_layer():
+    folders = {path.parent.name for path in files("metadata_tools")} - {"metadata_tools"}
+    assert folders == set(TOOL_LAYERS) - {"commands"}
+
+
+@pytest.mark.parametrize(
+    "path", files("metadata_tools"), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_metadata_tools_import_from_folders_below(path):
+    inner = path.relative_to(ROOT / "metadata_tools").parts
+    own = TOOL_LAYERS.index(inner[0] if len(inner) > 1 else "commands")
+    used = {name: tool_layer(name) for name in imports(path)}
+    above = {name for name, layer in used.items() if layer is not None and layer > own}
+    if len(inner) == 1:  # what two commands share stands in a folder
+        above = {name for name, layer in used.items() if layer == own}
+    assert not above
 
 
 def test_metadata_tools_need_no_more_than_the_lower_layers():

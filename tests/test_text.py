@@ -12,7 +12,7 @@ from cmss.results.separation import read_separation
 from cmss.row_file import RowFile, read_rows, write_rows
 from cmss.scenes import load_audiograms
 from cmss.text import read_table, read_text
-from metadata_tools.notes import read_notes_csv
+from metadata_tools.notes.bank import read_notes_csv
 
 SAVED = {
     "UTF-8": lambda text: text.encode(),

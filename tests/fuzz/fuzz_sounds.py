@@ -25,8 +25,8 @@ from cmss.audio import (
 )
 from cmss.listen import read_mixture
 from cmss.stage import exit_status
-from metadata_tools.notes import read_bank
-from metadata_tools.samples import samples_bank
+from metadata_tools.notes.bank import read_bank
+from metadata_tools.notes.sound_files import samples_bank
 from tests.fuzz.targets import Target
 
 SECONDS = 0.6

@@ -13,7 +13,7 @@ from cmss.row_file import read_rows
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
 from cmss.stage import exit_status
 from metadata_tools import validate
-from metadata_tools.notes import read_notes_csv
+from metadata_tools.notes.bank import read_notes_csv
 from tests.fuzz.fuzz_recipes import call
 from tests.fuzz.targets import Target
 

@@ -1,8 +1,8 @@
 import pytest
 from tiny_music import write_quartet
 
-from metadata_tools.score import RANGES
-from metadata_tools.synth import make_bank, write_notes
+from metadata_tools.notes.synthesiser import make_bank, write_notes
+from metadata_tools.scores.score import RANGES
 
 WORKS = (
     "Haydn__Quartet_A",

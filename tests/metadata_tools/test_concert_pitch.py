@@ -8,8 +8,8 @@ import pytest
 from tiny_music import document, measure, note, tie
 
 from cmss.errors import InputError
-from metadata_tools.musicxml import find_scores, read_score
 from metadata_tools.render import main
+from metadata_tools.scores.musicxml import find_scores, read_score
 
 
 def transpose(chromatic, octaves=None, number=None, double=""):

@@ -14,8 +14,8 @@ from recipes.cad2.task2.process_dataset import generate_train_scenes as official
 from cmss.audio import write_flac
 from cmss.errors import InputError
 from cmss.scenes import MetadataPaths, load_pairs
-from metadata_tools.gains import gain_pool
-from metadata_tools.listeners import make_listeners
+from metadata_tools.challenge.gains import gain_pool
+from metadata_tools.challenge.listeners import make_listeners
 from metadata_tools.scenes import draw_listeners, draw_scenes, main
 
 SOURCES = (2, 3, 4, 5, 4, 2, 4, 5, 3, 2, 4, 4)

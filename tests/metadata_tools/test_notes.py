@@ -7,8 +7,8 @@ import soundfile
 
 from cmss.errors import InputError
 from cmss.scenes import INSTRUMENTS
-from metadata_tools.notes import hold_out, kept_pitches, playable_range, read_bank
-from metadata_tools.score import RANGES
+from metadata_tools.notes.bank import hold_out, kept_pitches, playable_range, read_bank
+from metadata_tools.scores.score import RANGES
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 from note_files import tone, write
 
-from metadata_tools.notes import kept_pitches, read_bank
+from metadata_tools.notes.bank import kept_pitches, read_bank
 from metadata_tools.philharmonia import main
 
 

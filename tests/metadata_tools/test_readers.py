@@ -20,9 +20,9 @@ from cmss.models.checkpoint import build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import MetadataPaths, load_pairs
 from cmss.training.presets import PRESETS
-from metadata_tools.reader import labels as written
-from metadata_tools.reader import spelled
-from metadata_tools.stem_mp4 import read_stream
+from metadata_tools.readers.stem_mp4 import read_stream
+from metadata_tools.readers.stem_names import labels as written
+from metadata_tools.readers.stem_names import spelled
 from metadata_tools.validate import validate
 
 ONE_PAIR = ["--scenes-per-track", "1", "--listeners-per-scene", "1", "--listeners", "2"]

@@ -8,13 +8,13 @@ import soundfile
 from challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
-from metadata_tools.arrange import draw_ensembles, give_parts, instrument_of, thinnest
-from metadata_tools.musicxml import read_score
-from metadata_tools.notes import kept_pitches, read_notes_csv
-from metadata_tools.options import matches
-from metadata_tools.plan import split_works
+from metadata_tools.inputs.options import matches
+from metadata_tools.notes.bank import kept_pitches, read_notes_csv
 from metadata_tools.render import main
-from metadata_tools.score import RANGES, ScoreNote, cut
+from metadata_tools.rendering.plan import split_works
+from metadata_tools.scores.arrange import draw_ensembles, give_parts, instrument_of, thinnest
+from metadata_tools.scores.musicxml import read_score
+from metadata_tools.scores.score import RANGES, ScoreNote, cut
 
 SPLITS = ("train", "valid", "test")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from metadata_tools.room import (
+from metadata_tools.rendering.room import (
     Room,
     impulse_response,
     place,

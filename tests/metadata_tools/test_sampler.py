@@ -5,10 +5,10 @@ import pytest
 from measure import SAMPLE_RATE_HZ, pitch_midi
 
 from cmss.errors import InputError
-from metadata_tools.notes import recording
-from metadata_tools.sampler import Player, Sampler, random_player
-from metadata_tools.score import Note
-from metadata_tools.synth import TIMBRES, tone
+from metadata_tools.notes.bank import recording
+from metadata_tools.notes.synthesiser import TIMBRES, tone
+from metadata_tools.rendering.sampler import Player, Sampler, random_player
+from metadata_tools.scores.score import Note
 
 
 def play(bank, instrument, notes, seconds, player=None, seed=0):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from note_files import RATE_HZ, TONE_S, tone, write
 
-from metadata_tools.notes import read_bank
-from metadata_tools.samples import cents_from, main
+from metadata_tools.notes.bank import read_bank
+from metadata_tools.notes.sound_files import cents_from
+from metadata_tools.samples import main
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tiny_music import document, dynamic, note, slur, tie
 
 from cmss.errors import InputError
-from metadata_tools.musicxml import find_scores, read_score, work_name
-from metadata_tools.score import (
+from metadata_tools.scores.musicxml import find_scores, read_score, work_name
+from metadata_tools.scores.score import (
     DYNAMICS_DB,
     ScoreNote,
     activity,

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import tiny_soundfont
 
-from metadata_tools.notes import SAMPLE_RATE_HZ, read_bank
-from metadata_tools.score import RANGES
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.notes.bank import read_bank
+from metadata_tools.scores.score import RANGES
 from metadata_tools.soundfont import PROGRAMS, SUSTAIN_DBFS, main
 
 pytest.importorskip("tinysoundfont", reason="make test installs it without its dependencies")

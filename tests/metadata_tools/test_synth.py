@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from measure import pitch_midi
 
-from metadata_tools.score import RANGES
-from metadata_tools.synth import TIMBRES, another, make_bank, spectrum_db, tone
+from metadata_tools.notes.synthesiser import TIMBRES, another, make_bank, spectrum_db, tone
+from metadata_tools.scores.score import RANGES
 
 
 @pytest.mark.parametrize("instrument", TIMBRES)

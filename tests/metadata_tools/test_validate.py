@@ -9,8 +9,8 @@ from challenge_set import read_json
 from tiny_packages import stereo
 
 from cmss.audio import write_flac
+from metadata_tools.challenge.writer import write_metadata, write_track
 from metadata_tools.validate import main, validate
-from metadata_tools.writer import write_metadata, write_track
 
 ENSEMBLES = {
     "train": {"canon_000": ("Flute", "Bassoon"), "canon_001": ("Oboe", "Cello")},

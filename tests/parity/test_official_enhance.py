@@ -12,7 +12,7 @@ from stages import ROOT, run_python, run_stage, succeeded
 
 from benchmarks.official import OWNER
 from cmss.scenes import INSTRUMENTS
-from metadata_tools.pieces import Piece
+from metadata_tools.scores.pieces import Piece
 
 # Below and above the baseline's chunk of 11 s, to either side of where its fades change. In the
 # first, two instruments are doubled.

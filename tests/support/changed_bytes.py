@@ -11,7 +11,7 @@ from cmss.errors import InputError
 from cmss.scenes import MetadataPaths, load_pairs, load_tracks
 from cmss.text import read_table
 from metadata_tools import scenes, validate
-from metadata_tools.writer import write_metadata, write_track
+from metadata_tools.challenge.writer import write_metadata, write_track
 
 SPLIT = "valid"
 TRACKS = {"canon_000": ("Flute", "Bassoon"), "fugue_000": ("Violin_1", "Violin_2", "Cello")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cmss.scenes import DOUBLED, STRINGS
-from metadata_tools.score import RANGES, Part, activity, into_range, one_voice, shared_by_two
+from metadata_tools.scores.score import RANGES, Part, activity, into_range, one_voice, shared_by_two
 
 # One player cannot hold two notes on these.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cmss.audio import write_flac
-from metadata_tools.notes import SAMPLE_RATE_HZ, Bank
-from metadata_tools.options import check_outside
-from metadata_tools.writer import new_dataset
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset
+from metadata_tools.inputs.options import check_outside
+from metadata_tools.notes.bank import Bank
 
 
 def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] = ()) -> None:
-    """Write notes and their notes.csv as :func:`metadata_tools.notes.read_bank` reads them.
+    """Write notes and their notes.csv as :func:`metadata_tools.notes.bank.read_bank` reads them.
 
     Args:
         folder: a new one.

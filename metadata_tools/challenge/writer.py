@@ -22,11 +22,11 @@ import numpy as np
 from cmss.atomic import atomic_folder
 from cmss.audio import FULL_SCALE_16_BIT, loudness_lufs, write_flac
 from cmss.errors import InputError
-from metadata_tools.gains import GainPool, gain_pool
-from metadata_tools.listeners import MOST_LISTENERS, make_listeners
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import real
+from metadata_tools.challenge.gains import GainPool, gain_pool
+from metadata_tools.challenge.listeners import MOST_LISTENERS, make_listeners
+from metadata_tools.inputs.options import real
 
+SAMPLE_RATE_HZ = 44100
 MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from cmss.audio import inspect, read_stereo, resample
 from cmss.errors import InputError
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.room import impulse_response, random_room, random_seats, reverberate
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.rendering.room import impulse_response, random_room, random_seats, reverberate
 
 _SOUND_FILES = (".wav", ".flac", ".aif", ".aiff")
 
@@ -25,7 +25,7 @@ class Halls(Protocol):
 
 @dataclass(frozen=True)
 class SyntheticHalls:
-    """Rooms drawn at random, see :mod:`metadata_tools.room`."""
+    """Rooms drawn at random, see :mod:`metadata_tools.rendering.room`."""
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Another room at each call."""

@@ -14,7 +14,7 @@ from lxml import etree
 
 from cmss.errors import InputError
 from cmss.text import decode
-from metadata_tools.packages import reading_archive
+from metadata_tools.inputs.packages import reading_archive
 
 LARGEST_BYTES = 2**28
 """Of a score; a whole symphony has some 2**26."""

@@ -9,9 +9,8 @@ import numpy as np
 from cmss.audio import read_flac
 from cmss.errors import InputError
 from cmss.text import read_table
-from metadata_tools.score import RANGES
-
-SAMPLE_RATE_HZ = 44100
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.scores.score import RANGES
 
 _FURTHEST_SEMITONES = 3  # a note re-pitched further than this sounds like another instrument
 _ATTACK_BELOW_SUSTAIN_DB = 4.0

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from scipy import signal
 
-from metadata_tools.notes import SAMPLE_RATE_HZ
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 
 SPEED_OF_SOUND = 343.0  # m/s
 

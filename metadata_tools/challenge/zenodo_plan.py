@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from cmss.errors import InputError
 from cmss.scenes.files import PARTS, ExcerptEntry, MetadataFile
-from metadata_tools.packages import Package, digest, extract, open_package, safe_name
+from metadata_tools.inputs.packages import Package, digest, extract, open_package, safe_name
 
 DATASETS = ("EnsembleSet", "CadenzaWoodwind")
 TRAIN_FILE = "music_tracks.train.json"

@@ -6,7 +6,6 @@ dry stems in a hall, cutting into excerpts, levelling, writing, scenes.
 """
 
 import argparse
-import re
 import shutil
 import sys
 from collections import Counter
@@ -22,13 +21,8 @@ from cmss.atomic import alone, clear_stale
 from cmss.audio import read_sound, resample
 from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
-from cmss.scenes import DOUBLED, INSTRUMENTS
-from metadata_tools.halls import Halls, MeasuredHalls, SyntheticHalls, seated
-from metadata_tools.notes import SAMPLE_RATE_HZ
-from metadata_tools.options import LONGEST_S, at_least, check_outside, matches, real, to_path
-from metadata_tools.packages import Package, extract, open_package
-from metadata_tools.stem_mp4 import read_stream, require_ffmpeg
-from metadata_tools.writer import (
+from metadata_tools.challenge.writer import (
+    SAMPLE_RATE_HZ,
     SPLITS,
     MadeTrack,
     check_free,
@@ -38,6 +32,10 @@ from metadata_tools.writer import (
     write_metadata,
     write_track,
 )
+from metadata_tools.inputs.options import LONGEST_S, at_least, check_outside, matches, real, to_path
+from metadata_tools.inputs.packages import Package, extract, open_package
+from metadata_tools.readers.stem_mp4 import read_stream, require_ffmpeg
+from metadata_tools.rendering.halls import Halls, MeasuredHalls, SyntheticHalls, seated
 
 EXCERPT_S = {"train": 30.0, "valid": 15.0, "test": 15.0}
 """Those of valid and test as in the challenge; in training a segment is drawn from an excerpt."""
@@ -101,25 +99,6 @@ class Reader(Protocol):
         ...
 
 
-def labels(instruments: Sequence[str]) -> list[str] | None:
-    """Players as the challenge writes them: two violins are `Violin_1` and `Violin_2`.
-
-    None for an ensemble that it cannot write: another instrument, two of one that is never
-    doubled, three of one.
-    """
-    counts = Counter(instruments)
-    for instrument, count in counts.items():
-        if instrument not in INSTRUMENTS or count > (2 if instrument in DOUBLED else 1):
-            return None
-    seen: Counter[str] = Counter()
-    written = []
-    for instrument in instruments:
-        seen[instrument] += 1
-        single = counts[instrument] == 1
-        written.append(instrument if single else f"{instrument}_{seen[instrument]}")
-    return written
-
-
 def add_part(parts: dict[str, Part], label: str, part: Part, piece: str) -> None:
     """Note where a stem is; an InputError if there are two files for it."""
     other = {label, f"{label}_1", label.removesuffix("_1")} & parts.keys()
@@ -149,7 +128,7 @@ class Settings:
     listeners: int
 
     def split_of(self, piece: Piece) -> str:
-        """Test comes first, as in :func:`metadata_tools.plan.split_works`."""
+        """Test comes first, as in :func:`metadata_tools.rendering.plan.split_works`."""
         for split in reversed(SPLITS):
             if matches(piece.name, self.splits.get(split, ())):
                 return split
@@ -302,19 +281,6 @@ def excerpts(stems: Mapping[str, np.ndarray], duration_s: float) -> Iterator[dic
     length = min(round(duration_s * SAMPLE_RATE_HZ), total)
     for start in range(0, total - length + 1, length):
         yield {label: stem[:, start : start + length] for label, stem in stems.items()}
-
-
-_SYNONYMS = {"alto sax": "Sax", "alto saxophone": "Sax", "saxophone": "Sax", "violoncello": "Cello"}
-_NAMES = {name.lower(): name for name in INSTRUMENTS} | _SYNONYMS
-
-
-def spelled(name: str) -> tuple[str, int | None] | None:
-    """The instrument and the voice that the name of a file means, such as `Violin_1`."""
-    match = re.fullmatch(r"(.*?)[ _-]*([0-9]?)", name)
-    assert match
-    words = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]", " ", match[1]).lower().split())
-    instrument = _NAMES.get(words)
-    return (instrument, int(match[2]) if match[2] else None) if instrument else None
 
 
 def parser(program: str, description: str, reader: Reader) -> argparse.ArgumentParser:

@@ -13,8 +13,9 @@ import numpy as np
 
 from cmss.compiled import compiled
 from cmss.errors import InputError
-from metadata_tools.notes import SAMPLE_RATE_HZ, Bank, Recording
-from metadata_tools.score import Note
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.notes.bank import Bank, Recording
+from metadata_tools.scores.score import Note
 
 _TAPS = 16  # 8 either side: images below -85 dB for partials up to 14 kHz
 _PHASES = 512

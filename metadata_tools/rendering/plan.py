@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from cmss.errors import InputError
-from metadata_tools.arrange import draw_ensembles
-from metadata_tools.musicxml import find_scores
-from metadata_tools.notes import kept_pitches, playable_range, read_notes_csv
-from metadata_tools.options import matches
-from metadata_tools.writer import SPLITS, check_ids_suffice, slug
+from metadata_tools.challenge.writer import SPLITS, check_ids_suffice, slug
+from metadata_tools.inputs.options import matches
+from metadata_tools.notes.bank import kept_pitches, playable_range, read_notes_csv
+from metadata_tools.scores.arrange import draw_ensembles
+from metadata_tools.scores.musicxml import find_scores
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The demo's pieces: openings of works in the public domain, typed in as notes.
 
-The notation is that of `metadata_tools.score.typed`; one beat is a quarter note.
+The notation is that of `metadata_tools.scores.score.typed`; one beat is a quarter note.
 """
 
 from dataclasses import dataclass

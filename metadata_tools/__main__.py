@@ -1,0 +1,27 @@
+"""List the commands of this package, `python -m metadata_tools`."""
+
+import ast
+from pathlib import Path
+
+
+def commands() -> dict[str, str]:
+    """Name of each command and the first line of its docstring, without importing any of them."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        found[path.stem] = text.partition("\n")[0]
+    return found
+
+
+def main() -> int:
+    """Print one line for each command."""
+    listed = commands()
+    width = max(map(len, listed))
+    print("python -m metadata_tools.COMMAND, with --help for what it takes:\n")
+    for name, purpose in listed.items():
+        print(f"  {name:{width}}  {purpose}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

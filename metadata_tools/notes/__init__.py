@@ -1,0 +1,1 @@
+"""Single notes: read, synthesised, and written to a folder that `render` reads."""

@@ -1,0 +1,205 @@
+"""A small synthesiser of the eight instruments: single notes where there are no recordings.
+
+Harmonic spectra shaped by a source slope and formants, an attack in which high partials come later,
+slow independent fluctuation of the partials, and the noise of bow or breath. The notes are played
+by the same sampler as recorded ones, so everything that is made of notes is made in one way.
+Formants in round numbers after Meyer, Acoustics and the Performance of Music.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.notes.bank import Bank, recording
+from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.scores.score import RANGES
+
+SPACING_SEMITONES = 6  # no note is re-pitched by more than three
+NOTE_S = 2.0
+
+_SUSTAIN_DBFS = -20.0
+_HIGHEST_HZ = 14000.0
+_PARTIALS = 64
+_CONTROL_HZ = 100  # rate at which envelopes are drawn before interpolation
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """How an instrument sounds.
+
+    Args:
+        slope_db: of the source spectrum per octave above the fundamental.
+        formants: (Hz, dB, width in octaves) resonances.
+        even_db: level of the even partials against the odd ones (a closed pipe lacks them).
+        attack_s: time until the fundamental stands; the highest partials take twice as long.
+        noise_db: bow or breath against the tone; `noise_hz` its centre.
+        flutter: relative fluctuation of each partial.
+    """
+
+    slope_db: float
+    formants: tuple[tuple[float, float, float], ...]
+    attack_s: float
+    noise_db: float
+    noise_hz: float
+    flutter: float = 0.08
+    even_db: float = 0.0
+
+
+TIMBRES: dict[str, Timbre] = {
+    "Bassoon": Timbre(-7, ((480, 15, 0.7), (1150, 8, 0.6), (2000, 4, 0.6)), 0.04, -42, 900),
+    "Cello": Timbre(-5, ((250, 7, 0.6), (600, 5, 0.7), (2200, 4, 0.8)), 0.09, -36, 2000, 0.15),
+    "Clarinet": Timbre(-8, ((1500, 5, 0.8), (3700, 5, 0.6)), 0.05, -44, 2500, 0.05, -18),
+    "Flute": Timbre(-12, ((800, 6, 1.2),), 0.07, -32, 1800, 0.1),
+    "Oboe": Timbre(-4, ((1100, 13, 0.6), (2900, 9, 0.5)), 0.03, -44, 3000, 0.05),
+    "Sax": Timbre(-5, ((750, 9, 0.7), (1700, 7, 0.7), (3200, 4, 0.7)), 0.04, -38, 1500),
+    "Viola": Timbre(-5, ((220, 5, 0.5), (600, 6, 0.6), (1600, 5, 0.7)), 0.08, -36, 2500, 0.15),
+    "Violin": Timbre(-5, ((400, 5, 0.6), (1000, 4, 0.6), (3000, 7, 0.7)), 0.07, -36, 3500, 0.15),
+}
+
+
+def another(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
+    """Another specimen of an instrument: its resonances lie elsewhere, its tone is brighter or not.
+
+    Args:
+        variety: 0 for the same, 1 for as different as a student's instrument and a master's.
+    """
+    draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
+    formants = tuple(
+        (hz * 2 ** (0.15 * moved), gain_db + 3 * raised, octaves * 2 ** (0.3 * wider))
+        for (hz, gain_db, octaves), (moved, raised, wider) in zip(
+            timbre.formants, draw[4:], strict=True
+        )
+    )
+    return replace(
+        timbre,
+        slope_db=timbre.slope_db + 1.2 * draw[0, 0],
+        formants=formants,
+        even_db=timbre.even_db + 3 * draw[0, 1],
+        attack_s=timbre.attack_s * 2 ** (0.5 * draw[1, 0]),
+        flutter=timbre.flutter * 2 ** (0.5 * draw[1, 1]),
+        noise_db=timbre.noise_db + 5 * draw[2, 0],
+        noise_hz=timbre.noise_hz * 2 ** (0.4 * draw[2, 1]),
+    )
+
+
+def tone(
+    timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float = NOTE_S
+) -> np.ndarray:
+    """One sustained note, levelled to -20 dBFS.
+
+    Args:
+        midi: pitch in semitones, may lie between keys.
+        seconds: length with attack and a short release.
+
+    Returns:
+        (samples,) float32 at 44.1 kHz.
+    """
+    samples = round(seconds * SAMPLE_RATE_HZ)
+    frequency_hz = 440.0 * 2 ** ((midi - 69) / 12)
+    partials = max(1, min(_PARTIALS, int(_HIGHEST_HZ / frequency_hz)))
+    # A player does not hold a pitch to the last cent.
+    drift = 2 ** (_slow_noise(rng, samples, 3.0, 1.5) / 1200)
+    phase = 2 * np.pi * np.cumsum(frequency_hz * drift) / SAMPLE_RATE_HZ
+    sound = np.zeros(samples)
+    # sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x): partials without a sine for each.
+    previous, current, twice_cosine = np.zeros(samples), np.sin(phase), 2 * np.cos(phase)
+    for number, level_db in enumerate(spectrum_db(timbre, frequency_hz, partials), 1):
+        onset_s = timbre.attack_s * (1 + (number - 1) / partials)
+        envelope = _rise(samples, onset_s) * (1 + timbre.flutter * _slow_noise(rng, samples, 6.0))
+        sound += 10 ** (level_db / 20) * envelope * current
+        previous, current = current, twice_cosine * current - previous
+    sound *= _release(samples)
+    steady = sound[samples // 4 : samples * 3 // 4]
+    sound *= 10 ** (_SUSTAIN_DBFS / 20) / np.sqrt(np.mean(steady**2))
+    return (sound + _noise(timbre, samples, rng)).astype(np.float32)
+
+
+def spectrum_db(timbre: Timbre, frequency_hz: float, partials: int) -> np.ndarray:
+    """Levels of the partials in dB: slope, formants, and what the bore leaves out."""
+    number = np.arange(1, partials + 1)
+    at_hz = number * frequency_hz
+    levels = timbre.slope_db * np.log2(number)
+    for centre_hz, gain_db, octaves in timbre.formants:
+        levels = levels + gain_db * np.exp(-0.5 * (np.log2(at_hz / centre_hz) / octaves) ** 2)
+    # The closed pipe holds for the lowest partials alone.
+    return levels + np.where(number % 2 == 0, timbre.even_db * np.exp(-number / 8), 0.0)
+
+
+def _slow_noise(
+    rng: np.random.Generator, samples: int, cutoff_hz: float, scale: float = 1.0
+) -> np.ndarray:
+    """Smooth random fluctuation of unit variance, times `scale`."""
+    points = samples * _CONTROL_HZ // SAMPLE_RATE_HZ + 3
+    pole = np.exp(-2 * np.pi * cutoff_hz / _CONTROL_HZ)
+    settled = 50
+    drawn = rng.standard_normal(points + settled) * np.sqrt(1 - pole**2)
+    smooth = signal.lfilter([1], [1, -pole], drawn)[settled:]
+    index = np.arange(samples) * (_CONTROL_HZ / SAMPLE_RATE_HZ)
+    return scale * np.interp(index, np.arange(points), smooth)
+
+
+def _rise(samples: int, seconds: float) -> np.ndarray:
+    """From zero to one within `seconds`, then one."""
+    rising = min(samples, round(seconds * SAMPLE_RATE_HZ))
+    ramp = np.ones(samples)
+    ramp[:rising] = np.sin(0.5 * np.pi * np.arange(rising) / rising) ** 2
+    return ramp
+
+
+def _release(samples: int, seconds: float = 0.06) -> np.ndarray:
+    return _rise(samples, seconds)[::-1]
+
+
+def _noise(timbre: Timbre, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Bow or breath: band-passed noise, stronger while the note begins."""
+    band = np.array([timbre.noise_hz / 2, timbre.noise_hz * 2])
+    sections = signal.butter(2, band, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    noise = signal.sosfilt(sections, rng.standard_normal(samples))
+    level = 10 ** ((_SUSTAIN_DBFS + timbre.noise_db) / 20) / np.sqrt(np.mean(noise**2))
+    time = np.arange(samples) / SAMPLE_RATE_HZ
+    swell = _rise(samples, timbre.attack_s / 2) * (1 + 2 * np.exp(-time / 0.05))
+    return noise * level * swell * _release(samples)
+
+
+def _pitches(instrument: str, spacing: int) -> Iterator[int]:
+    low, high = RANGES[instrument]
+    yield from range(low + (high - low) % spacing // 2, high + 1, spacing)
+
+
+def make_bank(
+    instruments: Sequence[str],
+    seed: int,
+    spacing_semitones: int = SPACING_SEMITONES,
+    variety: float = 0.0,
+) -> Bank:
+    """Notes of some instruments all over their ranges, ready for the sampler."""
+    bank: Bank = {}
+    for instrument in sorted(instruments):
+        index = sorted(TIMBRES).index(instrument)
+        specimen = another(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
+        notes = []
+        for midi in _pitches(instrument, spacing_semitones):
+            # Seeded by pitch: a note sounds the same whatever else the bank holds.
+            samples = tone(specimen, midi, np.random.default_rng([seed, index, midi]))
+            notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
+        bank[instrument] = tuple(notes)
+    return bank
+
+
+def write_notes(
+    folder: Path,
+    instruments: Sequence[str],
+    seed: int,
+    spacing_semitones: int = SPACING_SEMITONES,
+    variety: float = 0.0,
+) -> None:
+    """Write a folder of notes with a notes.csv, as metadata_tools.render reads it.
+
+    Raises:
+        InputError: the folder exists and is not empty.
+    """
+    write_bank(folder, lambda: make_bank(instruments, seed, spacing_semitones, variety))

@@ -1,0 +1,1 @@
+"""How published data sets are read: the protocol, the names of stems, the common command line."""
