@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from stage_server import stage_server
+
+from tests.support.learned_templates import write_templates
+from tests.support.stage_server import stage_server
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,6 +14,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory):
+    """Dictionaries by kind, see :func:`tests.support.learned_templates.write_templates`."""
+    return write_templates(tmp_path_factory.mktemp("templates"))
 
 
 @pytest.fixture(scope="session")

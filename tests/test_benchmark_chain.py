@@ -2,10 +2,9 @@
 
 import re
 
-from played_set import SHORT_PIECES, write_played_set
-from published_networks import TINY
-
 from benchmarks import pipeline, separation
+from tests.support.played_set import SHORT_PIECES, write_played_set
+from tests.support.published_networks import TINY
 
 
 def test_separation_compares_the_same_network(capsys, monkeypatch):

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_challenge import TinyChallenge
-from tiny_run import identities, write_metadata
 
 from benchmarks import system_runs
 from benchmarks.system_runs import SYSTEMS, System
@@ -16,6 +14,8 @@ from cmss.results import ScoreRow
 from cmss.results.separation import read_separation
 from cmss.row_file import read_rows
 from cmss.separators import SEPARATORS
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import identities, write_metadata
 
 NAMES = ("passthrough", "nmf", "waveunet", "oracle")
 

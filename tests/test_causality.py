@@ -4,21 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_challenge import RATE_HZ, TinyChallenge
 
 from cmss.audio import read_flac, resample, write_flac
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
-from cmss.models.checkpoint import build, save_checkpoint
 from cmss.pipeline import System, enhance_scene
 from cmss.remix import ConsistentRemix, OfficialRemix
 from cmss.scenes import load_pairs
 from cmss.separators import build_separator
+from tests.support.causal_networks import write_network
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 REMIX_RATE_HZ = 32000
 AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
-CAUSAL = {"N": 16, "B": 8, "H": 12, "X": 3, "R": 2, "causal": True, "norm_type": "cLN"}
 SECONDS = 1.5
 AT_S = 0.9
 
@@ -32,18 +30,6 @@ def pair(tmp_path_factory):
         for pair in pairs
         if pair.scene.track.name == "trio" and any(pair.listener.left.compression.gains_db)
     )
-
-
-def write_network(folder: Path, instrument: str, **arguments) -> None:
-    """Random weights, every parameter away from where it starts, estimates as loud as the input."""
-    torch.manual_seed(len(instrument))
-    network = build("convtasnet", {**CAUSAL, **arguments}).eval()
-    noise = 0.01 * torch.randn(1, 2, 8000)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape)
-        network.decoder.basis_signals.weight *= 0.01 / network(noise)[0, 0].std()
-    save_checkpoint(folder / instrument / "best.safetensors", "convtasnet", network)
 
 
 @pytest.fixture(scope="module")

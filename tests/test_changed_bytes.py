@@ -2,7 +2,8 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from support.changed_bytes import CHANGES, NAMES, changed, read_all, write_data
+
+from tests.support.changed_bytes import CHANGES, NAMES, changed, read_all, write_data
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from stage_server import stage_server
-from tiny_challenge import RATE_HZ
-from tiny_run import STAGES, TinyRun, identities, results, write_metadata, write_tiny_data
 
 from cmss.atomic import alone
 from cmss.audio import write_flac
 from cmss.models.checkpoint import load_checkpoint, save_checkpoint
+from tests.support.stage_server import stage_server
+from tests.support.tiny_challenge import RATE_HZ
+from tests.support.tiny_run import (
+    STAGES,
+    TinyRun,
+    identities,
+    results,
+    write_metadata,
+    write_tiny_data,
+)
 
 REDO = "on_change=redo"
 DUETS = ("S50001_L5001", "S50001_L5999", "S50003_L5001", "S50003_L5999")

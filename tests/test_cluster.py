@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
-from stages import run_stage, succeeded
-from tiny_run import STAGES, TinyRun, results, write_tiny_data
+
+from tests.support.stages import run_stage, succeeded
+from tests.support.tiny_run import STAGES, TinyRun, results, write_tiny_data
 
 pytest.importorskip(
     "hydra_plugins.hydra_submitit_launcher", reason="wants pip install -e '.[cluster]'"

@@ -11,12 +11,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from challenge_set import digest
 
 from cmss.command_line import exit_status
 from cmss.training import average, compress, publish
 from metadata_tools import demo, samples, scenes, validate
 from metadata_tools.rendering.parallel import in_parallel
+from tests.support.challenge_set import digest
 
 ROOT = Path(__file__).parents[1]
 TOOLS = sorted(

@@ -16,16 +16,16 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from support.sounds import KINDS, RATE_HZ, cuts, music, spoilt, without_xing, written
-from test_imports import files, users_of
-from tiny_challenge import TinyChallenge
-from tiny_run import TinyRun, write_metadata
 
 from cmss import audio, listen
 from cmss.errors import InputError
 from metadata_tools import samples, validate
 from metadata_tools.notes.sound_files import note
 from metadata_tools.rendering.halls import MeasuredHalls
+from tests.support.sounds import KINDS, RATE_HZ, cuts, music, spoilt, without_xing, written
+from tests.support.source_tree import files, users_of
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import TinyRun, write_metadata
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("CMSS_EXAMPLES", "12")),

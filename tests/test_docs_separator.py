@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tiny_challenge import RATE_HZ, TinyChallenge
 
 from cmss import separators
 from cmss.audio import read_excerpt
@@ -15,6 +14,7 @@ from cmss.hearing_aid import HearingAid
 from cmss.pipeline import System, enhance, load_networks
 from cmss.remix import ConsistentRemix
 from cmss.scenes import load_pairs
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/add_a_separator.md").read_text(encoding="utf-8")

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from played_set import SHORT_PIECES, write_played_set
-from published_networks import COMMIT, fill_hub_cache
-from stages import run_stage, succeeded
+
+from tests.support.played_set import SHORT_PIECES, write_played_set
+from tests.support.published_networks import COMMIT, fill_hub_cache
+from tests.support.stages import run_stage, succeeded
 
 DATA = "path.root=../challenge"
 LISTENERS = ("L5001", "L5002", "L5999")

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tiny_pairs import make_pairs
 
 from cmss.audio import write_flac
 from cmss.enhanced_files import check_files, made_from, missing
 from cmss.errors import InputError
 from cmss.fingerprint import fingerprint
+from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs(duration_s=0.1)
 WANTED = {

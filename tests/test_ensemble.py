@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_separators import RATE_HZ, convtasnet, noise, sources, write_small
 
 from cmss.errors import InputError
 from cmss.separators import build_separator
 from cmss.separators.ensemble import Ensemble, Member
+from tests.support.separation import RATE_HZ, convtasnet, noise, sources, write_small
 
 
 class Constant:

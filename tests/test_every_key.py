@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.recipe_calls import blamed, call, complaint, keys
-from tiny_challenge import TinyChallenge
-from tiny_run import write_metadata
+
+from tests.support.recipe_calls import blamed, call, complaint, keys
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import write_metadata
 
 WORDS = {
     "enhance": ("path.root=data", "separator=passthrough", "ensemble=small", "on_change=redo"),

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_separators import RATE_HZ, noise, sources
 
 from cmss.audio import Excerpt, write_flac
 from cmss.models.checkpoint import build, save_checkpoint
@@ -14,39 +13,13 @@ from cmss.nmf.dictionaries import Dictionaries, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Source
 from cmss.separators import SEPARATORS, build_separator
+from tests.support.separation import RATE_HZ, noise, sources
+from tests.support.small_networks import NETWORKS
 
 SAMPLES = RATE_HZ // 2 + 3
 TRACK = ("Violin_1", "Cello", "Violin_2")
 
 
-class Quarters(torch.nn.Module):
-    """A module of no package of ours: each of twelve outputs is a quarter of the mixture."""
-
-    def __init__(self):
-        super().__init__()
-        self.share = torch.nn.Parameter(torch.tensor(0.25))
-
-    def forward(self, mixture):
-        return self.share * mixture.unsqueeze(1).expand(-1, len(OUTPUTS), -1, -1)
-
-
-NETWORKS = {
-    "module": ("module", {"target": f"{__name__}.Quarters"}),
-    "convtasnet": ("fourier_convtasnet", {"B": 8, "H": 8, "X": 1, "R": 1}),
-    "waveunet": ("waveunet", {"levels": 4, "filters": 5, "down_kernel": 7, "up_kernel": 3}),
-    "multichannel_unet": (
-        "multichannel_unet",
-        {"samplerate": 8000, "n_fft": 256, "hop": 64, "bands": 24, "dims": (4, 6, 8)},
-    ),
-    "arunet": ("arunet", {"L": 72, "hop": 20, "filters": (6, 8, 10), "bottleneck": 12}),
-    "roformer": ("roformer", {"L": 256, "hop": 64, "bands": ((16, 8),), "D": 8, "hidden": 8}),
-    "demucs": ("demucs", {"depth": 3, "channels": 6, "normalize": True}),
-    "hdemucs": (
-        "hdemucs",
-        {"nfft": 256, "depth": 4, "channels": 8, "dconv_attn": 2, "dconv_lstm": 2},
-    ),
-    "htdemucs": ("htdemucs", {"nfft": 1024, "depth": 3, "channels": 8, "bottom_channels": 16}),
-}
 TEMPLATES = {"nmf": ("kl", 1), "plca": ("kl", 1), "nmf_smooth": ("is", 1),
              "nmf_convolutive": ("kl", 3), "casa": ("kl", 1)}  # fmt: skip
 

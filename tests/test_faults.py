@@ -14,14 +14,14 @@ from pathlib import Path
 import huggingface_hub.constants
 import numpy as np
 import pytest
-from published_networks import write_networks
 from safetensors.numpy import load_file, save_file
-from tiny_challenge import RATE_HZ
-from tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
 
 from cmss.audio import inspect
 from cmss.errors import InputError
 from cmss.separators.convtasnet import ConvTasNetSeparator
+from tests.support.published_networks import write_networks
+from tests.support.tiny_challenge import RATE_HZ
+from tests.support.tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
 
 QUIET = "hydra.output_subdir=null"
 """Keeps hydra from being the first to write."""

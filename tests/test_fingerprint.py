@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_challenge import RATE_HZ, TinyChallenge
 
 from cmss.errors import InputError
 from cmss.fingerprint import (
@@ -20,6 +19,7 @@ from cmss.fingerprint import (
     told,
 )
 from cmss.scenes import load_pairs
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

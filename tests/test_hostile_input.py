@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_challenge import RATE_HZ, SECONDS, TinyChallenge, metadata
 
 from cmss.audio import resample, write_flac
 from cmss.errors import InputError
@@ -23,6 +22,7 @@ from cmss.pipeline import System, enhance
 from cmss.remix import OfficialRemix
 from cmss.scenes import Ear, MetadataPaths, Pair, load_pairs
 from cmss.separators import Oracle
+from tests.support.tiny_challenge import RATE_HZ, SECONDS, TinyChallenge, metadata
 
 EXAMPLES = int(os.environ.get("CMSS_EXAMPLES", "40"))
 SETTINGS = settings(

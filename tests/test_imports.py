@@ -1,13 +1,10 @@
 """Imports point one way, and the libraries that shape a program stay at its edge."""
 
-import ast
-from collections.abc import Iterable
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.source_tree import ROOT, files, imports, users_of
 
 LAYERS = (
     (
@@ -63,37 +60,10 @@ TOOL_LAYERS = ("inputs", "challenge", "scores", "notes", "rendering", "readers",
 LAYER = {part: number for number, layer in enumerate(LAYERS) for part in layer}
 
 
-def files(*folders: str) -> list[Path]:
-    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    assert found
-    return found
-
-
-def imports(path: Path) -> set[str]:
-    """Full dotted names of all that a file imports, wherever in it the statement stands."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            dots = "." * node.level
-            names |= {f"{dots}{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
 def part(name: str) -> str | None:
     """The part of cmss that a dotted name belongs to."""
     package, _, rest = name.partition(".")
     return rest.split(".")[0] if package == "cmss" else None
-
-
-def users_of(library: str, paths: Iterable[Path]) -> set[str]:
-    """Files, relative to the repository, that import a library."""
-    return {
-        path.relative_to(ROOT).as_posix()
-        for path in paths
-        if any(name.split(".")[0] == library for name in imports(path))
-    }
 
 
 def test_every_part_has_a_layer():
@@ -190,10 +160,25 @@ def test_recipes_is_no_package():
     assert not list((ROOT / "recipes").rglob("__init__.py"))
 
 
-def test_helpers_of_tests_have_different_names():
-    # pytest puts the folder of each test on one path, where the first of two of a name wins.
-    names = [path.name for path in files("tests") if path.name != "conftest.py"]
+def test_modules_of_tests_have_different_names():
+    # pytest imports them by their names alone, each once.
+    names = [path.name for path in files("tests") if path.name.startswith("test_")]
     assert len(names) == len(set(names))
+
+
+def test_what_tests_share_lies_in_their_support():
+    beside = {path.stem for path in files("tests")} - {"conftest", "__main__"}
+    for path in files("tests"):
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "tests":
+                assert parts[1] in ("support", "fuzz"), f"{path}: {name}"
+            else:
+                assert parts[0] not in beside, f"{path}: {name}"
+
+
+def test_support_imports_no_fuzzing():
+    assert not {name for path in files("tests/support") for name in imports(path) if "fuzz" in name}
 
 
 def test_libraries_at_the_edge():

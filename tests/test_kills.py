@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
 
 from cmss.atomic import is_temporary
+from tests.support.tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
 
 KILLS = int(os.environ.get("CMSS_KILLS", "4"))
 START_S = 0.3

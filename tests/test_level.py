@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_networks import write_networks
-from test_causality import write_network
-from test_separators import RATE_HZ, noise, sources
 
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
 from cmss.separators.network import LEVEL
+from tests.support.causal_networks import write_network
+from tests.support.published_networks import write_networks
+from tests.support.separation import RATE_HZ, noise, sources
 
 # fmt: off
 NETWORKS = {

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from played_set import configuration
 
 from cmss import listen
 from cmss.audio import inspect, loudness_lufs
@@ -17,6 +16,7 @@ from cmss.configuration import build_hearing_aid, plain
 from cmss.errors import InputError
 from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
 from cmss.scenes import Listener
+from tests.support.played_set import configuration
 
 ME = {
     "audiogram_cfs": [250, 500, 1000, 2000, 4000, 8000],

@@ -4,9 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.recipe_calls import Ended, call
-from tiny_challenge import TinyChallenge
-from tiny_run import write_metadata
+
+from tests.support.recipe_calls import Ended, call
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import write_metadata
 
 ONE_PAIR = "scene,listener\nS50001,L5001\n"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_imports import files, imports
+
+from tests.support.source_tree import files, imports
 
 ROOT = Path(__file__).parents[1]
 

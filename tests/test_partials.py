@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from test_separators import RATE_HZ, noise, sources
-from test_wiener import Fixed
 
 from cmss.errors import InputError
 from cmss.separators import build_separator
 from cmss.separators.partials import share_by_power
 from cmss.separators.refined import Refined
+from tests.support.separation import RATE_HZ, Fixed, noise, sources
 
 
 def sharing(*estimates: np.ndarray, window: int = 32768) -> Refined:

@@ -10,7 +10,6 @@ from multiprocessing import active_children
 import numpy as np
 import pytest
 from recipes.cad2.task2.baseline.evaluate import set_song_seed
-from tiny_challenge import RATE_HZ, TinyChallenge
 
 from cmss.audio import read_excerpt, resample, write_flac
 from cmss.errors import InputError
@@ -20,6 +19,7 @@ from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
 from cmss.scenes import load_pairs
 from cmss.scoring import FileScorer, Scorer, scene_seed, score_files
 from cmss.separators.bounds import Oracle, Passthrough
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
 

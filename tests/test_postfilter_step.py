@@ -5,15 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_separators import RATE_HZ, noise, sources
-from test_spatial import sorting
-from test_wiener import Fixed
-from two_players import two_players
 
 from cmss.configuration import default_separator
 from cmss.errors import InputError
 from cmss.separators import build_separator
 from cmss.separators.postfilter import Postfiltered, Postfiltering, equals
+from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources
+from tests.support.two_players import two_players
 
 (SMALL,) = Postfiltering("small").paths
 

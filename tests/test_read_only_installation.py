@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_run import write_tiny_data
+
+from tests.support.tiny_run import write_tiny_data
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_CACHE = "no writable folder to cache compiled code in: "

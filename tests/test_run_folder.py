@@ -2,7 +2,6 @@ import json
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from played_set import configuration
 
 from cmss.errors import InputError
 from cmss.run_folder import (
@@ -13,6 +12,7 @@ from cmss.run_folder import (
     save_configuration,
     save_provenance,
 )
+from tests.support.played_set import configuration
 
 
 @pytest.fixture

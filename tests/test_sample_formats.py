@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from support.sounds import RATE_HZ, music
-from tiny_challenge import TinyChallenge
-from tiny_run import OFFICIAL_NAMES, TinyRun, write_metadata
 
 from cmss import audio, listen
 from cmss.errors import InputError
 from metadata_tools import samples, validate
+from tests.support.sounds import RATE_HZ, music
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import OFFICIAL_NAMES, TinyRun, write_metadata
 
 LOSSLESS = [
     *((kind, sub) for kind in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU")

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_challenge import RATE_HZ, TinyChallenge, compressor, excerpt, listener, metadata
 
 from cmss import scenes
 from cmss.audio import inspect, write_flac
 from cmss.errors import InputError
+from tests.support.tiny_challenge import (
+    RATE_HZ,
+    TinyChallenge,
+    compressor,
+    excerpt,
+    listener,
+    metadata,
+)
 
 
 @pytest.fixture

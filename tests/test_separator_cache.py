@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_networks import write_networks
-from test_every_separator import NETWORKS
-from test_separators import RATE_HZ, noise, sources
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator, cache
 from cmss.separators.convtasnet import ConvTasNetSeparator
+from tests.support.published_networks import write_networks
+from tests.support.separation import RATE_HZ, noise, sources
+from tests.support.small_networks import NETWORKS
 
 PLAYERS = ("Violin_1", "Cello", "Violin_2")
 

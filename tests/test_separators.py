@@ -8,18 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from published_networks import COMMIT, fill_hub_cache, write_networks
 from scipy.signal import firwin, lfilter
 
 from cmss.audio import Excerpt, read_excerpt, write_flac
 from cmss.errors import InputError
 from cmss.models.checkpoint import save_checkpoint, sha256
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
-from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
+from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET
-from cmss.scenes import Source
 from cmss.separators import build_separator
-from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.network import (
     OneForAll,
     OnePerInstrument,
@@ -28,24 +25,10 @@ from cmss.separators.network import (
     run_resampled,
     share_out,
 )
+from tests.support.published_networks import COMMIT, fill_hub_cache, write_networks
+from tests.support.separation import RATE_HZ, SMALL, convtasnet, noise, sources, write_small
 
-RATE_HZ = 44100
 CPU = torch.device("cpu")
-SMALL = FourierConvTasNetArguments(OUTPUTS, B=8, H=8, X=1, R=1)
-
-
-def sources(*labels: str, excerpt: Excerpt | None = None) -> dict[str, Source]:
-    nowhere = Excerpt(Path("none.flac"), 0.0, 1.0)
-    made = {}
-    for number, label in enumerate(labels, 1):
-        instrument, _, voice = label.partition("_")
-        key = f"source_{number}"
-        made[key] = Source(key, instrument, int(voice) if voice else None, excerpt or nowhere)
-    return made
-
-
-def noise(samples: int = 3000, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((2, samples)).astype(np.float32)
 
 
 class Halves(torch.nn.Module):
@@ -236,19 +219,6 @@ def test_segments_that_cannot_be_are_refused(settings, message):
 
 
 # The separators themselves.
-
-
-def write_small(folder: Path) -> Path:
-    path = folder / "all.safetensors"
-    save_checkpoint(path, "fourier_convtasnet", FourierConvTasNet(SMALL))
-    return path
-
-
-def convtasnet(weights_from: Path | str, **settings) -> ConvTasNetSeparator:
-    return build_separator(
-        {"name": "convtasnet", "weights_from": str(weights_from), "device": "cpu", **settings},
-        RATE_HZ,
-    )
 
 
 @pytest.mark.parametrize("official", [False, True])

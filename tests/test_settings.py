@@ -3,10 +3,10 @@ from typing import Literal
 
 import pytest
 from omegaconf import OmegaConf
-from stages import RECIPES
 
 from cmss.errors import InputError
 from cmss.settings import check_fields, check_values
+from tests.support.stages import RECIPES
 
 
 @pytest.fixture

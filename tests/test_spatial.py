@@ -1,24 +1,16 @@
 """Sorting by direction: against its formula written out, and what directions can tell."""
 
-from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
-from test_separators import RATE_HZ, noise, sources
-from test_wiener import Fixed, spectra
 
 from cmss.errors import InputError
 from cmss.separators import build_separator
-from cmss.separators.refined import Refined
-from cmss.separators.spatial import WINDOW, Spatial, sort_by_direction
+from cmss.separators.spatial import Spatial, sort_by_direction
 from cmss.transforms.directions import NEIGHBOURS, SPREAD
 from cmss.transforms.shares import DOUBT
-
-
-def sorting(separator, iterations: int = 4, weight: float = 1.0) -> Refined:
-    step = partial(sort_by_direction, settings=Spatial(iterations, weight))
-    return Refined(separator, step, WINDOW)
+from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources, spectra
 
 
 def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) -> np.ndarray:

@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from tiny_run import TinyRun, results, write_tiny_data
 
 from cmss.results.separation import read_separation
+from tests.support.tiny_run import TinyRun, results, write_tiny_data
 
 KEPT = "stems=true"
 FILES = {

@@ -5,11 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
-from tiny_pairs import make_pairs
 
 from cmss import submission
 from cmss.audio import write_flac
 from cmss.errors import InputError
+from tests.support.tiny_pairs import make_pairs
 
 DURATION_S = 0.25
 SAMPLES = 8000

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_separators import RATE_HZ, noise, sources
 
 from cmss.errors import InputError
 from cmss.nmf.dictionaries import (
     Dictionaries,
-    learn_templates,
     load_dictionaries,
     save_dictionaries,
 )
@@ -18,49 +16,16 @@ from cmss.nmf.factors import first_activations, product, update_activations
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import INSTRUMENTS
 from cmss.separators import build_separator
+from tests.support.learned_templates import play, sdr_db
+from tests.support.separation import RATE_HZ, noise, sources
 
 NAMES = ("nmf", "plca", "nmf_convolutive", "nmf_smooth")
 EVERY = pytest.mark.parametrize("name", NAMES)
-NOTES_HZ = {"Oboe": (440.0, 587.3), "Cello": (98.0, 130.8)}
-
-
-def play(instrument: str, seconds: float, seed: int) -> np.ndarray:
-    """Notes of 0.2 s at random, twelve partials each; mono, at 0.1 RMS or so."""
-    rng = np.random.default_rng(seed)
-    time = np.arange(round(0.2 * RATE_HZ)) / RATE_HZ
-    notes = [
-        sum(np.sin(2 * np.pi * k * hz * time + rng.uniform(0, 6)) / k for k in range(1, 13))
-        * np.minimum(1, 50 * time)
-        * np.exp(-3 * time)
-        for hz in rng.choice(NOTES_HZ[instrument], round(seconds / 0.2))
-    ]
-    return 0.1 * np.concatenate(notes).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory) -> dict[str, Path]:
-    """Files of static templates of magnitudes and powers, and of templates of four frames."""
-    folder = tmp_path_factory.mktemp("templates")
-    paths = {}
-    for kind, divergence, lags in (("kl", "kl", 1), ("is", "is", 1), ("convolutive", "kl", 4)):
-        analysis = Analysis(divergence)
-        templates = {}
-        for instrument in NOTES_HZ:
-            signal = torch.from_numpy(play(instrument, 4.0, seed=1))
-            V = analysis.spectrogram(analysis.spectra(signal))
-            templates[instrument] = learn_templates(V, analysis, 6, lags, 60, seed=0)
-        paths[kind] = folder / f"{kind}.safetensors"
-        save_dictionaries(paths[kind], Dictionaries(analysis, templates), {"learned": "tests"})
-    return paths
 
 
 def separator(learned: dict[str, Path], name: str, **settings):
     kind = {"nmf_convolutive": "convolutive", "nmf_smooth": "is"}.get(name, "kl")
     return build_separator({"name": name, "weights_from": str(learned[kind]), **settings}, RATE_HZ)
-
-
-def sdr_db(stem: np.ndarray, estimate: np.ndarray) -> float:
-    return 10 * np.log10(np.sum(stem**2) / np.sum((stem - estimate) ** 2))
 
 
 @EVERY

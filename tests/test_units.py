@@ -4,12 +4,12 @@ import json
 from copy import deepcopy
 
 import pytest
-from tiny_run import TinyRun, write_metadata, write_tiny_data
 
 from cmss import listen
 from cmss.errors import InputError
 from cmss.prescription import compression_from_audiogram
 from metadata_tools.validate import main as validate
+from tests.support.tiny_run import TinyRun, write_metadata, write_tiny_data
 
 ME = {
     "audiogram_cfs": [250, 500, 1000, 2000, 4000, 8000],

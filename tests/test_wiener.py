@@ -4,40 +4,17 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
-from test_separators import RATE_HZ, noise, sources
 
 from cmss.errors import InputError
 from cmss.separators import build_separator, refined
 from cmss.separators.bounds import Passthrough
 from cmss.separators.refined import Refined
 from cmss.separators.wiener import FLOOR, WINDOW, wiener_filter
-
-
-class Fixed:
-    """Estimates what it was given."""
-
-    sample_rate_hz = RATE_HZ
-
-    def __init__(self, *estimates: np.ndarray) -> None:
-        self.estimates = estimates
-        self.weights = {"fixed": "digest"}
-        self.prepared: list[str] = []
-
-    def prepare(self, sources):
-        self.prepared = [source.instrument for source in sources]
-
-    def separate(self, mixture, sources):  # noqa: ARG002
-        return dict(zip(sources, self.estimates, strict=True))
+from tests.support.separation import RATE_HZ, Fixed, noise, sources, spectra
 
 
 def filtered(separator, iterations: int) -> Refined:
     return Refined(separator, partial(wiener_filter, iterations=iterations), WINDOW)
-
-
-def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, dtype=torch.complex128, generator=generator)
 
 
 def written_out(x: np.ndarray, y: np.ndarray, iterations: int) -> np.ndarray:

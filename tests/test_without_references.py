@@ -3,9 +3,9 @@
 import zipfile
 
 import pytest
-from tiny_run import TinyRun, write_tiny_data
 
 from cmss.report.technical import TECHNICAL_REPORT
+from tests.support.tiny_run import TinyRun, write_tiny_data
 
 SYSTEM = ("path.root=data", "separator=passthrough")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from played_set import SHORT_PIECES, configuration, write_played_set
 
 from cmss.audio import resample, write_flac
 from cmss.configuration import build_hearing_aid, chosen_pairs
@@ -20,6 +19,7 @@ from cmss.results.rows import COMPONENTS
 from cmss.row_file import write_rows
 from cmss.run_folder import save_configuration
 from cmss.scoring import Scorer
+from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from test_separators import RATE_HZ, sources
-from test_template_separators import learned, play, sdr_db  # noqa: F401
 
 from cmss.separators import build_separator
 from cmss.separators.casa import CASASeparator
+from tests.support.learned_templates import play, sdr_db
+from tests.support.separation import RATE_HZ, sources
 
 
 @pytest.fixture(scope="module")
-def separator(learned) -> CASASeparator:  # noqa: F811
+def separator(learned) -> CASASeparator:
     settings = {"name": "casa", "weights_from": str(learned["kl"])}
     return build_separator(settings, RATE_HZ)
 

@@ -26,8 +26,8 @@ from cmss.training.presets import PRESETS
 from tests.fuzz.attempts import attempt
 from tests.fuzz.targets import Target
 from tests.fuzz.values import key_of, overrides
-from tests.tiny_challenge import TinyChallenge
-from tests.tiny_run import write_metadata
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import write_metadata
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "cad2"
 SEPARATORS = sorted(

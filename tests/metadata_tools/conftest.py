@@ -1,8 +1,8 @@
 import pytest
-from tiny_music import write_quartet
 
 from metadata_tools.notes.synthesiser import make_bank, write_notes
 from metadata_tools.scores.score import RANGES
+from tests.support.tiny_music import write_quartet
 
 WORKS = (
     "Haydn__Quartet_A",

@@ -5,11 +5,11 @@ import io
 import zipfile
 
 import pytest
-from tiny_music import document, measure, note, tie
 
 from cmss.errors import InputError
 from metadata_tools.render import main
 from metadata_tools.scores.musicxml import find_scores, read_score
+from tests.support.tiny_music import document, measure, note, tie
 
 
 def transpose(chromatic, octaves=None, number=None, double=""):

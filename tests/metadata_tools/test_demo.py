@@ -1,11 +1,11 @@
 import pytest
-from challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.demo import main, make_demo
 from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
 from metadata_tools.scores.score import RANGES, typed
+from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from challenge_set import read_json
 from omegaconf import OmegaConf
 from recipes.cad2.task2.process_dataset import generate_train_scenes as official
 
@@ -17,6 +16,7 @@ from cmss.scenes import MetadataPaths, load_pairs
 from metadata_tools.challenge.gains import gain_pool
 from metadata_tools.challenge.listeners import make_listeners
 from metadata_tools.scenes import draw_listeners, draw_scenes, main
+from tests.support.challenge_set import read_json
 
 SOURCES = (2, 3, 4, 5, 4, 2, 4, 5, 3, 2, 4, 4)
 LABELS = ("Flute", "Oboe", "Cello", "Bassoon", "Viola", "Sax")

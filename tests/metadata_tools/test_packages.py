@@ -5,11 +5,11 @@ import tarfile
 import zipfile
 
 import pytest
-from tiny_packages import write_tar, write_zip
 
 from cmss.errors import InputError
 from metadata_tools.inputs import packages
 from metadata_tools.inputs.packages import extract, open_package
+from tests.support.tiny_packages import write_tar, write_zip
 
 FILES = {"piece/a.txt": b"first" * 1000, "piece/b.txt": b"second", "read.me": b""}
 

@@ -1,8 +1,8 @@
 import pytest
-from note_files import tone, write
 
 from metadata_tools.notes.bank import kept_pitches, read_bank
 from metadata_tools.philharmonia import main
+from tests.support.note_files import tone, write
 
 
 def names(folder):

@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from challenge_set import assert_levels_and_sums, digest, labels
 from hydra import compose, initialize_config_dir
-from stages import RECIPES
-from tiny_data_sets import DATA_SETS, SECONDS, DataSet, bach10_files, wav, write_stem_mp4
-from tiny_packages import killed_at, tones, write_zip
 
 from cmss.atomic import is_temporary
 from cmss.models.checkpoint import build
@@ -24,6 +20,17 @@ from metadata_tools.readers.stem_mp4 import read_stream
 from metadata_tools.readers.stem_names import labels as written
 from metadata_tools.readers.stem_names import spelled
 from metadata_tools.validate import validate
+from tests.support.challenge_set import assert_levels_and_sums, digest, labels
+from tests.support.stages import RECIPES
+from tests.support.tiny_data_sets import (
+    DATA_SETS,
+    SECONDS,
+    DataSet,
+    bach10_files,
+    wav,
+    write_stem_mp4,
+)
+from tests.support.tiny_packages import killed_at, tones, write_zip
 
 ONE_PAIR = ["--scenes-per-track", "1", "--listeners-per-scene", "1", "--listeners", "2"]
 

@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.inputs.options import matches
@@ -15,6 +14,7 @@ from metadata_tools.rendering.plan import split_works
 from metadata_tools.scores.arrange import draw_ensembles, give_parts, instrument_of, thinnest
 from metadata_tools.scores.musicxml import read_score
 from metadata_tools.scores.score import RANGES, ScoreNote, cut
+from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 SPLITS = ("train", "valid", "test")
 

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from measure import SAMPLE_RATE_HZ, pitch_midi
 
 from cmss.errors import InputError
 from metadata_tools.notes.bank import recording
 from metadata_tools.notes.synthesiser import TIMBRES, tone
 from metadata_tools.rendering.sampler import Player, Sampler, random_player
 from metadata_tools.scores.score import Note
+from tests.support.measure import SAMPLE_RATE_HZ, pitch_midi
 
 
 def play(bank, instrument, notes, seconds, player=None, seed=0):

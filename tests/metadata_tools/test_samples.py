@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from note_files import RATE_HZ, TONE_S, tone, write
 
 from metadata_tools.notes.bank import read_bank
 from metadata_tools.notes.sound_files import cents_from
 from metadata_tools.samples import main
+from tests.support.note_files import RATE_HZ, TONE_S, tone, write
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_music import document, dynamic, note, slur, tie
 
 from cmss.errors import InputError
 from metadata_tools.scores.musicxml import find_scores, read_score, work_name
@@ -17,6 +16,7 @@ from metadata_tools.scores.score import (
     shared_by_two,
     typed,
 )
+from tests.support.tiny_music import document, dynamic, note, slur, tie
 
 
 @pytest.fixture(scope="module")

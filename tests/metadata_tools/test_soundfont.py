@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-import tiny_soundfont
 
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import read_bank
 from metadata_tools.scores.score import RANGES
 from metadata_tools.soundfont import PROGRAMS, SUSTAIN_DBFS, main
+from tests.support import tiny_soundfont
 
 pytest.importorskip("tinysoundfont", reason="make test installs it without its dependencies")
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from measure import pitch_midi
 
 from metadata_tools.notes.synthesiser import TIMBRES, another, make_bank, spectrum_db, tone
 from metadata_tools.scores.score import RANGES
+from tests.support.measure import pitch_midi
 
 
 @pytest.mark.parametrize("instrument", TIMBRES)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from challenge_set import read_json
-from tiny_packages import stereo
 
 from cmss.audio import write_flac
 from metadata_tools.challenge.writer import write_metadata, write_track
 from metadata_tools.validate import main, validate
+from tests.support.challenge_set import read_json
+from tests.support.tiny_packages import stereo
 
 ENSEMBLES = {
     "train": {"canon_000": ("Flute", "Bassoon"), "canon_001": ("Oboe", "Cello")},

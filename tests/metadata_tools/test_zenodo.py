@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from challenge_set import digest
 from omegaconf import OmegaConf
 from recipes.cad2.task2.process_dataset import process_zenodo_download as official
-from tiny_packages import (
+
+from cmss.atomic import is_temporary
+from cmss.scenes import MetadataPaths, load_pairs, load_tracks
+from metadata_tools.zenodo import main
+from tests.support.challenge_set import digest
+from tests.support.tiny_packages import (
     EXCERPT_S,
     START_S,
     TRACKS,
@@ -23,10 +27,6 @@ from tiny_packages import (
     write_tar,
     write_zip,
 )
-
-from cmss.atomic import is_temporary
-from cmss.scenes import MetadataPaths, load_pairs, load_tracks
-from metadata_tools.zenodo import main
 
 FULL_SCALE = 32768
 

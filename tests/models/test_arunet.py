@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told_who_plays import assert_shares_the_mixture, rows
 from torch import nn
 
 from cmss.models.arunet import (
@@ -16,6 +15,8 @@ from cmss.models.arunet import (
     stack_bins,
     unstack_bins,
 )
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_shares_the_mixture, rows
 
 # Frames of one length, so that hops and bins do not hide in round numbers.
 PUBLISHED = ARUNetArguments(L=72, hop=20, filters=(6, 8, 10), bottleneck=12)
@@ -30,10 +31,6 @@ SHARED = replace(
 MASKS = replace(SHARED, consistent=False, masks=True)
 EACH = {"published": PUBLISHED, "shared": SHARED, "masks": MASKS}
 BOTH = pytest.mark.parametrize("arguments", EACH.values(), ids=EACH)
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def network(arguments: ARUNetArguments) -> ARUNet:

@@ -6,6 +6,7 @@ from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.transforms.overlap_add import in_pieces
+from tests.support.tensors import noise, randomised
 
 NON_CAUSAL = ConvTasNetArguments(N=24, L=20, B=16, H=20, X=3, R=2)
 CAUSAL = replace(NON_CAUSAL, causal=True, norm_type="cLN")
@@ -14,19 +15,6 @@ BOTH = pytest.mark.parametrize("arguments", [NON_CAUSAL, CAUSAL], ids=["non-caus
 
 def official(arguments: ConvTasNetArguments) -> ConvTasNetStereo:
     return ConvTasNetStereo(**asdict(arguments)).eval()
-
-
-def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Every parameter away from its start, norms and slopes included, as after training."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return module.eval()
-
-
-def noise(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
 @BOTH

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from demucs_infer.demucs import Demucs as TheirDemucs
 from demucs_infer.hdemucs import HDemucs as TheirHDemucs
 from demucs_infer.htdemucs import HTDemucs as TheirHTDemucs
-from told_who_plays import assert_examples_apart
 
 from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_examples_apart
 
 SOURCES = ("Cello", "Viola", "Violin", "Violin_2")
 TOLD = {"conditioned": True, "consistent": True}
@@ -42,10 +43,6 @@ def network(kind, **changes):
     name, arguments = kind
     torch.manual_seed(0)
     return build(name, {"sources": SOURCES, "samplerate": 8000, **arguments, **changes}).eval()
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # As published.

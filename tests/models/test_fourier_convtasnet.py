@@ -2,10 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told_who_plays import assert_shares_the_mixture, rows
 
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.outputs import OUTPUTS
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_shares_the_mixture, rows
 
 ARGUMENTS = FourierConvTasNetArguments(
     ("Cello", "Viola", "Violin", "Violin_2"), L=256, hop=64, Q=20, B=12, H=16, X=3, R=1
@@ -21,10 +22,6 @@ def model() -> FourierConvTasNet:
         network.scores.weight *= 10
         network.presence.weight *= 3
     return network
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @settings(deadline=None, max_examples=40)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_separators import RATE_HZ, noise, sources
 from torch import nn
 
 from cmss.errors import InputError
@@ -13,6 +12,7 @@ from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.separators import build_separator
 from cmss.training.mixtures import Batch
 from cmss.training.presets import PRESETS
+from tests.support.separation import RATE_HZ, noise, sources
 
 TRACK = sources("Violin_1", "Cello")
 

@@ -4,13 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
 from cmss.training.losses import RemixLoss
 from cmss.training.mixtures import Batch
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 PUBLISHED = MultichannelUNetArguments(INSTRUMENTS)
 ALL = MultichannelUNetArguments(
@@ -44,10 +45,6 @@ def network(arguments: MultichannelUNetArguments) -> MultichannelUNet:
 @pytest.fixture(scope="module")
 def model() -> MultichannelUNet:
     return network(ALL)
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def everyone(batch: int = 1) -> torch.Tensor:

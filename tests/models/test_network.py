@@ -6,14 +6,15 @@ from dataclasses import asdict
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from published_networks import write_networks
 from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
-from test_checkpoint import EACH, network, noise
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import MODELS, load_checkpoint
 from cmss.models.convtasnet import ConvTasNet
 from cmss.models.waveunet import WaveUNet
+from tests.support.each_network import EACH, network
+from tests.support.published_networks import write_networks
+from tests.support.tensors import noise
 
 
 def test_models_are_named_as_they_are_kept():

@@ -4,10 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmss.models.presence import in_places, listed, mixture_consistent, presence
-
-
-def noise(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+from tests.support.tensors import noise
 
 
 def test_everyone_by_default_else_whoever_is_said():

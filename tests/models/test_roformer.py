@@ -2,7 +2,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 from cmss.models.outputs import OUTPUTS
 from cmss.models.roformer import (
@@ -15,6 +14,8 @@ from cmss.models.roformer import (
     rotate,
     rotations,
 )
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 SMALL = {"L": 256, "hop": 64, "bands": ((8, 2), (5, 8)), "D": 16, "hidden": 24, "heads": 2}
 ARGUMENTS = RoformerArguments(("Cello", "Viola", "Violin", "Violin_2"), layers=2, **SMALL)
@@ -30,10 +31,6 @@ def model() -> Roformer:
         for weight in network.out_of.weights:
             weight *= 60
     return network
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @settings(deadline=None, max_examples=40)

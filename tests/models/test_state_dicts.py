@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_separators import RATE_HZ, noise, sources
 from torch import nn
 
 from cmss.errors import InputError
@@ -12,6 +11,7 @@ from cmss.models.checkpoint import build, load_checkpoint, load_weights, save_ch
 from cmss.models.outputs import OUTPUTS
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.separators import build_separator
+from tests.support.separation import RATE_HZ, noise, sources
 
 TRACK = sources("Violin_1", "Cello")
 

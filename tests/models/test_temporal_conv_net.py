@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from test_convtasnet import noise, randomised
 
 from cmss.models import temporal_conv_net
 from cmss.models.temporal_blocks import NORMS
 from cmss.models.temporal_conv_net import TemporalConvNet, tiles
+from tests.support.tensors import noise, randomised
 
 EVERY = pytest.mark.parametrize("norm_type", sorted(NORMS))
 

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
+from tests.support.tensors import quiet_noise as noise
+from tests.support.told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 PUBLISHED = WaveUNetArguments(("bass", "drums", "other", "vocals"))
 ALL = WaveUNetArguments(
@@ -26,10 +27,6 @@ def network(arguments: WaveUNetArguments) -> WaveUNet:
 @pytest.fixture(scope="module")
 def model() -> WaveUNet:
     return network(ALL)
-
-
-def noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # As published.

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from played_set import write_played_set
-from published_networks import write_networks
-from stages import ROOT, run_python, run_stage, succeeded
 
 from benchmarks.official import OWNER
 from cmss.scenes import INSTRUMENTS
 from metadata_tools.scores.pieces import Piece
+from tests.support.played_set import write_played_set
+from tests.support.published_networks import write_networks
+from tests.support.stages import ROOT, run_python, run_stage, succeeded
 
 # Below and above the baseline's chunk of 11 s, to either side of where its fades change. In the
 # first, two instruments are doubled.

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from played_set import SHORT_PIECES, configuration, write_played_set
-from stages import run_python, run_stage, succeeded
 
 from cmss.audio import read_excerpt, resample, write_flac
 from cmss.configuration import build_hearing_aid, own_pairs
 from cmss.scenes import Pair
+from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
+from tests.support.stages import run_python, run_stage, succeeded
 
 KEY = ["scene", "song", "listener"]
 EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]

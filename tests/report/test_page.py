@@ -4,13 +4,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from scored_run import RATE_HZ, SECONDS, scorer, tiny_pairs, write_run
 
 from cmss.audio import read_flac
 from cmss.errors import InputError
 from cmss.report import page
 from cmss.report.page import write_report
 from cmss.results.separation import SeparationRow, write_separation
+from tests.support.scored_run import RATE_HZ, SECONDS, scorer, tiny_pairs, write_run
 
 HOSTILE = "<b>duet & \"more\"</b><script>alert('x')</script>"
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import stats
-from tiny_pairs import make_pairs
 
 from cmss.errors import InputError
 from cmss.results import ScoreRow
@@ -15,6 +14,7 @@ from cmss.results.comparison import (
     sign_flip_test,
 )
 from cmss.row_file import write_rows
+from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs()
 

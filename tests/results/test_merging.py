@@ -2,12 +2,19 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from tiny_scores import COMPONENTS, FINGERPRINTS, MADE_FROM, PAIRS, SCORES, write_shards
 
 from cmss.errors import InputError
 from cmss.fingerprint import fingerprint
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow, merge, summarise
 from cmss.row_file import read_rows, write_rows
+from tests.support.tiny_scores import (
+    COMPONENTS,
+    FINGERPRINTS,
+    MADE_FROM,
+    PAIRS,
+    SCORES,
+    write_shards,
+)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 7])

@@ -3,11 +3,11 @@ from dataclasses import asdict, astuple
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_scores import PAIRS
 
 from cmss.haaqi import Haaqi
 from cmss.results import ComponentRow, ScoreRow, shard_path
 from cmss.row_file import columns
+from tests.support.tiny_scores import PAIRS
 
 
 def test_columns_are_the_official_ones():

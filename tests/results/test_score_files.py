@@ -2,12 +2,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_scores import COMPONENTS, FINGERPRINTS, MADE_FROM, PAIRS, ROWS, SCORES, write_shards
 
 from cmss.errors import InputError
 from cmss.fingerprint import fingerprint
 from cmss.results import ScoreFiles, ScoreRow
 from cmss.row_file import write_rows
+from tests.support.tiny_scores import (
+    COMPONENTS,
+    FINGERPRINTS,
+    MADE_FROM,
+    PAIRS,
+    ROWS,
+    SCORES,
+    write_shards,
+)
 
 NAMES = ("scores.csv", "components.csv", "fingerprints.csv")
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from played_set import SHORT_PIECES, configuration, write_played_set
 
 from cmss.audio import read_excerpt
 from cmss.configuration import chosen_pairs
@@ -15,6 +14,7 @@ from cmss.results.separation import (
     read_separation,
     write_separation,
 )
+from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 
 ROWS = [
     SeparationRow("duo", "source_1", "Flute", float("inf"), 20.0, 1 / 3),

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_scores import PAIRS, SCORES
 
 from cmss.results import ScoreRow, format_summary, summarise
+from tests.support.tiny_scores import PAIRS, SCORES
 
 
 def test_summary_by_hand():

@@ -18,7 +18,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from stages import RECIPES
+
+from tests.support.stages import RECIPES
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
 """Names of the recipes' configurations where they are not the recipe's own."""

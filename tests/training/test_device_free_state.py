@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from stages import run_stage, succeeded
-from test_fit_recipe import training_data
+
+from tests.support.stages import run_stage, succeeded
+from tests.support.tiny_run import training_data
 
 TRAIN = (
     "loop.validation_batches=1", "loop.validate_every=1", "mixtures.batch_size=1",

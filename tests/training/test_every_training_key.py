@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from stages import RECIPES, run_python, succeeded
-from test_fit_recipe import training_data
 
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
+from tests.support.stages import RECIPES, run_python, succeeded
+from tests.support.tiny_run import training_data
 
 VALUES: tuple[Any, ...] = (None, "abc", [None], {"abc": 1}, True, 0, math.nan, 10**30)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from tiny_challenge import RATE_HZ, TinyChallenge
-from tiny_run import write_metadata
 
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
+from tests.support.tiny_challenge import RATE_HZ
+from tests.support.tiny_run import training_data
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit.py"
 
@@ -24,16 +24,6 @@ def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
-
-
-def training_data(folder: Path) -> Path:
-    write_metadata(TinyChallenge(folder))
-    for path in (folder / "metadata").glob("*.valid.json"):
-        path.rename(path.with_name(path.name.replace("valid", "train")))
-    (folder / "audio").rename(folder / "train")
-    (folder / "audio").mkdir()
-    (folder / "train").rename(folder / "audio/train")
-    return folder
 
 
 @pytest.fixture

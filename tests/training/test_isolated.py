@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_challenge import RATE_HZ, TinyChallenge
 
 from cmss.audio import Excerpt, write_flac
 from cmss.errors import InputError
@@ -16,6 +15,7 @@ from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.separators import build_separator
 from cmss.training.isolated import Learning, isolated_spectrogram
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_dictionaries.py"
 LEARNING = Learning("kl", lags=1, components=4, iterations=5, stems=2, seconds=0.5, seed=0)

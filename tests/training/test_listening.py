@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 
 from cmss.audio import read_excerpt, write_flac
 from cmss.errors import InputError
@@ -10,6 +9,7 @@ from cmss.models.outputs import OUTPUTS, TARGET
 from cmss.scenes import load_pairs
 from cmss.scoring import Scorer
 from cmss.training.listening import ListeningTest
+from tests.support.tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 
 SCORER = Scorer(HearingAid((350.0, 700.0, 1400.0, 2800.0, 5600.0), 11, 80, -30, RATE_HZ))
 

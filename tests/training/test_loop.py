@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipe_defaults import of_recipe
-from tones import RATE_HZ, tone_track
 from torch import Tensor, nn
 
 from cmss.errors import InputError
@@ -22,6 +20,8 @@ from cmss.training.loop import (
 )
 from cmss.training.losses import RemixLoss, WaveformLoss
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
+from tests.support.recipe_defaults import of_recipe
+from tests.support.tones import RATE_HZ, tone_track
 
 NAME = "fourier_convtasnet"
 ARGUMENTS = {

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from recipe_defaults import of_recipe
-from tones import PITCH_HZ, RATE_HZ, dominant_hz, nearest_player, tone_track
 
 from cmss.errors import InputError
 from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
 from cmss.scenes import INSTRUMENTS
 from cmss.training.mixtures import Batch, MixtureSettings, RandomMixtures
 from cmss.training.presets import preset
+from tests.support.recipe_defaults import of_recipe
+from tests.support.tones import PITCH_HZ, RATE_HZ, dominant_hz, nearest_player, tone_track
 
 INDEX = {name: number for number, name in enumerate(OUTPUTS)}
 TRACKS = [

@@ -12,11 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recipe_defaults import of_recipe
-from test_fit_recipe import training_data
-from test_separators import sources
-from test_wiener import Fixed
-from two_players import two_players
 
 from cmss.errors import InputError
 from cmss.models.postfilter import Postfilter, PostfilterArguments, load_postfilter
@@ -30,6 +25,10 @@ from cmss.training.postfiltering import (
     mean_loss,
     train_postfilter,
 )
+from tests.support.recipe_defaults import of_recipe
+from tests.support.separation import Fixed, sources
+from tests.support.tiny_run import training_data
+from tests.support.two_players import two_players
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
 (PACKAGED,) = Postfiltering("small").paths

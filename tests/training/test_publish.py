@@ -3,7 +3,6 @@
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from test_separators import noise, sources
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
@@ -12,6 +11,7 @@ from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
 from cmss.training.publish import main, publish
+from tests.support.separation import noise, sources
 
 SMALL = {"sources": OUTPUTS, "B": 8, "H": 8, "X": 1, "R": 1}
 LOG = """step,seconds,training_loss,validation_loss,sdr_improvement_db,haaqi

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from tiny_challenge import RATE_HZ, excerpt
 
 from cmss.audio import write_flac
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
 from cmss.training.publish import read_record
+from tests.support.tiny_challenge import RATE_HZ, excerpt
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "train.py"
 SHORT = (

@@ -5,10 +5,7 @@ from hypothesis import strategies as st
 
 from benchmarks.official import official_enhance
 from cmss.transforms.overlap_add import official_overlap_add, overlap_add
-
-
-def noise(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+from tests.support.tensors import noise
 
 
 def two_of_it(signal: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from stages import RECIPES
 
 from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
@@ -14,6 +13,7 @@ from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
 from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import Piece
+from tests.support.stages import RECIPES
 
 SPLIT = "valid"
 

@@ -3,9 +3,9 @@
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
-from stages import RECIPES
 
 from cmss.settings import from_settings
+from tests.support.stages import RECIPES
 
 Built = TypeVar("Built")
 

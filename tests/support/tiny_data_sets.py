@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tiny_packages import encoded, stereo, tones, write_tar, write_zip
 
 from metadata_tools import bach10, cadenzawoodwind, ensembleset, musdb, urmp
+from tests.support.tiny_packages import encoded, stereo, tones, write_tar, write_zip
 
 SECONDS = 1.0
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from played_set import configuration
-from tiny_challenge import TinyChallenge
 
 from cmss.audio import write_flac
 from cmss.configuration import build_hearing_aid
@@ -14,6 +12,8 @@ from cmss.row_file import write_rows
 from cmss.run_folder import save_configuration
 from cmss.scenes import Pair, load_pairs
 from cmss.scoring import Scorer
+from tests.support.played_set import configuration
+from tests.support.tiny_challenge import TinyChallenge
 
 RATE_HZ = 32000
 SECONDS = 0.3

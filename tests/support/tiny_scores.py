@@ -1,12 +1,12 @@
 """Three scenes for two listeners, with scores as a run of evaluate.py would write them."""
 
 import numpy as np
-from tiny_pairs import make_pairs
 
 from cmss.fingerprint import fingerprint
 from cmss.haaqi import Haaqi
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
 from cmss.scenes import shard
+from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs()
 RNG = np.random.default_rng(3)

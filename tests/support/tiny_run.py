@@ -5,11 +5,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from stage_server import Done, StageServer
-from tiny_challenge import TinyChallenge
-
 from cmss.report.technical import TECHNICAL_REPORT
 from cmss.submission import CHECKSUMS, PROVENANCE
+from tests.support.stage_server import Done, StageServer
+from tests.support.tiny_challenge import TinyChallenge
 
 STAGES = {
     "enhance": ("path.root=data", "separator=oracle"),
@@ -115,3 +114,14 @@ def identities(exp: Path) -> dict[str, tuple[int, int]]:
     """Which file each FLAC is: one that is made anew is another, be its content the same."""
     found = {path.name: path.stat() for path in (exp / "enhanced_signals").rglob("*.flac")}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def training_data(folder: Path) -> Path:
+    """The tiny challenge's tracks as a train split."""
+    write_metadata(TinyChallenge(folder))
+    for path in (folder / "metadata").glob("*.valid.json"):
+        path.rename(path.with_name(path.name.replace("valid", "train")))
+    (folder / "audio").rename(folder / "train")
+    (folder / "audio").mkdir()
+    (folder / "train").rename(folder / "audio/train")
+    return folder
