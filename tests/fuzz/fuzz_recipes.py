@@ -4,19 +4,15 @@ Separation is replaced by the mixture itself, networks to train are tiny, and th
 tracks of half a second.
 """
 
-import runpy
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 import cmss.pipeline
 from cmss.audio import read_excerpt
@@ -26,10 +22,11 @@ from cmss.training.presets import PRESETS
 from tests.fuzz.attempts import attempt
 from tests.fuzz.targets import Target
 from tests.fuzz.values import key_of, overrides
+from tests.support.recipe_calls import keys
+from tests.support.stages import RECIPES, import_recipe, run_in_this_process
 from tests.support.tiny_challenge import TinyChallenge
 from tests.support.tiny_run import write_metadata
 
-RECIPES = Path(__file__).parents[2] / "recipes" / "cad2"
 SEPARATORS = sorted(
     path.stem
     for path in (RECIPES / "conf" / "separator").glob("*.yaml")
@@ -100,9 +97,8 @@ def call(program: str, *words: str) -> int:
     PRESETS["convtasnet", "small"] = replace(chosen, arguments=tiny)
     cmss.pipeline.separate_track = _mixture_for_each
     GlobalHydra.instance().clear()
-    sys.argv = [str(RECIPES / f"{program}.py"), *words]
-    runpy.run_path(sys.argv[0], run_name="__main__")
-    return 0
+    status = run_in_this_process(program, *words)
+    return 1 if status is None else status
 
 
 def _mixture_for_each(separator: Any, track: Any) -> Any:
@@ -110,33 +106,18 @@ def _mixture_for_each(separator: Any, track: Any) -> Any:
     return mixture, dict.fromkeys(track.sources, mixture)
 
 
-def keys(target: str, more: tuple[str, ...] = ()) -> list[str]:
-    """All keys of a composed configuration, sections included."""
-    name = program_of(target)
-    config = "config" if name in ("enhance", "evaluate", "merge_results") else name
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
-        composed = compose(config, [*CALLS[target], *more], return_hydra_config=False)
-    found: list[str] = []
-
-    def collect(node: Any, prefix: str) -> None:
-        for key, value in node.items():
-            found.append(f"{prefix}{key}")
-            if isinstance(value, dict):
-                collect(value, f"{prefix}{key}.")
-
-    collect(OmegaConf.to_container(composed), "")
-    return sorted(found)
-
-
 def _inputs(target: str) -> st.SearchStrategy[list[str]]:
+    def keys_with(*more: str) -> list[str]:
+        return sorted(keys(program_of(target), *CALLS[target], *more))
+
     if target != ALL_SEPARATORS:
-        return overrides(keys(target))
+        return overrides(keys_with())
     # Every key of the section, once more for each separator.
     return st.one_of(
         [
-            overrides(
-                [key for key in keys(target, (f"separator={name}",)) if "separator" in key]
-            ).map(lambda words, name=name: [f"separator={name}", *words])
+            overrides([key for key in keys_with(f"separator={name}") if "separator" in key]).map(
+                lambda words, name=name: [f"separator={name}", *words]
+            )
             for name in SEPARATORS
         ]
     )
@@ -163,7 +144,7 @@ def recipe_targets(template: Path) -> list[Target]:
     """
     torch.set_num_threads(1)
     for program in {program_of(target) for target in CALLS}:
-        runpy.run_path(str(RECIPES / f"{program}.py"), run_name="imported")
+        import_recipe(program)
     write_template(template)
 
     def prepare(_: Any, folder: Path) -> None:

@@ -7,9 +7,7 @@ process for each call takes seconds, importing what is imported already nothing.
 import io
 import logging
 import os
-import runpy
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from tests.support.stages import RECIPES
+from tests.support.stages import RECIPES, run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
 """Names of the recipes' configurations where they are not the recipe's own."""
@@ -42,27 +40,16 @@ class Ended:
 
 def call(recipe: str, *words: str, cwd: Path) -> Ended:
     """`python recipes/cad2/<recipe>.py WORDS` in a folder, within this process."""
-    program = str(RECIPES / f"{recipe}.py")
     out, err = io.StringIO(), io.StringIO()
-    status: int | None = 0
-    with redirect_stdout(out), redirect_stderr(err), _as_a_program([program, *words], cwd):
-        try:
-            runpy.run_path(program, run_name="__main__")
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
-            if isinstance(end.code, str):
-                print(end.code, file=sys.stderr)
-        except Exception:
-            traceback.print_exc()
-            status = None
+    with redirect_stdout(out), redirect_stderr(err), _put_back(cwd):
+        status = run_in_this_process(recipe, *words)
     return Ended(status, out.getvalue(), err.getvalue())
 
 
 @contextmanager
-def _as_a_program(argv: list[str], cwd: Path) -> Iterator[None]:
-    """What a call changes of the process is put back."""
+def _put_back(cwd: Path) -> Iterator[None]:
+    """Enter a folder; put back what a call changes of the process."""
     before = sys.argv, Path.cwd(), dict(os.environ), logging.root.handlers[:], logging.root.level
-    sys.argv = argv
     os.chdir(cwd)
     try:
         yield

@@ -6,21 +6,18 @@ A process of its own imports everything once and forks for each run; the fork is
 
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "recipes" / "cad2"
+from tests.support.stages import ROOT, import_recipe, run_in_this_process
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,8 @@ class StageServer:
 def stage_server() -> Iterator[StageServer]:
     """A server that ends with the block."""
     with subprocess.Popen(
-        [sys.executable, __file__],
+        [sys.executable, "-m", __name__],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -108,7 +106,7 @@ def stage_server() -> Iterator[StageServer]:
 
 def _serve() -> None:
     for stage in ("enhance", "evaluate", "merge_results"):
-        runpy.run_path(str(RECIPES / f"{stage}.py"), run_name="imported")
+        import_recipe(stage)
     for line in sys.stdin:
         order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -172,24 +170,16 @@ def _be_the_stage(order: dict, out: int, err: int, count: int) -> NoReturn:
 
         # Python ignores the signal that comes with it: writing fails as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    program = RECIPES / f"{order['stage']}.py"
-    sys.argv = [str(program), *order["overrides"]]
-    status = 0
     writes = _Writes(order["kill_at_write"])
     sys.addaudithook(writes)
+    status = None
     try:
-        runpy.run_path(str(program), run_name="__main__")
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.write(count, str(writes.count).encode())
-    os._exit(status)
+        status = run_in_this_process(order["stage"], *order["overrides"])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.write(count, str(writes.count).encode())
+        os._exit(1 if status is None else status)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The programs under test, run as a user runs them."""
 
 import os
+import runpy
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +20,7 @@ def run_stage(
     timeout_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`python recipes/cad2/<stage>.py OVERRIDES` in a folder, whatever its exit status."""
-    return run_python(
-        str(RECIPES / f"{stage}.py"), *overrides, cwd=cwd, env=env, timeout_s=timeout_s
-    )
+    return run_python(program(stage), *overrides, cwd=cwd, env=env, timeout_s=timeout_s)
 
 
 def run_python(
@@ -38,6 +38,35 @@ def run_python(
         text=True,
         timeout=timeout_s,
     )
+
+
+def program(recipe: str) -> str:
+    """The file of a recipe."""
+    return str(RECIPES / f"{recipe}.py")
+
+
+def import_recipe(recipe: str) -> None:
+    """Import what a recipe does, so that it begins at once in this process and its forks."""
+    runpy.run_path(program(recipe), run_name="imported")
+
+
+def run_in_this_process(recipe: str, *words: str) -> int | None:
+    """`python recipes/cad2/<recipe>.py WORDS` without a process of its own.
+
+    Returns:
+        The exit status; None if the recipe ended by an exception, which is printed.
+    """
+    sys.argv = [program(recipe), *words]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return None
+    return 0
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
