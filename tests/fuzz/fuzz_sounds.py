@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from hypothesis import strategies as st
 
 from cmss.audio import (
@@ -28,25 +27,9 @@ from cmss.listen import read_mixture
 from metadata_tools.notes.bank import read_bank
 from metadata_tools.notes.sound_files import samples_bank
 from tests.fuzz.targets import Target
+from tests.support.sounds import KINDS, RATE_HZ, music
 
 SECONDS = 0.6
-FORMATS = {
-    "pcm16.wav": ("WAV", "PCM_16"),
-    "pcm24.wav": ("WAV", "PCM_24"),
-    "float.wav": ("WAV", "FLOAT"),
-    "extensible.wav": ("WAVEX", "PCM_16"),
-    "rf64.wav": ("RF64", "PCM_16"),
-    "w64.w64": ("W64", "PCM_16"),
-    "pcm16.aiff": ("AIFF", "PCM_16"),
-    "float.aiff": ("AIFF", "FLOAT"),
-    "pcm16.au": ("AU", "PCM_16"),
-    "pcm16.caf": ("CAF", "PCM_16"),
-    "pcm16.flac": ("FLAC", "PCM_16"),
-    "pcm24.flac": ("FLAC", "PCM_24"),
-    "vorbis.ogg": ("OGG", "VORBIS"),
-    "opus.ogg": ("OGG", "OPUS"),
-    "layer3.mp3": ("MP3", "MPEG_LAYER_III"),
-}
 
 
 class HalfReadError(Exception):
@@ -87,16 +70,13 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def write_sounds(folder: Path) -> dict[str, bytes]:
-    """A tone of 220 Hz with some noise, in every format."""
+    """A sound in every format."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, (kind, subtype) in FORMATS.items():
-        rate_hz = 48000 if subtype == "OPUS" else 44100
-        times = np.arange(int(SECONDS * rate_hz)) / rate_hz
-        tone = 0.2 * np.sin(2 * np.pi * 220 * times)
-        sound = np.stack([tone, 0.5 * tone], axis=1) + 0.01 * rng.standard_normal((len(times), 2))
-        soundfile.write(folder / name, sound, rate_hz, subtype, format=kind)
-    return {name: (folder / name).read_bytes() for name in FORMATS}
+    sound = music(round(SECONDS * RATE_HZ))
+    files = {f"{name}{kind.suffix}": kind.make(sound) for name, kind in KINDS.items()}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return files
 
 
 @st.composite

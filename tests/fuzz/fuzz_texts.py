@@ -2,17 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from cmss.command_line import exit_status
+from cmss.errors import InputError
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow
 from cmss.row_file import read_rows
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
-from metadata_tools import validate
+from cmss.text import read_table
+from metadata_tools import scenes, validate
+from metadata_tools.challenge.gains import gain_pool
 from metadata_tools.notes.bank import read_notes_csv
 from tests.fuzz.fuzz_recipes import call
 from tests.fuzz.targets import Target
@@ -21,7 +25,7 @@ METADATA = tuple(
     f"data/metadata/{name}.json"
     for name in (
         "gains", "listeners.valid", "compressor_params.valid", "music.valid", "scenes.valid",
-        "scene_listeners.valid", "music.train",
+        "scene_listeners.valid", "music.train", "gains_meta",
     )
 )  # fmt: skip
 RUN = tuple(
@@ -32,6 +36,10 @@ RUN = tuple(
 )  # fmt: skip
 READERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Any]]] = {
     "metadata_tools.validate": (METADATA, lambda _: validate.main(["data"])),
+    "metadata_tools.scenes": (
+        METADATA, lambda _: scenes.main(["data", "--split", "valid", "--overwrite"]),
+    ),
+    "read_table": (("pairs.csv",), lambda path: read_table(path, ("scene", "listener"))),
     "load_pairs": (METADATA, lambda _: load_pairs(_paths(), 44100)),
     "load_tracks": (METADATA[3:4], lambda path: load_tracks(path, Path("data/audio"))),
     "load_audiograms": (("audiogram.json", METADATA[1]), load_audiograms),
@@ -54,7 +62,7 @@ READERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Any]]] = {
 PIECES = (
     b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\r\n", b'"', b",", b";", b"{", b"[", b"]", b"}",
     b"NaN", b"Infinity", b"1e999", b"null", b"-", b"\xe9", b"\\", b"\\ud800", b"9" * 5000,
-    b"[" * 5000,
+    b"[" * 5000, b":", b"0", b"../",
 )  # fmt: skip
 VALUES = (
     None, True, False, 0, 1, -1, 10**30, -(10**400), 0.5, -1e308, float("nan"), float("inf"),
@@ -88,8 +96,8 @@ def _replaced(node: Any, path: list, value: Any) -> Any:
 
 
 @st.composite
-def _spoilt(draw: st.DrawFn, files: dict[str, bytes]) -> dict[str, Any]:
-    reader = draw(st.sampled_from(sorted(READERS)))
+def _spoilt(draw: st.DrawFn, files: dict[str, bytes], readers: Collection[str]) -> dict[str, Any]:
+    reader = draw(st.sampled_from(sorted(readers)))
     name = draw(st.sampled_from(READERS[reader][0]))
     data = files[name]
     spoilt = {"reader": reader, "file": name, "edits": [], "at": None, "value": None}
@@ -107,15 +115,30 @@ def _spoilt(draw: st.DrawFn, files: dict[str, bytes]) -> dict[str, Any]:
     return spoilt
 
 
-def text_target(template: Path) -> Target:
+def _read_well(read: Callable[[Path], Any], path: Path) -> Any:
+    """What is read; what is refused is refused in lines."""
+    try:
+        return read(path)
+    except InputError as error:
+        if not error.problems or any("\n" in line for line in error.problems):
+            raise AssertionError(error.problems) from error
+        raise
+
+
+def text_target(template: Path, readers: Collection[str] = READERS) -> Target:
     """The target of JSON and CSV files.
 
     Args:
         template: as written by :func:`tests.fuzz.fuzz_recipes.write_template`; some are added.
+        readers: names of those to call.
     """
     listeners = json.loads((template / METADATA[1]).read_text(encoding="utf-8"))
     (template / "audiogram.json").write_text(json.dumps(listeners["L5001"]), encoding="utf-8")
-    (template / "notes").mkdir(exist_ok=True)
+    pool = gain_pool(np.random.default_rng(0), sources=(2, 3))
+    (template / "data/metadata/gains_meta.json").write_text(json.dumps(pool), encoding="utf-8")
+    for name in ("Cello/A3.wav", "Oboe/A4.wav"):
+        (template / "notes" / name).parent.mkdir(parents=True, exist_ok=True)
+        (template / "notes" / name).touch()
     (template / "notes/notes.csv").write_text(
         "instrument,file,midi,cents,dynamic,source\n"
         "Cello,Cello/A3.wav,57,1.5,f,made here\nOboe,Oboe/A4.wav,69,-2.5,p,made here\n",
@@ -137,11 +160,11 @@ def text_target(template: Path) -> Target:
         _, read = READERS[spoilt["reader"]]
         if "." in spoilt["reader"]:  # a program, which ends by itself
             return read(Path(spoilt["file"]))
-        return exit_status(lambda: str(bool(read(Path(spoilt["file"])))))
+        return exit_status(lambda: str(bool(_read_well(read, Path(spoilt["file"])))))
 
     return Target(
         "texts",
-        _spoilt(files),
+        _spoilt(files, readers),
         prepare,
         work,
         lambda spoilt: f"{spoilt['reader']} {spoilt['file']}",
