@@ -16,6 +16,7 @@ from tests.support.tiny_run import (
     STAGES,
     TinyRun,
     identities,
+    new_run,
     results,
     write_metadata,
     write_tiny_data,
@@ -29,16 +30,13 @@ CHOICE = "; on_change=redo makes these anew, another path.exp_folder keeps them"
 @pytest.fixture
 def run(server, tmp_path):
     """A folder with data of its own, not yet enhanced."""
-    write_tiny_data(tmp_path / "data")
-    return TinyRun(server, tmp_path)
+    return new_run(server, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def scored(server, tmp_path_factory):
     """The state of a run that has been enhanced and scored."""
-    folder = tmp_path_factory.mktemp("scored")
-    write_tiny_data(folder / "data")
-    made = TinyRun(server, folder)
+    made = new_run(server, tmp_path_factory.mktemp("scored"))
     made.succeed("enhance", "evaluate")
     return made.exp
 

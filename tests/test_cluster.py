@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.support.stages import run_stage, succeeded
-from tests.support.tiny_run import STAGES, TinyRun, results, write_tiny_data
+from tests.support.tiny_run import STAGES, new_run, results
 
 pytest.importorskip(
     "hydra_plugins.hydra_submitit_launcher", reason="wants pip install -e '.[cluster]'"
@@ -15,12 +15,10 @@ pytest.importorskip(
 @pytest.fixture(scope="module")
 def whole(server, tmp_path_factory):
     """Eight pairs of two tracks, and what one job makes of them, in `alone`."""
-    folder = tmp_path_factory.mktemp("cluster")
-    write_tiny_data(folder / "data")
-    run = TinyRun(server, folder)
+    run = new_run(server, tmp_path_factory.mktemp("cluster"))
     run.succeed("enhance", "evaluate", "merge_results")
     # Copied rather than made in another place, since the results have paths in them.
-    shutil.copytree(run.exp, folder / "alone")
+    shutil.copytree(run.exp, run.folder / "alone")
     return run
 
 

@@ -16,6 +16,7 @@ import soundfile
 from tests.support.played_set import SHORT_PIECES, write_played_set
 from tests.support.published_networks import COMMIT, fill_hub_cache
 from tests.support.stages import run_stage, succeeded
+from tests.support.tiny_scores import OFFICIAL_COLUMNS
 
 DATA = "path.root=../challenge"
 LISTENERS = ("L5001", "L5002", "L5999")
@@ -165,14 +166,7 @@ def test_true_stems_score_high_and_the_mixture_lower(desk, runs):
 
 def test_the_scores_file_has_the_official_columns_and_all_pairs(desk, runs):  # noqa: ARG001
     table = scores(desk, "oracle")
-    assert list(table.columns) == [
-        "scene",
-        "song",
-        "listener",
-        "left_haaqi",
-        "right_haaqi",
-        "avg_haaqi",
-    ]
+    assert list(table.columns) == OFFICIAL_COLUMNS
     assert sorted(zip(table.scene, table.listener, strict=True)) == PAIRS
     np.testing.assert_allclose(
         table.avg_haaqi, (table.left_haaqi + table.right_haaqi) / 2, rtol=1e-12

@@ -21,7 +21,14 @@ from cmss.errors import InputError
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from tests.support.published_networks import write_networks
 from tests.support.tiny_challenge import RATE_HZ
-from tests.support.tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
+from tests.support.tiny_run import (
+    STAGES,
+    TABLES,
+    TinyRun,
+    identities,
+    new_run,
+    results,
+)
 
 QUIET = "hydra.output_subdir=null"
 """Keeps hydra from being the first to write."""
@@ -29,9 +36,7 @@ QUIET = "hydra.output_subdir=null"
 
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults")
-    write_tiny_data(folder / "data")
-    return TinyRun(server, folder)
+    return new_run(server, tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="module")

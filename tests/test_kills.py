@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from cmss.atomic import is_temporary
-from tests.support.tiny_run import STAGES, TABLES, TinyRun, identities, results, write_tiny_data
+from tests.support.tiny_run import (
+    STAGES,
+    TABLES,
+    identities,
+    new_run,
+    results,
+)
 
 KILLS = int(os.environ.get("CMSS_KILLS", "4"))
 START_S = 0.3
@@ -20,9 +26,7 @@ START_S = 0.3
 
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kills")
-    write_tiny_data(folder / "data")
-    return TinyRun(server, folder)
+    return new_run(server, tmp_path_factory.mktemp("kills"))
 
 
 @pytest.fixture(scope="module")

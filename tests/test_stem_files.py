@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from cmss.results.separation import read_separation
-from tests.support.tiny_run import TinyRun, results, write_tiny_data
+from tests.support.tiny_run import new_run, results
 
 KEPT = "stems=true"
 FILES = {
@@ -17,9 +17,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stems")
-    write_tiny_data(folder / "data")
-    return TinyRun(server, folder)
+    return new_run(server, tmp_path_factory.mktemp("stems"))
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ import zipfile
 import pytest
 
 from cmss.report.technical import TECHNICAL_REPORT
-from tests.support.tiny_run import TinyRun, write_tiny_data
+from tests.support.tiny_run import TinyRun, new_run
 
 SYSTEM = ("path.root=data", "separator=passthrough")
 
 
 @pytest.fixture
 def run(server, tmp_path):
-    write_tiny_data(tmp_path / "data")
-    return TinyRun(server, tmp_path)
+    return new_run(server, tmp_path)
 
 
 @pytest.fixture

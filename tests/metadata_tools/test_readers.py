@@ -1,7 +1,6 @@
 """Every reader: from an archive in the published layout to a scored scene and a training run."""
 
 import csv
-import importlib.util
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 
 from cmss.atomic import is_temporary
 from cmss.models.checkpoint import build
@@ -21,7 +19,7 @@ from metadata_tools.readers.stem_names import labels as written
 from metadata_tools.readers.stem_names import spelled
 from metadata_tools.validate import validate
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels
-from tests.support.stages import RECIPES
+from tests.support.recipe_calls import call
 from tests.support.tiny_data_sets import (
     DATA_SETS,
     SECONDS,
@@ -85,9 +83,6 @@ def test_from_archive_to_score(made, server, tmp_path):
 
 def test_a_training_run_starts_and_lowers_its_loss(made, tmp_path, monkeypatch):
     _, root = made
-    spec = importlib.util.spec_from_file_location("train_recipe", RECIPES / "train.py")
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
     tiny = {
         "sources": OUTPUTS, "L": 256, "hop": 64, "Q": 30, "B": 16, "H": 24, "X": 2, "R": 1,
         "samplerate": 8000,
@@ -95,18 +90,13 @@ def test_a_training_run_starts_and_lowers_its_loss(made, tmp_path, monkeypatch):
     arguments = asdict(build("fourier_convtasnet", tiny).arguments)
     small = replace(PRESETS["convtasnet", "small"], arguments=arguments)
     monkeypatch.setitem(PRESETS, ("convtasnet", "small"), small)
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
-        recipe.main(
-            compose(
-                "train",
-                [
-                    f"path.root={root}", f"path.exp_folder={tmp_path}", "loop.steps=24",
-                    "loop.validate_every=6", "loop.validation_batches=2", "loop.warmup_steps=2",
-                    "loop.learning_rate=5e-3", "loop.bfloat16=false", "mixtures.batch_size=2",
-                    "mixtures.segment_s=0.4", "mixtures.together=1.0",
-                ],
-            )
-        )  # fmt: skip
+    words = (
+        "loop.steps=24", "loop.validate_every=6", "loop.validation_batches=2",
+        "loop.warmup_steps=2", "loop.learning_rate=5e-3", "loop.bfloat16=false",
+        "mixtures.batch_size=2", "mixtures.segment_s=0.4", "mixtures.together=1.0",
+    )  # fmt: skip
+    done = call("train", f"path.root={root}", "path.exp_folder=.", *words, cwd=tmp_path)
+    assert done.status == 0, done.stderr
     with (tmp_path / "log.csv").open() as file:
         losses = [float(row["training_loss"]) for row in csv.DictReader(file)]
     assert len(losses) == 4

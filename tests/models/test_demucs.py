@@ -14,7 +14,7 @@ from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoi
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
 from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import assert_examples_apart
+from tests.support.told_who_plays import assert_everyone_by_default, assert_examples_apart
 
 SOURCES = ("Cello", "Viola", "Violin", "Violin_2")
 TOLD = {"conditioned": True, "consistent": True}
@@ -186,11 +186,7 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(kind, sampl
 @EACH
 @torch.no_grad()
 def test_all_sources_by_default(kind):
-    model, mixture = network(kind), noise(1, 2, 1000)
-    everyone = torch.ones(1, 4, dtype=torch.bool)
-    assert torch.equal(model(mixture), model(mixture, everyone))
-    with pytest.raises(ValueError, match="without any source"):
-        model(mixture, ~everyone)
+    assert_everyone_by_default(network(kind), noise(1, 2, 1000))
 
 
 @EACH

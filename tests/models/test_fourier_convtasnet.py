@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.outputs import OUTPUTS
 from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import assert_shares_the_mixture, rows
+from tests.support.told_who_plays import (
+    assert_aligned,
+    assert_examples_apart,
+    assert_shares_the_mixture,
+    rows,
+)
 
 ARGUMENTS = FourierConvTasNetArguments(
     ("Cello", "Viola", "Violin", "Violin_2"), L=256, hop=64, Q=20, B=12, H=16, X=3, R=1
@@ -86,13 +91,7 @@ def test_gradients_are_finite_for_silence():
 @pytest.mark.parametrize("at", [0, 1, 63, 64, 700, 998])
 @torch.no_grad()
 def test_estimates_are_aligned_with_the_mixture_to_the_sample(model, at):
-    mixture = torch.zeros(1, 2, 999)
-    mixture[0, :, at] = torch.tensor([1.0, -0.5])
-    only = model(mixture, torch.tensor([[False, True, False, False]]))
-    torch.testing.assert_close(only[:, 1], mixture, rtol=0, atol=1e-6)
-    # Masks that change over frequency smear the click, by no more than a frame to either side.
-    far = (torch.arange(999) - at).abs() >= ARGUMENTS.L
-    assert (model(mixture)[..., far].abs() < 1e-6).all()
+    assert_aligned(model, at, ARGUMENTS.L)
 
 
 @pytest.mark.parametrize("gain", [0.01, 0.3, 8.0])
@@ -106,13 +105,7 @@ def test_a_louder_mixture_gives_louder_estimates_and_no_others(model, gain):
 
 @torch.no_grad()
 def test_examples_of_a_batch_do_not_touch_each_other(model):
-    mixture = noise(3, 2, 1200)
-    mixture[1] *= 20
-    present = torch.tensor([[True] * 4, [True, False] * 2, [False, True] * 2])
-    together = model(mixture, present)
-    for row in range(3):
-        alone = model(mixture[row : row + 1], present[row : row + 1])[0]
-        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-6)
+    assert_examples_apart(model, noise(3, 2, 1200), atol=1e-6)
 
 
 def test_only_what_is_learned_is_stored(model):

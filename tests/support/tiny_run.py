@@ -95,6 +95,12 @@ class TinyRun:
         shutil.copytree(state, self.exp)
 
 
+def new_run(server: StageServer, folder: Path) -> TinyRun:
+    """A run in a folder with new data, which is not enhanced yet."""
+    write_tiny_data(folder / "data")
+    return TinyRun(server, folder)
+
+
 def results(exp: Path) -> dict[str, bytes]:
     """All files of a run, without what says which code made it, by which call, at what cost."""
     files = {path.relative_to(exp): path for path in exp.rglob("*") if path.is_file()}

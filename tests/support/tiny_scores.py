@@ -8,6 +8,7 @@ from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
 from cmss.scenes import shard
 from tests.support.tiny_pairs import make_pairs
 
+OFFICIAL_COLUMNS = ["scene", "song", "listener", "left_haaqi", "right_haaqi", "avg_haaqi"]
 PAIRS = make_pairs()
 RNG = np.random.default_rng(3)
 SCORES = [ScoreRow.of(pair, *RNG.uniform(0.2, 0.9, 2)) for pair in PAIRS]

@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from omegaconf import OmegaConf
 
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
+from tests.support.recipe_calls import keys as keys_of
 from tests.support.stages import RECIPES, run_python, succeeded
 from tests.support.tiny_run import training_data
 
@@ -59,14 +59,6 @@ def recipe_of(name: str) -> Any:
     return recipe
 
 
-def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
-    """All keys of a configuration, sections too."""
-    for name, value in node.items():
-        yield f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from keys_of(value, f"{prefix}{name}.")
-
-
 @pytest.fixture
 def small(monkeypatch):
     """The default network, but tiny."""
@@ -91,7 +83,7 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
         recipe.main(composed)
     capsys.readouterr()
     wrong = []
-    for key in keys_of(OmegaConf.to_container(composed)):
+    for key in keys_of(name, *OVERRIDES[name]):
         for value in VALUES:
             config = composed.copy()
             OmegaConf.update(config, key, value, merge=False, force_add=True)

@@ -1,8 +1,6 @@
 """recipes/cad2/fit.py as a user runs it, and its file as an ensemble."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +10,13 @@ from omegaconf import OmegaConf
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
+from tests.support.stages import run_stage
 from tests.support.tiny_challenge import RATE_HZ
 from tests.support.tiny_run import training_data
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit.py"
-
 
 def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, RECIPE, *arguments], cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
+    return run_stage("fit", *arguments, cwd=folder, timeout_s=120)
 
 
 @pytest.fixture

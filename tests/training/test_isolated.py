@@ -1,8 +1,6 @@
 """What templates are learned from, and recipes/cad2/fit_dictionaries.py as a user runs it."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,9 @@ from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.separators import build_separator
 from cmss.training.isolated import Learning, isolated_spectrogram
+from tests.support.stages import run_stage
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_dictionaries.py"
 LEARNING = Learning("kl", lags=1, components=4, iterations=5, stems=2, seconds=0.5, seed=0)
 
 
@@ -43,11 +41,7 @@ def test_stems_count_alike_whatever_their_level_and_silent_ones_not(tmp_path):
 
 
 def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, RECIPE, *arguments], cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
+    return run_stage("fit_dictionaries", *arguments, cwd=folder, timeout_s=120)
 
 
 def test_what_the_recipe_learns_separates(tmp_path):

@@ -27,10 +27,10 @@ from cmss.training.postfiltering import (
 )
 from tests.support.recipe_defaults import of_recipe
 from tests.support.separation import Fixed, sources
+from tests.support.stages import program, run_stage
 from tests.support.tiny_run import training_data
 from tests.support.two_players import two_players
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "fit_postfilter.py"
 (PACKAGED,) = Postfiltering("small").paths
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
@@ -148,11 +148,7 @@ def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, RECIPE, *arguments], cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
-        check=False,
-    )  # fmt: skip
+    return run_stage("fit_postfilter", *arguments, cwd=folder, timeout_s=240)
 
 
 def test_the_program_writes_what_a_separator_takes(tmp_path):
@@ -183,7 +179,8 @@ def test_a_killed_training_goes_on_when_called_again(tmp_path):
     killed.mkdir()
     straight.mkdir()
     with subprocess.Popen(
-        [sys.executable, RECIPE, *arguments], cwd=killed, stderr=subprocess.DEVNULL,
+        [sys.executable, program("fit_postfilter"), *arguments],
+        cwd=killed, stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:  # fmt: skip
         end = time.monotonic() + 120

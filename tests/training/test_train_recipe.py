@@ -2,9 +2,7 @@
 
 import importlib.util
 import json
-import os
 import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,9 +16,10 @@ from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha2
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
 from cmss.training.publish import read_record
+from tests.support.stages import RECIPES, run_stage
 from tests.support.tiny_challenge import RATE_HZ, excerpt
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "cad2" / "train.py"
+RECIPE = RECIPES / "train.py"
 SHORT = (
     "loop.steps=1", "loop.validation_batches=1", "mixtures.batch_size=1", "mixtures.segment_s=0.3",
 )  # fmt: skip
@@ -45,15 +44,8 @@ def root(tmp_path_factory) -> Path:
 
 
 def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, RECIPE, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HYDRA_FULL_ERROR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    shown = {"HYDRA_FULL_ERROR": "1"}
+    return run_stage("train", *arguments, cwd=folder, env=shown, timeout_s=120)
 
 
 def test_it_trains_and_says_where_the_weights_are(root, tmp_path):
