@@ -21,6 +21,7 @@ LAYERS = (
         "output_file",
         "processor",
         "quantities",
+        "renamed",
         "settings",
         "text",
         "weights",
