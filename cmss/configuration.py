@@ -12,6 +12,7 @@ from cmss.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
 from cmss.run_folder import CONFIGURATION, metadata_paths
 from cmss.scenes import Pair, load_pairs, shard
+from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
 from cmss.settings import check_fields, check_values, from_settings
@@ -93,7 +94,11 @@ def enhancing(config: DictConfig) -> dict[str, Any]:
 
 def _shaping(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _shaping(value) for key, value in node.items() if key not in NOT_SHAPING}
+        return {
+            key: described_steps(value) if key == "steps" else _shaping(value)
+            for key, value in node.items()
+            if key not in NOT_SHAPING
+        }
     return [_shaping(value) for value in node] if isinstance(node, list) else node
 
 

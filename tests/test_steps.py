@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from test_separators import RATE_HZ, noise, sources
 from test_wiener import Fixed, spectra
 
+from cmss.configuration import separating
 from cmss.errors import InputError
 from cmss.renamed import RENAMED
 from cmss.separators import build_separator, builder
 from cmss.separators import spectra as signals
+from cmss.separators.builder import build_steps
 from cmss.separators.steps import STEPS
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.partials import Partials
@@ -150,6 +153,25 @@ def test_all_that_is_wrong_with_the_steps_is_reported_together():
         build_separator({"name": "oracle", "steps": steps}, RATE_HZ)
     keys = [problem.split(": ")[0] for problem in refused.value.problems]
     assert keys == ["separator.steps.0.iterations", "separator.steps.2"]
+
+
+def fingerprint(*steps: dict) -> dict:
+    return separating(OmegaConf.create(
+        {"separator": {"name": "oracle", "steps": [*steps]}, "input_sample_rate": RATE_HZ}
+    ))  # fmt: skip
+
+
+def test_the_fingerprint_has_all_settings_and_the_weights_of_steps_in_their_order(tmp_path):
+    first, second = ({"name": "postfilter", "weights_from": n} for n in ("small", "second_small"))
+    assert fingerprint(first, second) != fingerprint(second, first)
+    (packaged,) = build_steps([first])["separator.steps.0"].weights
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(Path(packaged).read_bytes())
+    # Not where the weights lie, and not whether a default was written out.
+    assert fingerprint({**first, "weights_from": str(copy)}) == fingerprint(first)
+    wiener = {"name": "wiener"}
+    assert fingerprint({**wiener, "iterations": 1}) == fingerprint(wiener)
+    assert fingerprint({**wiener, "iterations": 2}) != fingerprint(wiener)
 
 
 # Old keys.

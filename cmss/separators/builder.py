@@ -7,7 +7,7 @@ from typing import Any
 
 from cmss.errors import InputError, noting
 from cmss.renamed import refuse_renamed
-from cmss.separators.cache import Cached
+from cmss.separators.cache import NOT_SHAPING, Cached
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator
 from cmss.separators.registry import BOUNDS, CAUSAL, SEPARATORS
@@ -67,6 +67,25 @@ def build_steps(
     if problems:
         raise InputError(problems)
     return steps
+
+
+def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What of the steps shapes a result: name, all settings and weights of each, in order.
+
+    Weights are named by their digests, wherever the files lie.
+    """
+    return [
+        {
+            "name": settings["name"],
+            **{
+                field.name: getattr(step, field.name)
+                for field in fields(STEPS[settings["name"]])
+                if field.init and field.name not in NOT_SHAPING
+            },
+            "weights": [*step.weights.values()],
+        }
+        for settings, step in zip(section, build_steps(section).values(), strict=True)
+    ]
 
 
 def _step(key: str, settings: Mapping[str, Any]) -> Step:
