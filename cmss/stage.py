@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, NoReturn
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -22,6 +23,8 @@ from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
 from cmss.renamed import refuse_renamed, renamed
+from cmss.separators import SEPARATORS
+from cmss.separators.trained import NetworkSeparator
 
 LINES_SHOWN = 20
 
@@ -151,6 +154,17 @@ def _run_folder(*, _root_: DictConfig) -> str:
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
+
+def add_networks() -> None:
+    """Make each network of :mod:`cmss.models` a choice of `separator`, without a file for it."""
+    for name, kind in SEPARATORS.items():
+        # Others have settings of their own, and so a file.
+        if kind is NetworkSeparator:
+            node = {"defaults": ["network", "_self_"], "name": name, "weights_from": "small"}
+            ConfigStore.instance().store(group="separator", name=name, node=node)
+
+
+add_networks()
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """A progress bar with time left; quiet when not on a terminal."""

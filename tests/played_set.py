@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from stages import RECIPES
 
+from cmss.stage import add_networks
 from metadata_tools.arrange import instrument_of
 from metadata_tools.demo import play
 from metadata_tools.pieces import Piece
@@ -32,6 +33,7 @@ SHORT_PIECES = (
 def configuration(root: Path, *overrides: str) -> DictConfig:
     """The configuration of the three stages for a data set."""
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        add_networks()
         return compose("config", [f"path.root={root}", *overrides])
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmss.configuration import REMIXES
 from cmss.hearing_aid import HearingAid
+from cmss.models.registry import NAMES
 from cmss.scenes import MetadataPaths
 from cmss.separators import SEPARATORS
 from cmss.separators.network import Segments
@@ -48,7 +49,8 @@ def _leaves(section: dict, prefix: str) -> set[str]:
 def choices(group: str) -> list[str]:
     # What separators' files share is no separator.
     shared = ("base", "network", "templates")
-    return [p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared]
+    found = {p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared}
+    return sorted(found | {*NAMES}) if group == "separator" else sorted(found)
 
 
 @pytest.fixture(scope="module")

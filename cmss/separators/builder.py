@@ -14,6 +14,7 @@ from cmss.separators.registry import BOUNDS, CAUSAL, SEPARATORS
 from cmss.separators.steps import STEPS
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.step import Step
+from cmss.separators.trained import NetworkSeparator
 from cmss.settings import check_fields
 
 CAUSAL_KEY = "separator.causality=causal"
@@ -136,7 +137,8 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
         raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
     kind = SEPARATORS[name]
     check_fields("separator", settings, kind)
-    separator = kind(sample_rate_hz=sample_rate_hz, **settings)
+    named = {"name": name} if issubclass(kind, NetworkSeparator) else {}
+    separator = kind(sample_rate_hz=sample_rate_hz, **named, **settings)
     return Cached(separator, Path(folder)) if folder else separator
 
 

@@ -2,37 +2,25 @@
 
 from typing import Any
 
+from cmss.models.registry import NAMES, RECORDS
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.casa import CASASeparator
 from cmss.separators.convtasnet import ConvTasNetSeparator
 from cmss.separators.module import ModuleSeparator
-from cmss.separators.networks import (
-    ARUNetSeparator,
-    DemucsSeparator,
-    HDemucsSeparator,
-    HTDemucsSeparator,
-    MultichannelUNetSeparator,
-    RoformerSeparator,
-    WaveUNetSeparator,
-)
 from cmss.separators.nmf import (
     ConvolutiveNMFSeparator,
     NMFSeparator,
     PLCASeparator,
     SmoothNMFSeparator,
 )
+from cmss.separators.trained import NetworkSeparator
 
 SEPARATORS: dict[str, type[Any]] = {
+    **dict.fromkeys(NAMES, NetworkSeparator),
+    # Its weights may also be the challenge's.
     "convtasnet": ConvTasNetSeparator,
     "oracle": Oracle,
     "passthrough": Passthrough,
-    "waveunet": WaveUNetSeparator,
-    "multichannel_unet": MultichannelUNetSeparator,
-    "arunet": ARUNetSeparator,
-    "roformer": RoformerSeparator,
-    "demucs": DemucsSeparator,
-    "hdemucs": HDemucsSeparator,
-    "htdemucs": HTDemucsSeparator,
     "module": ModuleSeparator,
     "nmf": NMFSeparator,
     "nmf_convolutive": ConvolutiveNMFSeparator,
@@ -44,5 +32,8 @@ SEPARATORS: dict[str, type[Any]] = {
 BOUNDS = ("oracle", "passthrough")
 """Those of them that compute nothing which could be kept."""
 
-CAUSAL = ("convtasnet", "oracle", "passthrough")
+CAUSAL = (
+    *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),
+    *BOUNDS,
+)
 """Those of them that may look ahead by no more than the challenge's 5 ms, given causal weights."""

@@ -7,7 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint, sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
+from cmss.models.registry import MODELS
 
 SMALL = {
     "arunet": {

@@ -11,7 +11,8 @@ from demucs_infer.hdemucs import HDemucs as TheirHDemucs
 from demucs_infer.htdemucs import HTDemucs as TheirHTDemucs
 from told_who_plays import assert_examples_apart
 
-from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
+from cmss.models.registry import MODELS
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
 

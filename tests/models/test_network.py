@@ -11,8 +11,9 @@ from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 from test_checkpoint import EACH, network, noise
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, load_checkpoint
+from cmss.models.checkpoint import load_checkpoint
 from cmss.models.convtasnet import ConvTasNet
+from cmss.models.registry import MODELS
 from cmss.models.waveunet import WaveUNet
 
 
