@@ -22,6 +22,7 @@ from cmss import overrides
 from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
+from cmss.models.registry import RECORDS
 from cmss.renamed import refuse_renamed, renamed
 from cmss.separators import SEPARATORS
 from cmss.separators.trained import NetworkSeparator
@@ -165,6 +166,13 @@ def add_networks() -> None:
 
 
 add_networks()
+# For the help texts of the recipes.
+OmegaConf.register_new_resolver(
+    "separators", lambda: "|".join(("ensemble", *SEPARATORS)), replace=True
+)
+OmegaConf.register_new_resolver(
+    "trainable", lambda: "|".join(dict.fromkeys(r.name for r in RECORDS if r.sizes)), replace=True
+)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """A progress bar with time left; quiet when not on a terminal."""
