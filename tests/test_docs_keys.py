@@ -116,8 +116,8 @@ def test_choices_are_named_where_users_look(group):
         assert choice in line
 
 
-def test_every_separator_is_a_choice_and_in_the_readme():
+def test_every_separator_is_a_choice_and_has_a_row():
     assert set(choices("separator")) == {*SEPARATORS, "ensemble"}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "separators.md").read_text(encoding="utf-8")
     for name in choices("separator"):
-        assert f"\n| `{name}`" in readme
+        assert f"\n| `{name}`" in page
