@@ -13,8 +13,7 @@ from cmss.errors import InputError
 from cmss.scenes import Source
 from cmss.separators.pooling import pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.refined import on_spectra
-from cmss.separators.spatial import WINDOW
+from cmss.separators.spectra import WINDOW, on_spectra
 from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]

@@ -148,7 +148,9 @@ def directions_near_and_far(parts: Tensor, moments: Tensor) -> tuple[Tensor, Ten
     return torch.stack(likelihoods, 1), torch.stack(sides, 1)
 
 
-def _near_and_far(parts: Tensor, moments: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def _near_and_far(
+    parts: Tensor, moments: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """B's power left and right, det(B), all (..., F, 1), and z^H B^-1 z (..., F, K), for each of
     :data:`NEIGHBOURS`."""
     ones = parts.unbind(-3)

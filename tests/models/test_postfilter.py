@@ -18,7 +18,7 @@ from cmss.models.postfilter import (
     load_postfilter,
     save_postfilter,
 )
-from cmss.transforms.shares import channel_log_shares, log_shares
+from cmss.transforms.shares import channel_log_shares
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
