@@ -12,9 +12,11 @@ from test_wiener import Fixed, spectra
 from cmss.errors import InputError
 from cmss.renamed import RENAMED
 from cmss.separators import build_separator, builder
+from cmss.separators import spectra as signals
 from cmss.separators.steps import STEPS
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.partials import Partials
+from cmss.transforms.stft import stft
 
 ROOT = Path(__file__).parents[1]
 EVERY = pytest.mark.parametrize("name", sorted(STEPS))
@@ -83,6 +85,23 @@ def test_the_order_of_steps_counts():
         separator.separator = fixed
         results.append(separator.separate(mixture, track)["source_1"])
     assert abs(results[0] - results[1]).max() > 0.01
+
+
+def test_consecutive_steps_with_the_same_window_share_one_transform(monkeypatch):
+    windows = []
+
+    def counted(signal, window, hop):
+        windows.append(len(window))
+        return stft(signal, window, hop)
+
+    monkeypatch.setattr(signals, "stft", counted)
+    names = ("directions", "postfilter", "wiener", "wiener", "directions")
+    separator = build_separator(
+        {"name": "oracle", "steps": [{"name": name} for name in names]}, RATE_HZ
+    )
+    separator.separator = Fixed(noise(20000, seed=3), noise(20000))
+    separator.separate(noise(20000), sources("Oboe", "Flute"))
+    assert windows == [8192, 4096, 8192]
 
 
 def test_a_causal_separator_takes_a_step_that_says_that_it_does_not_look_ahead(monkeypatch):

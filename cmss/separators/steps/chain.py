@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +46,20 @@ def after_steps(
     sources: Mapping[str, Source],
     sample_rate_hz: int,
 ) -> Stems:
-    """Estimates (2, samples) of a mixture (2, samples) after steps, in this order."""
+    """Estimates (2, samples) of a mixture (2, samples) after steps, in this order.
+
+    Consecutive steps with the same window share one transform.
+    """
     if not stems:
         return stems
     instruments = [sources[key].instrument for key in stems]
-    for step in steps:
-        window = step.window_samples(sample_rate_hz)
+    for window, group in groupby(steps, lambda step: step.window_samples(sample_rate_hz)):
+        of_window = [*group]
 
-        def change(X: Tensor, Y: Tensor, step: Step = step) -> Tensor:
-            return step.apply(X, Y, step.learn(X, Y), instruments)
+        def change(X: Tensor, Y: Tensor, of_window: Sequence[Step] = of_window) -> Tensor:
+            for step in of_window:
+                Y = step.apply(X, Y, step.learn(X, Y), instruments)
+            return Y
 
         changed = on_spectra(change, mixture, list(stems.values()), sample_rate_hz, window)
         stems = dict(zip(stems, changed, strict=True))
