@@ -41,7 +41,7 @@ class System:
 SYSTEMS = {
     "passthrough": System(("separator=passthrough",)),
     "nmf": System(("separator=nmf",)),
-    "nmf_wiener": System(("separator=nmf", "separator.wiener.iterations=1")),
+    "nmf_wiener": System(("separator=nmf", "separator.steps=[{name: wiener, iterations: 1}]")),
     "nmf_is": System(("separator=nmf", "separator.divergence=is")),
     "nmf_convolutive": System(("separator=nmf_convolutive",)),
     "nmf_smooth": System(("separator=nmf_smooth",)),

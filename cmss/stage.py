@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
+from cmss.renamed import refuse_renamed, renamed
 
 LINES_SHOWN = 20
 
@@ -62,6 +63,8 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         keep_freed_memory()
         try:
+            # Also those of files that a user wrote, such as an ensemble's.
+            refuse_renamed(OmegaConf.to_container(config))  # type: ignore[arg-type]
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
             # The error may name a key that is made from the missing one, such as path.music_dir.
@@ -133,11 +136,17 @@ def _say(text: str, status: int) -> int:
 
 
 def refuse_official_keys(arguments: list[str]) -> None:
-    """End with status 2 and a hint if the command line has an official key without effect here."""
+    """End with status 2 and a hint if a key of the command line has no effect here.
+
+    These are official ones, and old ones of this project (:mod:`cmss.renamed`).
+    """
     for argument in arguments:
         key = argument.split("=")[0].lstrip("+~")
         if key in REFUSED:
             sys.exit(_say(f"{key}: not taken here, since {REFUSED[key]}; leave it out", 2))
+    keys = (argument.split("=")[0].lstrip("+~") for argument in arguments)
+    if lines := [*renamed(keys)]:
+        sys.exit(_say("\n".join(lines), 2))
 
 
 def run(main: Callable[[], Any]) -> None:

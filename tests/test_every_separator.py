@@ -14,6 +14,7 @@ from cmss.nmf.dictionaries import Dictionaries, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Source
 from cmss.separators import SEPARATORS, build_separator
+from cmss.separators.steps import STEPS
 
 SAMPLES = RATE_HZ // 2 + 3
 TRACK = ("Violin_1", "Cello", "Violin_2")
@@ -55,12 +56,7 @@ MASKS = sorted(TEMPLATES)
 
 EVERY = pytest.mark.parametrize("name", sorted(SEPARATORS))
 MASKING = pytest.mark.parametrize("name", MASKS)
-STEPS = {
-    "spatial": {"iterations": 2},
-    "partials": {"window": 8192},
-    "postfilter": {"weights_from": "small"},
-    "wiener": {"iterations": 2},
-}
+SHORT = {"directions": {"iterations": 2}, "partials": {"window": 8192}}
 STEP = pytest.mark.parametrize("step", [None, *STEPS])
 
 
@@ -85,8 +81,8 @@ def separator(folder: Path, name: str, step: str | None = None):
     weights = folder / f"{name}.safetensors"
     key = "checkpoint" if name == "module" else "weights_from"
     settings = {key: str(weights)} if weights.is_file() else {}
-    steps = {step: STEPS[step]} if step else {}
-    return build_separator({"name": name, **settings, **steps}, RATE_HZ)
+    steps = [{"name": step, **SHORT.get(step, {})}] if step else []
+    return build_separator({"name": name, **settings, "steps": steps}, RATE_HZ)
 
 
 def track(folder: Path) -> dict[str, Source]:

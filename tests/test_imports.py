@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("errors", "atomic", "memory", "processor", "settings", "weights", "compiled"),
+    ("errors", "atomic", "memory", "processor", "renamed", "settings", "weights", "compiled"),
     ("audio", "scenes", "transforms", "row_file", "fingerprint"),
     (
         "models",

@@ -1,26 +1,26 @@
 """Fit an ensemble's weights on training tracks: python recipes/cad2/fit.py path.root=DATA."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hydra
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from cmss.atomic import write_text
 from cmss.audio import read_excerpt
 from cmss.configuration import build_hearing_aid
+from cmss.errors import InputError, noting
 from cmss.pipeline import level_warning
 from cmss.run_folder import metadata_paths, training_tracks
 from cmss.scenes import load_pairs
 from cmss.scoring import Scorer
 from cmss.separators import build_separator
+from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
-from cmss.separators.spatial import Spatial
-from cmss.stage import progress, stage
+from cmss.separators.steps.step import Step
+from cmss.stage import progress, run, stage
 from cmss.training.fitting import WeightFit
 from cmss.training.listening import ListeningTest
 
@@ -29,6 +29,16 @@ from cmss.training.listening import ListeningTest
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""
+    candidates = OmegaConf.to_container(config.steps, resolve=True)
+    assert isinstance(candidates, list)
+    # Built before anything is separated, so that what is wrong with them is found at once.
+    steps: list[list[Step]] = []
+    problems: list[str] = []
+    for number, way in enumerate(candidates):
+        with noting(problems):
+            steps.append([*build_steps(way, f"steps.{number}").values()])
+    if problems:
+        raise InputError(problems)
     tracks = training_tracks(config, config.tracks)
     members = OmegaConf.to_container(config.members, resolve=True)
     assert isinstance(members, list)
@@ -49,24 +59,17 @@ def main(config: DictConfig) -> None:
             fit.add(track.name, source.instrument, [estimates[key] for estimates in stems], stem)
     section = _section(config, members, fit)
     told = f"{len(members)} members, {len(fit.weights())} instruments, prior {fit.prior():g}"
-    if iterations := config.spatial.iterations:
+    if steps:
         settings = {"name": "ensemble", "device": config.device, **section}
         test = ListeningTest.spread(
             load_pairs(metadata_paths(config), rate_hz),
             config.haaqi_pairs,
             Scorer(build_hearing_aid(config)),
         )
-        directions = [Spatial(iterations, weight) for weight in config.spatial.weights]
-        windows = list(config.partials.windows)
-        means = test.refined(build_separator(settings, rate_hz), directions, windows, progress)
-        row, column = np.unravel_index(means.argmax(), means.shape)
-        section["spatial"] = asdict(directions[row])
-        section["partials"] = {"window": windows[column]}
-        told += "; HAAQI by weight of directions and window: "
-        told += ", ".join(
-            f"{way.weight:g} {window} {mean:.4f}"
-            for way, of_way in zip(directions, means, strict=True)
-            for window, mean in zip(windows, of_way, strict=True)
+        means = test.after(build_separator(settings, rate_hz), steps, progress)
+        section["steps"] = candidates[means.argmax()]
+        told += "".join(
+            f"\n{mean:.4f} HAAQI {way}" for way, mean in zip(candidates, means, strict=True)
         )
     path = Path(config.path.ensemble_file)
     write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
@@ -90,4 +93,4 @@ def _section(config: DictConfig, members: list, fit: WeightFit) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -19,9 +19,9 @@ from cmss.models.postfilter import (
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
-from cmss.separators.postfilter import equals
+from cmss.separators.steps.postfilter import equals
 from cmss.settings import check_fields
-from cmss.stage import progress, stage
+from cmss.stage import progress, run, stage
 from cmss.training.postfiltering import (
     Example,
     PostfilterTraining,
@@ -103,4 +103,4 @@ def _example(track: Track, separator: Separator, network: Postfilter) -> Example
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
