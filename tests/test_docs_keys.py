@@ -125,8 +125,8 @@ def test_the_help_text_names_what_the_registry_has():
     assert set(named.split("|")) == set(choices("separator"))
 
 
-def test_every_separator_is_a_choice_and_in_the_readme():
+def test_every_separator_is_a_choice_and_has_a_row():
     assert set(choices("separator")) == {*SEPARATORS, "ensemble"}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "separators.md").read_text(encoding="utf-8")
     for name in choices("separator"):
-        assert f"\n| `{name}`" in readme
+        assert f"\n| `{name}`" in page
