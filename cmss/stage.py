@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
+from textwrap import wrap
 from typing import Any, NoReturn
 
 from hydra.core.config_store import ConfigStore
@@ -166,12 +167,22 @@ def add_networks() -> None:
 
 
 add_networks()
+
+
+def _choices(names: Iterable[str], key: str) -> str:
+    """Names for a help text, in lines that begin below the first name after `key=`."""
+    lines = wrap("| ".join(names), 80)
+    return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
+
+
 # For the help texts of the recipes.
 OmegaConf.register_new_resolver(
-    "separators", lambda: "|".join(("ensemble", *SEPARATORS)), replace=True
+    "separators", lambda: _choices(("ensemble", *SEPARATORS), "separator"), replace=True
 )
 OmegaConf.register_new_resolver(
-    "trainable", lambda: "|".join(dict.fromkeys(r.name for r in RECORDS if r.sizes)), replace=True
+    "trainable",
+    lambda: _choices(dict.fromkeys(r.name for r in RECORDS if r.sizes), "model"),
+    replace=True,
 )
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)

@@ -102,4 +102,4 @@ def test_one_file_is_enough_to_train_and_to_separate(recipe, tmp_path):
     unknown = recipe("train", *paths, "model=tyo")
     assert unknown.returncode == 2
     assert "model=toy size=small" in unknown.stderr
-    assert "|toy" in recipe("enhance", "--help").stdout
+    assert "toy|" in recipe("enhance", "--help").stdout
