@@ -22,6 +22,8 @@ import cmss.pipeline
 from cmss.audio import read_excerpt
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
+from cmss.separators import SEPARATORS as REGISTERED
+from cmss.stage import add_networks
 from cmss.training.presets import PRESETS
 from tests.fuzz.attempts import attempt
 from tests.fuzz.targets import Target
@@ -30,11 +32,7 @@ from tests.tiny_challenge import TinyChallenge
 from tests.tiny_run import write_metadata
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "cad2"
-SEPARATORS = sorted(
-    path.stem
-    for path in (RECIPES / "conf" / "separator").glob("*.yaml")
-    if path.stem not in ("base", "network", "templates", "module")
-)
+SEPARATORS = sorted({"ensemble", *REGISTERED} - {"module"})
 ALL_SEPARATORS = "enhance, every separator"
 
 CALLS = {
@@ -48,8 +46,7 @@ CALLS = {
     ),
     "fit": (
         "path.root=data", "members=[{name:oracle},{name:oracle}]", "edges_hz=[1000]",
-        "priors=[1e-6]", "spatial.weights=[0.0]", "partials.windows=[0]", "haaqi_pairs=1",
-        "spatial.iterations=1",
+        "priors=[1e-6]", "steps=[[{name:directions,iterations:1}]]", "haaqi_pairs=1",
     ),
     "fit_postfilter": (
         "path.root=data", "separator=oracle", "held_out=2", "training.steps=1",
@@ -114,6 +111,7 @@ def keys(target: str, more: tuple[str, ...] = ()) -> list[str]:
     """All keys of a composed configuration, sections included."""
     name = program_of(target)
     config = "config" if name in ("enhance", "evaluate", "merge_results") else name
+    add_networks()
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
         composed = compose(config, [*CALLS[target], *more], return_hydra_config=False)
     found: list[str] = []

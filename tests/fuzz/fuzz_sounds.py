@@ -23,8 +23,8 @@ from cmss.audio import (
     read_sound,
     read_stereo,
 )
+from cmss.command_line import exit_status
 from cmss.listen import read_mixture
-from cmss.stage import exit_status
 from metadata_tools.notes import read_bank
 from metadata_tools.samples import samples_bank
 from tests.fuzz.targets import Target

@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cmss.command_line import exit_status
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow
 from cmss.row_file import read_rows
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
-from cmss.stage import exit_status
 from metadata_tools import validate
 from metadata_tools.notes import read_notes_csv
 from tests.fuzz.fuzz_recipes import call
