@@ -131,7 +131,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Mean HAAQI; share of the distance and SDR where they are known."""
+    """Mean HAAQI; gap closed and SDR where they are known."""
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -192,7 +192,7 @@ def _score_columns(runs: Sequence[Run]) -> list[Column]:
     if {"passthrough", "oracle"} <= ends.keys():
         low, high = ends["passthrough"], ends["oracle"]
         shares = [(run.mean() - low) / (high - low) for run in runs]
-        columns.append(("of the distance", [_number(share, "z.2f") for share in shares]))
+        columns.append(("gap closed", [_number(share, "z.2f") for share in shares]))
     return columns
 
 

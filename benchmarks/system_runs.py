@@ -14,11 +14,13 @@ from omegaconf import DictConfig
 from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.configuration import chosen_pairs, kept_configuration, plain
 from cmss.errors import InputError
+from cmss.models.registry import NAMES
 from cmss.pipeline import load_networks
 from cmss.results.separation import SEPARATION
 from cmss.run_folder import CONFIGURATION, absolute_paths
 from cmss.scenes import Pair
 from cmss.separators import build_separator
+from cmss.stage import add_networks
 from cmss.stem_files import MADE_FROM, STEMS
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "cad2"
@@ -41,20 +43,13 @@ class System:
 SYSTEMS = {
     "passthrough": System(("separator=passthrough",)),
     "nmf": System(("separator=nmf",)),
-    "nmf_wiener": System(("separator=nmf", "separator.wiener.iterations=1")),
+    "nmf_wiener": System(("separator=nmf", "separator.steps=[{name: wiener, iterations: 1}]")),
     "nmf_is": System(("separator=nmf", "separator.divergence=is")),
     "nmf_convolutive": System(("separator=nmf_convolutive",)),
     "nmf_smooth": System(("separator=nmf_smooth",)),
     "plca": System(("separator=plca",)),
     "casa": System(("separator=casa",)),
-    "convtasnet": System(("separator=convtasnet",), official=True),
-    "waveunet": System(("separator=waveunet",), official=True),
-    "multichannel_unet": System(("separator=multichannel_unet",), official=True),
-    "arunet": System(("separator=arunet",), official=True),
-    "roformer": System(("separator=roformer",), official=True),
-    "demucs": System(("separator=demucs",), official=True),
-    "hdemucs": System(("separator=hdemucs",), official=True),
-    "htdemucs": System(("separator=htdemucs",), official=True),
+    **{name: System((f"separator={name}",), official=True) for name in NAMES},
     "paper": System(("ensemble=paper",), official=True),
     "paper_multichannel": System(("ensemble=paper_multichannel",), official=True),
     "meta": System(("ensemble=meta",), official=True),
@@ -86,6 +81,7 @@ class DataSet:
             InputError: there are no such choices.
         """
         paths = [f"path.root={self.data}", f"split={self.split}", f"path.exp_folder={self.out}"]
+        add_networks()
         try:
             with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
                 return absolute_paths(compose("config", [*choices, *paths]))

@@ -14,8 +14,8 @@ weights is a row marked untrained, and the exit status is 1.
 puts runs side by side that are scored already, by evaluate.py and, where it had several jobs,
 joined by merge_results.py. They must have scored the same pairs.
 
-Where passthrough and oracle are among the systems, a column has the share of the distance between
-the two that a system has come: 0 is what doing nothing scores, 1 is what no separation can beat.
+If passthrough and oracle are among the systems, a column has the gap closed by each system:
+0 is the score of the unprocessed mixture, 1 the score of the true stems.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     parts = [
         f"{len(pairs)} pairs of scene and listener, {len(tracks)} tracks:\n",
         system_table(runs),
-        f"By kind of ensemble ({counts}):\n",
+        f"By type of ensemble ({counts}):\n",
         ensemble_table(scored, pairs),
     ]
     if processors:

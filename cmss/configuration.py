@@ -10,8 +10,9 @@ from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
 from cmss.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
-from cmss.run_folder import CONFIGURATION, metadata_paths
+from cmss.run_folder import CONFIGURATION, metadata_paths, read_configuration
 from cmss.scenes import Pair, load_pairs, shard
+from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
 from cmss.settings import check_fields, check_values, from_settings
@@ -43,9 +44,7 @@ def kept_configuration(folder: Path) -> DictConfig:
     path = folder / CONFIGURATION
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
-    return config
+    return read_configuration(path)
 
 
 def build_remix(config: DictConfig) -> Remix:
@@ -93,7 +92,11 @@ def enhancing(config: DictConfig) -> dict[str, Any]:
 
 def _shaping(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _shaping(value) for key, value in node.items() if key not in NOT_SHAPING}
+        return {
+            key: described_steps(value) if key == "steps" else _shaping(value)
+            for key, value in node.items()
+            if key not in NOT_SHAPING
+        }
     return [_shaping(value) for value in node] if isinstance(node, list) else node
 
 

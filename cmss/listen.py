@@ -64,15 +64,12 @@ from cmss.scenes import (
     unusual_hearing,
 )
 from cmss.separators import Separator, Stems, build_separator
+from cmss.separators.spectra import in_blocks
 from cmss.stage import progress
-from cmss.transforms.overlap_add import overlap_add
 
 SAMPLE_RATE_HZ = 44100
 LOUD_RISE_DB = 20.0
 """From here on playing the result at the volume of the recording may be dangerous."""
-BLOCK_S, CROSS_FADE_S = 30.0, 1.0
-"""How a long recording is cut, so that the bar moves; networks cut further."""
-
 SEPARATOR = default_separator()
 
 CHALLENGE_HEARING_AID = HearingAid(
@@ -185,7 +182,6 @@ def _ear(audiogram: Audiogram) -> Ear:
 def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -> Stems:
     """Separate block by block, with a progress bar: source id -> (2, samples)."""
     separator.prepare(track.sources.values())
-    block, cross_fade = round(BLOCK_S * SAMPLE_RATE_HZ), round(CROSS_FADE_S * SAMPLE_RATE_HZ)
     with progress(
         total=round(mixture.shape[-1] / SAMPLE_RATE_HZ), unit="s", desc="separate"
     ) as bar:
@@ -195,7 +191,7 @@ def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -
             bar.update(min(round(signal.shape[-1] / SAMPLE_RATE_HZ), bar.total - bar.n))
             return torch.stack([torch.from_numpy(stems[key]) for key in track.sources])
 
-        estimates = overlap_add(run, torch.from_numpy(mixture), block, cross_fade)
+        estimates = in_blocks(run, torch.from_numpy(mixture), SAMPLE_RATE_HZ)
     return dict(zip(track.sources, estimates.numpy(), strict=True))
 
 

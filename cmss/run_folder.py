@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from cmss.atomic import alone, clear_stale, write_text
 from cmss.errors import InputError
 from cmss.processor import processor
 from cmss.scenes import MetadataPaths, Track, load_tracks
+from cmss.text import read_text
 
 CONFIGURATION = "config.yaml"
 PROVENANCE = "provenance.json"
+SECTIONS = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
+"""Those of every run's configuration."""
+_DAMAGED = "run enhance.py with the same path.exp_folder to write it anew"
 DECIDED = ("separator", "ensemble", "remix", "profile", "soft_clip")
 """Keys and sections whose effect is in the enhanced files; later stages cannot change them."""
 
@@ -54,6 +60,22 @@ def save_configuration(config: DictConfig) -> None:
     write_text(Path(config.path.exp_folder) / CONFIGURATION, text)
 
 
+def read_configuration(path: Path) -> DictConfig:
+    """The configuration that a run was made with.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        config = OmegaConf.create(read_text(path))
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a configuration in YAML ({reason}); {_DAMAGED}") from error
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{path}: expected the configuration of a run; {_DAMAGED}")
+    return config
+
+
 def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
     """The configuration that the run was made with, changed by what this stage was called with.
 
@@ -74,8 +96,9 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
                 "path.root=DATA to score files made elsewhere"
             )
         return absolute_paths(config)
-    kept = OmegaConf.load(path)
-    assert isinstance(kept, DictConfig)
+    kept = read_configuration(path)
+    if wrong := [key for key in SECTIONS if not OmegaConf.is_dict(kept.get(key))]:
+        raise InputError(f"{path}: {key}: expected a section; {_DAMAGED}" for key in wrong)
     # What came after the run was made has its default.
     for key in config.keys() - kept.keys():
         kept[key] = config[key]

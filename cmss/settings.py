@@ -9,7 +9,6 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
 
 from cmss.errors import InputError
 from cmss.quantities import SAMPLE_RATE_HZ
@@ -23,7 +22,7 @@ def _refuse_rates(value: object) -> object:
     """Name the likely cause of a sampling rate that no sound file has, such as 44.1."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is not None and (expected := SAMPLE_RATE_HZ.expectation([number])):
-        raise PydanticCustomError("sampling_rate", "{expected}", {"expected": expected})
+        raise ValueError(expected)
     return value
 
 

@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
+from textwrap import wrap
 from typing import Any, NoReturn
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -21,6 +23,10 @@ from cmss import overrides
 from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.memory import keep_freed_memory
+from cmss.models.registry import RECORDS
+from cmss.renamed import refuse_renamed, renamed
+from cmss.separators import SEPARATORS
+from cmss.separators.trained import NetworkSeparator
 
 LINES_SHOWN = 20
 
@@ -64,6 +70,8 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         keep_freed_memory()
         try:
+            # Also those of files that a user wrote, such as an ensemble's.
+            refuse_renamed(OmegaConf.to_container(config))  # type: ignore[arg-type]
             overrides.check(config)
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
@@ -97,11 +105,17 @@ def _say(text: str, status: int) -> int:
 
 
 def refuse_official_keys(arguments: list[str]) -> None:
-    """End with status 2 and a hint if the command line has an official key without effect here."""
+    """End with status 2 and a hint if a key of the command line has no effect here.
+
+    These are official ones, and old ones of this project (:mod:`cmss.renamed`).
+    """
     for argument in arguments:
         key = argument.split("=")[0].lstrip("+~")
         if key in REFUSED:
             sys.exit(_say(f"{key}: not taken here, since {REFUSED[key]}; leave it out", 2))
+    keys = (argument.split("=")[0].lstrip("+~") for argument in arguments)
+    if lines := [*renamed(keys)]:
+        sys.exit(_say("\n".join(lines), 2))
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -142,6 +156,34 @@ def _run_folder(*, _root_: DictConfig) -> str:
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
+
+def add_networks() -> None:
+    """Make each network of :mod:`cmss.models` a choice of `separator`, without a file for it."""
+    for name, kind in SEPARATORS.items():
+        # Others have settings of their own, and so a file.
+        if kind is NetworkSeparator:
+            node = {"defaults": ["network", "_self_"], "name": name, "weights_from": "small"}
+            ConfigStore.instance().store(group="separator", name=name, node=node)
+
+
+add_networks()
+
+
+def _choices(names: Iterable[str], key: str) -> str:
+    """Names for a help text, in lines that begin below the first name after `key=`."""
+    lines = wrap("| ".join(names), 80)
+    return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
+
+
+# For the help texts of the recipes.
+OmegaConf.register_new_resolver(
+    "separators", lambda: _choices(("ensemble", *SEPARATORS), "separator"), replace=True
+)
+OmegaConf.register_new_resolver(
+    "trainable",
+    lambda: _choices(dict.fromkeys(r.name for r in RECORDS if r.sizes), "model"),
+    replace=True,
+)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """A progress bar with time left; quiet when not on a terminal."""

@@ -93,7 +93,7 @@ def test_every_system_has_its_row_and_a_second_call_makes_nothing_anew(tmp_path,
         ("oracle", "consistent"),
     ]
     untouched, consistent, official, untrained, oracle = systems
-    assert (untouched["of the distance"], oracle["of the distance"]) == ("0.00", "1.00")
+    assert (untouched["gap closed"], oracle["gap closed"]) == ("0.00", "1.00")
     assert untrained.pop("trained") == "untrained"
     assert not any([*untrained.values()][1:])
     assert said.err.splitlines()[0].startswith(f"{tmp_path}/none.safetensors: no such weights")

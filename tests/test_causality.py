@@ -12,6 +12,7 @@ from cmss.pipeline import System, enhance_scene
 from cmss.remix import ConsistentRemix, OfficialRemix
 from cmss.scenes import load_pairs
 from cmss.separators import build_separator
+from cmss.separators.steps import STEPS
 from tests.support.causal_networks import write_network
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
@@ -183,13 +184,10 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"spatial": {"iterations": 1}}, r"separator\.spatial\.iterations: this step looks ahead"),
-        ({"partials": {"window": 4096}}, r"separator\.partials\.window: this step looks ahead"),
-        (
-            {"postfilter": {"weights_from": "small"}},
-            r"separator\.postfilter\.weights_from: this step looks ahead, expected null",
+        *(
+            ({"steps": [{"name": step}]}, r"separator\.steps\.0: this step looks ahead, expected")
+            for step in STEPS
         ),
-        ({"wiener": {"iterations": 1}}, r"separator\.wiener\.iterations: this step looks ahead"),
         (
             {"name": "ensemble", "edges_hz": [700.0], "members": []},
             r"ensemble\.edges_hz: splitting into bands looks ahead, expected \[\]",
@@ -205,8 +203,8 @@ def test_other_separators_are_refused_before_their_weights_are_looked_for(name):
         ),
         (
             {"name": "ensemble",
-             "members": [{"name": "oracle", "wiener": {"iterations": 1}, "weight": 1}]},
-            "separator.wiener.iterations: this step looks ahead",
+             "members": [{"name": "oracle", "steps": [{"name": "wiener"}], "weight": 1}]},
+            "separator.steps.0: this step looks ahead",
         ),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmss.configuration import REMIXES
 from cmss.hearing_aid import HearingAid
+from cmss.models.registry import NAMES
 from cmss.scenes import MetadataPaths
 from cmss.separators import SEPARATORS
 from cmss.separators.network import Segments
@@ -48,7 +49,8 @@ def _leaves(section: dict, prefix: str) -> set[str]:
 def choices(group: str) -> list[str]:
     # What separators' files share is no separator.
     shared = ("base", "network", "templates")
-    return [p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared]
+    found = {p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared}
+    return sorted(found | {*NAMES}) if group == "separator" else sorted(found)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def test_every_key_of_ours_is_read():
         assert read, f"{key} is read by nobody"
 
 
-@pytest.mark.parametrize("group", ["separator", "remix", "profile"])
+@pytest.mark.parametrize("group", ["remix", "profile"])
 def test_choices_are_named_where_users_look(group):
     help_text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
     comments = (CONF / "config.yaml").read_text(encoding="utf-8")
@@ -116,8 +118,15 @@ def test_choices_are_named_where_users_look(group):
         assert choice in line
 
 
-def test_every_separator_is_a_choice_and_in_the_readme():
+def test_the_help_text_names_what_the_registry_has():
+    text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
+    assert "separator=${separators:}" in text
+    named = OmegaConf.create({"text": "${separators:}"}).text
+    assert set("".join(named.split()).split("|")) == set(choices("separator"))
+
+
+def test_every_separator_is_a_choice_and_has_a_row():
     assert set(choices("separator")) == {*SEPARATORS, "ensemble"}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "separators.md").read_text(encoding="utf-8")
     for name in choices("separator"):
-        assert f"\n| `{name}`" in readme
+        assert f"\n| `{name}`" in page

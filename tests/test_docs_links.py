@@ -1,4 +1,4 @@
-"""Links between the pages lead somewhere."""
+"""Links between the pages lead somewhere, and the pages that list things list all of them."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCS = [*(ROOT / "docs").glob("*.md")]
+PROVENANCE = ROOT / "cmss" / "weights" / "PROVENANCE.md"
+PAGES = [*ROOT.glob("*.md"), *DOCS, PROVENANCE]
 
 
 def anchors(page: Path) -> set[str]:
@@ -25,3 +27,18 @@ def test_links(page):
         target = page.parent / file if file else page
         assert target.is_file(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_index_links_to_every_page():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in DOCS:
+        assert page.name == "index.md" or f"]({page.name})" in index
+
+
+def test_every_weight_file_has_its_provenance():
+    text = PROVENANCE.read_text(encoding="utf-8")
+    weights = [*PROVENANCE.parent.glob("*.safetensors"), *PROVENANCE.parent.glob("*.csv")]
+    assert weights
+    for path in weights:
+        # A log has its suffix, which tells it from the weights that it belongs to.
+        assert f"`{path.name if path.suffix == '.csv' else path.stem}`" in text, path.name

@@ -13,6 +13,7 @@ from cmss.nmf.dictionaries import Dictionaries, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Source
 from cmss.separators import SEPARATORS, build_separator
+from cmss.separators.steps import STEPS
 from tests.support.separation import RATE_HZ, noise, sources
 from tests.support.small_networks import NETWORKS
 
@@ -26,12 +27,7 @@ MASKS = sorted(TEMPLATES)
 """Those that let through of each channel what is in it, and all of it to one source or another."""
 
 MASKING = pytest.mark.parametrize("name", MASKS)
-STEPS = {
-    "spatial": {"iterations": 2},
-    "partials": {"window": 8192},
-    "postfilter": {"weights_from": "small"},
-    "wiener": {"iterations": 2},
-}
+SHORT = {"directions": {"iterations": 2}, "partials": {"window": 8192}}
 PAIRS = [(name, step) for name in sorted(SEPARATORS) for step in (None, *STEPS)]
 
 
@@ -61,8 +57,8 @@ def separator(folder: Path, name: str, step: str | None = None):
     weights = folder / f"{name}.safetensors"
     key = "checkpoint" if name == "module" else "weights_from"
     settings = {key: str(weights)} if weights.is_file() else {}
-    steps = {step: STEPS[step]} if step else {}
-    return build_separator({"name": name, **settings, **steps}, RATE_HZ)
+    steps = [{"name": step, **SHORT.get(step, {})}] if step else []
+    return build_separator({"name": name, **settings, "steps": steps}, RATE_HZ)
 
 
 def track(folder: Path) -> dict[str, Source]:

@@ -18,6 +18,7 @@ LAYERS = (
         "output_file",
         "processor",
         "quantities",
+        "renamed",
         "settings",
         "text",
         "weights",

@@ -16,6 +16,7 @@ from cmss.configuration import build_hearing_aid, plain
 from cmss.errors import InputError
 from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
 from cmss.scenes import Listener
+from cmss.separators import spectra
 from tests.support.played_set import configuration
 
 ME = {
@@ -106,8 +107,8 @@ def test_system_is_the_default_of_the_stages(tmp_path):
 
 
 def test_a_long_recording_is_cut_without_a_seam(monkeypatch):
-    monkeypatch.setattr(listen, "BLOCK_S", 0.5)
-    monkeypatch.setattr(listen, "CROSS_FADE_S", 0.1)
+    monkeypatch.setattr(spectra, "BLOCK_S", 0.5)
+    monkeypatch.setattr(spectra, "CROSS_FADE_S", 0.1)
     mixture = np.random.default_rng(1).standard_normal((2, 100_001)).astype(np.float32)
     scene = listen.make_scene(listen.Path("a.wav"), ["Flute", "Oboe"], [0, 0])
     separator = EqualShares()

@@ -255,3 +255,31 @@ def test_a_job_without_a_track_has_nothing_to_do(here):
         words = ("path.root=data", "separator=passthrough", "evaluate.pairs=one.csv")
         ended = call(stage, *words, "evaluate.batch_size=3", "evaluate.batch=2", cwd=here)
         assert ended.status == 0, ended
+
+
+# The configuration that enhance.py has kept.
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:200] + b"\x00" + text[200:],
+        lambda text: b"- a\n- list\n" + text[:0],
+        lambda text: text.replace(b"evaluate:", b"evaluate: [").replace(b"remix:", b"'"),
+        lambda text: text.split(b"evaluate:")[0],
+        lambda text: text[:0],
+        lambda text: b"\xff\xfe\xfd" + text,
+    ],
+    ids=["zero_byte", "list", "brackets", "cut", "empty", "no_text"],
+)
+def test_a_damaged_configuration_of_a_run_is_named(here, damage):
+    assert enhance(here, "path.exp_folder=run").status == 0
+    kept = here / "run" / "config.yaml"
+    kept.write_bytes(damage(kept.read_bytes()))
+    for stage in ("evaluate", "merge_results"):
+        ended = call(stage, "path.exp_folder=run", cwd=here)
+        assert ended.status == 2, ended
+        assert all(str(kept) in told for told in ended.stderr.splitlines()), ended
+    # As the message advises.
+    assert enhance(here, "path.exp_folder=run").status == 0
+    assert call("evaluate", "path.exp_folder=run", "evaluate.jobs=1", cwd=here).status == 0

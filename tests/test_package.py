@@ -42,7 +42,7 @@ def test_wheel_holds_both_packages_and_nothing_else(wheel):
 
 
 def test_wheel_holds_weights_types_and_licences(wheel):
-    kinds = (".safetensors", ".csv", ".yaml")
+    kinds = (".safetensors", ".csv", ".yaml", ".md")
     paths = [path for path in (ROOT / "cmss/weights").rglob("*") if path.suffix in kinds]
     assert {path.suffix for path in paths} == set(kinds)
     weights = {path.relative_to(ROOT).as_posix() for path in paths}

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 
-from cmss.errors import InputError
-from cmss.separators import build_separator
-from cmss.separators.partials import share_by_power
-from cmss.separators.refined import Refined
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.partials import Partials
 from tests.support.separation import RATE_HZ, Fixed, noise, sources
 
 
-def sharing(*estimates: np.ndarray, window: int = 32768) -> Refined:
-    return Refined(Fixed(*estimates), share_by_power, window)
+def sharing(*estimates: np.ndarray, window: int = 32768) -> Stepped:
+    return Stepped(Fixed(*estimates), [Partials(window)])
 
 
 def sdr(estimates, truth: np.ndarray) -> float:
@@ -62,29 +60,3 @@ def test_levels_do_not_matter():
     quiet = sharing(1e-4 * estimate, 1e-4 * mixture).separate(np.float32(1e-4) * mixture, track)
     # Float32 rounding of inputs and outputs.
     np.testing.assert_allclose(1e4 * quiet["source_1"], loud["source_1"], rtol=0, atol=1e-4)
-
-
-def test_it_comes_after_directions_and_before_the_wiener_filter():
-    settings = {"iterations": 1}
-    separator = build_separator(
-        {"name": "oracle", "spatial": settings, "partials": {"window": 16384}, "wiener": settings},
-        RATE_HZ,
-    )
-    windows = []
-    while isinstance(separator, Refined):
-        windows.append(separator.window)
-        separator = separator.separator
-    assert windows == [4096, 16384, 8192]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"window": -4}, r"separator\.partials\.window: .*got -4"),
-        ({"window": 4098}, r"separator\.partials\.window: .*got 4098"),
-        ({"iterations": 3}, r"separator\.partials\.iterations: no such setting"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        build_separator({"name": "oracle", "partials": settings}, RATE_HZ)

@@ -1,23 +1,23 @@
 """The post-filter as a step behind a separator, with the package's weights."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cmss.configuration import default_separator
-from cmss.errors import InputError
+from cmss.models.postfilter import load_postfilter
 from cmss.separators import build_separator
-from cmss.separators.postfilter import Postfiltered, Postfiltering, equals
+from cmss.separators.spectra import on_spectra
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.postfilter import PACKAGED, PostfilterStep, equals
 from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources
 from tests.support.two_players import two_players
 
-(SMALL,) = Postfiltering("small").paths
 
-
-def filtering(*estimates: np.ndarray) -> Postfiltered:
-    return Postfiltered(Fixed(*estimates), SMALL)
+def filtering(*estimates: np.ndarray) -> Stepped:
+    return Stepped(Fixed(*estimates), [PostfilterStep("small")])
 
 
 def test_the_packages_weights_leave_good_estimates_good():
@@ -60,13 +60,12 @@ def test_it_works_at_other_sampling_rates(rate_hz):
     fixed = Fixed(noise(20000, seed=3), noise(20000))
     fixed.sample_rate_hz = rate_hz
     mixture = noise(20000)
-    stems = Postfiltered(fixed, SMALL).separate(mixture, sources("Oboe", "Flute"))
+    stems = Stepped(fixed, [PostfilterStep()]).separate(mixture, sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), mixture, rtol=0, atol=1e-5)
 
 
 def test_it_stands_behind_the_default_and_its_weights_are_told():
     separator = build_separator(default_separator(), RATE_HZ)
-    assert isinstance(separator, Postfiltered)
     names = [Path(path).stem for path in separator.weights]
     assert names[-2:] == ["postfilter_small", "postfilter_second_small"]
 
@@ -74,13 +73,20 @@ def test_it_stands_behind_the_default_and_its_weights_are_told():
 def test_several_stand_behind_one_another():
     mixture, track = noise(20000), sources("Oboe", "Flute")
     fixed = Fixed(noise(20000, seed=3), noise(20000, seed=4))
-    once = Postfiltered(fixed, SMALL)
-    twice = Postfiltered(once, SMALL).separate(mixture, track)
-    settings = {"name": "oracle", "postfilter": {"weights_from": ["small", str(SMALL)]}}
-    separator = build_separator(settings, RATE_HZ)
-    separator.separator.separator = fixed
+    once = Stepped(fixed, [PostfilterStep("small")])
+    networks = [load_postfilter(Path(path)) for n in PACKAGED for path in PostfilterStep(n).weights]
+
+    def both(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return networks[1](X, networks[0](X, Y))
+
+    # In one transform: the second sees the spectra that the first gave.
+    twice, _ = on_spectra(both, mixture, fixed.estimates, RATE_HZ, 8192)
+    steps = [{"name": "postfilter", "weights_from": name} for name in ("small", "second_small")]
+    separator = build_separator({"name": "oracle", "steps": steps}, RATE_HZ)
+    separator.separator = fixed
     stems = separator.separate(mixture, track)
-    np.testing.assert_array_equal(stems["source_1"], twice["source_1"])
+    np.testing.assert_array_equal(stems["source_1"], twice)
     assert np.abs(stems["source_1"] - once.separate(mixture, track)["source_1"]).max() > 0.01
 
 
@@ -90,22 +96,5 @@ def test_equals_are_those_that_play_one_instrument():
 
 
 def test_nothing_of_nothing():
-    separator = build_separator(
-        {"name": "passthrough", "postfilter": {"weights_from": "small"}}, RATE_HZ
-    )
+    separator = build_separator({"name": "passthrough", "steps": [{"name": "postfilter"}]}, RATE_HZ)
     assert separator.separate(noise(1000), sources("Oboe")) == {}
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"weights_from": "none.safetensors"}, r"^none\.safetensors: no such file"),
-        ({"weights_from": ["small", "none"]}, r"^none: no such file"),
-        ({"weights_from": 3}, r"separator\.postfilter\.weights_from: .*got 3"),
-        ({"window": 3}, r"separator\.postfilter\.window: no such setting"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(InputError) as refused:
-        build_separator({"name": "oracle", "postfilter": settings}, RATE_HZ)
-    assert re.search(message, str(refused.value))

@@ -1,5 +1,4 @@
 from collections import Counter
-from pathlib import Path
 
 import huggingface_hub.constants
 import numpy as np
@@ -7,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 from scipy.signal import firwin, lfilter
 
 from cmss.audio import Excerpt, read_excerpt, write_flac
@@ -101,9 +99,11 @@ def test_voices_with_outputs_of_their_own_share_them_or_keep_them():
 
 
 def test_a_member_of_an_ensemble_has_the_voices_that_it_has_alone():
-    recipe = Path(__file__).parents[1] / "recipes/cad2/conf/separator/multichannel_unet.yaml"
-    member = build_separator({"name": "multichannel_unet"}, 44100)
-    assert member.voices == OmegaConf.load(recipe).voices == "own"
+    for name, voices in (("multichannel_unet", "own"), ("roformer", "shared")):
+        alone = build_separator({"name": name, "voices": None}, 44100)
+        members = [{"name": name, "weight": 1.0}]
+        (member,) = build_separator({"name": "ensemble", "members": members}, 44100).members
+        assert alone.voices == member.separator.voices == voices
 
 
 def test_a_lone_second_voice_keeps_the_output_that_it_has():
@@ -289,7 +289,10 @@ def test_a_damaged_network_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "nonsense"}, "separator: 'nonsense', expected one of ensemble, convtasnet"),
+        (
+            {"name": "nonsense"},
+            "separator: 'nonsense', expected one of ensemble, arunet, convtasnet",
+        ),
         ({"name": "oracle", "device": "cpu"}, r"separator\.device: no such setting"),
         ({"name": "oracle", "causality": "both"}, r"separator\.causality: .*'causal' or 'nonc"),
         ({"name": "convtasnet", "weights_from": "nix"}, r"separator\.weights_from: 'nix', exp"),

@@ -1,20 +1,17 @@
 """The generalised Wiener filter: against its formula written out, and what it promises."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
-from cmss.errors import InputError
-from cmss.separators import build_separator, refined
+from cmss.separators import spectra as signals
 from cmss.separators.bounds import Passthrough
-from cmss.separators.refined import Refined
-from cmss.separators.wiener import FLOOR, WINDOW, wiener_filter
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.wiener import FLOOR, Wiener
 from tests.support.separation import RATE_HZ, Fixed, noise, sources, spectra
 
 
-def filtered(separator, iterations: int) -> Refined:
-    return Refined(separator, partial(wiener_filter, iterations=iterations), WINDOW)
+def filtered(separator, iterations: int) -> Stepped:
+    return Stepped(separator, [Wiener(iterations)])
 
 
 def written_out(x: np.ndarray, y: np.ndarray, iterations: int) -> np.ndarray:
@@ -43,7 +40,9 @@ def test_equals_the_formula_written_out(iterations):
     x, y = spectra(2, 5, 7), spectra(3, 2, 5, 7, seed=2)
     expected = written_out(x.numpy(), y.numpy(), iterations)
     # Float64; the two ways of inverting differ by some rounding, once per iteration.
-    np.testing.assert_allclose(wiener_filter(x, y, iterations).numpy(), expected, rtol=1e-8)
+    step = Wiener(iterations)
+    got = step.apply(x, y, step.learn(x, y), ["Oboe"] * 3)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("channels", ["stereo", "mono", "one silent"])
@@ -98,7 +97,8 @@ def test_an_impulse_stays_at_its_sample_at_any_length(samples):
 
 
 def test_long_signals_sum_to_the_mixture_too(monkeypatch):
-    monkeypatch.setattr(refined, "SEGMENT_S", 0.5)
+    monkeypatch.setattr(signals, "BLOCK_S", 0.5)
+    monkeypatch.setattr(signals, "CROSS_FADE_S", 0.05)
     mixture = noise(RATE_HZ + 17)
     stems = filtered(Fixed(noise(RATE_HZ + 17, seed=2), mixture), 1).separate(
         mixture, sources("Oboe", "Flute")
@@ -137,31 +137,3 @@ def test_the_separator_inside_is_what_loads_and_is_named():
 
 def test_what_takes_nothing_apart_is_left_alone():
     assert filtered(Passthrough(RATE_HZ), 1).separate(noise(), sources("Oboe")) == {}
-
-
-def test_any_separator_ensembles_and_members_may_have_it():
-    settings = {"wiener": {"iterations": 2}}
-    separator = build_separator({"name": "oracle", **settings}, RATE_HZ)
-    assert isinstance(separator, Refined)
-    assert separator.step.keywords == {"iterations": 2}
-    members = [{"name": "oracle", "weight": 1, **settings}, {"name": "oracle", "weight": 2}]
-    ensemble = build_separator({"name": "ensemble", "members": members, **settings}, RATE_HZ)
-    assert isinstance(ensemble, Refined)
-    first, second = (member.separator for member in ensemble.separator.members)
-    assert isinstance(first, Refined)
-    assert not isinstance(second, Refined)
-    plain = build_separator({"name": "oracle", "wiener": {"iterations": 0}}, RATE_HZ)
-    assert not isinstance(plain, Refined)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"iterations": -1}, r"separator\.wiener\.iterations: .*got -1"),
-        ({"iterations": 1.5}, r"separator\.wiener\.iterations: .*got 1\.5"),
-        ({"window": 3}, r"separator\.wiener\.window: no such setting"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        build_separator({"name": "oracle", "wiener": settings}, RATE_HZ)

@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.network import Network
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import in_places, listed, mixture_consistent, presence
+from cmss.models.record import NetworkRecord, Size
 from cmss.transforms.stdct import istdct, stdct
 
 PARTS = (0.167, 0.333, 0.5)
@@ -324,3 +326,24 @@ class AttentionGate(nn.Module):
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
         weights = self.score(both).softmax(1).to(skip.dtype)  # wider under autocast
         return F.relu(self.mix(skip * weights))
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="arunet",
+    network=ARUNet,
+    arguments=ARUNetArguments,
+    summary="masks or a mapping of the short-time DCT by an attentive MultiResUNet",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "hop": 512, "fold": 8, "filters": (16, 32, 48, 96),
+                "bottleneck": 160, "compression": 0.5, "conditioned": True, "masks": True,
+            },
+            "estimates_remix",
+        ),
+        "paper": Size({}, "waveform", {"power": 2}),
+    },
+    licence="mit",
+)
+# fmt: on

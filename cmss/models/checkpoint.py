@@ -9,42 +9,20 @@ from typing import Any
 import torch
 
 from cmss.errors import InputError
-from cmss.models.arunet import ARUNet, ARUNetArguments
-from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
-from cmss.models.demucs import Demucs, DemucsArguments
-from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
-from cmss.models.hdemucs import HDemucs, HDemucsArguments
-from cmss.models.htdemucs import HTDemucs, HTDemucsArguments
-from cmss.models.module import ModuleArguments, ModuleNetwork
-from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
+from cmss.models import registry  # not its names: it imports this module while it collects
 from cmss.models.network import Network
-from cmss.models.roformer import Roformer, RoformerArguments
 from cmss.models.state_dicts import matching, read_state_dicts
-from cmss.models.waveunet import WaveUNet, WaveUNetArguments
 from cmss.models.weights_file import read_weights, write_weights
-
-MODELS: dict[str, tuple[type[Network], type[Any]]] = {
-    "arunet": (ARUNet, ARUNetArguments),
-    "convtasnet": (ConvTasNet, ConvTasNetArguments),
-    "demucs": (Demucs, DemucsArguments),
-    "fourier_convtasnet": (FourierConvTasNet, FourierConvTasNetArguments),
-    "hdemucs": (HDemucs, HDemucsArguments),
-    "htdemucs": (HTDemucs, HTDemucsArguments),
-    "module": (ModuleNetwork, ModuleArguments),
-    "multichannel_unet": (MultichannelUNet, MultichannelUNetArguments),
-    "roformer": (Roformer, RoformerArguments),
-    "waveunet": (WaveUNet, WaveUNetArguments),
-}
 
 
 def build(name: str, arguments: dict[str, Any]) -> Network:
     """A module with fresh weights.
 
     Args:
-        name: key of :data:`MODELS`.
+        name: key of :data:`cmss.models.registry.MODELS`.
         arguments: fields of the model's arguments; unknown ones are a TypeError.
     """
-    module, arguments_class = MODELS[name]
+    module, arguments_class = registry.MODELS[name]
     return module(arguments_class(**arguments))
 
 
@@ -59,7 +37,7 @@ def save_checkpoint(
 
     Args:
         path: file to write, whole or not at all.
-        name: key of :data:`MODELS`.
+        name: key of :data:`cmss.models.registry.MODELS`.
         module: an instance of that model.
         dtype: type to store floating point weights in; their own by default.
         notes: further text for the file's header, such as how it was trained.
@@ -79,10 +57,10 @@ def load_checkpoint(path: Path) -> Network:
         InputError: the file is missing, cut short, or not one of this project's checkpoints.
     """
     tensors, header = read_weights(path)
-    if header.get("model") not in MODELS:
+    if header.get("model") not in registry.MODELS:
         raise InputError(
             f"{path}: header key 'model' is {header.get('model')!r}, expected one of "
-            f"{', '.join(MODELS)}"
+            f"{', '.join(registry.MODELS)}"
         )
     try:
         module = build(header["model"], json.loads(header["arguments"]))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cmss.models.network import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
+from cmss.models.record import NetworkRecord, Size
 from cmss.models.temporal_blocks import NORMS, ChannelwiseLayerNorm, Depthwise, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet, tiles
 from cmss.transforms.overlap_add import Reach
@@ -182,3 +183,22 @@ class MaskNetwork(nn.Module):
         """(B, K, B) -> (B, C, K, N), each frame for itself."""
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="convtasnet",
+    network=ConvTasNet,
+    arguments=ConvTasNetArguments,
+    summary="masks on learned filters by temporal convolutions",
+    sizes={
+        # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
+        "paper": Size({"R": 4, "X": 10}, "waveform", {"power": 1}),
+        # As that recipe trains the causal ones.
+        "causal": Size(
+            {"R": 4, "X": 10, "causal": True, "norm_type": "cLN"}, "waveform", {"power": 1}
+        ),
+    },
+    receptive_field="bounded",
+)
+# fmt: on

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from cmss.models.demucs_layers import BLSTM, rescale
 from cmss.models.network import Network
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import mixture_consistent, presence
+from cmss.models.record import NetworkRecord, Size
+from cmss.scenes import INSTRUMENTS
 
 FLOOR = 1e-5  # added to deviations
 
@@ -170,3 +173,27 @@ def _middle(x: Tensor, length: int) -> Tensor:
     """So many samples from the middle of a signal, the odd one left out at the end."""
     start = (x.shape[-1] - length) // 2
     return x[..., start : start + length]
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="demucs",
+    network=Demucs,
+    arguments=DemucsArguments,
+    summary="a U-Net with an LSTM on waveforms, the first two generations",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "samplerate": 16000, "channels": 32, "growth": 1.4, "depth": 5,
+                "resample": False, "normalize": True, "conditioned": True, "consistent": True,
+            },
+            "waveform", {"power": 1, "spectral": 1.0},
+        ),
+        # Demucs was trained by its authors on the mean absolute error, in all its generations.
+        "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
+        "v1": Size(
+            {"sources": INSTRUMENTS, "channels": 100, "resample": False}, "waveform", {"power": 1}
+        ),
+    },
+)
+# fmt: on

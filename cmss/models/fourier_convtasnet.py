@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.band_masks import BandMasks
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import presence
+from cmss.models.record import NetworkRecord, Size
 from cmss.models.temporal_blocks import GlobalLayerNorm, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet
 from cmss.transforms.bands import band_interpolation
@@ -86,3 +88,17 @@ class FourierConvTasNet(BandMasks):
         scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
         scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
         return F.softmax(scores, dim=2).transpose(1, 2)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="convtasnet",
+    network=FourierConvTasNet,
+    arguments=FourierConvTasNetArguments,
+    summary="masks on a spectrogram by temporal convolutions",
+    sizes={
+        "small": Size({"sources": OUTPUTS}, "remix"),
+    },
+    licence="mit",
+)
+# fmt: on

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from cmss.models.hybrid import Hybrid, HybridArguments
+from cmss.models.outputs import OUTPUTS
+from cmss.models.record import NetworkRecord, Size
+from cmss.scenes import INSTRUMENTS
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,25 @@ class HDemucs(Hybrid):
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
         """Nothing: signals go through the skips."""
         return torch.zeros_like(x), torch.zeros_like(x_time)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="hdemucs",
+    network=HDemucs,
+    arguments=HDemucsArguments,
+    summary="a U-Net on waveforms and one on spectra",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "samplerate": 16000, "channels": 20, "channels_time": 12,
+                "growth": 1.5, "depth": 5, "norm_groups": 1,
+                "dconv_mode": 3, "dconv_starts": 2, "dconv_comp": 5,
+                "masks": True, "conditioned": True, "consistent": True,
+            },
+            "waveform", {"power": 1, "spectral": 1.0},
+        ),
+        "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
+    },
+)
+# fmt: on

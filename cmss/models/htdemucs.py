@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from cmss.models.demucs_layers import LayerScale
 from cmss.models.hybrid import Hybrid, HybridArguments
+from cmss.models.outputs import OUTPUTS
+from cmss.models.record import NetworkRecord, Size
+from cmss.scenes import INSTRUMENTS
 
 
 @dataclass(frozen=True)
@@ -203,3 +206,26 @@ def position_2d(channels: int, bins: int, frames: int, period: float) -> Tensor:
     frame = waves(frames)[:, None].expand(-1, bins, -1)
     bin_ = waves(bins).expand(frames, -1, -1)
     return torch.cat((frame, bin_), -1).flatten(0, 1)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="htdemucs",
+    network=HTDemucs,
+    arguments=HTDemucsArguments,
+    summary="two U-Nets, on waveforms and on spectra, and a transformer across both",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "samplerate": 16000, "channels": 32, "channels_time": 16,
+                "growth": 1.5, "nfft": 3072, "dconv_starts": 2, "dconv_comp": 4,
+                "bottom_channels": 64, "t_layers": 3, "t_heads": 4, "t_hidden_scale": 3.0,
+                "masks": True, "conditioned": True, "consistent": True,
+            },
+            "waveform", {"power": 1, "spectral": 1.0},
+        ),
+        "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
+    },
+    licence="mit",
+)
+# fmt: on

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cmss.errors import InputError
 from cmss.models.network import Network
 from cmss.models.presence import mixture_consistent, presence
+from cmss.models.record import NetworkRecord
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,13 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_tuples(item) for key, item in value.items()}
     return value
+
+
+RECORD = NetworkRecord(
+    name="module",
+    network=ModuleNetwork,
+    arguments=ModuleArguments,
+    summary="any torch module of an installed package",
+    sizes={},
+    separates=False,  # by a class of its own, which takes weights from elsewhere
+)

@@ -16,8 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.band_masks import BandMasks
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import listed, presence
+from cmss.models.record import NetworkRecord, Size
 from cmss.models.temporal_blocks import GlobalLayerNorm
+from cmss.scenes import INSTRUMENTS
 from cmss.transforms.bands import stretch, unwarp, warp
 from cmss.transforms.directions import direction_likelihoods
 
@@ -241,3 +244,27 @@ class Level(nn.Sequential):
             layers += [nn.LeakyReLU(SLOPE, inplace=True)]
             inputs = width
         super().__init__(*layers)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="multichannel_unet",
+    network=MultichannelUNet,
+    arguments=MultichannelUNetArguments,
+    summary="masks on a spectrogram of logarithmic frequency by a U-Net",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "samplerate": 22050, "n_fft": 4096, "hop": 1024, "bands": 512,
+                "dims": (48, 96, 160, 224, 288, 352), "convolutions": 2, "dropout": 0.0,
+                "features": "stereo", "masks": "softmax", "conditioned": True,
+                "harmonics": (1 / 3, 1 / 2, 2, 3, 4, 5), "passes": 2,
+            },
+            "remix",
+        ),
+        "paper": Size({"sources": INSTRUMENTS}, "mask"),
+    },
+    voices="own",
+    licence="mit",
+)
+# fmt: on

@@ -42,7 +42,7 @@ class Network(
     """
 
     model_name: ClassVar[str]
-    """Its key in :data:`cmss.models.checkpoint.MODELS`."""
+    """Its key in :data:`cmss.models.registry.MODELS`."""
 
     def __init__(self, arguments: Any) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ Shapes: S sources, F bins, K frames, C channels.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +25,19 @@ from cmss.errors import InputError
 from cmss.models.state_dicts import matching
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.settings import Rate
-from cmss.transforms.directions import direction_parts, directions_near_and_far, sums_around
-from cmss.transforms.shares import DOUBT, channel_log_shares, log_odds, log_shares
+from cmss.transforms.directions import (
+    direction_moments,
+    direction_parts,
+    directions_near_and_far,
+    sums_around,
+)
+from cmss.transforms.shares import (
+    DOUBT,
+    channel_log_shares,
+    log_odds,
+    log_shares,
+    silent_sources,
+)
 
 MODEL = "postfilter"
 """Key `model` of the header of its files."""
@@ -94,7 +105,38 @@ class PostfilterArguments:
         object.__setattr__(self, "relatives", tuple(map(float, self.relatives)))
 
 
-def clues(mixture: Tensor, shares: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class LongTerm:
+    """What the clues need of all frames of a recording.
+
+    Args:
+        silent: which sources are silent throughout, (S,).
+        directions: moments of each source's directions, (S, F, 4).
+        power: of each source in each bin, (S, F, 1).
+        level: mean power of the mixture in each bin, (F, 1).
+    """
+
+    silent: Tensor
+    directions: Tensor
+    power: Tensor
+    level: Tensor
+
+
+def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
+    """Collect over all frames what the clues need: complex (2, F, K) and (S, 2, F, K)."""
+    silent = silent_sources(estimates)
+    share = _share(log_shares(estimates, silent))
+    power = mixture.abs().square().sum(0)  # (F, K)
+    weight = power.sqrt() * share.square()
+    return LongTerm(
+        silent,
+        direction_moments(direction_parts(mixture), weight),
+        (share * power).sum(-1, keepdim=True),
+        power.mean(-1, keepdim=True),
+    )
+
+
+def clues(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
     """What the network is told of each source in each bin, none of it dependent on the level.
 
     Log odds of the source's share; of its directions, with few to many neighbours; and of its
@@ -103,30 +145,34 @@ def clues(mixture: Tensor, shares: Tensor) -> Tensor:
 
     Args:
         mixture: complex (2, F, K).
-        shares: logarithm of each source's share, (S, F, K).
+        estimates: complex (S, 2, F, K).
+        over_all: of all frames, where these are some of them; None: these are all.
 
     Returns:
         (S, :data:`CLUES`, F, K).
     """
-    shares = shares.clamp(min=math.log(DOUBT))
+    over_all = over_all or long_term(mixture, estimates)
+    shares = log_shares(estimates, over_all.silent).clamp(min=math.log(DOUBT))
     power = mixture.abs().square().sum(0)  # (F, K)
-    share = shares.exp()
-    weight = power.sqrt() * share.square()
-    likelihoods, sides = directions_near_and_far(direction_parts(mixture), weight)
+    likelihoods, sides = directions_near_and_far(direction_parts(mixture), over_all.directions)
     planes = [log_odds(shares, LIMIT), *log_odds(likelihoods, LIMIT).unbind(1)]
-    whole = (share * power).sum(-1, keepdim=True)  # (S, F, 1)
     for neighbours in LONG_TERM:
-        around = sums_around(whole, neighbours)
+        around = sums_around(over_all.power, neighbours)
         total = around.sum(0)
         of_all = around / total.where(total > 0, 1)
-        planes.append(log_odds((of_all + DOUBT).log(), LIMIT).expand_as(share))
-    mean = sums_around(power.mean(-1, keepdim=True), LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
+        planes.append(log_odds((of_all + DOUBT).log(), LIMIT).expand_as(shares))
+    mean = sums_around(over_all.level, LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
     level = (power / mean.where(mean > 0, 1) + 1e-6).log() / 2
-    planes.append(level.expand_as(share))
-    planes += [side.unsqueeze(-1).expand_as(share) / 2 for side in sides[:, 1:3].unbind(1)]
+    planes.append(level.expand_as(shares))
+    planes += [side.unsqueeze(-1).expand_as(shares) / 2 for side in sides[:, 1:3].unbind(1)]
     frequency = torch.linspace(0, 1, len(level), device=level.device)
-    planes.append(3 * (frequency + 0.02).log()[:, None].expand_as(share) / 2)
+    planes.append(3 * (frequency + 0.02).log()[:, None].expand_as(shares) / 2)
     return torch.stack(planes, 1) / 3  # around one
+
+
+def _share(logarithms: Tensor) -> Tensor:
+    """Shares, none below :data:`DOUBT`, from their logarithms."""
+    return logarithms.clamp(min=math.log(DOUBT)).exp()
 
 
 class Postfilter(nn.Module):
@@ -152,8 +198,24 @@ class Postfilter(nn.Module):
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
+    @property
+    def context(self) -> int:
+        """Frames on either side that the correction of a frame depends on."""
+        return sum(frames for _, frames in self.arguments.dilations)
+
+    def long_term(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
+        """What it needs of all frames: complex (2, F, K) and (S, 2, F, K)."""
+        bins = self.arguments.bins
+        low = long_term(mixture[:, :bins], estimates[:, :, :bins])
+        # A source may be silent in the bins that are filtered, and nowhere else.
+        return replace(low, silent=silent_sources(estimates))
+
     def forward(
-        self, mixture: Tensor, estimates: Tensor, alike: Sequence[Sequence[int]] = ()
+        self,
+        mixture: Tensor,
+        estimates: Tensor,
+        alike: Sequence[Sequence[int]] = (),
+        over_all: LongTerm | None = None,
     ) -> Tensor:
         """Complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
 
@@ -161,8 +223,9 @@ class Postfilter(nn.Module):
         they share it is left as estimated, since which of two equals is which no bin can tell.
         """
         bins = self.arguments.bins
-        told = clues(mixture[:, :bins], log_shares(estimates)[:, :bins])
-        logarithms = channel_log_shares(estimates)
+        over_all = over_all or self.long_term(mixture, estimates)
+        told = clues(mixture[:, :bins], estimates[:, :, :bins], over_all)
+        logarithms = channel_log_shares(estimates, over_all.silent)
         corrections = torch.zeros_like(logarithms)
         corrections[:, :, :bins] = self._in_pieces(told)
         return corrected(logarithms, corrections, alike) * mixture
@@ -199,7 +262,7 @@ class Postfilter(nn.Module):
     def _in_pieces(self, told: Tensor) -> Tensor:
         """:meth:`corrections` of as many frames as there are, some at once."""
         frames = told.shape[-1]
-        reach = sum(frames for _, frames in self.arguments.dilations)
+        reach = self.context
         pieces = []
         for start in range(0, frames, PIECE):
             before, end = min(start, reach), min(start + PIECE, frames)

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.network import Network
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import in_places, listed, presence
+from cmss.models.record import NetworkRecord, Size
 from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
@@ -238,3 +240,17 @@ def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     cosine, sine = (turn.to(x.dtype) for turn in turns)
     first, second = x.chunk(2, -1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="roformer",
+    network=Roformer,
+    arguments=RoformerArguments,
+    summary="masks by attention along time and along frequency bands",
+    sizes={
+        "small": Size({"sources": OUTPUTS}, "estimates_remix"),
+    },
+    licence="mit",
+)
+# fmt: on

@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmss.models.network import Network
+from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import mixture_consistent, presence
+from cmss.models.record import NetworkRecord, Size
+from cmss.scenes import INSTRUMENTS
 
 SLOPE = 0.2  # of LeakyReLU
 QUIETEST = 1e-8  # RMS below which a mixture is not raised to the level of others
@@ -174,3 +177,25 @@ def _with_difference(estimates: Tensor, mixture: Tensor) -> Tensor:
     estimates = peak * torch.tanh(estimates / peak)
     rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
     return torch.cat((estimates, rest), 1)
+
+
+# fmt: off
+RECORD = NetworkRecord(
+    name="waveunet",
+    network=WaveUNet,
+    arguments=WaveUNetArguments,
+    summary="a U-Net on waveforms",
+    sizes={
+        "small": Size(
+            {
+                "sources": OUTPUTS, "samplerate": 16000, "levels": 10, "filters": 12,
+                "down_kernel": 9, "difference": False, "conditioned": True,
+            },
+            "estimates_remix",
+        ),
+        # M6 of its paper, one output per instrument.
+        "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 2}),
+    },
+    licence="mit",
+)
+# fmt: on

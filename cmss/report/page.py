@@ -93,7 +93,7 @@ def write_report(
         page = _template().render(
             run=runs[0],
             runs=runs,
-            distances=of_the_distance(runs),
+            gaps=gap_closed(runs),
             differences=[
                 (run.name, row)
                 for run, other in zip(runs[1:], beside, strict=True)
@@ -108,8 +108,8 @@ def write_report(
     return folder / REPORT / "index.html"
 
 
-def of_the_distance(runs: Sequence[RunScores]) -> list[float] | None:
-    """How far each run has come from passthrough (0) to oracle (1); None without both."""
+def gap_closed(runs: Sequence[RunScores]) -> list[float] | None:
+    """Gap closed by each run, from passthrough (0) to oracle (1); None without both."""
     ends = {run.separator: run.mean("average") for run in runs}
     if not {"passthrough", "oracle"} <= ends.keys() or ends["passthrough"] == ends["oracle"]:
         return None

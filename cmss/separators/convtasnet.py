@@ -28,11 +28,10 @@ class ConvTasNetSeparator(NetworkSeparator):
         InputError: see :class:`NetworkSeparator`.
     """
 
+    name: str = "convtasnet"
     revision: str = "main"
     force_redownload: bool = False
 
-    model = "convtasnet"
-    networks = ("convtasnet", "fourier_convtasnet")
     places = "small, official, a .safetensors file or a folder"
 
     def _holds_networks(self, path: Path) -> bool:

@@ -13,15 +13,14 @@ from cmss.errors import InputError
 from cmss.scenes import Source
 from cmss.separators.pooling import pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.refined import on_spectra
-from cmss.separators.spatial import WINDOW
+from cmss.separators.spectra import WINDOW, on_spectra
 from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]
 """One for all frequencies, or one for each band of the ensemble."""
 
-_Weighed = Iterable[tuple[Stems, Mapping[str, NDArray[np.float64]]]]
-"""Members' estimates, and the weights of their bands, both by source."""
+_Weighed = tuple[Stems, Mapping[str, NDArray[np.float64]]]
+"""A member's estimates, and the weights of its bands, both by source."""
 
 
 @dataclass
@@ -121,24 +120,23 @@ class Ensemble:
             (member, {key: self._weight(member, s.instrument) for key, s in sources.items()})
             for member in self.members
         ]
-        weighed = [(m, weights) for m, weights in weighed if any(w.any() for w in weights.values())]
-        estimates = ((m.separator.separate(mixture, sources), weights) for m, weights in weighed)
-        combine = self._pooled if self.pool == "logarithmic" else self._sum
-        return combine(mixture, list(sources), estimates)
-
-    def _sum(self, mixture: NDArray[np.float32], keys: Sequence[str], estimates: _Weighed) -> Stems:
-        stems = {key: np.zeros_like(mixture) for key in keys}
-        for of_member, weights in estimates:
-            for key, estimate in of_member.items():
+        stems = {key: np.zeros_like(mixture) for key in sources}
+        kept: list[_Weighed] = []
+        for member, weights in weighed:
+            if not any(weight.any() for weight in weights.values()):
+                continue
+            estimates = member.separator.separate(mixture, sources)
+            if self.pool == "logarithmic":
+                kept.append((estimates, weights))
+                continue
+            # Added at once, so that one member's estimates are in memory.
+            for key, estimate in estimates.items():
                 stems[key] += self._weighted(estimate, weights[key])
-        return stems
+        return self._pooled(mixture, [*sources], kept) if kept else stems
 
     def _pooled(
-        self, mixture: NDArray[np.float32], keys: Sequence[str], estimates: _Weighed
+        self, mixture: NDArray[np.float32], keys: Sequence[str], pairs: Sequence[_Weighed]
     ) -> Stems:
-        pairs = list(estimates)
-        if not pairs:
-            return {key: np.zeros_like(mixture) for key in keys}
         hz = np.fft.rfftfreq(WINDOW, 1 / self.sample_rate_hz)
         weights = weights_of_bins(
             np.stack([[of_member[key] for key in keys] for _, of_member in pairs]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -63,18 +64,24 @@ class Segments:
                 f"separator.separation.overlap: {self.overlap:g}, expected 0 to {LARGEST_OVERLAP:g}"
             )
 
-    def apply(
-        self, function: Function, signal: Tensor, sample_rate_hz: int, reach: Reach | None = None
-    ) -> Tensor:
-        """Run `function` on segments of (channels, samples): (sources, channels, samples)."""
+    def cutter(
+        self, sample_rate_hz: int, reach: Reach | None = None
+    ) -> Callable[[Function, Tensor], Tensor]:
+        """What applies a function to the segments of (channels, samples).
+
+        Its result is (sources, channels, samples).
+        """
         if self.official:
-            return official_overlap_add(
-                function, signal, sample_rate_hz, self.segment, self.overlap
+            return partial(
+                official_overlap_add,
+                sample_rate_hz=sample_rate_hz,
+                segment_s=self.segment,
+                overlap_s=self.overlap,
             )
         segment = round(self.segment * sample_rate_hz)
         if reach is not None:
-            return in_pieces(function, signal, segment, reach)
-        return overlap_add(function, signal, segment, round(self.overlap * segment))
+            return partial(in_pieces, segment=segment, reach=reach)
+        return partial(overlap_add, segment=segment, overlap=round(self.overlap * segment))
 
 
 class Estimator(Protocol):
@@ -122,7 +129,7 @@ class OneForAll:
         present[:, index] = True
 
         def run(segment: Tensor) -> Tensor:
-            return network(segment, present)[0, index]
+            return network(segment, present)[0, index].float()
 
         estimates = run_resampled(
             run,
@@ -183,7 +190,7 @@ class OnePerInstrument:
             network = self._networks[instrument]
 
             def run(segment: Tensor, network: Network = network) -> Tensor:
-                return network(segment)[0]
+                return network(segment)[0].float()
 
             estimated = run_resampled(
                 run,
@@ -207,7 +214,6 @@ def _instruments(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(instrument_of(name) for name in names))
 
 
-@torch.inference_mode()
 def run_resampled(
     function: Function,
     mixture: NDArray[np.float32],
@@ -224,7 +230,8 @@ def run_resampled(
     a known reach takes the level as it is, since the mean of an excerpt is known at its end.
 
     Args:
-        function: what the network makes of a segment, (1, 2, samples) -> (sources, 2, samples).
+        function: what the network makes of a segment, (1, 2, samples) -> (sources, 2, samples),
+            in float32.
         mixture: (2, samples).
         sample_rate_hz: of the mixture and the result.
         network_rate_hz: of the network.
@@ -240,11 +247,9 @@ def run_resampled(
         rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64)))
         gain = np.float32(LEVEL / rms if rms > QUIETEST else 1)
     signal = torch.from_numpy(resample(gain * mixture, sample_rate_hz, network_rate_hz))
-
-    def whole(segment: Tensor) -> Tensor:
-        return function(segment).float()  # of whatever precision the network works in
-
-    outputs = segments.apply(whole, signal.to(device), network_rate_hz, reach).cpu().numpy()
+    cut = segments.cutter(network_rate_hz, reach)
+    with torch.inference_mode():
+        outputs = cut(function, signal.to(device)).cpu().numpy()
     samples = mixture.shape[-1]
     aligned = np.zeros((*outputs.shape[:-1], samples), np.float32)
     for output, target in zip(outputs, aligned, strict=True):

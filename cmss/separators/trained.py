@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, load_checkpoint, sha256
+from cmss.models.checkpoint import load_checkpoint, sha256
 from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
+from cmss.models.registry import networks_of
 from cmss.scenes import Source
 from cmss.separators.network import (
     Estimator,
@@ -60,6 +61,7 @@ class NetworkSeparator(Estimating):
 
     Args:
         sample_rate_hz: of the mixtures.
+        name: the name that users type; see :data:`cmss.models.registry.NAMES`.
         causality: noncausal, or causal for networks that look ahead by no more than
             :data:`LOOK_AHEAD_S`.
         weights_from: `small` (in the package: one network for all instruments), a file that
@@ -67,7 +69,8 @@ class NetworkSeparator(Estimating):
             with one network per instrument, <Instrument>/best.safetensors or what is published.
         add_residual: share of the accompaniment added to each estimate, where there is one.
         separation: how a mixture is cut, see :class:`Segments`.
-        voices: what each of two players of an instrument gets, see :func:`share_out`.
+        voices: what each of two players of an instrument gets, see :func:`share_out`; None: as the
+            record of the network says.
         device: None takes a GPU if there is one.
         precision: of the products of matrices, float32 or bfloat16.
 
@@ -76,26 +79,22 @@ class NetworkSeparator(Estimating):
     """
 
     sample_rate_hz: int
+    name: str
     causality: Causality = "noncausal"
     weights_from: str = "small"
     add_residual: float = 0.0
     separation: Mapping[str, Any] = field(default_factory=dict)
-    voices: Voices = "shared"
+    voices: Voices | None = None  # type: ignore[assignment]
     device: str | None = None
     precision: Precision = "float32"
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
-    model: ClassVar[str]
-    """The name that users type."""
-    networks: ClassVar[tuple[str, ...]]
-    """Keys of :data:`cmss.models.checkpoint.MODELS` that its weights may be of; the model's own."""
     places: ClassVar[str] = "small, a .safetensors file or a folder"
     """What `weights_from` may be, for messages."""
 
-    def __init_subclass__(cls) -> None:
-        cls.networks = cls.__dict__.get("networks", (cls.model,))
-
     def __post_init__(self) -> None:
+        self._records = networks_of(self.name)
+        self.voices = self.voices or self._records[0].voices
         check_fields("separator.separation", self.separation, Segments)
         self._segments = Segments(**self.separation)
         self._device = chosen_device(self.device)
@@ -103,12 +102,12 @@ class NetworkSeparator(Estimating):
 
     @property
     def _train(self) -> str:
-        return f"python recipes/cad2/train.py model={self.model} path.root=DATA"
+        return f"python recipes/cad2/train.py model={self.name} path.root=DATA"
 
     def _estimator(self) -> Estimator:
         path = Path(self.weights_from)
         if self.weights_from == "small":
-            path = Path(str(files("cmss") / "weights" / f"{self.model}_small.safetensors"))
+            path = Path(str(files("cmss") / "weights" / f"{self.name}_small.safetensors"))
         elif (path / CONFIG).is_file():
             path = path / WEIGHTS
         if path.suffix == ".safetensors":
@@ -162,9 +161,9 @@ class NetworkSeparator(Estimating):
             size = f"size=paper instrument={instrument}" if instrument else "size=small"
             raise InputError(f"{path}: no such weights; to train them: {self._train} {size}")
         network = load_checkpoint(path)
-        if not isinstance(network, tuple(MODELS[name][0] for name in self.networks)):
+        if not isinstance(network, tuple(record.network for record in self._records)):
             raise InputError(
-                f"{path}: weights of a {type(network).__name__}, expected separator={self.model}"
+                f"{path}: weights of a {type(network).__name__}, expected separator={self.name}"
             )
         return self._taken(path, network)
 

@@ -14,7 +14,6 @@ from pydantic import Field
 from cmss.device import DeviceName
 from cmss.models.postfilter import PostfilterArguments
 from cmss.separators import SEPARATORS
-from cmss.separators.spatial import Spatial
 from cmss.settings import Count, Rate, Seed
 from cmss.training.isolated import Learning
 from cmss.training.loop import LoopSettings
@@ -93,28 +92,6 @@ class FitPaths(ListeningPaths):
 
 
 @dataclass(frozen=True)
-class Directions:
-    """The section `spatial` of fit.py: ways of sorting by direction to choose from."""
-
-    iterations: Annotated[int, Field(ge=0, le=1000)]
-    weights: Annotated[list[Annotated[float, Field(ge=0, le=1000)]], Field(min_length=1)]
-
-    @property
-    def choices(self) -> list[Spatial]:
-        """One for each weight."""
-        return [Spatial(self.iterations, weight) for weight in self.weights]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The section `partials` of fit.py: windows to choose from, 0 for no such step."""
-
-    windows: Annotated[
-        list[Annotated[int, Field(ge=0, le=2**20, multiple_of=4)]], Field(min_length=1)
-    ]
-
-
-@dataclass(frozen=True)
 class FitKeys:
     """The configuration of fit.py; see its file."""
 
@@ -124,8 +101,7 @@ class FitKeys:
     pool: Literal["linear", "logarithmic"]
     priors: Annotated[list[Annotated[float, Field(ge=1e-9, le=1e9)]], Field(min_length=1)]
     tracks: Count | None
-    spatial: Directions
-    partials: Windows
+    steps: list[list[Section]]
     haaqi_pairs: Count
     device: DeviceName
     input_sample_rate: Rate

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,8 @@ from cmss.separators.network import (
     output_names,
     share_out,
 )
-from cmss.separators.partials import share_by_power
-from cmss.separators.refined import refine
-from cmss.separators.spatial import WINDOW, Spatial, sort_by_direction
+from cmss.separators.steps.chain import after_steps
+from cmss.separators.steps.step import Step
 
 
 @dataclass(frozen=True)
@@ -77,37 +75,34 @@ class ListeningTest:
         stems = self._stems(model, mixture, pair.scene.track, rate_hz)
         return self._heard(mixture, stems, pair)
 
-    def refined(
+    def after(
         self,
         separator: Separator,
-        directions: Sequence[Spatial],
-        windows: Sequence[int],
+        candidates: Sequence[Sequence[Step]],
         progress: Callable = iter,
     ) -> NDArray[np.float64]:
-        """Mean HAAQI of a separator's estimates after steps behind it.
+        """Mean HAAQI of a separator's estimates after each of several lists of steps.
 
         Args:
             separator: separates each pair once.
-            directions: ways of sorting the estimates by direction.
-            windows: of sharing out by power, after each of them; 0: not at all.
+            candidates: lists of steps. What two lists begin with alike is computed once.
             progress: wraps the pairs, such as tqdm.
 
         Returns:
-            (directions, windows).
+            (candidates,).
         """
-        sums = np.zeros((len(directions), len(windows)))
+        sums = np.zeros(len(candidates))
         rate_hz = separator.sample_rate_hz
         for pair in progress(self.pairs):
+            sources = pair.scene.track.sources
             mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
-            stems = separator.separate(mixture, pair.scene.track.sources)
-            for row, settings in enumerate(directions):
-                step = partial(sort_by_direction, settings=settings)
-                placed = refine(step, mixture, stems, rate_hz, WINDOW)
-                for column, window in enumerate(windows):
-                    last = placed
-                    if window:
-                        last = refine(share_by_power, mixture, placed, rate_hz, window)
-                    sums[row, column] += self._heard(mixture, last, pair)
+            known: dict[tuple[Step, ...], Stems] = {(): separator.separate(mixture, sources)}
+            for number, steps in enumerate(candidates):
+                for length, step in enumerate(steps, 1):
+                    if (done := (*steps[:length],)) not in known:
+                        stems = known[done[:-1]]
+                        known[done] = after_steps([step], mixture, stems, sources, rate_hz)
+                sums[number] += self._heard(mixture, known[(*steps,)], pair)
         return sums / len(self.pairs)
 
     def _heard(self, mixture: NDArray[np.float32], stems: Stems, pair: Pair) -> float:

@@ -76,7 +76,7 @@ def train(
     was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
 
     Args:
-        name: the model's name in :data:`cmss.models.checkpoint.MODELS`.
+        name: the model's name in :data:`cmss.models.registry.MODELS`.
         model: the network, on the device to train on.
         loss: what to minimise.
         training: batches to train on.

@@ -17,7 +17,7 @@ from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.losses import inverse_bandwidth
 from cmss.training.modulation import modulation_distance
 from cmss.training.state import load_state, save_state
-from cmss.transforms.shares import channel_log_shares, log_shares
+from cmss.transforms.shares import channel_log_shares
 from cmss.transforms.stft import istft, stft
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
@@ -61,7 +61,7 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        told, shares = clues(X, log_shares(E)), channel_log_shares(E)
+        told, shares = clues(X, E), channel_log_shares(E)
         return cls(told.half(), shares.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":

@@ -22,9 +22,8 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import WEIGHTS, Network
 from cmss.models.outputs import TARGET
+from cmss.models.registry import RECORDS
 from cmss.models.weights_file import read_weights
-from cmss.separators import SEPARATORS
-from cmss.separators.trained import NetworkSeparator
 from cmss.text import read_table
 
 MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
@@ -172,9 +171,9 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
         # Which sources play concerns networks of several.
         call="estimates = network(mixture)" if single else "estimates = network(mixture, present)",
         separator=next(
-            name
-            for name, separator in SEPARATORS.items()
-            if issubclass(separator, NetworkSeparator) and network.model_name in separator.networks
+            record.name
+            for record in RECORDS
+            if record.separates and isinstance(network, record.network)
         ),
         # Folders of one instrument each, by its name, lie in one.
         weights_from=f"separator.weights_from={'.' if single else folder}",

@@ -41,13 +41,33 @@ def direction_likelihoods(
         logarithm of the likelihoods, up to a constant for each bin, (..., S, F, K); zero for no
         iterations.
     """
+    if not iterations:
+        return torch.zeros_like(prior)
+    moments = learn_directions(spectra, prior, iterations, weight)
+    return likelihood_of_moments(direction_parts(spectra).unsqueeze(-4), moments)
+
+
+def learn_directions(
+    spectra: Tensor, prior: Tensor, iterations: int, weight: float = 1.0
+) -> Tensor:
+    """Fit each source's distributions by expectation-maximisation over all frames.
+
+    Args:
+        spectra: of the mixture, complex (..., 2, F, K).
+        prior: logarithm of each source's share without directions, (..., S, F, K).
+        iterations: how often the distributions are estimated, at least once.
+        weight: how much directions count against the prior in between.
+
+    Returns:
+        moments of the distributions, (..., S, F, 4), see :func:`direction_moments`.
+    """
     level = spectra.abs().square().sum(-3, keepdim=True).sqrt()  # loud bins have clear directions
     parts = direction_parts(spectra).unsqueeze(-4)
-    likelihood = torch.zeros_like(prior)
-    for _ in range(iterations):
-        shares = (prior + weight * likelihood).softmax(-3)
-        likelihood = direction_likelihood(parts, level * shares.square())
-    return likelihood
+    moments = direction_moments(parts, level * prior.softmax(-3).square())
+    for _ in range(iterations - 1):
+        shares = (prior + weight * likelihood_of_moments(parts, moments)).softmax(-3)
+        moments = direction_moments(parts, level * shares.square())
+    return moments
 
 
 def direction_parts(spectra: Tensor) -> Tensor:
@@ -77,36 +97,63 @@ def direction_likelihood(parts: Tensor, weight: Tensor) -> Tensor:
     Returns:
         as `weight`, the mean of those with all :data:`NEIGHBOURS`.
     """
-    sizes, distances = parts.new_zeros(()), torch.ones_like(weight)
-    for _, _, size, distance in _near_and_far(parts, weight):
+    return likelihood_of_moments(parts, direction_moments(parts, weight))
+
+
+def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
+    """Sums of a mixture's directions over all frames, from which a source's distributions follow.
+
+    Args:
+        parts: (..., 4, F, K), see :func:`direction_parts`.
+        weight: how much each bin counts for the source, (..., F, K).
+
+    Returns:
+        (..., F, 4).
+    """
+    return torch.stack([(one * weight).sum(-1) for one in parts.unbind(-3)], -1)
+
+
+def likelihood_of_moments(parts: Tensor, moments: Tensor) -> Tensor:
+    """:func:`direction_likelihood` of distributions that are known already.
+
+    Args:
+        parts: (..., 4, F, K), of any frames.
+        moments: (..., F, 4), see :func:`direction_moments`.
+
+    Returns:
+        (..., F, K).
+    """
+    sizes, distances = parts.new_zeros(()), torch.ones_like(parts[..., 0, :, :])
+    for _, _, size, distance in _near_and_far(parts, moments):
         sizes = sizes + size.log()
         distances = distances * distance.clamp(min=1e-6)
     return -(sizes + 2 * distances.log()) / len(NEIGHBOURS)
 
 
-def directions_near_and_far(parts: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def directions_near_and_far(parts: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
     """What :func:`direction_likelihood` is the mean of, and where to each side a source is.
 
     Args:
         parts: (4, F, K), see :func:`direction_parts`.
-        weight: how much each bin counts for each source, (S, F, K).
+        moments: of each source, (S, F, 4), see :func:`direction_moments`.
 
     Returns:
         likelihoods with each of :data:`NEIGHBOURS`, (S, len(NEIGHBOURS), F, K); logarithm of the
         ratio of the source's power left to that right, (S, len(NEIGHBOURS), F).
     """
     likelihoods, sides = [], []
-    for left, right, size, distance in _near_and_far(parts, weight):
+    for left, right, size, distance in _near_and_far(parts, moments):
         likelihoods.append(-(size.log() + 2 * distance.clamp(min=1e-6).log()))
         sides.append((left / right).log().squeeze(-1))
     return torch.stack(likelihoods, 1), torch.stack(sides, 1)
 
 
-def _near_and_far(parts: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def _near_and_far(
+    parts: Tensor, moments: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """B's power left and right, det(B), all (..., F, 1), and z^H B^-1 z (..., F, K), for each of
     :data:`NEIGHBOURS`."""
     ones = parts.unbind(-3)
-    moments = torch.stack([(one * weight).sum(-1) for one in ones], -1)  # (..., F, 4)
     for neighbours in NEIGHBOURS:
         left, right, real, imaginary = sums_around(moments, neighbours).unbind(-1)
         scale = (left + right).where(left + right > 0, 1) / 2

@@ -17,24 +17,34 @@ def magnitude_shares(estimates: Tensor) -> Tensor:
     return magnitude / total.where(total > 0, 1)
 
 
-def log_shares(estimates: Tensor) -> Tensor:
+def silent_sources(estimates: Tensor) -> Tensor:
+    """Which sources are silent throughout: complex (S, 2, F, K) -> bool (S,)."""
+    return estimates.abs().amax((1, 2, 3)) == 0
+
+
+def log_shares(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Logarithm of each source's share of the magnitudes: complex (S, 2, F, K) -> (S, F, K).
 
     It is minus infinity for a source that is silent throughout, unless all are.
+
+    Args:
+        estimates: of all frames, or of some.
+        silent: (S,), where these are not all frames; see :func:`silent_sources`.
     """
-    return _doubted(magnitude_shares(estimates).unsqueeze(1)).squeeze(1)
+    return _doubted(magnitude_shares(estimates), estimates, silent)
 
 
-def channel_log_shares(estimates: Tensor) -> Tensor:
+def channel_log_shares(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """As :func:`log_shares`, of either channel's magnitudes: (S, 2, F, K) -> (S, 2, F, K)."""
     magnitude = estimates.abs()
     total = magnitude.sum(0)
-    return _doubted(magnitude / total.where(total > 0, 1))
+    return _doubted(magnitude / total.where(total > 0, 1), estimates, silent)
 
 
-def _doubted(shares: Tensor) -> Tensor:
-    silent = shares.amax((1, 2, 3), keepdim=True) == 0
-    return (shares + DOUBT).log().masked_fill(silent & ~silent.all(), -torch.inf)
+def _doubted(shares: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
+    silent = silent_sources(estimates) if silent is None else silent
+    left_out = (silent & ~silent.all()).view(-1, *[1] * (shares.ndim - 1))
+    return (shares + DOUBT).log().masked_fill(left_out, -torch.inf)
 
 
 def log_odds(logarithms: Tensor, limit: float) -> Tensor:

@@ -1,12 +1,10 @@
 """Fit an ensemble's weights on training tracks: python recipes/cad2/fit.py path.root=DATA."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hydra
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -20,7 +18,9 @@ from cmss.run_folder import metadata_paths, training_tracks
 from cmss.scenes import load_pairs
 from cmss.scoring import Scorer
 from cmss.separators import build_separator
+from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
+from cmss.separators.steps.step import Step
 from cmss.settings import from_settings
 from cmss.stage import progress, run, stage
 from cmss.training.fitting import WeightFit
@@ -41,13 +41,17 @@ def main(config: DictConfig) -> None:
         settings = {"device": keys.device, "members": [{**m, "weight": 1.0} for m in members]}
         ensemble = build_separator({"name": "ensemble", **settings}, rate_hz)
         assert isinstance(ensemble, Ensemble)
+    steps: list[list[Step]] = []
+    for number, way in enumerate(keys.steps):
+        with noting(problems):
+            steps.append([*build_steps(way, f"steps.{number}").values()])
     if problems:
         raise InputError(problems)
     path = Path(keys.path.ensemble_file)
     check_output_file(path, "path.ensemble_file")
     tracks = training_tracks(config, keys.tracks)
     test = None
-    if keys.spatial.iterations:
+    if steps:
         pairs = load_pairs(metadata_paths(config), rate_hz)
         test = ListeningTest.spread(pairs, keys.haaqi_pairs, Scorer(hearing_aid))
     separators = [member.separator for member in ensemble.members]
@@ -65,16 +69,10 @@ def main(config: DictConfig) -> None:
     told = f"{len(members)} members, {len(fit.weights())} instruments, prior {fit.prior():g}"
     if test:
         settings = {"name": "ensemble", "device": keys.device, **section}
-        directions, windows = keys.spatial.choices, keys.partials.windows
-        means = test.refined(build_separator(settings, rate_hz), directions, windows, progress)
-        row, column = np.unravel_index(means.argmax(), means.shape)
-        section["spatial"] = asdict(directions[row])
-        section["partials"] = {"window": windows[column]}
-        told += "; HAAQI by weight of directions and window: "
-        told += ", ".join(
-            f"{way.weight:g} {window} {mean:.4f}"
-            for way, of_way in zip(directions, means, strict=True)
-            for window, mean in zip(windows, of_way, strict=True)
+        means = test.after(build_separator(settings, rate_hz), steps, progress)
+        section["steps"] = keys.steps[means.argmax()]
+        told += "".join(
+            f"\n{mean:.4f} HAAQI {way}" for way, mean in zip(keys.steps, means, strict=True)
         )
     write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
     print(f"{path}: {told}")

@@ -15,7 +15,7 @@ from cmss.output_file import check_output_file
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
-from cmss.separators.postfilter import equals
+from cmss.separators.steps.postfilter import equals
 from cmss.settings import from_settings
 from cmss.stage import progress, run, stage
 from cmss.training.keys import PostfilterKeys

@@ -18,20 +18,17 @@ import cmss.pipeline
 from cmss.audio import read_excerpt
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
+from cmss.separators import SEPARATORS as REGISTERED
 from cmss.training.presets import PRESETS
 from tests.fuzz.attempts import attempt
 from tests.fuzz.targets import Target
 from tests.fuzz.values import key_of, overrides
 from tests.support.recipe_calls import keys
-from tests.support.stages import RECIPES, import_recipe, run_in_this_process
+from tests.support.stages import import_recipe, run_in_this_process
 from tests.support.tiny_challenge import TinyChallenge
 from tests.support.tiny_run import write_metadata
 
-SEPARATORS = sorted(
-    path.stem
-    for path in (RECIPES / "conf" / "separator").glob("*.yaml")
-    if path.stem not in ("base", "network", "templates", "module")
-)
+SEPARATORS = sorted({"ensemble", *REGISTERED} - {"module"})
 ALL_SEPARATORS = "enhance, every separator"
 
 CALLS = {
@@ -45,8 +42,7 @@ CALLS = {
     ),
     "fit": (
         "path.root=data", "members=[{name:oracle},{name:oracle}]", "edges_hz=[1000]",
-        "priors=[1e-6]", "spatial.weights=[0.0]", "partials.windows=[0]", "haaqi_pairs=1",
-        "spatial.iterations=1",
+        "priors=[1e-6]", "steps=[[{name:directions,iterations:1}]]", "haaqi_pairs=1",
     ),
     "fit_postfilter": (
         "path.root=data", "separator=oracle", "held_out=2", "training.steps=1",

@@ -7,7 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint, sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
+from cmss.models.registry import MODELS
 from tests.support.each_network import EACH, SMALL, network
 from tests.support.tensors import noise
 

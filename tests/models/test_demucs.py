@@ -10,7 +10,8 @@ from demucs_infer.demucs import Demucs as TheirDemucs
 from demucs_infer.hdemucs import HDemucs as TheirHDemucs
 from demucs_infer.htdemucs import HTDemucs as TheirHTDemucs
 
-from cmss.models.checkpoint import MODELS, build, load_checkpoint, save_checkpoint
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
+from cmss.models.registry import MODELS
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
 from tests.support.tensors import quiet_noise as noise
@@ -126,7 +127,7 @@ def test_the_decoders_of_demucs_see_a_context_without_padding():
 
 
 def test_what_was_released_becomes_a_checkpoint(tmp_path):
-    """As docs/train.md has it: the state of theirs, with a header that names the network."""
+    """As in docs/publish.md: their state with a header that names the network."""
     theirs = TheirHTDemucs(list(SOURCES), channels=8, nfft=512, depth=2, bottom_channels=16)
     arguments = {"channels": 8, "nfft": 512, "depth": 2, "bottom_channels": 16, "dconv_mode": 1}
     ours = build("htdemucs", {"sources": SOURCES, **arguments})

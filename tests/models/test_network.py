@@ -9,8 +9,9 @@ from huggingface_hub import ModelCard
 from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import MODELS, load_checkpoint
+from cmss.models.checkpoint import load_checkpoint
 from cmss.models.convtasnet import ConvTasNet
+from cmss.models.registry import MODELS
 from cmss.models.waveunet import WaveUNet
 from tests.support.each_network import EACH, network
 from tests.support.published_networks import write_networks

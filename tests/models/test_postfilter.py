@@ -18,7 +18,7 @@ from cmss.models.postfilter import (
     load_postfilter,
     save_postfilter,
 )
-from cmss.transforms.shares import channel_log_shares, log_shares
+from cmss.transforms.shares import channel_log_shares
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
@@ -133,7 +133,7 @@ def test_a_long_signal_in_pieces_is_as_in_one():
     mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
     network = filter_of()
     with torch.inference_mode():
-        corrections = network.corrections(clues(mixture, log_shares(estimates)))
+        corrections = network.corrections(clues(mixture, estimates))
         whole = (channel_log_shares(estimates) + corrections).softmax(0)
     # Kernels for another number of frames may add up in another order.
     np.testing.assert_allclose(
@@ -144,7 +144,7 @@ def test_a_long_signal_in_pieces_is_as_in_one():
 def test_clues_of_a_source_that_plays_alone_on_one_side():
     mixture = torch.stack([spectra(60, 7), torch.zeros(60, 7)])
     estimates = torch.stack([mixture, torch.zeros_like(mixture)])
-    told = clues(mixture, log_shares(estimates))
+    told = clues(mixture, estimates)
     assert told.shape == (2, CLUES, 60, 7)
     assert torch.isfinite(told).all()
     odds, sides = 3 * told[:, 0], 3 * told[:, 8:10]

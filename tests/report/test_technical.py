@@ -33,6 +33,7 @@ def test_of_a_system_without_training(tmp_path):
     text = draft(tmp_path)
     assert text.startswith("# Technical report: submission_T1\n")
     assert "**Separator**: oracle.\n" in text
+    assert "**Steps after it**: none.\n" in text
     assert "3 bands" in text
     assert "No trained part." in text
     assert "Not measured." in text
@@ -48,6 +49,7 @@ def test_of_an_ensemble_with_weights(tmp_path):
         "name": "ensemble",
         "causality": "causal",
         "members": [{"name": "convtasnet", "weight": 0.7}, {"name": "waveunet", "weight": 0.3}],
+        "steps": [{"name": "directions", "iterations": 4}, {"name": "postfilter"}],
     }
     text = draft(
         tmp_path,
@@ -57,6 +59,7 @@ def test_of_an_ensemble_with_weights(tmp_path):
             "enhanced_s": 120},
     )  # fmt: skip
     assert "ensemble, of convtasnet (weight 0.7), waveunet (weight 0.3).\n" in text
+    assert "**Steps after it**: directions, postfilter.\n" in text
     assert "| nets/a.safetensors | 0123456789ab | 1,212 |\n" in text
     assert "not stated in the file" in text
     assert "\n1,212 in all.\n" in text

@@ -7,6 +7,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from cmss.stage import add_networks
 from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
@@ -32,6 +33,7 @@ SHORT_PIECES = (
 def configuration(root: Path, *overrides: str) -> DictConfig:
     """The configuration of the three stages for a data set."""
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+        add_networks()
         return compose("config", [f"path.root={root}", *overrides])
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from cmss.stage import add_networks
 from tests.support.stages import RECIPES, run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
@@ -70,6 +71,7 @@ def keys(recipe: str, *words: str) -> list[str]:
         recipe: enhance, evaluate, merge_results, train, fit, fit_postfilter or fit_dictionaries.
         words: which choose other groups, such as separator=nmf.
     """
+    add_networks()
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
         config = compose(CONFIGURATIONS.get(recipe, recipe), list(words))
     return list(_keys(OmegaConf.to_container(config, resolve=False), ""))

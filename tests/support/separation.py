@@ -1,6 +1,5 @@
 """What tests of separators share: players, mixtures of noise, separators that are known."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from cmss.models.outputs import OUTPUTS
 from cmss.scenes import Source
 from cmss.separators import build_separator
 from cmss.separators.convtasnet import ConvTasNetSeparator
-from cmss.separators.refined import Refined
-from cmss.separators.spatial import WINDOW, Spatial, sort_by_direction
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.directions import Directions
 
 RATE_HZ = 44100
 SMALL = FourierConvTasNetArguments(OUTPUTS, B=8, H=8, X=1, R=1)
@@ -71,6 +70,5 @@ def spectra(*shape: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.complex128, generator=generator)
 
 
-def sorting(separator, iterations: int = 4, weight: float = 1.0) -> Refined:
-    step = partial(sort_by_direction, settings=Spatial(iterations, weight))
-    return Refined(separator, step, WINDOW)
+def sorting(separator, iterations: int = 4, weight: float = 1.0) -> Stepped:
+    return Stepped(separator, [Directions(iterations, weight)])

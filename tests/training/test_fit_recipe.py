@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from cmss.models.checkpoint import build, save_checkpoint
@@ -24,6 +25,22 @@ def root(tmp_path) -> Path:
     return training_data(tmp_path / "data")
 
 
+STEPS = (
+    "[[],[{name: directions, weight: 0.0}],[{name: directions}],"
+    "[{name: directions},{name: partials, window: 4096}]]"
+)
+
+
+def test_a_step_that_is_no_good_is_found_before_anything_is_separated(root, tmp_path):
+    bad = "steps=[[{name: wiener, iterations: 0}],[{name: echo}]]"
+    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", bad)
+    assert done.returncode == 2
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+        "steps.0.0.iterations",
+        "steps.1.0",
+    ]
+
+
 def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp_path):
     network = build("fourier_convtasnet", {"sources": OUTPUTS, "B": 4, "H": 4, "X": 1, "R": 1})
     save_checkpoint(tmp_path / "net.safetensors", "fourier_convtasnet", network)
@@ -35,45 +52,41 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         members,
         "edges_hz=[1000]",
         "priors=[1e-6]",
-        "spatial.weights=[0.0,1.0]",
-        "partials.windows=[0,4096]",
+        f"steps={STEPS}",
         "haaqi_pairs=2",
     )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "exp" / "fit" / "meta.yaml"
-    told = (
-        f"{path.relative_to(tmp_path)}: 2 members, 4 instruments, prior 1e-06; HAAQI by weight of "
-        "directions and window: "
-    )
-    assert done.stdout.startswith(told)
+    first, *tried = done.stdout.splitlines()
+    assert first == f"{path.relative_to(tmp_path)}: 2 members, 4 instruments, prior 1e-06"
     ensemble = OmegaConf.to_container(OmegaConf.load(path))
     assert [member["name"] for member in ensemble["members"]] == ["oracle", "convtasnet"]
     for instrument in ("Cello", "Oboe", "Viola", "Violin"):
         first, second = (member["weight"][instrument] for member in ensemble["members"])
         # A millionth for the ridge, before rounding to three digits.
         np.testing.assert_allclose((first, second), [[1, 1], [0, 0]], atol=1e-3)
-    spatial, partials = ensemble.pop("spatial"), ensemble.pop("partials")
-    assert build_separator({"name": "ensemble", **ensemble}, RATE_HZ).edges_hz == [1000]
-    heard = {}
-    for way in done.stdout.removeprefix(told).split(", "):
-        weight, window, haaqi = way.split()
-        heard[float(weight), int(window)] = float(haaqi)
-    assert list(heard) == [(0, 0), (0, 4096), (1, 0), (1, 4096)]
-    # Ways that are alike to four digits are not told apart here.
-    assert heard[spatial["weight"], partials["window"]] == max(heard.values())
+    assert ensemble["edges_hz"] == [1000]
+    build_separator({"name": "ensemble", **ensemble}, RATE_HZ)
+    scores = {}
+    for line in tried:
+        haaqi, way = line.split(" HAAQI ")
+        scores[way] = float(haaqi)
+    assert list(scores) == [str(way) for way in yaml.safe_load(STEPS)]
+    # Lists that are alike to four digits are not told apart here.
+    assert scores[str(ensemble["steps"])] == max(scores.values())
 
 
 def test_it_can_do_without_directions_and_then_wants_no_scenes(root, tmp_path):
     (root / "metadata" / "scenes.train.json").unlink()
-    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", "spatial.iterations=0")
+    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", "steps=[]")
     assert done.returncode == 0, done.stderr
     ensemble = OmegaConf.load(tmp_path / "exp" / "fit" / "meta.yaml")
-    assert "spatial" not in ensemble
+    assert "steps" not in ensemble
 
 
 def test_the_tracks_of_further_data_sets_are_added(root, tmp_path):
     more = training_data(tmp_path / "more")
-    members = ("members=[{name: oracle}]", "spatial.iterations=0", "tracks=null")
+    members = ("members=[{name: oracle}]", "steps=[]", "tracks=null")
     counts = []
     for sets in ("[]", f"[{more}]", f"[{more},{more}]"):
         done = fit(tmp_path, f"path.root={root}", f"path.more={sets}", *members)

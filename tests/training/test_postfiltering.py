@@ -15,7 +15,8 @@ import torch
 
 from cmss.errors import InputError
 from cmss.models.postfilter import Postfilter, PostfilterArguments, load_postfilter
-from cmss.separators.postfilter import Postfiltered, Postfiltering
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.postfilter import PostfilterStep
 from cmss.training.postfiltering import (
     Example,
     PostfilterLoss,
@@ -31,7 +32,7 @@ from tests.support.stages import program, run_stage
 from tests.support.tiny_run import training_data
 from tests.support.two_players import two_players
 
-(PACKAGED,) = Postfiltering("small").paths
+(PACKAGED,) = PostfilterStep("small").weights
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
     "fit_postfilter", "training", PostfilterTraining,
@@ -162,7 +163,7 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
     path = tmp_path / "exp/fit_postfilter/postfilter.safetensors"
     assert done.stdout.startswith(f"{path.relative_to(tmp_path)}: ")
     truth = two_players(1.0)
-    separator = Postfiltered(Fixed(*truth), path)
+    separator = Stepped(Fixed(*truth), [PostfilterStep(str(path))])
     stems = separator.separate(truth.sum(0), sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), truth.sum(0), rtol=0, atol=1e-5)
     assert list(separator.weights) == ["fixed", str(path)]
@@ -214,7 +215,8 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
     done = run(
         tmp_path, f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
         "training.batch_size=1", "training.frames=24", "separator.iterations=1",
-        f"separator.postfilter.weights_from={PACKAGED}", f"begin_like={PACKAGED}",
+        f"separator.steps=[{{name: postfilter, weights_from: {PACKAGED}}}]",
+        f"begin_like={PACKAGED}",
         "+postfilter.relatives=[2, 0.5]",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -222,7 +224,7 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
     assert network.arguments.relatives == (2.0, 0.5)
     first, second = (
         filter_.blocks[3].own.weight.detach().numpy()
-        for filter_ in (load_postfilter(PACKAGED), network)
+        for filter_ in (load_postfilter(Path(PACKAGED)), network)
     )
     # One step of AdamW moves no weight by much more than its rate, which is 3e-3.
     np.testing.assert_allclose(first, second, rtol=0, atol=4e-3)

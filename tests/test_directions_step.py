@@ -5,9 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cmss.errors import InputError
-from cmss.separators import build_separator
-from cmss.separators.spatial import Spatial, sort_by_direction
+from cmss.separators.steps.directions import Directions
 from cmss.transforms.directions import NEIGHBOURS, SPREAD
 from cmss.transforms.shares import DOUBT
 from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources, spectra
@@ -43,7 +41,8 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
 def test_equals_the_formula_written_out(iterations, weight):
     x, y = spectra(2, 45, 3), spectra(3, 2, 45, 3, seed=2)
     expected = written_out(x.numpy(), y.numpy(), iterations, weight)
-    got = sort_by_direction(x, y, Spatial(iterations, weight))
+    step = Directions(iterations, weight)
+    got = step.apply(x, y, step.learn(x, y), ["Oboe"] * 3)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-8)
 
 
@@ -115,16 +114,3 @@ def test_two_players_that_share_an_estimate_still_do():
         mixture, sources("Violin_1", "Violin_2", "Cello")
     )
     np.testing.assert_array_equal(stems["source_1"], stems["source_2"])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"iterations": -1}, r"separator\.spatial\.iterations: .*got -1"),
-        ({"weight": -0.5}, r"separator\.spatial\.weight: .*got -0\.5"),
-        ({"bins": 3}, r"separator\.spatial\.bins: no such setting"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        build_separator({"name": "oracle", "spatial": settings}, RATE_HZ)

@@ -1,0 +1,35 @@
+"""The networks of this package, collected from their files."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import cmss.models
+from cmss.models.network import Network
+from cmss.models.record import NetworkRecord
+
+
+def _records() -> Iterator[NetworkRecord]:
+    """`RECORD` of each module of cmss.models that has one, by the names of the files."""
+    for module in iter_modules(cmss.models.__path__, "cmss.models."):
+        # This module is being imported.
+        if module.name != __name__ and hasattr(found := import_module(module.name), "RECORD"):
+            yield found.RECORD
+
+
+RECORDS: tuple[NetworkRecord, ...] = tuple(_records())
+
+MODELS: dict[str, tuple[type[Network], type[Any]]] = {
+    record.network.model_name: (record.network, record.arguments) for record in RECORDS
+}
+"""Name in checkpoints -> class, and the class of its arguments."""
+
+
+def networks_of(name: str) -> tuple[NetworkRecord, ...]:
+    """The networks that `separator=NAME` loads."""
+    return tuple(record for record in RECORDS if record.separates and record.name == name)
+
+
+NAMES: tuple[str, ...] = tuple(dict.fromkeys(r.name for r in RECORDS if r.separates))
+"""What users type for them."""

@@ -1,0 +1,56 @@
+"""Keys of the configuration that have changed, and how they are spelled now: docs/renamed.md."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cmss.errors import InputError
+
+_STEPS = {
+    "spatial": "{name: directions, iterations: 4, weight: 1.0}",
+    "partials": "{name: partials, window: 32768}",
+    "postfilter": "{name: postfilter, weights_from: small}",
+    "wiener": "{name: wiener, iterations: 1}",
+}
+
+RENAMED: Mapping[str, str] = {
+    **{f"separator.{old}": f"separator.steps=[{new}]" for old, new in _STEPS.items()},
+    **{
+        f"ensemble.{old}": f"ensemble.steps=[{new}]"
+        for old, new in _STEPS.items()
+        if old != "wiener"
+    },
+    "spatial": "steps=[[], [{name: directions, weight: 0.5}], [{name: directions}]] in fit.py",
+    "partials": "steps=[[], [{name: partials, window: 32768}]] in fit.py",
+}
+"""Old key, which may be that of a section -> an example of the new spelling."""
+
+
+def renamed(keys: Iterable[str]) -> Iterator[str]:
+    """A line for each of some keys, with dots between sections, that is spelled otherwise now."""
+    for key in keys:
+        for old, new in RENAMED.items():
+            if key == old or key.startswith(f"{old}."):
+                yield f"{key}: no such key any more, expected {new}; see docs/renamed.md"
+
+
+def refuse_renamed(settings: Mapping[str, Any], section: str = "") -> None:
+    """Refuse old keys of a configuration or of a section of it.
+
+    Args:
+        settings: the values, and sections below.
+        section: key of the section.
+
+    Raises:
+        InputError: a line for each.
+    """
+    if problems := [*renamed(_keys(settings, section))]:
+        raise InputError(problems)
+
+
+def _keys(settings: Mapping[str, Any], section: str) -> Iterator[str]:
+    for name, value in settings.items():
+        key = f"{section}.{name}" if section else str(name)
+        if isinstance(value, Mapping) and key not in RENAMED:
+            yield from _keys(value, key)
+        else:
+            yield key

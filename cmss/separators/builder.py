@@ -1,0 +1,159 @@
+"""From a section of the configuration to a separator."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cmss.errors import InputError, noting
+from cmss.renamed import refuse_renamed
+from cmss.separators.cache import NOT_SHAPING, Cached
+from cmss.separators.ensemble import Ensemble, Member
+from cmss.separators.protocol import Separator
+from cmss.separators.registry import BOUNDS, CAUSAL, SEPARATORS
+from cmss.separators.steps import STEPS
+from cmss.separators.steps.chain import Stepped
+from cmss.separators.steps.step import Step
+from cmss.separators.trained import NetworkSeparator
+from cmss.settings import check_fields
+
+CAUSAL_KEY = "separator.causality=causal"
+
+
+def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separator:
+    """Build a separator and the steps after it.
+
+    Args:
+        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
+            `cache` for a folder of estimates, `steps` as :func:`build_steps` takes them; for an
+            ensemble `members`, each with `weight` and settings of its own.
+        sample_rate_hz: of the mixtures.
+
+    Raises:
+        InputError: no such separator, a key that it does not have, a value of another type, or
+            a part that looks ahead in a causal separator.
+    """
+    refuse_renamed(settings, "separator")
+    settings = dict(settings)
+    steps = build_steps(settings.pop("steps", ()))
+    if settings.get("causality") == "causal" and (problems := [*_ahead(settings, steps)]):
+        raise InputError(problems)
+    separator = _first(settings, sample_rate_hz)
+    return Stepped(separator, [*steps.values()]) if steps else separator
+
+
+def build_steps(
+    section: Sequence[Mapping[str, Any]], key: str = "separator.steps"
+) -> dict[str, Step]:
+    """Build the steps after a separator.
+
+    Args:
+        section: a mapping for each step, in order: `name`, a key of :data:`STEPS`, and that step's
+            own fields.
+        key: of the section, for messages.
+
+    Returns:
+        the steps by their keys, such as separator.steps.0.
+
+    Raises:
+        InputError: anything wrong with any of them.
+    """
+    if not isinstance(section, Sequence) or isinstance(section, str):
+        raise InputError(f"{key}: {section!r}, expected a list such as [{{name: wiener}}]")
+    steps: dict[str, Step] = {}
+    problems: list[str] = []
+    for number, settings in enumerate(section):
+        with noting(problems):
+            steps[f"{key}.{number}"] = _step(f"{key}.{number}", settings)
+    if problems:
+        raise InputError(problems)
+    return steps
+
+
+def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What of the steps shapes a result: name, all settings and weights of each, in order.
+
+    Weights are named by their digests, wherever the files lie.
+    """
+    return [
+        {
+            "name": settings["name"],
+            **{
+                field.name: getattr(step, field.name)
+                for field in fields(STEPS[settings["name"]])
+                if field.init and field.name not in NOT_SHAPING
+            },
+            "weights": [*step.weights.values()],
+        }
+        for settings, step in zip(section, build_steps(section).values(), strict=True)
+    ]
+
+
+def _step(key: str, settings: Mapping[str, Any]) -> Step:
+    name = str(settings.get("name")) if isinstance(settings, Mapping) else ""
+    if name not in STEPS:
+        names = ", ".join(STEPS)
+        raise InputError(f"{key}: {settings!r}, expected a mapping whose name is one of {names}")
+    own = {field: value for field, value in settings.items() if field != "name"}
+    check_fields(key, own, STEPS[name])
+    return STEPS[name](**own)
+
+
+def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
+    """A line for each setting of a causal separator that makes it look ahead too far."""
+    name = settings.get("name")
+    if name in SEPARATORS and name not in CAUSAL:
+        expected = ", ".join(("ensemble", *CAUSAL))
+        yield f"separator: {name} looks ahead, expected one of {expected} for {CAUSAL_KEY}"
+    for key, step in steps.items():
+        if step.looks_ahead:
+            yield f"{key}: this step looks ahead, expected none that does for {CAUSAL_KEY}"
+    if name != "ensemble":
+        return
+    if settings.get("edges_hz"):
+        yield f"ensemble.edges_hz: splitting into bands looks ahead, expected [] for {CAUSAL_KEY}"
+    if settings.get("pool") == "logarithmic":
+        yield f"ensemble.pool: logarithmic looks ahead, expected linear for {CAUSAL_KEY}"
+    for member in settings["members"]:
+        if member.get("causality") == "noncausal":
+            yield f"ensemble.members: {member.get('name')} is noncausal, expected {CAUSAL_KEY}"
+
+
+def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
+    """The separator before any step."""
+    name = settings.pop("name", None)
+    if name == "ensemble":
+        members = settings.pop("members")
+        own: dict[str, Any] = {
+            key: settings.pop(key) for key in ("normalise", "edges_hz", "pool") if key in settings
+        }
+        check_fields("ensemble", own, Ensemble)
+        return Ensemble([_member(m, settings, sample_rate_hz) for m in members], **own)
+    if name not in SEPARATORS:
+        names = ", ".join(("ensemble", *SEPARATORS))
+        raise InputError(f"separator: {name!r}, expected one of {names}")
+    folder = None if name in BOUNDS else settings.pop("cache", None)
+    if folder is not None and not (isinstance(folder, str) and folder):
+        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
+    kind = SEPARATORS[name]
+    check_fields("separator", settings, kind)
+    named = {"name": name} if issubclass(kind, NetworkSeparator) else {}
+    separator = kind(sample_rate_hz=sample_rate_hz, **named, **settings)
+    return Cached(separator, Path(folder)) if folder else separator
+
+
+def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int) -> Member:
+    own = dict(settings)
+    if "weight" not in own:
+        raise InputError(
+            f"ensemble.members: {own.get('name')} has no weight, expected a number, or one for "
+            "each instrument"
+        )
+    weight = own.pop("weight")
+    check_fields("ensemble.members", {"weight": weight}, Member)
+    kind = SEPARATORS.get(own.get("name", ""))
+    known = {field.name for field in fields(kind)} if kind else set()
+    known |= set() if own.get("name") in BOUNDS else {"cache"}
+    # The oracle, for one, has no device.
+    shared = {key: value for key, value in common.items() if key in known}
+    return Member(build_separator({**shared, **own}, sample_rate_hz), weight)

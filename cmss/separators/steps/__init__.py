@@ -1,0 +1,16 @@
+"""Steps after a separator, by the names that the configuration gives them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmss.separators.steps.directions import Directions
+from cmss.separators.steps.partials import Partials
+from cmss.separators.steps.postfilter import PostfilterStep
+from cmss.separators.steps.wiener import Wiener
+
+STEPS: Mapping[str, type[Any]] = {
+    "directions": Directions,
+    "partials": Partials,
+    "postfilter": PostfilterStep,
+    "wiener": Wiener,
+}

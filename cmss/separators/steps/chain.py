@@ -1,0 +1,66 @@
+"""Steps one after another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmss.scenes import Source
+from cmss.separators.protocol import Around, Stems
+from cmss.separators.spectra import on_spectra
+from cmss.separators.steps.step import Step
+
+
+@dataclass
+class Stepped(Around):
+    """A separator and the steps after it.
+
+    If there are no stems, none are returned.
+
+    Args:
+        separator: gives the first estimates.
+        steps: change them, in this order.
+    """
+
+    steps: Sequence[Step]
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Those of the separator and of the steps."""
+        own = {path: digest for step in self.steps for path, digest in step.weights.items()}
+        return {**self.separator.weights, **own}
+
+    def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
+        """See :class:`Separator`."""
+        stems = self.separator.separate(mixture, sources)
+        return after_steps(self.steps, mixture, stems, sources, self.sample_rate_hz)
+
+
+def after_steps(
+    steps: Sequence[Step],
+    mixture: NDArray[np.float32],
+    stems: Stems,
+    sources: Mapping[str, Source],
+    sample_rate_hz: int,
+) -> Stems:
+    """Estimates (2, samples) of a mixture (2, samples) after steps, in this order.
+
+    Consecutive steps with the same window share one transform.
+    """
+    if not stems:
+        return stems
+    instruments = [sources[key].instrument for key in stems]
+    for window, group in groupby(steps, lambda step: step.window_samples(sample_rate_hz)):
+        of_window = [*group]
+
+        def change(X: Tensor, Y: Tensor, of_window: Sequence[Step] = of_window) -> Tensor:
+            for step in of_window:
+                Y = step.apply(X, Y, step.learn(X, Y), instruments)
+            return Y
+
+        changed = on_spectra(change, mixture, list(stems.values()), sample_rate_hz, window)
+        stems = dict(zip(stems, changed, strict=True))
+    return stems

@@ -1,0 +1,78 @@
+"""`name: postfilter`: a small trained network that corrects the estimates of a separator."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cmss.models.checkpoint import sha256
+from cmss.models.postfilter import LongTerm, Postfilter, load_postfilter
+
+PACKAGED = ("small", "second_small")
+
+
+@dataclass(frozen=True)
+class PostfilterStep:
+    """Applies a post-filter of :mod:`cmss.models.postfilter`.
+
+    Args:
+        weights_from: `small`, in the package, trained after the default ensemble and its
+            directions; `second_small`, trained after that; or a file that fit_postfilter.py wrote.
+            It degrades the results of a separator whose estimates are more or less confident than
+            those that it was trained on.
+
+    Raises:
+        InputError: no such weights.
+    """
+
+    weights_from: str = "small"
+    weights: dict[str, str] = field(init=False, compare=False)
+    _network: Postfilter = field(init=False, repr=False, compare=False)
+
+    looks_ahead = True
+
+    def __post_init__(self) -> None:
+        path = Path(self.weights_from)
+        if self.weights_from in PACKAGED:
+            name = f"postfilter_{self.weights_from}.safetensors"
+            path = Path(str(files("cmss") / "weights")) / name
+        # A frozen dataclass sets its own fields this way.
+        object.__setattr__(self, "_network", load_postfilter(path))
+        object.__setattr__(self, "weights", {str(path): sha256(path)})
+
+    def window_samples(self, sample_rate_hz: int) -> int:
+        """The one of training, in seconds: bins are as far apart at every sampling rate."""
+        arguments = self._network.arguments
+        rate = sample_rate_hz / arguments.samplerate
+        return 4 * round(arguments.window * rate / 4)
+
+    def context_s(self, sample_rate_hz: int) -> float:
+        """A window, and as many frames as the network's convolutions see."""
+        window = self.window_samples(sample_rate_hz)
+        return (window + self._network.context * window // 4) / sample_rate_hz
+
+    def learn(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
+        """See :class:`cmss.models.postfilter.LongTerm`."""
+        return self._network.long_term(mixture, estimates)
+
+    def apply(
+        self,
+        mixture: Tensor,
+        estimates: Tensor,
+        learned: LongTerm,
+        instruments: Sequence[str],
+    ) -> Tensor:
+        """See :class:`cmss.separators.steps.step.Step`."""
+        with torch.inference_mode():
+            return self._network(mixture, estimates, equals(instruments), learned)
+
+
+def equals(instruments: Iterable[str]) -> list[list[int]]:
+    """Numbers of the sources that play one instrument, for each that several play."""
+    players: dict[str, list[int]] = {}
+    for number, instrument in enumerate(instruments):
+        players.setdefault(instrument, []).append(number)
+    return [group for group in players.values() if len(group) > 1]

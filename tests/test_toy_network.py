@@ -1,0 +1,106 @@
+"""A network is one file: dropped among those of cmss.models, it is trained and separates."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.support.tiny_challenge import TinyChallenge
+from tests.support.tiny_run import write_metadata
+
+ROOT = Path(__file__).parents[1]
+
+TOY = '''
+"""A gain for each source."""
+
+from dataclasses import dataclass
+
+import torch
+
+from cmss.models.network import Network
+from cmss.models.outputs import OUTPUTS
+from cmss.models.record import NetworkRecord, Size
+
+
+@dataclass(frozen=True)
+class ToyArguments:
+    sources: tuple[str, ...]
+    samplerate: int = 8000
+
+
+class Toy(Network):
+    model_name = "toy"
+
+    def __init__(self, arguments: ToyArguments) -> None:
+        super().__init__(arguments)
+        self.gains = torch.nn.Parameter(torch.full((len(arguments.sources), 1, 1), 0.2))
+
+    def forward(self, mixture, present=None):
+        return self.gains * mixture.unsqueeze(1)
+
+
+RECORD = NetworkRecord(
+    name="toy",
+    network=Toy,
+    arguments=ToyArguments,
+    summary="a gain for each source",
+    sizes={"small": Size({"sources": OUTPUTS}, "waveform", {"power": 2})},
+)
+'''
+
+WITH_TOY = """
+import runpy, sys
+import cmss.models
+cmss.models.__path__.append({folder!r})
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""As if the file lay in cmss/models, where tests do not write."""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/toy.py").write_text(TOY)
+    program = WITH_TOY.format(folder=str(tmp_path / "models"))
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", program, ROOT / f"recipes/cad2/{name}.py", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    return run
+
+
+def test_one_file_is_enough_to_train_and_to_separate(recipe, tmp_path):
+    root = tmp_path / "data"
+    write_metadata(TinyChallenge(root))
+    for path in (root / "metadata").glob("music.valid.json"):
+        path.with_name("music.train.json").write_bytes(path.read_bytes())
+    paths = (f"path.root={root}", f"path.train_music_dir={root}/audio")
+    paths += (f"path.valid_music_dir={root}/audio",)
+    trained = recipe(
+        "train", *paths, "model=toy", "size=small", "loop.steps=2", "loop.validate_every=1",
+        "loop.validation_batches=1", "loop.bfloat16=false", "mixtures.segment_s=0.1",
+        "mixtures.batch_size=2", "device=cpu",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    weights = tmp_path / "exp/train/toy_small/best.safetensors"
+    separated = recipe(
+        "enhance", f"path.root={root}", "separator=toy", f"separator.weights_from={weights}",
+        "stems=true", "separator.device=cpu",
+    )  # fmt: skip
+    assert separated.returncode == 0, separated.stderr
+    stems = sorted((tmp_path / "exp/stems").rglob("source_*.flac"))
+    assert stems
+    assert all(soundfile.read(path)[0].any() for path in stems)
+    # It is also named where a user looks for the choices.
+    unknown = recipe("train", *paths, "model=tyo")
+    assert unknown.returncode == 2
+    assert "model=toy size=small" in unknown.stderr
+    assert "toy|" in recipe("enhance", "--help").stdout
