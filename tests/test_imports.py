@@ -43,6 +43,7 @@ LAYERS = (
     ("separators",),
     (
         "pipeline",
+        "enhancing",
         "scoring",
         "enhanced_files",
         "stem_files",

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import cmss.pipeline
-from cmss.audio import read_excerpt
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import SEPARATORS as REGISTERED
@@ -102,9 +101,8 @@ def call(program: str, *words: str) -> int:
     return 0
 
 
-def _mixture_for_each(separator: Any, track: Any) -> Any:
-    mixture = read_excerpt(track.mixture, separator.sample_rate_hz)
-    return mixture, dict.fromkeys(track.sources, mixture)
+def _mixture_for_each(_: Any, track: Any, mixture: Any) -> Any:
+    return dict.fromkeys(track.sources, mixture)
 
 
 def keys(target: str, more: tuple[str, ...] = ()) -> list[str]:
