@@ -15,11 +15,11 @@ from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.configuration import chosen_pairs, kept_configuration, plain
 from cmss.errors import InputError
 from cmss.models.registry import NAMES
-from cmss.pipeline import load_networks
 from cmss.results.separation import SEPARATION
 from cmss.run_folder import CONFIGURATION, absolute_paths
 from cmss.scenes import Pair
 from cmss.separators import build_separator
+from cmss.separators.preparing import load_networks
 from cmss.stage import add_networks
 from cmss.stem_files import MADE_FROM, STEMS
 

@@ -9,11 +9,13 @@ excerpt is decoded, no temporary WAV is left, and a `.txt` file that happens to 
 does not rescale it.
 """
 
+import hashlib
 import io
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,7 +61,17 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class AudioHeader:
-    """What a sound file says about itself; `comment` is a free text."""
+    """What a sound file says about itself.
+
+    Args:
+        sample_rate_hz: its sampling rate.
+        channels: their number.
+        samples: per channel.
+        format: of the container, as libsndfile names it.
+        subtype: the sample format, as libsndfile names it.
+        comment: a free text.
+        sha256: digest of the file; None if it was not asked for.
+    """
 
     sample_rate_hz: int
     channels: int
@@ -67,19 +79,24 @@ class AudioHeader:
     format: str
     subtype: str
     comment: str = ""
+    sha256: str | None = None
 
 
-def inspect(path: Path) -> AudioHeader:
+def inspect(path: Path, digest: bool = False) -> AudioHeader:
     """Read the header and see that the data it promises are there.
 
     The container is held to the length that it states, and the last sample of a format that can be
     searched is decoded. Where no length is stated, it is found by decoding all.
 
+    Args:
+        path: the file.
+        digest: compute the SHA-256 of the file as well, while it is open.
+
     Raises:
         InputError: no such file, not a sound file, or data that end early.
     """
-    with _opened(path) as (file, container):
-        return _header(file, container, path)
+    with _opened(path, digest) as (file, container, sha256):
+        return replace(_header(file, container, path), sha256=sha256)
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
@@ -110,8 +127,10 @@ class _Stream(soundfile.SoundFile):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[_Stream, Container]]:
-    """A sound file that can be decoded, and what its container says.
+def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Container, str | None]]:
+    """A sound file that can be decoded, what its container says, and its SHA-256 if wanted.
+
+    The file is opened once for all of these.
 
     Raises:
         InputError: no such file, not a sound file, or truncated by what its container says.
@@ -119,11 +138,19 @@ def _opened(path: Path) -> Iterator[tuple[_Stream, Container]]:
     try:
         if not path.is_file():
             raise InputError(f"{path}: no such audio file")
-        container = examine(path)
         raw = path.open("rb")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     with raw:
+        try:
+            container = examine(path, raw)
+            raw.seek(0)
+            sha256 = hashlib.file_digest(raw, "sha256").hexdigest() if digest else None
+            if not container.head:
+                # libsndfile begins where the descriptor is, which buffering has moved on.
+                os.lseek(raw.fileno(), 0, os.SEEK_SET)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
         # Not by its name: libsndfile takes the endings of some for a format without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
         try:
@@ -134,7 +161,7 @@ def _opened(path: Path) -> Iterator[tuple[_Stream, Container]]:
             is_mpeg = file.subtype.startswith("MPEG")
             if is_mpeg and (file.format != "MP3" or not (container.stated or container.head)):
                 raise InputError(f"{path}: MP3 without readable frames; export it as WAV or FLAC")
-            yield file, container
+            yield file, container, sha256
 
 
 def _is_exact(file: _Stream) -> bool:
@@ -158,7 +185,7 @@ def _require_end(file: _Stream, path: Path) -> None:
 @lru_cache(maxsize=4096)
 def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
     """Count the samples of a file by decoding it; once for each state of the file."""
-    with _opened(path) as (file, _):
+    with _opened(path) as (file, *_):
         return sum(block.shape[1] for block in _blocks(file, path, 0, None))
 
 
@@ -270,7 +297,7 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float3
             samples that are not finite.
     """
     path = excerpt.path
-    with _opened(path) as (file, container):
+    with _opened(path) as (file, container, _):
         header = _header(file, container, path)
         if header.sample_rate_hz != sample_rate_hz:
             raise InputError(
@@ -295,17 +322,26 @@ def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
     Raises:
         InputError: unreadable, ends before, or samples that are not finite.
     """
-    with _opened(path) as (file, container):
+    with _opened(path) as (file, container, _):
         _header(file, container, path)
         return _read(file, path, start, stop)
 
 
-def read_flac(path: Path, most_channels: int | None = None) -> tuple[npt.NDArray[np.float32], int]:
+def read_flac(
+    path: Path,
+    most_channels: int | None = None,
+    check: Callable[[AudioHeader], None] | None = None,
+) -> tuple[npt.NDArray[np.float32], int]:
     """Decode a whole file of any format and any sampling rate.
 
     Every sample format is decoded to float32 with full scale = 1, so that the same sound, rounded
     to 24 significant bits, gives the same waveform in each. For 16 bits that is the integer over
     32768, exactly, as in pyclarity. Samples beyond full scale are not clipped.
+
+    Args:
+        path: the file.
+        most_channels: more are refused.
+        check: is called with the header before anything is decoded, and raises what it finds wrong.
 
     Returns:
         waveform (channels, samples), float32, and its sampling rate in Hz.
@@ -314,11 +350,13 @@ def read_flac(path: Path, most_channels: int | None = None) -> tuple[npt.NDArray
         InputError: missing, unreadable, empty, cut off, more channels than wanted, or samples that
             are not finite.
     """
-    with _opened(path) as (file, container):
+    with _opened(path) as (file, container, _):
         if most_channels and file.channels > most_channels:
             expected = " or ".join(map(str, range(1, most_channels + 1)))
             raise InputError(f"{path}: {file.channels} channels, expected {expected}")
-        if container.stated:
+        if check:
+            check(_header(file, container, path))
+        elif container.stated:
             _require_end(file, path)
         signal = _read(file, path, 0, file.frames if container.stated else None)
         if signal.shape[1] == 0:

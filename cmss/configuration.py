@@ -11,7 +11,7 @@ from cmss.hearing_aid import HearingAid
 from cmss.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
 from cmss.run_folder import CONFIGURATION, metadata_paths, read_configuration
-from cmss.scenes import Pair, load_pairs, shard
+from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
@@ -129,8 +129,12 @@ def precision_warnings(config: DictConfig) -> list[str]:
     return ["separator.precision: bfloat16 is slower than float32 here, the processor has none"]
 
 
-def chosen_pairs(config: DictConfig) -> list[Pair]:
+def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
     """The pairs that a run is about, all of its jobs together.
+
+    Args:
+        config: of the run.
+        sounds: opens the sound files; None makes one for this call.
 
     Raises:
         InputError: anything wrong with the settings, the metadata or the choice; no pairs.
@@ -138,7 +142,8 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
     check_values(plain(config))
     if reads_references(config) and not config.references:
         raise InputError("references: false, but separator=oracle is made of the true stems")
-    pairs = load_pairs(metadata_paths(config), config.input_sample_rate, config.references)
+    rate_hz, references = config.input_sample_rate, config.references
+    pairs = load_pairs(metadata_paths(config), rate_hz, references, sounds)
     if config.evaluate.small_test:
         pairs = pairs[::400]
     if config.evaluate.pairs is None:
@@ -152,13 +157,17 @@ def chosen_pairs(config: DictConfig) -> list[Pair]:
     return chosen
 
 
-def own_pairs(config: DictConfig) -> list[Pair]:
+def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
     """The pairs of this job; none where there are more jobs than tracks.
+
+    Args:
+        config: of the run.
+        sounds: opens the sound files; None makes one for this call.
 
     Raises:
         InputError: as for :func:`chosen_pairs`.
     """
-    return shard(chosen_pairs(config), config.evaluate.batch, config.evaluate.batch_size)
+    return shard(chosen_pairs(config, sounds), config.evaluate.batch, config.evaluate.batch_size)
 
 
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:

@@ -40,30 +40,33 @@ class Container:
     surplus: int = 0
 
 
-def examine(path: Path) -> Container:
-    """Read the container of a file.
+def examine(path: Path, file: BinaryIO) -> Container:
+    """Read the container of an open file.
+
+    Args:
+        path: names the file in messages.
+        file: the file; its position afterwards is undefined.
 
     Raises:
         InputError: the file is shorter than the container states, or a page of an Ogg file is
             damaged.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        source = _Source(path, file, file.seek(0, io.SEEK_END))
-        start = _end_of_id3(source)
-        magic = source.at(start, 12)
-        if magic.startswith(b"fLaC"):
-            return _flac(source, start)
-        if magic.startswith(b"OggS"):
-            return _ogg(source, start)
-        for layout in _LAYOUTS:
-            if start == 0 and re.match(layout.magic, magic, re.DOTALL):
-                return _chunked(source, layout)
-        if start == 0 and magic[:4] in (b".snd", b"dns."):
-            return _au(source, ">" if magic.startswith(b".") else "<")
-        if start > 0 or _frame_bytes(magic):
-            return _mp3(source, start)
-        return Container()
+    source = _Source(path, file, file.seek(0, io.SEEK_END))
+    start = _end_of_id3(source)
+    magic = source.at(start, 12)
+    if magic.startswith(b"fLaC"):
+        return _flac(source, start)
+    if magic.startswith(b"OggS"):
+        return _ogg(source, start)
+    for layout in _LAYOUTS:
+        if start == 0 and re.match(layout.magic, magic, re.DOTALL):
+            return _chunked(source, layout)
+    if start == 0 and magic[:4] in (b".snd", b"dns."):
+        return _au(source, ">" if magic.startswith(b".") else "<")
+    if start > 0 or _frame_bytes(magic):
+        return _mp3(source, start)
+    return Container()
 
 
 class Spliced(io.RawIOBase):

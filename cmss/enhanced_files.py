@@ -3,32 +3,35 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmss.audio import inspect
 from cmss.errors import InputError
 from cmss.fingerprint import ORIGIN, Fingerprints, changes, mixed, outdated, told
-from cmss.scenes import Pair
+from cmss.scenes import Pair, SoundFiles
 
 FOLDER = "enhanced_signals"
 
 
-def made_from(folder: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+def made_from(
+    folder: Path, pairs: Sequence[Pair], sounds: SoundFiles, digest: bool = False
+) -> dict[str, str]:
     """Fingerprints of the enhanced files that are there and whole; empty for one without.
 
     Args:
         folder: the run's folder.
         pairs: whose files are looked at.
+        sounds: opens them.
+        digest: compute their digests in the same opening.
     """
     found = {}
     for pair in pairs:
         try:
-            found[pair.name] = inspect(folder / pair.enhanced_file).comment
+            found[pair.name] = sounds.header(folder / pair.enhanced_file, digest).comment
         except InputError:
             continue
     return found
 
 
 def missing(
-    folder: Path, pairs: Sequence[Pair], wanted: Fingerprints, on_change: str
+    folder: Path, pairs: Sequence[Pair], sounds: SoundFiles, wanted: Fingerprints, on_change: str
 ) -> list[Pair]:
     """The pairs that are to be enhanced: those without a whole file.
 
@@ -38,13 +41,14 @@ def missing(
     Args:
         folder: the run's folder.
         pairs: what the run is about.
+        sounds: opens the files.
         wanted: their fingerprints, see :func:`cmss.fingerprint.of_enhanced`.
         on_change: "redo" deletes such files, "error" stops.
 
     Raises:
         InputError: there are such files, and one has to choose.
     """
-    found = made_from(folder, pairs)
+    found = made_from(folder, pairs, sounds)
     stale = outdated(folder / FOLDER, changes(found, wanted), on_change)
     for pair in pairs:
         if pair.name in stale:
@@ -52,7 +56,9 @@ def missing(
     return [pair for pair in pairs if pair.name not in found or pair.name in stale]
 
 
-def check_files(folder: Path, pairs: Sequence[Pair], inputs: Fingerprints) -> None:
+def check_files(
+    folder: Path, pairs: Sequence[Pair], sounds: SoundFiles, inputs: Fingerprints
+) -> None:
     """See that every pair has an enhanced file, before hours go into those that have.
 
     Files that say what they were made from must all come from one system and from the inputs as
@@ -61,6 +67,7 @@ def check_files(folder: Path, pairs: Sequence[Pair], inputs: Fingerprints) -> No
     Args:
         folder: the run's folder.
         pairs: what the run is about.
+        sounds: opens the files, and takes their digests.
         inputs: fingerprints without the system, see :func:`cmss.fingerprint.of_enhanced`.
 
     Raises:
@@ -69,7 +76,7 @@ def check_files(folder: Path, pairs: Sequence[Pair], inputs: Fingerprints) -> No
     absent = [path for pair in pairs if not (path := folder / pair.enhanced_file).is_file()]
     if absent:
         raise InputError(f"{path}: no such enhanced file" for path in absent)
-    found = made_from(folder, pairs)
+    found = made_from(folder, pairs, sounds, digest=True)
     changed = {**changes(found, inputs), **mixed(found)}
     changed.pop(ORIGIN, None)
     if changed:

@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cmss.audio import Excerpt
 from cmss.errors import InputError
-from cmss.scenes import Ear, Pair, Track
+from cmss.scenes import Ear, Pair, SoundFiles, Track
 
 # 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
 DIGITS = 16
@@ -49,7 +48,7 @@ def _digest(value: Any) -> str:
 
 def of_enhanced(
     pairs: Iterable[Pair],
-    sample_rate_hz: int,
+    sounds: SoundFiles,
     references: bool,
     system: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
@@ -57,18 +56,17 @@ def of_enhanced(
     """Fingerprints of the enhanced files of pairs.
 
     Args:
-        pairs: what is enhanced; their mixtures are read.
-        sample_rate_hz: of the mixtures.
+        pairs: what is enhanced.
+        sounds: gives the digests of their mixtures.
         references: whether the separator reads the true stems.
         system: settings that shape every file; left out, the inputs alone are stated.
         weights: instrument -> digests of the weights that its estimates come from.
     """
-    sound = _sound(sample_rate_hz)
     return {
         pair.name: fingerprint(
             {
                 **(system or {}),
-                **_separated(pair.scene.track, sound, references, weights),
+                **_separated(pair.scene.track, sounds, references, weights),
                 "scene": _scene(pair),
                 "listener": [asdict(ear.compression) for ear in _ears(pair)],
             }
@@ -79,7 +77,7 @@ def of_enhanced(
 
 def of_stems(
     tracks: Iterable[Track],
-    sample_rate_hz: int,
+    sounds: SoundFiles,
     references: bool,
     separator: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
@@ -87,23 +85,25 @@ def of_stems(
     """Fingerprints of the stems of tracks, by their names.
 
     Args:
-        tracks: what is separated; their mixtures are read.
-        sample_rate_hz: of the mixtures.
+        tracks: what is separated.
+        sounds: gives the digests of their mixtures.
         references: whether the separator reads the true stems.
         separator: settings that shape all stems; left out, the inputs alone are stated.
         weights: as for :func:`of_enhanced`.
     """
-    sound = _sound(sample_rate_hz)
     return {
         track.name: fingerprint(
-            {**(separator or {}), **_separated(track, sound, references, weights)}
+            {**(separator or {}), **_separated(track, sounds, references, weights)}
         )
         for track in tracks
     }
 
 
 def _separated(
-    track: Track, sound: Any, references: bool, weights: Mapping[str, Sequence[str]] | None
+    track: Track,
+    sounds: SoundFiles,
+    references: bool,
+    weights: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
     """What the estimates of a track come from, beside the settings."""
     sources = track.sources.values()
@@ -112,61 +112,44 @@ def _separated(
         for name in sorted({source.instrument for source in sources})
         if weights
     }
-    stems = {"references": [sound(s.excerpt) for s in sources]} if references else {}
-    return {**networks, "mixture": sound(track.mixture), **stems}
+    stems = {"references": [_sound(s.excerpt, sounds) for s in sources]} if references else {}
+    return {**networks, "mixture": _sound(track.mixture, sounds), **stems}
 
 
 def of_scores(
     pairs: Iterable[Pair],
-    sample_rate_hz: int,
+    sounds: SoundFiles,
     folder: Path,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Fingerprints of the scores of pairs.
 
     Args:
-        pairs: what is scored; their stems and enhanced files are read.
-        sample_rate_hz: of the stems.
+        pairs: what is scored.
+        sounds: gives the digests of their stems and enhanced files.
         folder: the run's folder.
         settings: those that shape every score; left out, the inputs alone are stated.
     """
-    sound = _sound(sample_rate_hz)
     common = settings or {}
     return {
         pair.name: fingerprint(
             {
                 **common,
-                "references": [sound(s.excerpt) for s in pair.scene.track.sources.values()],
+                "references": [
+                    _sound(source.excerpt, sounds) for source in pair.scene.track.sources.values()
+                ],
                 "scene": _scene(pair),
                 "listener": [asdict(ear) for ear in _ears(pair)],
-                "enhanced": content(folder / pair.enhanced_file),
+                "enhanced": sounds.digest(folder / pair.enhanced_file),
             }
         )
         for pair in pairs
     }
 
 
-def content(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-
-
-def _sound(sample_rate_hz: int) -> Any:
-    """A function that gives the content of an excerpt; a file is read once for all of them."""
-    read_once = cache(content)
-
-    def sound(excerpt: Excerpt) -> list[Any]:
-        return [read_once(excerpt.path), *excerpt.span(sample_rate_hz)]
-
-    return sound
+def _sound(excerpt: Excerpt, sounds: SoundFiles) -> list[Any]:
+    """The content of an excerpt, wherever its file lies."""
+    return [sounds.digest(excerpt.path), *excerpt.span(sounds.sample_rate_hz)]
 
 
 def _scene(pair: Pair) -> list[Any]:

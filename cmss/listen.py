@@ -45,13 +45,14 @@ from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.output_file import check_output_file
-from cmss.pipeline import EXPECTED_LUFS, System, enhance_scene
+from cmss.pipeline import System, enhance_scene
 from cmss.prescription import compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, RECORDED_RATE_HZ, all_muted
 from cmss.remix import ConsistentRemix
 from cmss.report.panels import before_and_after, png
 from cmss.scenes import (
     DOUBLED,
+    EXPECTED_LUFS,
     INSTRUMENTS,
     Audiogram,
     Compression,

@@ -1,29 +1,50 @@
-"""What enhance.py does with each scene and listener; :mod:`cmss.scoring` is its counterpart.
+"""The program: what enhance.py, evaluate.py and merge_results.py do, from objects to files.
 
-    mixture = read_excerpt(scene.track.mixture)
-    stems = separator.separate(mixture, scene.track.sources)           once per track
+    mixture = sounds.excerpt(track.mixture)
+    stems = separator.separate(mixture, track.sources)           once per track
     ears = hearing_aid(rebalance(mixture, stems, scene, remix), listener)
 
-A signal is (2, samples) throughout, left ear first.
+A signal is (2, samples) throughout, left ear first. :func:`enhance_run` writes an enhanced file for
+each scene and listener, :func:`score_run` compares these files with the true stems, and
+:func:`merge_run` joins the scores and packs what is handed in. Each checks all that it will need
+before it works on the first scene, and goes on where an earlier call ended.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, read_excerpt
-from cmss.errors import InputError, noting
+from cmss import enhancing, stem_files
+from cmss.audio import resample, write_flac
+from cmss.enhanced_files import check_files
+from cmss.enhancing import EnhanceSettings
+from cmss.errors import IncompleteError, noting
+from cmss.fingerprint import of_enhanced, of_scores, of_stems
 from cmss.hearing_aid import HearingAid
 from cmss.remix import Remix, rebalance
-from cmss.scenes import Listener, Pair, Scene, Track, by_track
+from cmss.report import write_report, write_technical_report
+from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, merge
+from cmss.results.separation import SeparationRow, measure, write_separation
+from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
+from cmss.scoring import FileScorer, Scorer, ScoreSettings, score_files, with_references
 from cmss.separators import Separator, Stems
+from cmss.separators.preparing import load_networks
+from cmss.submission import PROVENANCE, Packing, Submission, build_submission
 
 Waveform = NDArray[np.float64]
 
-EXPECTED_LUFS = -40.0
-"""Loudness of the challenge's mixtures, which the compressor is designed for."""
+Progress = Callable[..., Any]
+"""A progress bar that is called and used as tqdm's."""
+Warn = Callable[[str], object]
+"""Shows a line without breaking a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +52,9 @@ class System:
     """What is entered in the challenge.
 
     Args:
-        separator: takes the mixture apart.
-        remix: puts it together again.
-        hearing_aid: amplifies it.
+        separator: estimates the stems of the mixture.
+        remix: changes the mixture by the gains of the scene.
+        hearing_aid: amplifies the remix for the listener.
     """
 
     separator: Separator
@@ -41,26 +62,17 @@ class System:
     hearing_aid: HearingAid
 
 
-def enhance(system: System, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Waveform]]:
-    """Enhance each pair; a track is separated once, whatever number of pairs it has."""
-    for track, group in by_track(pairs):
-        mixture, stems = separate_track(system.separator, track)
-        for pair in group:
-            yield pair, enhance_scene(system, mixture, stems, pair.scene, pair.listener)
-
-
-def separate_track(separator: Separator, track: Track) -> tuple[NDArray[np.float32], Stems]:
-    """The mixture of a track and its estimated stems, by source id.
+def separate_track(separator: Separator, track: Track, mixture: NDArray[np.float32]) -> Stems:
+    """Estimate the stems of a track, by source id.
 
     Raises:
         FloatingPointError: an estimate is not finite.
     """
-    mixture = read_excerpt(track.mixture, separator.sample_rate_hz)
     stems = separator.separate(mixture, track.sources)
     for source_id, stem in stems.items():
         if not np.isfinite(stem).all():
             raise FloatingPointError(f"{track.name}: the estimate of {source_id} is not finite")
-    return mixture, stems
+    return stems
 
 
 def enhance_scene(
@@ -70,60 +82,218 @@ def enhance_scene(
     return system.hearing_aid(rebalance(mixture, stems, scene, system.remix), listener)
 
 
-def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load what separating these pairs takes, so that what is missing is found before the first.
+# enhance.py
 
-    Returns:
-        instrument -> digests of the weights that its estimates come from: those of all
-        instruments, and those that were loaded for this one.
+
+@dataclass
+class Enhanced:
+    """What was enhanced: pairs, clipped samples, seconds of work and of the music it was for."""
+
+    pairs: int
+    clipped: int = 0
+    separation_s: float = 0.0
+    separated_s: float = 0.0
+    hearing_aid_s: float = 0.0
+    enhanced_s: float = 0.0
+
+
+def enhance_run(
+    folder: Path,
+    pairs: Sequence[Pair],
+    system: System,
+    sounds: SoundFiles,
+    settings: EnhanceSettings,
+    begin: Callable[[], object],
+    progress: Progress,
+    warn: Warn,
+) -> Enhanced:
+    """Write the enhanced files that are not there yet; a track is separated once for all pairs.
+
+    Args:
+        folder: of the run.
+        pairs: of this job.
+        system: enhances them.
+        sounds: reads the mixtures.
+        settings: how files are written.
+        begin: called when all is checked, before anything is written.
+        progress: counts the pairs.
+        warn: receives lines about unusual inputs.
 
     Raises:
-        InputError: something is missing.
+        InputError: something is missing, cannot be read, or was made with different settings.
+        IncompleteError: some pairs could not be enhanced; all others were.
     """
-    sources = (source for pair in pairs for source in pair.scene.track.sources.values())
-    players = {(source.instrument, source.voice): source for source in sources}
-    common = set(separator.weights.values())
-    own: dict[str, set[str]] = {}
-    problems: list[str] = []
-    for (instrument, _), player in players.items():
-        loaded = set(separator.weights)
-        with noting(problems):
-            separator.prepare([player])
-        new = {digest for name, digest in separator.weights.items() if name not in loaded}
-        own.setdefault(instrument, set(common)).update(new)
+    weights = load_networks(system.separator, pairs)
+    plan = enhancing.plan(folder, pairs, sounds, settings, weights)
+    for warning in plan.warnings(sounds):
+        warn(warning)
+    begin()
+    done, problems = Enhanced(plan.number_of_pairs), list[str]()
+    with progress(total=len(pairs), initial=len(pairs) - done.pairs, desc="enhance") as bar:
+        for track in plan.tracks:
+            with noting(problems):
+                mixture = sounds.excerpt(track.mixture)
+                sounds.release(track.mixture)
+                seconds = mixture.shape[-1] / sounds.sample_rate_hz
+                began = perf_counter()
+                stems = separate_track(system.separator, track, mixture)
+                done.separation_s += perf_counter() - began
+                done.separated_s += seconds
+                if made_from := plan.stem_prints.get(track.name):
+                    stem_files.keep(folder, track, stems, sounds.sample_rate_hz, made_from)
+                for pair in plan.pairs.get(track.name, ()):
+                    with noting(problems):
+                        began = perf_counter()
+                        ears = enhance_scene(system, mixture, stems, pair.scene, pair.listener)
+                        done.hearing_aid_s += perf_counter() - began
+                        done.enhanced_s += seconds
+                        signal = resample(ears, sounds.sample_rate_hz, settings.rate_hz)
+                        path, made_from = folder / pair.enhanced_file, plan.prints[pair.name]
+                        done.clipped += write_flac(
+                            path, signal, settings.rate_hz, settings.soft_clip, made_from
+                        )
+                    bar.update()
     if problems:
-        raise InputError(dict.fromkeys(problems))
-    return {instrument: sorted(digests) for instrument, digests in own.items()}
+        raise IncompleteError(problems)
+    return done
 
 
-def level_warnings(tracks: Iterable[Track], sample_rate_hz: int) -> Iterator[str]:
-    """A line for each mixture that is far from the level that the compressor is designed for.
+# evaluate.py
 
-    Every mixture is decoded for it, and so seen to be whole.
+
+@dataclass(frozen=True)
+class Scored:
+    """How many pairs were scored, and the mean HAAQI of these and of those scored before."""
+
+    pairs: int
+    mean: float
+
+
+def score_run(
+    folder: Path,
+    pairs: Sequence[Pair],
+    scorer: FileScorer,
+    sounds: SoundFiles,
+    settings: ScoreSettings,
+    progress: Progress,
+) -> Scored:
+    """Score the pairs that have no row yet; a row is on disk as soon as its pair is scored.
+
+    Args:
+        folder: of the run.
+        pairs: of this job.
+        scorer: scores one enhanced file.
+        sounds: reads the true stems.
+        settings: which job this is, and what shapes a score.
+        progress: counts the pairs.
 
     Raises:
-        InputError: mixtures that cannot be decoded.
+        InputError: enhanced files are missing, or results were made with different settings.
+        IncompleteError: some pairs could not be scored; all others were.
+        ChildProcessError: a process was killed.
     """
+    check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
+    prints = of_scores(pairs, sounds, folder, settings.shaping)
+    results = ScoreFiles(folder, prints, settings.batch, settings.batch_size, settings.on_change)
+    todo = [pair for pair in pairs if not results.has(pair)]
+    work = with_references(scorer.scorer, todo, sounds)
     problems: list[str] = []
-    for track in tracks:
-        with noting(problems):
-            mixture = read_excerpt(track.mixture, sample_rate_hz)
-            if warning := level_warning(track, mixture, sample_rate_hz):
-                yield warning
+    with progress(total=len(pairs), initial=len(pairs) - len(todo), desc="evaluate") as bar:
+        for pair, score in score_files(scorer, work, min(settings.jobs, len(todo))):
+            with noting(problems):
+                left, right, clipped = score()
+                results.append(
+                    ScoreRow.of(pair, left.score, right.score),
+                    ComponentRow.of(pair, left, right, clipped),
+                    FingerprintRow.of(pair, prints[pair.name]),
+                )
+            bar.set_postfix(mean=f"{results.mean():.4f}", refresh=False)
+            bar.update()
+    results.put_in_order(pairs)
     if problems:
-        raise InputError(problems)
+        raise IncompleteError(dict.fromkeys(problems))
+    return Scored(len(todo), results.mean())
 
 
-def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: int) -> str | None:
-    """A line for a mixture that is far from the level that the compressor is designed for.
+# merge_results.py
 
-    None for one at that level, and for one too short to have a loudness.
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """What is made of the results of a run.
+
+    Args:
+        batch_size: number of jobs that scored it; None where nothing was scored.
+        references: whether the separator reads the true stems.
+        stems: whether the run has kept its stems, which are then measured.
+        report: the scorer that makes the references of the report; None leaves the report out.
+        compare: folders of other scored runs, shown beside this one in the report.
+        packing: of the archive that is handed in.
     """
-    if mixture.shape[-1] < SHORTEST_LOUDNESS_S * sample_rate_hz:
-        return None
-    lufs = loudness_lufs(mixture, sample_rate_hz)
-    if abs(lufs - EXPECTED_LUFS) <= 3:
-        return None
-    return (
-        f"{track.name}: the mixture has {lufs:.1f} LUFS, the compressor expects {EXPECTED_LUFS:g}"
+
+    batch_size: int | None
+    references: bool
+    stems: bool
+    report: Scorer | None
+    compare: Sequence[Path]
+    packing: Packing
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was made of a run; None or nothing for what was not asked for."""
+
+    summary: pd.DataFrame | None
+    separation: Sequence[SeparationRow]
+    submission: Submission
+    draft: Path
+    page: Path | None
+
+
+def merge_run(
+    folder: Path,
+    pairs: Sequence[Pair],
+    sounds: SoundFiles,
+    settings: MergeSettings,
+    progress: Progress,
+    warn: Warn,
+) -> Merged:
+    """Join the scores of all jobs, measure the stems, pack what is handed in, write the report.
+
+    Args:
+        folder: of the run.
+        pairs: of all jobs.
+        sounds: reads all sound files.
+        settings: what is to be made.
+        progress: counts tracks and pairs.
+        warn: receives a line for each source that cannot be measured.
+
+    Raises:
+        InputError: results are missing, damaged, or were made with different inputs or settings.
+    """
+    check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
+    summary, separation = None, list[SeparationRow]()
+    if settings.batch_size is not None:
+        summary = merge(folder, pairs, settings.batch_size, of_scores(pairs, sounds, folder))
+        if settings.stems:
+            tracks = [track for track, _ in by_track(pairs)]
+            stem_files.check(folder, tracks, of_stems(tracks, sounds, settings.references))
+            for track in progress(tracks, desc="separation"):
+                found = measure(track, stem_files.kept(folder, track, sounds), sounds)
+                for key in track.sources.keys() - {row.source for row in found}:
+                    warn(f"{track.name}: {key} is silent, not measured")
+                separation += found
+            write_separation(folder, separation)
+    provenance = folder / PROVENANCE
+    submission = build_submission(
+        folder, pairs, settings.packing, provenance, sounds, partial(progress, desc="submission")
     )
+    made_with = json.loads(provenance.read_text(encoding="utf-8"))
+    draft = write_technical_report(folder, submission.folder.name, made_with, summary)
+    page = None
+    if settings.report and summary is not None:
+        bar = partial(progress, desc="report")
+        page = write_report(
+            folder, pairs, settings.report, settings.compare, bar, settings.stems, sounds
+        )
+    return Merged(summary, separation, submission, draft, page)

@@ -187,3 +187,6 @@ OmegaConf.register_new_resolver(
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """A progress bar with time left; quiet when not on a terminal."""
+
+warn = partial(tqdm.write, file=sys.stderr)
+"""Shows a line on the standard error without breaking a progress bar."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cmss.atomic import atomic_folder, write_text
-from cmss.audio import read_flac, write_flac
+from cmss.audio import write_flac
 from cmss.errors import InputError
 from cmss.fingerprint import Fingerprints, changes, mixed, outdated, told
-from cmss.scenes import Track
+from cmss.scenes import SoundFiles, Track
 from cmss.separators import Stems
 
 STEMS = "stems"
@@ -41,13 +41,14 @@ def keep(folder: Path, track: Track, stems: Stems, sample_rate_hz: int, made_fro
         write_text(files / MADE_FROM, f"{made_from}\n")
 
 
-def kept(folder: Path, track: Track) -> Stems:
+def kept(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
     """The stems of a track by source id, at the sampling rate of the mixture; none without any.
 
     Raises:
         InputError: a file that cannot be read.
     """
-    return {path.stem: read_flac(path)[0] for path in sorted(place(folder, track).glob("*.flac"))}
+    paths = sorted(place(folder, track).glob("*.flac"))
+    return {path.stem: sounds.whole(path)[0] for path in paths}
 
 
 def missing(

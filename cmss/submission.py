@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 
 from cmss.atomic import atomic_file, atomic_folder, is_temporary, write_text
-from cmss.audio import inspect, read_flac, resampled_length
+from cmss.audio import resampled_length
 from cmss.errors import InputError
-from cmss.scenes import Pair
+from cmss.scenes import Pair, SoundFiles
 
 REMIX_SAMPLE_RATE_HZ = 32000
 CAUSALITIES = ("causal", "noncausal")
@@ -41,6 +41,24 @@ Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How a submission is named and cut.
+
+    Args:
+        team: the challenge's id of the team.
+        causality: "causal" or "noncausal".
+        supplement: "", "aug", "sup" or "aug_sup".
+        part_mb: largest size of an archive in MB, where one is too large to be handed in; they are
+            then called `<name>_part1.zip` and so on, and unpack to one folder.
+    """
+
+    team: str
+    causality: str
+    supplement: str = ""
+    part_mb: float | None = None
+
+
+@dataclass(frozen=True)
 class Submission:
     """Where it lies: the folder to keep, and the archives to hand in: one, or its parts."""
 
@@ -51,7 +69,7 @@ class Submission:
 def check_enhanced(
     exp_folder: Path,
     pairs: Sequence[Pair],
-    input_sample_rate_hz: int = 44100,
+    sounds: SoundFiles,
     progress: Progress = iter,
 ) -> None:
     """Decode every enhanced signal of a run and see that all are there and as the rules want.
@@ -62,7 +80,7 @@ def check_enhanced(
     Args:
         exp_folder: the run's folder.
         pairs: all that are to be handed in.
-        input_sample_rate_hz: of the mixtures.
+        sounds: opens the files, and knows the sampling rate of the mixtures.
         progress: wraps the pairs, for a progress bar.
 
     Raises:
@@ -72,7 +90,7 @@ def check_enhanced(
     problems: list[str] = []
     for pair in progress(pairs):
         try:
-            problems += _wrong_with(exp_folder / pair.enhanced_file, pair, input_sample_rate_hz)
+            problems += _wrong_with(exp_folder / pair.enhanced_file, pair, sounds)
         except InputError as error:
             problems += error.problems
     expected = {exp_folder / pair.enhanced_file for pair in pairs}
@@ -84,10 +102,10 @@ def check_enhanced(
         raise InputError(problems)
 
 
-def _wrong_with(path: Path, pair: Pair, input_sample_rate_hz: int) -> list[str]:
-    header = inspect(path)
-    start, stop = pair.scene.track.mixture.span(input_sample_rate_hz)
-    samples = resampled_length(stop - start, input_sample_rate_hz, REMIX_SAMPLE_RATE_HZ)
+def _wrong_with(path: Path, pair: Pair, sounds: SoundFiles) -> list[str]:
+    header = sounds.header(path)
+    start, stop = pair.scene.track.mixture.span(sounds.sample_rate_hz)
+    samples = resampled_length(stop - start, sounds.sample_rate_hz, REMIX_SAMPLE_RATE_HZ)
     problems = [
         f"{path}: {name} {found}, expected {expected}"
         for name, found, expected in (
@@ -103,20 +121,17 @@ def _wrong_with(path: Path, pair: Pair, input_sample_rate_hz: int) -> list[str]:
             f"{path}: {header.samples} samples, expected {samples} for an excerpt of "
             f"{pair.scene.track.mixture.duration_s:g} s"
         )
-    read_flac(path)  # The header says nothing about damage in the middle.
+    sounds.whole(path)  # The header says nothing about damage in the middle.
     return problems
 
 
 def build_submission(
     exp_folder: Path,
     pairs: Sequence[Pair],
-    team: str,
-    causality: str,
+    packing: Packing,
     provenance: Path,
-    supplement: str = "",
-    input_sample_rate_hz: int = 44100,
+    sounds: SoundFiles,
     progress: Progress = iter,
-    part_mb: float | None = None,
 ) -> Submission:
     """Check a run's enhanced signals and make of them the submission folder and its archive.
 
@@ -127,24 +142,20 @@ def build_submission(
     Args:
         exp_folder: the run's folder; both are made in it, replacing those of an earlier call.
         pairs: all that are to be handed in.
-        team: the challenge's id of the team.
-        causality: "causal" or "noncausal".
+        packing: names and sizes.
         provenance: JSON file that says what made the signals.
-        supplement: "", "aug", "sup" or "aug_sup".
-        input_sample_rate_hz: of the mixtures.
+        sounds: opens the files, and knows the sampling rate of the mixtures.
         progress: wraps the pairs, once for the check and once for the archive.
-        part_mb: largest size of an archive in MB, where one is too large to be handed in; they are
-            then called `<name>_part1.zip` and so on, and unpack to one folder.
 
     Raises:
         InputError: names that the challenge does not know, or what `check_enhanced` finds; nothing
             is written then.
     """
-    name = _submission_name(team, causality, supplement)
+    name = _submission_name(packing)
     if not provenance.is_file():
         raise InputError(f"{provenance}: no such file")
-    check_enhanced(exp_folder, pairs, input_sample_rate_hz, progress)
-    parts = _parts(exp_folder, pairs, part_mb)
+    check_enhanced(exp_folder, pairs, sounds, progress)
+    parts = _parts(exp_folder, pairs, packing.part_mb)
     suffixes = [f"_part{number}" for number in range(1, len(parts) + 1)] if len(parts) > 1 else [""]
     archives = [exp_folder / f"{name}{suffix}.zip" for suffix in suffixes]
     submission = Submission(exp_folder / name, archives)
@@ -182,7 +193,8 @@ def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> li
     return parts
 
 
-def _submission_name(team: str, causality: str, supplement: str) -> str:
+def _submission_name(packing: Packing) -> str:
+    team, causality, supplement = packing.team, packing.causality, packing.supplement
     problems = []
     if not _TEAM.fullmatch(team):
         problems.append(f"team: expected letters, digits, _ and -, as in 'T001', got {team!r}")

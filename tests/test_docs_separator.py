@@ -11,9 +11,11 @@ import yaml
 from cmss import separators
 from cmss.audio import read_excerpt
 from cmss.hearing_aid import HearingAid
-from cmss.pipeline import System, enhance, load_networks
+from cmss.pipeline import System
 from cmss.remix import ConsistentRemix
 from cmss.scenes import load_pairs
+from cmss.separators.preparing import load_networks
+from tests.support.enhanced import enhance
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 ROOT = Path(__file__).parents[1]

@@ -5,6 +5,7 @@ from cmss.audio import write_flac
 from cmss.enhanced_files import check_files, made_from, missing
 from cmss.errors import InputError
 from cmss.fingerprint import fingerprint
+from cmss.scenes import SoundFiles
 from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs(duration_s=0.1)
@@ -34,53 +35,55 @@ def names(folder) -> set[str]:
 def test_whole_files_stay_and_others_are_missing(run):
     path = run / PAIRS[0].enhanced_file
     path.write_bytes(path.read_bytes()[:-50])
-    assert missing(run, PAIRS, WANTED, "error") == [PAIRS[0], PAIRS[-1]]
-    assert made_from(run, PAIRS) == {pair.name: WANTED[pair.name] for pair in PAIRS[1:-1]}
+    assert missing(run, PAIRS, SoundFiles(44100), WANTED, "error") == [PAIRS[0], PAIRS[-1]]
+    assert made_from(run, PAIRS, SoundFiles(44100)) == {
+        pair.name: WANTED[pair.name] for pair in PAIRS[1:-1]
+    }
 
 
 def test_what_would_come_out_otherwise_is_told_or_deleted(run):
     wanted = WANTED | {PAIRS[1].name: fingerprint({"remix": "official", "scene": "new"})}
     with pytest.raises(InputError, match=rf"enhanced_signals: .* scene \(1: {PAIRS[1].name}\);"):
-        missing(run, PAIRS, wanted, "error")
+        missing(run, PAIRS, SoundFiles(44100), wanted, "error")
     assert names(run) == {pair.name for pair in PAIRS[:-1]}
-    assert missing(run, PAIRS, wanted, "redo") == [PAIRS[1], PAIRS[-1]]
+    assert missing(run, PAIRS, SoundFiles(44100), wanted, "redo") == [PAIRS[1], PAIRS[-1]]
     assert names(run) == {pair.name for pair in PAIRS[:-1]} - {PAIRS[1].name}
 
 
 def test_files_of_other_pairs_are_left_alone(run):
-    assert missing(run, PAIRS[:2], WANTED, "redo") == []
+    assert missing(run, PAIRS[:2], SoundFiles(44100), WANTED, "redo") == []
     assert len(names(run)) == len(PAIRS) - 1
 
 
 def test_missing_files_are_all_named(run):
     (run / PAIRS[2].enhanced_file).unlink()
     with pytest.raises(InputError) as caught:
-        check_files(run, PAIRS, INPUTS)
+        check_files(run, PAIRS, SoundFiles(44100), INPUTS)
     assert caught.value.problems == tuple(
         f"{run / PAIRS[number].enhanced_file}: no such enhanced file" for number in (2, -1)
     )
 
 
 def test_files_of_one_system_and_the_present_inputs_pass(run):
-    check_files(run, PAIRS[:-1], INPUTS)
+    check_files(run, PAIRS[:-1], SoundFiles(44100), INPUTS)
 
 
 def test_files_of_another_program_pass_among_others(run):
     write(run, PAIRS[-1], "")
     write(run, PAIRS[0], "of another program")
-    check_files(run, PAIRS, INPUTS)
+    check_files(run, PAIRS, SoundFiles(44100), INPUTS)
 
 
 def test_a_damaged_file_is_left_to_those_who_read_it(run):
     path = run / PAIRS[0].enhanced_file
     path.write_bytes(path.read_bytes()[:-50])
-    check_files(run, PAIRS[:-1], INPUTS)
+    check_files(run, PAIRS[:-1], SoundFiles(44100), INPUTS)
 
 
 def test_files_of_two_systems_and_of_other_inputs_are_told_together(run):
     write(run, PAIRS[-1], fingerprint({"remix": "consistent", "scene": "old"}))
     with pytest.raises(InputError) as caught:
-        check_files(run, PAIRS, INPUTS)
+        check_files(run, PAIRS, SoundFiles(44100), INPUTS)
     name = PAIRS[-1].name
     assert caught.value.problems == (
         f"{run}/enhanced_signals: made from something else than now: remix (1: {name}), "

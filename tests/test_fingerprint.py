@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from cmss.errors import InputError
 from cmss.fingerprint import (
     changes,
-    content,
     fingerprint,
     mixed,
     of_enhanced,
@@ -18,7 +17,7 @@ from cmss.fingerprint import (
     outdated,
     told,
 )
-from cmss.scenes import load_pairs
+from cmss.scenes import SoundFiles, load_pairs
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 VALUES = st.recursive(
@@ -115,16 +114,17 @@ def test_where_the_data_lie_does_not_count(root, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(pair.name)
     shutil.copytree(tmp_path / "enhanced_signals", tmp_path / "moved" / "enhanced_signals")
-    assert of_enhanced(here, RATE_HZ, True, SYSTEM, WEIGHTS) == of_enhanced(
-        there, RATE_HZ, True, SYSTEM, WEIGHTS
+    sounds = SoundFiles(RATE_HZ)
+    assert of_enhanced(here, sounds, True, SYSTEM, WEIGHTS) == of_enhanced(
+        there, sounds, True, SYSTEM, WEIGHTS
     )
-    assert of_scores(here, RATE_HZ, tmp_path) == of_scores(there, RATE_HZ, tmp_path / "moved")
+    assert of_scores(here, sounds, tmp_path) == of_scores(there, sounds, tmp_path / "moved")
 
 
 def test_inputs_alone_are_what_a_system_adds_to(root):
     pairs = pairs_in(root)
-    inputs = of_enhanced(pairs, RATE_HZ, False)
-    whole = of_enhanced(pairs, RATE_HZ, False, SYSTEM, WEIGHTS)
+    inputs = of_enhanced(pairs, SoundFiles(RATE_HZ), False)
+    whole = of_enhanced(pairs, SoundFiles(RATE_HZ), False, SYSTEM, WEIGHTS)
     for pair in pairs:
         assert whole[pair.name].endswith(inputs[pair.name])
     assert changes(whole, inputs) == {}
@@ -171,14 +171,15 @@ def test_each_input_counts(root):
             }),
         ],
     }  # fmt: skip
-    before = of_enhanced([pair], RATE_HZ, True)
+    sounds = SoundFiles(RATE_HZ)
+    before = of_enhanced([pair], sounds, True)
     for part, others in cases.items():
         for other in others:
-            assert changes(before, of_enhanced([other], RATE_HZ, True)) == {part: [pair.name]}
+            assert changes(before, of_enhanced([other], sounds, True)) == {part: [pair.name]}
     deaf = replace(pair, listener=replace(
         listener, right=replace(listener.right, audiogram=audiogram)
     ))  # fmt: skip
-    assert changes(before, of_enhanced([deaf], RATE_HZ, True)) == {}
+    assert changes(before, of_enhanced([deaf], sounds, True)) == {}
 
 
 def test_a_score_counts_the_audiogram_and_the_enhanced_file(root, tmp_path):
@@ -186,23 +187,28 @@ def test_a_score_counts_the_audiogram_and_the_enhanced_file(root, tmp_path):
     path = tmp_path / pair.enhanced_file
     path.parent.mkdir(parents=True)
     path.write_text("first")
-    before = of_scores([pair], RATE_HZ, tmp_path)
+    before = of_scores([pair], SoundFiles(RATE_HZ), tmp_path)
     audiogram = replace(pair.listener.right.audiogram, levels_db=(1.0,) * 8)
     right = replace(pair.listener.right, audiogram=audiogram)
     deaf = replace(pair, listener=replace(pair.listener, right=right))
-    assert changes(before, of_scores([deaf], RATE_HZ, tmp_path)) == {"listener": [pair.name]}
+    assert changes(before, of_scores([deaf], SoundFiles(RATE_HZ), tmp_path)) == {
+        "listener": [pair.name]
+    }
     path.write_text("second")
-    assert changes(before, of_scores([pair], RATE_HZ, tmp_path)) == {"enhanced": [pair.name]}
+    assert changes(before, of_scores([pair], SoundFiles(RATE_HZ), tmp_path)) == {
+        "enhanced": [pair.name]
+    }
 
 
 def test_a_file_is_read_once_for_all_that_lies_in_it(root, monkeypatch):
     read = []
-    monkeypatch.setattr("cmss.fingerprint.content", lambda path: read.append(path) or content(path))
     pairs = pairs_in(root)
-    of_enhanced([*pairs, *pairs], RATE_HZ, True)
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode: read.append(path) or opened(path, *mode))
+    of_enhanced([*pairs, *pairs], SoundFiles(RATE_HZ), True)
     assert len(read) == len(set(read)) == 7
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.flac: No such file"):
-        content(tmp_path / "nothing.flac")
+        SoundFiles(RATE_HZ).digest(tmp_path / "nothing.flac")

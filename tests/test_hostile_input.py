@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from cmss.audio import resample, write_flac
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
-from cmss.pipeline import System, enhance
+from cmss.pipeline import System
 from cmss.remix import OfficialRemix
 from cmss.scenes import Ear, MetadataPaths, Pair, load_pairs
 from cmss.separators import Oracle
+from tests.support.enhanced import enhance
 from tests.support.tiny_challenge import RATE_HZ, SECONDS, TinyChallenge, metadata
 
 EXAMPLES = int(os.environ.get("CMSS_EXAMPLES", "40"))

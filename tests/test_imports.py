@@ -40,6 +40,7 @@ LAYERS = (
     ("separators",),
     (
         "pipeline",
+        "enhancing",
         "scoring",
         "enhanced_files",
         "stem_files",

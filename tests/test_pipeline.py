@@ -6,19 +6,24 @@ import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from multiprocessing import active_children
+from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 from recipes.cad2.task2.baseline.evaluate import set_song_seed
 
 from cmss.audio import read_excerpt, resample, write_flac
+from cmss.enhancing import EnhanceSettings
 from cmss.errors import InputError
 from cmss.hearing_aid import HearingAid
-from cmss.pipeline import System, enhance, level_warning, level_warnings, load_networks
+from cmss.pipeline import System, enhance_run
 from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
-from cmss.scenes import load_pairs
-from cmss.scoring import FileScorer, Scorer, scene_seed, score_files
+from cmss.scenes import SoundFiles, level_warning, level_warnings, load_pairs
+from cmss.scoring import FileScorer, Scorer, scene_seed, score_files, with_references
 from cmss.separators.bounds import Oracle, Passthrough
+from cmss.separators.preparing import load_networks
+from tests.support.enhanced import enhance, no_bar
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
@@ -67,13 +72,20 @@ def test_a_pair_comes_out_the_same_whatever_is_run_beside_it(pairs):
         np.testing.assert_array_equal(alone, enhanced[pair.name])
 
 
-def test_memory_is_flat_in_the_number_of_scenes(pairs):
+def test_memory_is_flat_in_the_number_of_scenes(pairs, tmp_path):
     """One track and one pair at a time: 0.3 s of two ears in float64 take 0.2 MB."""
+    settings = EnhanceSettings(32000, False, False, "error", False, {}, {})
 
     def peak_bytes(times: int) -> int:
+        many = [
+            replace(pair, scene=replace(pair.scene, id=f"S5{times}{n:03d}"))
+            for n, pair in enumerate(pairs * times)
+        ]
+        folder, sounds = Path(mkdtemp(dir=tmp_path)), SoundFiles(RATE_HZ)
         tracemalloc.start()
-        for _ in enhance(System(Counting(), ConsistentRemix(), AID), pairs * times):
-            pass
+        system = System(Counting(), ConsistentRemix(), AID)
+        done = enhance_run(folder, many, system, sounds, settings, int, no_bar, print)
+        assert done.pairs == len(many)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak
@@ -156,7 +168,7 @@ def test_all_mixtures_that_cannot_be_decoded_are_named(pairs, tmp_path):
         path.write_bytes(data)
         broken.append(replace(track, mixture=replace(track.mixture, path=path)))
     with pytest.raises(InputError) as caught:
-        list(level_warnings([broken[0], tracks[0], broken[1]], RATE_HZ))
+        list(level_warnings([broken[0], tracks[0], broken[1]], SoundFiles(RATE_HZ)))
     assert [line.split(": ")[0] for line in caught.value.problems] == [
         str(tmp_path / "0.flac"),
         str(tmp_path / "1.flac"),
@@ -231,13 +243,52 @@ def files(pairs, tmp_path_factory):
     return folder
 
 
+def referenced(pairs):
+    return with_references(Scorer(AID), pairs, SoundFiles(RATE_HZ))
+
+
+def score(scorer, pair):
+    ((_, reference),) = referenced([pair])
+    return scorer(pair, reference)
+
+
+def test_a_reference_is_made_once_for_a_scene_and_its_stems_are_decoded_once(pairs, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(
+        "cmss.scenes.sound_files.read_excerpt",
+        lambda excerpt, rate: decoded.append(excerpt) or read_excerpt(excerpt, rate),
+    )
+    found = list(referenced(pairs))
+    assert sorted(pair.name for pair, _ in found) == sorted(pair.name for pair in pairs)
+    assert len({id(reference) for _, reference in found}) == 4
+    assert len(decoded) == len(set(decoded)) == 5
+    for pair, reference in found:
+        np.testing.assert_array_equal(reference, Scorer(AID).reference(pair.scene))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_damaged_stem_costs_the_scores_of_its_track_alone(pairs, files, tmp_path, jobs):
+    path = tmp_path / "damaged.flac"
+    source = pairs[0].scene.track.sources["source_1"]
+    path.write_bytes(source.excerpt.path.read_bytes()[:2000])
+    damaged = replace(source, excerpt=replace(source.excerpt, path=path))
+    track = pairs[0].scene.track
+    track = replace(track, name="other", sources=track.sources | {"source_1": damaged})
+    spoilt = replace(pairs[0], scene=replace(pairs[0].scene, track=track))
+    scorer = FileScorer(Scorer(AID), files, 32000)
+    (_, first), (_, second) = score_files(scorer, referenced([spoilt, pairs[2]]), jobs)
+    with pytest.raises(InputError, match=f"^{path}: truncated or damaged"):
+        first()
+    assert second() == score(scorer, pairs[2])
+
+
 def test_scores_do_not_depend_on_what_was_scored_before(pairs, files):
     scorer = FileScorer(Scorer(AID), files, 32000)
-    scored = score_files(scorer, pairs[:2], jobs=1)
+    scored = score_files(scorer, referenced(pairs[:2]), jobs=1)
     (first, first_score), (second, second_score) = ((pair, score()) for pair, score in scored)
     assert (first, second) == (pairs[0], pairs[1])
-    assert scorer(pairs[1]) == second_score
-    assert scorer(pairs[0]) == first_score
+    assert score(scorer, pairs[1]) == second_score
+    assert score(scorer, pairs[0]) == first_score
 
 
 def test_clipped_samples_are_counted(pairs, files, tmp_path):
@@ -245,22 +296,22 @@ def test_clipped_samples_are_counted(pairs, files, tmp_path):
     signal = np.zeros((2, 3200)) + 0.01 * np.random.default_rng(0).standard_normal((2, 3200))
     signal[0, 1000:1007], signal[1, 5] = 3, -2
     write_flac(tmp_path / pair.enhanced_file, signal, 32000)
-    assert FileScorer(Scorer(AID), tmp_path, 32000)(pair)[2] == 8
-    assert FileScorer(Scorer(AID), files, 32000)(pair)[2] == 0
+    assert score(FileScorer(Scorer(AID), tmp_path, 32000), pair)[2] == 8
+    assert score(FileScorer(Scorer(AID), files, 32000), pair)[2] == 0
 
 
 def test_a_file_at_another_rate_is_refused(pairs, tmp_path):
     path = tmp_path / pairs[0].enhanced_file
     write_flac(path, np.zeros((2, 1000)), RATE_HZ)
     with pytest.raises(InputError, match=f"{path}: 2 channel.* at 44100 Hz, expected 2 at 32000"):
-        FileScorer(Scorer(AID), tmp_path, 32000)(pairs[0])
+        score(FileScorer(Scorer(AID), tmp_path, 32000), pairs[0])
 
 
 def test_a_file_far_longer_than_its_mixture_is_not_read(pairs, tmp_path):
     path = tmp_path / pairs[0].enhanced_file
     write_flac(path, np.zeros((2, 40000)), 32000)
     with pytest.raises(InputError, match=rf"{path}: 1\.25 s, expected 0\.3 s"):
-        FileScorer(Scorer(AID), tmp_path, 32000)(pairs[0])
+        score(FileScorer(Scorer(AID), tmp_path, 32000), pairs[0])
 
 
 def test_a_damaged_file_costs_the_score_of_its_pair_alone(pairs, files, tmp_path):
@@ -268,11 +319,11 @@ def test_a_damaged_file_costs_the_score_of_its_pair_alone(pairs, files, tmp_path
     path = tmp_path / "files" / pairs[0].enhanced_file
     path.write_bytes(path.read_bytes()[:-300])
     scorer = FileScorer(Scorer(AID), tmp_path / "files", 32000)
-    (_, damaged), (_, whole) = score_files(scorer, pairs[:2], jobs=2)
+    (_, damaged), (_, whole) = score_files(scorer, referenced(pairs[:2]), jobs=2)
     with pytest.raises(InputError, match=f"^{path}: truncated or damaged") as caught:
         damaged()
     assert len(caught.value.problems) == 1
-    assert whole() == scorer(pairs[1])
+    assert whole() == score(scorer, pairs[1])
 
 
 class KilledAt:
@@ -285,7 +336,7 @@ class KilledAt:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, pair):
+    def __call__(self, pair, reference):  # noqa: ARG002
         if pair.name == self.name:
             os.kill(os.getpid(), signal.SIGKILL)
         return pair.name
@@ -293,12 +344,13 @@ class KilledAt:
 
 def test_a_killed_process_is_named_and_other_pairs_are_scored(pairs):
     killed = 4
+    in_order = [pair for pair, _ in referenced(pairs)]
     scored = []
     with pytest.raises(ChildProcessError, match=r"was killed.*same command goes on"):  # noqa: PT012
-        for pair, score in score_files(KilledAt(pairs[killed].name), pairs, jobs=2):
+        for pair, result in score_files(KilledAt(in_order[killed].name), referenced(pairs), 2):
             scored.append(pair.name)
-            assert score() == pair.name
-    assert pairs[killed].name not in scored
+            assert result() == pair.name
+    assert in_order[killed].name not in scored
     # The process beside it may have been at one of those before.
     assert len(scored) >= killed - 1
 
@@ -323,19 +375,17 @@ def test_what_is_too_short_to_score_names_the_pair(pairs):
         Scorer(AID).score(np.ones((2, 100)), np.ones((2, 73)), 32000, pair)
 
 
-class LostWhileStarting(list):
-    """Pairs; the first process is killed, and has been missed, before the second pair is named."""
-
-    def __iter__(self):
-        yield self[0]
-        (process,) = active_children()
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        time.sleep(0.5)  # the pool's own thread notices within milliseconds
-        yield from self[1:]
+def lost_while_starting(work):
+    """The first process is killed, and has been missed, before the second pair is named."""
+    yield next(work)
+    (process,) = active_children()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    time.sleep(0.5)  # the pool's own thread notices within milliseconds
+    yield from work
 
 
 def test_a_process_that_is_killed_while_others_are_started(pairs):
     with pytest.raises(ChildProcessError, match=r"a process of evaluate\.py was killed"):
-        list(score_files(KilledAt(""), LostWhileStarting(pairs), jobs=2))
+        list(score_files(KilledAt(""), lost_while_starting(referenced(pairs)), jobs=2))
     assert not active_children()

@@ -115,7 +115,8 @@ def test_each_sound_file_is_looked_at_once(tiny, monkeypatch):
     tiny.files["scene_listeners_file"]["S50003"] = ["L5001", "L5999"]
     seen = []
     monkeypatch.setattr(
-        "cmss.scenes.sounds.inspect", lambda path: seen.append(path) or inspect(path)
+        "cmss.scenes.sound_files.inspect",
+        lambda path, digest: seen.append(path) or inspect(path, digest),
     )
     assert len(scenes.load_pairs(tiny.paths())) == 5
     assert len(seen) == len(set(seen)) == 7

@@ -9,6 +9,7 @@ import soundfile
 from cmss import submission
 from cmss.audio import write_flac
 from cmss.errors import InputError
+from cmss.scenes import SoundFiles
 from tests.support.tiny_pairs import make_pairs
 
 DURATION_S = 0.25
@@ -29,13 +30,11 @@ def run(tmp_path):
 
 
 def build(run, **changes):
-    settings = {
-        "team": "T001",
-        "causality": "causal",
-        "provenance": run / "provenance.json",
-        **changes,
-    }
-    return submission.build_submission(run, PAIRS, **settings)
+    settings = {"provenance": run / "provenance.json", "sounds": SoundFiles(44100)}
+    given = [key for key in ("provenance", "progress") if key in changes]
+    settings |= {key: changes.pop(key) for key in given}
+    packing = submission.Packing(**{"team": "T001", "causality": "causal", **changes})
+    return submission.build_submission(run, PAIRS, packing, **settings)
 
 
 def files_below(folder) -> list[str]:
@@ -179,13 +178,13 @@ def test_a_hole_in_the_middle_is_found(run):
     data[len(data) // 2 : len(data) // 2 + 9000] = bytes(9000)
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"S50002_L5001_remix\.flac: truncated or damaged"):
-        submission.check_enhanced(run, make_pairs(("L5001",), 1.0)[1:2])
+        submission.check_enhanced(run, make_pairs(("L5001",), 1.0)[1:2], SoundFiles(44100))
 
 
 @pytest.mark.parametrize("samples", [SAMPLES - 1, SAMPLES, SAMPLES + 1])
 def test_a_resampler_may_round_the_other_way(run, samples):
     write_flac(run / NAMES[0], enhanced(1, samples), 32000)
-    submission.check_enhanced(run, PAIRS)
+    submission.check_enhanced(run, PAIRS, SoundFiles(44100))
 
 
 def test_what_a_killed_run_left_is_no_stray_and_is_not_handed_in(run):

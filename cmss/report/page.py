@@ -17,7 +17,7 @@ from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
 from cmss.report.sounds import equally_loud, versions
 from cmss.results import compare_folders
-from cmss.scenes import Pair
+from cmss.scenes import Pair, SoundFiles
 from cmss.scoring import Scorer
 
 REPORT = "report"
@@ -52,6 +52,7 @@ def write_report(
     beside: Sequence[Path] = (),
     progress: Progress = iter,
     stems: bool = False,
+    sounds: SoundFiles | None = None,
 ) -> Path:
     """Write `report/index.html` of a scored run, with all that it shows beside it.
 
@@ -65,6 +66,7 @@ def write_report(
         beside: folders of other runs of the same pairs, shown beside this one.
         progress: wraps the pairs that can be heard.
         stems: whether the run has kept its stems, which can then be heard as well.
+        sounds: reads all sound files; None makes one for this call.
 
     Returns:
         index.html.
@@ -72,6 +74,7 @@ def write_report(
     Raises:
         InputError: no scores, or of other pairs.
     """
+    sounds = sounds or SoundFiles(int(scorer.hearing_aid.sample_rate_hz))
     runs = [read_run(each, pairs) for each in (folder, *beside)]
     table = runs[0].table.sort_values("average", kind="stable")
     shown = table if len(table) <= 2 * SHOWN else table.iloc[[*range(SHOWN), *range(-SHOWN, 0)]]
@@ -87,7 +90,7 @@ def write_report(
             for name, figure, caption in _figures(runs, pairs)
         ]
         details = [
-            _detail(report, folder, pair, rows[pair.name], scorer, stems)
+            _detail(report, folder, pair, rows[pair.name], scorer, stems, sounds)
             for pair in progress([by_name[name] for name in rows])
         ]
         page = _template().render(
@@ -139,10 +142,16 @@ def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple
 
 
 def _detail(
-    report: Path, folder: Path, pair: Pair, row: Any, scorer: Scorer, stems: bool
+    report: Path,
+    folder: Path,
+    pair: Pair,
+    row: Any,
+    scorer: Scorer,
+    stems: bool,
+    files: SoundFiles,
 ) -> Detail:
     """Write the sounds and pictures of a pair."""
-    heard, rate_hz = versions(folder, pair, scorer, stems)
+    heard, rate_hz = versions(folder, pair, scorer, stems, files)
     sounds, pictures = {}, []
     for name, signal in equally_loud(heard, rate_hz).items():
         sounds[name] = f"sounds/{pair.name}_{name}.flac"

@@ -10,12 +10,10 @@ from cmss import stem_files
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
     loudness_lufs,
-    read_excerpt,
-    read_flac,
     resample,
 )
 from cmss.models.outputs import output_name
-from cmss.scenes import Pair
+from cmss.scenes import Pair, SoundFiles
 from cmss.scoring import Scorer
 
 LOUDEST_LUFS = -20.0
@@ -24,7 +22,9 @@ LOUDEST_LUFS = -20.0
 Sounds = dict[str, NDArray[np.floating]]
 
 
-def versions(folder: Path, pair: Pair, scorer: Scorer, stems: bool) -> tuple[Sounds, int]:
+def versions(
+    folder: Path, pair: Pair, scorer: Scorer, stems: bool, files: SoundFiles
+) -> tuple[Sounds, int]:
     """Mixture, reference and enhanced signal of a pair, all amplified for its listener.
 
     Args:
@@ -32,17 +32,18 @@ def versions(folder: Path, pair: Pair, scorer: Scorer, stems: bool) -> tuple[Sou
         pair: scene and listener.
         scorer: makes the reference.
         stems: the run's stems, too, as they were before the remix.
+        files: reads all of them.
 
     Returns:
         name -> (2, samples), all at the sampling rate of the enhanced file, and that rate in Hz.
     """
     track = pair.scene.track
-    enhanced, rate_hz = read_flac(folder / pair.enhanced_file)
+    enhanced, rate_hz = files.whole(folder / pair.enhanced_file)
     aid = scorer.hearing_aid
     aid_rate_hz = int(aid.sample_rate_hz)
-    mixture = read_excerpt(track.mixture, aid_rate_hz)
-    plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene)}
-    for source_id, stem in (stem_files.kept(folder, track) if stems else {}).items():
+    mixture = files.excerpt(track.mixture)
+    plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene, files)}
+    for source_id, stem in (stem_files.kept(folder, track, files) if stems else {}).items():
         source = track.sources[source_id]
         plain[output_name(source.instrument, source.voice)] = stem
     amplified: Sounds = {

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.atomic import write_text
-from cmss.audio import read_excerpt
 from cmss.bss_eval import bss_eval
 from cmss.errors import InputError
-from cmss.scenes import Track
+from cmss.scenes import SoundFiles, Track
 from cmss.text import parse_csv, read_text
 
 SEPARATION = "separation.csv"
@@ -37,23 +36,20 @@ COLUMNS = [field.name for field in fields(SeparationRow)]
 
 
 def measure(
-    track: Track,
-    mixture: NDArray[np.float32],
-    stems: Mapping[str, NDArray[np.float32]],
-    sample_rate_hz: int,
+    track: Track, stems: Mapping[str, NDArray[np.float32]], sounds: SoundFiles
 ) -> list[SeparationRow]:
     """The row of each source of a track that is not silent.
 
     Args:
         track: its sources say where the true stems lie.
-        mixture: (2, samples); judged in place of each stem where there are none: what there is
-            before anything is separated.
-        stems: estimates by source id, or none at all.
-        sample_rate_hz: of all signals.
+        stems: estimates by source id, (2, samples) each; without any, the mixture is judged in
+            place of each stem: what there is before anything is separated.
+        sounds: reads true stems and mixture.
     """
     sources = track.sources
-    true = {key: read_excerpt(source.excerpt, sample_rate_hz) for key, source in sources.items()}
-    ratios = bss_eval(true, stems or dict.fromkeys(true, mixture), sample_rate_hz)
+    true = {key: sounds.excerpt(source.excerpt) for key, source in sources.items()}
+    estimates = stems or dict.fromkeys(true, sounds.excerpt(track.mixture))
+    ratios = bss_eval(true, estimates, sounds.sample_rate_hz)
     return [
         SeparationRow(track.name, key, sources[key].instrument, ratio.sdr, ratio.sir, ratio.sar)
         for key, ratio in ratios.items()

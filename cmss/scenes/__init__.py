@@ -8,6 +8,7 @@ scenes into train, valid and test (`records`); import its names from here.
 """
 
 from cmss.audio import Excerpt
+from cmss.scenes.levels import EXPECTED_LUFS, level_warning, level_warnings
 from cmss.scenes.listener_file import load_audiograms
 from cmss.scenes.loading import MetadataPaths, load_pairs, load_tracks
 from cmss.scenes.records import (
@@ -25,10 +26,12 @@ from cmss.scenes.records import (
     Track,
 )
 from cmss.scenes.shards import by_track, shard
+from cmss.scenes.sound_files import SoundFiles
 from cmss.scenes.unusual import unusual_hearing
 
 __all__ = [
     "DOUBLED",
+    "EXPECTED_LUFS",
     "INSTRUMENTS",
     "STRINGS",
     "Audiogram",
@@ -39,10 +42,13 @@ __all__ = [
     "MetadataPaths",
     "Pair",
     "Scene",
+    "SoundFiles",
     "Source",
     "Split",
     "Track",
     "by_track",
+    "level_warning",
+    "level_warnings",
     "load_audiograms",
     "load_pairs",
     "load_tracks",

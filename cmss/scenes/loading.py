@@ -19,6 +19,7 @@ from cmss.scenes.records import (
     Scene,
     Track,
 )
+from cmss.scenes.sound_files import SoundFiles
 from cmss.scenes.sounds import check_sounds
 
 
@@ -50,7 +51,10 @@ class MetadataPaths:
 
 
 def load_pairs(
-    paths: MetadataPaths, sample_rate_hz: int = 44100, references: bool = True
+    paths: MetadataPaths,
+    sample_rate_hz: int = 44100,
+    references: bool = True,
+    sounds: SoundFiles | None = None,
 ) -> list[Pair]:
     """Read and check everything that the listed scenes and listeners refer to.
 
@@ -58,6 +62,7 @@ def load_pairs(
         paths: metadata files and music folder.
         sample_rate_hz: what every sound file must have.
         references: whether the stems must be there, too, and not the mixtures alone.
+        sounds: opens the sound files, and replaces `sample_rate_hz`; None makes one for this call.
 
     Returns:
         all pairs, in the order of scene_listeners_file, which is the official order.
@@ -67,7 +72,8 @@ def load_pairs(
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
-    _check_sounds(loader.music, paths.music_dir, sample_rate_hz, loader.problems, references)
+    sounds = sounds or SoundFiles(sample_rate_hz)
+    _check_sounds(loader.music, paths.music_dir, sounds, loader.problems, references)
     return pairs
 
 
@@ -86,14 +92,14 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
     file = MetadataFile(music_file, "music_file", problems)
     music = Music(file, music_dir)
     pieces = [music.piece(name, file, name) for name in file.entries]
-    _check_sounds(music, music_dir, sample_rate_hz, problems)
+    _check_sounds(music, music_dir, SoundFiles(sample_rate_hz), problems)
     return [piece.track for piece in pieces if piece and piece.track]
 
 
 def _check_sounds(
     music: Music,
     music_dir: Path,
-    sample_rate_hz: int,
+    sounds: SoundFiles,
     problems: list[str],
     references: bool = True,
 ) -> None:
@@ -101,7 +107,7 @@ def _check_sounds(
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
     else:
-        check_sounds(music.excerpts(references), music.file, sample_rate_hz)
+        check_sounds(music.excerpts(references), music.file, sounds)
     if problems:
         raise InputError(dict.fromkeys(problems))
 

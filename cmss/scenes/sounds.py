@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
-from cmss.audio import AudioHeader, Excerpt, inspect
+from cmss.audio import AudioHeader, Excerpt
 from cmss.errors import InputError
 from cmss.scenes.files import MetadataFile
+from cmss.scenes.sound_files import SoundFiles
 
 MIXTURE = "mixture"
 
 
 def check_sounds(
-    tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sample_rate_hz: int
+    tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sounds: SoundFiles
 ) -> None:
     """Look at each file once and at each excerpt; report what is wrong at its key in `music`.
 
     Args:
         tracks: by name, the excerpts of sources and mixture by their key.
         music: the metadata file that named them.
-        sample_rate_hz: what every file must have.
+        sounds: opens the files; all must have its sampling rate.
     """
     headers: dict[Path, AudioHeader | None] = {}
     for name, excerpts in tracks.items():
@@ -25,10 +26,10 @@ def check_sounds(
         for part, excerpt in excerpts.items():
             where = f"{name}.{part}"
             if excerpt.path not in headers:
-                headers[excerpt.path] = _header(where, excerpt.path, music, sample_rate_hz)
+                headers[excerpt.path] = _header(where, excerpt.path, music, sounds, part == MIXTURE)
             header = headers[excerpt.path]
             if header and _holds(where, excerpt, header, music):
-                start, stop = excerpt.span(sample_rate_hz)
+                start, stop = excerpt.span(sounds.sample_rate_hz)
                 lengths[part] = stop - start
         expected = lengths.get(MIXTURE)
         for part, length in lengths.items():
@@ -40,17 +41,21 @@ def check_sounds(
                 )
 
 
-def _header(where: str, path: Path, music: MetadataFile, sample_rate_hz: int) -> AudioHeader | None:
+def _header(
+    where: str, path: Path, music: MetadataFile, sounds: SoundFiles, is_mixture: bool
+) -> AudioHeader | None:
     """The header of a file if all is well with the file as such."""
     problems = []
     try:
-        header = inspect(path)
+        header = sounds.header(path, sounds.needs_digest(is_mixture))
     except InputError as error:
         for problem in error.problems:
             music.report(f"{where}.track", problem)
         return None
-    if header.sample_rate_hz != sample_rate_hz:
-        problems.append(f"sampling rate {header.sample_rate_hz} Hz, expected {sample_rate_hz} Hz")
+    if header.sample_rate_hz != sounds.sample_rate_hz:
+        problems.append(
+            f"sampling rate {header.sample_rate_hz} Hz, expected {sounds.sample_rate_hz} Hz"
+        )
     if header.channels != 2:
         problems.append(f"{header.channels} channel(s), expected 2")
     for problem in problems:

@@ -13,9 +13,8 @@ from cmss.audio import read_excerpt
 from cmss.configuration import build_hearing_aid, plain
 from cmss.errors import InputError, noting
 from cmss.output_file import check_output_file
-from cmss.pipeline import level_warning
 from cmss.run_folder import metadata_paths, training_tracks
-from cmss.scenes import load_pairs
+from cmss.scenes import level_warning, load_pairs
 from cmss.scoring import Scorer
 from cmss.separators import build_separator
 from cmss.separators.builder import build_steps

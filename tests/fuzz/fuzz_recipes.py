@@ -15,7 +15,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import strategies as st
 
 import cmss.pipeline
-from cmss.audio import read_excerpt
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import SEPARATORS as REGISTERED
@@ -97,9 +96,8 @@ def call(program: str, *words: str) -> int:
     return 1 if status is None else status
 
 
-def _mixture_for_each(separator: Any, track: Any) -> Any:
-    mixture = read_excerpt(track.mixture, separator.sample_rate_hz)
-    return mixture, dict.fromkeys(track.sources, mixture)
+def _mixture_for_each(_: Any, track: Any, mixture: Any) -> Any:
+    return dict.fromkeys(track.sources, mixture)
 
 
 def _inputs(target: str) -> st.SearchStrategy[list[str]]:

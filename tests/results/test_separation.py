@@ -14,6 +14,7 @@ from cmss.results.separation import (
     read_separation,
     write_separation,
 )
+from cmss.scenes import SoundFiles
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 
 ROWS = [
@@ -44,14 +45,14 @@ def test_another_file_is_refused(tmp_path, text):
 
 @pytest.fixture(scope="module")
 def duet(tmp_path_factory):
-    """A track of two players, its mixture, its true stems and their sampling rate."""
+    """A track of two players, its true stems, and what reads its files."""
     root = tmp_path_factory.mktemp("separation") / "data"
     write_played_set(root, SHORT_PIECES[:1], 1, 1)
     config = configuration(root)
     rate_hz = config.input_sample_rate
     track = chosen_pairs(config)[0].scene.track
     stems = {key: read_excerpt(s.excerpt, rate_hz) for key, s in track.sources.items()}
-    return track, read_excerpt(track.mixture, rate_hz), stems, rate_hz
+    return track, stems, SoundFiles(rate_hz)
 
 
 def test_true_stems_have_no_error(duet):
@@ -61,8 +62,8 @@ def test_true_stems_have_no_error(duet):
 
 
 def test_without_stems_the_mixture_is_judged(duet):
-    track, mixture, _, rate_hz = duet
-    rows = measure(track, mixture, {}, rate_hz)
+    track, _, sounds = duet
+    rows = measure(track, {}, sounds)
     # What the mixture has too much of one player is what it should have of the other.
     assert sum(row.sdr for row in rows) == pytest.approx(0, abs=0.1)
     # All of it is interference, but for the rounding to 16 bits.

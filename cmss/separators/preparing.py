@@ -1,0 +1,33 @@
+"""Loading the weights of a run before its first track."""
+
+from collections.abc import Iterable
+
+from cmss.errors import InputError, noting
+from cmss.scenes import Pair
+from cmss.separators.protocol import Separator
+
+
+def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
+    """Load what separating these pairs takes, so that what is missing is found before the first.
+
+    Returns:
+        instrument -> digests of the weights that its estimates come from: those of all
+        instruments, and those that were loaded for this one.
+
+    Raises:
+        InputError: something is missing.
+    """
+    sources = (source for pair in pairs for source in pair.scene.track.sources.values())
+    players = {(source.instrument, source.voice): source for source in sources}
+    common = set(separator.weights.values())
+    own: dict[str, set[str]] = {}
+    problems: list[str] = []
+    for (instrument, _), player in players.items():
+        loaded = set(separator.weights)
+        with noting(problems):
+            separator.prepare([player])
+        new = {digest for name, digest in separator.weights.items() if name not in loaded}
+        own.setdefault(instrument, set(common)).update(new)
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return {instrument: sorted(digests) for instrument, digests in own.items()}
