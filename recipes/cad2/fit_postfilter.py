@@ -66,7 +66,7 @@ def main(config: DictConfig) -> None:
         trained,
         settings,
         state,
-        keys.save_every,
+        keys.save_every_s,
         lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
     )
     save_postfilter(path, network, notes)

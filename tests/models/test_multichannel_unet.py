@@ -9,8 +9,8 @@ from told_who_plays import assert_examples_apart, assert_shares_the_mixture, row
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
-from cmss.training.losses import RemixLoss
 from cmss.training.mixtures import Batch
+from cmss.training.remix_loss import RemixLoss
 
 PUBLISHED = MultichannelUNetArguments(INSTRUMENTS)
 ALL = MultichannelUNetArguments(

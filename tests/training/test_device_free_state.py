@@ -11,7 +11,7 @@ TRAIN = (
 )  # fmt: skip
 FILTER = (
     "separator=nmf", "separator.iterations=1", "held_out=2", "training.batch_size=1",
-    "training.frames=24", "+postfilter.channels=4", "save_every=1", "training.steps=2",
+    "training.frames=24", "+postfilter.channels=4", "save_every_s=0", "training.steps=2",
 )  # fmt: skip
 
 
