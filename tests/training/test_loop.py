@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from interrupted import Stopped, stop_after
 from recipe_defaults import of_recipe
+from stopped_training import Stopped, stop_after
 from tones import RATE_HZ, tone_track
 from torch import Tensor, nn
 

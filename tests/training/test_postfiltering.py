@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from interrupted import Stopped, stop_after
 from recipe_defaults import of_recipe
+from stopped_training import Stopped, stop_after
 from test_fit_recipe import training_data
 from test_separators import sources
 from test_wiener import Fixed

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 import torch
-from interrupted import Stopped, stop_after
+from stopped_training import Stopped, stop_after
 from torch import nn
 
 from cmss.errors import InputError
