@@ -19,11 +19,15 @@ from cmss.settings import Count, LearningRate, NotNegative, Steps
 from cmss.text import read_text
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
-from cmss.training.trainer import Optimization, Trainer, check_finite, warmup_and_cosine
+from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine
 
 LOG_COLUMNS = (
     "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db", "haaqi",
 )  # fmt: skip
+
+
+COUNTERS = ("best", "validations", "since_best", "recent")
+"""What the state of a training keeps of the validations."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +98,17 @@ def train(
         InputError: `folder` holds the state of another network.
     """
     task = _NetworkTask(name, model, loss, training, validation, settings, folder, notes, haaqi)
-    optimization = Optimization(
+    trainer = Trainer(
+        model,
+        task,
+        folder / "state.pt",
         settings.steps,
         settings.learning_rate,
-        warmup_and_cosine(settings.steps, settings.warmup_steps),
+        lambda step: warmup_and_cosine(step, settings.steps, settings.warmup_steps),
         settings.weight_decay,
         settings.clip_norm,
         settings.save_every_s,
     )
-    trainer = Trainer(model, task, optimization, folder / "state.pt")
     _open_log(task.log, trainer.step)
     trainer.run(progress)
     return task.best_path
@@ -125,7 +131,7 @@ class _NetworkTask:
     def __post_init__(self) -> None:
         self.log, self.best_path = self.folder / "log.csv", self.folder / "best.safetensors"
         self.began = time.monotonic()
-        self.seconds, self.best = 0.0, math.inf  # until `began`; lowest loss on validation
+        self.best = math.inf  # lowest loss on validation
         self.validations, self.since_best = 0, 0  # in all, and since the best one
         self.recent: list[float] = []  # losses since the last validation
 
@@ -145,7 +151,7 @@ class _NetworkTask:
     def _validate(self, step: int) -> None:
         measured = validate(self.model, self.loss, self.validation, self.settings)
         check_finite(step, validation_loss=measured[0])
-        seconds = self._seconds()
+        seconds = self.seconds
         self.validations += 1
         every = self.settings.haaqi_every
         due = self.haaqi and every and self.validations % every == 0
@@ -158,22 +164,17 @@ class _NetworkTask:
             self.best, self.since_best = measured[0], 0
             save_checkpoint(self.best_path, self.name, self.model, torch.float16, self.notes)
 
-    def _seconds(self) -> float:
-        return self.seconds + time.monotonic() - self.began
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "seconds": self._seconds(),
-            "best": self.best,
-            "validations": self.validations,
-            "since_best": self.since_best,
-            "recent": self.recent,
-        }
+        return {"seconds": self.seconds, **{name: getattr(self, name) for name in COUNTERS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seconds, self.best = state["seconds"], state["best"]
-        self.validations, self.since_best = state["validations"], state["since_best"]
-        self.recent = state["recent"]
+        self.began -= state["seconds"]
+        for name in COUNTERS:
+            setattr(self, name, state[name])
 
 
 @torch.no_grad()

@@ -15,8 +15,8 @@ from torch import Tensor
 from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
-from cmss.training.state import check_training, load_state
-from cmss.training.trainer import Optimization, Trainer, warmup_and_line
+from cmss.training.state import load_state
+from cmss.training.trainer import Trainer, warmup_and_line
 from cmss.transforms.shares import channel_log_shares
 from cmss.transforms.stft import istft, stft
 
@@ -187,17 +187,19 @@ def train_postfilter(
         FloatingPointError: a loss or its gradient is not finite; names the step.
         InputError: `state` is of another training.
     """
-    optimization = Optimization(
+    warmup_steps = max(settings.steps // 50, 1)
+    Trainer(
+        network,
+        _PostfilterTask(network, examples, settings),
+        state,
         settings.steps,
         settings.learning_rate,
-        warmup_and_line(settings.steps, max(settings.steps // 50, 1)),
+        lambda step: warmup_and_line(step, settings.steps, warmup_steps),
         weight_decay=1e-3,
         clip_norm=1.0,  # no single excerpt outweighs the others
         save_every_s=save_every_s,
-    )
-    task = _PostfilterTask(network, examples, settings)
-    training = _training(settings, len(examples))
-    Trainer(network, task, optimization, state, training).run(progress)
+        training=_training(settings, len(examples)),
+    ).run(progress)
 
 
 class _PostfilterTask:
@@ -242,8 +244,7 @@ def check_state(state: Path, settings: PostfilterTraining, examples: int) -> Non
     Raises:
         InputError: it is damaged or of other settings or another number of examples.
     """
-    training = _training(settings, examples)
-    load_state(state, lambda kept: check_training(training, kept), "this training")
+    load_state(state, lambda _: None, _training(settings, examples))
 
 
 def _training(settings: PostfilterTraining, examples: int) -> str:

@@ -25,41 +25,37 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load_state(path: Path, take: Callable[[dict[str, Any]], None], training: str) -> None:
+def load_state(
+    path: Path, restore: Callable[[dict[str, Any]], None], training: str | None = None
+) -> None:
     """Read what :func:`save_state` wrote, if there is such a file.
 
     Tensors are loaded into main memory, wherever they were when they were saved: a training
     continues with or without the GPU that it began on.
 
     Args:
-        path: the file; earlier formats are converted.
-        take: restores the state; raises any error if it does not fit.
-        training: what the state has to belong to, for the message.
+        path: the file, in this format or an earlier one.
+        restore: takes the values by name; raises any error if they do not fit.
+        training: text that the state must have; None: any.
 
     Raises:
         InputError: the file is damaged or does not fit.
     """
     if not path.exists():
         return
+    owner = "this training" if training else "a training of this network"
     another = "to start anew, choose another path.exp_folder"
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # of bytes that are no pickle torch.load may raise anything
-        raise InputError(f"{path}: cannot be read as the state of {training}; {another}") from error
+        raise InputError(f"{path}: cannot be read as the state of {owner}; {another}") from error
     try:
-        take({OLD_NAMES.get(name, name): value for name, value in kept.items()})
+        kept = {OLD_NAMES.get(name, name): value for name, value in kept.items()}
+        if training and kept["training"] != training:
+            raise ValueError(f"it is of {kept['training']}, expected {training}")
+        restore(kept)
     except Exception as error:  # whatever may be wrong with what was kept of another training
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not the state of {training} ({reason}); {another}") from error
-
-
-def check_training(expected: str | None, kept: dict[str, Any]) -> None:
-    """Compare the text that identifies a training with that in its state.
-
-    Raises:
-        ValueError: they differ; None as the expected text accepts any.
-    """
-    if expected is not None and kept["training"] != expected:
-        raise ValueError(f"it is of {kept['training']}, expected {expected}")
+        raise InputError(f"{path}: not the state of {owner} ({reason}); {another}") from error

@@ -15,50 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cmss.training.state import check_training, load_state, save_state
-
-Schedule = Callable[[int], float]
-"""Step, from 0 -> factor of the learning rate."""
+from cmss.training.state import load_state, save_state
 
 
-def warmup_and_cosine(steps: int, warmup_steps: int) -> Schedule:
-    """Rise linearly over `warmup_steps`, times half a cosine that falls to zero at `steps`."""
-
-    def factor(step: int) -> float:
-        rise = min(1.0, (step + 1) / max(1, warmup_steps))
-        return rise * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-    return factor
+def warmup_and_cosine(step: int, steps: int, warmup_steps: int) -> float:
+    """Factor that rises linearly over `warmup_steps`, times half a cosine to zero at `steps`."""
+    rise = min(1.0, (step + 1) / max(1, warmup_steps))
+    return rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def warmup_and_line(steps: int, warmup_steps: int) -> Schedule:
-    """Rise linearly over `warmup_steps`, then fall linearly to almost zero at the last step."""
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warmup_steps, (steps - step) / (steps - warmup_steps + 1))
-
-    return factor
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How parameters are updated.
-
-    Args:
-        steps: number of updates.
-        learning_rate: of AdamW, multiplied by the schedule's factor.
-        schedule: factor of each step.
-        weight_decay: of AdamW.
-        clip_norm: largest norm of the gradient.
-        save_every_s: seconds between saved states.
-    """
-
-    steps: int
-    learning_rate: float
-    schedule: Schedule
-    weight_decay: float
-    clip_norm: float
-    save_every_s: float
+def warmup_and_line(step: int, steps: int, warmup_steps: int) -> float:
+    """Factor that rises linearly over `warmup_steps`, then falls linearly to zero at `steps`."""
+    return min((step + 1) / warmup_steps, (steps - step) / (steps - warmup_steps + 1))
 
 
 class Task(Protocol):
@@ -70,7 +38,7 @@ class Task(Protocol):
         ...
 
     def losses(self, steps: range) -> Iterator[Iterable[Tensor]]:
-        """Yield the terms of each step's loss; each is computed after the gradient of the last."""
+        """Yield the terms of each step's loss; their gradients are added up one by one."""
         ...
 
     def after(self, step: int, loss: float) -> None:
@@ -86,14 +54,20 @@ class Task(Protocol):
         ...
 
 
+@dataclass
 class Trainer:
     """Trains a module on a task, from the step at which an earlier call stopped.
 
     Args:
         module: trained in place, on the device where it is.
         task: see :class:`Task`.
-        optimization: how to update the parameters.
         state: file from which a stopped training continues.
+        steps: number of updates.
+        learning_rate: of AdamW.
+        schedule: factor of the learning rate in each step, the first being 0.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient.
+        save_every_s: seconds between saved states.
         training: text that identifies the settings; a state with another text is refused. None:
             any state of this module is accepted.
 
@@ -101,26 +75,27 @@ class Trainer:
         InputError: `state` is damaged or belongs to another training.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        task: Task,
-        optimization: Optimization,
-        state: Path,
-        training: str | None = None,
-    ) -> None:
-        self.module, self.task, self.optimization = module, task, optimization
-        self.state, self.training, self.step = state, training, 0
-        rate = optimization.learning_rate
+    module: nn.Module
+    task: Task
+    state: Path
+    steps: int
+    learning_rate: float
+    schedule: Callable[[int], float]
+    weight_decay: float
+    clip_norm: float
+    save_every_s: float
+    training: str | None = None
+
+    def __post_init__(self) -> None:
+        self.step = 0
         self.optimizer = torch.optim.AdamW(
-            module.parameters(), rate, weight_decay=optimization.weight_decay
+            self.module.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
-        owner = "this training" if training else "a training of this network"
-        load_state(state, self._restore, owner)
+        load_state(self.state, self._restore, self.training)
         # The rate is that of the settings, whatever it was when the state was saved.
         for group in self.optimizer.param_groups:
-            group["initial_lr"] = rate
-        self._schedule = LambdaLR(self.optimizer, optimization.schedule, last_epoch=self.step - 1)
+            group["initial_lr"] = self.learning_rate
+        self._schedule = LambdaLR(self.optimizer, self.schedule, last_epoch=self.step - 1)
 
     def run(self, progress: Callable[[range], Iterable[int]] = iter) -> None:
         """Make all steps that are left; the module is in evaluation mode afterwards.
@@ -131,38 +106,36 @@ class Trainer:
         Raises:
             FloatingPointError: a loss or its gradient is not finite; names the step, from 1.
         """
-        last = self.optimization.steps
         # A training that was stopped early stays so when it is called again.
-        steps = range(self.step, self.step if self.task.finished else last)
+        steps = range(self.step, self.step if self.task.finished else self.steps)
         last_saved = time.monotonic()
-        for step, losses in zip(progress(steps), self.task.losses(steps), strict=True):
-            self.module.train()
-            loss = self._update(step + 1, losses)
-            self.step = step + 1
+        for _, losses in zip(progress(steps), self.task.losses(steps), strict=True):
+            loss = self._update(losses)
             self.task.after(self.step, loss)
-            over = self.step == last or self.task.finished
-            if over or time.monotonic() - last_saved > self.optimization.save_every_s:
+            over = self.step == self.steps or self.task.finished
+            if over or time.monotonic() - last_saved > self.save_every_s:
                 self._save()
                 last_saved = time.monotonic()
             if over:
                 break
         self.module.eval()
 
-    def _update(self, number: int, losses: Iterable[Tensor]) -> float:
+    def _update(self, losses: Iterable[Tensor]) -> float:
+        self.module.train()
         self.optimizer.zero_grad()
         total = 0.0
         for loss in losses:
             loss.backward()
             total += loss.item()
-        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
         # Before the parameters change, or the next state would be one that cannot be continued.
-        check_finite(number, loss=total, gradient=norm.item())
+        check_finite(self.step + 1, loss=total, gradient=norm.item())
         self.optimizer.step()
         self._schedule.step()
+        self.step += 1
         return total
 
     def _restore(self, kept: dict[str, Any]) -> None:
-        check_training(self.training, kept)
         self.module.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.task.load_state_dict(kept)

@@ -138,6 +138,15 @@ def test_the_state_of_another_training_is_refused(truth, tmp_path):
         trained(example, state, settings)
 
 
+@pytest.mark.parametrize("part", ["mixture", "clues"])
+def test_a_loss_that_is_no_number_stops_the_training_and_names_the_step(truth, tmp_path, part):
+    example = example_of(truth, 0.5)
+    broken = replace(example, **{part: torch.full_like(getattr(example, part), torch.nan)})
+    with pytest.raises(FloatingPointError, match="step 1: loss is nan"):
+        trained(broken, tmp_path / "state.pt")
+    assert not (tmp_path / "state.pt").exists()
+
+
 def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
     example = example_of(truth, 0.5)
     generator = torch.Generator().manual_seed(0)
@@ -245,6 +254,7 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
             f"begin_like={PACKAGED} +postfilter.channels=5",
             "begin_like: .* channels differ: 32, expected 5",
         ),
+        ("save_every=100", r"save_every: no such key any more, expected save_every_s=60.0"),
         ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
         ("+training.frame=3", r"training.frame: no such setting"),
         ("init_from=no.safetensors", r"no.safetensors: no such file"),

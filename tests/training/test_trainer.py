@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -10,7 +11,7 @@ from stopped_training import Stopped, stop_after
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.training.trainer import Optimization, Trainer, warmup_and_cosine, warmup_and_line
+from cmss.training.trainer import Trainer, warmup_and_cosine, warmup_and_line
 
 
 class Line:
@@ -38,8 +39,7 @@ class Line:
 def trainer(path, schedule, steps, rate=2e-3, training=None) -> Trainer:
     torch.manual_seed(0)
     module = nn.Linear(1, 1, bias=False)
-    optimization = Optimization(steps, rate, schedule, 1e-2, 1.0, 0.0)
-    return Trainer(module, Line(module), optimization, path, training)
+    return Trainer(module, Line(module), path, steps, rate, schedule, 1e-2, 1.0, 0.0, training)
 
 
 def rates(run: Trainer, stop: int | None = None) -> list[float]:
@@ -62,7 +62,7 @@ def rates(run: Trainer, stop: int | None = None) -> list[float]:
 def test_learning_rate_of_networks(tmp_path, warmup):
     """Rises linearly and falls as half a cosine, by its formula; also across a stop."""
     path = tmp_path / "state.pt"
-    schedule = warmup_and_cosine(40, warmup)
+    schedule = partial(warmup_and_cosine, steps=40, warmup_steps=warmup)
     first = rates(trainer(path, schedule, 40), stop=11)
     found = first + rates(trainer(path, schedule, 40))
     expected = [
@@ -77,7 +77,8 @@ def test_learning_rate_of_networks(tmp_path, warmup):
 def test_learning_rate_of_postfilters(tmp_path, steps):
     """Rises linearly over a fiftieth of the steps, then falls linearly."""
     warmup = max(steps // 50, 1)
-    found = rates(trainer(tmp_path / "state.pt", warmup_and_line(steps, warmup), steps))
+    schedule = partial(warmup_and_line, steps=steps, warmup_steps=warmup)
+    found = rates(trainer(tmp_path / "state.pt", schedule, steps))
     expected = [
         2e-3 * min((s + 1) / warmup, (steps - s) / (steps - warmup + 1)) for s in range(steps)
     ]
@@ -100,7 +101,7 @@ OLD = {
 @pytest.mark.parametrize("trained", OLD)
 def test_states_of_earlier_versions_are_read(tmp_path, trained):
     path, text = tmp_path / "state.pt", "some settings" if trained == "a post-filter" else None
-    schedule = warmup_and_cosine(9, 2)
+    schedule = partial(warmup_and_cosine, steps=9, warmup_steps=2)
     undisturbed = trainer(tmp_path / "other.pt", schedule, 9, training=text)
     undisturbed.run()
     with pytest.raises(Stopped):
