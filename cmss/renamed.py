@@ -20,6 +20,8 @@ RENAMED: Mapping[str, str] = {
         if old != "wiener"
     },
     "spatial": "steps=[[], [{name: directions, weight: 0.5}], [{name: directions}]] in fit.py",
+    "compile": "nothing in its place (train.py no longer uses torch.compile)",
+    "save_every": "save_every_s=60.0 (seconds, not steps) in fit_postfilter.py",
     "partials": "steps=[[], [{name: partials, window: 32768}]] in fit.py",
 }
 """Old key, which may be that of a section -> an example of the new spelling."""

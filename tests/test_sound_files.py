@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_run import write_tiny_data
 
 from cmss.audio import Excerpt, write_flac
 from cmss.errors import InputError
 from cmss.scenes import SoundFiles
 from tests.support.recipe_calls import call
+from tests.support.tiny_run import write_tiny_data
 
 RATE_HZ = 44100
 OPENED: list[Path] | None = None

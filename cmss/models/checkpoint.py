@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from cmss.errors import InputError
 from cmss.models import registry  # not its names: it imports this module while it collects
 from cmss.models.network import Network
 from cmss.models.state_dicts import matching, read_state_dicts
 from cmss.models.weights_file import read_weights, write_weights
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def build(name: str, arguments: dict[str, Any]) -> Network:
@@ -29,7 +33,7 @@ def build(name: str, arguments: dict[str, Any]) -> Network:
 def save_checkpoint(
     path: Path,
     name: str,
-    module: Network,
+    module: Any,
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
@@ -37,8 +41,8 @@ def save_checkpoint(
 
     Args:
         path: file to write, whole or not at all.
-        name: key of :data:`cmss.models.registry.MODELS`.
-        module: an instance of that model.
+        name: key of :data:`cmss.models.registry.MODELS`, or the name of a post-filter.
+        module: an instance of that model, with its arguments as `module.arguments`.
         dtype: type to store floating point weights in; their own by default.
         notes: further text for the file's header, such as how it was trained.
     """
@@ -51,23 +55,37 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Network:
-    """Rebuild a module from its file, in evaluation mode and float32.
+    """Rebuild a network from its file, in evaluation mode and float32.
 
     Raises:
-        InputError: the file is missing, cut short, or not one of this project's checkpoints.
+        InputError: the file is missing, cut short, or not a checkpoint of a network.
+    """
+    return rebuild(path, registry.MODELS)
+
+
+def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) -> Module:
+    """Rebuild a module that :func:`save_checkpoint` wrote, in evaluation mode and float32.
+
+    Args:
+        path: the file.
+        models: modules that are accepted: name in the header -> class, class of its arguments.
+
+    Raises:
+        InputError: the file is missing, cut short, or has none of these names.
     """
     tensors, header = read_weights(path)
-    if header.get("model") not in registry.MODELS:
+    if header.get("model") not in models:
+        expected = f"one of {', '.join(models)}" if len(models) > 1 else "".join(models)
         raise InputError(
-            f"{path}: header key 'model' is {header.get('model')!r}, expected one of "
-            f"{', '.join(registry.MODELS)}"
+            f"{path}: header key 'model' is {header.get('model')!r}, expected {expected}"
         )
+    kind, arguments = models[header["model"]]
     try:
-        module = build(header["model"], json.loads(header["arguments"]))
-    except (KeyError, ValueError, TypeError) as error:
+        module = kind(arguments(**json.loads(header["arguments"])))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: header key 'arguments' does not build the model") from error
-    expected = module.state_dict()
-    module.load_state_dict(matching(path, {"": tensors}, expected, "the arguments in its header"))
+    wanted = matching(path, {"": tensors}, module.state_dict(), "the arguments in its header")
+    module.load_state_dict(wanted)
     return module.eval()
 
 

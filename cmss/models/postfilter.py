@@ -9,10 +9,9 @@ sources does not matter, nor how many there are.
 Shapes: S sources, F bins, K frames, C channels.
 """
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cmss.errors import InputError
-from cmss.models.state_dicts import matching
-from cmss.models.weights_file import read_weights, write_weights
+from cmss.models import checkpoint  # not its names: it may be importing this module
 from cmss.settings import Rate
 from cmss.transforms.directions import (
     direction_moments,
@@ -40,7 +37,7 @@ from cmss.transforms.shares import (
 )
 
 MODEL = "postfilter"
-"""Key `model` of the header of its files."""
+"""Its name in checkpoints."""
 
 LIMIT = 9.0
 """Largest logarithm of odds, some that of :data:`DOUBT`."""
@@ -325,26 +322,10 @@ class _Block(nn.Module):
         return hidden + self.out(relu(torch.cat([one + mean for one in own])))
 
 
-def save_postfilter(path: Path, network: Postfilter, notes: dict[str, str]) -> None:
-    """Write a post-filter in half precision, with notes for the file's header."""
-    tensors = {key: value.half() for key, value in network.state_dict().items()}
-    arguments = json.dumps(asdict(network.arguments))
-    write_weights(path, tensors, {**notes, "model": MODEL, "arguments": arguments})
-
-
 def load_postfilter(path: Path) -> Postfilter:
-    """Read what :func:`save_postfilter` wrote, in evaluation mode and float32.
+    """Read a checkpoint of a post-filter, in evaluation mode and float32.
 
     Raises:
         InputError: the file is missing, cut short, or something else.
     """
-    tensors, header = read_weights(path)
-    if header.get("model") != MODEL:
-        raise InputError(f"{path}: header key 'model' is {header.get('model')!r}, expected {MODEL}")
-    try:
-        network = Postfilter(PostfilterArguments(**json.loads(header["arguments"])))
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: header key 'arguments' does not build a post-filter") from error
-    expected = network.state_dict()
-    network.load_state_dict(matching(path, {"": tensors}, expected, "the arguments in its header"))
-    return network.eval()
+    return checkpoint.rebuild(path, {MODEL: (Postfilter, PostfilterArguments)})

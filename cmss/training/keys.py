@@ -14,7 +14,7 @@ from pydantic import Field
 from cmss.device import DeviceName
 from cmss.models.postfilter import PostfilterArguments
 from cmss.separators import SEPARATORS
-from cmss.settings import Count, Rate, Seed
+from cmss.settings import Count, NotNegative, Rate, Seed
 from cmss.training.isolated import Learning
 from cmss.training.loop import LoopSettings
 from cmss.training.mixtures import MixtureSettings
@@ -75,7 +75,6 @@ class TrainKeys:
     init_from: Text | None
     seed: Seed
     device: DeviceName
-    compile: bool
     loss: Section
     mixtures: MixtureSettings
     loop: LoopSettings
@@ -138,7 +137,7 @@ class PostfilterKeys:
     begin_like: Text | None
     postfilter: PostfilterArguments
     training: PostfilterTraining
-    save_every: Count
+    save_every_s: NotNegative
     input_sample_rate: Rate
     ensemble: Mapping[str, Any] = field(default_factory=dict)
     """What `separator` refers to, if it is one."""

@@ -1,17 +1,16 @@
-"""The training loop: resumes where it was stopped, keeps the best network on validation."""
+"""Training of a network: validates, logs, and keeps the best network on validation."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from cmss.atomic import write_text
 from cmss.models.checkpoint import Network, save_checkpoint
@@ -20,11 +19,15 @@ from cmss.settings import Count, LearningRate, NotNegative, Steps
 from cmss.text import read_text
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
-from cmss.training.state import load_state, save_state
+from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine
 
 LOG_COLUMNS = (
     "step", "seconds", "training_loss", "validation_loss", "sdr_improvement_db", "haaqi",
 )  # fmt: skip
+
+
+COUNTERS = ("best", "validations", "since_best", "recent")
+"""What the state of a training keeps of the validations."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ def train(
     notes: dict[str, str] | None = None,
     haaqi: Callable[[Network], float] | None = None,
 ) -> Path:
-    """Train a network, or go on training it.
+    """Train a network, or continue its training.
 
-    `folder` gets state.pt (to go on from), best.safetensors (the network whose loss on validation
-    was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
+    `folder` gets state.pt (to continue from), best.safetensors (the network whose loss on
+    validation was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
 
     Args:
         name: the model's name in :data:`cmss.models.registry.MODELS`.
@@ -94,59 +97,84 @@ def train(
         FloatingPointError: a loss or its gradient is not finite; names the step as the log does.
         InputError: `folder` holds the state of another network.
     """
-    device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    task = _NetworkTask(name, model, loss, training, validation, settings, folder, notes, haaqi)
+    trainer = Trainer(
+        model,
+        task,
+        folder / "state.pt",
+        settings.steps,
+        settings.learning_rate,
+        lambda step: warmup_and_cosine(step, settings.steps, settings.warmup_steps),
+        settings.weight_decay,
+        settings.clip_norm,
+        settings.save_every_s,
     )
-    state = _State(folder / "state.pt", model, optimizer)
-    log = folder / "log.csv"
-    _open_log(log, state.step)
-    best_path = folder / "best.safetensors"
-    began = last_saved = time.monotonic()
-    # A training that was stopped early stays so when it is called again.
-    steps = range(state.step, settings.steps if state.patient(settings) else state.step)
-    batches = _ahead(training, steps)
-    for step, batch in zip(progress(steps), batches, strict=True):
-        model.train()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        value = _loss(model, loss, _to(batch, device), settings)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        # Before the weights are touched, or the next state would hold what cannot be gone on from.
-        done = step + 1
-        _check_finite(done, loss=value.item(), gradient=norm.item())
-        optimizer.step()
-        state.recent.append(value.item())
-        if done % settings.validate_every == 0 or done == settings.steps:
-            measured = validate(model, loss, validation, settings)
-            _check_finite(done, validation_loss=measured[0])
-            seconds = state.seconds + time.monotonic() - began
-            state.validations += 1
-            due = settings.haaqi_every and state.validations % settings.haaqi_every == 0
-            heard = [haaqi(model)] if haaqi and due else []
-            mean = sum(state.recent) / len(state.recent)
-            _append_log(log, done, seconds, mean, *measured, *heard)
-            state.recent.clear()
-            state.since_best += 1
-            if measured[0] < state.best:
-                state.best, state.since_best = measured[0], 0
-                save_checkpoint(best_path, name, model, torch.float16, notes)
-        over = done == settings.steps or not state.patient(settings)
-        if over or time.monotonic() - last_saved > settings.save_every_s:
-            state.save(done, state.seconds + time.monotonic() - began)
-            last_saved = time.monotonic()
-        if over:
-            break
-    return best_path
+    _open_log(task.log, trainer.step)
+    trainer.run(progress)
+    return task.best_path
 
 
-def learning_rate(step: int, settings: LoopSettings) -> float:
-    """Rises in a straight line, then falls as half a cosine to zero at the last step."""
-    rise = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    fall = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-    return settings.learning_rate * rise * fall
+@dataclass
+class _NetworkTask:
+    """Random mixtures, and validations that are logged and choose the best network."""
+
+    name: str
+    model: Network
+    loss: Loss
+    training: RandomMixtures
+    validation: RandomMixtures
+    settings: LoopSettings
+    folder: Path
+    notes: dict[str, str] | None
+    haaqi: Callable[[Network], float] | None
+
+    def __post_init__(self) -> None:
+        self.log, self.best_path = self.folder / "log.csv", self.folder / "best.safetensors"
+        self.began = time.monotonic()
+        self.best = math.inf  # lowest loss on validation
+        self.validations, self.since_best = 0, 0  # in all, and since the best one
+        self.recent: list[float] = []  # losses since the last validation
+
+    @property
+    def finished(self) -> bool:
+        return 0 < self.settings.patience <= self.since_best
+
+    def losses(self, steps: range) -> Iterator[list[Tensor]]:
+        for batch in _ahead(self.training, steps):
+            yield [_loss(self.model, self.loss, _to(batch, self.model), self.settings)]
+
+    def after(self, step: int, loss: float) -> None:
+        self.recent.append(loss)
+        if step % self.settings.validate_every == 0 or step == self.settings.steps:
+            self._validate(step)
+
+    def _validate(self, step: int) -> None:
+        measured = validate(self.model, self.loss, self.validation, self.settings)
+        check_finite(step, validation_loss=measured[0])
+        seconds = self.seconds
+        self.validations += 1
+        every = self.settings.haaqi_every
+        due = self.haaqi and every and self.validations % every == 0
+        scores = [self.haaqi(self.model)] if self.haaqi and due else []
+        mean = sum(self.recent) / len(self.recent)
+        _append_log(self.log, step, seconds, mean, *measured, *scores)
+        self.recent.clear()
+        self.since_best += 1
+        if measured[0] < self.best:
+            self.best, self.since_best = measured[0], 0
+            save_checkpoint(self.best_path, self.name, self.model, torch.float16, self.notes)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, **{name: getattr(self, name) for name in COUNTERS}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.began -= state["seconds"]
+        for name in COUNTERS:
+            setattr(self, name, state[name])
 
 
 @torch.no_grad()
@@ -155,10 +183,9 @@ def validate(
 ) -> tuple[float, float]:
     """Mean loss, and mean improvement of the SDR of the sources over the mixture in dB."""
     model.eval()
-    device = next(model.parameters()).device
     losses, improvements = [], []
-    for batch in islice(_ahead(mixtures, range(settings.validation_batches)), None):
-        batch = _to(batch, device)
+    for batch in _ahead(mixtures, range(settings.validation_batches)):
+        batch = _to(batch, model)
         losses.append(_loss(model, loss, batch, settings).item())
         improvements.append(sdr_improvement(model, batch))
     return sum(losses) / len(losses), torch.cat(improvements).mean().item()
@@ -181,13 +208,8 @@ def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> T
         return loss(model, batch)
 
 
-def _check_finite(step: int, **values: float) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: {name.replace('_', ' ')} is {value}")
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
+def _to(batch: Batch, model: Network) -> Batch:
+    device = next(model.parameters()).device
     return Batch(batch.stems.to(device), batch.index.to(device), batch.gains.to(device))
 
 
@@ -200,41 +222,6 @@ def _ahead(mixtures: RandomMixtures, steps: range, depth: int = 3) -> Iterator[B
             if step + depth < steps.stop:
                 waiting.append(pool.submit(mixtures.batch, step + depth))
             yield batch
-
-
-class _State:
-    """What a stopped training goes on from."""
-
-    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.path, self.model, self.optimizer = path, model, optimizer
-        self.step, self.seconds, self.best = 0, 0.0, math.inf
-        self.validations, self.since_best = 0, 0  # in all, and since the best one
-        self.recent: list[float] = []  # losses since the last validation
-        load_state(path, self._take, "a training of this network")
-
-    def _take(self, kept: dict[str, Any]) -> None:
-        self.model.load_state_dict(kept["model"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.step, self.seconds, self.best = kept["step"], kept["seconds"], kept["best"]
-        self.validations, self.since_best = kept["validations"], kept["since_best"]
-        self.recent = kept["recent"]
-
-    def patient(self, settings: LoopSettings) -> bool:
-        """Whether it is too early to give up."""
-        return not settings.patience or self.since_best < settings.patience
-
-    def save(self, step: int, seconds: float) -> None:
-        kept = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": step,
-            "seconds": seconds,
-            "best": self.best,
-            "validations": self.validations,
-            "since_best": self.since_best,
-            "recent": self.recent,
-        }
-        save_state(self.path, kept)
 
 
 def _open_log(path: Path, step: int) -> None:

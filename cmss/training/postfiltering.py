@@ -3,7 +3,7 @@
 Shapes: S sources, F bins, K frames, N auditory bands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
-from cmss.training.losses import inverse_bandwidth
-from cmss.training.modulation import modulation_distance
-from cmss.training.state import load_state, save_state
+from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
+from cmss.training.state import load_state
+from cmss.training.trainer import Trainer, warmup_and_line
 from cmss.transforms.shares import channel_log_shares
 from cmss.transforms.stft import istft, stft
 
@@ -110,8 +110,7 @@ class PostfilterLoss:
     def _loss(self, shares: Tensor, example: Example, gains: Tensor) -> Tensor:
         size, sizes = example.mixture.abs(), example.stems.abs()
         product = (example.mixture.conj() * example.stems).real * (size * sizes + 1e-6).rsqrt()
-        # |sqrt(m) x - s|^2 with compressed x and s, a polynomial in the root of the share m
-        error = shares * size - 2 * (shares + 1e-6).sqrt() * product + sizes
+        error = mask_error(shares, size, product, sizes)
         factor = (shares * gains).sum(0)
         got, wanted = (factor * size).square(), (gains * example.stems).sum(0).abs().square()
         in_bins = _log_ratio(got, wanted).abs().mean((0, 2)) + error.sum(0).mean((0, 2))
@@ -119,12 +118,12 @@ class PostfilterLoss:
         in_bands = _log_ratio(got, wanted).abs().mean()
         in_all = _log_ratio(got.mean(-1), wanted.mean(-1)).abs().mean()
         loss = (in_bins * self._weight).mean() + self.bands * (in_bands + in_all)
-        if not self.modulation:
-            return loss
-        heard = self._waveform(factor * example.mixture)
-        meant = self._waveform((gains * example.stems).sum(0))
-        distance = modulation_distance(heard, meant, self.arguments.samplerate)
-        return loss + self.modulation * distance
+
+        def remixes() -> tuple[Tensor, Tensor]:
+            wanted = (gains * example.stems).sum(0)
+            return self._waveform(factor * example.mixture), self._waveform(wanted)
+
+        return with_modulations(loss, self.modulation, remixes, self.arguments.samplerate)
 
     def _waveform(self, spectra: Tensor) -> Tensor:
         """(2, F, K) -> (1, 2, T)."""
@@ -136,6 +135,8 @@ class PostfilterLoss:
 
 
 def _log_ratio(got: Tensor, wanted: Tensor) -> Tensor:
+    # One logarithm, where log_error takes two: the filters in the package were trained with this
+    # rounding.
     return ((got + FLOOR) / (wanted + FLOOR)).log()
 
 
@@ -168,110 +169,86 @@ def train_postfilter(
     network: Postfilter,
     examples: Sequence[Example],
     settings: PostfilterTraining,
-    state: Path | None = None,
-    save_every: int = 100,
+    state: Path,
+    save_every_s: float = 60.0,
     progress: Callable[[range], Iterable[int]] = iter,
-) -> list[float]:
-    """Train a network on excerpts of examples.
+) -> None:
+    """Train a network on excerpts of examples, or continue its training.
 
     Args:
-        network: is trained in place.
+        network: trained in place; in evaluation mode afterwards.
         examples: at least one.
         settings: how.
-        state: file that keeps what it takes to go on, and is gone on from if it is there.
-        save_every: steps from one writing of it to the next.
-        progress: wraps the steps, to show them.
-
-    Returns:
-        the loss of each step that was made.
+        state: file from which a stopped training continues.
+        save_every_s: seconds from one writing of it to the next.
+        progress: wraps the steps, such as tqdm.
 
     Raises:
+        FloatingPointError: a loss or its gradient is not finite; names the step.
         InputError: `state` is of another training.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
-    loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-3)
-    kept = _Kept(state, network, optimiser, generator, _training(settings, len(examples)))
-    warmup = max(settings.steps // 50, 1)
-    losses = []
-    network.train()
-    for step in progress(range(kept.step, settings.steps)):
-        rate = min((step + 1) / warmup, (settings.steps - step) / (settings.steps - warmup + 1))
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate
-        optimiser.zero_grad()
-        total = 0.0
-        for _ in range(settings.batch_size):
-            example, gains = draw(examples, settings.frames, generator)
-            with torch.autocast("cpu", torch.bfloat16, settings.bfloat16):
-                loss = loss_of(network, example, gains) / settings.batch_size
-            loss.backward()
-            total += loss.item()
-        # One odd excerpt is not to undo what the others taught.
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        losses.append(total)
-        if (step + 1) % save_every == 0 or step + 1 == settings.steps:
-            kept.save(step + 1)
-    network.eval()
-    return losses
+    warmup_steps = max(settings.steps // 50, 1)
+    Trainer(
+        network,
+        _PostfilterTask(network, examples, settings),
+        state,
+        settings.steps,
+        settings.learning_rate,
+        lambda step: warmup_and_line(step, settings.steps, warmup_steps),
+        weight_decay=1e-3,
+        clip_norm=1.0,  # no single excerpt outweighs the others
+        save_every_s=save_every_s,
+        training=_training(settings, len(examples)),
+    ).run(progress)
+
+
+class _PostfilterTask:
+    """Random excerpts under random gains, all drawn from one generator."""
+
+    finished = False  # before the last step
+
+    def __init__(
+        self, network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
+    ) -> None:
+        self.network, self.examples, self.settings = network, examples, settings
+        self.loss = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+
+    def losses(self, steps: range) -> Iterator[Iterator[Tensor]]:
+        for _ in steps:
+            yield (self._loss() for _ in range(self.settings.batch_size))
+
+    def _loss(self) -> Tensor:
+        example, gains = draw(self.examples, self.settings.frames, self.generator)
+        with torch.autocast("cpu", torch.bfloat16, self.settings.bfloat16):
+            return self.loss(self.network, example, gains) / self.settings.batch_size
+
+    def after(self, step: int, loss: float) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
 
 
 def check_state(state: Path, settings: PostfilterTraining, examples: int) -> None:
     """Refuse the state of another training, before its examples are made.
 
     Args:
-        state: see :func:`train_postfilter`; it need not be there.
-        settings: of the training that is to go on.
+        state: see :func:`train_postfilter`; it need not exist.
+        settings: of the training that is to continue.
         examples: number of its examples.
 
     Raises:
         InputError: it is damaged or of other settings or another number of examples.
     """
-    load_state(state, lambda kept: _expect(_training(settings, examples), kept), "this training")
+    load_state(state, lambda _: None, _training(settings, examples))
 
 
 def _training(settings: PostfilterTraining, examples: int) -> str:
     return repr((settings, examples))
-
-
-def _expect(training: str, kept: dict[str, Any]) -> None:
-    if kept["training"] != training:
-        raise ValueError(f"it is of {kept['training']}, expected {training}")
-
-
-@dataclass
-class _Kept:
-    """What a stopped training goes on from, in a file; none: nothing is kept."""
-
-    path: Path | None
-    network: Postfilter
-    optimiser: torch.optim.Optimizer
-    generator: torch.Generator
-    training: str
-    step: int = 0
-
-    def __post_init__(self) -> None:
-        if self.path:
-            load_state(self.path, self._take, "this training")
-
-    def _take(self, kept: dict[str, Any]) -> None:
-        _expect(self.training, kept)
-        self.network.load_state_dict(kept["network"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.generator.set_state(kept["generator"])
-        self.step = kept["step"]
-
-    def save(self, step: int) -> None:
-        if self.path:
-            kept = {
-                "training": self.training,
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
-                "step": step,
-            }
-            save_state(self.path, kept)
 
 
 def mean_loss(

@@ -8,8 +8,8 @@ from typing import Any
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network, build
 from cmss.models.registry import RECORDS
-from cmss.training.losses import Loss, MaskLoss, RemixLoss, WaveformLoss
-from cmss.training.remix_loss import EstimatesRemixLoss
+from cmss.training.losses import Loss, MaskLoss, WaveformLoss
+from cmss.training.remix_loss import EstimatesRemixLoss, RemixLoss
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Preset:
         network: key of :data:`cmss.models.registry.MODELS`.
         arguments: of that network; its outputs say whether it is one for all instruments or one of
             many, see :mod:`cmss.models.outputs`.
-        loss: makes what it is trained on; takes `compiled`.
+        loss: makes what it is trained on.
     """
 
     network: str

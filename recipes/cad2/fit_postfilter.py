@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from cmss.audio import read_excerpt
 from cmss.configuration import plain
 from cmss.errors import InputError, noting
-from cmss.models.postfilter import Postfilter, load_postfilter, save_postfilter
+from cmss.models.checkpoint import save_checkpoint
+from cmss.models.postfilter import MODEL, Postfilter, load_postfilter
 from cmss.output_file import check_output_file
 from cmss.run_folder import training_tracks
 from cmss.scenes import Track
@@ -66,10 +67,10 @@ def main(config: DictConfig) -> None:
         trained,
         settings,
         state,
-        keys.save_every,
+        keys.save_every_s,
         lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
     )
-    save_postfilter(path, network, notes)
+    save_checkpoint(path, MODEL, network, torch.float16, notes)
     after = mean_loss(network, held, settings)
     print(f"{path}: {len(trained)} tracks; loss on {len(held)} others {before:.4f} -> {after:.4f}")
 

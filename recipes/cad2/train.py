@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
         hearing_aid = build_hearing_aid(config)
     with noting(problems):
         chosen = preset(keys.model, keys.size)
-        loss = build_loss(chosen.loss, keys.loss, keys.compile)
+        loss = build_loss(chosen.loss, keys.loss)
         torch.manual_seed(keys.seed)
         model = chosen.build()
         index = player_index(model.sources, keys.instrument)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from cmss.models.multichannel_unet import MultichannelUNet, MultichannelUNetArguments
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
-from cmss.training.losses import RemixLoss
 from cmss.training.mixtures import Batch
+from cmss.training.remix_loss import RemixLoss
 from tests.support.tensors import quiet_noise as noise
 from tests.support.told_who_plays import (
     assert_aligned,

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from cmss.errors import InputError
+from cmss.models.checkpoint import save_checkpoint
 from cmss.models.postfilter import (
     CLUES,
+    MODEL,
     PIECE,
     Postfilter,
     PostfilterArguments,
     at_multiple,
     clues,
     load_postfilter,
-    save_postfilter,
 )
 from cmss.transforms.shares import channel_log_shares
 
@@ -200,7 +201,7 @@ def test_one_of_another_size_is_nothing_to_begin_with():
 
 def test_its_file_brings_it_back(tmp_path):
     network = filter_of(replace(SMALL, relatives=(2.0, 1 / 3)))
-    save_postfilter(tmp_path / "a.safetensors", network, {"training": "none"})
+    save_checkpoint(tmp_path / "a.safetensors", MODEL, network, torch.float16)
     read = load_postfilter(tmp_path / "a.safetensors")
     assert read.arguments == network.arguments
     for key, value in network.state_dict().items():
@@ -223,7 +224,7 @@ def test_files_of_something_else_are_refused(name, message):
 
 def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "cut.safetensors"
-    save_postfilter(path, filter_of(), {})
+    save_checkpoint(path, MODEL, filter_of())
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"cut\.safetensors: not a readable"):
         load_postfilter(path)

@@ -126,8 +126,8 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
         ("fit", ["edges_hz=[500, 30000]"], ["edges_hz"]),
         (
             "fit_postfilter",
-            ["held_out=1", "+postfilter.bins=5000.5", "training.steps=0", "save_every=0"],
-            ["held_out", "postfilter.bins", "training.steps", "save_every"],
+            ["held_out=1", "+postfilter.bins=5000.5", "training.steps=0", "save_every_s=-1"],
+            ["held_out", "postfilter.bins", "training.steps", "save_every_s"],
         ),
         ("fit_postfilter", ["+postfilter.bins=5000"], ["postfilter.bins"]),
         ("fit_postfilter", ["separator=nmf", "held_out=1000"], ["held_out"]),

@@ -13,14 +13,15 @@ from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
 from cmss.training.loop import (
     LOG_COLUMNS,
     LoopSettings,
-    learning_rate,
     sdr_improvement,
     train,
     validate,
 )
-from cmss.training.losses import RemixLoss, WaveformLoss
+from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import MixtureSettings, RandomMixtures
+from cmss.training.remix_loss import RemixLoss
 from tests.support.recipe_defaults import of_recipe
+from tests.support.stopped_training import Stopped, stop_after
 from tests.support.tones import RATE_HZ, tone_track
 
 NAME = "fourier_convtasnet"
@@ -66,22 +67,6 @@ def log(folder: Path) -> list[dict[str, str]]:
 
 def without_seconds(folder: Path) -> list[dict[str, str]]:
     return [{key: row[key] for key in row if key != "seconds"} for row in log(folder)]
-
-
-class Stopped(Exception):
-    """Stands for Ctrl-C, a crash, a power cut."""
-
-
-def stop_after(count: int):
-    """A progress bar that stops the training after some steps."""
-
-    def progress(steps):
-        for number, step in enumerate(steps):
-            if number == count:
-                raise Stopped
-            yield step
-
-    return progress
 
 
 # Learning.
@@ -294,23 +279,6 @@ def test_a_validation_that_is_no_number_stops_the_training(tmp_path):
 
 
 # Parts.
-
-
-def test_learning_rate_rises_and_falls_to_zero():
-    settings = replace(SETTINGS, steps=1000, learning_rate=2e-3, warmup_steps=100)
-    rates = [learning_rate(step, settings) for step in range(1000)]
-    peak = rates.index(max(rates))
-    assert 90 <= peak <= 100
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert 1.9e-3 < max(rates) <= 2e-3
-    assert rates[500] == pytest.approx(1e-3)
-    assert 0 < rates[-1] < 1e-7
-
-
-def test_no_warm_up():
-    settings = replace(SETTINGS, steps=10, learning_rate=1e-3, warmup_steps=0)
-    assert learning_rate(0, settings) == 1e-3
 
 
 class Fixed(nn.Module):

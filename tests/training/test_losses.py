@@ -11,13 +11,12 @@ from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetA
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.training.losses import (
     MaskLoss,
-    RemixLoss,
     WaveformLoss,
-    inverse_bandwidth,
     multi_resolution_stft_loss,
 )
 from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
+from cmss.training.remix_loss import RemixLoss, inverse_bandwidth
 from cmss.transforms.bands import band_interpolation
 
 ARGUMENTS = FourierConvTasNetArguments(

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from cmss.training.postfiltering import (
 from tests.support.recipe_defaults import of_recipe
 from tests.support.separation import Fixed, sources
 from tests.support.stages import program, run_stage
+from tests.support.stopped_training import Stopped, stop_after
 from tests.support.tiny_run import training_data
 from tests.support.two_players import two_players
 
@@ -87,54 +87,63 @@ def test_examples_have_one_level(truth):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
-def test_training_mends_estimates_and_is_the_same_each_time(truth):
+def test_training_mends_estimates_and_is_the_same_each_time(truth, tmp_path):
     example = example_of(truth, 0.5)
-    ways = []
-    for _ in range(2):
-        torch.manual_seed(1)
-        network = Postfilter(SMALL)
-        before = mean_loss(network, [example], SETTINGS)
-        losses = list(train_postfilter(network, [example], SETTINGS))
-        ways.append(losses)
-    assert ways[0] == ways[1]
-    assert mean_loss(network, [example], SETTINGS) < 0.95 * before
-    assert not network.training
+    before = mean_loss(Postfilter(SMALL), [example], SETTINGS)
+    networks = [trained(example, tmp_path / name) for name in ("first.pt", "second.pt")]
+    assert_equal(*networks)
+    assert mean_loss(networks[0], [example], SETTINGS) < 0.95 * before
+    assert not networks[0].training
 
 
-def trained(example: Example, settings=SETTINGS, **options) -> tuple[list[float], Postfilter]:
+def trained(example: Example, state: Path, settings=SETTINGS, **options) -> Postfilter:
     torch.manual_seed(1)
     network = Postfilter(SMALL)
-    return train_postfilter(network, [example], settings, **options), network
+    train_postfilter(network, [example], settings, state, save_every_s=0.0, **options)
+    return network
+
+
+def assert_equal(network: Postfilter, other: Postfilter) -> None:
+    for key, value in network.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[key], value, err_msg=key)
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(truth, tmp_path):
     example, state = example_of(truth, 0.5), tmp_path / "state.pt"
     settings = replace(SETTINGS, steps=6)
-    whole, network = trained(example, settings)
-    trained(example, settings, state=state, save_every=2, progress=lambda steps: islice(steps, 3))
-    rest, gone_on = trained(example, settings, state=state)
-    assert rest == whole[2:]
-    for key, value in network.state_dict().items():
-        np.testing.assert_array_equal(gone_on.state_dict()[key], value)
-    assert trained(example, settings, state=state)[0] == []
+    undisturbed = trained(example, tmp_path / "undisturbed.pt", settings)
+    with pytest.raises(Stopped):
+        trained(example, state, settings, progress=stop_after(3))
+    assert_equal(trained(example, state, settings), undisturbed)
+    # Nothing is left to do.
+    assert_equal(trained(example, state, settings, progress=stop_after(0)), undisturbed)
 
 
 def test_the_state_of_another_training_is_refused(truth, tmp_path):
     example, state = example_of(truth, 0.5), tmp_path / "state.pt"
     settings = replace(SETTINGS, steps=2)
-    trained(example, settings, state=state)
+    trained(example, state, settings)
     refused = pytest.raises(
         InputError, match=r"state\.pt: not the state of this training \(it is of .*to start anew"
     )
     with refused:
-        trained(example, replace(settings, learning_rate=1e-3), state=state)
+        trained(example, state, replace(settings, learning_rate=1e-3))
     with refused:
         check_state(state, settings, 2)
     check_state(state, settings, 1)
     check_state(tmp_path / "none.pt", settings, 1)
     state.write_bytes(state.read_bytes()[:1000])
     with refused:
-        trained(example, settings, state=state)
+        trained(example, state, settings)
+
+
+@pytest.mark.parametrize("part", ["mixture", "clues"])
+def test_a_loss_that_is_no_number_stops_the_training_and_names_the_step(truth, tmp_path, part):
+    example = example_of(truth, 0.5)
+    broken = replace(example, **{part: torch.full_like(getattr(example, part), torch.nan)})
+    with pytest.raises(FloatingPointError, match="step 1: loss is nan"):
+        trained(broken, tmp_path / "state.pt")
+    assert not (tmp_path / "state.pt").exists()
 
 
 def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
@@ -172,7 +181,7 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
 def test_a_killed_training_goes_on_when_called_again(tmp_path):
     arguments = (
         f"path.root={training_data(tmp_path / 'data')}", "separator=nmf", "held_out=2",
-        "training.steps=20", "training.batch_size=1", "training.frames=24", "save_every=2",
+        "training.steps=20", "training.batch_size=1", "training.frames=24", "save_every_s=0",
         "+postfilter.channels=4", "separator.iterations=1", "training.bfloat16=false",
     )  # fmt: skip
     weights = Path("exp/fit_postfilter/postfilter.safetensors")
@@ -241,6 +250,7 @@ def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_p
             f"begin_like={PACKAGED} +postfilter.channels=5",
             "begin_like: .* channels differ: 32, expected 5",
         ),
+        ("save_every=100", r"save_every: no such key any more, expected save_every_s=60.0"),
         ("held_out=1000", r"held_out: 1000, expected from 2 to as many as there are tracks, "),
         ("+training.frame=3", r"training.frame: no such setting"),
         ("init_from=no.safetensors", r"no.safetensors: no such file"),

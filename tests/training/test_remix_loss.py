@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
-from cmss.training.losses import inverse_bandwidth
 from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
-from cmss.training.remix_loss import EstimatesRemixLoss
+from cmss.training.remix_loss import EstimatesRemixLoss, inverse_bandwidth
 
 RATE_HZ, SAMPLES, FLOOR_DB = 5000, 6000, -60.0
 LENGTH = 512  # the power of two nearest to 93 ms
