@@ -1,4 +1,7 @@
-"""Weights on disk: safetensors with what rebuilds the module. Nothing is unpickled."""
+"""Checkpoints: a safetensors file with weights and the arguments that rebuild the network.
+
+Nothing is unpickled.
+"""
 
 import hashlib
 import json
@@ -9,18 +12,21 @@ from typing import Any
 import torch
 
 from cmss.errors import InputError
-from cmss.models import registry  # not its names: it imports this module while it collects
+from cmss.models import registry  # as a module: its names are not defined yet during its import
 from cmss.models.network import Network
 from cmss.models.state_dicts import matching, read_state_dicts
 from cmss.models.weights_file import read_weights, write_weights
 
 
 def build(name: str, arguments: dict[str, Any]) -> Network:
-    """A module with fresh weights.
+    """Build a network with initial weights.
 
     Args:
         name: key of :data:`cmss.models.registry.MODELS`.
-        arguments: fields of the model's arguments; unknown ones are a TypeError.
+        arguments: fields of the class of its arguments.
+
+    Raises:
+        TypeError: an argument is unknown.
     """
     module, arguments_class = registry.MODELS[name]
     return module(arguments_class(**arguments))
@@ -33,14 +39,14 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
-    """Write the weights of a module, its name and its arguments.
+    """Write the weights of a network, its name and its arguments.
 
     Args:
-        path: file to write, whole or not at all.
+        path: file to write; it appears only once it is complete.
         name: key of :data:`cmss.models.registry.MODELS`.
-        module: an instance of that model.
-        dtype: type to store floating point weights in; their own by default.
-        notes: further text for the file's header, such as how it was trained.
+        module: an instance of this network.
+        dtype: type in which floating-point weights are stored; unchanged by default.
+        notes: further text for the file's header, such as the training command.
     """
     tensors = {
         key: value.to(dtype) if dtype and value.is_floating_point() else value
@@ -51,10 +57,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Network:
-    """Rebuild a module from its file, in evaluation mode and float32.
+    """Rebuild a network from its checkpoint, in evaluation mode and float32.
 
     Raises:
-        InputError: the file is missing, cut short, or not one of this project's checkpoints.
+        InputError: the file is missing, incomplete, or not a checkpoint of this project.
     """
     tensors, header = read_weights(path)
     if header.get("model") not in registry.MODELS:
@@ -72,14 +78,14 @@ def load_checkpoint(path: Path) -> Network:
 
 
 def load_weights(path: Path, module: Network) -> None:
-    """Give a module the weights in a file, which may be another program's.
+    """Load weights into a network from a file, which may come from another program.
 
     Args:
-        path: a checkpoint of the same module, or a state_dict with its names.
-        module: receives them.
+        path: a checkpoint of the same network, or a state_dict with the network's names.
+        module: the network, changed in place.
 
     Raises:
-        InputError: the file is missing or unreadable, or of another network.
+        InputError: the file is missing, unreadable, or belongs to another network.
     """
     found, header = read_state_dicts(path)
     wanted = "this model and size"
@@ -93,5 +99,5 @@ def load_weights(path: Path, module: Network) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's content, by which a result names the weights it came from."""
+    """Return the SHA-256 digest of a file; results record it to identify their weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -251,7 +251,7 @@ def test_it_learns(kind):
         ("hdemucs", {"nfft": 512}, "branches meet"),
         ("hdemucs", {"nfft": 250}, "nfft"),
         ("hdemucs", {"dconv_comp": 9}, "dconv_comp"),
-        ("htdemucs", {"depth": 4}, "branches would meet"),
+        ("htdemucs", {"depth": 4}, "branches would merge"),
         ("htdemucs", {"t_heads": 5}, "t_heads"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
     """torch.load raises errors of many kinds, IndexError among them."""
     (tmp_path / "other.th").write_bytes(content)
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "other.th")}
-    with pytest.raises(InputError, match=r"other\.th: not a state_dict of tensors alone"):
+    with pytest.raises(InputError, match=r"other\.th: not a state_dict with only tensors"):
         build_separator(settings, RATE_HZ)
 
 

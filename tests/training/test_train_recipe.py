@@ -94,7 +94,7 @@ def train_here(*arguments: str) -> None:
         (["size=huge"], "model=convtasnet size=huge: unknown, expected one of model=convtasnet"),
         (["size=paper"], "instrument: None, expected one of Bassoon, Cello"),
         (["size=paper", "instrument=Horn"], "instrument: 'Horn', expected one of Bassoon, Cello"),
-        (["instrument=Violin"], "instrument: this size separates all at once, expected null"),
+        (["instrument=Violin"], "instrument: this size separates all instruments, expected null"),
         (["init_from=no.safetensors"], "init_from: no.safetensors: no such file"),
         (["mixtures.segment_s=5"], "mixtures.segment_s: 5 s with pitch shifts take 5.9 s"),
     ],
