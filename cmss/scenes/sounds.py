@@ -1,4 +1,4 @@
-"""Whether the sound files that a run will use hold what the metadata say."""
+"""Checks that the sound files of a run agree with the metadata."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ MIXTURE = "mixture"
 def check_sounds(
     tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sample_rate_hz: int
 ) -> None:
-    """Look at each file once and at each excerpt; report what is wrong at its key in `music`.
+    """Check each file once, and each excerpt; report problems with their keys to `music`.
 
     Args:
-        tracks: by name, the excerpts of sources and mixture by their key.
-        music: the metadata file that named them.
-        sample_rate_hz: what every file must have.
+        tracks: name -> excerpts of sources and mixture by key.
+        music: the metadata file that refers to the files.
+        sample_rate_hz: required sampling rate of every file.
     """
     headers: dict[Path, AudioHeader | None] = {}
     for name, excerpts in tracks.items():
@@ -41,7 +41,7 @@ def check_sounds(
 
 
 def _header(where: str, path: Path, music: MetadataFile, sample_rate_hz: int) -> AudioHeader | None:
-    """The header of a file if all is well with the file as such."""
+    """Return the header of a file, or None and report problems if the file is not valid."""
     problems = []
     try:
         header = inspect(path)
@@ -59,6 +59,7 @@ def _header(where: str, path: Path, music: MetadataFile, sample_rate_hz: int) ->
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
+    """Return whether a file contains an excerpt of at least one sample; report it if not."""
     start, stop = excerpt.span(header.sample_rate_hz)
     if stop > header.samples:
         music.report(
