@@ -1,5 +1,5 @@
-"""Programs that measure: `python -m benchmarks.NAME` prints a ratio against a peer.
+"""Benchmarks: `python -m benchmarks.NAME` prints a ratio relative to another implementation.
 
-Seconds say little about another machine, so both sides take the same input in the same run, by
-turns. Nothing here is part of the test suite.
+Seconds depend on the machine. So both implementations process the same input in the same run,
+alternately. Benchmarks are not part of the test suite.
 """

@@ -1,7 +1,7 @@
-"""What the cochlea hears of one scene, `python -m benchmarks.auditory [--out FILE.png]`.
+"""Figure of the auditory model, `python -m benchmarks.auditory [--out FILE.png]`.
 
-The filterbank's response, the firing of the hair cells, and the correlogram of one frame with its
-summary, of the demo's first piece, a duet that the synthesiser plays.
+The figure has the responses of the filterbank, the correlogram of a frame with its summary, and the
+notes of all units. The signal is the demo's first piece, a duet played by the synthesiser.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from cmss.output_file import check_output_file
 
 SHOWN_S = 4.0
 FRAME_S = 2.5
-"""Both instruments play."""
+"""Time of the correlogram, at which both instruments play."""
 PLAYERS = 2
 
 _COLOURS = 40
@@ -33,7 +33,7 @@ _EVERY = 16
 
 
 def responses_db(samples: int) -> NDArray[np.float64]:
-    """(channels, samples // 2 + 1): magnitude of every :data:`_EVERY`-th filter."""
+    """Return the magnitude responses of every 16th filter, (filters, samples // 2 + 1), in dB."""
     impulse = np.zeros(samples)
     impulse[0] = 1
     responses = gammatone(impulse, CENTRES_HZ[::_EVERY], SAMPLE_RATE_HZ).real
@@ -41,12 +41,12 @@ def responses_db(samples: int) -> NDArray[np.float64]:
 
 
 def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
-    """Filters, the correlogram of one frame, its summary, and the notes of all units.
+    """Draw filters, the correlogram of a frame, its summary, and the notes of all units.
 
     Args:
-        units: what is heard.
-        owners: (channels, frames), the number of each unit's note; -1 for none.
-        frame: whose correlogram is drawn.
+        units: of the signal.
+        owners: (channels, frames), number of each unit's note; -1 without a note.
+        frame: index of the frame.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     panels = figure.subplot_mosaic(
@@ -60,11 +60,11 @@ def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
     colours = mpl.colormaps["magma"].resampled(_COLOURS)
     lags_ms = np.arange(units.periodicity.shape[-1]) / SAMPLE_RATE_HZ * 1e3
     channels = np.arange(len(CENTRES_HZ))
-    heard = np.where(units.active[:, frame, None], units.periodicity[:, frame], 0)
+    active = np.where(units.active[:, frame, None], units.periodicity[:, frame], 0)
     panels["correlogram"].pcolormesh(
-        lags_ms, channels, heard, shading="nearest", cmap=colours, vmin=0, vmax=1
+        lags_ms, channels, active, shading="nearest", cmap=colours, vmin=0, vmax=1
     )
-    panels["summary"].plot(lags_ms, heard.sum(0) / max(units.active[:, frame].sum(), 1))
+    panels["summary"].plot(lags_ms, active.sum(0) / max(units.active[:, frame].sum(), 1))
     panels["summary"].set(title="summary", xlabel="lag (ms)", xlim=(0, lags_ms[-1]))
     panels["correlogram"].set(title=f"correlogram at {frame / FRAME_HZ:g} s", xlabel="lag (ms)")
     named = np.where(owners >= 0, owners % 10, np.nan)
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         owners = group(units, segments(units), tracks)
         save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
         given = (owners[units.active] >= 0).mean()
-        return f"{len(tracks)} notes; {given:.0%} of the units that hear something belong to one"
+        return f"{len(tracks)} notes; {given:.0%} of the active units belong to a note"
 
     return exit_status(work)
 

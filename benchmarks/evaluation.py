@@ -1,10 +1,10 @@
-"""A whole evaluation, ours and the official program's, on the enhanced files of one run.
+"""Full evaluation of the enhanced files of a run: ours and the official program.
 
     python -m benchmarks.evaluation exp/default --jobs 2
 
-Both run as programs, the official one as `--jobs` shards side by side; the run itself is left as it
-is. The excerpts must start at 0 and last as long as their files, since the official program does
-not cut references.
+Both run as programs, the official program as `--jobs` parallel shards. The run is not modified.
+Excerpts must start at 0 and have the length of their files, because the official program does not
+cut references.
 """
 
 import argparse
@@ -33,7 +33,7 @@ KEY = ["scene", "listener"]
 def timed(
     commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[float, float, float]:
-    """Run programs side by side: wall seconds, CPU seconds, MiB of the largest process."""
+    """Run programs in parallel; return wall and CPU seconds and the largest peak memory in MiB."""
     before = os.times()
     start = time.perf_counter()
     programs = [
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a run of enhance.py")
     parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
-    parser.add_argument("--ours-only", action="store_true", help="time our program alone")
+    parser.add_argument("--ours-only", action="store_true", help="time only our program")
     options = parser.parse_args()
     config = OmegaConf.load(options.run / CONFIGURATION)
     enhanced = (options.run / "enhanced_signals").absolute()
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def show(side: str, wall_s: float, cpu_s: float, peak_mib: float) -> None:
-    """A line of the comparison."""
+    """Print a line of the comparison."""
     print(f"{side:8} {wall_s:7.1f} s wall {cpu_s:7.1f} s CPU {peak_mib:6.0f} MiB", flush=True)
 
 

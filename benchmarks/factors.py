@@ -1,7 +1,7 @@
-"""Templates and activations of one scene, `python -m benchmarks.factors [--out FILE.png]`.
+"""Figure of templates and activations, `python -m benchmarks.factors [--out FILE.png]`.
 
-The figure of the paper's section on NMF (7): W and H of the demo's first piece, a flute joined by a
-bassoon, as `separator=nmf` fits them, with the templates of the package.
+This is the figure of the paper's section on NMF (7): W and H of the demo's first piece, a duet of
+flute and bassoon, fitted as by `separator=nmf` with the templates of the package.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _COLOURS = 40
 
 
 def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """W (bands, components), each instrument's by rising centre of gravity, and H for V."""
+    """Return W (bands, components), by instrument and spectral centroid, and H fitted to V."""
     band = torch.arange(len(V), dtype=V.dtype)
     W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
     H = first_activations(V, W)
@@ -46,7 +46,7 @@ def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
 def draw(
     V: Tensor, W: Tensor, H: Tensor, centres_hz: Tensor, hop_s: float, sizes: Mapping[str, int]
 ) -> Figure:
-    """The spectrogram V, the templates W, the activations H.
+    """Draw the spectrogram V, the templates W and the activations H.
 
     Args:
         V: (bands, frames).
@@ -54,7 +54,7 @@ def draw(
         H: (components, frames).
         centres_hz: (bands,).
         hop_s: seconds from frame to frame.
-        sizes: components of each instrument, in their order.
+        sizes: instrument -> number of components, in the order of W.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     panels = figure.subplot_mosaic([["V", "V"], ["W", "H"]], width_ratios=(1, 1.4))
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         analysis = dictionaries.analysis
         signal = excerpt(analysis.sample_rate_hz).float()
         V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
-        # The first frames are of the silence that pads the signal.
+        # The first frames are in the padding before the signal.
         V = V[:, analysis.window // analysis.hop :]
         templates = {instrument: dictionaries.templates[instrument] for instrument in INSTRUMENTS}
         W, H = fit(V, templates)

@@ -1,8 +1,8 @@
-"""HAAQI: ours against pyclarity's, `python -m benchmarks.haaqi [--seconds 15] [--all]`.
+"""HAAQI: ours compared with pyclarity's, `python -m benchmarks.haaqi [--seconds 15] [--all]`.
 
-One ear of a scene made up of two instruments, amplified by the hearing aid as the challenge does
-it, for five listeners from no loss to a severe one, and seven things that can have happened to the
-signal. Each kind of processing is scored for one listener, with --all for all five.
+The signal is one ear of a synthetic scene with two instruments, amplified by the hearing aid as in
+the challenge. There are five listeners, from no loss to a severe loss, and seven types of
+processing. Each type is scored for one listener, or with --all for all five.
 """
 
 import argparse
@@ -22,13 +22,13 @@ HAAQI_RATE_HZ = 24000
 
 
 def late(signal: np.ndarray, seconds: float) -> np.ndarray:
-    """The signal behind a delay, as long as before."""
+    """Delay a signal, and keep its length."""
     delay = round(seconds * RATE_HZ)
     return np.concatenate((np.zeros(delay), signal[:-delay]))
 
 
 def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
-    """What may be handed in where `target` is wanted, before amplification; `other` leaks in."""
+    """Return processed versions of a target before amplification; `other` is interference."""
     noise = np.random.default_rng(0).standard_normal(len(target))
     return {
         "true stems": target,
@@ -42,20 +42,21 @@ def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Name, and processed signal, reference, name of the ear and level for both functions."""
+    """Yield name and arguments of each case: processed signal, reference, ear and level."""
     first, second = stem(seconds, 1), stem(seconds, 2)
     target = first + 0.5 * second
     level1 = 65 - 20 * np.log10(np.sqrt(np.mean(target**2)))
-    for number, (kind, signal) in enumerate(processed(target, second).items()):
+    for number, (processing, signal) in enumerate(processed(target, second).items()):
         ears = list(EARS) if everything else [list(EARS)[number % len(EARS)]]
         for ear in ears:
             aided = HEARING_AID.amplify_ear(signal, EARS[ear].compression)
-            heard = np.round(np.clip(resample(aided, RATE_HZ, 32000), -1, 1) * 32767) / 32768
+            # Quantised to 16 bits at 32 kHz, as enhanced files are.
+            saved = np.round(np.clip(resample(aided, RATE_HZ, 32000), -1, 1) * 32767) / 32768
             reference = HEARING_AID.amplify_ear(target, EARS[ear].compression)
             yield (
-                f"{kind}, {ear}",
+                f"{processing}, {ear}",
                 (
-                    resample(heard, 32000, HAAQI_RATE_HZ),
+                    resample(saved, 32000, HAAQI_RATE_HZ),
                     resample(reference, RATE_HZ, HAAQI_RATE_HZ),
                     ear,
                     level1,
@@ -64,14 +65,14 @@ def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ..
 
 
 def ours(processed: np.ndarray, reference: np.ndarray, ear: str, level1: float) -> float:
-    """Our score."""
+    """Compute our score."""
     np.random.seed(1)
     audiogram = EARS[ear].audiogram
     return compute_haaqi(processed, reference, HAAQI_RATE_HZ, HAAQI_RATE_HZ, audiogram, 2, level1)
 
 
 def peer(processed: np.ndarray, reference: np.ndarray, ear: str, level1: float) -> float:
-    """pyclarity's score."""
+    """Compute pyclarity's score."""
     np.random.seed(1)
     loss = EARS[ear].audiogram
     audiogram = Audiogram(
@@ -84,7 +85,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.haaqi", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="length of the scene")
-    parser.add_argument("--all", action="store_true", help="every listener for every processing")
+    parser.add_argument("--all", action="store_true", help="all listeners for each processing")
     arguments = parser.parse_args()
     _, warm_up = next(cases(1.0, everything=False))
     report(compare(ours, peer, warm_up, cases(arguments.seconds, arguments.all)))

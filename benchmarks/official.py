@@ -1,14 +1,14 @@
-"""The official programs of task 2, as they are in the pyclarity wheel, for tests and benchmarks.
+"""The official programs of task 2 from the pyclarity wheel, for tests and benchmarks.
 
     python -m benchmarks.official enhance|evaluate TIMES.json KEY=VALUE...
 
-Their enhance.py is imported without torchaudio. It needs `torchaudio.transforms.Fade` and nothing
-else of torchaudio, which is no requirement of this project and loads only beside the torch that it
-was built for. The class here computes what torchaudio 2 documents for a linear fade, in the same
-order of operations, so that results are equal to the last bit.
+The official enhance.py is imported without torchaudio, of which it needs only
+`torchaudio.transforms.Fade`. torchaudio is not a requirement of this project, and loads only with
+the version of torch for which it was built. The class here computes the linear fade that torchaudio
+2 documents, in the same order of operations, so that results are bit-identical.
 
-As a program this runs one of them and writes what a wall clock and the CPU's clock showed at the
-start of each pair and at the end: what comes before the first pair is not theirs to answer for.
+The command line runs one program, and writes wall time and CPU time at the start of each pair and
+at the end. So the time before the first pair is not counted.
 """
 
 import importlib
@@ -28,10 +28,14 @@ from torch import Tensor, nn
 
 
 class Fade(nn.Module):
-    """Linear fade in and out, `fade_in_len` and `fade_out_len` samples long; both may be changed.
+    """Linear fade-in and fade-out over `fade_in_len` and `fade_out_len` samples.
 
-    Shape: (..., samples) -> (..., samples). As in torchaudio, a signal shorter than a fade is a
-    RuntimeError.
+    Both lengths may be changed later, as the official program does.
+
+    Shape: (..., samples) -> (..., samples).
+
+    Raises:
+        RuntimeError: a signal is shorter than a fade, as in torchaudio.
     """
 
     def __init__(
@@ -39,11 +43,11 @@ class Fade(nn.Module):
     ) -> None:
         super().__init__()
         if fade_shape != "linear":
-            raise ValueError(f"only the linear fade is provided, not {fade_shape!r}")
+            raise ValueError(f"fade_shape: expected linear, got {fade_shape!r}")
         self.fade_in_len, self.fade_out_len = fade_in_len, fade_out_len
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(..., samples) -> the same shape."""
+        """Apply both fades; the shape does not change."""
         samples = waveform.shape[-1]
         rise = torch.linspace(0, 1, self.fade_in_len)
         fall = -torch.linspace(0, 1, self.fade_out_len) + 1
@@ -53,13 +57,13 @@ class Fade(nn.Module):
 
 
 def official_enhance() -> ModuleType:
-    """`recipes.cad2.task2.baseline.enhance` of the pyclarity wheel."""
+    """Import `recipes.cad2.task2.baseline.enhance` of the pyclarity wheel."""
     name = "recipes.cad2.task2.baseline.enhance"
     if name in sys.modules:
         return sys.modules[name]
     stand_ins = {part: ModuleType(part) for part in ("torchaudio", "torchaudio.transforms")}
     for part, module in stand_ins.items():
-        module.__spec__ = ModuleSpec(part, None)  # what looks for torchaudio asks for this
+        module.__spec__ = ModuleSpec(part, None)  # importlib.util.find_spec needs it
     vars(stand_ins["torchaudio.transforms"])["Fade"] = Fade
     hidden = {part: sys.modules.pop(part) for part in stand_ins if part in sys.modules}
     sys.modules.update(stand_ins)
@@ -72,17 +76,17 @@ def official_enhance() -> ModuleType:
 
 
 OWNER = "cadenzachallenge"
-"""Whose the published networks are; the official program loads OWNER/<network> from its folder."""
+"""Owner of the published networks; the official program loads OWNER/<network>."""
 
 PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
 """Size of the published networks."""
 
 
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
-    """An official network of random weights, whose estimates are as loud as noise at -40 dB.
+    """Build an official network with random weights, whose estimates have the level of its input.
 
-    The masks see normalised frames, so that a network is linear in level and its last layer scales
-    it.
+    The input of the mask estimator is normalised, so the output is proportional to the input, and
+    scaling the last layer scales the estimates.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()
@@ -92,14 +96,14 @@ def random_network(size: dict[str, int]) -> ConvTasNetStereo:
 
 
 class _Clock(logging.Handler):
-    """Notes wall and CPU seconds whenever the official program says that a pair begins."""
+    """Records wall and CPU seconds whenever the official program logs the start of a pair."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readings: list[tuple[float, float]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A line of the program's log: "[001/016] ..." at each pair, "Done!" at the end."""
+        """Handle a line of the log: "[001/016] ..." at each pair, "Done!" at the end."""
         if record.getMessage().startswith(("[", "Done")):
             self.readings.append((time.perf_counter(), time.process_time()))
 

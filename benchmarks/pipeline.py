@@ -1,14 +1,14 @@
-"""The whole chain, ours with `profile=official` and the official programs, on the same weights.
+"""Full pipeline: ours with `profile=official` and the official programs, with the same weights.
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
     python -m benchmarks.pipeline DATA [--sample N]
 
-Random networks of the published size, one for each instrument. Our enhance.py and evaluate.py take
-all pairs and are timed from start to end. The official programs take a sample, by default one pair
-of each track, are timed from the first pair to the end of the last, and their time is multiplied by
-how many times the sample goes into all. Both may use all cores: enhancing by threads, evaluating by
-processes. The excerpts must start at 0 and last as long as their files, since the official
-evaluate.py does not cut references.
+The weights are random networks of the published size, one for each instrument. Our enhance.py and
+evaluate.py process all pairs and are timed from start to end. The official programs process a
+sample, by default one pair of each track. They are timed from the first pair to the end of the
+last, and the time is scaled to all pairs. Both may use all cores: enhance.py with threads,
+evaluate.py with processes. Excerpts must start at 0 and have the length of their files, because the
+official evaluate.py does not cut references.
 """
 
 import argparse
@@ -37,14 +37,14 @@ RECIPES = ROOT / "recipes" / "cad2"
 
 
 def write_networks(folder: Path, size: dict[str, int]) -> None:
-    """One for each instrument, as the hub has them."""
+    """Write a random network for each instrument, in the layout of the hub."""
     torch.manual_seed(1)
     for instrument in INSTRUMENTS:
         random_network(size).save_pretrained(folder / f"ConvTasNet_{instrument}_NonCausal")
 
 
 def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tuple[float, float]:
-    """Wall and CPU seconds of our programs on all pairs."""
+    """Run our programs on all pairs; return wall and CPU seconds."""
     enhance = [
         f"path.root={data.absolute()}",
         f"split={split}",
@@ -64,7 +64,7 @@ def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tup
 def run_official(
     exp: Path, paths: Sequence[str], sample: Sequence[Pair], pairs: int, jobs: int
 ) -> tuple[float, float]:
-    """Wall and CPU seconds of the official programs on all pairs, from those on a sample."""
+    """Run the official programs on a sample; return wall and CPU seconds scaled to all pairs."""
     listeners: dict[str, list[str]] = {}
     for pair in sample:
         listeners.setdefault(pair.scene.id, []).append(pair.listener.id)
@@ -110,9 +110,9 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--split", default="test", help="default: test")
     parser.add_argument("--sample", type=int, metavar="N",
-        help="pairs that the official programs take, of each track in turn")  # fmt: skip
+        help="number of pairs for the official programs, alternating between tracks")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=cores(), metavar="N",
-        help="processes that evaluate; default: all cores")  # fmt: skip
+        help="number of processes of evaluate.py; default: all cores")  # fmt: skip
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         ours, official = Path(name, "ours"), Path(name, "official")

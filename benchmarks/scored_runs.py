@@ -1,6 +1,6 @@
-"""Scored runs as tables: what each scores, how well it separates, what it costs.
+"""Markdown tables of scored runs: scores, separation and computing time.
 
-All tables are Markdown, and all runs of a table have scored the same pairs.
+All runs of a table have scored the same pairs.
 """
 
 import json
@@ -23,31 +23,31 @@ from cmss.run_folder import PROVENANCE
 from cmss.scenes import Pair
 
 KINDS: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
-"""Kinds of ensemble, and what the tables call them."""
+"""Types of ensemble and their names in tables."""
 EARS_BY_NAME = dict(zip(EARS, ("left", "right", "average"), strict=True))
 RATIOS = ("sdr", "sir", "sar")
 HIGHEST_DB = 100
-"""Ratios above say only that an error is nothing but rounding."""
+"""Larger ratios are not shown, because the error is only rounding."""
 UNTRAINED, FAILED = "untrained", "failed"
-"""Why a system has no result: there are no weights, or a stage has said what is wrong."""
+"""Reasons why a system has no result: it has no weights, or a stage has failed."""
 
 Column = tuple[str, list[str]]
-"""Head and cells."""
+"""Heading and cells."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A system on a data set.
+    """Results of a system on a data set.
 
     Args:
         name: of the system.
-        remix: its name; empty for a mixture that was not taken apart.
+        remix: name of the remix; empty for a system that does not separate.
         scores: empty for a system without a result.
-        separation: ratios of its stems, empty where they have not been measured.
-        parameters: numbers in its weights; None without any.
-        separation_s: seconds that separating a minute of music took; None where nobody measured.
-        processor: on what.
-        state: UNTRAINED or FAILED where there is no result.
+        separation: ratios of its stems; empty if they have not been measured.
+        parameters: number of parameters; None without weights.
+        separation_s: seconds to separate a minute of music; None if not measured.
+        processor: on which this was measured.
+        state: UNTRAINED or FAILED for a system without a result.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Run:
     state: str = ""
 
     def mean(self, ear: str = EARS[-1], keys: set[tuple[str, str]] | None = None) -> float:
-        """Mean HAAQI of an ear, or of both, over some pairs or all; NaN without any."""
+        """Return the mean HAAQI of an ear, or of both, over some or all pairs; NaN if empty."""
         scores = [getattr(row, ear) for row in self.scores if keys is None or row.key in keys]
         return float(np.mean(scores)) if scores else math.nan
 
     def measured_as(self, other: "Run") -> "Run":
-        """The same with the separation of another run: its stems are the same."""
+        """Return a copy with the separation results of another run that has the same stems."""
         return replace(
             self,
             separation=other.separation,
@@ -75,11 +75,12 @@ class Run:
 
 
 def read_run(folder: Path, name: str = "") -> Run:
-    """Read what a run has left.
+    """Read the results of a run.
 
     Args:
-        folder: of a run that evaluate.py has scored in one job, or merge_results.py has joined.
-        name: of the system; that of its separator by default.
+        folder: of a run that evaluate.py has scored in a single job, or merge_results.py has
+            merged.
+        name: of the system; by default that of its separator.
 
     Raises:
         InputError: scores or configuration are missing or damaged, or no pair has been scored.
@@ -93,13 +94,13 @@ def read_run(folder: Path, name: str = "") -> Run:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         provenance = {}
-    # Two installations that took turns at a run have the same weights in two places.
+    # By digest: if two installations have worked on a run, it lists the same weights twice.
     weights = {digest: path for path, digest in provenance.get("weights", {}).items()}
     compute = provenance.get("compute", {})
     seconds = compute.get("separated_s") if weights else None
     return Run(
         name or separator,
-        # A mixture that was not taken apart is not remixed either.
+        # passthrough does not separate, so it does not remix either.
         "" if separator == "passthrough" else str(config.remix.name),
         tuple(rows),
         tuple(read_separation(folder)),
@@ -110,19 +111,19 @@ def read_run(folder: Path, name: str = "") -> Run:
 
 
 def parameters(path: Path) -> int:
-    """How many numbers of a weight file were learned."""
+    """Return the number of learned parameters in a weight file."""
     try:
         return sum(parameter.numel() for parameter in load_checkpoint(path).parameters())
     except InputError:
-        # Templates, or a network published by others.
+        # Templates, or a network of another project.
         return sum(tensor.numel() for tensor in read_weights(path)[0].values())
 
 
 def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
-    """See that runs have scored the same pairs.
+    """Check that runs have scored the same pairs.
 
     Raises:
-        InputError: one has not.
+        InputError: a run has scored other pairs.
     """
     pairs = [{row.key for row in run.scores} for run in runs]
     for found, place in zip(pairs, places, strict=True):
@@ -131,7 +132,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Mean HAAQI; gap closed and SDR where they are known."""
+    """Build a table of mean HAAQI, and of gap closed and SDR if known."""
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -139,7 +140,7 @@ def score_table(runs: Sequence[Run]) -> str:
 
 
 def system_table(runs: Sequence[Run]) -> str:
-    """The same with all ratios, what the separation costs, and whether there are weights."""
+    """Build a table of mean HAAQI, all ratios, computing time, parameters and training state."""
     return _markdown(
         [
             *_score_columns(runs),
@@ -152,7 +153,7 @@ def system_table(runs: Sequence[Run]) -> str:
 
 
 def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """Mean HAAQI over pieces for strings, winds and both, as the paper's Tables 1 and 2."""
+    """Build a table of mean HAAQI by type of ensemble, as the paper's Tables 1 and 2."""
     columns = _names(runs)
     for kind, word in KINDS.items():
         tracks = ((pair, pair.scene.track) for pair in pairs)
@@ -166,7 +167,7 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
 
 
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """A run minus each of others in mean HAAQI of both ears, with its interval and p."""
+    """Build a table of the difference in mean HAAQI from a run to others, with interval and p."""
     rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
     return _markdown(
         [
@@ -187,7 +188,7 @@ def _score_columns(runs: Sequence[Run]) -> list[Column]:
     columns = _names(runs)
     for ear, name in EARS_BY_NAME.items():
         columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
-    # Of two remixes of the oracle the first one counts.
+    # If the oracle has two remixes, the first is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if {"passthrough", "oracle"} <= ends.keys():
         low, high = ends["passthrough"], ends["oracle"]
@@ -206,12 +207,12 @@ def _ratio(run: Run, name: str) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    """A cell, empty for what there is not."""
+    """Format a cell; empty without a value."""
     return "" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
 def _markdown(columns: Sequence[Column]) -> str:
-    """A table whose first two columns are words."""
+    """Build a table whose first two columns are text."""
     heads = [head for head, _ in columns]
     rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)
     rows = zip(*(cells for _, cells in columns), strict=True)

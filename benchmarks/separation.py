@@ -1,9 +1,10 @@
-"""Separation: our Conv-TasNet against the official module, on the same random weights.
+"""Separation: our Conv-TasNet compared with the official module, with the same random weights.
 
     python -m benchmarks.separation [--seconds 15] [--bfloat16]
 
-Published size, one excerpt at a time. In bfloat16 products of matrices are of that precision, which
-is measured where the processor has it, or when asked for; the peer stays in float32.
+The network has the published size and processes one excerpt at a time. With bfloat16, our matrix
+products have this precision, and the peer uses float32. It is measured if the processor supports
+bfloat16, or with --bfloat16.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from cmss.processor import has_bfloat16
 
 
 def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Name, and weights, mixture and precision for both functions."""
+    """Yield name and arguments of each case: weights, mixture and precision."""
     ears = [stem(seconds, 1) + stem(seconds, ear) for ear in (2, 3)]
     mixture = np.stack(ears).astype(np.float32)
     yield f"float32, {seconds:g} s", (weights, mixture, "float32")
@@ -47,7 +48,7 @@ def _official(weights: Path) -> ConvTasNetStereo:
 
 @torch.inference_mode()
 def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
-    """Our estimates of target and accompaniment, by the loudest sample of the mixture."""
+    """Compute our estimates of target and accompaniment, relative to the mixture's peak."""
     with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
         estimates = _ours(weights)(torch.from_numpy(mixture)[None])
     return estimates.numpy() / np.abs(mixture).max()
@@ -55,7 +56,7 @@ def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
 
 @torch.inference_mode()
 def peer(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:  # noqa: ARG001
-    """The official ones."""
+    """Compute the official estimates, relative to the mixture's peak."""
     estimates: np.ndarray = _official(weights)(torch.from_numpy(mixture)[None]).numpy()
     return estimates / np.abs(mixture).max()
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="length of the excerpt")
     parser.add_argument("--bfloat16", action="store_true", default=has_bfloat16(),
-        help="measure it, even if the processor has none")  # fmt: skip
+        help="measure bfloat16 even if the processor does not support it")  # fmt: skip
     options = parser.parse_args(arguments)
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as name:

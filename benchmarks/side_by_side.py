@@ -1,4 +1,4 @@
-"""Run two implementations by turns, each in a process of its own, and compare what they cost."""
+"""Comparison of two implementations: alternating calls, each in a separate process."""
 
 import multiprocessing
 import os
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-# One core each: threads of numerical libraries would make CPU seconds meaningless.
+# A single core each: with threads of numerical libraries, CPU seconds would be meaningless.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One call: its result, its CPU seconds, and the process's peak memory so far in MiB."""
+    """A call: its result, its CPU seconds, and the peak memory of the process so far in MiB."""
 
     result: np.ndarray
     cpu_s: float
@@ -26,7 +26,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same call on both sides."""
+    """The same call of both implementations."""
 
     case: str
     ours: Run
@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """How many times the peer's CPU time ours is contained in."""
+        """CPU time of the peer divided by ours."""
         return self.peer.cpu_s / self.ours.cpu_s
 
     @property
@@ -51,11 +51,11 @@ def compare(
     warm_up: tuple[Any, ...],
     cases: Iterable[tuple[str, tuple[Any, ...]]],
 ) -> Iterator[Comparison]:
-    """Call both with each case's arguments, by turns.
+    """Call both implementations alternately with the arguments of each case.
 
     Args:
-        ours, peer: functions of a module, returning numbers.
-        warm_up: arguments of a first call that does not count: imports, compilation.
+        ours, peer: functions of a module that return numbers.
+        warm_up: arguments of a first call that is not measured: imports, compilation.
         cases: name and arguments.
     """
     os.environ.update(_ONE_THREAD)
@@ -81,22 +81,22 @@ def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Run:
 
 
 def report(comparisons: Iterable[Comparison]) -> None:
-    """Print a line per case as it comes, then the medians and extremes."""
+    """Print a line per case when it is done, then medians and extremes."""
     print(f"{'case':32} {'ours s':>8} {'peer s':>8} {'ratio':>7} {'difference':>11}")
     done = []
-    for one in comparisons:
-        done.append(one)
+    for case in comparisons:
+        done.append(case)
         print(
-            f"{one.case:32} {one.ours.cpu_s:8.3f} {one.peer.cpu_s:8.3f} "
-            f"{one.ratio:7.1f} {one.difference:11.1e}",
+            f"{case.case:32} {case.ours.cpu_s:8.3f} {case.peer.cpu_s:8.3f} "
+            f"{case.ratio:7.1f} {case.difference:11.1e}",
             flush=True,
         )
-    ratios = [one.ratio for one in done]
+    ratios = [case.ratio for case in done]
     print(
         f"\nmedian ratio {np.median(ratios):.1f} (CPU time, one core; from {min(ratios):.1f} to "
-        f"{max(ratios):.1f}), largest difference {max(one.difference for one in done):.1e}"
+        f"{max(ratios):.1f}), largest difference {max(case.difference for case in done):.1e}"
     )
     print(
-        f"peak memory  {max(one.ours.peak_mib for one in done):.0f} MiB, "
-        f"peer {max(one.peer.peak_mib for one in done):.0f} MiB, libraries included"
+        f"peak memory  {max(case.ours.peak_mib for case in done):.0f} MiB, "
+        f"peer {max(case.peer.peak_mib for case in done):.0f} MiB, libraries included"
     )

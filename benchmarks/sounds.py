@@ -1,4 +1,4 @@
-"""Sounds and listeners to measure with: made up, seeded, at the challenge's level."""
+"""Synthetic sounds and listeners for benchmarks, seeded, at the level of the challenge."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ HEARING_AID = HearingAid(
 
 
 def stem(seconds: float, seed: int) -> np.ndarray:
-    """One ear's (samples,) of an instrument: notes with attack, decay, vibrato, a little breath."""
+    """Synthesise an instrument at one ear, (samples,): notes with vibrato, and breath noise."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     signal = 0.003 * rng.standard_normal(len(time_s))
@@ -43,11 +43,11 @@ def stem(seconds: float, seed: int) -> np.ndarray:
         phase = 2 * np.pi * pitch_hz * age_s + 0.3 * np.sin(2 * np.pi * 5.5 * age_s)
         shape = np.exp(-rng.uniform(1, 4) * age_s) * np.minimum(age_s / 0.02, 1)
         signal[note] += shape * sum(np.sin(k * phase) / k for k in range(1, 16))
-    return 0.007 * signal / np.sqrt(np.mean(signal**2))  # two of them are close to -40 LUFS
+    return 0.007 * signal / np.sqrt(np.mean(signal**2))  # two instruments are close to -40 LUFS
 
 
 def separated(signal: np.ndarray, seed: int) -> np.ndarray:
-    """The signal behind a spectrogram mask with errors, as a separator leaves it."""
+    """Apply a spectrogram mask with random errors, similar to those of a separator."""
     rng = np.random.default_rng(seed)
     padded = np.pad(signal, (1024, 1024))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 1024)[::512]

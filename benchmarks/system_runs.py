@@ -1,4 +1,4 @@
-"""Each system of the project on a data set: enhanced, scored and measured by the stages."""
+"""Runs of each system of the project on a data set: enhancement, scores and separation."""
 
 import shutil
 import subprocess
@@ -29,11 +29,11 @@ OFFICIAL = "official"
 
 @dataclass(frozen=True)
 class System:
-    """What is put into the table.
+    """A system in the table.
 
     Args:
         choices: of the configuration.
-        official: whether it has a second row, with the baseline's remix.
+        official: whether the table has a second row with the baseline's remix.
     """
 
     choices: tuple[str, ...]
@@ -55,18 +55,18 @@ SYSTEMS = {
     "meta": System(("ensemble=meta",), official=True),
     "oracle": System(("separator=oracle",), official=True),
 }
-"""In the order of the table."""
+"""Systems by name, in the order of the table."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What systems are run on.
+    """A data set on which systems are run.
 
     Args:
         data: folder in the challenge's layout.
-        split: of it.
-        out: has a folder for each run.
-        official: whether systems that have a second row get it.
+        split: of the data.
+        out: folder with a folder for each run.
+        official: whether to include the second rows, with the baseline's remix.
     """
 
     data: Path
@@ -75,10 +75,10 @@ class DataSet:
     official: bool = True
 
     def configuration(self, choices: Sequence[str]) -> DictConfig:
-        """What the stages make of some choices.
+        """Compose the configuration of the stages for some choices.
 
         Raises:
-            InputError: there are no such choices.
+            InputError: a choice does not exist.
         """
         paths = [f"path.root={self.data}", f"split={self.split}", f"path.exp_folder={self.out}"]
         add_networks()
@@ -89,10 +89,10 @@ class DataSet:
             raise InputError(f"{' '.join(choices)}: {str(error).splitlines()[0]}") from error
 
     def pairs(self) -> list[Pair]:
-        """All pairs of the data set.
+        """Load all pairs of the data set.
 
         Raises:
-            InputError: anything wrong with it, or `out` has runs of another.
+            InputError: the data set has problems, or `out` has runs of another data set.
         """
         config = self.configuration(SYSTEMS["passthrough"].choices)
         for path in self.out.glob(f"*/{CONFIGURATION}"):
@@ -105,7 +105,7 @@ class DataSet:
         return chosen_pairs(config)
 
     def refusal(self, system: System, pairs: Sequence[Pair]) -> Sequence[str]:
-        """Why a system cannot be run: a line for each of its weights that does not exist."""
+        """Return the reasons why a system cannot be run, such as a line for each missing weight."""
         try:
             config = self.configuration(system.choices)
             load_networks(build_separator(plain(config.separator), config.input_sample_rate), pairs)
@@ -114,9 +114,9 @@ class DataSet:
         return ()
 
     def runs(self, name: str) -> list[Run]:
-        """Run a system with each of its remixes, and say what cannot be done.
+        """Run a system with each of its remixes; runs without a result have a `state`.
 
-        The second remix takes up the first one's estimates, where the separator can keep them.
+        The second remix uses the estimates of the first, if the separator has a cache.
         """
         system, folder, cache = SYSTEMS[name], self.out / name, self.out / "cache" / name
         official = system.official and self.official
@@ -132,13 +132,13 @@ class DataSet:
                 runs.append(read_run(folder, name).measured_as(runs[0]))
             else:
                 runs.append(Run(name, OFFICIAL, state=FAILED))
-        # Gone once used: another run would measure how quickly estimates are read.
+        # Deleted after use: a later run would measure the time to read estimates.
         shutil.rmtree(cache, ignore_errors=True)
         return runs
 
 
 def _stage(name: str, *overrides: str) -> bool:
-    """Run a stage; whether it got to its end. What it has to say goes to the terminal."""
+    """Run a stage with its output on stderr; return whether it succeeded."""
     command = [sys.executable, str(RECIPES / f"{name}.py"), *overrides]
     return subprocess.run(command, check=False, stdout=sys.stderr).returncode == 0
 
@@ -149,7 +149,7 @@ def _scored(folder: Path, choices: Sequence[str]) -> bool:
 
 
 def _measured(folder: Path) -> bool:
-    """Measure the stems of a run, unless that was done after the last of them was made."""
+    """Measure the stems of a run, unless results are newer than all stems."""
     done = folder / SEPARATION
     made = [path.stat().st_mtime for path in (folder / STEMS).glob(f"*/{MADE_FROM}")]
     if done.exists() and done.stat().st_mtime > max(made, default=0):

@@ -1,18 +1,18 @@
-"""Every system of the project on one data set, side by side.
+"""Comparison of all systems of the project on a data set.
 
     python -m benchmarks.systems DATA [--split test] [--out exp/table] [--systems NAME...]
 
-enhances, scores and measures with each system and prints Markdown: what each scores, how well it
-separates and what that costs; the same for strings, winds and both; and how far one of them
-(--against) is from each other, pair by pair. DATA is in the challenge's layout, such as
-metadata_tools.render makes. OUT gets a run folder for each system and remix. Called again, it
-makes what is missing, and anew what was made from something else than now. A system without
-weights is a row marked untrained, and the exit status is 1.
+enhances and scores the data set with each system, and prints Markdown tables: scores, separation
+and computing time of each system; scores for strings, winds and both; and the paired difference of
+one system (--against) to each other system. DATA has the challenge's layout, for example from
+metadata_tools.render. OUT gets a run folder for each system and remix. If it is run again, only
+results that are missing or were produced with different inputs or settings are computed. A system
+without weights has a row marked untrained, and the exit status is 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
-puts runs side by side that are scored already, by evaluate.py and, where it had several jobs,
-joined by merge_results.py. They must have scored the same pairs.
+compares runs that have already been scored by evaluate.py and, with several jobs, merged by
+merge_results.py. They must have scored the same pairs.
 
 If passthrough and oracle are among the systems, a column has the gap closed by each system:
 0 is the score of the unprocessed mixture, 1 the score of the true stems.
@@ -46,7 +46,7 @@ from cmss.text import read_text
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
-    """All tables of a data set as Markdown."""
+    """Build all tables of a data set as Markdown."""
     scored = [run for run in runs if run.scores]
     tracks = {pair.scene.track.name for pair in pairs}
     processors = dict.fromkeys(run.processor for run in runs if run.processor)
@@ -73,22 +73,22 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
 
 
 def put_into(path: Path, text: str, name: str = "") -> None:
-    """Replace what stands between two marks of a file.
+    """Replace the text between two marks of a file.
 
     Args:
         path: the file.
-        text: ends with a line end.
+        text: new text, which ends with a line end.
         name: of the marks.
 
     Raises:
-        InputError: the file has not each mark once, in their order.
+        InputError: the file does not have each mark exactly once, in this order.
     """
     before, begin, end, after = _around(path, name)
     write_text(path, f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
 def _around(path: Path, name: str) -> tuple[str, str, str, str]:
-    """What stands before the marks of a file, both marks, what stands after them."""
+    """Return the text before the marks of a file, both marks, and the text after them."""
     begin, end = (f"<!-- {' '.join(('benchmarks.systems', *name.split()))}: {word} -->"
         for word in ("begin", "end"))  # fmt: skip
     content = read_text(path)
@@ -99,10 +99,10 @@ def _around(path: Path, name: str) -> tuple[str, str, str, str]:
 
 
 def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
-    """The runs of some systems on a data set, and its pairs.
+    """Run systems on a data set; return the runs and the pairs.
 
     Raises:
-        InputError: the data cannot be used.
+        InputError: the data set has problems.
     """
     pairs = data.pairs()
     refusals = {name: data.refusal(SYSTEMS[name], pairs) for name in names}
@@ -115,10 +115,10 @@ def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]
 
 
 def read_all(folders: Sequence[Path]) -> list[Run]:
-    """Runs that are there already.
+    """Read existing runs.
 
     Raises:
-        InputError: a folder is not that of a scored run, or they have scored different pairs.
+        InputError: a folder is not that of a scored run, or the runs have scored different pairs.
     """
     for folder in folders:
         if not (folder / CONFIGURATION).is_file():
@@ -132,30 +132,30 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 1 where a system has no result, 2 for bad input."""
+    """Run the command line; exit status 1 if a system has no result, 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER",
-        help="one data set, or runs that are scored already")  # fmt: skip
+        help="a data set, or scored runs")  # fmt: skip
     parser.add_argument("--split", default="test", help="of the data set; default: test")
     parser.add_argument("--out", type=Path, default=Path("exp/table"), help="default: exp/table")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS),
         metavar="NAME", help=f"of {', '.join(SYSTEMS)}; default: all")  # fmt: skip
     parser.add_argument("--no-official", action="store_false", dest="official",
-        help="without a second row of each system, which has the baseline's remix")  # fmt: skip
+        help="omit the second rows, which have the baseline's remix")  # fmt: skip
     parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
-        help="which system to compare with each other; default: meta")  # fmt: skip
+        help="system to compare with each other system; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
-        help="put the tables between their marks in this file, too")  # fmt: skip
-    parser.add_argument("--name", default="", help="of the marks, where the file has several")
+        help="also write the tables between their marks in this file")  # fmt: skip
+    parser.add_argument("--name", default="", help="of the marks, if the file has several")
     options = parser.parse_args(arguments)
     first = options.folders[0]
     try:
         if options.into:
-            # Before the systems run, which takes hours.
+            # Checked first, because the systems run for hours.
             check_output_file(options.into, "--into")
             _around(options.into, options.name)
         if options.out.exists() and not options.out.is_dir():

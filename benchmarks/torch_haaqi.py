@@ -1,7 +1,8 @@
-"""HAAQI as a loss against the exact one, `python -m benchmarks.torch_haaqi [--seconds 5] [--all]`.
+"""Differentiable and exact HAAQI, `python -m benchmarks.torch_haaqi [--seconds 5] [--all]`.
 
-The scenes of benchmarks.haaqi. Printed is the distance of the differentiable index, in single
-precision and without noise, from the exact one, and what a forward and a backward pass cost.
+For the scenes of benchmarks.haaqi, prints the difference between the differentiable index, in
+single precision and without noise, and the exact index, and the time of a forward and a backward
+pass.
 """
 
 import argparse
@@ -21,11 +22,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torch_haaqi", description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of the scene")
-    parser.add_argument("--all", action="store_true", help="every listener for every processing")
+    parser.add_argument("--all", action="store_true", help="all listeners for each processing")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"on {device}, {torch.get_num_threads()} threads")
-    print(f"{'case':32} {'exact':>7} {'loss':>7} {'distance':>9} {'exact s':>8} {'f+b s':>6}")
+    print(f"{'case':32} {'exact':>7} {'loss':>7} {'error':>9} {'exact s':>8} {'f+b s':>6}")
     distances = []
     for name, (processed, reference, ear, level1) in cases(arguments.seconds, arguments.all):
         audiogram = EARS[ear].audiogram
@@ -50,7 +51,7 @@ def main() -> None:
             f"{name:32} {exact:7.4f} {loss:7.4f} {distances[-1]:9.1e} {exact_s:8.2f} {loss_s:6.2f}",
             flush=True,
         )
-    print(f"\nmedian distance {np.median(distances):.1e}, largest {max(distances):.1e}")
+    print(f"\nmedian error {np.median(distances):.1e}, largest {max(distances):.1e}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""STFT and STDCT of one excerpt side by side, `python -m benchmarks.transforms [--out FILE.png]`.
+"""Figure of STFT and STDCT of an excerpt, `python -m benchmarks.transforms [--out FILE.png]`.
 
-The figures of the paper's section 2.1 (3 and 4): both transforms with the same Hamming window and
-hop, as Attentive MultiResUNet has them, of the demo's first piece, a duet that the synthesiser
-plays. Prints how compact each is: the share of its real numbers that hold 99 % of the energy.
+These are the figures of the paper's section 2.1 (3 and 4): both transforms have the Hamming window
+and the hop of Attentive MultiResUNet. The signal is the demo's first piece, a duet played by the
+synthesiser. Prints the compactness of each transform: the fraction of its real numbers, largest
+first, that contain 99 % of the energy.
 """
 
 import argparse
@@ -40,7 +41,7 @@ _COLOURS = 40
 
 
 def excerpt(sample_rate_hz: int) -> torch.Tensor:
-    """(samples,) of the demo's first piece, both channels' mean."""
+    """Return the demo's first piece (samples,), the mean of both channels."""
     piece = PIECES[0]
     bank = make_bank(tuple({instrument_of(label) for label in piece.parts}), SEED)
     stems = play(piece, Sampler(bank), np.random.default_rng([SEED, 20, 0]))
@@ -49,7 +50,7 @@ def excerpt(sample_rate_hz: int) -> torch.Tensor:
 
 
 def compactness(coefficients: torch.Tensor) -> float:
-    """Share of the real numbers, largest first, that hold :data:`ENERGY` of the energy."""
+    """Return the fraction of real numbers, largest first, with :data:`ENERGY` of the energy."""
     if coefficients.is_complex():
         coefficients = torch.view_as_real(coefficients)
     energy = coefficients.square().flatten().sort(descending=True).values.cumsum(0)
@@ -59,13 +60,13 @@ def compactness(coefficients: torch.Tensor) -> float:
 def draw(
     spectra: torch.Tensor, coefficients: torch.Tensor, hop_s: float, highest_hz: float
 ) -> Figure:
-    """Both transforms' levels, and below a detail: levels of the one, values of the other.
+    """Draw the levels of both transforms, and details: levels of the STFT, values of the STDCT.
 
     Args:
         spectra: STFT, complex (bins, frames).
         coefficients: STDCT, (bins, frames).
         hop_s: seconds from frame to frame.
-        highest_hz: frequency at which the bins end.
+        highest_hz: highest frequency of the bins.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     panels = figure.subplots(2, 2, sharex="row", sharey="row")
@@ -75,11 +76,11 @@ def draw(
     levels = {"cmap": mpl.colormaps["magma"].resampled(_COLOURS), "vmin": -_RANGE_DB, "vmax": 0}
     for column, (name, values) in enumerate((("STFT", spectra), ("STDCT", coefficients))):
         loudness = (20 * torch.log10(values.abs() / values.abs().max() + 1e-12)).numpy()
-        whole = panels[0, column].imshow(loudness, **levels, **placed)
+        image = panels[0, column].imshow(loudness, **levels, **placed)
         panels[0, column].set(title=f"{name}, level", xlim=(0, SHOWN_S))
         if name == "STFT":
             panels[1, column].imshow(loudness, **levels, **placed)
-    figure.colorbar(whole, ax=panels[0], label="dB")
+    figure.colorbar(image, ax=panels[0], label="dB")
     largest = coefficients.abs().max() / 2
     signs = {"cmap": mpl.colormaps["RdBu_r"].resampled(_COLOURS), "vmin": -1, "vmax": 1}
     values = panels[1, 1].imshow((coefficients / largest).numpy(), **signs, **placed)
@@ -93,7 +94,7 @@ def draw(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG with a palette, a third of the size that it has with full colours."""
+    """Write a PNG with a palette, which has a third of the size of full colours."""
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
         with Image.open(temporary) as image:

@@ -1,27 +1,30 @@
 """SDR, SIR and SAR of estimated stems: BSS Eval version 4, for spatial images.
 
-An estimate is taken apart into what it should be and three errors (Vincent, Gribonval and Févotte,
+An estimate is decomposed into the reference and three errors (Vincent, Gribonval and Févotte,
 IEEE Trans. Audio Speech Lang. Process. 14(4), 2006):
 
     estimate = reference + spatial distortion + interference + artefacts
 
-Spatial distortion is what filters of 512 taps, from each channel to each, can make of the
-reference; interference is what such filters can make of all references together, beyond that;
-artefacts are the rest. Filters are fitted once on the whole signal, then energies are compared
-second by second:
+Two projections define the errors. The first is the best approximation of the estimate by the
+reference, filtered by 512 taps from each channel to each channel. The second is the best
+approximation by all references, filtered in the same way. Spatial distortion is the difference of
+the first projection from the reference, interference is the difference of both projections, and
+artefacts are the rest of the estimate. Filters are fitted once to the full signal, then energies
+are compared in frames of 1 s:
 
-    SDR = reference / all three errors
-    SIR = what is made of the reference / interference
-    SAR = what is made of all references / artefacts
+    SDR = reference / (spatial distortion + interference + artefacts)
+    SIR = first projection / interference
+    SAR = second projection / artefacts
 
-Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) and the median over seconds are how music
-separation is reported, and how museval 0.4.1 computes it: a second in which any source is exactly
-silent is left out for all. A source that is silent throughout has no ratios; here it is left out
-and the others are judged without it, where museval refuses the whole piece.
+Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) with the median over frames is the usual measure
+of music separation. As in museval 0.4.1, a frame in which any source is exactly silent is excluded
+for all sources. A source that is silent throughout has no ratios. Here it is excluded and the
+others are evaluated without it, whereas museval raises an error.
 
-Written anew, because museval cannot be imported without ffmpeg, mir_eval drops its separation
-module in version 0.9, and fast_bss_eval knows no spatial images. Fitting all estimates at once by
-Cholesky's method takes a fraction of museval's time.
+This is an implementation for this project, because museval cannot be imported without ffmpeg,
+mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial
+images. All estimates are fitted at once by a Cholesky decomposition, which takes a fraction of
+museval's time.
 """
 
 from collections.abc import Mapping
@@ -37,17 +40,18 @@ Signals = NDArray[np.float64]
 TAPS = 512
 """Length of the distortion filters."""
 FRAME_S = 1.0
-"""What one ratio is taken over."""
+"""Length in seconds of the frames for which ratios are computed."""
 
-# Relative to the power of the references: two equal channels leave the filters undetermined.
+# Regularisation relative to the power of the references: with two equal channels, the filters are
+# not unique.
 _RIDGE = 1e-10
 
 
 @dataclass(frozen=True)
 class Ratios:
-    """How well a source was separated, in dB: medians over seconds.
+    """SDR, SIR and SAR of a source in dB: medians over frames.
 
-    Infinite where there is no error of this kind; NaN where every second has a silent source.
+    Infinite if there is no such error; NaN if every frame has a silent source.
     """
 
     sdr: float
@@ -60,46 +64,46 @@ def bss_eval(
     estimates: Mapping[str, NDArray[np.floating]],
     sample_rate_hz: int,
 ) -> dict[str, Ratios]:
-    """Compare estimated stems with the true ones.
+    """Compare estimated stems with the ground truth stems.
 
     Args:
         references: (channels, samples) each, by source id.
-        estimates: the same, of the same sources.
+        estimates: of the same sources and shapes.
         sample_rate_hz: of both.
 
     Returns:
-        ratios by source id, without the sources whose reference or estimate is silent throughout.
+        Ratios by source id, without sources whose reference or estimate is silent throughout.
 
     Raises:
-        ValueError: other sources, or another length.
+        ValueError: sources or shapes differ.
     """
     if references.keys() != estimates.keys():
         raise ValueError(f"estimates of {sorted(estimates)}, expected {sorted(references)}")
-    heard = [key for key in references if np.any(references[key]) and np.any(estimates[key])]
-    if not heard:
+    audible = [key for key in references if np.any(references[key]) and np.any(estimates[key])]
+    if not audible:
         return {}
-    true = np.stack([references[key] for key in heard]).astype(np.float64)
-    estimated = np.stack([estimates[key] for key in heard]).astype(np.float64)
+    true = np.stack([references[key] for key in audible]).astype(np.float64)
+    estimated = np.stack([estimates[key] for key in audible]).astype(np.float64)
     if true.shape != estimated.shape:
         raise ValueError(f"estimates of shape {estimated.shape}, expected {true.shape}")
     frames = framewise_ratios(true, estimated, round(FRAME_S * sample_rate_hz))
     frames = frames[:, :, ~np.isnan(frames).any(axis=(0, 1))]
     if frames.shape[-1] == 0:
-        return dict.fromkeys(heard, Ratios(np.nan, np.nan, np.nan))
+        return dict.fromkeys(audible, Ratios(np.nan, np.nan, np.nan))
     medians = np.median(frames, axis=-1)
-    return {key: Ratios(*map(float, medians[:, n])) for n, key in enumerate(heard)}
+    return {key: Ratios(*map(float, medians[:, n])) for n, key in enumerate(audible)}
 
 
 def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
-    """SDR, SIR and SAR in dB of each frame: (3, sources, frames).
+    """Compute SDR, SIR and SAR in dB of each frame.
 
     Args:
-        true: references (sources, channels, samples), none silent throughout.
-        estimated: the same shape.
-        frame: samples of a frame; a last one that is not full is dropped, but for an only one.
+        true: references (sources, channels, samples), none of which is silent throughout.
+        estimated: (sources, channels, samples).
+        frame: samples in a frame. An incomplete last frame is dropped, unless it is the only frame.
 
     Returns:
-        NaN for a frame in which any reference or estimate is silent.
+        (3, sources, frames), NaN in frames in which any reference or estimate is silent.
     """
     sources, channels, samples = true.shape
     frame = min(frame, samples)
@@ -117,8 +121,10 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
         if not (np.any(true[..., part], (1, 2)) & np.any(estimated[..., part], (1, 2))).all():
             continue
         spectra = rfft(true[..., part], size)
+        # Second projection, from all references: (sources, channels, size)
         explained = _filtered(spectra.reshape(-1, spectra.shape[-1]), all_filters, size)
         for n in range(sources):
+            # First projection, from the reference of the source: (channels, size)
             own = _filtered(spectra[n], own_filters[n], size)[0]
             rest = -explained[n]
             rest[:, :frame] += estimated[n, :, part]
@@ -132,19 +138,19 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
 
 
 def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals, Signals]:
-    """What the normal equations of the filters are made of.
+    """Compute both sides of the normal equations of the filters.
 
-    Inner products of the delayed inputs, with each other and with what is wanted, are correlations
-    at the difference of the delays.
+    These are inner products of delayed inputs with each other and with the targets, which are
+    correlations at the difference of the delays.
 
     Args:
         inputs: (inputs, samples).
-        wanted: (sources, channels, samples).
+        wanted: targets, (sources, channels, samples).
         taps: length of the filters.
 
     Returns:
-        of the inputs with each other, (inputs, taps, inputs, taps), and with what is wanted,
-        (inputs, sources, channels, taps).
+        Correlations of the inputs with each other, (inputs, taps, inputs, taps), and with the
+        targets, (inputs, sources, channels, taps).
     """
     count, samples = inputs.shape
     size = next_fast_len(samples + taps - 1, real=True)
@@ -153,8 +159,8 @@ def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals,
     for i in range(count):
         for j in range(i, count):
             correlation = irfft(spectra[i].conj() * spectra[j], size)
-            behind = np.concatenate((correlation[:1], correlation[:-taps:-1]))
-            blocks[i, :, j] = toeplitz(correlation[:taps], behind)
+            negative_lags = np.concatenate((correlation[:1], correlation[:-taps:-1]))
+            blocks[i, :, j] = toeplitz(correlation[:taps], negative_lags)
             blocks[j, :, i] = blocks[i, :, j].T
     targets = rfft(wanted.reshape(-1, samples), size)
     products = irfft(spectra[:, None].conj() * targets, size)[..., :taps]
@@ -162,11 +168,11 @@ def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals,
 
 
 def _filters(blocks: Signals, products: Signals) -> Signals:
-    """The filters whose sum of outputs comes closest to what is wanted, over the whole length.
+    """Solve the normal equations for the filters with the least squared error.
 
     Args:
         blocks: correlations of the inputs, see :func:`_correlations`.
-        products: those with what is wanted.
+        products: correlations of the inputs with the targets.
 
     Returns:
         (sources, inputs, channels, taps).
@@ -183,10 +189,10 @@ def _filters(blocks: Signals, products: Signals) -> Signals:
 
 
 def _filtered(spectra: NDArray, filters: NDArray, size: int) -> Signals:
-    """Spectra (inputs, bins) by filters (sources, inputs, channels, bins), summed over inputs.
+    """Filter spectra (inputs, bins) by (sources, inputs, channels, bins), and sum over inputs.
 
     Returns:
-        (sources, channels, samples), as long as the transform.
+        (sources, channels, size).
     """
     return irfft(np.einsum("if,sicf->scf", spectra, filters), size)
 

@@ -1,22 +1,22 @@
-"""The listener's hearing aid: a crossover, one compressor per band, and their sum.
+"""The listener's hearing aid: a crossover, a compressor per band, and the sum of the bands.
 
 The challenge amplifies both the reference and the enhanced music with this device before HAAQI
-compares them. It equals pyclarity's `MultibandCompressor` at a knee width of zero:
+compares them. It is equivalent to pyclarity's `MultibandCompressor` with a knee width of zero:
 
-* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Band i is the
-  output of the high-passes below it and of its own low-pass, all fourth-order Linkwitz-Riley, then
-  of the all-passes of the crossovers above it, so that the bands add up in phase.
+* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Band i passes
+  the high-passes of the lower crossovers and its low-pass, all fourth-order Linkwitz-Riley, and
+  then the all-passes of the higher crossovers, so that the bands add up in phase.
 * The compressor is that of Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012): level
   in dB, hard-knee gain computer, branching attack and release smoothing, make-up gain.
 
-Equal means to 1e-9, which the lowest band leaves little room for: its all-passes have poles next to
-z = 1, and in the direct form that pyclarity uses, rounding alone moves the output by 4e-9. So the
-filters are designed by the same steps and run in the same order, operation for operation.
+Outputs agree to 1e-9. This needs care in the lowest band, whose all-passes have poles close to
+z = 1: in the direct form that pyclarity uses, rounding alone changes the output by 4e-9. So filters
+are designed by the same steps, and operations have the same order.
 
-Two differences in behaviour. Nothing is written into the caller's signal; pyclarity's `Compressor`
-does so, though within `MultibandCompressor` what it overwrites is the crossover's own output, so
-the official programs' results do not depend on it. And digital silence stays silence; pyclarity
-replaces zeros by 1e-12 (-240 dB).
+The behaviour differs in two points. First, the caller's signal is not modified. pyclarity's
+`Compressor` modifies it; within `MultibandCompressor` this affects only the output of the
+crossover, so the results of the official programs do not depend on it. Second, digital silence
+stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
 """
 
 from collections.abc import Sequence
@@ -36,24 +36,25 @@ from cmss.scenes import Compression, Listener
 Signal = NDArray[np.float64]
 
 LOWEST_THRESHOLD_DB = -120.0
-"""The level detector reads nothing below this, as pyclarity's does."""
+"""Lowest level that the level detector can measure, as in pyclarity."""
 
 _TIMES_MS = {"attack": ATTACK_MS, "release": RELEASE_MS}
 
 
 @dataclass(frozen=True)
 class HearingAid:
-    """The device of the challenge; the official `enhancer` configuration gives its fields.
+    """The device of the challenge, with the fields of the official `enhancer` configuration.
 
     Args:
-        crossover_frequencies: edges between the bands in Hz, ascending, below half the rate.
-        attack: attack time of each band in ms; one number serves all bands, here and below.
+        crossover_frequencies: edges between the bands in Hz, ascending, below half the sampling
+            rate.
+        attack: attack time of each band in ms; here and below, a single number is for all bands.
         release: release time of each band in ms.
         threshold: level in dB re full scale above which a band is compressed.
-        sample_rate_hz: rate of the signals.
+        sample_rate_hz: of the signals.
 
     Raises:
-        InputError: a field that no device can have.
+        InputError: a field is out of range, or has the wrong number of values.
     """
 
     crossover_frequencies: Sequence[float]
@@ -101,7 +102,8 @@ class HearingAid:
         """Amplify a stereo signal for a listener's two ears.
 
         Args:
-            signal: (2, samples), left and right, full scale = 1. It is left as it is.
+            signal: (2, samples), left and right, full scale = 1; not modified.
+            listener: has the compression of both ears.
 
         Returns:
             (2, samples) in float64.
@@ -115,10 +117,10 @@ class HearingAid:
         )
 
     def amplify_ear(self, signal: ArrayLike, compression: Compression) -> Signal:
-        """Amplify one ear's signal.
+        """Amplify the signal of an ear.
 
         Args:
-            signal: (samples,), full scale = 1. It is left as it is.
+            signal: (samples,), full scale = 1; not modified.
             compression: ratio and make-up gain of each band.
 
         Returns:
@@ -132,7 +134,7 @@ class HearingAid:
         )
 
     def parameters(self, compression: Compression) -> tuple[Signal, ...]:
-        """What the compiled loops take beside the signal: filters, and five numbers per band.
+        """Return the arguments of the compiled loops: filters, and five numbers per band.
 
         Raises:
             InputError: the compression has another number of bands than the device.
@@ -157,7 +159,7 @@ class HearingAid:
         return _design_crossover(np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2))
 
     def _smoothing(self, times_ms: Sequence[float] | float) -> Signal:
-        """Coefficient of a one-pole smoother with these time constants."""
+        """Return the coefficients of one-pole smoothers with these time constants."""
         return np.exp(-1.0 / (0.001 * self.sample_rate_hz * np.array(times_ms)))
 
 
@@ -168,7 +170,7 @@ def _per_band(values: Sequence[float] | float, bands: int) -> tuple[float, ...]:
 
 
 class _Crossover(NamedTuple):
-    """Transfer functions per crossover: (edges, numerator or denominator, coefficients)."""
+    """Transfer functions of each crossover: (edges, numerator or denominator, coefficients)."""
 
     low_pass: Signal
     high_pass: Signal
@@ -176,21 +178,21 @@ class _Crossover(NamedTuple):
 
 
 def _design_crossover(edges: Signal) -> _Crossover:
-    """Filters at these edges, given as fractions of half the sampling rate."""
+    """Design the filters at edges given as fractions of half the sampling rate."""
     low = [_linkwitz_riley(edge, "low") for edge in edges]
     high = [_linkwitz_riley(edge, "high") for edge in edges]
     both = [_in_parallel(*pair) for pair in zip(low, high, strict=True)]
     return _Crossover(np.array(low), np.array(high), np.array(both))
 
 
-def _linkwitz_riley(edge: float, kind: str) -> Signal:
-    """Fourth order, (2, 5): a second-order Butterworth filter passed twice."""
-    zeros, poles, gain = tf2zpk(*butter(2, edge, btype=kind))
+def _linkwitz_riley(edge: float, btype: str) -> Signal:
+    """Design a fourth-order filter, (2, 5): a second-order Butterworth filter applied twice."""
+    zeros, poles, gain = tf2zpk(*butter(2, edge, btype=btype))
     return np.array(zpk2tf(np.tile(zeros, 2), np.tile(poles, 2), gain**2), dtype=np.float64)
 
 
 def _in_parallel(low: Signal, high: Signal) -> Signal:
-    """The sum of the two, (2, 9): the all-pass that a crossover imposes on what goes through it."""
+    """Return the sum of low-pass and high-pass, (2, 9): the all-pass of a crossover."""
     low_zeros, low_poles, low_gain = tf2zpk(*low)
     high_zeros, high_poles, high_gain = tf2zpk(*high)
     numerator = low_gain * np.poly(np.concatenate((low_zeros, high_poles)))
@@ -211,7 +213,7 @@ def _amplify(
     release: Signal,
     gain_db: Signal,
 ) -> Signal:
-    """Split into bands, compress each, add up; one value per band in the last five arguments."""
+    """Split into bands, compress each and add them; the last five arguments are per band."""
     output = np.zeros(signal.size)
     band = np.empty(signal.size)
     for i in range(len(low_pass) + 1):
@@ -225,7 +227,7 @@ def _amplify(
 def split_off(
     i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
 ) -> None:
-    """Replace the signal (samples,) by its band i."""
+    """Replace the signal (samples,) in place by its band i."""
     edges = len(low_pass)
     if i < edges:
         _filter4(low_pass[i], signal)
@@ -237,9 +239,10 @@ def split_off(
 
 @compiled()
 def _filter4(coefficients: Signal, x: Signal) -> None:
-    """Fourth-order recursive filter in place, transposed direct form II as `scipy.signal.lfilter`.
+    """Apply a fourth-order recursive filter in place.
 
-    The order of the operations is lfilter's too; see the module's docstring.
+    It has transposed direct form II and the order of operations of `scipy.signal.lfilter`, see the
+    docstring of this module.
     """
     b0, b1, b2, b3, b4 = coefficients[0]
     _, a1, a2, a3, a4 = coefficients[1]
@@ -256,7 +259,7 @@ def _filter4(coefficients: Signal, x: Signal) -> None:
 
 @compiled()
 def _filter8(coefficients: Signal, x: Signal) -> None:
-    """Eighth-order recursive filter in place; as `_filter4`."""
+    """Apply an eighth-order recursive filter in place, as `_filter4` does."""
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = coefficients[0]
     _, a1, a2, a3, a4, a5, a6, a7, a8 = coefficients[1]
     z1 = z2 = z3 = z4 = z5 = z6 = z7 = z8 = 0.0
@@ -284,14 +287,14 @@ def _compress(
     gain_db: float,
     output: Signal,
 ) -> None:
-    """Compress one band and add it to `output`; slope = 1 - 1 / ratio."""
+    """Compress a band and add it to `output`; slope = 1 - 1 / ratio."""
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
     reduction_db = 0.0
     for n in range(band.size):
         level = abs(band[n])
         wanted_db = 0.0
-        if not level < threshold:  # so that a NaN is passed on
+        if not level < threshold:  # written so that NaN propagates to the output
             wanted_db = slope * (np.log(level) / nepers_per_db - threshold_db)
         weight = attack if wanted_db > reduction_db else release
         reduction_db = weight * reduction_db + (1.0 - weight) * wanted_db

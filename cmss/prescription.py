@@ -1,16 +1,16 @@
-"""Audiogram -> compressor parameters: the challenge's prescription.
+"""Prescription of compressor parameters from an audiogram, as in the challenge.
 
-CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone, Br. J. Audiol.
-33, 1999, pp. 157-170), in pyclarity's translation from openMHA. The rule gives an insertion gain
-per fitting band and input level; the six bands of the compressor get
+The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone,
+Br. J. Audiol. 33, 1999, pp. 157-170), in pyclarity's translation from openMHA. It prescribes an
+insertion gain for each fitting band and input level. The six bands of the compressor get
 
-- the gain prescribed at 65 dB input, the presentation level of the challenge's music;
-- the ratio 30 / (rise of the output from 55 to 85 dB input), at least 1:1 and at most 6:1,
+- the gain for an input of 65 dB, the presentation level of the challenge's music;
+- the ratio 30 / (increase of the output for inputs from 55 to 85 dB), limited to 1:1 to 6:1.
 
-both interpolated linearly between the fitting bands, the top one read at 6 kHz as in an early
-version of the challenge's code. How it rounded is not published: outputs rounded to 0.1 dB and
-results cut to one decimal place are inferred from the one published example, which comes out so.
-Rounding to the nearest instead would differ from it by 0.1 in three of its twelve numbers.
+Both are interpolated linearly between the fitting bands. The highest band is read at 6 kHz, as in
+an early version of the challenge's code. The challenge's rounding is not published. Here outputs
+are rounded to 0.1 dB and results are truncated to one decimal place, which reproduces the only
+published example. Rounding the results would differ from it by 0.1 in three of twelve numbers.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ RATIO_LEVELS_DB = (55, 85)
 
 _FITTED_AT_HZ = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 6000.0)
 _MAXIMUM_OUTPUT_DB = 100.0
-# Below 45 dB input the fitting tapers the gain off; no level used here is that low.
+# For inputs below 45 dB the fitting reduces the gain; the levels used here are higher.
 _NOISE_GATE_DB = 45.0
 _NOISE_GATE_SLOPE = 1.0
 
@@ -37,7 +37,7 @@ _NOISE_GATE_SLOPE = 1.0
 def compression_from_audiogram(
     frequencies_hz: Sequence[float], levels_db: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Prescribe the six-band compressor of one ear.
+    """Prescribe the six-band compressor of an ear.
 
     Args:
         frequencies_hz: audiometric frequencies, ascending.
@@ -47,7 +47,7 @@ def compression_from_audiogram(
         Band frequencies in Hz, compression ratios and make-up gains in dB, six of each.
 
     Raises:
-        InputError: frequencies or levels that no audiometer has, such as frequencies in kHz.
+        InputError: frequencies or levels are out of range, for example frequencies in kHz.
     """
     refusals = {
         "audiogram frequencies": FREQUENCY_HZ.refusal(frequencies_hz),
@@ -56,7 +56,7 @@ def compression_from_audiogram(
     if problems := [f"{name}: {refusal}" for name, refusal in refusals.items() if refusal]:
         raise InputError(problems)
     ear = Audiogram(levels=np.asarray(levels_db, float), frequencies=np.asarray(frequencies_hz))
-    # No cr_level: the compression of each band follows from its own speech level.
+    # cr_level is 0: the compression of each band is computed from the speech level in this band.
     table = get_gaintable(ear, ear, _NOISE_GATE_DB, _NOISE_GATE_SLOPE, 0.0, _MAXIMUM_OUTPUT_DB)
     gains_db = table["sGt_uncorr"][:, :, 0]  # (input levels, fitting bands)
     at = {int(level): gains for level, gains in zip(table["levels"], gains_db, strict=True)}

@@ -1,8 +1,8 @@
-"""From a mixture and estimates of its stems to the mixture that the listener asked for.
+"""Remix of a mixture with a gain for each source, from estimates of its stems.
 
 A gain of g dB is a factor of 10^(g/20); minus infinity mutes. The sum is scaled by the level factor
-10^(G/20), G = -10 log10(mean over sources of 10^(g/10)), so that players of equal power are as loud
-together after the remix as before; the compressor is designed for one level.
+10^(G/20), G = -10 log10(mean over sources of 10^(g/10)). For sources of equal power, it keeps the
+power of the mixture, because the compressor is designed for a fixed level.
 """
 
 from collections import Counter
@@ -21,25 +21,25 @@ Stems = Mapping[str, NDArray[np.float32]]
 
 
 class Remix(Protocol):
-    """A way of putting the mixture together again."""
+    """A method to compute the remix."""
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
-        """Mixture (2, samples), estimates by source id, gains of the scene -> (2, samples)."""
+        """Remix a mixture (2, samples) with estimates by source id: (2, samples)."""
 
 
 @dataclass(frozen=True)
 class ConsistentRemix:
-    """Changes the mixture by what the gains ask for: mixture + sum of (factor - 1) x estimate.
+    """Adds the changes of the sources to the mixture: mixture + sum of (factor - 1) x estimate.
 
-    A source that nobody asked to change carries no artefact, and where the estimates sum to the
-    mixture this is the sum of the gained estimates.
+    The estimate of a source with a gain of 0 dB has no effect, so it adds no artefacts. If the
+    estimates sum to the mixture, the result is the weighted sum of the estimates.
 
     Args:
-        trust: share of each change that is made, from 0 (none) to 1 (all); less than one suits
-            poor estimates.
+        trust: fraction of each change that is applied, from 0 (none) to 1 (all). Values below 1
+            suit poor estimates.
 
     Raises:
-        InputError: trust is out of this range.
+        InputError: `trust` is out of range.
     """
 
     trust: float = 1.0
@@ -59,10 +59,11 @@ class ConsistentRemix:
 
 @dataclass(frozen=True)
 class OfficialRemix:
-    """The official baseline's: the sum of the gained estimates.
+    """The official baseline's remix: the weighted sum of the estimates.
 
-    Where an instrument is doubled, the gains in dB of all doubled players are replaced by their
-    one mean, two doubled instruments pooled; the level factor keeps the gains as asked for.
+    The gains in dB of all players of doubled instruments are replaced by their mean; with two
+    doubled instruments, the mean is over the players of both. The level factor is computed from the
+    original gains.
     """
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
@@ -75,14 +76,14 @@ class OfficialRemix:
 
 
 def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: Remix) -> Waveform:
-    """The mixture as the scene's gains ask for it.
+    """Remix a mixture with the gains of a scene.
 
     Args:
         mixture: (2, samples).
-        stems: estimates by source id; none at all, from a separator that takes nothing apart,
-            hands the mixture on as it is.
-        scene: gains.
-        remix: how.
+        stems: estimates by source id. If empty, from a separator that does not separate, the
+            mixture is returned unchanged.
+        scene: has the gains.
+        remix: method of the remix.
 
     Returns:
         (2, samples), float64.
@@ -91,11 +92,14 @@ def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: R
 
 
 def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
-    """What a perfect system gives, and what scores compare with: the true stems, gained and summed.
+    """Compute the reference of scores: the sum of the ground truth stems with their gains.
 
     Args:
         stems: (2, samples) each, by source id.
         gains_db: by source id.
+
+    Returns:
+        (2, samples), float64.
     """
     total = np.zeros(next(iter(stems.values())).shape)
     for source_id, stem in stems.items():
@@ -104,15 +108,15 @@ def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
 
 
 def factor(gain_db: float) -> float:
-    """Gain in dB to a factor of the amplitude."""
+    """Convert a gain in dB to a factor of the amplitude."""
     return float(10 ** (gain_db / 20))
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Factor that keeps the power of equally loud players.
+    """Return the factor that keeps the power of a mixture of sources with equal power.
 
     Raises:
-        InputError: every player is muted, so that no factor does.
+        InputError: every player is muted, so there is no such factor.
     """
     powers = [10 ** (gain / 10) for gain in gains_db.values()]
     if not sum(powers):
@@ -123,7 +127,7 @@ def level_factor(gains_db: Mapping[str, float]) -> float:
 def averaged_gains(
     gains_db: Mapping[str, float], sources: Mapping[str, Source]
 ) -> dict[str, float]:
-    """Gains as the official baseline applies them: all doubled players get one mean in dB."""
+    """Return the official baseline's gains: players of doubled instruments get their mean in dB."""
     players = Counter(source.instrument for source in sources.values())
     doubled = [key for key, source in sources.items() if players[source.instrument] > 1]
     mean = float(np.mean([gains_db[key] for key in doubled])) if doubled else 0.0

@@ -1,4 +1,4 @@
-"""The hearing aid on tensors, with its exact gradient: for losses that judge what the ear gets.
+"""Differentiable hearing aid on tensors with its exact gradient, for losses on amplified signals.
 
 aided = amplified(remix, hearing_aid, [listener.left.compression, listener.right.compression])
 """
@@ -17,18 +17,18 @@ from cmss.scenes import Compression
 
 
 def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
-    """Amplify a batch of ears: what `HearingAid.amplify_ear` returns, differentiable.
+    """Amplify a batch of ears like `HearingAid.amplify_ear`, but differentiable.
 
-    Computed in double precision by compiled loops on the CPU, whatever device the tensors are on:
-    attack and release follow each other sample by sample.
+    Compiled loops on the CPU compute in double precision, whatever the device of the tensors:
+    attack and release depend on the previous sample, which cannot be parallelised.
 
     Args:
         signal: (ears, samples), full scale = 1.
         device: the hearing aid.
-        compressions: one per ear.
+        compressions: of each ear.
 
     Returns:
-        (ears, samples), of the signal's type and on its device.
+        (ears, samples), with the signal's dtype and device.
     """
     ears = [
         _Amplified.apply(ear, device, compression)
@@ -38,7 +38,7 @@ def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compres
 
 
 class _Amplified(torch.autograd.Function):
-    """One ear, (samples,)."""
+    """Amplification of an ear, (samples,) -> (samples,)."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, device: HearingAid, compression: Compression) -> Tensor:
@@ -51,7 +51,7 @@ class _Amplified(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (signal,) = ctx.saved_tensors
-        arrays = (each.detach().cpu().double().numpy() for each in (signal, gradient))
+        arrays = (tensor.detach().cpu().double().numpy() for tensor in (signal, gradient))
         return torch.as_tensor(_adjoint(*arrays, *ctx.parameters)).to(signal), None, None
 
 
@@ -68,9 +68,10 @@ def _adjoint(
     release: Signal,
     gain_db: Signal,
 ) -> Signal:
-    """Gradient with respect to the signal, given that with respect to the output, (samples,).
+    """Return the gradient of the signal from the gradient of the output, both (samples,).
 
-    The adjoint of a band's filters, from rest, is the same filters run backwards in time.
+    The adjoint of a band's filters with zero initial state is the same filters applied backwards in
+    time.
     """
     total = np.zeros(signal.size)
     for i in range(len(low_pass) + 1):
@@ -95,15 +96,16 @@ def _compressor_adjoint(
     release: float,
     gain_db: float,
 ) -> Signal:
-    """Gradient with respect to a band's signal, given that with respect to its output.
+    """Return the gradient of a band's signal from the gradient of its output.
 
-    The output is band exp(k (gain - r)) with k = log(10) / 20 and the gain reduction
-    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]; which w applies, attack or release, is held fixed.
+    The output is band * exp(k (gain - r)) with k = log(10) / 20 and the gain reduction
+    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]. The choice of w, attack or release, has no gradient.
     """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
     weight, gain = np.empty(band.size), np.empty(band.size)
     reduction_db = 0.0
+    # Forward in time, as in `cmss.hearing_aid._compress`: weights and gains.
     for n in range(band.size):
         wanted_db = 0.0
         if abs(band[n]) >= threshold:
@@ -112,7 +114,8 @@ def _compressor_adjoint(
         reduction_db = weight[n] * reduction_db + (1.0 - weight[n]) * wanted_db
         gain[n] = np.exp(nepers_per_db * (gain_db - reduction_db))
     result = np.empty(band.size)
-    of_reduction = 0.0
+    of_reduction = 0.0  # gradient of r[n]
+    # Backward in time: the gradient of r[n] is accumulated from later samples.
     for n in range(band.size - 1, -1, -1):
         of_reduction -= nepers_per_db * band[n] * gain[n] * gradient[n]
         result[n] = gain[n] * gradient[n]

@@ -53,7 +53,7 @@ def test_each_band_has_a_weight_of_its_own():
     ("edges", "weight", "message"),
     [
         ([700], [1, 2, 3], "3 weights for Oboe, expected 1 or 2"),
-        ([700, 500], 1, "expected rising frequencies"),
+        ([700, 500], 1, "expected ascending frequencies"),
     ],
 )
 def test_bands_that_do_not_fit_are_refused(edges, weight, message):

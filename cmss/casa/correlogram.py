@@ -1,4 +1,4 @@
-"""Periodicity of each filter's firing, frame by frame."""
+"""Correlogram: periodicity of the firing rate in each channel, frame by frame."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +8,16 @@ from scipy.fft import irfft, next_fast_len, rfft
 def correlogram(
     rates: NDArray[np.floating], window: int, hop: int, lags: int
 ) -> NDArray[np.float32]:
-    """Autocorrelation of windowed frames of each channel.
+    """Compute the autocorrelation of windowed frames of each channel.
 
-    A[c, t, lag] is the sum over n of x[n] x[n + lag] in frame t under a Hann window, divided by
-    what the window alone gives: the expected value does not fall with the lag.
+    A[c, t, lag] is the sum over n of x[n] x[n + lag] in frame t with a Hann window, divided by the
+    autocorrelation of the window. So its expected value does not decrease with the lag.
 
     Args:
-        rates: (channels, samples); their means over time are taken off first, frame by frame.
-        window: samples of a frame, more than twice `lags`.
+        rates: (channels, samples); the mean of each frame is subtracted first.
+        window: samples in a frame, at least twice `lags`.
         hop: samples from one frame to the next; the first is centred on sample 0.
-        lags: how many, from 0.
+        lags: number of lags, from 0.
 
     Returns:
         (channels, frames, lags), frames = 1 + samples // hop.
@@ -25,7 +25,7 @@ def correlogram(
     if window < 2 * lags:
         raise ValueError(f"window must be at least twice the lags, {2 * lags}, not {window}")
     size = next_fast_len(window + lags, real=True)
-    # The periodic window less its first sample, which is zero.
+    # Sampled half a sample off the periodic Hann window, so that no sample is zero.
     taper = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
     bias = irfft(np.abs(rfft(taper, size)) ** 2, size)[:lags]
     half = window // 2
@@ -43,17 +43,18 @@ def correlogram(
 def likeness(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Correlation of the periodicities of units with those of others, from -1 to 1.
+    """Correlate the autocorrelations of units with those of other units, from -1 to 1.
 
     Args:
         correlations: (channels, frames, lags).
-        others: as `correlations`, such as those of the channels above, or of the next frames.
+        others: (channels, frames, lags), for example of the channels above or of the next frames.
 
     Returns:
-        (channels, frames); 0 where one has no periodicity.
+        (channels, frames); 0 where either autocorrelation is constant.
     """
     product, power, other = (
-        # Copies of the correlograms less their means would be the largest arrays of all.
+        # Means are subtracted from the sums: subtracting them from the correlograms would copy the
+        # largest arrays of all.
         np.einsum("cfl,cfl->cf", a, b) - a.shape[-1] * a.mean(-1) * b.mean(-1)
         for a, b in ((correlations, others), (correlations, correlations), (others, others))
     )

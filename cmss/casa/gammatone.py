@@ -1,10 +1,10 @@
-"""Gammatone filterbank: the cochlea's filters, from low to high.
+"""Gammatone filterbank, a model of the filters of the cochlea, from low to high frequencies.
 
 The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t) with
 b = 1.019 ERB(f), ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore
-1990). It is made of four complex one-pole filters at f in series (Hohmann 2002, "Frequency analysis
-and synthesis using a gammatone filterbank", Acta Acustica 88), whose real part is the motion of the
-basilar membrane and whose modulus is its envelope.
+1990). It is implemented as a cascade of four complex one-pole filters at f (Hohmann 2002,
+"Frequency analysis and synthesis using a gammatone filterbank", Acta Acustica 88). The real part of
+the output is the motion of the basilar membrane, its modulus is the envelope of the motion.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ BANDWIDTH_ERB = 1.019
 
 
 def erb_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Equivalent rectangular bandwidth of the auditory filter at a frequency."""
+    """Return the equivalent rectangular bandwidth of the auditory filter at a frequency."""
     return 24.7 * (4.37e-3 * hz + 1)
 
 
 def erb_spaced_hz(low_hz: float, high_hz: float, channels: int) -> NDArray[np.float64]:
-    """Centre frequencies from low to high, both included, equally far apart on the ERB scale.
+    """Return centre frequencies from low to high, both included, equally spaced on the ERB scale.
 
     The scale is the integral of 1 / ERB: (1000 / (24.7 * 4.37)) log(1 + 4.37 f / 1000).
     """
@@ -32,7 +32,7 @@ def erb_spaced_hz(low_hz: float, high_hz: float, channels: int) -> NDArray[np.fl
 def gammatone(
     signal: NDArray[np.floating], centres_hz: NDArray[np.float64], sample_rate_hz: int
 ) -> NDArray[np.complex128]:
-    """The filters' outputs, gain 1 at their centres.
+    """Filter a signal by a gammatone filterbank with gain 1 at each centre frequency.
 
     Args:
         signal: (samples,).
@@ -55,11 +55,11 @@ def gammatone(
 
 
 def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.int64]:
-    """(channels,) group delay of each filter at its centre, to the nearest sample."""
+    """Return the group delay of each filter at its centre frequency, (channels,), in samples."""
     decay = _decay(centres_hz, sample_rate_hz)
     return np.rint(ORDER * decay / (1 - decay)).astype(int)
 
 
 def _decay(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.float64]:
-    """(channels,) how much of each filter's state is left after one sample."""
+    """Return the factor by which each filter's state decays in a sample, (channels,)."""
     return np.exp(-2 * np.pi * BANDWIDTH_ERB * erb_hz(centres_hz) / sample_rate_hz)

@@ -1,9 +1,9 @@
-"""Inner hair cells: from the motion of the basilar membrane to the firing of nerve fibres.
+"""Inner hair cells: firing rates of nerve fibres from the motion of the basilar membrane.
 
-Transmitter leaves the free pool q of a cell for its cleft c at a rate that the membrane's motion
-sets; from there some is lost and some taken back to a store w, from which it is made free again
-(Meddis 1986, "Simulation of mechanical to neural transduction in the auditory receptor", JASA 79;
-parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
+The free pool q of a cell releases transmitter into the cleft c, at a rate set by the motion of the
+membrane. From the cleft, some transmitter is lost and some returns to a store w, which refills the
+free pool (Meddis 1986, "Simulation of mechanical to neural transduction in the auditory receptor",
+JASA 79; parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from cmss.compiled import compiled
 
 
 class HairCell(NamedTuple):
-    """Parameters; rates in 1/s, levels in the units of the input."""
+    """Parameters in Meddis's notation: rates in 1/s, levels in the units of the input."""
 
     A: float = 5.0
     B: float = 300.0
@@ -28,13 +28,13 @@ class HairCell(NamedTuple):
     M: float = 1.0
 
     def rest(self) -> tuple[float, float, float]:
-        """q, c and w when nothing moves."""
+        """Return q, c and w in the steady state without motion."""
         release = self.g * self.A / (self.A + self.B)
         c = self.M * self.y * release / (self.l * release + self.y * (self.l + self.r))
         return c * (self.l + self.r) / release, c, c * self.r / self.x
 
     def spontaneous(self) -> float:
-        """Firing when nothing moves, in spikes per second."""
+        """Return the spontaneous firing rate, in spikes per second."""
         return self.h * self.rest()[1]
 
 
@@ -46,15 +46,16 @@ UNIT_DB_SPL = 30.0
 def firing(
     motion: NDArray[np.floating], sample_rate_hz: int, cell: HairCell = MEDIUM
 ) -> NDArray[np.float64]:
-    """Probability of firing, in spikes per second.
+    """Compute firing rates, in spikes per second.
 
     Args:
         motion: (channels, samples) of the basilar membrane, RMS 1 at :data:`UNIT_DB_SPL`.
-        sample_rate_hz: of the motion; 16 kHz or more, since the steps of the equations are its.
+        sample_rate_hz: of the motion; 16 kHz or more, because the differential equations are
+            integrated with one step per sample.
         cell: parameters.
 
     Returns:
-        as `motion`.
+        (channels, samples).
     """
     q, c, w = cell.rest()
     return _firing(np.ascontiguousarray(motion, float), 1 / sample_rate_hz, cell, q, c, w)
@@ -66,6 +67,7 @@ def _firing(motion, step, cell, q_rest, c_rest, w_rest):  # type: ignore[no-unty
     for channel in range(motion.shape[0]):
         q, c, w = q_rest, c_rest, w_rest
         for n in range(motion.shape[1]):
+            # The differential equations of Meddis (1986), integrated by Euler's method.
             opening = max(motion[channel, n] + cell.A, 0.0)
             release = cell.g * opening / (opening + cell.B)
             made = max(cell.y * (cell.M - q), 0.0)

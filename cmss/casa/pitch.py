@@ -1,4 +1,4 @@
-"""Pitches that sound together, frame by frame, and their tracks over time."""
+"""Simultaneous pitches, frame by frame, and their tracks over time."""
 
 from dataclasses import dataclass, field
 
@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from cmss.casa.units import SAMPLE_RATE_HZ, Units
 
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
-"""Of the highest pitch, 1600 Hz."""
+"""Period in samples of the highest pitch, 1600 Hz."""
 AGREES = 0.85
-"""Periodicity, at the lag of a pitch, of a unit that belongs to it."""
+"""Least periodicity, at the lag of a pitch, of a unit that belongs to the pitch."""
 FEWEST = 4
-"""Channels that a pitch needs."""
+"""Least number of channels that support a pitch."""
 PROMINENT = 0.4
-"""Height of a peak that may be a pitch, by that of the highest."""
+"""Least height of a peak that may be a pitch, relative to the highest peak."""
 SEMITONES = 0.7
-"""Furthest step of a track from frame to frame."""
+"""Largest change of a track's pitch from frame to frame."""
 LONGEST_GAP, SHORTEST_TRACK = 3, 5
-"""Frames."""
+"""Longest gap within a track, and shortest track, in frames."""
 
 
 @dataclass
 class PitchTrack:
-    """One note, or several without a break at one pitch.
+    """Pitch over time of a note, or of successive notes of one pitch without a gap.
 
     Args:
         lags: frame -> period in samples.
@@ -33,50 +33,53 @@ class PitchTrack:
 
     @property
     def onset(self) -> int:
-        """Its first frame."""
+        """First frame."""
         return min(self.lags)
 
     @property
     def last(self) -> int:
-        """Its last frame."""
+        """Last frame."""
         return max(self.lags)
 
 
 def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: int) -> list[int]:
-    """Periods of the pitches in one frame, the most prominent first.
+    """Find the periods of the pitches in one frame, the most prominent first.
 
-    The largest peak of the summary, the mean over channels, is a pitch; channels that agree with it
-    are taken away, and what is left may have another (Meddis and Hewitt 1992, "Modeling the
-    identification of concurrent vowels with different fundamental frequencies", JASA 91).
+    The summary correlogram is the mean over channels, and its most prominent peak is a pitch. The
+    channels that agree with this pitch are removed, and the search is repeated on the others
+    (Meddis and Hewitt 1992, "Modeling the identification of concurrent vowels with different
+    fundamental frequencies", JASA 91).
 
     Args:
         periodicity: (channels, lags).
         active: (channels,).
-        most: how many to look for.
+        most: largest number of pitches to find.
 
     Returns:
-        lags in samples.
+        Lags in samples.
     """
-    left, found = active.copy(), []
+    remaining, found = active.copy(), []
     for _ in range(most):
-        if left.sum() < FEWEST:
+        if remaining.sum() < FEWEST:
             break
-        lag = _peak(periodicity[left].mean(0))
+        lag = _peak(periodicity[remaining].mean(0))
         if lag is None:
             break
-        claimed = left & (periodicity[:, lag] > AGREES)
+        claimed = remaining & (periodicity[:, lag] > AGREES)
         if claimed.sum() < FEWEST:
             break
         found.append(lag)
-        left &= ~claimed
+        remaining &= ~claimed
     return found
 
 
 def _peak(summary: NDArray[np.float32]) -> int | None:
-    """Lag of the most prominent peak; None without a peak.
+    """Return the lag of the most prominent peak; None without a peak.
 
-    The highest is often at a lag of some periods, common to several tones, and so height counts by
-    lag. Fractions of a period are no rivals: half of the harmonics are at a minimum there.
+    Among peaks of sufficient height, the peak with the largest ratio of height to lag is chosen.
+    The highest peak is often at a common multiple of the periods of several tones; the division by
+    the lag prefers a single period. Peaks at fractions of a period are too low to be candidates,
+    because half of the harmonics have a minimum there.
     """
     inner = summary[SHORTEST_LAG:-1]
     rises = inner >= summary[SHORTEST_LAG - 1 : -2]
@@ -84,24 +87,27 @@ def _peak(summary: NDArray[np.float32]) -> int | None:
     if not len(peaks):
         return None
     heights = summary[peaks]
-    rivals = heights >= PROMINENT * heights.max()
-    return int(peaks[np.argmax(np.where(rivals, heights / peaks, -np.inf))])
+    candidates = heights >= PROMINENT * heights.max()
+    return int(peaks[np.argmax(np.where(candidates, heights / peaks, -np.inf))])
 
 
 def _step(lag: int, before: int) -> float:
-    """Semitones from one period to another; none for one sample, which high pitches differ by."""
+    """Return the interval between two periods in semitones.
+
+    Periods that differ by one sample count as equal: at high pitches, a sample is a large interval.
+    """
     return 0.0 if abs(lag - before) <= 1 else abs(12 * float(np.log2(lag / before)))
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Pitches of all frames, linked while they step by less than a semitone.
+    """Find the pitches of all frames, and link those that differ by less than :data:`SEMITONES`.
 
     Args:
-        units: what is heard.
-        most: pitches in a frame.
+        units: of the signal.
+        most: largest number of pitches in a frame.
 
     Returns:
-        by onset; short ones are left out.
+        Tracks in order of onset, without those shorter than :data:`SHORTEST_TRACK`.
     """
     tracks: list[PitchTrack] = []
     for frame in range(units.frames):

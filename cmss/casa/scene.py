@@ -1,4 +1,4 @@
-"""A signal in, its notes out."""
+"""Auditory scene of a signal: its units, grouped into notes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,16 @@ from cmss.casa.units import hear
 
 
 def scene(signal: NDArray[np.floating], players: int) -> tuple[NDArray[np.int64], list[PitchTrack]]:
-    """Hear a signal and group what is heard into notes.
+    """Apply the auditory model to a signal, and group its units into notes.
 
     Args:
         signal: (samples,) at :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
-        players: how many play at most at once.
+        players: largest number of simultaneous players.
 
     Returns:
-        owners, (channels, frames): number of each unit's note,
-        :data:`cmss.casa.grouping.NOBODY` for none; tracks: the notes' pitches.
+        owners: (channels, frames), number of each unit's note, or
+            :data:`cmss.casa.grouping.NOBODY`.
+        tracks: pitch track of each note.
     """
     units = hear(signal)
     tracks = track_pitches(units, players)

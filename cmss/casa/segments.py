@@ -1,4 +1,4 @@
-"""Segments: regions of filters and frames in which one sound moves the cochlea."""
+"""Segments: regions of channels and frames that a single sound dominates."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +9,24 @@ from cmss.casa.correlogram import likeness
 from cmss.casa.units import Units
 
 ALIKE = 0.985
-"""Correlation of the periodicities of units that one partial drives."""
+"""Least correlation between the autocorrelations of units that the same partial dominates."""
 
 
 def segments(units: Units) -> NDArray[np.int64]:
-    """Connect neighbouring units whose firing is alike.
+    """Connect neighbouring units with similar periodicity.
 
-    Across channels neighbours are alike where one partial, or the beats of several, drives both;
-    along time as long as the sound stays.
+    Neighbouring channels are similar where the same partial, or the beats of the same partials,
+    dominate both. Neighbouring frames are similar as long as the sound is stationary.
 
     Returns:
-        (channels, frames): the number of each unit's segment, from 0; -1 where nothing is heard.
+        (channels, frames): number of each unit's segment, from 0; -1 for inactive units.
     """
     active = units.active
     number = np.arange(active.size).reshape(active.shape)
-    heard = units.periodicity
-    upward = (likeness(heard[:-1], heard[1:]) > ALIKE) & active[:-1] & active[1:]
-    onward = (likeness(heard[:, :-1], heard[:, 1:]) > ALIKE) & active[:, :-1] & active[:, 1:]
+    periods = units.periodicity
+    upward = (likeness(periods[:-1], periods[1:]) > ALIKE) & active[:-1] & active[1:]
+    onward = (likeness(periods[:, :-1], periods[:, 1:]) > ALIKE) & active[:, :-1] & active[:, 1:]
+    # Units are nodes and similar neighbours are edges of a graph; segments are its components.
     first = np.concatenate([number[:-1][upward], number[:, :-1][onward]])
     second = np.concatenate([number[1:][upward], number[:, 1:][onward]])
     links = coo_array((np.ones(len(first)), (first, second)), (active.size, active.size))

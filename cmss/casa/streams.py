@@ -1,4 +1,4 @@
-"""Sequential grouping: which player each note goes to, by its timbre."""
+"""Sequential grouping: assigns each note to a player by its timbre."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,15 @@ ITERATIONS = 20
 
 
 def strangeness(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """How badly the templates of each instrument explain some notes.
+    """Compute how far each note's spectrum is from the templates of each instrument.
 
     Args:
-        spectra: (bands, notes) the spectrum of each.
+        spectra: (bands, notes), spectrum of each note.
         templates: instrument -> (1, bands, components).
 
     Returns:
-        instrument -> (notes,) Kullback-Leibler divergence, of spectra whose sums are 1.
+        instrument -> (notes,), Kullback-Leibler divergence between the spectrum of the note, scaled
+        to a sum of 1, and its best fit by the templates.
     """
     V = spectra / spectra.sum(0).clamp(min=TINY)
     found = {}
@@ -39,15 +40,19 @@ def assign(
     costs: Mapping[str, Tensor],
     players: Counter[str],
 ) -> list[str]:
-    """An instrument for each note, no instrument playing more notes at once than it has players.
+    """Assign an instrument to each note, with at most as many simultaneous notes as players.
 
-    The weightiest notes choose first; where all are taken, the best instrument has the note.
+    Notes are assigned in order of decreasing weight. If every instrument is busy, the note is
+    assigned to the instrument with the lowest cost.
 
     Args:
         spans: first and last frame of each note.
-        weights: how much each counts.
-        costs: instrument -> strangeness of each note.
-        players: how many play each instrument.
+        weights: of each note.
+        costs: instrument -> result of :func:`strangeness`, (notes,).
+        players: instrument -> number of players.
+
+    Returns:
+        The instrument of each note.
     """
     chosen: dict[int, str] = {}
     for note in sorted(range(len(spans)), key=lambda note: -weights[note]):
@@ -55,7 +60,7 @@ def assign(
         busy = Counter(
             instrument
             for other, instrument in chosen.items()
-            # A little of one note may ring into the next.
+            # Overlaps of less than a quarter are allowed, because a note may ring into the next.
             if min(end, spans[other][1]) - max(start, spans[other][0])
             > 0.25 * min(end - start, spans[other][1] - spans[other][0])
         )

@@ -1,4 +1,4 @@
-"""The auditory scene as units, one for each filter and frame."""
+"""Time-frequency units of the auditory scene, one for each channel and frame."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ CENTRES_HZ = erb_spaced_hz(50.0, 5000.0, 128)
 LAGS = SAMPLE_RATE_HZ // 50
 WINDOW = 1024
 LEVEL_DB_SPL = 60.0
-"""Level at which a mixture is heard; at the hair cells only ratios to this one count."""
+"""Level to which each mixture is scaled, because the response of hair cells depends on level."""
 QUIETEST = 0.1
-"""Standard deviation of the firing of a unit that hears something, by the spontaneous rate."""
+"""Least standard deviation of an active unit's firing rate, relative to the spontaneous rate."""
 
 
 @dataclass(frozen=True)
 class Units:
-    """What each unit hears.
+    """Activity and periodicity of each unit.
 
     Args:
-        periodicity: (channels, frames, lags) autocorrelation by its value at lag 0.
-        active: (channels, frames) whether anything is heard.
+        periodicity: (channels, frames, lags), autocorrelation divided by its value at lag 0.
+        active: (channels, frames), whether the firing rate varies by more than :data:`QUIETEST`.
     """
 
     periodicity: NDArray[np.float32]
@@ -34,12 +34,12 @@ class Units:
 
     @property
     def frames(self) -> int:
-        """How many."""
+        """Number of frames."""
         return self.active.shape[1]
 
 
 def hear(signal: NDArray[np.floating]) -> Units:
-    """Units of a signal at :data:`SAMPLE_RATE_HZ`, frame t centred on sample 160 t.
+    """Compute the units of a signal at :data:`SAMPLE_RATE_HZ`; frame t is centred on sample 160 t.
 
     Args:
         signal: (samples,).
@@ -48,13 +48,13 @@ def hear(signal: NDArray[np.floating]) -> Units:
     correlations = correlogram(rates, WINDOW, SAMPLE_RATE_HZ // FRAME_HZ, LAGS)
     power = correlations[..., :1].copy()
     active = power[..., 0] > (QUIETEST * MEDIUM.spontaneous()) ** 2
-    # In place, since it is large.
+    # In place, because the array is large.
     correlations /= np.where(power > 0, power, 1)
     return Units(correlations, active)
 
 
 def auditory_nerve(signal: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Firing of the fibres of each filter, in spikes per second, filters' delays taken off.
+    """Compute the firing rate of each channel in spikes per second, without the filters' delays.
 
     Args:
         signal: (samples,).

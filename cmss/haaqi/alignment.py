@@ -1,8 +1,8 @@
-"""Delay of a processed band against the reference's, by cross-correlation within 100 ms.
+"""Delay of a processed band relative to the reference band, by cross-correlation within 100 ms.
 
-Two full correlations per band, of the envelope and of the motion, are a fifth of pyclarity's time.
-Only the lags that are read are computed here, and those in single precision first; what that leaves
-undecided, a handful of lags, is summed up in double precision.
+Two full correlations per band, of the envelope and of the motion, take a fifth of pyclarity's time.
+Here only the lags within 100 ms are computed, in single precision. The few lags whose correlation
+is within rounding error of the maximum are then computed again in double precision.
 """
 
 import numpy as np
@@ -13,20 +13,24 @@ from cmss.compiled import compiled
 from cmss.haaqi.filterbank import MODEL_RATE_HZ, Array
 
 LAGS = MODEL_RATE_HZ // 10
-"""Delays of a band are sought within this many samples, 100 ms."""
+"""Largest delay of a band that is searched for, in samples: 100 ms."""
 
 _BLOCK = 32768
 
 _SINGLE_ERROR = 1e-6
-"""Bound on the error in single precision over the product of the signals' norms; 1e-7 was seen."""
+"""Bound on the single-precision error, relative to the product of the signals' norms.
+
+The largest error observed is 1e-7.
+"""
 
 
 class Aligner:
-    """Finds the delays of signals of one length, (samples,), against one reference after another.
+    """Delay estimator for signals of one length, (samples,), and successive references.
 
-    The reference is cut in blocks, each correlated with the stretch of the processed signal within
-    reach by Fourier transforms and added up in the frequency domain. Their means are left out and
-    accounted for afterwards, because an envelope's would hide its variation in single precision.
+    The reference is cut into blocks. Each block is correlated by FFT with the part of the processed
+    signal within the largest delay, and the blocks are summed in the frequency domain. Means are
+    subtracted first and their contribution is added afterwards: the mean of an envelope is so large
+    that single precision would lose the envelope's variation.
     """
 
     def __init__(self, samples: int) -> None:
@@ -39,16 +43,16 @@ class Aligner:
         self._padded = np.zeros(blocks * self._step + 2 * self._lags, np.float32)
 
     def refer_to(self, reference: Array) -> None:
-        """Take (samples,) as the reference from now on; it is read again, so leave it alone."""
+        """Set the reference, (samples,). `delay` reads it again, so do not modify it."""
         self._reference = reference
         self._mean = reference.mean()
         self._norm = _fill_pieces(reference, self._mean, self._step, self._pieces)
         self._spectra = rfft(self._pieces)
 
     def delay(self, processed: Array) -> int:
-        """Samples by which `processed` is late, from -100 ms to just below 100 ms.
+        """Return the samples by which `processed` is late, from -100 ms to just below 100 ms.
 
-        Of equal peaks the largest delay is taken, as in pyclarity: also for silence.
+        If several peaks are equal, as in silence, the largest delay is returned, as in pyclarity.
         """
         mean = processed.mean()
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])
@@ -67,10 +71,11 @@ class Aligner:
         return int(delays[0])
 
     def _of_means(self, processed: Array, mean: float) -> Array:
-        """What the means contribute to the correlation at the delays -lags ... lags - 1."""
+        """Return the contribution of the means to the correlation at delays -lags ... lags - 1."""
         overlap = self._samples - np.abs(np.arange(-self._lags, self._lags))
-        # What does not overlap is the rest of a sum that is zero: one signal's head and the
-        # other's tail at positive delays, the reverse at negative ones.
+        # A signal less its mean sums to zero, so its sum over the overlap is minus its sum outside
+        # the overlap. Outside are the reference's tail and the processed signal's head at positive
+        # delays, and the reverse at negative delays.
         x_head, x_tail = _end_sums(self._reference, self._mean, self._lags)
         y_head, y_tail = _end_sums(processed, mean, self._lags)
         x_sum = -np.concatenate((x_head[:0:-1], x_tail[:-1]))
@@ -79,7 +84,7 @@ class Aligner:
 
 
 def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
-    """Sums of the first and of the last 0 ... `longest` samples less the mean."""
+    """Return the sums of the first and of the last 0 ... `longest` samples, less the mean."""
     zero = np.zeros(1)
     head, tail = signal[:longest] - mean, signal[::-1][:longest] - mean
     return np.concatenate((zero, np.cumsum(head))), np.concatenate((zero, np.cumsum(tail)))
@@ -87,7 +92,7 @@ def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.float32]) -> float:
-    """Write the signal less its mean into the rows, `length` samples each; return its norm."""
+    """Write the signal less its mean into rows of `length` samples; return its norm."""
     square = 0.0
     for row in range(pieces.shape[0]):
         values = signal[row * length : (row + 1) * length]
@@ -103,7 +108,7 @@ def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.flo
 def _cross_spectrum(
     reference: NDArray[np.complex64], processed: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Sum over the blocks of conj(reference) processed, (frequencies,)."""
+    """Sum conj(reference) * processed over the blocks: (frequencies,)."""
     total = np.zeros(reference.shape[1], np.complex64)
     for block in range(reference.shape[0]):
         x, y = reference[block], processed[block]
@@ -114,7 +119,7 @@ def _cross_spectrum(
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _correlations(reference: Array, processed: Array, delays: NDArray[np.int64]) -> Array:
-    """Sum of reference[n] processed[n + delay] at each of the delays."""
+    """Sum reference[n] * processed[n + delay] over n, for each delay."""
     sums = np.zeros(delays.size)
     chunk = 1024  # stays in the fastest cache
     for start in range(0, reference.size, chunk):

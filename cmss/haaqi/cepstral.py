@@ -1,4 +1,4 @@
-"""Cepstral correlation: do the modulations of the spectrum's shape still follow the reference?
+"""Cepstral correlation: similarity of the modulations of the spectral shape to the reference's.
 
 Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II; the
 modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
@@ -14,7 +14,8 @@ from cmss.compiled import compiled
 from cmss.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
 
 SMOOTHING = 8 * MODEL_RATE_HZ // 1000
-"""Samples of the raised cosine, 8 ms, that smooths an envelope before it is read every 4 ms."""
+"""Length in samples of the raised cosine, 8 ms, that smooths an envelope before it is sampled every
+4 ms."""
 
 WINDOW = np.hanning(SMOOTHING)
 _ENVELOPE_RATE_HZ = 250.0
@@ -24,7 +25,7 @@ _MODULATION_TAPS = 129
 
 
 def smoothed(envelope_db: Array, segments: int) -> Array:
-    """Average an envelope (samples,) under half-overlapping windows: (segments,)."""
+    """Average an envelope (samples,) with windows that overlap by half: (segments,)."""
     output = np.empty(segments)
     _smooth(envelope_db, WINDOW, output)
     return output
@@ -48,7 +49,7 @@ def _smooth(envelope: Array, window: Array, output: Array) -> None:
 
 
 def _modulation_filters() -> Array:
-    """(4, taps): 20-32, 32-50, 50-80 and above 80 Hz."""
+    """Return the impulse responses (4, taps) for 20-32, 32-50, 50-80 and above 80 Hz."""
     edges = np.array(_MODULATION_EDGES_HZ) / (_ENVELOPE_RATE_HZ / 2)
     passes = [
         firwin(_MODULATION_TAPS, [low, high], window="hann", pass_zero="bandpass")
@@ -62,7 +63,7 @@ MODULATION_FILTERS = _modulation_filters()
 
 
 def _cepstral_basis() -> Array:
-    """(32, 5): half cosines over the bands, without the constant one."""
+    """Return the half-cosine basis over the bands, (32, 5), without the constant function."""
     phases = np.arange(BANDS)[:, None] * np.arange(1, _COEFFICIENTS) * np.pi / (BANDS - 1)
     return np.cos(phases) / np.linalg.norm(np.cos(phases), axis=0)
 
@@ -71,17 +72,18 @@ CEPSTRAL_BASIS = _cepstral_basis()
 
 
 def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
-    """Which segments of (32, segments) are louder than the threshold, summed over the bands."""
+    """Mark the segments of (32, segments) whose loudness over all bands exceeds the threshold."""
     loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
     audible: NDArray[np.bool_] = loudness_db > threshold_db
     return audible
 
 
 def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
-    """Mean correlation of the mel cepstra over the four modulation bands from 20 to 125 Hz.
+    """Average the correlation of the mel cepstra over the modulation bands from 20 to 125 Hz.
 
-    The cepstral coefficients 2 to 6 are half-cosine fits to the spectrum over the auditory bands;
-    each one's course over time is split into modulation bands and correlated with the reference's.
+    Cepstral coefficients 2 to 6 are half-cosine fits to the spectrum over the auditory bands. The
+    time series of each coefficient is split into four modulation bands, and each band is
+    correlated with that of the reference.
 
     Args:
         reference_db, processed_db: (32, segments), smoothed and audible.

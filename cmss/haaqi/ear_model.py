@@ -1,10 +1,12 @@
-"""The cochlea of both signals, one band at a time, down to what the index reads.
+"""Ear model for the reference and the processed signals, one band at a time.
 
-Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. In each of the 32 bands: a wide
-control filter sets the width of the auditory filter (from its average level) and the gain of the
-outer hair cells (from its momentary level); the auditory filter's envelope and motion are
-compressed by that gain; the processed signal's are aligned with the reference's; and both become
-firing rates in the inner hair cells, where the threshold of hearing is a low noise.
+Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. In each of the 32 bands:
+
+1. A wide control filter sets the bandwidth of the auditory filter (from its mean level) and the
+   gain of the outer hair cells (from its instantaneous level).
+2. That gain compresses the envelope and the motion of the auditory filter's output.
+3. The envelope and the motion of the processed signal are aligned with those of the reference.
+4. The inner hair cells convert both to firing rates. A low noise represents the hearing threshold.
 """
 
 from collections.abc import Sequence
@@ -33,27 +35,28 @@ from cmss.haaqi.noise import NormalDeviates
 from cmss.haaqi.synchrony import SEGMENT, covariances, motion_level_db, segment_count
 
 NOISE_DB = -10.0
-"""Level of the noise that stands for the threshold of hearing, dB re that threshold."""
+"""Level of the noise that represents the hearing threshold, in dB relative to that threshold."""
 
 SILENCE_DB = 2.5
-"""Tiles and segments at or below this level above threshold do not count."""
+"""Tiles and segments at or below this sensation level in dB are ignored."""
 
 _GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
 
 GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
-"""b and a of b (1 + 1/z) / (1 + a/z), 800 Hz: it delays the compression gain by 0.2 ms (Zhang et
-al. 2001)."""
+"""b and a of the 800 Hz low-pass b (1 + 1/z) / (1 + a/z), which delays the compression gain by
+0.2 ms (Zhang et al. 2001)."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is left of a processed signal, and of its reference, behind the ear.
+    """Outputs of the ear model for a processed signal and its reference.
 
     Attributes:
-        reference_envelope_db, processed_envelope_db: (32, segments of 8 ms), smoothed.
+        reference_envelope_db, processed_envelope_db: (32, segments of 8 ms), smoothed envelopes.
         reference_spectrum_db, processed_spectrum_db: (32,) long-term level above threshold.
-        motion_level_db: (32, segments of 16 ms), the reference's.
-        motion_covariance: (32, segments of 16 ms), normalised; 0 where the reference is inaudible.
+        motion_level_db: (32, segments of 16 ms), level of the reference's motion.
+        motion_covariance: (32, segments of 16 ms), normalised covariance of the two motions; 0
+            where the reference is inaudible.
     """
 
     reference_envelope_db: Array
@@ -67,23 +70,28 @@ class Heard:
 def hear(
     reference: Array, processed: Sequence[Array], levels_db: Array, level1: float
 ) -> list[Heard]:
-    """Pass a reference and the signals made from it through one ear.
+    """Apply the model of one ear to a reference and to signals processed from it.
 
-    The noise comes from NumPy's global generator, first the reference's for all bands, then the
-    processed signal's, which all processed signals share: each is heard as if it were alone.
+    The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
+    all bands of a processed signal. All processed signals share the latter noise, so each gets the
+    same result as if it were the only one.
 
     Args:
-        reference: (samples,) at 24 kHz, behind the middle ear.
-        processed: signals of the same length, aligned, behind the middle ear.
+        reference: (samples,) at 24 kHz, after the middle ear.
+        processed: signals of the same length, aligned, after the middle ear.
         levels_db: (6,) hearing levels at the audiometric frequencies.
         level1: dB SPL of a signal whose root mean square is 1.
+
+    Returns:
+        The outputs for each processed signal, in their order.
     """
     samples = len(reference)
     ear = _Ear(HearingLoss.at(levels_db), level1, samples)
     reference_noise, processed_noise = NormalDeviates(), NormalDeviates()
     processed_noise.skip(BANDS * samples)
 
-    # The delays hang on the bandwidths of all bands, so the reference's controls come first.
+    # Group delays are equalised over all bands and depend on their bandwidths. So the control
+    # filters of the reference run over all bands before anything else.
     original = _Path(ear, reference)
     gain = np.empty((BANDS, samples))
     for band in range(BANDS):
@@ -127,7 +135,7 @@ def hear(
 
 
 class _Ear:
-    """An ear with its loss, at one calibration, tuned to one band after the other."""
+    """One ear: its hearing loss, its calibration and the carrier of the current band."""
 
     def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
         self.loss = loss
@@ -138,16 +146,16 @@ class _Ear:
         self.adapted_db = np.empty(samples)
 
     def tune(self, band: int) -> None:
-        """Make the carrier of a band."""
+        """Compute the carrier of a band, which demodulates its centre frequency to 0 Hz."""
         radians = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ[band]
         kernels.demodulate(radians, self.cosine, self.sine)
 
 
 class _Path:
-    """One signal on its way through the ear.
+    """Stages of the ear model for one signal.
 
-    `envelope` and `motion` are those of the band at hand after compression, `firing` the motion in
-    the nerve, each (samples,).
+    `envelope` and `motion` are those of the current band after compression, `firing` is the motion
+    after the inner hair cells, each (samples,).
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
@@ -162,7 +170,7 @@ class _Path:
         self.envelope_db = np.empty((BANDS, segment_count(len(signal), SMOOTHING)))
 
     def control(self, band: int, gain: Array) -> None:
-        """Find the band's width, and fill (samples,) with the outer hair cells' gain."""
+        """Compute the bandwidth of a band, and write the outer hair cells' gain to (samples,)."""
         ear, loss = self.ear, self.ear.loss
         wide = CONTROL_BANDWIDTH[band]
         mean_power = kernels.control_power(
@@ -180,7 +188,7 @@ class _Path:
         )
 
     def compress(self, band: int, gain: Array) -> None:
-        """Make the band's compressed envelope and motion."""
+        """Compute the compressed envelope and motion of a band."""
         self.rms[band] = kernels.compressed_band(
             self.signal,
             self.ear.cosine,
@@ -193,12 +201,12 @@ class _Path:
         )
 
     def align(self, envelope_delay: int, motion_delay: int) -> None:
-        """Make envelope and motion earlier by their delays."""
+        """Advance envelope and motion by their delays."""
         advance(self.envelope, envelope_delay)
         advance(self.motion, motion_delay)
 
     def fire(self, band: int, noise: Array, delay: int) -> None:
-        """Turn envelope and motion into those of the nerve, `delay` samples late."""
+        """Convert envelope and motion to firing rates, delayed by `delay` samples."""
         kernels.inner_hair_cell(
             self.envelope,
             self.motion,
@@ -213,5 +221,5 @@ class _Path:
         self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
 
     def spectrum_db(self) -> Array:
-        """Long-term level of each band above threshold, (32,)."""
+        """Return the long-term level of each band above threshold, (32,)."""
         return sensation_level_db(self.rms, self.control_rms, self.ear.loss, self.ear.level1)

@@ -1,7 +1,7 @@
-"""The ear's parameters: 32 auditory filters, and what a hearing loss does to each.
+"""Parameters of the ear: 32 auditory filters, and the effect of a hearing loss on each.
 
 Kates and Arehart (2014), "The Hearing-Aid Speech Quality Index (HASQI) version 2", J. Audio Eng.
-Soc. 62(3), section 1; the same periphery serves HAAQI (2016).
+Soc. 62(3), section 1. HAAQI (2016) uses the same auditory periphery.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from cmss.scenes import Audiogram as SceneAudiogram
 Array = NDArray[np.float64]
 
 MODEL_RATE_HZ = 24000
-"""Every signal is brought to this rate, so that the filters have one shape."""
+"""Sampling rate of the ear model. Every signal is resampled to it, so the filters are fixed."""
 
 BANDS = 32
 
@@ -27,11 +27,11 @@ _EAR_Q = 9.26449
 _MINIMUM_ERB_HZ = 24.7
 
 WIDEST_LOSS_DB = 100.0
-"""The control path's filters are as wide as this loss makes them."""
+"""Hearing loss that sets the bandwidth of the control filters."""
 
 
 def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) -> Array:
-    """Equal steps on the ERB scale, ascending; Slaney (1993), Apple TR 35."""
+    """Return frequencies in equal steps on the ERB scale, ascending; Slaney (1993), Apple TR 35."""
     offset = _EAR_Q * _MINIMUM_ERB_HZ
     steps = np.arange(1, BANDS) * (np.log(lowest_hz + offset) - np.log(highest_hz + offset))
     lower = np.exp(steps / (BANDS - 1)) * (highest_hz + offset) - offset
@@ -41,16 +41,17 @@ def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) 
 CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
 
 ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
-"""Width of a normal ear's filters, as equivalent rectangular bandwidth."""
+"""Equivalent rectangular bandwidth (ERB) of the auditory filters of a normal ear."""
 
 WIDTH_PER_ERB = 1.019
-"""Width of a fourth-order gammatone filter over its equivalent rectangular bandwidth."""
+"""Bandwidth parameter of a fourth-order gammatone filter, relative to its ERB."""
 
 
 def audiometric_levels_db(audiogram: object) -> Array:
-    """Hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
+    """Interpolate hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
 
-    Interpolated over the logarithm of frequency, the end values held beyond the ends.
+    Interpolation is linear over the logarithm of frequency. Outside the audiogram's range its first
+    or last level is used.
 
     Args:
         audiogram: a `cmss.scenes.Audiogram`, or pyclarity's (`frequencies` and `levels`).
@@ -63,12 +64,12 @@ def audiometric_levels_db(audiogram: object) -> Array:
 
 
 class HearingLoss(NamedTuple):
-    """A hearing loss apportioned to outer and inner hair cells; each field (32,), one per band."""
+    """A hearing loss divided between outer and inner hair cells; each field is (32,), by band."""
 
     outer_attenuation_db: Array
-    """Lost amplification of the outer hair cells."""
+    """Loss of amplification in the outer hair cells."""
     inner_attenuation_db: Array
-    """Lost sensitivity of the inner hair cells."""
+    """Loss of sensitivity in the inner hair cells."""
     bandwidth: Array
     """Filter width relative to a normal ear's."""
     knee_db: Array
@@ -77,7 +78,7 @@ class HearingLoss(NamedTuple):
 
     @classmethod
     def at(cls, levels_db: Array) -> "HearingLoss":
-        """Apportion a loss by Moore, Vickers, Plack and Oxenham (1999).
+        """Divide a loss between hair cells as Moore, Vickers, Plack and Oxenham (1999) do.
 
         Args:
             levels_db: (6,) hearing levels at `AUDIOMETRIC_FREQUENCIES_HZ`.
@@ -85,8 +86,9 @@ class HearingLoss(NamedTuple):
         loss_db = np.maximum(
             np.interp(CENTER_FREQUENCIES_HZ, AUDIOMETRIC_FREQUENCIES_HZ, levels_db), 0.0
         )
-        # A normal ear compresses 1.25:1 in the lowest band to 3.5:1 in the highest; the most that
-        # outer hair cells can lose is the gain that makes it 1:1 between 30 and 100 dB SPL.
+        # The compression ratio of a normal ear rises from 1.25:1 in the lowest band to 3.5:1 in the
+        # highest. The largest loss of the outer hair cells is the gain whose loss makes the ratio
+        # 1:1 between 30 and 100 dB SPL.
         normal_ratio = 1.25 + 2.25 * np.arange(BANDS) / (BANDS - 1)
         shared_db = np.minimum(loss_db, 1.25 * 70.0 * (1.0 - 1.0 / normal_ratio))
         outer_db = 0.8 * shared_db
@@ -107,8 +109,9 @@ CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, WIDEST_LOSS_DB)).bandwidth
 class Gammatone(NamedTuple):
     """A fourth-order gammatone filter at baseband, impulse-invariant (Cooke 1993; Ma 2007).
 
-    H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4, the denominator multiplied out. The products
-    are rounded as pyclarity rounds them, because near z = 1 the lowest bands feel it.
+    H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4, stored with the denominator expanded. The
+    coefficients are computed in pyclarity's order of operations: in the lowest bands the poles are
+    close to z = 1, and a different rounding would change the output.
     """
 
     gain: float
@@ -121,7 +124,7 @@ class Gammatone(NamedTuple):
 
     @classmethod
     def of_band(cls, band: int, bandwidth: float) -> "Gammatone":
-        """The filter of a band, `bandwidth` times as wide as a normal ear's."""
+        """Build the filter of a band, `bandwidth` times as wide as a normal ear's."""
         width = bandwidth * (2 * np.pi / MODEL_RATE_HZ) * ERB_HZ[band] * WIDTH_PER_ERB
         a = float(np.exp(-width))
         a1, a2, a3, a4, a5 = 4.0 * a, -6.0 * a * a, 4.0 * a * a * a, -a * a * a * a, 4.0 * a * a
@@ -129,7 +132,7 @@ class Gammatone(NamedTuple):
         return cls(gain, a1, a5, a1, a2, a3, a4)
 
     def group_delay(self) -> float:
-        """Samples by which a steady envelope is delayed."""
+        """Return the group delay at the centre frequency, in samples."""
         _, delay = group_delay(
             ([1.0, self.b1, self.b2], [1.0, -self.a1, -self.a2, -self.a3, -self.a4]), w=1
         )
@@ -137,7 +140,7 @@ class Gammatone(NamedTuple):
 
 
 def widened(band_level_db: float, narrow: float, wide: float) -> float:
-    """Bandwidth at a control level: `narrow` up to 50 dB SPL, `wide` from 100 dB SPL on."""
+    """Return the bandwidth at a control level: `narrow` to 50 dB SPL, `wide` from 100 dB SPL."""
     if band_level_db < 50.0:
         return narrow
     if band_level_db > 100.0:
@@ -146,7 +149,7 @@ def widened(band_level_db: float, narrow: float, wide: float) -> float:
 
 
 def equalising_delays(bandwidths: Array) -> NDArray[np.int64]:
-    """Samples (32,) by which to delay each band so that all have the slowest one's group delay."""
+    """Return the delay (32,) in samples that gives every band the largest group delay."""
     delays = np.rint(
         [Gammatone.of_band(band, bandwidths[band]).group_delay() for band in range(BANDS)]
     ).astype(np.int64)

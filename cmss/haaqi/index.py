@@ -1,8 +1,8 @@
-"""HAAQI itself: components out of what two signals leave behind the ear, the index out of those.
+"""HAAQI: its components from the outputs of the ear model for both signals, and the index.
 
 Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
-Speech, Lang. Process. 24(2). The regression is that of the original program and of pyclarity; it is
-not the sum of three terms as which the index is sometimes described (docs/haaqi.md).
+Speech, Lang. Process. 24(2). The regression is that of the original program and of pyclarity. It
+differs from the sum of three terms by which the index is sometimes described (docs/haaqi.md).
 """
 
 import math
@@ -31,16 +31,16 @@ from cmss.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """The index and what it is made of; 1 is perfect in each.
+    """The index and its components; 1 is the best value of each.
 
     Attributes:
         score: the index.
         nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
         linear: 0.329 d_loud + 0.671 d_norm.
-        cepstral_correlation: how the envelopes' modulations from 20 to 125 Hz follow.
-        bm_synchrony: how the fine structure follows.
-        d_loud: how the long-term spectrum follows, in loudness.
-        d_norm: the same, relative to each band's loudness.
+        cepstral_correlation: similarity of the envelope modulations from 20 to 125 Hz.
+        bm_synchrony: similarity of the temporal fine structure.
+        d_loud: similarity of the long-term spectra in loudness.
+        d_norm: similarity of the long-term spectra relative to the loudness of each band.
     """
 
     score: float
@@ -61,28 +61,29 @@ def compute_haaqi(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> float:
-    """HAAQI of a processed signal; takes what pyclarity's function of this name takes.
+    """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    The score equals pyclarity's at the same state of NumPy's global generator, from which the same
-    number of deviates is drawn.
+    If NumPy's global generator is in the same state, the score equals pyclarity's. The same number
+    of normal deviates is drawn from the generator.
 
     Args:
-        processed_signal: (samples,), one ear's.
+        processed_signal: (samples,), of one ear.
         reference_signal: (samples,), free of noise and distortion.
         processed_sample_rate: in Hz.
         reference_sample_rate: in Hz.
         audiogram: `cmss.scenes.Audiogram`, or pyclarity's.
-        equalisation: 1 amplifies the reference by NAL-R; 2 says that it is amplified already.
+        equalisation: 1 amplifies the reference by NAL-R; 2 expects a reference that is already
+            amplified.
         level1: dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The index. NaN for a reference that is silent all through, and for a signal, level or
-        audiogram that is not finite; then nothing is drawn. Two empty signals score 1, an empty
-        reference alone scores 0.
+        The index. NaN if the reference is silent throughout, or if a signal, level or audiogram is
+        not finite; then no deviates are drawn. Two empty signals score 1; an empty reference with a
+        processed signal that is not empty scores 0.
 
     Raises:
-        InputError: a signal that is not (samples,), less than 16 ms to compare, or an equalisation
-            other than 1 and 2.
+        InputError: a signal is not (samples,), less than 16 ms of it can be compared, or
+            `equalisation` is neither 1 nor 2.
     """
     if np.size(reference_signal) == 0:
         return 1.0 if np.size(processed_signal) == 0 else 0.0
@@ -106,7 +107,7 @@ def haaqi_components(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> Haaqi:
-    """As `compute_haaqi`, with the components beside the index."""
+    """Compute HAAQI and its components; arguments as for `compute_haaqi`."""
     (result,) = haaqi_of_several(
         [processed_signal],
         reference_signal,
@@ -128,15 +129,16 @@ def haaqi_of_several(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> list[Haaqi]:
-    """Score several signals against one reference, whose hearing is computed once.
+    """Score several signals against one reference, and run the ear model on the reference once.
 
-    Each is scored with the deviates that it would get alone: the generator's state at entry counts
-    for every signal, and the state afterwards is that which the last one alone would leave. So
+    Every signal is scored from the generator's state at entry. Afterwards the generator has the
+    state that scoring the last signal alone would leave. So
 
         np.random.seed(seed); a, b = haaqi_of_several([x, y], reference, ...)
 
-    equals seeding and scoring x, then seeding again and scoring y. Signals that leave a different
-    stretch of the reference to compare with (shorter ones) make it be heard anew.
+    equals seeding and scoring x, then seeding again and scoring y. If signals have different
+    lengths, they may be compared with different parts of the reference; the ear model then runs
+    once for each part.
 
     Args:
         processed_signals: each (samples,).
@@ -165,7 +167,8 @@ def haaqi_of_several(
 
     results: dict[int, Haaqi] = {}
     state = np.random.get_state()
-    # The stretch of the last signal comes last, so that its state of the generator remains.
+    # The part of the reference for the last signal is scored last, so that the generator is left in
+    # the state after that signal.
     for (start, stop), numbers in sorted(stretches.items(), key=lambda item: item[1][-1]):
         np.random.set_state(state)
         original = reference[start:stop]
@@ -189,9 +192,9 @@ def _checked(signal: ArrayLike) -> Array:
 
 
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
-    """Start and stop of the reference's audible stretch, and what was made from that stretch.
+    """Return start and stop of the reference's audible part, and the aligned signal within it.
 
-    Nothing if the comparison is not defined.
+    `_NOTHING` if the comparison is not defined.
     """
     samples = min(len(reference), len(processed))
     if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):
@@ -207,13 +210,14 @@ def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array
 
 
 def _compare(original: Array, copies: list[Array], levels_db: Array, level1: float) -> list[Haaqi]:
-    """Components and index of each copy (samples,) beside the original (samples,)."""
+    """Return index and components of each copy (samples,), compared with the original."""
     if not len(original):
         return [Haaqi(*[math.nan] * 7) for _ in copies]
     heard = hear(original, copies, levels_db, level1)
     audible = audible_segments(heard[0].reference_envelope_db, SILENCE_DB)
     if np.count_nonzero(audible) > 1:
-        # The original's noise in the cepstra, at gain zero: only the generator's state remains.
+        # The original program draws noise for the cepstra here and multiplies it by 0. The draw is
+        # repeated so that the generator is left in the same state.
         np.random.standard_normal(2 * BANDS * np.count_nonzero(audible))
     return [_index(copy, audible) for copy in heard]
 
@@ -239,7 +243,10 @@ def _index(heard: Heard, audible: NDArray[np.bool_]) -> Haaqi:
 def regression(
     cepstral_correlation: Any, bm_synchrony: Any, d_loud: Any, d_norm: Any
 ) -> tuple[Any, Any, Any]:
-    """Index, nonlinear and linear model out of the four components, floats or tensors."""
+    """Return index, nonlinear and linear term from the four components, floats or tensors.
+
+    Coefficients: Kates and Arehart (2016), as in the original program.
+    """
     nonlinear = 0.754 * cepstral_correlation**3 + 0.246 * bm_synchrony
     linear = 0.329 * d_loud + 0.671 * d_norm
     score = 0.336 * nonlinear + 0.001 * linear + 0.501 * nonlinear**2 + 0.161 * linear**2

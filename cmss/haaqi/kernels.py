@@ -1,9 +1,9 @@
-"""Compiled loops of the ear model, over one auditory band of one signal at a time.
+"""Compiled loops of the ear model, for one auditory band of one signal at a time.
 
-Each loop does the work of several of pyclarity's vector operations, so that a band's samples are
-read while they are in the cache. `samples` is the signal's length at 24 kHz. Recursive filters keep
-scipy.signal.lfilter's order of operations, because rounding is amplified in the lowest bands.
-The signals are finite: the vector logarithm would turn a NaN into a number.
+Each loop does the work of several of pyclarity's vector operations, so that the samples of a band
+stay in the cache. `samples` is the signal's length at 24 kHz. Recursive filters keep the order of
+operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors. Signals must
+be finite: the vector logarithm would turn a NaN into a number.
 """
 
 import numpy as np
@@ -20,36 +20,40 @@ _DB_PER_NEPER = 20.0 / np.log(10.0)
 _CONTRACT = {"contract"}  # a product and a sum in one rounding
 
 OVERSHOOT = 2.0
-"""Response at an onset over that of the steady state."""
+"""Ratio of the response at an onset to the response in the steady state."""
 
 
 def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
-    """The inner hair cell's adaptation as two decaying modes, (decay, weight) each.
+    """Return the inner hair cell's adaptation as two decaying modes, (decay, weight) each.
 
     The model is a circuit of two resistor-capacitor stages, 2 ms and 60 ms, whose current at an
-    onset is twice that of the steady state; backward differences make it a recursion v' = A v + B u
-    for the two voltages, with the output (u - v'[0]) / r1. Kates and Arehart (2010), J. Audio Eng.
-    Soc. 58(5). Its eigenvectors part it into v'[0] = sum of weight m', m' = decay m + u.
+    onset is twice that of the steady state: Kates and Arehart (2010), J. Audio Eng. Soc. 58(5).
+    Backward differences make it a recursion v' = A v + B u of the two voltages, with the output
+    (u - v'[0]) / r1. The eigenvectors of A decouple the recursion: v'[0] is the sum of weight * m'
+    over two modes, each with m' = decay * m + u.
     """
     rapid_s, short_s = 0.002, 0.060
     r1 = 1.0 / OVERSHOOT
     r2 = r3 = 0.5 * (1.0 - r1)
     c1, c2 = rapid_s * (r1 + r2) / (r1 * r2), short_s / ((r1 + r2) * r3)
-    held1, held2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
-    step = np.linalg.inv([[r1 + r2 + held1, -r1], [-r3, r2 + r3 + held2]])
-    decays, vectors = np.linalg.eig(step @ np.diag([held1, held2]))
+    # Kirchhoff's current law at both capacitors, (C + G) v' = C v + g u: A is inv(C + G) C.
+    stored1, stored2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
+    step = np.linalg.inv([[r1 + r2 + stored1, -r1], [-r3, r2 + r3 + stored2]])
+    decays, vectors = np.linalg.eig(step @ np.diag([stored1, stored2]))
     weights = vectors[0] * np.linalg.solve(vectors, step @ [r2, 0.0])
     first, second = zip(decays.tolist(), weights.tolist(), strict=True)
     return first, second
 
 
 ADAPTATION = _adaptation_modes()
-"""Decay and weight of the two modes: the adapted level is OVERSHOOT (u - sum weight m)."""
+"""Decay and weight of both modes. The adapted level is OVERSHOOT * (u - sum of weight * m)."""
 
 
 @compiled(error_model="numpy")
 def demodulate(radians: float, cosine: Array, sine: Array) -> None:
-    """Fill (samples,) with the cosine and the negative sine of n * radians."""
+    """Fill two (samples,) arrays with the cosine and the negative sine of n * radians."""
+    # Blocks of 256 are computed by rotating the first block: a complex product is faster than two
+    # trigonometric functions per sample, and its error does not accumulate.
     size = 256
     head_cosine = np.cos(radians * np.arange(size))
     head_sine = -np.sin(radians * np.arange(size))
@@ -65,8 +69,10 @@ def demodulate(radians: float, cosine: Array, sine: Array) -> None:
 def control_power(
     signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
 ) -> float:
-    """Squared envelope of the control path into `power` (samples,); its mean is returned."""
+    """Write the squared envelope of the control path into `power` (samples,); return its mean."""
     gain, b1, b2, a1, a2, a3, a4 = gammatone
+    # r1 ... r4 and i1 ... i4 are the filter states of the real and the imaginary part, in
+    # transposed direct form II as in scipy.signal.lfilter.
     r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = 0.0
     square = gain * gain
     total = 0.0
@@ -92,9 +98,10 @@ def control_power(
 def compression_gain(
     power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
-    """Replace the control's power (samples,) by the outer hair cells' gain, in place.
+    """Replace the control path's power (samples,) in place by the outer hair cells' gain.
 
-    Linear below the knee, `ratio`:1 up to 100 dB SPL, linear above; `level1` is the level of 1.
+    Linear below the knee, `ratio`:1 up to 100 dB SPL, linear above. `level1` is the level in dB SPL
+    of an amplitude of 1.
     """
     slope = 1.0 - 1.0 / ratio
     for n in range(power.size):
@@ -114,7 +121,7 @@ def compressed_band(
     envelope: Array,
     motion: Array,
 ) -> float:
-    """Envelope and basilar-membrane motion of a band after compression.
+    """Compute envelope and basilar-membrane motion of a band after compression.
 
     Args:
         signal: (samples,) after the middle ear.
@@ -130,6 +137,7 @@ def compressed_band(
     """
     scale, b1, b2, a1, a2, a3, a4 = gammatone
     gain_b, gain_a = smoothing
+    # Filter states as in `control_power`; g1 is the state of the low-pass on the gain.
     r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = g1 = 0.0
     total = 0.0
     for n in range(signal.size):
@@ -167,18 +175,18 @@ def inner_hair_cell(
     adapted_db: Array,
     firing: Array,
 ) -> None:
-    """Convert to dB above threshold, adapt, and add the noise that stands for the threshold.
+    """Convert to dB above threshold, adapt, and add the noise that represents the threshold.
 
-    The motion gets the gain that the envelope got.
+    The motion is scaled by the same gain as the envelope.
 
     Args:
         envelope, motion: (samples,) after compression.
         attenuation_db: of the inner hair cells.
         level1: dB SPL of an amplitude of 1.
         noise, noise_gain: (samples,) standard normal deviates, and their amplitude.
-        delay: samples by which the output is late, zeros before.
-        adapted_db: (samples,) filled with the envelope in dB.
-        firing: (samples,) filled with the motion whose envelope that is, plus the noise.
+        delay: samples by which the output is delayed; it starts with that many zeros.
+        adapted_db: (samples,), filled with the adapted envelope in dB.
+        firing: (samples,), filled with the motion that has this envelope, plus the noise.
     """
     adapted_db[:delay] = 0.0
     firing[:delay] = 0.0

@@ -1,8 +1,8 @@
-"""NumPy's legacy normal deviates, several times as fast, from and back to its global generator.
+"""NumPy's legacy normal deviates, drawn several times as fast from its global generator's state.
 
-HAAQI adds 64 noise signals to 64 bands, and a score is reproduced only with the same deviates. So
-the generator is computed again here: the Mersenne Twister (Matsumoto and Nishimura 1998) and
-Marsaglia's polar method as in NumPy's `legacy_gauss`, a block of 624 words at a time.
+HAAQI adds noise to the 32 bands of both signals, and reproducing a score needs the same deviates.
+So the generator is implemented here again: the Mersenne Twister (Matsumoto and Nishimura 1998) and
+Marsaglia's polar method as in NumPy's `legacy_gauss`, in blocks of 624 words.
 """
 
 from typing import Any
@@ -23,12 +23,12 @@ _PAIRS = _WORDS // 4
 
 
 class NormalDeviates:
-    """Standard normal deviates as `np.random.standard_normal` would draw them, from a copy.
+    """The standard normal deviates that `np.random.standard_normal` would draw.
 
-    NumPy's generator stays as it is until `store`.
+    Works on a copy of NumPy's global generator, which changes only when `store` is called.
 
     Raises:
-        InputError: NumPy's global generator is not the Mersenne Twister that it is by default.
+        InputError: NumPy's global generator is not its default, the Mersenne Twister.
     """
 
     def __init__(self) -> None:
@@ -44,18 +44,18 @@ class NormalDeviates:
         self._rest = _draw(self._key, *self._rest, output.size, output)
 
     def skip(self, count: int) -> None:
-        """Draw that many deviates and forget them."""
+        """Draw and discard `count` deviates."""
         self._rest = _draw(self._key, *self._rest, count, np.empty(0))
 
     def store(self) -> None:
-        """Give NumPy's global generator the state that the draws have led to."""
+        """Set NumPy's global generator to the state after the draws."""
         position, has_spare, spare = self._rest
         np.random.set_state(("MT19937", self._key, position, int(has_spare), spare))
 
 
 @compiled()
 def _next_block(key: Words) -> None:
-    """The next 624 untempered words, in place."""
+    """Replace the key in place by the next 624 words, before tempering."""
     upper, lower, one = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1)
     matrix, zero = np.uint32(0x9908B0DF), np.uint32(0)
     for i in range(227):
@@ -82,10 +82,10 @@ def _temper(key: Words, words: Words) -> None:
 def _draw(
     key: Words, position: int, has_spare: bool, spare: float, count: int, output: Array
 ) -> tuple[int, bool, float]:
-    """Draw `count` deviates into `output`, or nowhere if that is empty.
+    """Draw `count` deviates into `output`, or discard them if `output` is empty.
 
-    `key` moves on in place; the position in it, and the spare deviate of the last pair, are
-    returned.
+    `key` is advanced in place. Returns the position in it, whether a deviate of the last pair is
+    left, and that deviate.
     """
     keep = output.size > 0
     done = 0
@@ -93,7 +93,8 @@ def _draw(
         if keep:
             output[0] = spare
         done, has_spare, spare = 1, False, 0.0
-    # Words that a block leaves over, at most three, precede the next block's.
+    # A candidate pair needs four words. Up to three words left from a block are copied in front of
+    # the next block.
     words = np.empty(3 + _WORDS, np.uint32)
     carried = 0
     _temper(key, words[3:])
@@ -123,7 +124,9 @@ def _draw(
                 pair[2 * i] = scale * y[i]
                 pair[2 * i + 1] = scale * x[i]
         done += 2 * accepted
-        if done > count:  # half a pair: the spare must equal NumPy's to the last bit
+        # The count is odd: one deviate of the last pair is kept for later. NumPy's own generator
+        # continues with it, so it is computed with NumPy's logarithm, to the last bit.
+        if done > count:
             last = accepted - 1
             scale = np.sqrt(-2.0 * np.log(square[last]) / square[last])
             if keep:
@@ -140,6 +143,6 @@ def _draw(
 
 @njit(inline="always")
 def _uniform(high: int, low: int) -> float:
-    """A double between -1 and 1 out of two words, 53 bits."""
+    """Convert two words to a double between -1 and 1 with 53 random bits, as NumPy does."""
     top = np.float64(np.int32(high >> np.uint32(5)))
     return 2.0 * ((top * 67108864.0 + np.int32(low >> np.uint32(6))) / 9007199254740992.0) - 1.0

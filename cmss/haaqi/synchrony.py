@@ -1,4 +1,4 @@
-"""Basilar-membrane synchrony: does the fine structure of each band still follow the reference?
+"""Basilar-membrane synchrony: similarity of each band's temporal fine structure to the reference's.
 
 Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
 Speech, Lang. Process. 24(2), section II.
@@ -10,16 +10,19 @@ from cmss.compiled import compiled
 from cmss.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 SEGMENT = 16 * MODEL_RATE_HZ // 1000
-"""Samples of a segment, 16 ms; segments overlap by half."""
+"""Length of a segment in samples, 16 ms; segments overlap by half."""
 
 MAX_LAG = MODEL_RATE_HZ // 1000
-"""Samples by which the motions of a segment may differ in time, 1 ms."""
+"""Largest lag in samples between the two motions of a segment, 1 ms."""
 
 WINDOW = np.hanning(SEGMENT)
 
 
 def _lag_weights(window: Array) -> Array:
-    """(2 MAX_LAG + 1,) inverse autocorrelation of the window: makes the covariance unbiased."""
+    """Return the inverse autocorrelation of the window, (2 MAX_LAG + 1,).
+
+    It compensates the shorter overlap at larger lags, so the covariance is unbiased.
+    """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
 
@@ -29,14 +32,14 @@ HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
 
 
 def segment_count(samples: int, segment: int) -> int:
-    """Number of segments of half overlap; the first and the last are half ones."""
+    """Return the number of segments that overlap by half; the first and last have half length."""
     return int(1 + samples // segment + (samples - segment / 2) // segment)
 
 
 def motion_level_db(motion: Array) -> Array:
-    """Level above threshold (segments,) of the reference's motion (samples,) in one band.
+    """Return the level above threshold (segments,) of a band's motion (samples,).
 
-    The motion carries dB as its amplitude, hence its root mean square is a level.
+    The amplitude of the motion is in dB, so its root mean square is a level.
     """
     levels = np.empty(segment_count(len(motion), SEGMENT))
     _segment_levels(motion, WINDOW, levels)
@@ -44,11 +47,11 @@ def motion_level_db(motion: Array) -> Array:
 
 
 def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
-    """Largest normalised cross-covariance within 1 ms, (segments,), each between 0 and 1.
+    """Return the largest normalised cross-covariance within 1 ms, (segments,), from 0 to 1.
 
     Args:
         reference, processed: (samples,) motion of one band.
-        wanted: (segments,) bool; the others are left at 0.
+        wanted: (segments,) bool; the result is 0 for the other segments.
     """
     output = np.zeros(len(wanted))
     _segment_covariances(reference, processed, wanted, WINDOW, WHOLE_WEIGHTS, HALF_WEIGHTS, output)
@@ -56,20 +59,21 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
 
 
 def synchronisation_weights() -> Array:
-    """Loss of the nerve's phase locking towards high frequencies, (32,): fifth order, 3.5 kHz.
+    """Return the weight of each band, (32,): phase locking in the auditory nerve by frequency.
 
-    Johnson (1980), J. Acoust. Soc. Am. 68.
+    A fifth-order low-pass at 3.5 kHz: Johnson (1980), J. Acoust. Soc. Am. 68.
     """
     return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
 
 
 def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db: float) -> float:
-    """Mean covariance over the audible tiles, weighted by how far the nerve can follow.
+    """Average the covariance over the audible tiles, weighted by phase locking.
 
     Args:
         covariance: (32, segments).
         level_db: (32, segments) of the reference.
-        threshold_db: tiles at or below it, and segments whose mean loudness is, do not count.
+        threshold_db: ignore tiles at or below this level, and segments whose mean loudness is at or
+            below it.
     """
     segments = 20 * np.log10(np.sum(10 ** (level_db / 20), axis=0) / BANDS) > threshold_db
     if np.count_nonzero(segments) <= 1:
@@ -79,15 +83,15 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
     return float(np.sum(weights * covariance) / np.sum(weights))
 
 
-# Sums may be reordered, which lets the compiler use vector instructions.
+# Allow the compiler to reorder sums, so that it can use vector instructions.
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
 @compiled(error_model="numpy", fastmath=_SUMS)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
-    """Window a segment into `piece`, remove its mean, and return its mean square.
+    """Write a windowed segment less its mean into `piece`, and return its mean square.
 
-    The first segment has the falling half of the window, the last one the rising half.
+    The first segment uses the falling half of the window, the last segment the rising half.
     """
     weights = window[: piece.size]
     if segment == 0:
@@ -116,7 +120,7 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
 
 @compiled(error_model="numpy", fastmath=_SUMS)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
-    """Largest |sum over n of x[n + lag] y[n]| times the weight of the lag."""
+    """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag."""
     max_lag = len(weights) // 2
     largest = 0.0
     for lag in range(-max_lag, max_lag + 1):

@@ -1,9 +1,9 @@
-"""The ear model on tensors: differentiable, batched, on any device.
+"""Differentiable, batched ear model on tensors, for any device.
 
-The stages are those of `ear_model`, with the recursive filters by Fourier transform: the gammatone
-filters by their frequency response, padded until their impulse response has died away to rounding;
-the others by an impulse response as long as the signal. Delays are found without gradient and
-applied as shifts, which have one.
+The stages are those of `ear_model`, but the recursive filters are applied by FFT: gammatone filters
+by their frequency response, with zero padding until their impulse response has decayed to rounding
+error; the others by an impulse response as long as the signal. Delays are estimated without
+gradient and applied as shifts, through which gradients flow.
 """
 
 import math
@@ -37,15 +37,15 @@ _TINY = 1e-30
 
 
 def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
-    """Resample (..., samples) to 24 kHz by Fourier transform, cutting off sharply at 12 kHz.
+    """Resample (..., samples) to 24 kHz by FFT, with a sharp cut-off at 12 kHz.
 
-    More than 40 ms from the ends it differs from soxr's high quality by less than 1e-3 of the
-    amplitude below 10 kHz.
+    Below 10 kHz and more than 40 ms from the ends, the result differs from that of soxr (quality
+    HQ) by less than 1e-3 of the amplitude.
     """
     samples = signal.shape[-1]
     divisor = math.gcd(sample_rate_hz, MODEL_RATE_HZ)
     period, target_period = sample_rate_hz // divisor, MODEL_RATE_HZ // divisor
-    # Zeros behind the end, at least 20 ms, keep it from ringing into the start.
+    # The FFT is circular: at least 20 ms of zeros keep the end from ringing into the start.
     periods = next_fast_len(-(-(samples + sample_rate_hz // 50) // period), real=True)
     spectrum = torch.fft.rfft(signal, periods * period)
     resampled = torch.fft.irfft(spectrum, periods * target_period) * (target_period / period)
@@ -53,7 +53,10 @@ def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 class TorchEars(NamedTuple):
-    """Ears with their losses and calibrations; each field but `level1` is (ears, 32, 1)."""
+    """Hearing losses and calibrations of a batch of ears.
+
+    Every field is (ears, 32, 1), except `level1`, which is (ears, 1, 1).
+    """
 
     level1: Tensor  # (ears, 1, 1)
     outer_attenuation_db: Tensor
@@ -64,7 +67,7 @@ class TorchEars(NamedTuple):
 
     @classmethod
     def at(cls, levels_db: ArrayLike, level1: ArrayLike | Tensor, like: Tensor) -> "TorchEars":
-        """Ears with these hearing levels (ears, 6), of the type and on the device of `like`."""
+        """Build ears from hearing levels (ears, 6), with the dtype and device of `like`."""
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
         fields = [
             torch.as_tensor(np.stack(field)).to(like)[..., None]
@@ -74,15 +77,15 @@ class TorchEars(NamedTuple):
         return cls(level, *fields)
 
     def noise_gain(self) -> Tensor:
-        """Amplitude (ears, 1, 1) of the noise that stands for the threshold."""
+        """Return the amplitude (ears, 1, 1) of the noise that represents the threshold."""
         return 10 ** ((NOISE_DB - self.level1) / 20)
 
 
 class Bands(NamedTuple):
-    """A signal behind the auditory filters and the outer hair cells.
+    """A signal after the auditory filters and the outer hair cells.
 
-    `envelope` and `motion` are (ears, 32, samples), compressed; the others (ears, 32, 1): root mean
-    squares of the envelope and of the control path, and the width of the filter.
+    `envelope` and `motion` are (ears, 32, samples), compressed. The others are (ears, 32, 1): root
+    mean squares of the envelope and of the control path, and the bandwidth of the filter.
     """
 
     envelope: Tensor
@@ -93,19 +96,21 @@ class Bands(NamedTuple):
 
 
 def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
-    """Middle ear, filterbank and compression.
+    """Apply middle ear, filterbank and compression.
 
     Args:
         signal: (ears, samples) at 24 kHz.
-        kept: (ears, 1), number of samples that the averages are taken over.
-        ears: what hears it.
+        kept: (ears, 1), number of samples over which levels are averaged.
+        ears: hearing losses and calibrations.
     """
     samples = signal.shape[-1]
     size = next_fast_len(samples + _RINGING)
+    # (ears, 1, size)
     spectrum = (torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device))[
         :, None
     ]
 
+    # Control path: its level sets the bandwidth of the auditory filters. (ears, 32, samples)
     wide = torch.as_tensor(CONTROL_BANDWIDTH).to(signal)[None, :, None]
     control = torch.fft.ifft(spectrum * _gammatone(wide, size))[..., :samples]
     power = control.real**2 + control.imag**2
@@ -113,6 +118,7 @@ def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
     excess_db = ears.level1 + 20 * torch.log10(control_rms) - 50
     bandwidth = ears.bandwidth + (excess_db / 50).clamp(0, 1) * (wide - ears.bandwidth)
 
+    # Auditory filters, then compression by the control path's instantaneous level.
     narrow = torch.fft.ifft(spectrum * _gammatone(bandwidth, size))[..., :samples]
     envelope = narrow.abs()
     level_db = ears.level1 + 10 * torch.log10(power + _TINY)
@@ -126,21 +132,26 @@ def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
 def nerve(
     envelope: Tensor, motion: Tensor, ears: TorchEars, noise: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Inner hair cells: the adapted envelope in dB and the motion that carries it, as given.
+    """Apply the inner hair cells.
 
     Args:
         envelope, motion: (ears, 32, samples), compressed and aligned.
         ears: as for `bands`.
-        noise: standard normal deviates (ears, 32, samples) for the threshold, or none.
+        noise: standard normal deviates (ears, 32, samples) for the threshold, or None.
+
+    Returns:
+        The adapted envelope in dB and the motion scaled to this envelope, both of the input's
+        shape.
     """
     level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + _TINY)
     level_db = torch.relu(level_db)
     slow_db = _convolved(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
-    # Below threshold only the transform's rounding is left, which the division would blow up.
+    # Below threshold the result is rounding error of the FFT, which the division by the envelope
+    # would amplify: set it to zero.
     adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
     firing = adapted_db / (envelope + _TINY) * motion
-    # Where alignment has moved in zeros, the original's ratio of envelopes is 1 and passes the
-    # motion on, unconverted. That counts, but nothing is to be learnt from it.
+    # Where alignment has shifted in zeros, the ratio of envelopes in the original program is 1 and
+    # the motion passes unconverted. It affects the score, but its gradient would be meaningless.
     firing = firing + torch.where(envelope == 0, motion, 0).detach()
     if noise is not None:
         firing = firing + ears.noise_gain() * noise
@@ -148,7 +159,7 @@ def nerve(
 
 
 def spectrum_db(heard: Bands, ears: TorchEars) -> Tensor:
-    """Long-term level above threshold, (ears, 32)."""
+    """Return the long-term level above threshold, (ears, 32)."""
     control_db = ears.level1 + 20 * torch.log10(heard.control_rms)
     excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
@@ -158,7 +169,7 @@ def spectrum_db(heard: Bands, ears: TorchEars) -> Tensor:
 
 @torch.no_grad()
 def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Start and length (ears, 1) of what `front_end.audible_part` keeps of (ears, samples)."""
+    """Return start and length (ears, 1) of the audible part, as `front_end.audible_part`."""
     above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
     start = above.int().argmax(-1, keepdim=True)
     after = above.flip(-1).int().argmax(-1, keepdim=True)
@@ -167,7 +178,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Samples (ears, 1) by which (ears, samples) is late, as `front_end.bulk_delay`."""
+    """Return the samples (ears, 1) by which `processed` is late, as `front_end.bulk_delay`."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _best(_correlation(x, y, lags).abs()) - lags - DISPERSION
@@ -175,13 +186,13 @@ def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
 
 @torch.no_grad()
 def band_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Samples (..., 1) by which (..., samples) is late, as `alignment.Aligner`."""
+    """Return the samples (..., 1) by which `processed` is late, as `alignment.Aligner`."""
     lags = min(LAGS, reference.shape[-1] - 1)
     return _best(_correlation(reference, processed, lags)[..., : 2 * lags]) - lags
 
 
 def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
-    """Of the delays -lags ... lags, (..., 2 lags + 1)."""
+    """Return the cross-correlation at delays -lags ... lags, (..., 2 lags + 1)."""
     size = next_fast_len(reference.shape[-1] + lags, real=True)
     spectrum = torch.fft.rfft(reference, size).conj() * torch.fft.rfft(processed, size)
     correlation = torch.fft.irfft(spectrum, size)
@@ -189,12 +200,12 @@ def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
 
 
 def _best(correlation: Tensor) -> Tensor:
-    """Index (..., 1) of the largest value, the last of equal ones."""
+    """Return the index (..., 1) of the largest value; of equal values, the last."""
     return correlation.shape[-1] - 1 - correlation.flip(-1).argmax(-1, keepdim=True)
 
 
 def advanced(signal: Tensor, delay: Tensor) -> Tensor:
-    """(..., samples) moved `delay` (..., 1) samples towards the start, zeros moving in."""
+    """Shift (..., samples) by `delay` (..., 1) samples towards the start, filling with zeros."""
     samples = signal.shape[-1]
     source = torch.arange(samples, device=signal.device) + delay
     inside = (source >= 0) & (source < samples)
@@ -203,7 +214,9 @@ def advanced(signal: Tensor, delay: Tensor) -> Tensor:
 
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
-    """Samples (ears, 32, 1) by which to delay each band, as `filterbank.equalising_delays`."""
+    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays`."""
+    # Group delay of `filterbank.Gammatone` at 0 Hz: (b1 + 2 b2) / (1 + b1 + b2) from its zeros, and
+    # 4 a / (1 - a) from its four poles.
     a = torch.exp(-_width(bandwidth))
     steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
     steady = steady.round().long()
@@ -211,22 +224,22 @@ def equalising_delays(bandwidth: Tensor) -> Tensor:
 
 
 def _root(power: Tensor) -> Tensor:
-    """Square root with a finite gradient at zero."""
+    """Return the square root, with a finite gradient at zero."""
     return torch.sqrt(power + _TINY)
 
 
 def _width(bandwidth: Tensor) -> Tensor:
-    """-log a of the gammatone's poles, for (..., 32, 1)."""
+    """Return -log a of the gammatone filter's poles, for bandwidths (..., 32, 1)."""
     erb = torch.as_tensor(2 * np.pi / MODEL_RATE_HZ * WIDTH_PER_ERB * ERB_HZ).to(bandwidth)
     return bandwidth * erb[:, None]
 
 
 def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
-    """Frequency response (..., 32, size) about the centre frequencies; width (..., 32, 1).
+    """Return the gammatone filters' frequency response (..., 32, size) for widths (..., 32, 1).
 
-    The signal is not demodulated but the filter modulated: the output's real part is the motion and
-    its magnitude the envelope. Near resonance 1 - a / z is written without cancellation, so that
-    single precision suffices.
+    Here the filter is modulated instead of the signal demodulated: the real part of the output is
+    the motion, its magnitude the envelope. 1 - a / z is written so that nothing cancels near the
+    centre frequency, and single precision suffices.
     """
     turn_back, off_center = _around_center(size, bandwidth.dtype, bandwidth.device)
     width = _width(bandwidth)
@@ -236,28 +249,28 @@ def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
     return zeros / (less + a * off_center).square().square()
 
 
-# What a length, a type and a device determine is kept for the next call: in training they repeat.
-# Made outside inference mode, because a tensor made in it could not take part in training.
+# The tensors below depend only on length, dtype and device, which repeat in training: they are
+# cached. They are made outside inference mode, because autograd rejects inference tensors.
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """exp(-j angle) and 1 - exp(-j angle), (32, size), at the angles from the centre frequency."""
+    """Return exp(-j angle) and 1 - exp(-j angle), (32, size), angles from the centre frequency."""
     turns = np.arange(size) / size - CENTER_FREQUENCIES_HZ[:, None] / MODEL_RATE_HZ
     angle = 2 * np.pi * (turns - np.round(turns))
     off_center = 2 * np.sin(angle / 2) ** 2 + 1j * np.sin(angle)
-    kind = dtype.to_complex()
+    complex_dtype = dtype.to_complex()
     return (
-        torch.as_tensor(np.exp(-1j * angle)).to(device, kind),
-        torch.as_tensor(off_center).to(device, kind),
+        torch.as_tensor(np.exp(-1j * angle)).to(device, complex_dtype),
+        torch.as_tensor(off_center).to(device, complex_dtype),
     )
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Frequency response (size,) of both filters."""
+    """Return the frequency response (size,) of both middle-ear filters."""
     response = np.ones(size, dtype=np.complex128)
     for numerator, denominator in MIDDLE_EAR:
         response *= freqz(numerator, denominator, size, whole=True)[1]
@@ -267,7 +280,7 @@ def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Impulse response of the low-pass on the compression gain, until it is below 1e-16."""
+    """Return the impulse response of the low-pass on the compression gain, until below 1e-16."""
     b, a = GAIN_SMOOTHING
     response = b * (-a) ** np.arange(200)
     response[1:] += response[:-1].copy()
@@ -277,14 +290,14 @@ def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Impulse response (samples,) of what the adaptation subtracts."""
+    """Return the impulse response (samples,) of the term that adaptation subtracts."""
     time = np.arange(samples)
     response = np.sum([weight * decay**time for decay, weight in ADAPTATION], axis=0)
     return torch.as_tensor(response).to(device, dtype)
 
 
 def _convolved(signal: Tensor, response: Tensor) -> Tensor:
-    """The first samples of the linear convolution, as many as (..., samples) has."""
+    """Convolve, and keep as many samples from the start as the signal (..., samples) has."""
     samples = signal.shape[-1]
     size = next_fast_len(samples + len(response), real=True)
     spectrum = torch.fft.rfft(signal, size) * torch.fft.rfft(response, size)

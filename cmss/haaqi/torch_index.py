@@ -5,20 +5,22 @@
     score = torch_haaqi(processed, reference, levels_db, level1).score
     (1 - score.mean()).backward()
 
-How far it is from the exact index, by `python -m benchmarks.torch_haaqi --all` on 5 s in single
-precision: 3e-4 in the median, and below 1e-3 wherever both signals are heard all through. What it
-leaves out:
+Difference from the exact index in single precision, measured by
+`python -m benchmarks.torch_haaqi --all` on 5 s: 3e-4 in the median, and below 1e-3 wherever both
+signals are audible throughout. The two indices differ in:
 
-* The noise that stands for the threshold of hearing, unless it is given: with the exact index's
-  deviates and in double precision the two differ by less than 1e-7. Without it, tiles in which the
-  processed signal is inaudible count as uncorrelated, where the exact index finds 0.1 by chance: an
-  all silent ear scores 0.01 less. Its power is still part of the normalisation, which keeps
-  gradients finite there.
-* Pruned ends: all ears of a batch keep their length, with zeros behind the audible part.
+* The noise that represents the hearing threshold, which is left out unless it is given. With the
+  exact index's deviates and in double precision, the two differ by less than 1e-7. Without noise,
+  tiles in which the processed signal is inaudible count as uncorrelated; in the exact index the
+  noise correlates with the reference by 0.1 by chance. So a silent ear scores 0.01 less. The power
+  of the noise is still part of the normalisation, which keeps gradients finite there.
+* Length: the exact index cuts inaudible ends off. Here all ears of a batch keep their length, and
+  the samples after the audible part are zero.
 
-Alignment, lags, audible tiles and segments are chosen without gradient. Everything else is
-differentiated, the filters' widths included. An ear that hears nothing of the processed signal has
-no gradient. Memory is about 0.5 GB per second and ear in single precision, backward pass included.
+Delays, lags, and audible tiles and segments are chosen without gradient. Everything else is
+differentiable, the bandwidths of the filters included. If the processed signal is inaudible, its
+gradient is zero. Memory is about 0.5 GB per second and ear in single precision, including the
+backward pass.
 """
 
 from typing import NamedTuple
@@ -71,22 +73,24 @@ def torch_haaqi(
     level1: ArrayLike | Tensor,
     noise: tuple[Tensor, Tensor] | None = None,
 ) -> TorchHaaqi:
-    """HAAQI of a batch of ears, differentiable with respect to both signals.
+    """Compute HAAQI of a batch of ears, differentiable with respect to both signals.
 
     Args:
         processed: (ears, samples) at 24 kHz.
         reference: (ears, samples) at 24 kHz, amplified for the ear (`equalisation=2`).
         levels_db: (ears, 6) or (6,) hearing levels, see `filterbank.audiometric_levels_db`.
-        level1: (ears,) or one number, dB SPL of a signal whose root mean square is 1.
-        noise: the reference's and the processed signal's deviates, each (ears, 32, samples).
+        level1: (ears,) or a number, dB SPL of a signal whose root mean square is 1.
+        noise: standard normal deviates for the reference and for the processed signal, each
+            (ears, 32, samples).
 
     Returns:
-        The index and its components, each (ears,), of the signals' type and on their device.
+        The index and its components, each (ears,), with the signals' dtype and device.
     """
     ears = torch_ear.TorchEars.at(levels_db, level1, reference)
     delay = torch_ear.bulk_delays(reference, processed)
     start, kept = torch_ear.audible_part(reference)
     inside = torch.arange(reference.shape[-1], device=reference.device) < kept
+    # Envelopes and motions (ears, 32, samples), each aligned with the reference's.
     original = torch_ear.bands(torch_ear.advanced(reference, start) * inside, kept, ears)
     copy = torch_ear.bands(torch_ear.advanced(processed, start + delay) * inside, kept, ears)
     envelope, motion = (
@@ -95,14 +99,15 @@ def torch_haaqi(
     )
     original_noise, copy_noise = noise or (None, None)
     noise_power = 0 * ears.level1 if noise else ears.noise_gain() ** 2
-    lateness = -torch_ear.equalising_delays(original.bandwidth)
+    # Equalise the group delays of all bands; `advanced` delays by a negative shift.
+    shift = -torch_ear.equalising_delays(original.bandwidth)
     reference_db, reference_firing = (
-        torch_ear.advanced(behind, lateness)
-        for behind in torch_ear.nerve(original.envelope, original.motion, ears, original_noise)
+        torch_ear.advanced(output, shift)
+        for output in torch_ear.nerve(original.envelope, original.motion, ears, original_noise)
     )
     processed_db, processed_firing = (
-        torch_ear.advanced(behind, lateness)
-        for behind in torch_ear.nerve(envelope, motion, ears, copy_noise)
+        torch_ear.advanced(output, shift)
+        for output in torch_ear.nerve(envelope, motion, ears, copy_noise)
     )
     cepstral = _cepstral_correlation(_smoothed(reference_db), _smoothed(processed_db))
     synchrony = _synchrony(reference_firing, processed_firing, noise_power)
@@ -114,8 +119,8 @@ def torch_haaqi(
 
 
 def _smoothed(envelope_db: Tensor) -> Tensor:
-    """(ears, 32, samples) averaged under half-overlapping windows: (ears, 32, segments)."""
-    first, whole, last = _pieces(envelope_db, SMOOTHING)
+    """Average (ears, 32, samples) with windows that overlap by half: (ears, 32, segments)."""
+    first, middle, last = _pieces(envelope_db, SMOOTHING)
     window = torch.as_tensor(SMOOTHING_WINDOW).to(envelope_db)
     half = SMOOTHING // 2
     return torch.cat(
@@ -123,7 +128,7 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
             (piece @ weights / weights.sum())
             for piece, weights in (
                 (first, window[half:]),
-                (whole, window),
+                (middle, window),
                 (last, window[:half]),
             )
         ],
@@ -132,7 +137,10 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
 
 
 def _pieces(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The first half segment, the whole ones and the last half, (ears, 32, segments, samples)."""
+    """Return the first half segment, the full segments and the last half segment.
+
+    Each is (ears, 32, segments, samples of a segment).
+    """
     count, half = segment_count(signal.shape[-1], segment), segment // 2
     frames = signal.unfold(-1, segment, half)
     last = signal[..., (count - 1) * half : count * half]
@@ -140,15 +148,19 @@ def _pieces(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
-    """Ear by ear, because each has its own number of audible segments."""
+    """Compute the cepstral correlation, (ears,), from two envelopes (ears, 32, segments).
+
+    Ear by ear, because the number of audible segments differs between ears.
+    """
     loudness_db = 20 * torch.log10(torch.mean(10 ** (reference_db / 20), dim=1))
     basis = torch.as_tensor(CEPSTRAL_BASIS).to(reference_db)
     filters = torch.as_tensor(MODULATION_FILTERS).to(reference_db)[:, None]
     correlations = []
     for ear, audible in enumerate(loudness_db > SILENCE_DB):
         if audible.count_nonzero() <= 1:
-            correlations.append(0 * processed_db[ear].sum())
+            correlations.append(0 * processed_db[ear].sum())  # zero that is part of the graph
             continue
+        # (32, segments) -> cepstra (5, segments) -> modulation bands (5, 4, segments)
         x, y = (
             _centred(
                 conv1d(_centred(basis.T @ z[ear][:, audible])[:, None], filters, padding="same")
@@ -166,9 +178,9 @@ def _centred(signal: Tensor) -> Tensor:
 
 
 def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Tensor:
-    """Weighted mean covariance of the audible tiles, (ears,), from two (ears, 32, samples).
+    """Average the covariance of the audible tiles, (ears,), of two motions (ears, 32, samples).
 
-    `noise_power` (ears, 1, 1) is added to the mean squares of both.
+    `noise_power` (ears, 1, 1) is added to the mean squares of both motions.
     """
     half = SEGMENT // 2
     window = torch.as_tensor(WINDOW).to(reference)
@@ -191,11 +203,11 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
 def _covariance(
     x: Tensor, y: Tensor, window: Tensor, lag_weights: np.ndarray, noise_power: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The reference's mean square and the largest normalised covariance, (ears, 32, segments)."""
+    """Return the mean square of x and the largest normalised covariance, (ears, 32, segments)."""
     x, y = _centred(x * window), _centred(y * window)
     energy = (window**2).sum()
     x_square, y_square = ((z**2).sum(-1) / energy + noise_power for z in (x, y))
-    size = 512
+    size = 512  # at least segment + MAX_LAG, so that the circular correlation does not wrap around
     spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(y, size).conj()
     correlation = torch.fft.irfft(spectrum, size)
     lags = torch.cat((correlation[..., -MAX_LAG:], correlation[..., : MAX_LAG + 1]), -1)
@@ -204,7 +216,7 @@ def _covariance(
 
 
 def _spectral_terms(reference_db: Tensor, processed_db: Tensor) -> tuple[Tensor, Tensor]:
-    """d_loud and d_norm, (ears,), from two long-term spectra (ears, 32)."""
+    """Return d_loud and d_norm, (ears,), from two long-term spectra (ears, 32)."""
     x, y = (10 ** (spectrum / 20) for spectrum in (reference_db, processed_db))
     x, y = x / x.sum(-1, keepdim=True), y / y.sum(-1, keepdim=True)
     spreads = (

@@ -1,7 +1,7 @@
-"""Logarithm and exponential that the compiler can turn into vector instructions.
+"""Logarithm and exponential that the compiler can vectorise.
 
-Most of the ear model's time would go into calls of the C library's `log` and `exp`, one value at a
-time. These are polynomials and bit fields instead, to be inlined into loops compiled with
+Calls of the C library's `log` and `exp`, value by value, would take most of the ear model's time.
+The functions here use polynomials and bit operations, and are inlined into loops compiled with
 `error_model="numpy"`. The logarithm is that of FreeBSD's libm (e_log.c, Sun Microsystems 1993).
 """
 
@@ -19,10 +19,12 @@ _TWO_52 = np.uint64(0x4330000000000000)  # the bits of 2^52
 
 @njit(inline="always", error_model="numpy")
 def fast_log(x: float) -> float:
-    """Natural logarithm of a positive normal number, to one unit in the last place.
+    """Return the natural logarithm of a positive normal number, to one unit in the last place.
 
-    Anything else, NaN included, gives a meaningless number.
+    For any other input, NaN included, the result is meaningless.
     """
+    # x = 2^exponent * (1 + f) with 1 + f between sqrt(1/2) and sqrt(2). Then log(1 + f) is a series
+    # in s = f / (2 + f), whose even and odd terms are summed separately to shorten dependencies.
     bits = np.float64(x).view(np.uint64) + _ONE_LESS_ROOT_HALF
     exponent = np.uint64((bits >> np.uint64(52)) | _TWO_52).view(np.float64) - 4503599627371519.0
     f = np.uint64((bits & _MANTISSA) + _ROOT_HALF).view(np.float64) - 1.0
@@ -43,7 +45,10 @@ def fast_log(x: float) -> float:
 
 @njit(inline="always", error_model="numpy")
 def fast_exp(x: float) -> float:
-    """e to the x for |x| < 700, to 1e-15: the Taylor series between powers of two."""
+    """Return e to the power x for |x| < 700, with a relative error of 1e-15.
+
+    x = power * log(2) + r with |r| <= log(2) / 2: a Taylor series in r, scaled by 2^power.
+    """
     shifted = x * 1.4426950408889634 + _ROUNDER
     power = shifted - _ROUNDER
     r = (x - power * _LN2_HIGH) - power * _LN2_LOW

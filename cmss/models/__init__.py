@@ -1,1 +1,1 @@
-"""Separation networks: plain torch modules, one file each; no input or output, no segmenting."""
+"""Separation networks: plain torch modules, one file each, without file access or segmenting."""

@@ -1,11 +1,11 @@
 """Attentive MultiResUNet on the short-time DCT (Sgouros, Bousis and Mitianoudis 2022).
 
 "An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework for Music
-Source Separation", IEEE Access 10: a U-Net over bins and frames whose levels are MultiRes blocks
-and whose skips are Res paths (Ibtehaz and Rahman 2020, "MultiResUNet"), the deeper ones behind
-attention gates. Coefficients are real, so that the network estimates those of the sources, and no
-phase is borrowed from the mixture. The defaults are the published configuration, but for a stereo
-output where that one is mono.
+Source Separation", IEEE Access 10: a U-Net over bins and frames. Its levels are MultiRes blocks,
+its skip connections are Res paths (Ibtehaz and Rahman 2020, "MultiResUNet"), and the deeper skip
+connections pass an attention gate. Coefficients are real, so the network estimates the sources'
+coefficients directly and does not use the phase of the mixture. The defaults are the published
+configuration, except that the output is stereo instead of mono.
 
 Shapes: B batch, S sources, T samples, L bins, K frames, C channels.
 """
@@ -25,9 +25,9 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.transforms.stdct import istdct, stdct
 
 PARTS = (0.167, 0.333, 0.5)
-"""Shares of a MultiRes block's channels with fields of 3x3, 5x5 and 7x7."""
+"""Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7."""
 FLOOR = 1e-6
-"""Keeps powers differentiable at zero; 120 dB below the mixture's RMS."""
+"""Added to magnitudes so that powers are differentiable at zero; 120 dB below the mixture's RMS."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,22 @@ class ARUNetArguments:
 
     Args:
         sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
-        L: length of a frame in samples, which is its number of bins.
+        samplerate: sampling rate of the network in Hz.
+        L: length of a frame in samples, which is also the number of bins.
         hop: samples from frame to frame.
-        filters: channels of the skips, from the first level down; the paper's F.
-        bottleneck: the same for the lowest level, which has no skip.
-        alpha: a MultiRes block has this many times as many.
-        fold: neighbouring bins that the network sees as channels of one; 1 as published. The cost
-            falls with it, since the first level's image is the largest.
-        compression: the network sees and gives coefficients with their magnitudes to this power,
-            signs kept; 1 as published. With 0.5 partials that are 60 dB apart are 30 dB apart to
-            the network, and a source that is alone in a bin is still what it sees there.
-        conditioned: whether the network is told who is present.
-        consistent: share what the estimates leave of the mixture among the sources that are
-            present, so that they sum to it.
-        masks: the network gives scores, whose softmax over those who are present are their shares
-            of each coefficient of the mixture, rather than coefficients; a small one learns that
-            in a fraction of the steps.
+        filters: channels of the skip connections, from the first level down; the paper's F.
+        bottleneck: the same for the lowest level, which has no skip connection.
+        alpha: ratio of a MultiRes block's channels to `filters`.
+        fold: number of neighbouring bins that are stacked as channels; 1 as published. A larger
+            fold reduces the cost, because the image of the first level is the largest.
+        compression: exponent applied to the magnitudes of input and output coefficients, which
+            keep their signs; 1 as published. With 0.5, partials that differ by 60 dB differ by 30
+            dB in the network's input. If a source is alone in a bin, input and output are equal.
+        conditioned: whether an input of the network says which sources are present.
+        consistent: distribute the difference between the mixture and the sum of the estimates
+            among the sources that are present.
+        masks: estimate masks, by a softmax over the sources that are present, instead of
+            coefficients. A small network learns masks in a fraction of the steps.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -72,18 +71,18 @@ class ARUNetArguments:
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "filters", tuple(self.filters))
         if not 0 < self.compression <= 1:
-            raise ValueError(f"compression must be above 0 to 1, not {self.compression}")
+            raise ValueError(f"compression: expected above 0 to 1, got {self.compression}")
         if not 1 <= self.hop <= self.L // 2:
-            raise ValueError(f"hop must be 1 to half of L, {self.L // 2}, not {self.hop}")
+            raise ValueError(f"hop: expected 1 to half of L, {self.L // 2}, got {self.hop}")
         if self.L % self.fold:
-            raise ValueError(f"L must be a multiple of fold {self.fold}, not {self.L}")
+            raise ValueError(f"L: expected a multiple of fold {self.fold}, got {self.L}")
 
 
 class ARUNet(Network):
-    """STDCT of the mixture in, those of the sources out, between the transform and its inverse.
+    """STDCT, a U-Net from the mixture's coefficients to those of the sources, and inverse STDCT.
 
-    The mixture's coefficients are brought to an RMS of one before the network and estimates back
-    after it, so that only their form matters.
+    The mixture's coefficients are scaled to an RMS of 1 before the network, and the estimates are
+    scaled back after it, so the network does not depend on the level.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
@@ -108,38 +107,41 @@ class ARUNet(Network):
         )
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         players, chosen = listed(present)
-        coefficients = stdct(mixture, self.window, self.arguments.hop)
-        estimates = self.estimate(coefficients, present, players, chosen)
+        coefficients = stdct(mixture, self.window, self.arguments.hop)  # (B, 2, L, K)
+        estimates = self.estimate(coefficients, present, players, chosen)  # (B, P, 2, L, K)
         stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
         if self.arguments.consistent:
-            # The same as among coefficients, since the transform is linear.
+            # Equivalent to consistency of the coefficients, because the transform is linear.
             stems = mixture_consistent(stems, mixture, chosen)
         return in_places(stems, players, len(self.sources))
 
     def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Coefficients of the players.
+        """Estimate the coefficients of the P players.
 
         Args:
             mixture: coefficients (B, 2, L, K).
             present: bool (B, S).
-            players, chosen: of :func:`listed`.
+            players, chosen: results of :func:`listed`.
 
         Returns:
-            (B, P, 2, L, K), scaled with the mixture, zero for silence and where nobody plays.
+            (B, P, 2, L, K), with the level of the mixture; zero in silence and for places without a
+            player.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
         audible = power > 0
         level = torch.where(audible, power, 1.0).sqrt()
+        # (B, 2, L, K) -> (B, 2 fold, L / fold, K)
         image = stack_bins(signed_power(mixture / level, exponent), fold)
+        # (B, S 2 fold, L / fold, K) -> (B, S, 2 fold, L / fold, K)
         output = self.unet(image, present).unflatten(1, (len(self.sources), -1))
+        # Only the outputs of sources that are present are processed further, to save memory.
         index = players[..., None, None, None].expand(-1, -1, *output.shape[2:])
-        # What the others' outputs say is not computed any further.
         output = unstack_bins(output.gather(1, index).flatten(1, 2).float(), fold)
-        output = output.unflatten(1, (-1, 2))
+        output = output.unflatten(1, (-1, 2))  # (B, P, 2, L, K)
         absent = ~chosen[..., None, None, None]
         if self.arguments.masks:
             return output.masked_fill(absent, -torch.inf).softmax(1) * mixture.unsqueeze(1)
@@ -148,31 +150,31 @@ class ARUNet(Network):
 
 
 def signed_power(x: Tensor, exponent: float) -> Tensor:
-    """Magnitudes to a power with their signs kept; nothing else happens for an exponent of 1."""
+    """Raise magnitudes to a power and keep the signs; the identity for an exponent of 1."""
     return x * (x.abs() + FLOOR) ** (exponent - 1)
 
 
 def stack_bins(image: Tensor, fold: int) -> Tensor:
-    """Neighbouring bins become channels: (B, C, L, K) -> (B, C fold, L / fold, K)."""
+    """Stack neighbouring bins as channels: (B, C, L, K) -> (B, C fold, L / fold, K)."""
     return image.unflatten(2, (-1, fold)).transpose(2, 3).flatten(1, 2)
 
 
 def unstack_bins(image: Tensor, fold: int) -> Tensor:
-    """Inverse of :func:`stack_bins`."""
+    """Invert :func:`stack_bins`."""
     return image.unflatten(1, (-1, fold)).transpose(2, 3).flatten(2, 3)
 
 
 class AttentiveMultiResUNet(nn.Module):
-    """The published network, over images of any size.
+    """The published network, for images of any size.
 
     Args:
         inputs: channels of the image.
-        outputs: channels of the result, which has no activation.
-        filters: channels of each level's skip.
-        bottleneck: the same for the level below those.
-        alpha: channels of a MultiRes block against those.
-        conditions: sources that the network is told the presence of, by an embedding that is
-            added where the bottleneck begins; 0 for a network that is told nothing.
+        outputs: channels of the output, which has no activation.
+        filters: channels of each level's skip connection.
+        bottleneck: the same for the lowest level.
+        alpha: ratio of a MultiRes block's channels to `filters`.
+        conditions: number of sources whose presence is an input. An embedding of it is added to the
+            input of the bottleneck; 0 for a network without this input.
 
     Shape:
         - image (B, inputs, height, width); present, bool (B, conditions)
@@ -203,7 +205,7 @@ class AttentiveMultiResUNet(nn.Module):
         self.presence = nn.Linear(conditions, wide[-1], bias=False) if conditions else None
         self.bottleneck = MultiResBlock(wide[-1], lowest)
         self.signal = ConvNorm(sum(lowest), filters[-1])
-        # The bottleneck's output is narrowed for the gate above it alone.
+        # The lowest gate gets a version of the bottleneck's output with fewer channels.
         self.gates = nn.ModuleList(
             AttentionGate(width, signal)
             for width, signal in zip(filters[1:], (*wide[2:], filters[-1]), strict=True)
@@ -224,14 +226,15 @@ class AttentiveMultiResUNet(nn.Module):
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, image: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, inputs, height, width) -> (B, outputs, height, width)."""
+        """Apply the U-Net: (B, inputs, height, width) -> (B, outputs, height, width)."""
         height, width = image.shape[2:]
+        # Pad to a size that every pooling halves exactly.
         multiple = 2 ** len(self.down)
         x = F.pad(image, (0, -width % multiple, 0, -height % multiple))
         x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         for block, path in zip(self.down, self.paths, strict=True):
-            x = block(x)
+            x = block(x)  # (B, channels of the level, height / 2^level, width / 2^level)
             skips.append(path(x))
             x = F.max_pool2d(x, 2)
         if self.presence is not None and present is not None:
@@ -239,31 +242,32 @@ class AttentiveMultiResUNet(nn.Module):
         x = self.bottleneck(x)
         signal = F.relu(self.signal(x))
         for level in reversed(range(len(skips))):
+            # The gate of a level is controlled by the output of the level below.
             skip = self.gates[level - 1](skips[level], signal) if level else skips[level]
             x = signal = self.up[level](torch.cat((skip, self.lift[level](x)), 1))
         return self.output(x)[..., :height, :width]
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the constants of the published one."""
+    """Batch normalisation with the constants of the published network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution that keeps the size, and batch normalisation with an offset but no scale."""
+    """Convolution that keeps the size, and batch normalisation with an offset but no scale."""
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
-        # A scale of one rather than none at all, for which CUDA has no gradient of the offset.
+        # A constant scale of 1, because CUDA has no gradient of the offset without a scale.
         del norm.weight
         norm.register_buffer("weight", torch.ones(filters), persistent=False)
         super().__init__(nn.Conv2d(channels, filters, size, padding=size // 2, bias=bias), norm)
 
 
 class MultiResBlock(nn.Module):
-    """Three 3x3 convolutions in a row, the output of each a part of the block's.
+    """Three successive 3x3 convolutions whose outputs are concatenated.
 
     Shape: (B, C, height, width) -> (B, sum of `parts`, height, width).
     """
@@ -277,8 +281,9 @@ class MultiResBlock(nn.Module):
         self.inner_norm, self.norm = Norm(sum(parts)), Norm(sum(parts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, height, width) -> (B, sum of `parts`, height, width)."""
+        """Apply the block: (B, C, height, width) -> (B, sum of `parts`, height, width)."""
         shortcut, parts = self.shortcut(x), []
+        # Two 3x3 convolutions have the receptive field of a 5x5 one, three that of a 7x7 one.
         for convolution in self.convolutions:
             x = F.relu(convolution(x))
             parts.append(x)
@@ -286,7 +291,7 @@ class MultiResBlock(nn.Module):
 
 
 class ResUnit(nn.Module):
-    """A 3x3 convolution beside a 1x1: (B, C, height, width) -> (B, filters, height, width)."""
+    """Sum of a 3x3 and a 1x1 convolution: (B, C, height, width) -> (B, filters, height, width)."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
@@ -295,20 +300,24 @@ class ResUnit(nn.Module):
         self.norm = Norm(filters)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, height, width) -> (B, filters, height, width)."""
+        """Apply the unit: (B, C, height, width) -> (B, filters, height, width)."""
         return self.norm(F.relu(self.shortcut(x) + F.relu(self.convolution(x))))
 
 
 def res_path(channels: int, filters: int, length: int) -> nn.Sequential:
-    """So many Res units: what a skip passes, the more the less the decoder's side has seen."""
+    """Build a skip connection of `length` Res units.
+
+    Higher levels have longer paths, because encoder and decoder features differ most there.
+    """
     first = ResUnit(channels, filters)
     return nn.Sequential(first, *(ResUnit(filters, filters) for _ in range(length - 1)))
 
 
 class AttentionGate(nn.Module):
-    """Weighs the channels of a skip, point by point, by a signal from the level below.
+    """Weights the channels of a skip connection, point by point, by a signal from the level below.
 
-    Shape: skip (B, C, height, width), signal (B, signal, height / 2, width / 2) -> as the skip.
+    Shape: skip (B, C, height, width), signal (B, signal, height / 2, width / 2) ->
+    (B, C, height, width).
     """
 
     def __init__(self, channels: int, signal: int) -> None:
@@ -322,9 +331,10 @@ class AttentionGate(nn.Module):
         )
 
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
-        """(B, C, height, width), (B, signal, height / 2, width / 2) -> (B, C, height, width)."""
+        """Apply the gate; shapes as above."""
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        weights = self.score(both).softmax(1).to(skip.dtype)  # wider under autocast
+        # Autocast computes the softmax in float32.
+        weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 
 

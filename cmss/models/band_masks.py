@@ -1,7 +1,7 @@
-"""Networks of soft masks on bands of the mixture's Fourier spectra.
+"""Base of networks that estimate soft masks in frequency bands of the mixture's STFT.
 
-Between an analytic encoder and its exact inverse such a network estimates a mask for each source
-that is present, coarser in frequency than the spectra and spread over their bins.
+The network estimates a mask in bands for each source that is present. Masks are interpolated to
+bins and applied to the spectra of the mixture, and the result is transformed back.
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
 """
@@ -20,14 +20,14 @@ from cmss.transforms.stft import istft, stft
 
 
 class BandMasks(Network, ABC):
-    """All but how masks are estimated.
+    """Analysis, application of masks and synthesis; subclasses implement :meth:`masks`.
 
     Args:
         arguments: of the network.
-        L: length of a frame in samples; the window is Hann's.
+        L: length of a frame in samples, with a Hann window.
         hop: samples from frame to frame.
         to_bands: (F, G) weights that average bins into bands.
-        to_bins: (F, G) weights that spread bands over bins; each row sums to one.
+        to_bins: (F, G) weights that spread bands over bins; each row sums to 1.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
@@ -47,39 +47,44 @@ class BandMasks(Network, ABC):
 
     @abstractmethod
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
+        """Estimate masks.
+
+        Args:
+            spectra: of the mixture, complex (B, 2, F, K).
+            present: bool (B, S).
+
+        Returns:
+            (B, S, K, G), zero for absent sources.
 
         Raises:
             ValueError: an example has no source that is present.
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
-        spectra = self.analyse(mixture)
-        masks = self.spread(self.masks(spectra, present)).mT
+        spectra = self.analyse(mixture)  # (B, 2, F, K)
+        masks = self.spread(self.masks(spectra, present)).mT  # (B, S, F, K)
+        # The same mask for both channels: (B, S, 1, F, K) * (B, 1, 2, F, K)
         return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
 
     def analyse(self, signal: Tensor) -> Tensor:
-        """(..., T) -> complex (..., F, K)."""
+        """Compute the STFT: (..., T) -> complex (..., F, K)."""
         return stft(signal, self.window, self.hop)
 
     def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
-        """Complex (..., F, K) -> (..., T)."""
+        """Invert the STFT: complex (..., F, K) -> (..., T)."""
         return istft(spectra, self.window, self.hop, samples)
 
     def spread(self, masks: Tensor) -> Tensor:
-        """From bands to bins: (..., K, G) -> (..., K, F)."""
+        """Interpolate masks from bands to bins: (..., K, G) -> (..., K, F)."""
         return F.linear(masks, self.to_bins)
 
     def features(self, spectra: Tensor) -> Tensor:
-        """Where the energy lies and which way it comes from: (B, 2, F, K) -> (B, K, 4 G).
-
-        In bands, see :func:`stereo_features`.
-        """
-        left, right = spectra.mT.unbind(1)
+        """Compute :func:`stereo_features` in bands: (B, 2, F, K) -> (B, K, 4 G)."""
+        left, right = spectra.mT.unbind(1)  # (B, K, F) each
         cross = left * right.conj()
         energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
-        banded = F.linear(torch.stack(energies, 1), self.to_bands.T)
+        banded = F.linear(torch.stack(energies, 1), self.to_bands.T)  # (B, 4, K, G)
         power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
         return stereo_features(power, cross_power).transpose(1, 2).flatten(2)

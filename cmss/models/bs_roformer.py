@@ -1,6 +1,7 @@
-"""BS-RoFormer of lucidrains' package `BS-RoFormer`: pip install '.[roformer]'.
+"""BS-RoFormer from lucidrains' package `BS-RoFormer`; install it by `pip install '.[roformer]'`.
 
-A module of another package (:mod:`cmss.models.module`); `separator=module` loads its checkpoints.
+The network is a module of another package (:mod:`cmss.models.module`), and `separator=module` loads
+its checkpoints.
 """
 
 from cmss.models.module import ModuleArguments, ModuleNetwork

@@ -1,4 +1,7 @@
-"""Weights on disk: safetensors with what rebuilds the module. Nothing is unpickled."""
+"""Checkpoints: a safetensors file with weights and the arguments that rebuild the network.
+
+Nothing is unpickled.
+"""
 
 import hashlib
 import json
@@ -11,7 +14,7 @@ import torch
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.models import registry  # not its names: it imports this module while it collects
+from cmss.models import registry  # as a module: its names are not defined yet during its import
 from cmss.models.network import Network
 from cmss.models.state_dicts import matching, read_state_dicts
 from cmss.models.weights_file import read_weights, write_weights
@@ -20,11 +23,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def build(name: str, arguments: dict[str, Any]) -> Network:
-    """A module with fresh weights.
+    """Build a network with initial weights.
 
     Args:
         name: key of :data:`cmss.models.registry.MODELS`.
-        arguments: fields of the model's arguments; unknown ones are a TypeError.
+        arguments: fields of the class of its arguments.
+
+    Raises:
+        TypeError: an argument is unknown.
     """
     module, arguments_class = registry.MODELS[name]
     return module(arguments_class(**arguments))
@@ -37,7 +43,7 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
-    """Write the weights of a module, its name and its arguments.
+    """Write the weights of a network, its name and its arguments.
 
     Args:
         path: file to write, whole or not at all.
@@ -90,14 +96,14 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
 
 
 def load_weights(path: Path, module: Network) -> None:
-    """Give a module the weights in a file, which may be another program's.
+    """Load weights into a network from a file, which may come from another program.
 
     Args:
-        path: a checkpoint of the same module, or a state_dict with its names.
-        module: receives them.
+        path: a checkpoint of the same network, or a state_dict with the network's names.
+        module: the network, changed in place.
 
     Raises:
-        InputError: the file is missing or unreadable, or of another network.
+        InputError: the file is missing, unreadable, or belongs to another network.
     """
     found, header = read_state_dicts(path)
     wanted = "this model and size"
@@ -111,5 +117,5 @@ def load_weights(path: Path, module: Network) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file's content, by which a result names the weights it came from."""
+    """Return the SHA-256 digest of a file; results record it to identify their weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,9 +1,9 @@
 """Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
 
-The names of the parameters are those of the published weights
-``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that their state_dict loads
-unchanged. The lineage is Kaituo Xu's Conv-TasNet, Alexandre Defossez' stereo version of it, and
-the challenge's copy in pyclarity (all MIT; see NOTICE).
+Parameters have the names of the published weights
+``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these load unchanged. The
+code is based on Kaituo Xu's Conv-TasNet, its stereo version by Alexandre Defossez, and the
+challenge's copy of the latter in pyclarity (all MIT; see NOTICE).
 
 Shapes: B batch, A audio channels, T samples, N filters, K frames, C sources.
 """
@@ -25,22 +25,22 @@ from cmss.transforms.overlap_add import Reach
 
 @dataclass(frozen=True)
 class ConvTasNetArguments:
-    """Arguments of :class:`ConvTasNet`; the names are those of the paper and the published files.
+    """Arguments of :class:`ConvTasNet`, named as in the paper and in the published files.
 
     Args:
         N: filters of the encoder.
         L: length of a filter in samples; frames overlap by half.
-        B: channels between the blocks.
+        B: channels between blocks.
         H: channels inside a block.
         P: kernel size of the depthwise convolutions.
         X: blocks in a repeat; block x has dilation 2**x.
-        R: repeats.
-        C: sources at the output; the challenge's are target and accompaniment.
+        R: number of repeats.
+        C: number of output sources; in the challenge target and accompaniment.
         audio_channels: 2 for stereo.
-        samplerate: sampling rate in Hz that the network was trained at.
-        norm_type: gLN (normalises over time as well, not causal), cLN (per frame) or id.
-        causal: pad on the left alone.
-        mask_nonlinear: relu or softmax.
+        samplerate: sampling rate in Hz with which the network was trained.
+        norm_type: gLN (over channels and time, not causal), cLN (over channels) or id (none).
+        causal: pad only on the left.
+        mask_nonlinear: activation of the masks, relu or softmax.
     """
 
     N: int = 256
@@ -59,19 +59,23 @@ class ConvTasNetArguments:
 
     def __post_init__(self) -> None:
         if self.norm_type not in NORMS:
-            raise ValueError(f"norm_type is one of {', '.join(NORMS)}, not {self.norm_type!r}")
+            raise ValueError(
+                f"norm_type: expected one of {', '.join(NORMS)}, got {self.norm_type!r}"
+            )
         if self.mask_nonlinear not in ("relu", "softmax"):
-            raise ValueError(f"mask_nonlinear is relu or softmax, not {self.mask_nonlinear!r}")
+            raise ValueError(
+                f"mask_nonlinear: expected relu or softmax, got {self.mask_nonlinear!r}"
+            )
         if self.L % 2:
-            raise ValueError(f"L must be even, since frames overlap by half, not {self.L}")
+            raise ValueError(f"L: expected even, because frames overlap by half, got {self.L}")
 
 
 class ConvTasNet(Network):
-    """Masks on a learned filterbank, estimated by a stack of dilated convolutions.
+    """Learned filterbank with masks that a stack of dilated convolutions estimates.
 
     Shape:
         - input (B, A, T), any T
-        - output (B, C, A, T); samples after the last whole frame are zero, as in the official code
+        - output (B, C, A, T); samples after the last full frame are zero, as in the official code
     """
 
     model_name = "convtasnet"
@@ -95,28 +99,31 @@ class ConvTasNet(Network):
 
     @property
     def reach(self) -> Reach | None:
-        """Some frames before and after, and their filters; all of the mixture with gLN."""
+        """Receptive field; None with gLN, which normalises over the full input."""
         a = self.arguments
         if a.norm_type == "gLN":
             return None
         layers = [module for module in self.modules() if isinstance(module, Depthwise)]
         hop = a.L // 2
-        # A sample lies in two frames, the first of which begins less than two hops before it.
+        # A sample lies in two frames. The first begins less than two hops before the sample, the
+        # second ends less than L samples after it.
         past = (sum(layer.before for layer in layers) + 2) * hop
         future = sum(layer.after for layer in layers) * hop + a.L - 1
         return Reach(past, future, hop)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """(B, A, T) -> (B, C, A, T); who is present makes no difference to this network."""
+        """Separate: (B, A, T) -> (B, C, A, T); `present` has no effect on this network."""
         length = mixture.shape[-1]
         if length < self.arguments.L:
             mixture = F.pad(mixture, (0, self.arguments.L - length))
-        # Waveforms keep their 24 bits where products are of less.
+        # Encoder and decoder run in float32 under autocast, because the precision of bfloat16
+        # would limit the signal-to-noise ratio of the waveforms.
         exact = partial(torch.autocast, mixture.device.type, enabled=False)
         with exact():
-            frames = self.encoder(mixture).mT
-        features = self.separator.features(frames)
-        # Masks and what they let through are large, waveforms are small.
+            frames = self.encoder(mixture).mT  # (B, K, N)
+        features = self.separator.features(frames)  # (B, K, B)
+        # Masks (B, C, K, N) are large. They are computed in tiles of frames, and only the segments
+        # of waveforms are kept.
         segments = []
         for tile in tiles(frames):
             masks = self.separator.masks(features[:, tile])
@@ -127,19 +134,19 @@ class ConvTasNet(Network):
 
 
 class Encoder(nn.Module):
-    """Learned analysis filterbank: (B, A, T) -> (B, N, K), not negative."""
+    """Learned analysis filterbank with non-negative outputs: (B, A, T) -> (B, N, K)."""
 
     def __init__(self, L: int, N: int, audio_channels: int) -> None:
         super().__init__()
         self.conv1d_U = nn.Conv1d(audio_channels, N, L, stride=L // 2, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """(B, A, T) -> (B, N, K)."""
+        """Encode: (B, A, T) -> (B, N, K)."""
         return F.relu(self.conv1d_U(mixture))
 
 
 class Decoder(nn.Module):
-    """Learned synthesis by overlap-add: masked frames (B, C, K, N) -> (B, C, A, T)."""
+    """Learned synthesis filterbank with overlap-add: masked frames (B, C, K, N) -> (B, C, A, T)."""
 
     def __init__(self, N: int, L: int, audio_channels: int) -> None:
         super().__init__()
@@ -147,21 +154,21 @@ class Decoder(nn.Module):
         self.basis_signals = nn.Linear(N, audio_channels * L, bias=False)
 
     def segments(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Frames (B, K, N), masks (B, C, K, N) -> what to add up, (B, C, K, A L)."""
+        """Synthesise segments: frames (B, K, N), masks (B, C, K, N) -> (B, C, K, A L)."""
         return self.basis_signals(frames.unsqueeze(1) * masks)
 
     def overlap_add(self, segments: Tensor) -> Tensor:
-        """(B, C, K, A L) -> (B, C, A, (K + 1) L / 2)."""
+        """Overlap-add segments: (B, C, K, A L) -> (B, C, A, (K + 1) L / 2)."""
         segments = segments.unflatten(-1, (self.audio_channels, 2, self.L // 2))
         segments = segments.permute(0, 1, 3, 4, 2, 5)  # (B, C, A, half, K, L/2)
         first, second = segments[:, :, :, 0], segments[:, :, :, 1]
-        # Frames overlap by half: the second half of frame k meets the first half of frame k + 1.
+        # Frames overlap by half: the second half of frame k is added to the first half of k + 1.
         summed = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
         return summed.flatten(-2)
 
 
 class MaskNetwork(nn.Module):
-    """Frames (B, K, N) -> masks (B, C, K, N), by way of features (B, K, B)."""
+    """Estimator of masks: frames (B, K, N) -> features (B, K, B) -> masks (B, C, K, N)."""
 
     def __init__(self, arguments: ConvTasNetArguments) -> None:
         super().__init__()
@@ -175,12 +182,12 @@ class MaskNetwork(nn.Module):
         )
 
     def features(self, frames: Tensor) -> Tensor:
-        """(B, K, N) -> (B, K, B)."""
+        """Compute features from frames: (B, K, N) -> (B, K, B)."""
         norm, bottleneck, blocks, _ = self.network
         return blocks(torch.cat([bottleneck(norm(frames[:, tile])) for tile in tiles(frames)], 1))
 
     def masks(self, features: Tensor) -> Tensor:
-        """(B, K, B) -> (B, C, K, N), each frame for itself."""
+        """Compute masks from features, frame by frame: (B, K, B) -> (B, C, K, N)."""
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)
 
@@ -192,9 +199,9 @@ RECORD = NetworkRecord(
     arguments=ConvTasNetArguments,
     summary="masks on learned filters by temporal convolutions",
     sizes={
-        # Sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
+        # Sizes in the challenge's training recipe (conf.yml of its ConvTasNet).
         "paper": Size({"R": 4, "X": 10}, "waveform", {"power": 1}),
-        # As that recipe trains the causal ones.
+        # The causal networks of the same recipe.
         "causal": Size(
             {"R": 4, "X": 10, "causal": True, "norm_type": "cLN"}, "waveform", {"power": 1}
         ),

@@ -1,9 +1,10 @@
 """Demucs (Defossez, Usunier, Bottou and Bach 2019), the first and the second generation.
 
-"Music Source Separation in the Waveform Domain": a U-Net on the waveform whose strided convolutions
-end in a bidirectional LSTM. The defaults are the second generation, which works at twice the
-sampling rate inside; `channels=100, resample=False` is the first. After the authors' code,
-facebookresearch/demucs (MIT; see NOTICE), branches v1 and v2, with its names of parameters.
+"Music Source Separation in the Waveform Domain": a U-Net on the waveform with strided convolutions,
+and a bidirectional LSTM at the lowest level. The defaults are the second generation, which
+internally works at twice the sampling rate; `channels=100, resample=False` is the first generation.
+Based on the authors' code, facebookresearch/demucs (MIT; see NOTICE), branches v1 and v2, with its
+names of parameters.
 
 Shapes: B batch, S sources, T samples, C channels.
 """
@@ -21,29 +22,30 @@ from cmss.models.presence import mixture_consistent, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
-FLOOR = 1e-5  # added to deviations
+FLOOR = 1e-5  # added to standard deviations, against division by zero
 
 
 @dataclass(frozen=True)
 class DemucsArguments:
-    """Arguments of :class:`Demucs`; the authors' names where they have one.
+    """Arguments of :class:`Demucs`, with the authors' names where these exist.
 
     Args:
         sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
+        samplerate: sampling rate of the network in Hz.
         channels: of the first level.
-        depth: levels.
-        growth: each level has this many times the channels of the one above.
-        kernel_size, stride: of the convolutions from level to level, the first a multiple of the
-            second.
-        lstm_layers: of the LSTM.
-        context: length of the convolution that begins each level on the way up, odd.
+        depth: number of levels.
+        growth: ratio of the channels of a level to those of the level above.
+        kernel_size, stride: of the convolutions between levels; `kernel_size` is a multiple of
+            `stride`.
+        lstm_layers: layers of the LSTM.
+        context: kernel size of the first convolution of each decoder level, odd.
         resample: work at twice the sampling rate.
-        normalize: bring the mixture to a mean of zero and a deviation of one, and estimates back.
-        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0: not at all.
-        conditioned: whether the network is told who is present.
-        consistent: share what the estimates leave of the mixture among the sources that are
-            present, so that they sum to it.
+        normalize: scale the mixture to zero mean and unit standard deviation, and scale estimates
+            back.
+        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        conditioned: whether an input of the network says which sources are present.
+        consistent: distribute the difference between the mixture and the sum of the estimates
+            among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -64,23 +66,23 @@ class DemucsArguments:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
         if self.depth < 1 or self.lstm_layers < 1:
-            raise ValueError("expected at least one level and one layer of the LSTM")
+            raise ValueError("depth, lstm_layers: expected at least 1")
         if self.context % 2 == 0:
             raise ValueError(
-                f"context must be odd, or outputs fall between samples: {self.context}"
+                f"context: expected odd, so that outputs align with samples, got {self.context}"
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
-                f"kernel_size must be a multiple of stride {self.stride}, and an even number above "
-                f"it, not {self.kernel_size}"
+                f"kernel_size: expected a multiple of stride {self.stride} that differs from it by "
+                f"an even number, got {self.kernel_size}"
             )
 
 
 class Demucs(Network):
-    """Waveforms of the sources from that of the mixture, by convolutions that do not pad.
+    """Waveforms of the sources from the waveform of the mixture, by convolutions without padding.
 
-    The mixture gets zeros at both ends (:meth:`valid_length` says how many), and estimates are the
-    middle of what the last convolution gives.
+    The mixture is padded with zeros at both ends to :meth:`valid_length`, and estimates are the
+    centre of the output of the last convolution.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
@@ -121,12 +123,12 @@ class Demucs(Network):
             rescale(self, a.rescale)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         a = self.arguments
         present = presence(present, mixture, len(a.sources))
         samples = mixture.shape[-1]
         x, mono = mixture, mixture.mean(1, keepdim=True)
-        mean, deviation = mono.mean(-1, keepdim=True), mono.std(-1, keepdim=True)
+        mean, deviation = mono.mean(-1, keepdim=True), mono.std(-1, keepdim=True)  # (B, 1, 1)
         if a.normalize:
             x = (mixture - mean) / (FLOOR + deviation)
         needed = self.valid_length(samples)
@@ -134,32 +136,37 @@ class Demucs(Network):
         x = F.pad(x, (before, needed - samples - before))
         if a.resample:
             x = julius.resample_frac(x, 1, 2)
-        x = self._layers(x, present).float()
+        x = self._layers(x, present).float()  # (B, 2 S, at least T)
         if a.resample:
             x = julius.resample_frac(x, 2, 1)
         if a.normalize:
             x = x * deviation + mean
-        stems = _middle(x, samples).unflatten(1, (-1, 2))
+        stems = _middle(x, samples).unflatten(1, (-1, 2))  # (B, S, 2, T)
         if a.consistent:
             return mixture_consistent(stems, mixture, present)
         return stems * present[..., None, None]
 
     def valid_length(self, samples: int) -> int:
-        """Samples of input of which each convolution uses all, and that give so many at least."""
+        """Return the input length with which no convolution drops samples.
+
+        It is the least such length whose output has at least `samples` samples.
+        """
         a = self.arguments
         factor = 2 if a.resample else 1
         length = factor * samples
+        # Length at the lowest level from which the decoder produces enough samples.
         for _ in range(a.depth):
             length = max(-(-(length - a.kernel_size) // a.stride) + 1, 1) + a.context - 1
+        # Length of the encoder's input that gives this length.
         for _ in range(a.depth):
             length = (length - 1) * a.stride + a.kernel_size
         return -(-length // factor)
 
     def _layers(self, x: Tensor, present: Tensor) -> Tensor:
-        """(B, 2, T) of a valid length, bool (B, S) -> (B, 2 S, less)."""
+        """Apply the U-Net: (B, 2, valid length), bool (B, S) -> (B, 2 S, shorter)."""
         skips = []
         for encoder in self.encoder:
-            x = encoder(x)
+            x = encoder(x)  # (B, channels of the level, T / stride^level)
             skips.append(x)
         if self.presence is not None:
             x = skips[-1] = x + self.presence(present.to(x.dtype)).unsqueeze(-1)
@@ -170,7 +177,7 @@ class Demucs(Network):
 
 
 def _middle(x: Tensor, length: int) -> Tensor:
-    """So many samples from the middle of a signal, the odd one left out at the end."""
+    """Return the central `length` samples; if the rest is odd, its extra sample is at the end."""
     start = (x.shape[-1] - length) // 2
     return x[..., start : start + length]
 
@@ -189,7 +196,7 @@ RECORD = NetworkRecord(
             },
             "waveform", {"power": 1, "spectral": 1.0},
         ),
-        # Demucs was trained by its authors on the mean absolute error, in all its generations.
+        # The authors trained all generations with the mean absolute error.
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
         "v1": Size(
             {"sources": INSTRUMENTS, "channels": 100, "resample": False}, "waveform", {"power": 1}

@@ -1,6 +1,6 @@
-"""What the generations of Demucs share, with the authors' names of parameters.
+"""Layers shared by the generations of Demucs, with the authors' names of parameters.
 
-After facebookresearch/demucs (MIT; see NOTICE), branches v1 to v4.
+Based on facebookresearch/demucs (MIT; see NOTICE), branches v1 to v4.
 
 Shapes: B batch, C channels, T steps.
 """
@@ -13,10 +13,10 @@ CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def rescale(module: nn.Module, reference: float) -> None:
-    """Bring the deviation of each convolution's fresh weights nearer to `reference`.
+    """Rescale the initial weights of each convolution towards a reference standard deviation.
 
-    Half the way on a logarithmic scale (Defossez et al. 2019, "Music Source Separation in the
-    Waveform Domain", section 4.1).
+    The new standard deviation is the geometric mean of the old one and `reference` (Defossez et al.
+    2019, "Music Source Separation in the Waveform Domain", section 4.1).
     """
     for layer in module.modules():
         if isinstance(layer, CONVOLUTIONS) and not layer.weight.is_meta:
@@ -27,14 +27,15 @@ def rescale(module: nn.Module, reference: float) -> None:
 
 
 class BLSTM(nn.Module):
-    """A bidirectional LSTM and a layer that halves its output: (B, C, T) -> (B, C, T).
+    """A bidirectional LSTM and a linear layer back to C channels: (B, C, T) -> (B, C, T).
 
     Args:
         channels: C.
         layers: of the LSTM.
-        longest: more steps are taken in chunks of so many, each half over the next; of two that
-            overlap, a step is taken from the one that has it further from its ends. None: never.
-        skip: add the input.
+        longest: longer inputs are processed in chunks of this many steps that overlap by half. Each
+            step of the output comes from the chunk in which it is farther from the ends. None: no
+            chunks.
+        skip: add the input to the output.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class BLSTM(nn.Module):
         self.linear = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, C, T)."""
+        """Apply the LSTM: (B, C, T) -> (B, C, T)."""
         if self.longest is None or x.shape[-1] <= self.longest:
             y = self._run(x)
         else:
@@ -60,24 +61,26 @@ class BLSTM(nn.Module):
         batch, channels, steps = x.shape
         stride, edge = width // 2, width // 4
         count = -(-steps // stride)
+        # (B, C, count, width): chunks become examples of a larger batch.
         chunks = F.pad(x, (0, (count - 1) * stride + width - steps)).unfold(-1, width, stride)
         y = self._run(chunks.transpose(1, 2).reshape(-1, channels, width))
         y = y.view(batch, count, channels, width)
+        # The first and the last quarter of each chunk are dropped, except at the ends.
         middle = y[:, 1:-1, :, edge:-edge].transpose(1, 2).flatten(2)
         return torch.cat((y[:, 0, :, :-edge], middle, y[:, -1, :, edge:]), -1)[..., :steps]
 
 
 class LocalState(nn.Module):
-    """Attention that each head can hold to the neighbourhood: (B, C, T) -> (B, C, T).
+    """Attention with a learned penalty on distance: (B, C, T) -> (B, C, T).
 
-    There is no positional embedding: a head's penalty grows with the distance, by as much as the
-    query asks for, and no step attends to itself (Defossez 2021, "Hybrid Spectrogram and Waveform
-    Source Separation", section 3.1).
+    Instead of a positional embedding, each head subtracts a penalty proportional to the distance,
+    with a slope that depends on the query. No step attends to itself (Defossez 2021, "Hybrid
+    Spectrogram and Waveform Source Separation", section 3.1).
 
     Args:
         channels: C, a multiple of `heads`.
         heads: of the attention.
-        decays: slopes of the penalty, 1 to this many, over its square root.
+        decays: number of slopes that are combined: 1 to `decays`, divided by sqrt(`decays`).
     """
 
     def __init__(self, channels: int, heads: int = 4, decays: int = 4) -> None:
@@ -88,36 +91,37 @@ class LocalState(nn.Module):
         self.key = nn.Conv1d(channels, channels, 1)
         self.query_decay = nn.Conv1d(channels, heads * decays, 1)
         self.proj = nn.Conv1d(channels, channels, 1)
-        # At first hardly any penalty, so that all steps are within reach.
+        # The initial penalty is small, so that training begins with attention to all steps.
         self.query_decay.weight.data *= 0.01
         assert self.query_decay.bias is not None
         self.query_decay.bias.data.fill_(-2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, C, T)."""
+        """Apply the attention: (B, C, T) -> (B, C, T)."""
         steps = torch.arange(x.shape[-1], device=x.device)
-        distance = (steps[:, None] - steps).abs()  # key, query
-        query, key, content = (
+        distance = (steps[:, None] - steps).abs()  # (key, query)
+        query, key, content = (  # (B, heads, C / heads, T) each
             layer(x).unflatten(1, (self.heads, -1))
             for layer in (self.query, self.key, self.content)
         )
         scores = (key.mT @ query).float() / key.shape[2] ** 0.5  # (B, heads, key, query)
         slopes = torch.arange(1, self.decays + 1, device=x.device)
-        asked = self.query_decay(x).float().unflatten(1, (self.heads, -1)).sigmoid() / 2
-        slope = (asked * slopes[:, None]).sum(2, keepdim=True) / self.decays**0.5
+        # (B, heads, decays, T) -> (B, heads, 1, T)
+        gains = self.query_decay(x).float().unflatten(1, (self.heads, -1)).sigmoid() / 2
+        slope = (gains * slopes[:, None]).sum(2, keepdim=True) / self.decays**0.5
         scores = scores - distance * slope
-        itself = torch.eye(x.shape[-1], device=x.device, dtype=torch.bool)
-        weights = scores.masked_fill(itself, -100).softmax(2)
+        diagonal = torch.eye(x.shape[-1], device=x.device, dtype=torch.bool)
+        weights = scores.masked_fill(diagonal, -100).softmax(2)
         return x + self.proj((content @ weights.to(content.dtype)).flatten(1, 2))
 
 
 class LayerScale(nn.Module):
-    """A learnt factor for each channel of a residual, small at first (Touvron et al. 2021).
+    """A learned factor for each channel of a residual, initially small (Touvron et al. 2021).
 
     Args:
         channels: C.
-        start: the factor at first.
-        last: whether channels are the last axis, (B, T, C), rather than (B, C, T).
+        start: initial factor.
+        last: whether channels are the last axis, (B, T, C), instead of (B, C, T).
     """
 
     def __init__(self, channels: int, start: float, last: bool = False) -> None:
@@ -126,7 +130,7 @@ class LayerScale(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), start))
 
     def forward(self, x: Tensor) -> Tensor:
-        """As it came, scaled."""
+        """Scale; the shape does not change."""
         return x * (self.scale if self.last else self.scale[:, None])
 
 
@@ -136,10 +140,10 @@ class DConv(nn.Module):
     Args:
         channels: C.
         compress: a branch has C / compress channels.
-        depth: branches, the next with twice the dilation.
+        depth: number of branches; the dilation doubles from branch to branch.
         start: see :class:`LayerScale`.
-        attention: put a :class:`LocalState` into each.
-        lstm: put a :class:`BLSTM` into each, before that.
+        attention: whether each branch has a :class:`LocalState`.
+        lstm: whether each branch has a :class:`BLSTM`, before the attention.
     """
 
     def __init__(
@@ -173,7 +177,7 @@ class DConv(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, C, T)."""
+        """Apply the branches: (B, C, T) -> (B, C, T)."""
         for layer in self.layers:
             x = x + layer(x)
         return x

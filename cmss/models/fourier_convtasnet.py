@@ -1,10 +1,9 @@
-"""Conv-TasNet on a fixed Fourier basis, one network for all instruments: the `small` size.
+"""Conv-TasNet on the STFT, a single network for all instruments: the `small` size.
 
-The separator of Conv-TasNet (Luo and Mesgarani 2019), a stack of dilated convolutions that
-estimates masks, between an analytic encoder whose magnitudes it sees (Pariente et al. 2020,
-"Filterbank design for end-to-end speech separation", here with the Fourier basis left fixed) and
-the exact inverse of that encoder. It is told which sources are present, so that its masks sum to
-one over those, and so do its estimates to the mixture.
+The mask estimator of Conv-TasNet (Luo and Mesgarani 2019), a stack of dilated convolutions, is
+applied to the magnitudes of an analytic filterbank (Pariente et al. 2020, "Filterbank design for
+end-to-end speech separation"; here with the Fourier basis fixed), whose inverse is exact. An input
+says which sources are present. Masks sum to 1 over these sources, so estimates sum to the mixture.
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
 """
@@ -26,16 +25,17 @@ from cmss.transforms.bands import band_interpolation
 
 @dataclass(frozen=True)
 class FourierConvTasNetArguments:
-    """Arguments of :class:`FourierConvTasNet`; the capitals are those of Conv-TasNet.
+    """Arguments of :class:`FourierConvTasNet`; capital letters as in Conv-TasNet.
 
     Args:
         sources: names of the outputs in order; ``Violin`` is also the first of two violins,
             ``Violin_2`` the second.
         L: length of a frame in samples.
         hop: samples from frame to frame.
-        Q: bins that are bands of their own; above, a band is 1/Q of its frequency wide.
+        Q: each of the lowest Q bins is a separate band; above, bands are 1/Q of their frequency
+            wide.
         B, H, P, X, R: as in Conv-TasNet.
-        samplerate: sampling rate in Hz that the network works at.
+        samplerate: sampling rate of the network in Hz.
     """
 
     sources: tuple[str, ...]
@@ -76,15 +76,18 @@ class FourierConvTasNet(BandMasks):
         self.scores = Pointwise(a.B, len(a.sources) * bands, bias=True)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G) that sum to one.
+        """Estimate masks that sum to 1: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
 
         Raises:
-            ValueError: an example has no source that is present, so nothing to divide it among.
+            ValueError: an example has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
-        with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
-            features = self.norm(self.features(spectra))
+        # Powers span ten decades, more than half precision can represent.
+        with torch.autocast(spectra.device.type, enabled=False):
+            features = self.norm(self.features(spectra))  # (B, K, 4 G)
+        # (B, K, B); the embedding of presence is the same in all frames.
         x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(1)
+        # (B, K, S, G)
         scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
         scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
         return F.softmax(scores, dim=2).transpose(1, 2)

@@ -1,7 +1,7 @@
 """Hybrid Demucs (Defossez 2021), the third generation; see :mod:`cmss.models.hybrid`.
 
-The branches meet where the spectra's has one bin left. Below, and in residual branches from the
-same level on, are a local attention and LSTMs. The defaults are the published configuration.
+The two branches merge at the level where the spectral branch has a single bin left. From this level
+on, residual branches have local attention and LSTMs. The defaults are the published configuration.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from cmss.scenes import INSTRUMENTS
 
 @dataclass(frozen=True)
 class HDemucsArguments(HybridArguments):
-    """Arguments of :class:`HDemucs`: those of :class:`HybridArguments`, and
+    """Arguments of :class:`HDemucs`, in addition to those of :class:`HybridArguments`.
 
     Args:
-        time_stride: stride of the levels below the one where the branches meet.
-        dconv_attn: level from which residual branches have a local attention.
-        dconv_lstm: level from which they have an LSTM.
+        time_stride: stride of the levels below the level where the branches merge.
+        dconv_attn: level from which residual branches have local attention.
+        dconv_lstm: level from which residual branches have an LSTM.
     """
 
     time_stride: int = 2
@@ -36,15 +36,15 @@ class HDemucsArguments(HybridArguments):
             if bins <= self.kernel_size:
                 if step != self.nfft // 4:
                     raise ValueError(
-                        f"nfft {self.nfft}: where the branches meet the waveform's has steps of "
-                        f"{step} samples, the spectra's of {self.nfft // 4}"
+                        f"nfft {self.nfft}: expected equal steps where the branches merge, got "
+                        f"{step} samples for waveforms and {self.nfft // 4} for spectra"
                     )
                 return
             bins, step = bins // self.stride, step * self.stride
 
 
 class HDemucs(Hybrid):
-    """Both branches joined at the bottom; the decoders start from what encoders pass alone."""
+    """Hybrid Demucs with merged branches; the decoders' only inputs are the skip connections."""
 
     model_name = "hdemucs"
 
@@ -53,7 +53,7 @@ class HDemucs(Hybrid):
         super().__init__(a, a.time_stride, a.dconv_attn, a.dconv_lstm)
 
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Nothing: signals go through the skips."""
+        """Return zeros: the lowest decoder gets only the skip connection of the lowest encoder."""
         return torch.zeros_like(x), torch.zeros_like(x_time)
 
 

@@ -1,9 +1,9 @@
 """Hybrid Transformer Demucs, the fourth generation; see :mod:`cmss.models.hybrid`.
 
-Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation": the branches
-stay apart, and at their bottom a transformer attends within each and across. The defaults are
-those of the network that its authors released, after their code, facebookresearch/demucs (MIT;
-see NOTICE).
+Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation": the branches are
+not merged; at the lowest level, a transformer attends within each branch and across both. The
+defaults are those of the network that the authors released. Based on their code,
+facebookresearch/demucs (MIT; see NOTICE).
 
 Shapes: B batch, C channels, N tokens.
 """
@@ -24,14 +24,15 @@ from cmss.scenes import INSTRUMENTS
 
 @dataclass(frozen=True)
 class HTDemucsArguments(HybridArguments):
-    """Arguments of :class:`HTDemucs`: those of :class:`HybridArguments`, and
+    """Arguments of :class:`HTDemucs`, in addition to those of :class:`HybridArguments`.
 
     Args:
-        bottom_channels: of the transformer; 0: those of the lowest level.
-        t_layers: layers of each branch, attention within it and across by turns.
-        t_heads: of the attention.
-        t_hidden_scale: a feed-forward layer has this many times the channels inside.
-        t_max_period: longest period of the embedded positions, over 2 pi.
+        bottom_channels: channels of the transformer; 0 for those of the lowest level.
+        t_layers: transformer layers of each branch, which alternate between attention within the
+            branch and attention to the other branch.
+        t_heads: attention heads.
+        t_hidden_scale: ratio of the hidden channels of a feed-forward layer to its channels.
+        t_max_period: longest period of the positional embedding, divided by 2 pi.
     """
 
     depth: int = 4
@@ -46,11 +47,11 @@ class HTDemucsArguments(HybridArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nfft // 2 // self.stride ** (self.depth - 1) <= self.kernel_size:
-            raise ValueError(f"depth {self.depth}: the branches would meet, expected fewer levels")
+            raise ValueError(f"depth {self.depth}: the branches would merge, expected fewer levels")
         if self.width % self.t_heads or self.width % 4:
             raise ValueError(
-                f"the transformer's channels must be a multiple of 4 and of t_heads "
-                f"{self.t_heads}, not {self.width}"
+                f"channels of the transformer: expected a multiple of 4 and of t_heads "
+                f"{self.t_heads}, got {self.width}"
             )
 
     @property
@@ -60,7 +61,7 @@ class HTDemucsArguments(HybridArguments):
 
 
 class HTDemucs(Hybrid):
-    """Both branches, and a transformer across them."""
+    """Hybrid Demucs with separate branches and a transformer across them."""
 
     model_name = "htdemucs"
 
@@ -78,10 +79,11 @@ class HTDemucs(Hybrid):
         )
 
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Through the transformer, with its number of channels."""
+        """Apply the transformer: (B, C, F, K) and (B, C, T) -> the same shapes."""
         if not self.arguments.bottom_channels:
             return self.crosstransformer(x, x_time)
         bins = x.shape[2]
+        # 1x1 convolutions convert between the channels of the branches and of the transformer.
         x = self.channel_upsampler(x.flatten(2)).unflatten(2, (bins, -1))
         x, x_time = self.crosstransformer(x, self.channel_upsampler_t(x_time))
         x = self.channel_downsampler(x.flatten(2)).unflatten(2, (bins, -1))
@@ -89,25 +91,25 @@ class HTDemucs(Hybrid):
 
 
 def _lowest(channels: int, arguments: HybridArguments) -> int:
-    """Channels of a branch's last level."""
+    """Return the channels of a branch's lowest level."""
     for _ in range(arguments.depth - 1):
         channels = int(arguments.growth * channels)
     return channels
 
 
 class CrossTransformer(nn.Module):
-    """Layers of both branches side by side; the odd ones attend to the other branch.
+    """Parallel transformer layers of both branches; layers 1, 3, ... attend to the other branch.
 
     Args:
         channels: C.
         layers: of each branch.
         heads: of the attention.
-        hidden: a feed-forward layer has this many times the channels inside.
-        period: longest period of the embedded positions, over 2 pi.
+        hidden: ratio of the hidden channels of a feed-forward layer to its channels.
+        period: longest period of the positional embedding, divided by 2 pi.
 
     Shape:
-        - x (B, C, F, K), x_time (B, C, T)
-        - the same
+        - inputs x (B, C, F, K) and x_time (B, C, T)
+        - outputs of the same shapes
     """
 
     def __init__(
@@ -127,19 +129,21 @@ class CrossTransformer(nn.Module):
         self.layers, self.layers_t = branch(), branch()
 
     def forward(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """As above."""
+        """Apply all layers; shapes as above."""
         channels, bins, frames = x.shape[1:]
-        where = position_2d(channels, bins, frames, self.period).to(x)
-        x = self.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + where
-        where = position(channels, x_time.shape[-1], self.period).to(x_time)
-        x_time = self.norm_in_t(x_time.mT) + where
+        # Tokens are bins of frames, (B, K F, C), and samples, (B, T, C).
+        embedding = position_2d(channels, bins, frames, self.period).to(x)
+        x = self.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + embedding
+        embedding = position(channels, x_time.shape[-1], self.period).to(x_time)
+        x_time = self.norm_in_t(x_time.mT) + embedding
+        # Both layers of a pair see the outputs of the previous pair.
         for layer, layer_time in zip(self.layers, self.layers_t, strict=True):
             x, x_time = layer(x, x_time), layer_time(x_time, x)
         return x.unflatten(1, (frames, bins)).permute(0, 3, 2, 1), x_time.mT
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward layer, each a scaled residual, and a norm of the whole."""
+    """Attention and a feed-forward layer, each a scaled residual, followed by a norm."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
@@ -162,7 +166,7 @@ class SelfLayer(Layer):
         self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:  # noqa: ARG002
-        """(B, N, C) -> (B, N, C), whatever the other branch holds."""
+        """Attend within the branch: (B, N, C) -> (B, N, C); `other` has no effect."""
         y = self.norm1(x)
         return self._feed(
             x + self.gamma_1(self.self_attn(y, y, y, need_weights=False)[0]), self.norm2
@@ -178,23 +182,24 @@ class CrossLayer(Layer):
         self.cross_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """(B, N, C), (B, M, C) -> (B, N, C)."""
+        """Attend to the other branch: (B, N, C), (B, M, C) -> (B, N, C)."""
         y = self.norm2(other)
         attended = self.cross_attn(self.norm1(x), y, y, need_weights=False)[0]
         return self._feed(x + self.gamma_1(attended), self.norm3)
 
 
 def position(channels: int, steps: int, period: float) -> Tensor:
-    """(T, C): cosines, then sines, of a step at C / 2 rates."""
+    """Return a sinusoidal embedding of steps, (T, C): cosines, then sines, at C / 2 rates."""
     rates = period ** (-torch.arange(channels // 2) / (channels // 2 - 1))
     phase = torch.arange(steps)[:, None] * rates
     return torch.cat((phase.cos(), phase.sin()), 1)
 
 
 def position_2d(channels: int, bins: int, frames: int, period: float) -> Tensor:
-    """(K F, C), bins running faster: half the channels embed the frame, half the bin.
+    """Return a sinusoidal embedding of frames and bins, (K F, C), with F the faster index.
 
-    Sines and cosines by turns, of C / 4 rates.
+    Half of the channels embed the frame, the other half the bin. Sines and cosines alternate, at
+    C / 4 rates.
     """
     half = channels // 2
     rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(period) / half))

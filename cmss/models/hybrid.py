@@ -1,8 +1,8 @@
-"""Hybrid Demucs: a U-Net on the waveform and one on its spectra, whose estimates are added.
+"""Hybrid Demucs: a U-Net on the waveform and a U-Net on its spectra, whose estimates are added.
 
-Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation"; what the third and the fourth
-generation share, :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. After the authors'
-code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
+Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This is the common part of the
+third and the fourth generation, :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. Based
+on the authors' code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
 
 Shapes: B batch, S sources, T samples, C channels, F frequency bins, K frames.
 """
@@ -22,38 +22,39 @@ from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
 ENCODER, DECODER = 1, 2  # bits of dconv_mode
-FLOOR = 1e-5  # added to deviations
+FLOOR = 1e-5  # added to standard deviations, against division by zero
 
 
 @dataclass(frozen=True)
 class HybridArguments:
-    """Arguments of both generations; the authors' names where they have one.
+    """Arguments of both generations, with the authors' names where these exist.
 
     Args:
         sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
+        samplerate: sampling rate of the network in Hz.
         channels: of the first level.
-        channels_time: the same for the waveform's branch; None: as many.
-        growth: each level has this many times the channels of the one above.
-        nfft: length of a frame in samples; frames are a quarter of it apart.
-        depth: levels.
-        kernel_size, stride: of the convolutions from level to level, over frequency and over time.
-        context: frames and bins to either side that a decoder's own convolution sees.
+        channels_time: the same for the waveform branch; None for the same number.
+        growth: ratio of the channels of a level to those of the level above.
+        nfft: length of a frame in samples; the hop is a quarter of it.
+        depth: number of levels.
+        kernel_size, stride: of the convolutions between levels, over frequency and over time.
+        context: frames and bins on either side that the first convolution of a decoder covers.
         norm_starts: level from which group normalisation is used.
-        norm_groups: its groups.
+        norm_groups: number of groups of the group normalisation.
         dconv_mode: residual branches in 1 encoders, 2 decoders, 3 both.
-        dconv_starts: level from which there are any; those of the first levels cost the most.
-        dconv_depth, dconv_comp, dconv_init: of those, see
+        dconv_starts: first level with residual branches; those of the first levels cost the most.
+        dconv_depth, dconv_comp, dconv_init: of the residual branches, see
             :class:`cmss.models.demucs_layers.DConv`.
-        freq_emb: weight of the embedding that tells the first level's bins apart.
-        emb_scale: by how much that learns faster than others.
-        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0: not at all.
-        masks: False, as published: the spectra's branch sees and gives complex spectra, their
-            parts as channels. True: it sees levels and directions of arrival, and gives soft masks
-            that sum to one over the sources present, the same for both channels of the mixture.
-        conditioned: whether the network is told who is present.
-        consistent: share what the estimates leave of the mixture among the sources that are
-            present, so that they sum to it.
+        freq_emb: weight of the embedding of the first level's bins.
+        emb_scale: ratio of the embedding's learning rate to that of other parameters.
+        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        masks: False, as published: inputs and outputs of the spectral branch are complex spectra,
+            with real and imaginary parts as channels. True: inputs are levels and directions of
+            arrival; outputs are soft masks that sum to 1 over the sources present and are the same
+            for both channels of the mixture.
+        conditioned: whether an input of the network says which sources are present.
+        consistent: distribute the difference between the mixture and the sum of the estimates
+            among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -83,21 +84,22 @@ class HybridArguments:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
         if self.depth < 1:
-            raise ValueError(f"depth must be at least 1, not {self.depth}")
+            raise ValueError(f"depth: expected at least 1, got {self.depth}")
         narrowest = min(self.channels, self.channels_time or self.channels)
         if not 1 <= self.dconv_comp <= narrowest:
-            raise ValueError(f"dconv_comp must be 1 to {narrowest}, not {self.dconv_comp:g}")
+            raise ValueError(f"dconv_comp: expected 1 to {narrowest}, got {self.dconv_comp:g}")
         if self.nfft % 8:
-            raise ValueError(f"nfft must be a multiple of 8, not {self.nfft}")
+            raise ValueError(f"nfft: expected a multiple of 8, got {self.nfft}")
 
 
 class Hybrid(Network, ABC):
-    """Both branches, and what a generation puts at their bottom.
+    """Spectral and waveform branch; subclasses implement :meth:`bottom` between their halves.
 
     Args:
         arguments: of the network.
-        time_stride: of the levels below the one where the branches meet.
-        attention_from, lstm_from: levels from which residual branches have those; None: none.
+        time_stride: stride of the levels below the level where the branches merge.
+        attention_from, lstm_from: first levels whose residual branches have attention or an LSTM;
+            None for no level.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
@@ -124,9 +126,11 @@ class Hybrid(Network, ABC):
         outputs_time = 2 * len(a.sources)
         outputs = len(a.sources) if a.masks else 2 * outputs_time
         width, width_time = a.channels, a.channels_time or a.channels
-        self._meeting: int | None = None  # level where the branches meet
+        self._meeting: int | None = None  # level where the branches merge
         bins = a.nfft // 2
         for level in range(a.depth):
+            # Spectral levels convolve over frequency until a single bin is left. There the branches
+            # merge, and further levels convolve over time.
             frequency = bins > 1
             last = frequency and bins <= a.kernel_size
             if last:
@@ -169,7 +173,7 @@ class Hybrid(Network, ABC):
         )
 
     def _add(self, shape: Shape, outputs: int, final: bool, time: bool = False) -> None:
-        """A level to either side of a branch."""
+        """Add the encoder and the decoder of a level to a branch."""
         a = self.arguments
         encoder, decoder = (self.tencoder, self.tdecoder) if time else (self.encoder, self.decoder)
         branches = a.dconv_mode if len(encoder) >= a.dconv_starts else 0
@@ -178,53 +182,59 @@ class Hybrid(Network, ABC):
 
     @abstractmethod
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoders start from, given what the encoders end with.
+        """Compute the decoders' inputs from the encoders' outputs, of the same shapes.
 
         Args:
-            x: of the spectra's branch, (B, C, F, K), or (B, C, K) below where the branches meet.
-            x_time: of the waveform's branch, (B, C, T).
+            x: of the spectral branch, (B, C, F, K), or (B, C, K) after the branches have merged.
+            x_time: of the waveform branch, (B, C, T).
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         a = self.arguments
         present = presence(present, mixture, len(a.sources))
         samples = mixture.shape[-1]
+        # Spectra and their statistics are computed in float32 under autocast, too.
         with torch.autocast(mixture.device.type, enabled=False):
-            spectra = self.analyse(mixture)
+            spectra = self.analyse(mixture)  # (B, 2, F, K)
             if a.masks:
-                image, mean, deviation = _normalised(_seen(spectra), (2, 3))
+                image, mean, deviation = _normalised(_mask_features(spectra), (2, 3))
             else:
+                # Real and imaginary parts as channels: (B, 4, F, K)
                 parts = torch.view_as_real(spectra).permute(0, 1, 4, 2, 3).flatten(1, 2)
                 image, mean, deviation = _normalised(parts, (1, 2, 3))
             signal, mean_time, deviation_time = _normalised(mixture, (1, 2))
+        # (B, S, F, K) with masks, else (B, S 2 2, F, K); waveforms (B, S 2, T)
         image, signal = self._branches(image, signal, present)
-        # Of what plays alone, since spectra of all sources would be most of the cost.
+        # Only for the P sources that play: spectra of all sources would be most of the cost.
         order, playing = _playing_first(present)
         if a.masks:
-            scores = _taken(image.float(), order)
+            scores = _select(image.float(), order)
             masks = scores.masked_fill(~playing[..., None, None], -torch.inf).softmax(1)
+            # (B, P, 1, F, K) * (B, 1, 2, F, K)
             masks, spectra = masks.unsqueeze(2), spectra.unsqueeze(1)
-            # Each part by itself, or the masks would be made complex first.
+            # Part by part: a complex product would first convert the masks.
             estimates = torch.complex(masks * spectra.real, masks * spectra.imag)
         else:
-            image = _taken(image.float().unflatten(1, (-1, 2, 2)), order)
+            image = _select(image.float().unflatten(1, (-1, 2, 2)), order)  # (B, P, 2, 2, F, K)
             image = image * deviation.unsqueeze(1)[..., None] + mean.unsqueeze(1)[..., None]
             estimates = torch.view_as_complex(image.movedim(3, -1).contiguous())
-        signal = _taken(signal.float().unflatten(1, (-1, 2)), order)
+        signal = _select(signal.float().unflatten(1, (-1, 2)), order)  # (B, P, 2, T)
         signal = signal * deviation_time.unsqueeze(1) + mean_time.unsqueeze(1)
         stems = self.synthesise(estimates, samples) + signal
         if a.consistent:
             stems = mixture_consistent(stems, mixture, playing)
         else:
             stems = stems * playing[..., None, None]
+        # Back to the positions of the sources, zero for those that do not play.
         where = order[..., None, None].expand_as(stems)
         return stems.new_zeros(len(stems), len(a.sources), *stems.shape[2:]).scatter(
             1, where, stems
         )
 
     def _branches(self, x: Tensor, x_time: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised inputs of both branches -> what their last decoders give."""
+        """Apply encoders, bottom and decoders of both branches to their normalised inputs."""
+        # Lengths at each level are kept, because decoders trim the encoders' padding.
         skips, skips_time, lengths, lengths_time = [], [], [], []
         for level, encoder in enumerate(self.encoder):
             lengths.append(x.shape[-1])
@@ -241,11 +251,11 @@ class Hybrid(Network, ABC):
                 x = x + self.arguments.freq_emb * self.freq_emb()
             skips.append(x)
         if self.presence is not None:
-            told = self.presence(present.to(x.dtype))
-            x = skips[-1] = x + told.view(*told.shape, *(1,) * (x.dim() - 2))
+            embedding = self.presence(present.to(x.dtype))  # (B, C)
+            x = skips[-1] = x + embedding.view(*embedding.shape, *(1,) * (x.dim() - 2))
         if self.presence_t is not None:
-            told = self.presence_t(present.to(x.dtype))
-            x_time = skips_time[-1] = x_time + told.unsqueeze(-1)
+            embedding = self.presence_t(present.to(x.dtype))
+            x_time = skips_time[-1] = x_time + embedding.unsqueeze(-1)
         x, x_time = self.bottom(x, x_time)
         apart = len(self.decoder) - len(self.tdecoder)
         for level, decoder in enumerate(self.decoder):
@@ -254,6 +264,7 @@ class Hybrid(Network, ABC):
                 continue
             decoder_time = self.tdecoder[level - apart]
             if self._meeting is not None and level == apart:
+                # The waveform decoders start from the spectral decoder where the branches merged.
                 skip, x_time = None, before.squeeze(2)
             else:
                 skip = skips_time.pop()
@@ -261,10 +272,10 @@ class Hybrid(Network, ABC):
         return x, x_time
 
     def analyse(self, signal: Tensor) -> Tensor:
-        """(..., T) -> complex (..., F, K) without the highest bin, K the hops that T takes.
+        """Compute the STFT without the highest bin: (..., T) -> complex (..., F, K).
 
-        Frames are centred on the middles of hops, as the convolutions of the waveform's branch
-        are, and the signal is reflected at its ends.
+        K is T / hop, rounded up. Frames are centred on the middle of each hop, like the
+        convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
         edge = self.hop // 2 * 3
@@ -273,7 +284,7 @@ class Hybrid(Network, ABC):
         return spectra / self.arguments.nfft**0.5
 
     def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
-        """Inverse of :meth:`analyse`, but for the highest bin."""
+        """Invert :meth:`analyse`, with zeros in the highest bin."""
         edge = self.hop // 2 * 3
         padded = F.pad(spectra * self.arguments.nfft**0.5, (2, 2, 0, 1))
         length = spectra.shape[-1] * self.hop + 2 * edge
@@ -281,27 +292,27 @@ class Hybrid(Network, ABC):
 
 
 def _playing_first(present: Tensor) -> tuple[Tensor, Tensor]:
-    """Sources in an order that has those that play first, as many as play in any example.
+    """Return the indices of the sources that play, padded to the largest number in an example.
 
     Args:
         present: bool (B, S).
 
     Returns:
-        numbers of the sources and which of those play, (B, players).
+        Indices of sources (B, P), and bool (B, P), False for padding.
     """
     order = present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
     order = order[:, : int(present.sum(1).max())]
     return order, present.gather(1, order)
 
 
-def _taken(x: Tensor, order: Tensor) -> Tensor:
-    """Some sources of each example: (B, S, ...), (B, players) -> (B, players, ...)."""
+def _select(x: Tensor, order: Tensor) -> Tensor:
+    """Select sources of each example: (B, S, ...), indices (B, P) -> (B, P, ...)."""
     rows = torch.arange(len(x), device=x.device).unsqueeze(1)
     return x[rows, order]
 
 
 def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
-    """Reflect a signal (B, C, T) at its ends; zeros first continue one that is too short."""
+    """Reflect a signal (B, C, T) at its ends; a signal that is too short is first zero-padded."""
     missing = max(before, after) - signal.shape[-1] + 1
     if missing > 0:
         zeros_after = min(after, missing)
@@ -312,13 +323,13 @@ def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
 
 
 def _normalised(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """A tensor without its mean and with a deviation of one, its mean and its deviation."""
+    """Scale to zero mean and unit standard deviation; also return mean and standard deviation."""
     mean, deviation = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
     return (x - mean) / (FLOOR + deviation), mean, deviation
 
 
-def _seen(spectra: Tensor) -> Tensor:
-    """What masks are estimated from, see :func:`stereo_features`: (B, 2, F, K) -> (B, 4, F, K)."""
+def _mask_features(spectra: Tensor) -> Tensor:
+    """Compute :func:`stereo_features` of each bin: (B, 2, F, K) -> (B, 4, F, K)."""
     left, right = spectra.unbind(1)
     cross = left * right.conj()
     power = spectra.real.square() + spectra.imag.square()

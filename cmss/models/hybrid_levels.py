@@ -1,6 +1,6 @@
-"""The levels of Hybrid Demucs: encoders, the decoders opposite, and what tells bins apart.
+"""Levels of Hybrid Demucs: encoders, decoders and the embedding of frequency bins.
 
-After the authors' code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
+Based on the authors' code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
 
 Shapes: B batch, T samples, C channels, F frequency bins, K frames.
 """
@@ -18,17 +18,18 @@ from cmss.models.demucs_layers import DConv
 
 @dataclass(frozen=True)
 class Shape:
-    """What an encoder of a level and the decoder opposite have in common.
+    """Parameters shared by the encoder and the decoder of a level.
 
     Args:
         inputs: channels of the level above.
-        width: channels.
-        kernel, stride: of the convolution between them.
-        frequency: whether that runs over frequency rather than time.
-        pad: samples or bins by which it reaches over either end.
-        groups: of the group normalisation; 0 for none.
+        width: channels of the level.
+        kernel, stride: of the convolution between both.
+        frequency: whether the convolution runs over frequency instead of time.
+        pad: samples or bins of padding at either end.
+        groups: of the group normalisation; 0 for no normalisation.
         dconv: arguments of :class:`DConv`.
-        last: where the branches meet: of the waveform's, only the convolution is left.
+        last: whether this is the last level of the waveform branch before the branches merge; it
+            has only the convolution.
     """
 
     inputs: int
@@ -42,16 +43,16 @@ class Shape:
     last: bool = False
 
     def norm(self, channels: int) -> nn.Module:
-        """The normalisation of so many channels."""
+        """Build the normalisation of a number of channels."""
         return nn.GroupNorm(self.groups, channels) if self.groups else nn.Identity()
 
     def over(self, size: int, other: int) -> Any:
-        """A size along the axis that the convolution runs over, and along the other if any."""
+        """Return a size for the axis of the convolution, and for the other axis if it exists."""
         return (size, other) if self.frequency else size
 
 
 class Encoder(nn.Module):
-    """From one level to the next: (B, C, F, K) or (B, C, T), fewer bins or samples."""
+    """Encoder of a level: (B, C, F, K) or (B, C, T) -> the same axes with fewer bins or samples."""
 
     def __init__(self, shape: Shape, dconv: bool) -> None:
         super().__init__()
@@ -72,9 +73,9 @@ class Encoder(nn.Module):
         self.dconv = DConv(shape.width, **shape.dconv) if dconv else None
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """As above; `inject` is the waveform's branch where both meet, (B, C, K)."""
+        """Apply the encoder; `inject` (B, C, K) is the waveform branch where both merge."""
         if not self.shape.frequency:
-            if x.dim() == 4:
+            if x.dim() == 4:  # the first level after the merge gets a single bin
                 x = x.flatten(1, 2)
             x = F.pad(x, (0, -x.shape[-1] % self.shape.stride))
         x = self.conv(x)
@@ -89,14 +90,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way back: what its encoder gave is added, and the encoder's input's size restored.
+    """Decoder of a level: adds the skip connection and restores the size of the encoder's input.
 
     Args:
         shape: of the encoder.
-        outputs: channels.
+        outputs: output channels.
         dconv: whether there are residual branches.
         context: see :class:`cmss.models.hybrid.HybridArguments`.
-        final: whether it is the last one, which has no activation.
+        final: whether this is the last decoder, which has no activation.
     """
 
     def __init__(self, shape: Shape, outputs: int, dconv: bool, context: int, final: bool) -> None:
@@ -115,7 +116,7 @@ class Decoder(nn.Module):
         self.dconv = DConv(shape.width, **shape.dconv) if dconv else None
 
     def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
-        """Result, `length` samples of it over time, and what the last convolution made it from."""
+        """Return the output, of `length` samples if over time, and the last convolution's input."""
         if self.shape.frequency and x.dim() == 3:
             x = x.unflatten(1, (self.shape.width, -1))
         if skip is not None:
@@ -123,6 +124,7 @@ class Decoder(nn.Module):
             if self.dconv is not None:
                 x = over_time(self.dconv, x)
         y = self.norm2(self.conv_tr(x))
+        # The transposed convolution has no padding: remove what the encoder's padding added.
         start = self.shape.pad
         if self.shape.frequency:
             y = y[:, :, start : y.shape[2] - start]
@@ -132,18 +134,20 @@ class Decoder(nn.Module):
 
 
 def over_time(dconv: DConv, x: Tensor) -> Tensor:
-    """Residual branches on (B, C, T), or on each bin of (B, C, F, K) for itself."""
+    """Apply residual branches to (B, C, T), or separately to each bin of (B, C, F, K)."""
     if x.dim() == 3:
         return dconv(x)
     batch, _, bins, _ = x.shape
+    # (B, C, F, K) -> (B F, C, K) and back
     return dconv(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, bins)).transpose(1, 2)
 
 
 class BinEmbedding(nn.Module):
-    """What tells bins apart, which convolutions over frequency do not.
+    """Learned embedding of the frequency of each bin.
 
-    Its weights are kept `scale` times too small, so that they learn faster, and start smooth, as
-    sums of those below them.
+    Convolutions over frequency alone are invariant to transposition. Weights are stored divided by
+    `scale`, which raises their effective learning rate. Their initial values are cumulative sums
+    over frequency, so that neighbouring bins begin with similar embeddings.
     """
 
     def __init__(self, bins: int, channels: int, scale: float) -> None:
@@ -155,5 +159,5 @@ class BinEmbedding(nn.Module):
         weight.copy_(weight.cumsum(0) / count / scale)
 
     def forward(self) -> Tensor:
-        """(C, F, 1)."""
+        """Return the embedding, (C, F, 1)."""
         return (self.embedding.weight * self.scale).T.unsqueeze(-1)

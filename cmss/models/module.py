@@ -1,6 +1,6 @@
-"""Any torch module as a network of this project: its own package is imported by name.
+"""Wrapper for any torch module, whose package is imported by name.
 
-The module maps mixtures (B, 2, T) to (B, S, 2, T), as most published separators do; shown with
+The module maps mixtures (B, 2, T) to (B, S, 2, T), as most published separators do. The example is
 BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer") from
 lucidrains' package.
 
@@ -25,12 +25,12 @@ class ModuleArguments:
     """Arguments of :class:`ModuleNetwork`.
 
     Args:
-        target: the module's class with its package, `package.Class`.
+        target: class of the module with its package, `package.Class`.
         sources: names of its outputs in order.
-        samplerate: sampling rate in Hz that it works at.
-        arguments: of the class, by keyword; lists are given to it as tuples.
-        consistent: share what its estimates leave of the mixture among the sources that are
-            present, so that they sum to it.
+        samplerate: sampling rate of the module in Hz.
+        arguments: keyword arguments of the class; lists become tuples.
+        consistent: distribute the difference between the mixture and the sum of the estimates
+            among the sources that are present.
     """
 
     target: str
@@ -41,15 +41,16 @@ class ModuleArguments:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
-        # JSON and YAML have no tuples, and classes may insist on them.
+        # JSON and YAML have no tuples, but some classes require them.
         given = {key: _with_tuples(value) for key, value in self.arguments.items()}
         object.__setattr__(self, "arguments", given)
 
 
 class ModuleNetwork(Network):
-    """A module that knows nothing of this project, and is told nothing but the mixture.
+    """A module of another package, whose only input is the mixture.
 
-    Estimates that end early, as an inverse transform's may, are continued by zeros.
+    Estimates that are shorter than the mixture, such as those of some inverse transforms, are
+    padded with zeros.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
@@ -57,34 +58,35 @@ class ModuleNetwork(Network):
           mixture
 
     Raises:
-        InputError: no such class, or it does not take the arguments.
-        ValueError: estimates of another shape.
+        InputError: the class does not exist or does not accept the arguments.
+        ValueError: the module's output has another shape.
     """
 
     model_name = "module"
 
     def __init__(self, arguments: ModuleArguments) -> None:
         super().__init__(arguments)
-        kind = module_class(arguments.target)
+        cls = module_class(arguments.target)
         try:
-            self.module = kind(**arguments.arguments)
-        except Exception as error:  # whatever a class raises about its arguments
+            self.module = cls(**arguments.arguments)
+        except Exception as error:  # a foreign class may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"separator.arguments: {arguments.target} does not take them ({reason})"
+                f"separator.arguments: {arguments.target} does not accept them ({reason})"
             ) from error
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         stems = self.module(mixture)
+        # Modules of a single source may omit the axis of sources: (B, 2, T).
         if isinstance(stems, Tensor) and stems.dim() == 3 and len(self.sources) == 1:
             stems = stems.unsqueeze(1)
         expected = (len(mixture), len(self.sources), 2)
         if not isinstance(stems, Tensor) or stems.dim() != 4 or stems.shape[:3] != expected:
             shape = tuple(stems.shape) if isinstance(stems, Tensor) else type(stems).__name__
             raise ValueError(
-                f"{self.arguments.target}: gave {shape} for {tuple(mixture.shape)}, expected "
+                f"{self.arguments.target}: returned {shape} for {tuple(mixture.shape)}, expected "
                 f"{(*expected, mixture.shape[-1])} for sources {', '.join(self.sources)}"
             )
         samples = mixture.shape[-1]
@@ -95,25 +97,25 @@ class ModuleNetwork(Network):
 
 
 def module_class(target: str) -> type[nn.Module]:
-    """The class of this name, imported.
+    """Import a class of torch modules by name.
 
-    Nothing but a torch module is called, since the name may come from a file.
+    Other classes are refused, because the name may come from a file and the class will be called.
 
     Raises:
-        InputError: there is none.
+        InputError: the class does not exist, or is not a torch module.
     """
     package, _, name = target.rpartition(".")
     expected = "expected package.Class, a torch.nn.Module that is installed"
     if not package:
         raise InputError(f"separator.target: {target!r}, {expected}")
     try:
-        kind = getattr(importlib.import_module(package), name)
+        cls = getattr(importlib.import_module(package), name)
     except (ImportError, AttributeError) as error:
         hint = "; pip install -e '.[roformer]'" if package.split(".")[0] == "bs_roformer" else ""
         raise InputError(f"separator.target: {target!r} ({error}), {expected}{hint}") from error
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise InputError(f"separator.target: {target!r} is none, {expected}")
-    return kind
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise InputError(f"separator.target: {target!r} is not a module, {expected}")
+    return cls
 
 
 def _with_tuples(value: Any) -> Any:
@@ -130,5 +132,5 @@ RECORD = NetworkRecord(
     arguments=ModuleArguments,
     summary="any torch module of an installed package",
     sizes={},
-    separates=False,  # by a class of its own, which takes weights from elsewhere
+    separates=False,  # cmss.separators.module loads it, with weights from elsewhere
 )

@@ -1,8 +1,8 @@
 """Multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
 
-"Multi-channel U-Net for Music Source Separation", IEEE MMSP: one U-Net with an output channel for
+"Multi-channel U-Net for Music Source Separation", IEEE MMSP: a U-Net with an output channel for
 each source estimates masks from a spectrogram on a logarithmic frequency axis. The defaults are the
-published configuration, after the authors' code, vskadandale/multichannel-unet-bss (MIT; see
+published configuration. Based on the authors' code, vskadandale/multichannel-unet-bss (MIT; see
 NOTICE).
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources, C channels.
@@ -25,8 +25,8 @@ from cmss.transforms.bands import stretch, unwarp, warp
 from cmss.transforms.directions import direction_likelihoods
 
 SLOPE = 0.1  # of LeakyReLU
-ITERATIONS = 2  # of directions between two passes
-DOUBT = 1e-4  # least share of a source, as directions begin
+ITERATIONS = 2  # of expectation-maximisation of directions between two passes
+DOUBT = 1e-4  # lower limit of the masks that initialise the directions
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,23 @@ class MultichannelUNetArguments:
 
     Args:
         sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
+        samplerate: sampling rate of the network in Hz.
         n_fft: length of a frame in samples.
         hop: samples from frame to frame.
         bands: points of the logarithmic frequency axis, a multiple of 2 ** (len(dims) - 1).
         dims: channels of each level.
-        convolutions: how many each level has on either side.
-        dropout: share of channels left out after the convolutions on the way up.
+        convolutions: number of convolutions in each level of encoder and decoder.
+        dropout: probability of channel dropout after the convolutions of the decoder.
         features: mono (log magnitude of the mean of both channels) or stereo (level of each
             channel, and the direction of arrival).
-        masks: relu (each for itself) or softmax (they sum to one over the sources present).
-        conditioned: whether the network is told who is present, on every level.
-        harmonics: multiples of a band's frequency at which the features are planes of their own,
-            so that a filter sees a note's partials side by side (Bittner et al. 2017, "Deep
-            salience representations for F0 estimation in polyphonic music", ISMIR, section 3.1).
-        passes: how often the network looks at a mixture. From the second time on it knows its own
-            masks, and whose direction each band comes from by these masks.
+        masks: relu (independent masks) or softmax (masks sum to 1 over the sources present).
+        conditioned: whether an input of every level says which sources are present.
+        harmonics: multiples of a band's frequency. The features at each multiple are additional
+            input channels, so that a filter covers the partials of a note (Bittner et al. 2017,
+            "Deep salience representations for F0 estimation in polyphonic music", ISMIR,
+            section 3.1).
+        passes: number of passes. From the second pass on, additional input channels hold the masks
+            of the previous pass and the masks that follow from the sources' directions.
     """
 
     sources: tuple[str, ...]
@@ -72,17 +73,17 @@ class MultichannelUNetArguments:
         object.__setattr__(self, "harmonics", tuple(self.harmonics))
         object.__setattr__(self, "dims", tuple(self.dims))
         if self.features not in ("mono", "stereo"):
-            raise ValueError(f"features is mono or stereo, not {self.features!r}")
+            raise ValueError(f"features: expected mono or stereo, got {self.features!r}")
         if self.masks not in ("relu", "softmax"):
-            raise ValueError(f"masks is relu or softmax, not {self.masks!r}")
+            raise ValueError(f"masks: expected relu or softmax, got {self.masks!r}")
         if len(self.dims) < 2 or self.convolutions < 1:
-            raise ValueError("expected at least two dims and one of the convolutions")
+            raise ValueError("expected at least 2 dims and 1 in convolutions")
         if self.bands % self.reduction:
-            raise ValueError(f"bands must be a multiple of {self.reduction}, not {self.bands}")
+            raise ValueError(f"bands: expected a multiple of {self.reduction}, got {self.bands}")
 
     @property
     def reduction(self) -> int:
-        """By how much the lowest level is coarser than the first."""
+        """Ratio of the resolution of the first level to that of the lowest level."""
         return 2 ** (len(self.dims) - 1)
 
 
@@ -91,7 +92,7 @@ class MultichannelUNet(BandMasks):
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T); absent sources are zero, with softmax present ones sum to the mixture
+        - output (B, S, 2, T); absent sources are zero; with softmax, the others sum to the mixture
     """
 
     model_name = "multichannel_unet"
@@ -103,7 +104,8 @@ class MultichannelUNet(BandMasks):
         bins = a.n_fft // 2 + 1
         to_bands, to_bins = warp(bins, a.bands), unwarp(bins, a.bands)
         if a.features == "stereo":
-            # Energies: a band that is wider than a bin holds that of all its bins, not of two.
+            # Energies of a band that is wider than a bin are averaged over all its bins; `warp`
+            # alone would interpolate between two.
             to_bands = torch.maximum(to_bands, to_bins)
             to_bands = to_bands / to_bands.sum(0)
         super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
@@ -117,34 +119,38 @@ class MultichannelUNet(BandMasks):
         self.unet = UNet(self.planes * (1 + len(stretched)) + known, len(a.sources), a)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Mixture's spectra (B, 2, F, K), bool (B, S) -> masks (B, S, K, G), absent ones zero.
+        """Estimate masks in all passes: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
 
         Raises:
             ValueError: an example has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
-        with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
+        # Powers span ten decades, more than half precision can represent.
+        with torch.autocast(spectra.device.type, enabled=False):
             if self.norm is None:
-                features = self.levels(spectra)
+                features = self.levels(spectra)  # (B, K, G)
             else:
-                features = self.norm(self.features(spectra))
-        image = features.unflatten(-1, (self.planes, -1)).transpose(1, 2)
+                features = self.norm(self.features(spectra))  # (B, K, 4 G)
+        image = features.unflatten(-1, (self.planes, -1)).transpose(1, 2)  # (B, planes, K, G)
         if self.to_harmonics is not None:
-            image = torch.cat((image, *(F.linear(image, one) for one in self.to_harmonics)), 1)
+            # (B, planes (1 + harmonics), K, G)
+            image = torch.cat((image, *(F.linear(image, read) for read in self.to_harmonics)), 1)
         passes = self.arguments.passes
         if passes == 1:
-            return self._look(image, present)
+            return self._single_pass(image, present)
         known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
+        # Gradients flow only through the last pass.
         with torch.no_grad():
-            for look in range(1, passes):
-                # In training some examples stay behind, so that each look is trained on as many.
-                on = slice(len(image) * look // passes if self.training else 0, None)
-                masks = self._look(torch.cat((image[on], known[on]), 1), present[on])
+            for number in range(1, passes):
+                # In training, split the batch so that every pass gets equally many examples:
+                # examples before this slice keep the inputs of an earlier pass.
+                on = slice(len(image) * number // passes if self.training else 0, None)
+                masks = self._single_pass(torch.cat((image[on], known[on]), 1), present[on])
                 known[on] = self.known(spectra[on], masks, present[on]).to(image.dtype)
-        return self._look(torch.cat((image, known), 1), present)
+        return self._single_pass(torch.cat((image, known), 1), present)
 
-    def _look(self, image: Tensor, present: Tensor) -> Tensor:
-        """Planes (B, C, K, G), bool (B, S) -> masks (B, S, K, G)."""
+    def _single_pass(self, image: Tensor, present: Tensor) -> Tensor:
+        """Apply the U-Net: (B, C, K, G), bool (B, S) -> masks (B, S, K, G)."""
         scores = self.unet(image, present).float()
         absent = ~present[..., None, None]
         if self.arguments.masks == "relu":
@@ -152,28 +158,29 @@ class MultichannelUNet(BandMasks):
         return F.softmax(scores.masked_fill(absent, -torch.inf), dim=1)
 
     def known(self, spectra: Tensor, masks: Tensor, present: Tensor) -> Tensor:
-        """What is known after a look: the masks, and the sources' shares by their directions alone.
+        """Return the masks of a pass, and masks computed from the sources' directions alone.
 
-        Both less an equal share for everybody; absent sources are zero.
+        An equal mask for all sources present is subtracted from both; absent sources are zero.
 
         Args:
-            spectra: (B, 2, F, K).
-            masks: (B, S, K, G).
+            spectra: of the mixture, complex (B, 2, F, K).
+            masks: of the pass, (B, S, K, G).
             present: bool (B, S).
 
         Returns:
-            (B, 2 S, K, G).
+            (B, 2 S, K, G), inputs of the next pass.
         """
         players, plays = listed(present)
         index = players[..., None, None].expand(-1, -1, *masks.shape[2:])
         with torch.autocast(spectra.device.type, enabled=False):
-            shares = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
-            prior = (shares + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
-            likelihood = direction_likelihoods(spectra, prior, ITERATIONS)
-            power = spectra.abs().square().sum(1, keepdim=True)
+            in_bins = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
+            prior = (in_bins + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
+            likelihood = direction_likelihoods(spectra, prior, ITERATIONS)  # (B, P, F, K)
+            power = spectra.abs().square().sum(1, keepdim=True)  # (B, 1, F, K)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
+            # The mask of a band is the mean over its bins, weighted by power.
             energies = torch.cat((likelihood.softmax(1) * power, power), 1)
-            banded = F.linear(energies.mT, self.to_bands.T)
+            banded = F.linear(energies.mT, self.to_bands.T)  # (B, P + 1, K, G)
             banded = banded[:, :-1] / (banded[:, -1:] + 1e-20)
         by_direction = torch.zeros_like(masks).scatter(1, index, banded)
         known = torch.cat((masks, by_direction), 1)
@@ -181,10 +188,10 @@ class MultichannelUNet(BandMasks):
         return known.masked_fill(~present.repeat(1, 2)[..., None, None], 0)
 
     def levels(self, spectra: Tensor) -> Tensor:
-        """Log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
+        """Compute the log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
 
-        Relative to the excerpt's mean, where the authors have the logarithm of the magnitude itself
-        (and 2e-16), so that the level of a mixture makes no difference.
+        It is relative to the mean of the excerpt, so that it does not depend on the level. The
+        authors use the logarithm of the magnitude plus 2e-16.
         """
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
         mean = magnitude.mean((1, 2), keepdim=True) + 1e-12
@@ -192,7 +199,7 @@ class MultichannelUNet(BandMasks):
 
 
 class UNet(nn.Module):
-    """A U-Net over images of frames and bands: (B, C, K, G), bool (B, S) -> (B, S, K, G), any K."""
+    """U-Net over frames and bands: (B, C, K, G), bool (B, S) -> (B, S, K, G), for any K."""
 
     def __init__(self, planes: int, outputs: int, arguments: MultichannelUNetArguments) -> None:
         super().__init__()
@@ -214,27 +221,28 @@ class UNet(nn.Module):
         self.output = nn.Conv2d(dims[0], outputs, 1)
 
     def forward(self, image: Tensor, present: Tensor) -> Tensor:
-        """(B, C, K, G), bool (B, S) -> (B, S, K, G)."""
+        """Apply the U-Net: (B, C, K, G), bool (B, S) -> (B, S, K, G)."""
         frames = image.shape[2]
-        # Up to what pooling divides, the last frame goes on.
+        # Repeat the last frame up to a length that every pooling halves exactly.
         rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
         x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
         *encoder, bottom = self.down
-        who = [one(present.to(x.dtype))[..., None, None] for one in self.presence]
-        who = who or [x.new_zeros(())] * 2 * len(encoder)
+        # Embeddings of presence, (B, channels, 1, 1), for encoder and decoder levels.
+        embeddings = [layer(present.to(x.dtype))[..., None, None] for layer in self.presence]
+        embeddings = embeddings or [x.new_zeros(())] * 2 * len(encoder)
         skips = []
-        for level, here in zip(encoder, who, strict=False):
+        for level, embedding in zip(encoder, embeddings, strict=False):
             skips.append(level(x))
-            x = self.pool(skips[-1]) + here
-        x = bottom(x)
-        upwards = zip(self.up, self.merge, reversed(skips), who[len(encoder) :], strict=True)
-        for up, merge, skip, here in upwards:
-            x = merge(torch.cat((up(x) + here, skip), 1))
+            x = self.pool(skips[-1]) + embedding
+        x = bottom(x)  # (B, channels of the last level, K / reduction, G / reduction)
+        upwards = zip(self.up, self.merge, reversed(skips), embeddings[len(encoder) :], strict=True)
+        for up, merge, skip, embedding in upwards:
+            x = merge(torch.cat((up(x) + embedding, skip), 1))
         return self.output(x)[:, :, :frames]
 
 
 class Level(nn.Sequential):
-    """Some 3x3 convolutions, each with batch normalisation and LeakyReLU."""
+    """3x3 convolutions, each with batch normalisation and LeakyReLU."""
 
     def __init__(self, inputs: int, width: int, convolutions: int, dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []

@@ -1,7 +1,7 @@
-"""What all networks have in common, among it a folder that the Hugging Face hub can keep.
+"""Base class of all networks, with loading and saving in the format of the Hugging Face hub.
 
-Such a folder holds `config.json`, the model's name and its arguments side by side as in the
-networks that the challenge published, and `model.safetensors`, a checkpoint like any other.
+A folder in this format has two files. `config.json` holds the name and the arguments of the
+network, in the format of the challenge's published networks. `model.safetensors` is a checkpoint.
 """
 
 import json
@@ -28,13 +28,13 @@ class Network(
     pipeline_tag="audio-to-audio",
     tags=["audio-source-separation", "music", "cadenza-challenge"],
 ):
-    """Takes mixtures apart; built from one dataclass of arguments.
+    """A separation network, built from a dataclass of arguments.
 
     `save_pretrained(folder)`, `from_pretrained(folder or name on the hub)` and `push_to_hub(name)`
-    are those of huggingface_hub.
+    are inherited from huggingface_hub.
 
     Args:
-        arguments: of the model, with at least `samplerate`.
+        arguments: of the network, with at least `samplerate`.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all sources by default
@@ -42,7 +42,7 @@ class Network(
     """
 
     model_name: ClassVar[str]
-    """Its key in :data:`cmss.models.registry.MODELS`."""
+    """Key in :data:`cmss.models.registry.MODELS`."""
 
     def __init__(self, arguments: Any) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Network(
 
     @property
     def sample_rate_hz(self) -> int:
-        """Sampling rate that the network works at."""
+        """Sampling rate of the network."""
         return self.arguments.samplerate
 
     @property
@@ -60,7 +60,7 @@ class Network(
 
     @property
     def reach(self) -> Reach | None:
-        """What of the mixture an estimate depends on, at that rate; None: on all of it."""
+        """Receptive field in samples at `sample_rate_hz`; None if unbounded."""
         return None
 
     def save_config(self, folder: Path) -> None:
@@ -77,14 +77,14 @@ class Network(
     def _from_pretrained(
         cls, *, model_id: str, config: dict[str, Any] | None = None, **hub: Any
     ) -> Self:
-        """As the mixin wants it; in evaluation mode and float32.
+        """Load a network in evaluation mode and float32; `ModelHubMixin` calls this method.
 
         Raises:
-            InputError: a file is missing or damaged, or of another network.
+            InputError: a file is missing or damaged, or belongs to another network.
         """
         if config is None:
             raise InputError(f"{model_id}: no {CONFIG}, so not a published network")
-        # The challenge's networks, which are all of one model, do not name it.
+        # The configuration of the challenge's networks, all Conv-TasNets, has no key `model`.
         arguments = {"model": cls.model_name, **config}
         if (name := arguments.pop("model")) != cls.model_name:
             raise InputError(f"{model_id}: {CONFIG}: model: {name!r}, expected {cls.model_name!r}")

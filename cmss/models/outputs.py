@@ -1,8 +1,9 @@
-"""Names of the outputs of networks, and which of them each player goes to.
+"""Names of the outputs of networks, and the assignment of players to outputs.
 
-A network that separates all instruments at once has an output for each: a single player and the
-first of two have the instrument's name, the second voice has its own, ``Violin`` and ``Violin_2``.
-A network of one instrument gives that instrument, the target, and perhaps its accompaniment.
+A network for all instruments has an output for each instrument. A single player, or the first of
+two players of the same instrument, uses the output with the instrument's name, such as ``Violin``.
+The second player uses a separate output, ``Violin_2``. A network for a single instrument outputs
+this instrument, the target, and optionally its accompaniment.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,12 @@ TARGET, ACCOMPANIMENT = "target", "accompaniment"
 
 
 def output_name(instrument: str, voice: int | None) -> str:
-    """The output that a player of an instrument comes from."""
+    """Return the name of the output for a player of an instrument."""
     return f"{instrument}_2" if voice == 2 else instrument
 
 
 def instrument_of(name: str) -> str:
-    """The instrument of an output."""
+    """Return the instrument of an output."""
     return name.removesuffix("_2")
 
 
@@ -27,23 +28,24 @@ OUTPUTS = (*INSTRUMENTS, *(output_name(instrument, 2) for instrument in DOUBLED)
 
 
 def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[str, int]:
-    """The number of the output that each player goes to, -1 for players that have none.
+    """Return the index of the output to which each player is assigned, -1 for no output.
 
     Args:
         sources: names of a network's outputs in order.
-        instrument: the network's, if it is a network of one.
+        instrument: of a network for a single instrument; None for all instruments.
 
     Returns:
-        by the player's own output name, one of :data:`OUTPUTS`. Both voices go to one output where
-        the network has no second.
+        Index by the player's output name, from :data:`OUTPUTS`. If the network has no output for
+        the second player of an instrument, both players share an output.
 
     Raises:
-        InputError: no instrument where one is needed, or one where there is no choice.
+        InputError: the instrument is missing or unknown for a network of a single instrument, or
+            given for a network of all instruments.
     """
     order = {name: number for number, name in enumerate(sources)}
     if TARGET not in order:
         if instrument is not None:
-            raise InputError("instrument: this size separates all at once, expected null")
+            raise InputError("instrument: this size separates all instruments, expected null")
         return {name: order.get(name, order.get(instrument_of(name), -1)) for name in OUTPUTS}
     if instrument not in INSTRUMENTS:
         raise InputError(f"instrument: {instrument!r}, expected one of {', '.join(INSTRUMENTS)}")

@@ -1,10 +1,10 @@
-"""A post-filter: a small network that looks once more at who has how much of each bin.
+"""Post-filter: a small network that corrects the masks of a separator.
 
-It stands behind the separator that it was trained behind, and knows nothing of instruments. For
-each source it is told the odds of its estimate and of its directions in every bin, in long windows
-in which partials are resolved, and corrects the odds, for either channel of its own: one network
-for every source, which hears of the others by the mean over all sources. So the order of the
-sources does not matter, nor how many there are.
+It is used after the separator whose estimates it was trained on, and does not depend on
+instruments. Windows are long, so that partials are resolved. For each source and bin, its inputs
+are the log-odds of the source's estimate and of its directions. It corrects the log-odds,
+separately for each channel. The same weights serve every source, and sources interact only through
+the mean of their hidden features. So the number and the order of sources are arbitrary.
 
 Shapes: S sources, F bins, K frames, C channels.
 """
@@ -40,19 +40,19 @@ MODEL = "postfilter"
 """Its name in checkpoints."""
 
 LIMIT = 9.0
-"""Largest logarithm of odds, some that of :data:`DOUBT`."""
+"""Largest log-odds, about -log(:data:`DOUBT`)."""
 
 CLUES = 11
-"""Planes of :func:`clues`."""
+"""Number of features of :func:`clues`."""
 
 ODDS, LEVEL = 0, 7
-"""Of these the odds of the source's share, and the level of the mixture."""
+"""Indices of the features log-odds of the mask and level of the mixture."""
 
 LONG_TERM = (3, 40)
-"""Bins on either side whose powers count as one: a partial, and half an octave at 600 Hz."""
+"""Bins on either side over which power is summed: a partial, and half an octave at 600 Hz."""
 
 PIECE = 128
-"""Frames that are filtered at once; memory does not grow with a signal's length."""
+"""Frames processed at once, so that memory does not grow with the length of the signal."""
 
 
 Dilation = Annotated[
@@ -67,12 +67,12 @@ class PostfilterArguments:
 
     Args:
         samplerate: sampling rate of the signals in Hz.
-        window: samples of the Hann window of the spectra.
-        bins: lowest bins that are filtered; higher ones keep their shares.
+        window: length of the Hann window of the spectra in samples.
+        bins: number of bins that are filtered, from the lowest; masks of higher bins do not change.
         channels: of each layer.
-        dilations: of each block's kernel of 3 x 3, in bins and frames.
-        relatives: frequencies that are looked at too, as multiples of a bin's own, since the
-            partials of a note stand and fall together.
+        dilations: of the 3 x 3 kernel of each block, in bins and frames.
+        relatives: multiples of a bin's frequency whose features are additional inputs, because the
+            partials of a note begin and end together.
     """
 
     samplerate: Rate = 44100
@@ -104,13 +104,13 @@ class PostfilterArguments:
 
 @dataclass(frozen=True)
 class LongTerm:
-    """What the clues need of all frames of a recording.
+    """Statistics over all frames of a recording, from which :func:`clues` are computed.
 
     Args:
-        silent: which sources are silent throughout, (S,).
-        directions: moments of each source's directions, (S, F, 4).
-        power: of each source in each bin, (S, F, 1).
-        level: mean power of the mixture in each bin, (F, 1).
+        silent: (S,), whether a source is silent throughout.
+        directions: (S, F, 4), moments of each source's directions.
+        power: (S, F, 1), power of each source in each bin.
+        level: (F, 1), mean power of the mixture in each bin.
     """
 
     silent: Tensor
@@ -120,65 +120,77 @@ class LongTerm:
 
 
 def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
-    """Collect over all frames what the clues need: complex (2, F, K) and (S, 2, F, K)."""
+    """Compute statistics over all frames.
+
+    Args:
+        mixture: complex (2, F, K).
+        estimates: complex (S, 2, F, K).
+    """
     silent = silent_sources(estimates)
-    share = _share(log_shares(estimates, silent))
+    mask = _share(log_shares(estimates, silent))  # (S, F, K)
     power = mixture.abs().square().sum(0)  # (F, K)
-    weight = power.sqrt() * share.square()
+    # Weights of bins as in cmss.transforms.directions: level times the square of the mask.
+    weight = power.sqrt() * mask.square()
     return LongTerm(
         silent,
         direction_moments(direction_parts(mixture), weight),
-        (share * power).sum(-1, keepdim=True),
+        (mask * power).sum(-1, keepdim=True),
         power.mean(-1, keepdim=True),
     )
 
 
 def clues(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
-    """What the network is told of each source in each bin, none of it dependent on the level.
+    """Compute the input features of each source and bin, which do not depend on the level.
 
-    Log odds of the source's share; of its directions, with few to many neighbours; and of its
-    power in the whole signal. The mixture's level against its mean there. The source's level left
-    against right. The frequency.
+    The features are: log-odds of the source's mask; of its directions, for each neighbourhood; and
+    of its power over the recording, for each of :data:`LONG_TERM`; level of the mixture relative to
+    its mean at this frequency; level difference of the source between left and right; frequency.
 
     Args:
         mixture: complex (2, F, K).
         estimates: complex (S, 2, F, K).
-        over_all: of all frames, where these are some of them; None: these are all.
+        over_all: statistics of all frames, if the inputs hold only some frames; None if the inputs
+            hold all frames.
 
     Returns:
         (S, :data:`CLUES`, F, K).
     """
     over_all = over_all or long_term(mixture, estimates)
-    shares = log_shares(estimates, over_all.silent).clamp(min=math.log(DOUBT))
+    masks = log_shares(estimates, over_all.silent).clamp(min=math.log(DOUBT))  # (S, F, K)
     power = mixture.abs().square().sum(0)  # (F, K)
     likelihoods, sides = directions_near_and_far(direction_parts(mixture), over_all.directions)
-    planes = [log_odds(shares, LIMIT), *log_odds(likelihoods, LIMIT).unbind(1)]
+    # Features 0: mask, and 1 to 4: directions.
+    planes = [log_odds(masks, LIMIT), *log_odds(likelihoods, LIMIT).unbind(1)]
+    # Features 5 and 6: power over the recording.
     for neighbours in LONG_TERM:
-        around = sums_around(over_all.power, neighbours)
+        around = sums_around(over_all.power, neighbours)  # (S, F, 1)
         total = around.sum(0)
-        of_all = around / total.where(total > 0, 1)
-        planes.append(log_odds((of_all + DOUBT).log(), LIMIT).expand_as(shares))
+        relative = around / total.where(total > 0, 1)
+        planes.append(log_odds((relative + DOUBT).log(), LIMIT).expand_as(masks))
+    # Feature 7: level of the mixture.
     mean = sums_around(over_all.level, LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
     level = (power / mean.where(mean > 0, 1) + 1e-6).log() / 2
-    planes.append(level.expand_as(shares))
-    planes += [side.unsqueeze(-1).expand_as(shares) / 2 for side in sides[:, 1:3].unbind(1)]
+    planes.append(level.expand_as(masks))
+    # Features 8 and 9: level differences for the two middle neighbourhoods.
+    planes += [side.unsqueeze(-1).expand_as(masks) / 2 for side in sides[:, 1:3].unbind(1)]
+    # Feature 10: frequency, on a logarithmic axis.
     frequency = torch.linspace(0, 1, len(level), device=level.device)
-    planes.append(3 * (frequency + 0.02).log()[:, None].expand_as(shares) / 2)
-    return torch.stack(planes, 1) / 3  # around one
+    planes.append(3 * (frequency + 0.02).log()[:, None].expand_as(masks) / 2)
+    return torch.stack(planes, 1) / 3  # scaled to an order of magnitude of 1
 
 
 def _share(logarithms: Tensor) -> Tensor:
-    """Shares, none below :data:`DOUBT`, from their logarithms."""
+    """Return masks, at least :data:`DOUBT`, from their logarithms."""
     return logarithms.clamp(min=math.log(DOUBT)).exp()
 
 
 class Postfilter(nn.Module):
-    """Shares of the mixture, corrected.
+    """Residual network that corrects masks.
 
     Shape:
         - mixture: complex (2, F, K); estimates: complex (S, 2, F, K)
-        - output: as the estimates; they sum to the mixture, and a source that is silent in the
-          estimates stays silent
+        - output: complex (S, 2, F, K); the sources sum to the mixture, and a source that is silent
+          in the estimates stays silent
     """
 
     def __init__(self, arguments: PostfilterArguments) -> None:
@@ -190,21 +202,21 @@ class Postfilter(nn.Module):
             _Block(arguments.channels, dilation) for dilation in arguments.dilations
         )
         self.last = nn.Conv2d(arguments.channels, 2, 1)
-        # It begins as no filter at all.
+        # Initially the correction is zero: masks do not change.
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
     @property
     def context(self) -> int:
-        """Frames on either side that the correction of a frame depends on."""
+        """Number of frames on either side on which the correction of a frame depends."""
         return sum(frames for _, frames in self.arguments.dilations)
 
     def long_term(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
-        """What it needs of all frames: complex (2, F, K) and (S, 2, F, K)."""
+        """Compute statistics over all frames: complex (2, F, K) and (S, 2, F, K)."""
         bins = self.arguments.bins
         low = long_term(mixture[:, :bins], estimates[:, :, :bins])
-        # A source may be silent in the bins that are filtered, and nowhere else.
+        # Silence is decided on all bins: a source may be silent only in those that are filtered.
         return replace(low, silent=silent_sources(estimates))
 
     def forward(
@@ -214,37 +226,44 @@ class Postfilter(nn.Module):
         alike: Sequence[Sequence[int]] = (),
         over_all: LongTerm | None = None,
     ) -> Tensor:
-        """Complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
+        """Correct estimates: complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
 
-        `alike` are sources that play one instrument: what they have together is corrected, and how
-        they share it is left as estimated, since which of two equals is which no bin can tell.
+        Args:
+            mixture: complex (2, F, K).
+            estimates: complex (S, 2, F, K).
+            alike: groups of sources that are players of the same instrument. The mask of their sum
+                is corrected, and its division among them stays as estimated, because the features
+                do not distinguish players of the same instrument.
+            over_all: statistics of all frames, if the inputs hold only some frames.
         """
         bins = self.arguments.bins
         over_all = over_all or self.long_term(mixture, estimates)
-        told = clues(mixture[:, :bins], estimates[:, :, :bins], over_all)
-        logarithms = channel_log_shares(estimates, over_all.silent)
+        features = clues(mixture[:, :bins], estimates[:, :, :bins], over_all)
+        logarithms = channel_log_shares(estimates, over_all.silent)  # (S, 2, F, K)
         corrections = torch.zeros_like(logarithms)
-        corrections[:, :, :bins] = self._in_pieces(told)
+        corrections[:, :, :bins] = self._in_pieces(features)
         return corrected(logarithms, corrections, alike) * mixture
 
     def corrections(self, told: Tensor) -> Tensor:
-        """What is added to the logarithms of shares: clues (S, CLUES, F, K) -> (S, 2, F, K)."""
+        """Compute corrections of log masks from :func:`clues`: (S, CLUES, F, K) -> (S, 2, F, K)."""
         relatives = self.arguments.relatives
         related = [at_multiple(told[:, (ODDS, LEVEL)], times) for times in relatives]
         told = torch.cat([told, *related], 1)
+        # Sources are the batch: (S, C, F, K)
         hidden = self.first(told.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             hidden = block(hidden)
         return self.last(relu(hidden)).float()
 
     def begin_like(self, other: "Postfilter") -> None:
-        """Take another one's layers, but for the last, so that this one is no filter at all yet.
+        """Copy all layers of another post-filter except the last, which stays zero.
 
         Args:
-            other: with as many channels and blocks; what it looks at comes first here, too.
+            other: with the same channels and dilations. Its inputs must be the first inputs of this
+                post-filter.
 
         Raises:
-            ValueError: its channels or dilations are others.
+            ValueError: channels or dilations differ.
         """
         for name in ("channels", "dilations"):
             if getattr(other.arguments, name) != getattr(self.arguments, name):
@@ -256,40 +275,44 @@ class Postfilter(nn.Module):
         self.first.load_state_dict({**theirs, "weight": weight})
         self.blocks.load_state_dict(other.blocks.state_dict())
 
-    def _in_pieces(self, told: Tensor) -> Tensor:
-        """:meth:`corrections` of as many frames as there are, some at once."""
-        frames = told.shape[-1]
-        reach = self.context
+    def _in_pieces(self, features: Tensor) -> Tensor:
+        """Compute :meth:`corrections` for :data:`PIECE` frames at once, each with its context."""
+        frames = features.shape[-1]
+        context = self.context
         pieces = []
         for start in range(0, frames, PIECE):
-            before, end = min(start, reach), min(start + PIECE, frames)
-            piece = self.corrections(told[..., start - before : end + reach])
+            before, end = min(start, context), min(start + PIECE, frames)
+            piece = self.corrections(features[..., start - before : end + context])
             pieces.append(piece[..., before : before + end - start])
         return torch.cat(pieces, -1)
 
 
 def corrected(logarithms: Tensor, corrections: Tensor, alike: Sequence[Sequence[int]]) -> Tensor:
-    """Shares whose logarithms are corrected, but for how those that are `alike` share their sum.
+    """Return corrected masks; within a group of `alike` sources, only their sum is corrected.
 
     Args:
-        logarithms: of the estimates' shares, (S, 2, F, K).
-        corrections: what is added to them.
-        alike: numbers of sources that play one instrument.
+        logarithms: of the estimates' masks, (S, 2, F, K).
+        corrections: added to the logarithms, (S, 2, F, K).
+        alike: groups of indices of sources that are players of the same instrument.
+
+    Returns:
+        (S, 2, F, K), which sum to 1 over sources.
     """
-    shares = (logarithms + corrections).softmax(0)
+    masks = (logarithms + corrections).softmax(0)
     if not alike:
-        return shares
-    parts = list(shares.unbind(0))
+        return masks
+    parts = list(masks.unbind(0))
     for group in map(list, alike):
-        of_sum = logarithms[group].softmax(0).nan_to_num(0.0)
-        total = shares[group].sum(0)
-        for number, part in zip(group, of_sum, strict=True):
-            parts[number] = part * total
+        # Fractions of the group's sum as estimated; NaN if all sources of the group are silent.
+        fractions = logarithms[group].softmax(0).nan_to_num(0.0)
+        total = masks[group].sum(0)
+        for number, fraction in zip(group, fractions, strict=True):
+            parts[number] = fraction * total
     return torch.stack(parts)
 
 
 def at_multiple(planes: Tensor, times: float) -> Tensor:
-    """What stands at a multiple of each bin's frequency, zero beyond the last: (S, N, F, K)."""
+    """Interpolate at a multiple of each bin's frequency, zero above the last bin: (S, N, F, K)."""
     bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times
     below = at.floor().long()
@@ -300,7 +323,7 @@ def at_multiple(planes: Tensor, times: float) -> Tensor:
 
 
 class _Block(nn.Module):
-    """A residual block that hears each source and the mean of all."""
+    """Residual block on the features of each source and on their mean over sources."""
 
     def __init__(self, channels: int, dilation: Sequence[int]) -> None:
         super().__init__()
@@ -310,22 +333,22 @@ class _Block(nn.Module):
             for _ in range(2)
         )
         self.out = nn.Conv2d(channels, channels, 1, bias=False)
-        self.out.weight.data.mul_(0.3)  # near nothing at first, so that deep ones train
+        self.out.weight.data.mul_(0.3)  # small at first, so that deep networks train
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(S, C, F, K) -> the same."""
-        # Sources are added up one by one: torch's sum over them, and its gradient, take as long as
-        # all the rest.
+        """Apply the block: (S, C, F, K) -> (S, C, F, K)."""
+        # Sources are added in a loop: torch's sum over them and its gradient would take as long as
+        # the rest of the block.
         active = relu(hidden).split(1)
-        mean = self.mean(sum(active[1:], active[0]) / len(active))
+        mean = self.mean(sum(active[1:], active[0]) / len(active))  # (1, C, F, K)
         own = self.own(torch.cat(active)).split(1)
-        return hidden + self.out(relu(torch.cat([one + mean for one in own])))
+        return hidden + self.out(relu(torch.cat([source + mean for source in own])))
 
 
 def load_postfilter(path: Path) -> Postfilter:
     """Read a checkpoint of a post-filter, in evaluation mode and float32.
 
     Raises:
-        InputError: the file is missing, cut short, or something else.
+        InputError: the file is missing, incomplete, or not a post-filter.
     """
     return checkpoint.rebuild(path, {MODEL: (Postfilter, PostfilterArguments)})

@@ -1,19 +1,19 @@
-"""Who plays: what a network with an output for every instrument is told, and what follows."""
+"""Presence of sources, an input of networks with an output for every instrument."""
 
 import torch
 from torch import Tensor
 
 
 def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
-    """Which sources an example holds, bool (B, S); all of them where nothing is said.
+    """Return the sources present in each example, bool (B, S); all if `present` is None.
 
     Args:
-        present: bool (B, S).
+        present: bool (B, S), or None.
         mixture: (B, ...).
-        sources: S, outputs of the network.
+        sources: S, number of outputs of the network.
 
     Raises:
-        ValueError: an example has no source that is present, so nothing to divide it among.
+        ValueError: an example has no source that is present.
     """
     if present is None:
         return mixture.new_ones(len(mixture), sources, dtype=torch.bool)
@@ -23,14 +23,14 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
 
 
 def listed(present: Tensor) -> tuple[Tensor, Tensor]:
-    """The sources that play, as many places for each example as the largest has players.
+    """List the sources present in each example, padded to the largest number in an example.
 
     Args:
         present: bool (B, S).
 
     Returns:
-        (B, P) number of the source in each place, different in each, and bool (B, P), whether it
-        is a source that plays.
+        Indices of sources (B, P), all different within an example, and bool (B, P), False for
+        padding.
     """
     order = present.int().argsort(dim=1, descending=True, stable=True)
     players = order[:, : int(present.sum(1).max())]
@@ -38,31 +38,32 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
-    """Estimates of the players that :func:`listed` gives, as those of all sources.
+    """Invert :func:`listed`: place the estimates of the players at their source indices.
 
     Args:
-        estimates: (B, P, 2, T), zero in the places that no player has.
-        players: (B, P).
-        sources: S, outputs of the network.
+        estimates: (B, P, 2, T), zero for padding.
+        players: (B, P), indices from :func:`listed`.
+        sources: S, number of outputs of the network.
 
     Returns:
-        (B, S, 2, T), zero where nobody plays.
+        (B, S, 2, T), zero for absent sources.
     """
     output = estimates.new_zeros(len(estimates), sources, *estimates.shape[2:])
     return output.scatter(1, players[..., None, None].expand_as(estimates), estimates)
 
 
 def mixture_consistent(estimates: Tensor, mixture: Tensor, present: Tensor) -> Tensor:
-    """Nearest estimates that sum to the mixture, where absent sources are zero.
+    """Project estimates so that they sum to the mixture, and set absent sources to zero.
 
-    What the estimates leave of the mixture is shared equally among the sources that are present
-    (Wisdom et al. 2019, "Differentiable consistency constraints for improved deep speech
-    enhancement", section 3.2, with equal weights).
+    The difference between the mixture and the sum of the estimates is distributed equally among the
+    sources that are present. This is the nearest consistent set of estimates (Wisdom et al. 2019,
+    "Differentiable consistency constraints for improved deep speech enhancement", section 3.2, with
+    equal weights).
 
     Args:
         estimates: (B, S, 2, T).
         mixture: (B, 2, T).
-        present: bool (B, S), in each example at least one.
+        present: bool (B, S), with at least one source in each example.
 
     Returns:
         (B, S, 2, T).

@@ -1,4 +1,4 @@
-"""What a network is: the record that stands at the end of its file."""
+"""The record of a network, which stands at the end of its file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from cmss.models.network import Network
 
 @dataclass(frozen=True)
 class Size:
-    """A network in a size that can be trained.
+    """A size of a network, with its training preset.
 
     Args:
-        arguments: of the network; its outputs say whether it is a network for all instruments or
-            for one, see :mod:`cmss.models.outputs`.
+        arguments: of the network. Its outputs determine whether it separates all instruments or a
+            single one, see :mod:`cmss.models.outputs`.
         loss: key of :data:`cmss.training.presets.LOSSES`.
         loss_arguments: of that loss.
     """
@@ -25,19 +25,19 @@ class Size:
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """A network.
+    """A network, its sizes and its properties.
 
     Args:
-        name: what users type: `separator=NAME` and `model=NAME`. Several networks may have one.
+        name: for users, as in `separator=NAME` and `model=NAME`. Several networks may share a name.
         network: its class; `network.model_name` is its name in checkpoints.
-        arguments: the class of its arguments.
-        summary: how it separates, in some words, for lists.
-        sizes: by the names that users type, such as small and paper.
-        voices: default of `separator.voices`: own for networks that tell two players of the same
-            instrument apart, shared for others.
-        receptive_field: whole, or bounded for networks that some arguments make causal; the
-            network's `reach` says how far.
-        licence: of the weights in the package; None where there are none.
+        arguments: class of its arguments.
+        summary: short description of the method, for lists.
+        sizes: name for users, such as small or paper -> size.
+        voices: default of `separator.voices`: own for networks that distinguish two players of the
+            same instrument, shared for others.
+        receptive_field: bounded for networks that can be causal, otherwise whole. The network's
+            `reach` has the number of samples.
+        licence: of the weights in the package; None if there are none.
         separates: whether `separator=NAME` loads it.
     """
 

@@ -11,9 +11,9 @@ from cmss.models.record import NetworkRecord
 
 
 def _records() -> Iterator[NetworkRecord]:
-    """`RECORD` of each module of cmss.models that has one, by the names of the files."""
+    """Yield the `RECORD` of each module in cmss.models that defines it, in order of file names."""
     for module in iter_modules(cmss.models.__path__, "cmss.models."):
-        # This module is being imported.
+        # Skip this module: it is being imported.
         if module.name != __name__ and hasattr(found := import_module(module.name), "RECORD"):
             yield found.RECORD
 
@@ -23,13 +23,13 @@ RECORDS: tuple[NetworkRecord, ...] = tuple(_records())
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     record.network.model_name: (record.network, record.arguments) for record in RECORDS
 }
-"""Name in checkpoints -> class, and the class of its arguments."""
+"""Name in checkpoints -> class of the network and class of its arguments."""
 
 
 def networks_of(name: str) -> tuple[NetworkRecord, ...]:
-    """The networks that `separator=NAME` loads."""
+    """Return the networks that `separator=NAME` loads."""
     return tuple(record for record in RECORDS if record.separates and record.name == name)
 
 
 NAMES: tuple[str, ...] = tuple(dict.fromkeys(r.name for r in RECORDS if r.separates))
-"""What users type for them."""
+"""Values of `separator=` that load a network."""

@@ -1,10 +1,10 @@
-"""A band-split rotary transformer that is told who plays.
+"""Band-split rotary transformer, conditioned on the sources that are present.
 
-The spectrum of each frame is cut into bands, each band becomes a vector, and attention goes in turn
-along time and along frequency, with rotary positions (Lu et al. 2023, "Music source separation with
-Band-Split RoPE Transformer"). Here one network serves all instruments: it hears who plays, sees
-which way the sound comes from, and its masks sum to one over the players, so that its estimates sum
-to the mixture.
+The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
+Attention alternates between time and frequency, with rotary positional embedding (Lu et al. 2023,
+"Music source separation with Band-Split RoPE Transformer"). Unlike there, a single network
+separates all instruments. Its inputs include the presence of each source and the direction of
+arrival, and its masks sum to 1 over the players, so estimates sum to the mixture.
 
 Shapes: B batch, T samples, F frequency bins, K frames, G bands, D features, S sources of the
 network, P players of an example.
@@ -24,8 +24,8 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
-FEATURES = 8  # of a bin: both channels' compressed spectra, their levels, and the direction
-PARTS = 6  # of a mask in a bin: in each channel a score and a complex refinement
+FEATURES = 8  # of a bin: compressed complex spectra of both channels (4), stereo features (4)
+PARTS = 6  # of a mask in a bin: for each channel a score and a complex refinement
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class RoformerArguments:
             ``Violin_2`` the second.
         L: length of a frame in samples.
         hop: samples from frame to frame.
-        bands: (count, width) of groups of neighbouring bands from low to high, widths in bins; one
-            more band takes the bins that are left.
+        bands: (count, width) of groups of neighbouring bands from low to high, widths in bins. The
+            remaining bins form an additional band.
         D: features of a band.
-        hidden: units between the layers of a feed-forward part.
-        heads: of attention, each D / heads wide.
+        hidden: hidden units of the feed-forward layers.
+        heads: of the attention, with D / heads features each.
         layers: pairs of attention along time and along frequency.
-        samplerate: sampling rate in Hz that the network works at.
+        samplerate: sampling rate of the network in Hz.
     """
 
     sources: tuple[str, ...]
@@ -87,76 +87,83 @@ class Roformer(Network):
         self.out_of = BandsOut(bands, a.D, PARTS)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
-        level = mixture.square().mean((1, 2), keepdim=True).sqrt() + 1e-8
-        spectra = stft(mixture / level, self.window, self.arguments.hop)
+        level = mixture.square().mean((1, 2), keepdim=True).sqrt() + 1e-8  # RMS, (B, 1, 1)
+        spectra = stft(mixture / level, self.window, self.arguments.hop)  # (B, 2, F, K)
+        # Masks are computed only for the P players, not for all S sources.
         players, chosen = listed(present)
-        masks = self.masks(spectra, present, players, chosen)
+        masks = self.masks(spectra, present, players, chosen)  # (B, P, 2, F, K)
         estimates = istft(
             masks * spectra.unsqueeze(1), self.window, self.arguments.hop, mixture.shape[-1]
         )
         return in_places(estimates * level.unsqueeze(1), players, len(self.sources))
 
     def masks(self, spectra: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Complex masks that sum to one over the players.
+        """Estimate complex masks that sum to 1 over the players.
 
         Args:
             spectra: of the mixture, complex (B, 2, F, K).
             present: bool (B, S).
-            players, chosen: of :func:`listed`.
+            players, chosen: results of :func:`listed`.
 
         Returns:
             complex (B, P, 2, F, K).
         """
-        with torch.autocast(spectra.device.type, enabled=False):  # powers span ten decades
-            features = _features(spectra)
+        # Powers span ten decades, more than half precision can represent.
+        with torch.autocast(spectra.device.type, enabled=False):
+            features = _features(spectra)  # (B, K, F, FEATURES)
+        # (B, K, G, D); the embedding of presence is the same in all frames and bands.
         x = self.into(features) + self.presence(present.to(features.dtype))[:, None, None]
         for pair in self.layers:
             assert isinstance(pair, nn.ModuleList)
             along_time, along_bands = pair
+            # Bands are examples of the batch: (B, K, G, D) -> (B G, K, D) -> (B, G, K, D)
             x = along_time(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1))
             x = x.transpose(1, 2)
+            # Frames are examples of the batch: (B, K, G, D) -> (B K, G, D) -> (B, K, G, D)
             x = along_bands(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         x = self.norm(x)
         heads = self.of_source[players]  # (B, P, D, D)
-        x = F.silu(torch.einsum("bkgd,bpde->bpkge", x, heads.to(x.dtype)))
+        x = F.silu(torch.einsum("bkgd,bpde->bpkge", x, heads.to(x.dtype)))  # (B, P, K, G, D)
         parts = self.out_of(x).float()  # (B, P, K, F, PARTS)
+        # (B, P, 2, F, K) each
         scores, real, imaginary = parts.movedim(-1, 2).transpose(-1, -2).chunk(3, 2)
         absent = ~chosen[..., None, None, None]
-        shares = scores.masked_fill(absent, -torch.inf).softmax(1)
-        # What the refinements add to one player they take from the others.
+        masks = scores.masked_fill(absent, -torch.inf).softmax(1)
+        # Subtract the mean of the refinements over the players, so that the masks still sum to 1.
         playing = chosen.float()[..., None, None, None]
         refined = torch.complex(real, imaginary) * playing
         refined = refined - refined.sum(1, keepdim=True) * playing / playing.sum(1, keepdim=True)
-        return shares + refined
+        return masks + refined
 
 
 def band_groups(bins: int, bands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(count, width) of all groups, the bins left over as a band of their own.
+    """Return (count, width) of all groups of bands, with the remaining bins as the last band.
 
     Raises:
-        ValueError: more bins in bands than there are.
+        ValueError: the bands have more bins than the spectrum.
     """
-    left = bins - sum(count * width for count, width in bands)
-    if left < 0:
-        raise ValueError(f"bands: take {bins - left} bins, but there are {bins}")
-    return [*bands, (1, left)] if left else list(bands)
+    remaining = bins - sum(count * width for count, width in bands)
+    if remaining < 0:
+        raise ValueError(f"bands: have {bins - remaining} bins, expected at most {bins}")
+    return [*bands, (1, remaining)] if remaining else list(bands)
 
 
 def _features(spectra: Tensor) -> Tensor:
-    """Complex (B, 2, F, K) -> (B, K, F, FEATURES)."""
+    """Compute features of each bin: complex (B, 2, F, K) -> (B, K, F, FEATURES)."""
     left, right = spectra.unbind(1)
     power = torch.stack((left, right), 1).abs().square()
     cross = left * right.conj()
-    seen = stereo_features(power, torch.stack((cross.real, cross.imag), 1))
+    stereo = stereo_features(power, torch.stack((cross.real, cross.imag), 1))  # (B, 4, F, K)
+    # Compress magnitudes to the power 0.3, and keep the phase: X * |X|^-0.7
     parts = torch.view_as_real(spectra) * (power + 1e-6).pow(-0.35).unsqueeze(-1)
-    parts = parts.movedim(-1, 2).flatten(1, 2)
-    return torch.cat((parts, seen), 1).permute(0, 3, 2, 1)
+    parts = parts.movedim(-1, 2).flatten(1, 2)  # (B, 4, F, K)
+    return torch.cat((parts, stereo), 1).permute(0, 3, 2, 1)
 
 
 class BandsIn(nn.Module):
-    """From the features of its bins to those of each band: (B, K, F, features) -> (B, K, G, D)."""
+    """Linear layer per band, from its bins to a vector: (B, K, F, features) -> (B, K, G, D)."""
 
     def __init__(self, bands: Sequence[tuple[int, int]], features: int, D: int) -> None:
         super().__init__()
@@ -168,8 +175,9 @@ class BandsIn(nn.Module):
         self.bias = nn.Parameter(torch.zeros(sum(count for count, _ in bands), D))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, K, F, features) -> (B, K, G, D)."""
+        """Apply the layers: (B, K, F, features) -> (B, K, G, D)."""
         sizes = [count * width for count, width in self.bands]
+        # Bands of equal width are one product: (B, K, count, width features) x (count, ., D)
         groups = [
             torch.einsum("bkgi,gid->bkgd", part.unflatten(2, (len(weight), -1)).flatten(3), weight)
             for part, weight in zip(x.split(sizes, 2), self.weights, strict=True)
@@ -178,20 +186,20 @@ class BandsIn(nn.Module):
 
 
 class BandsOut(nn.Module):
-    """From the features of each band to parts of its bins: (..., G, D) -> (..., F, parts)."""
+    """Linear layer per band, from its vector to its bins: (..., G, D) -> (..., F, parts)."""
 
     def __init__(self, bands: Sequence[tuple[int, int]], D: int, parts: int) -> None:
         super().__init__()
         self.counts = [count for count, _ in bands]
         self.parts = parts
-        # Near zero, so that masks start as equal shares.
+        # Small initial weights, so that all masks are initially equal.
         self.weights = nn.ParameterList(
             torch.randn(count, D, width * parts) * 0.1 * D**-0.5 for count, width in bands
         )
         self.bias = nn.ParameterList(torch.zeros(count, width * parts) for count, width in bands)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., G, D) -> (..., F, parts)."""
+        """Apply the layers: (..., G, D) -> (..., F, parts)."""
         groups = [
             (torch.einsum("...gd,gdi->...gi", part, weight) + bias)
             .unflatten(-1, (-1, self.parts))
@@ -204,7 +212,7 @@ class BandsOut(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention along an axis, and a feed-forward part: (M, N, D) -> the same."""
+    """Attention along the axis N, and a feed-forward layer: (M, N, D) -> (M, N, D)."""
 
     def __init__(self, D: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -217,11 +225,12 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, D)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, N, D) -> (M, N, D)."""
+        """Apply the block: (M, N, D) -> (M, N, D)."""
         x = x + self._attend(self.attention_norm(x))
         return x + self.down(F.gelu(self.up(self.norm(x))))
 
     def _attend(self, x: Tensor) -> Tensor:
+        # (M, N, 3 D) -> three times (M, heads, N, D / heads)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         turns = rotations(x.shape[1], q.shape[-1], x.device)
         y = F.scaled_dot_product_attention(rotate(q, turns), rotate(k, turns), v)
@@ -229,14 +238,14 @@ class Block(nn.Module):
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary positions (Su et al. 2021), (positions, width / 2) each."""
-    slowness = torch.arange(0, width, 2, device=device) / width
-    angles = torch.arange(positions, device=device)[:, None] * 10000.0**-slowness
+    """Return cosines and sines of rotary positions (Su et al. 2021), (positions, width / 2)."""
+    exponents = torch.arange(0, width, 2, device=device) / width
+    angles = torch.arange(positions, device=device)[:, None] * 10000.0**-exponents
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn pairs of features by their position: (..., positions, width) -> the same."""
+    """Rotate pairs of features by an angle that depends on position: (..., positions, width)."""
     cosine, sine = (turn.to(x.dtype) for turn in turns)
     first, second = x.chunk(2, -1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)

@@ -1,9 +1,9 @@
-"""State dicts as training programs leave them: found in their file, freed of wrappers' prefixes.
+"""State dicts in the files of training programs: finds them and removes prefixes of wrappers.
 
-A state dict may lie deeper in a file, beside an epoch and an optimiser's state (PyTorch Lightning).
-Its names may begin with the attribute of a wrapper: `module.` (DataParallel and
-DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a LightningModule
-keeps the network. The set of tensors is taken whose names are those of the network.
+A state dict may be nested in a file, for example next to the epoch and the state of the optimiser
+(PyTorch Lightning). Its names may begin with the attribute of a wrapper: `module.` (DataParallel
+and DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
+LightningModule keeps the network. The set of tensors with the names of the network is chosen.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,25 +17,27 @@ from cmss.errors import InputError
 from cmss.models.weights_file import read_weights
 
 COMPILED = "_orig_mod."
-"""What torch.compile puts before the names of each module that it compiles, in the middle too."""
+"""Prefix that torch.compile adds to each compiled module, also in the middle of a name."""
 
 DEEPEST = 3
-"""How deep in a file a state dict may lie."""
+"""Deepest level at which a state dict is searched for in a file."""
 
 StateDict = Mapping[str, Tensor]
 
 
 def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
-    """Read the tensors of a file of weights, and its header if it has one.
+    """Read the tensors of a file of weights, and its header if it exists.
 
     Args:
-        path: .safetensors, or what torch.save wrote; of that nothing is unpickled but tensors.
+        path: a .safetensors file, or a file written by torch.save, from which only tensors are
+            unpickled.
 
     Returns:
-        state dicts by their key in the file, such as `state_dict`; empty for one that is the file.
+        State dicts by their key in the file, such as `state_dict`. The key is empty if the file
+        itself is a state dict. And the header of a .safetensors file, else an empty dict.
 
     Raises:
-        InputError: the file is missing, unreadable, or holds no tensors by name.
+        InputError: the file is missing, unreadable, or has no named tensors.
     """
     if path.suffix == ".safetensors":
         tensors, header = read_weights(path)
@@ -44,14 +46,14 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except Exception as error:  # of bytes that are no pickle torch.load may raise anything
+    except Exception as error:  # torch.load may raise anything if the file is not a pickle
         raise InputError(
-            f"{path}: not a state_dict of tensors alone, and nothing else is unpickled; expected "
-            "one, saved by torch.save(network.state_dict(), FILE), or .safetensors"
+            f"{path}: not a state_dict with only tensors, and nothing else is unpickled; expected "
+            "a file of torch.save(network.state_dict(), FILE), or .safetensors"
         ) from error
     found = dict(_state_dicts(content, "", DEEPEST))
     if not found:
-        raise InputError(f"{path}: no state_dict, expected tensors by name")
+        raise InputError(f"{path}: no state_dict, expected named tensors")
     return found, {}
 
 
@@ -68,19 +70,19 @@ def _state_dicts(content: Any, key: str, depth: int) -> Iterator[tuple[str, Stat
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Choose the tensors that have the names of a network's, a prefix aside.
+    """Choose the tensors that have the names of a network's state dict, apart from a prefix.
 
     Args:
-        path: of their file, for messages.
+        path: of the file, for messages.
         found: state dicts by their key in the file.
-        expected: the network's own state dict.
-        network: what they are for, for messages.
+        expected: state dict of the network.
+        network: description of the network, for messages.
 
     Returns:
-        tensors by the network's names.
+        Tensors by the network's names.
 
     Raises:
-        InputError: none or several have these names, or they have other shapes.
+        InputError: no set of tensors has these names, several different sets do, or shapes differ.
     """
     fitting = {
         f"{key}: {prefix}" if key and prefix else key or prefix: chosen
@@ -96,8 +98,8 @@ def matching(
     if not all(torch.equal(first[key], other[key]) for other in others for key in expected):
         places = " and ".join(repr(place) for place in fitting)
         raise InputError(
-            f"{path}: several weights fit {network}, those of {places}; expected a file of the "
-            "state_dict of one of them"
+            f"{path}: several weights fit {network}, those of {places}; expected a file with only "
+            "one of these state_dicts"
         )
     for key, tensor in expected.items():
         if first[key].shape != tensor.shape:
@@ -113,7 +115,7 @@ def _fits(tensors: StateDict, expected: StateDict) -> bool:
 
 
 def _uncompiled(tensors: StateDict) -> StateDict:
-    """The same without what torch.compile adds to their names."""
+    """Remove the prefixes of torch.compile from names, unless names then coincide."""
     plain = {key.replace(COMPILED, ""): value for key, value in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
@@ -121,7 +123,7 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Each prefix below which there are all names of the network and no others."""
+    """Yield each prefix after which the names are exactly those of the network."""
     if not expected:
         if not tensors:
             yield "", {}
@@ -137,7 +139,7 @@ def _below_prefixes(
 
 
 def _misfit(found: Mapping[str, StateDict], expected: StateDict) -> str:
-    """What is missing or too much below the prefix that has most of the network's names."""
+    """Describe missing and unexpected names for the prefix with most of the network's names."""
     best = (-1, "", set[str](), "")
     for place, tensors in found.items():
         names = set(_uncompiled(tensors))
@@ -147,17 +149,17 @@ def _misfit(found: Mapping[str, StateDict], expected: StateDict) -> str:
                 best = (count, prefix, below, place)
     count, prefix, below, place = best
     within = f"of {place!r} " if place else ""
-    under = f"below the prefix {prefix!r} " if prefix else ""
+    under = f"with the prefix {prefix!r} " if prefix else ""
     reason = f"{within}{under}{count} of {len(expected)} names"
     if missing := sorted(expected.keys() - below):
         reason += f", {missing[0]!r} is missing"
     if unexpected := sorted(below - expected.keys()):
-        reason += f", {unexpected[0]!r} is not one of them"
+        reason += f", {unexpected[0]!r} is not among them"
     return reason
 
 
 def _prefixes(names: set[str]) -> set[str]:
-    """All beginnings of names that end with a dot, and the empty one."""
+    """Return all beginnings of names that end with a dot, and the empty string."""
     return {""} | {
         name[: place + 1] for name in names for place, sign in enumerate(name) if sign == "."
     }

@@ -1,18 +1,18 @@
-"""Where the energy of a stereo mixture lies and which way it comes from."""
+"""Input features of networks for stereo mixtures: level and direction of arrival."""
 
 import torch
 from torch import Tensor
 
 
 def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
-    """Level of each channel, and the direction of arrival.
+    """Compute the level of each channel and the direction of arrival.
 
-    Levels are in bels relative to the excerpt's mean; the direction is the normalised
-    cross-spectrum, its real and its imaginary part.
+    Levels are in bels relative to the mean of the excerpt. The direction is the cross-spectrum,
+    normalised by the geometric mean of both powers, with real and imaginary part.
 
     Args:
         power: of both channels, (B, 2, ...) with two more axes, frames and bins or bands.
-        cross: real and imaginary part of the first channel times the second's conjugate, as power.
+        cross: real and imaginary part of left * conj(right), of the same shape.
 
     Returns:
         (B, 4, ...).

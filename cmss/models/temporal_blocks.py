@@ -1,7 +1,7 @@
-"""The residual blocks that Conv-TasNet is a stack of (Luo and Mesgarani 2019), and their norms.
+"""Residual blocks of Conv-TasNet (Luo and Mesgarani 2019), and their norms.
 
-Channels come last, (batch, K frames, channels): a 1x1 convolution is then a product of matrices,
-and the others read along.
+Channels are the last axis, (batch, K frames, channels). So a 1x1 convolution is a matrix product,
+and the other operations read memory contiguously.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ EPSILON = 1e-8
 
 
 class TemporalBlock(nn.Module):
-    """1x1 convolution up to H channels, depthwise dilated convolution, 1x1 back, and the input."""
+    """Residual block: 1x1 convolution to H channels, depthwise dilated convolution, 1x1 back."""
 
     def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
         super().__init__()
@@ -26,9 +26,10 @@ class TemporalBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, K, B) -> (batch, K, B)."""
+        """Apply the block: (batch, K, B) -> (batch, K, B)."""
         up, prelu, norm, down = self.net
         assert isinstance(norm, Norm | Identity)
+        # Scale and offset of the norm are merged into the weights of the next convolution.
         return x + down(norm.normalise(prelu(up(x))), norm)
 
 
@@ -37,14 +38,18 @@ class DepthwiseSeparableConv(nn.Module):
 
     def __init__(self, H: int, B: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
         super().__init__()
-        # The published state_dicts count the causal networks' trimming as a member.
+        # In the published causal networks, the trimming of the output is a module here: the
+        # identity keeps the indices in the names of later parameters.
         trim = [nn.Identity()] if causal else []
         self.net = nn.Sequential(
             Depthwise(H, P, dilation, causal), *trim, PReLU(), NORMS[norm_type](H), Pointwise(H, B)
         )
 
     def forward(self, x: Tensor, norm: "Norm | Identity") -> Tensor:
-        """(batch, K, H), normalised but for the scale and offset of `norm` -> (batch, K, B)."""
+        """Apply both: (batch, K, H) -> (batch, K, B).
+
+        The input is normalised, but without the scale and offset of `norm`, which are applied here.
+        """
         depthwise, *_, prelu, own, pointwise = self.net
         assert isinstance(own, Norm | Identity)
         return pointwise(own.normalise(prelu(depthwise(x, norm))), own)
@@ -57,9 +62,10 @@ class Pointwise(nn.Conv1d):
         super().__init__(channels, filters, 1, bias=bias)
 
     def forward(self, x: Tensor, norm: "Norm | Identity | None" = None) -> Tensor:
-        """(batch, K, channels) -> (batch, K, filters), after the scale and offset of `norm`.
+        """Apply scale and offset of `norm`, then convolve: (batch, K, channels) -> (..., filters).
 
-        Those are taken into the weights: two passes less over the data, four less over gradients.
+        Scale and offset are merged into the weights, which saves two passes over the data and four
+        over gradients: W (gamma x + beta) = (W gamma) x + W beta.
         """
         weight, bias = self.weight.squeeze(-1), self.bias
         if isinstance(norm, Norm):
@@ -68,7 +74,7 @@ class Pointwise(nn.Conv1d):
 
 
 class Depthwise(nn.Conv1d):
-    """Dilated convolution of each channel, as many frames out as in: (batch, K, channels)."""
+    """Dilated convolution of each channel that keeps the number of frames: (batch, K, channels)."""
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
@@ -77,16 +83,18 @@ class Depthwise(nn.Conv1d):
         self.after = reach - self.before
 
     def forward(self, x: Tensor, norm: "Norm | Identity | None" = None) -> Tensor:
-        """(batch, K, channels) -> the same shape, after the scale and offset of `norm`."""
+        """Apply scale and offset of `norm`, then convolve: the shape does not change."""
         weight = self.weight.squeeze(1).T  # (P, channels)
         if not isinstance(norm, Norm):
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
-        # The offset meets the padding's zeros at both ends, so it is a function of time.
+        # Zero padding comes after the norm, so it has no offset: near both ends, the contribution
+        # of the offset depends on time.
         ones = x.new_ones(1, x.shape[1], 1)
         return scaled + self._convolve(ones, weight * norm.beta.flatten())
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        # A sum of shifted products, because nn.Conv1d requires channels first.
         padded = F.pad(x, (0, 0, self.before, self.after))
         (step,), frames = self.dilation, x.shape[1]
         y = padded[:, :frames] * weight[0]
@@ -96,15 +104,15 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """nn.PReLU, whose gradient for the one slope is slow, as one comparison."""
+    """nn.PReLU with a single slope, written as a comparison because its gradient is then faster."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same."""
+        """Apply the activation; the shape does not change."""
         return torch.where(x > 0, x, self.weight * x)
 
 
 class Norm(nn.Module, ABC):
-    """A scale and an offset per channel, kept as (1, channels, 1) as in the published weights."""
+    """Norm with a scale and an offset per channel, (1, channels, 1) as in the published weights."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -113,37 +121,37 @@ class Norm(nn.Module, ABC):
 
     @abstractmethod
     def normalise(self, x: Tensor) -> Tensor:
-        """(batch, K, channels) -> the same shape, before scale and offset."""
+        """Normalise (batch, K, channels) without scale and offset."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, K, channels) -> the same shape."""
+        """Normalise (batch, K, channels), and apply scale and offset."""
         return torch.addcmul(self.beta.mT, self.normalise(x), self.gamma.mT)
 
 
 class ChannelwiseLayerNorm(Norm):
-    """cLN: each frame is normalised over its channels."""
+    """cLN: normalises each frame over its channels."""
 
     def normalise(self, x: Tensor) -> Tensor:
-        """(batch, K, channels) -> the same shape, before scale and offset."""
+        """Normalise (batch, K, channels) without scale and offset."""
         return F.layer_norm(x, x.shape[2:], eps=EPSILON)
 
 
 class GlobalLayerNorm(Norm):
-    """gLN: each excerpt is normalised over channels and frames together."""
+    """gLN: normalises each excerpt over channels and frames together."""
 
     def normalise(self, x: Tensor) -> Tensor:
-        """(batch, K, channels) -> the same shape, before scale and offset."""
+        """Normalise (batch, K, channels) without scale and offset."""
         return F.layer_norm(x, x.shape[1:], eps=EPSILON)
 
 
 class Identity(nn.Identity):
-    """No normalisation; takes the number of channels like the others."""
+    """No normalisation, with the same interface as the norms."""
 
     def __init__(self, channels: int) -> None:  # noqa: ARG002
         super().__init__()
 
     def normalise(self, x: Tensor) -> Tensor:
-        """The same."""
+        """Return the input."""
         return x
 
 

@@ -1,15 +1,16 @@
-"""A stack of temporal blocks: whole while it learns, tile by tile when it only has to answer.
+"""Stack of temporal blocks, computed in tiles of frames during inference on a CPU.
 
-Over a whole excerpt most of a block's time goes into reading and writing memory: PReLU, norm and
-depthwise convolution wait for it, products of matrices do not. So without gradients, on a
-processor, a block goes through a few hundred frames at a time, which stay in the cache, twice:
+On a full excerpt, PReLU, norm and depthwise convolution are limited by memory bandwidth; matrix
+products are not. So during inference on a CPU, each block is computed in tiles of a few hundred
+frames, which stay in the cache. Each block needs two sweeps over the tiles:
 
     u = prelu(up(x))                       and the moments of u
-    z = down(prelu(depthwise(norm(u))))    and the moments of what `down` sees
+    z = down(prelu(depthwise(norm(u))))    and the moments of the input of `down`
 
-What a global norm scales and shifts by is known only when all of the excerpt has been seen. What
-follows it is linear: `depthwise` takes the first norm into its weights, and the second one is
-applied to z when the next block reads its input, x + z. Only u, x and z are ever whole.
+The mean and variance of a global norm are known only after the sweep. But the operation after a
+norm is linear: the first norm is merged into the weights of `depthwise`, and the second norm is
+applied to z when the next block reads its input, x + z. Only u, x and z are stored for the full
+excerpt.
 """
 
 from collections.abc import Sequence
@@ -22,20 +23,20 @@ from torch import Tensor, nn
 from cmss.models.temporal_blocks import EPSILON, Depthwise, GlobalLayerNorm, Norm, TemporalBlock
 
 TILE_FRAMES = 256
-"""For each thread; 512 channels of as many frames are half a megabyte, a core's cache."""
+"""Frames of a tile per thread; 512 channels of as many frames are 0.5 MB, the cache of a core."""
 
 
 class TemporalConvNet(nn.Sequential):
-    """R repeats of X residual blocks whose dilation doubles.
+    """R repeats of X residual blocks with doubling dilation.
 
     Args:
-        B: channels between the blocks.
+        B: channels between blocks.
         H: channels inside a block.
         P: kernel size of the depthwise convolutions.
         X: blocks in a repeat; block x has dilation 2**x.
-        R: repeats.
+        R: number of repeats.
         norm_type: key of :data:`cmss.models.temporal_blocks.NORMS`.
-        causal: pad on the left alone.
+        causal: pad only on the left.
 
     Shape:
         - input and output (batch, K, B)
@@ -52,75 +53,79 @@ class TemporalConvNet(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, K, B) -> (batch, K, B)."""
+        """Apply the stack: (batch, K, B) -> (batch, K, B)."""
         if not _in_tiles(x):
             return super().forward(x)
         blocks = [block for repeat in self.children() for block in repeat.children()]
-        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         with torch.autocast("cpu", enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
-            return torch.stack([_tile_by_tile(blocks, one, kind) for one in x])
+            return torch.stack([_tile_by_tile(blocks, example, dtype) for example in x])
 
 
 def _in_tiles(x: Tensor) -> bool:
-    """Gradients want what was computed on the way; a GPU waits for none of its small caches."""
+    """Return whether to use tiles: not with gradients, which need all intermediate results."""
     return x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def tiles(x: Tensor) -> list[slice]:
-    """Frames of (batch, K, channels) to go through together; all of them outside inference."""
+    """Return the tiles of (batch, K, channels) as slices of frames; a single one in training."""
     frames = x.shape[1]
     step = TILE_FRAMES * torch.get_num_threads() if _in_tiles(x) else frames
     return [slice(start, min(start + step, frames)) for start in range(0, frames, step)]
 
 
-def _tile_by_tile(blocks: Sequence[Any], x: Tensor, kind: torch.dtype) -> Tensor:
-    """(K, B) -> (K, B); products of matrices are of this kind, all else is of that of x."""
+def _tile_by_tile(blocks: Sequence[Any], x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Apply the blocks in tiles: (K, B) -> (K, B), with matrix products in `dtype`."""
     x = x.clone(memory_format=torch.contiguous_format)
     z = torch.empty_like(x)
     u, spans = None, tiles(x[None])
-    scale, offset = 0.0, x.new_zeros(x.shape[1])  # of z, in the input of the next block
+    # The input of the next block is x + scale * z + offset, computed in its first sweep.
+    scale, offset = 0.0, x.new_zeros(x.shape[1])
     for block in blocks:
         up, prelu, norm, down = block.net.children()
         depthwise, *_, inner_prelu, inner_norm, pointwise = down.net.children()
         up_weight = up.weight.squeeze(-1)
         u = x.new_empty(len(x), len(up_weight)) if u is None else u
         moments = _Moments(norm, u)
+        # First sweep: update x, and compute u and its moments.
         for tile in spans:
             if scale:
                 x[tile].add_(z[tile], alpha=scale).add_(offset)
-            _multiply(x[tile], up_weight, u[tile], kind)
+            _multiply(x[tile], up_weight, u[tile], dtype)
             moments.add(F.leaky_relu_(u[tile], prelu.weight.item()))
         scale, shift = moments.scale_and_shift()
         gamma, beta = moments.gamma, moments.beta
         convolve = _Convolution(depthwise, gamma * scale, gamma * shift + beta)
         moments = _Moments(inner_norm, u)
         weight = pointwise.weight.squeeze(-1) * moments.gamma
+        # Second sweep: compute z without the scale and shift of the second norm.
         for tile in spans:
             y = F.leaky_relu_(convolve(u, tile), inner_prelu.weight.item())
             moments.add(y)
-            _multiply(y, weight, z[tile], kind)
+            _multiply(y, weight, z[tile], dtype)
         scale, shift = moments.scale_and_shift()
         offset = weight.sum(1) * shift + pointwise.weight.squeeze(-1) @ moments.beta
     return x.add_(z, alpha=scale).add_(offset)
 
 
-def _multiply(x: Tensor, weight: Tensor, out: Tensor, kind: torch.dtype) -> None:
-    """Fill `out` with x weight.T."""
-    if kind == x.dtype:
+def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> None:
+    """Write x @ weight.T, computed in `dtype`, to `out`."""
+    if dtype == x.dtype:
         torch.mm(x, weight.T, out=out)
     else:
-        out.copy_(torch.mm(x.to(kind), weight.T.to(kind)))
+        out.copy_(torch.mm(x.to(dtype), weight.T.to(dtype)))
 
 
 class _Moments:
-    """A norm over tiles, gamma (scale y + shift) + beta, of which scale and shift are known last.
+    """A norm over tiles, gamma * (scale * y + shift) + beta.
 
-    Any norm but the global one is known at once: it is applied to each tile, gamma and beta apart.
+    For the global norm, scale and shift are known only after all tiles. Other norms are applied to
+    each tile at once, without gamma and beta.
 
     Args:
         norm: of the block.
-        y: (K, channels), what has the shape of all tiles together.
+        y: (K, channels), has the shape and dtype of all tiles together.
     """
 
     def __init__(self, norm: nn.Module, y: Tensor) -> None:
@@ -131,7 +136,7 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Take note of a tile (frames, channels), or normalise it in place."""
+        """Add a tile (frames, channels) to the moments, or normalise it in place."""
         if isinstance(self.norm, GlobalLayerNorm):
             flat = y.view(-1)
             self.total += flat.sum().item()
@@ -140,7 +145,7 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """After the last tile."""
+        """Return scale and shift, after the last tile."""
         if not isinstance(self.norm, GlobalLayerNorm):
             return 1.0, 0.0
         mean = self.total / self.count
@@ -150,7 +155,7 @@ class _Moments:
 
 
 class _Convolution:
-    """A depthwise convolution of tiles, after a scale and an offset of each channel.
+    """Depthwise convolution in tiles, after a scale and an offset of each channel.
 
     Args:
         depthwise: the convolution.
@@ -165,16 +170,19 @@ class _Convolution:
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:
-        """Frames `tile` of what becomes of u (K, channels); valid until the next call."""
+        """Return the frames `tile` of the convolution of u (K, channels).
+
+        The result is overwritten by the next call.
+        """
         frames = tile.stop - tile.start
         if len(self.y) < frames:
             self.y = u.new_empty(frames, u.shape[1])
         y = self.y[:frames].copy_(self.offset)
         for tap, (weight, offset) in enumerate(zip(self.weights, self.offsets, strict=True)):
-            first = tile.start - self.before + tap * self.step  # the frame of u that y[0] meets
+            first = tile.start - self.before + tap * self.step  # frame of u for y[0]
             inside = slice(min(max(-first, 0), frames), max(min(len(u) - first, frames), 0))
             y[inside].addcmul_(u[first + inside.start : first + inside.stop], weight)
-            # Beyond both ends are zeros that norms have not seen.
+            # Zero padding at both ends comes after the norm, so it has no offset.
             y[: inside.start].sub_(offset)
             y[inside.stop :].sub_(offset)
         return y

@@ -1,10 +1,10 @@
 """Wave-U-Net (Stoller, Ewert and Dixon 2018).
 
 "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation", ISMIR: a U-Net
-on the waveform. The defaults are the published configuration M6, and the arithmetic of lengths that
-of the authors' code, f90/Wave-U-Net (MIT; see NOTICE).
+on the waveform. The defaults are the published configuration M6. Input and output lengths are
+computed as in the authors' code, f90/Wave-U-Net (MIT; see NOTICE).
 
-Shapes: B batch, T samples, S sources, C channels. Inside, channels come last.
+Shapes: B batch, T samples, S sources, C channels. Internally, channels are the last axis.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
 SLOPE = 0.2  # of LeakyReLU
-QUIETEST = 1e-8  # RMS below which a mixture is not raised to the level of others
+QUIETEST = 1e-8  # lower limit of the RMS by which a mixture is divided
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class WaveUNetArguments:
 
     Args:
         sources: names of the outputs in order.
-        samplerate: sampling rate in Hz that the network works at.
-        levels: how often the sampling rate is halved.
+        samplerate: sampling rate of the network in Hz.
+        levels: number of times that the sampling rate is halved.
         filters: channels of the first level; level i has i times as many.
-        down_kernel: length of the convolutions on the way down, odd.
-        up_kernel: length of those on the way up, odd.
-        difference: as published, the last source is what the others leave of the mixture, and a
-            tanh bounds those; otherwise none is special, and what all leave of the mixture is
-            shared equally among the ones that are present.
-        conditioned: whether the network is told who is present.
+        down_kernel: kernel size of the convolutions of the encoder, odd.
+        up_kernel: kernel size of the convolutions of the decoder, odd.
+        difference: True, as published: the last source is the mixture minus the sum of the others,
+            which are bounded by a tanh. False: the difference between the mixture and the sum of
+            all estimates is distributed equally among the sources present.
+        conditioned: whether an input of the network says which sources are present.
     """
 
     sources: tuple[str, ...]
@@ -53,23 +53,23 @@ class WaveUNetArguments:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
         if self.levels < 1:
-            raise ValueError(f"levels must be at least 1, not {self.levels}")
+            raise ValueError(f"levels: expected at least 1, got {self.levels}")
         for name in ("down_kernel", "up_kernel"):
             if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} must be odd, or outputs fall between samples")
+                raise ValueError(f"{name}: expected odd, so that outputs align with samples")
 
 
 class WaveUNet(Network):
-    """Waveforms of the sources from that of the mixture, by convolutions that do not pad.
+    """Waveforms of the sources from the waveform of the mixture, by convolutions without padding.
 
-    A valid convolution needs more input than it gives output, so the mixture gets zeros at both
-    ends (:meth:`lengths` says how many). It is brought to an RMS of one before the network and
-    estimates back after it, so that only its form matters.
+    The output of a convolution without padding is shorter than its input. So the mixture is padded
+    with zeros at both ends, see :meth:`lengths`. It is scaled to an RMS of 1 before the network,
+    and estimates are scaled back after it, so the network does not depend on the level.
 
     Shape:
         - mixture (B, 2, T); present, bool (B, S), all by default
         - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
-          present ones sum to the mixture unless `difference` and the last one is absent
+          the others sum to the mixture, except with `difference` if the last source is absent
     """
 
     model_name = "waveunet"
@@ -91,15 +91,17 @@ class WaveUNet(Network):
         self.output = nn.Linear(2 + width[0], 2 * (len(a.sources) - a.difference))
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """(B, 2, T) -> (B, S, 2, T)."""
+        """Separate: (B, 2, T) -> (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         samples = mixture.shape[-1]
         needed, given = self.lengths(samples)
         before = (needed - given) // 2
+        # RMS of both channels, (B, 1, 1)
         level = torch.linalg.vector_norm(mixture, dim=(1, 2), keepdim=True) / (2 * samples) ** 0.5
         mixture = mixture / level.clamp(min=QUIETEST)
         padded = F.pad(mixture, (before, needed - before - samples))
-        estimates = self._layers(padded.mT.contiguous(), present)[:, :samples]
+        estimates = self._layers(padded.mT.contiguous(), present)[:, :samples]  # (B, T, 2 S)
+        # (B, T, 2 S) -> (B, S, 2, T)
         estimates = estimates.unflatten(-1, (-1, 2)).permute(0, 2, 3, 1).contiguous().float()
         if self.arguments.difference:
             estimates = _with_difference(estimates, mixture) * present[..., None, None]
@@ -108,28 +110,34 @@ class WaveUNet(Network):
         return estimates * level.unsqueeze(1)
 
     def lengths(self, samples: int) -> tuple[int, int]:
-        """Samples of input that the convolutions need to give so many, and what they then give.
+        """Return the input length for at least `samples` outputs, and the output length.
 
-        What they give is the middle of the input, and the least that is possible and enough.
+        The output corresponds to the centre of the input, and has the least possible length.
         """
         a = self.arguments
+        # From the output down to the lowest level; interpolation of n samples gives 2 n - 1.
         needed = samples
-        for _ in range(a.levels):  # of an interpolation's input: its output is 2 n - 1 long
+        for _ in range(a.levels):
             needed = (needed + a.up_kernel + 1) // 2
         given = needed
         needed += a.down_kernel - 1
+        # From the lowest level up to the output (given) and to the input (needed).
         for _ in range(a.levels):
             given = 2 * given - a.up_kernel
             needed = 2 * needed - 1 + a.down_kernel - 1
         return needed, given
 
     def _layers(self, mixture: Tensor, present: Tensor) -> Tensor:
-        """(B, T + context, 2), bool (B, S) -> (B, T, 2 S), or 2 (S - 1) with `difference`."""
+        """Apply the U-Net: (B, T + context, 2), bool (B, S) -> (B, T, 2 S).
+
+        With `difference` the output has 2 (S - 1) channels.
+        """
         x, skips = mixture, []
         for convolution in self.down:
             skips.append(F.leaky_relu(convolution(x), SLOPE))
-            x = skips[-1][:, ::2].contiguous()  # else the next one has its channels first
-        x = self.bottom(x)
+            # Contiguous, because otherwise the next convolution's output has channels first.
+            x = skips[-1][:, ::2].contiguous()
+        x = self.bottom(x)  # (B, T / 2^levels, C)
         if self.presence is not None:
             x = x + self.presence(present.to(x.dtype)).unsqueeze(1)
         x = F.leaky_relu(x, SLOPE)
@@ -139,10 +147,10 @@ class WaveUNet(Network):
 
 
 class Convolution(nn.Conv1d):
-    """A convolution without padding, channels last: (B, T, C) -> (B, T - kernel + 1, filters).
+    """Convolution without padding, channels last: (B, T, C) -> (B, T - kernel + 1, filters).
 
-    Its weights start so that signals keep their variance (He et al. 2015) through twice as many
-    layers as levels, since no normalisation would restore it.
+    Initial weights keep the variance of signals (He et al. 2015), because the network has no
+    normalisation that would restore it.
     """
 
     def __init__(self, channels: int, filters: int, kernel: int) -> None:
@@ -150,30 +158,32 @@ class Convolution(nn.Conv1d):
         nn.init.kaiming_normal_(self.weight, SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T - kernel + 1, filters)."""
-        # Two dimensions, since only those may have their channels last.
+        """Convolve: (B, T, C) -> (B, T - kernel + 1, filters)."""
+        # As a 2-D convolution, because PyTorch supports channels last only for these.
         image = x.mT.unsqueeze(2)
         return F.conv2d(image, self.weight.unsqueeze(2), self.bias).squeeze(2).mT
 
 
 def _interpolate(x: Tensor) -> Tensor:
-    """Put the mean of each two neighbours between them: (B, T, C) -> (B, 2 T - 1, C)."""
+    """Upsample by linear interpolation between neighbours: (B, T, C) -> (B, 2 T - 1, C)."""
     twice = x.repeat_interleave(2, dim=1)
     return (twice[:, 1:] + twice[:, :-1]) / 2
 
 
 def _beside(skip: Tensor, x: Tensor) -> Tensor:
-    """The middle of a longer signal in the channels before those of `x`."""
+    """Concatenate the centre of a longer skip connection and x: (B, T, C_skip + C)."""
     start = (skip.shape[1] - x.shape[1]) // 2
     return torch.cat((skip[:, start : start + x.shape[1]], x), -1)
 
 
 def _with_difference(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Bound estimates (B, S - 1, 2, T), and append what they leave of the mixture (B, 2, T).
+    """Bound estimates (B, S - 1, 2, T), and append the difference from the mixture (B, 2, T).
 
-    By the mixture's peak, that is: full scale as published, for a mixture that just reaches it.
+    The bound is the peak of the mixture. As published, it is full scale; both are equal if the
+    mixture reaches full scale.
     """
-    peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)  # at least the RMS
+    # The mixture has an RMS of 1, so its peak is at least 1, except in silence.
+    peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
     estimates = peak * torch.tanh(estimates / peak)
     rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
     return torch.cat((estimates, rest), 1)
@@ -193,7 +203,7 @@ RECORD = NetworkRecord(
             },
             "estimates_remix",
         ),
-        # M6 of its paper, one output per instrument.
+        # M6 of the paper, with an output per instrument.
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 2}),
     },
     licence="mit",

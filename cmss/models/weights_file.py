@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors, so that nothing is unpickled, with a header of text."""
+"""Weight files: safetensors with a text header, so that nothing is unpickled."""
 
 import json
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from cmss.atomic import atomic_file
 from cmss.errors import InputError
 
 SCALE = "/scale"
-"""What is added to the name of a tensor in eight bits for that of its rows' scales."""
+"""Suffix that is added to the name of an int8 tensor to name the scales of its rows."""
 
 ROW = 16
-"""Numbers that share a scale, at least; it takes four bytes itself."""
+"""Least number of weights that share a scale, which itself takes four bytes."""
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors and a header; equal ones give equal bytes.
+    """Write tensors and a header; equal inputs give equal bytes.
 
     Args:
-        path: file to write, whole or not at all.
+        path: file to write; it appears only once it is complete.
         tensors: by name.
         header: text by key.
     """
@@ -33,10 +33,11 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
 
 
 def _in_order(content: bytes) -> bytes:
-    """Sort the notes in the header of a safetensors file.
+    """Sort the metadata in the header of a safetensors file.
 
-    The library writes them in an order that differs from call to call; equal weights would have
-    different digests. The header is JSON behind its length in 8 bytes, padded to a multiple of 8.
+    The library writes metadata in an order that differs between calls, so equal weights would have
+    different digests. The header is its length in 8 bytes, followed by JSON that is padded to a
+    multiple of 8 bytes.
     """
     data = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:data])
@@ -47,11 +48,11 @@ def _in_order(content: bytes) -> bytes:
 
 
 def eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices and kernels as int8, each row with a scale of its own; all else in half precision.
+    """Quantise matrices and kernels to int8 with a scale per row, and others to half precision.
 
-    A row is what the last axes hold, as many of them as it takes for :data:`ROW` numbers. Rounding
-    then adds noise some 45 dB below a row's weights, and a file is half as long. What
-    :func:`read_weights` reads of it are the rounded weights.
+    A row comprises as many of the last axes as are needed for :data:`ROW` weights. Quantisation
+    noise is about 45 dB below the weights of a row, and the file has half the size.
+    :func:`read_weights` returns the quantised weights.
     """
     written = {}
     for key, value in tensors.items():
@@ -66,7 +67,7 @@ def eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _row_axes(tensor: Tensor) -> list[int]:
-    """The last axes but the first that hold a row; none where rows would be too short to pay."""
+    """Return the axes of a row, without the first axis; none if rows are shorter than ROW."""
     axes: list[int] = []
     numbers = 1
     for axis in reversed(range(1, tensor.dim())):
@@ -78,10 +79,10 @@ def _row_axes(tensor: Tensor) -> list[int]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name, as float32 whatever they are stored in, and the header.
+    """Read tensors by name, converted to float32, and the header.
 
     Raises:
-        InputError: the file is missing or cut short, or something else.
+        InputError: the file is missing, incomplete, or not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,4 +1,4 @@
-"""Templates of each instrument, learned from recordings of it alone, and their file."""
+"""Templates of each instrument, learned from isolated recordings, and their file."""
 
 import json
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from cmss.nmf.factors import first_activations, update_activations, update_templ
 from cmss.nmf.spectrogram import Analysis
 
 HEADER = "nmf_dictionaries"
-"""The one key of the file's header: the order of several would differ from call to call."""
+"""The only key of the file's header. With several keys, their order would differ between calls."""
 
 
 @dataclass(frozen=True)
 class Dictionaries:
-    """Templates by instrument, and the spectrograms that they are of.
+    """Templates by instrument, and the analysis that they belong to.
 
     Args:
-        analysis: how to come to the spectrograms.
-        templates: instrument -> (lags, bands, components), each component's sum 1.
+        analysis: computes the spectrograms that the templates model.
+        templates: instrument -> (lags, bands, components); each component sums to 1.
     """
 
     analysis: Analysis
@@ -35,17 +35,18 @@ class Dictionaries:
 def learn_templates(
     V: Tensor, analysis: Analysis, components: int, lags: int, iterations: int, seed: int
 ) -> Tensor:
-    """Templates of one instrument.
+    """Learn templates of one instrument.
 
-    They start as excerpts of the spectrogram, drawn by their level, so that each is of a note.
+    Templates are initialised with excerpts of the spectrogram. Excerpts are drawn with a
+    probability proportional to their level, so that each contains a note and not a pause.
 
     Args:
-        V: (bands, frames) spectrogram of the instrument alone, its sum positive.
-        analysis: what V was made by.
+        V: (bands, frames) spectrogram of the instrument alone; its sum must be positive.
+        analysis: the analysis that computed V.
         components: number of templates.
-        lags: frames in each.
-        iterations: of both factors.
-        seed: of the draw.
+        lags: frames in each template.
+        iterations: number of updates of templates and activations.
+        seed: of the random draw.
 
     Returns:
         (lags, bands, components), float32; each component sums to 1.
@@ -63,14 +64,14 @@ def learn_templates(
 
 
 def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str, str]) -> None:
-    """Write templates in float16 and what they are of.
+    """Write templates in float16, and their analysis.
 
     Args:
-        path: file to write, whole or not at all.
-        dictionaries: what to write.
-        notes: further text for the file's header, such as what they were learned from.
+        path: file to write; it appears only once it is complete.
+        dictionaries: templates and analysis.
+        notes: further text for the file's header, such as the recordings used for training.
     """
-    # Float16 has no small numbers: the largest of each template is written as 1.
+    # Small numbers lose precision in float16, so each template is scaled to a maximum of 1.
     tensors = {
         instrument: (W / W.amax((0, 1))).half().contiguous()
         for instrument, W in dictionaries.templates.items()
@@ -81,10 +82,10 @@ def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str
 
 
 def load_dictionaries(path: Path) -> Dictionaries:
-    """Read what :func:`save_dictionaries` wrote.
+    """Read a file written by :func:`save_dictionaries`.
 
     Raises:
-        InputError: the file is missing, cut short, or not one of these.
+        InputError: the file is missing or incomplete, or was not written by that function.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,9 +1,12 @@
-"""Multiplicative updates of templates and activations, of one lag (NMF) or several (NMFD).
+"""Multiplicative updates of templates and activations, for one lag (NMF) or several (NMFD).
 
-Each update brings the divergence of spectrogram and model down, or leaves it where it is (Fevotte
-and Idier 2011, "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural
-Computation 23(9)); that holds for several lags too, since the model is linear in either factor
-(Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
+No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
+"Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
+23(9)). This also holds for several lags, because the model is linear in each factor (Smaragdis
+2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
+
+An update multiplies a factor by the ratio of the negative to the positive part of the divergence's
+gradient, for Itakura-Saito by the square root of this ratio.
 """
 
 from typing import Literal
@@ -15,11 +18,11 @@ Divergence = Literal["kl", "is"]
 """Kullback-Leibler, for magnitudes, or Itakura-Saito, for powers."""
 
 TINY = 1e-12
-"""Least value of a model and of what is divided by; spectrograms are scaled to a mean near 1."""
+"""Lower limit of models and denominators; spectrograms are scaled to a mean near 1."""
 
 
 def product(W: Tensor, H: Tensor) -> Tensor:
-    """The spectrogram (bands, frames) that templates and activations make."""
+    """Return the spectrogram (bands, frames) that templates and activations model."""
     frames = H.shape[-1]
     total = W[0] @ H
     for lag in range(1, min(len(W), frames)):
@@ -28,9 +31,9 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 
 
 def gather(W: Tensor, values: Tensor) -> Tensor:
-    """What each activation sees: values (bands, frames) weighted by its template where it sounds.
+    """Correlate values (bands, frames) with the templates: (components, frames).
 
-    The transpose of :func:`product` in H.
+    This is the transpose of :func:`product` as a linear function of H.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -40,7 +43,10 @@ def gather(W: Tensor, values: Tensor) -> Tensor:
 
 
 def _gather_templates(H: Tensor, values: Tensor, lags: int) -> Tensor:
-    """What each entry of the templates sees: the transpose of :func:`product` in W."""
+    """Correlate values (bands, frames) with the activations: (lags, bands, components).
+
+    This is the transpose of :func:`product` as a linear function of W.
+    """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))
     for lag in range(min(lags, frames)):
@@ -49,32 +55,33 @@ def _gather_templates(H: Tensor, values: Tensor, lags: int) -> Tensor:
 
 
 def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) -> Tensor:
-    """One step of the activations.
+    """Update the activations once.
 
     Args:
         V: (bands, frames) spectrogram.
         W: (lags, bands, components) templates.
         H: (components, frames) activations.
-        divergence: what is brought down.
+        divergence: the divergence to reduce.
 
     Returns:
-        as H.
+        (components, frames).
     """
     L = product(W, H)
     if divergence == "is":
         return H * _ratio(gather(W, V / L**2), gather(W, 1 / L)).sqrt()
-    # Ones in all bands: the sum of each template's bands sees the same as the template.
+    # The denominator is gather(W, ones). Ones are equal in all bands, so templates can be summed
+    # over bands first.
     ones = V.new_ones(1, V.shape[-1])
     return H * _ratio(gather(W, V / L), gather(W.sum(1, keepdim=True), ones))
 
 
 def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) -> Tensor:
-    """One step of the templates; arguments as :func:`update_activations`, the result as W."""
+    """Update the templates once; arguments as :func:`update_activations`, result shaped as W."""
     L = product(W, H)
     lags = len(W)
     if divergence == "is":
-        seen = _gather_templates(H, V / L**2, lags)
-        return W * _ratio(seen, _gather_templates(H, 1 / L, lags)).sqrt()
+        numerator = _gather_templates(H, V / L**2, lags)
+        return W * _ratio(numerator, _gather_templates(H, 1 / L, lags)).sqrt()
     ones = V.new_ones(1, V.shape[-1])
     return W * _ratio(_gather_templates(H, V / L, lags), _gather_templates(H, ones, lags))
 
@@ -84,7 +91,7 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 
 def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
-    """The divergence of a model L from a spectrogram V, summed over bands and frames.
+    """Return the divergence of a model L from a spectrogram V, summed over bands and frames.
 
     d_KL = v log(v / l) - v + l, d_IS = v / l - log(v / l) - 1; infinite for IS where v is zero.
     """
@@ -95,5 +102,5 @@ def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
 
 
 def first_activations(V: Tensor, W: Tensor) -> Tensor:
-    """Equal activations of all components whose model has each frame's sum, to start from."""
+    """Return initial activations: equal for all components, scaled to the sum of each frame."""
     return (V.sum(0) / W.sum().clamp(min=TINY)).clamp(min=TINY).repeat(W.shape[-1], 1)

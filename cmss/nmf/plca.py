@@ -1,9 +1,9 @@
 """Probabilistic latent component analysis: a spectrogram as a histogram of time and frequency.
 
 P(f, t) = sum over z of P(z) P(f | z) P(t | z), fitted by expectation-maximisation (Smaragdis, Raj
-and Shashanka 2006, "A probabilistic latent variable model for acoustic modeling"). It is NMF with
-the Kullback-Leibler divergence in other words: P(f | z) are templates that sum to one, and
-P(z) P(t | z) are activations, as shares of the spectrogram's sum.
+and Shashanka 2006, "A probabilistic latent variable model for acoustic modeling"). It is equivalent
+to NMF with the Kullback-Leibler divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z)
+are activations, normalised by the sum of the spectrogram.
 """
 
 from typing import NamedTuple
@@ -24,20 +24,20 @@ class Latent(NamedTuple):
     """P(t | z), (components, frames)."""
 
     def joint(self) -> Tensor:
-        """P(f, t), (bands, frames)."""
+        """Return P(f, t), (bands, frames)."""
         return (self.spectra * self.prior) @ self.times
 
 
 def em_step(V: Tensor, latent: Latent, learn_spectra: bool) -> Latent:
-    """One step of expectation-maximisation.
+    """Take one step of expectation-maximisation.
 
     Args:
-        V: (bands, frames) spectrogram, its sum positive.
-        latent: where it stands.
-        learn_spectra: or leave them as they are.
+        V: (bands, frames) spectrogram; its sum must be positive.
+        latent: current probabilities.
+        learn_spectra: whether to update P(f | z), too.
     """
-    # The posterior P(z | f, t) is each component's share of the joint; summed over bands or frames
-    # with weights V it need not be held for all three at once.
+    # The posterior P(z | f, t) = P(z) P(f | z) P(t | z) / P(f, t) is needed only in sums over bands
+    # or frames with weights V. So the array (components, bands, frames) is never stored.
     ratio = V / latent.joint().clamp(min=TINY)
     counts = latent.prior[:, None] * latent.times * (latent.spectra.T @ ratio)
     prior = counts.sum(1)

@@ -1,9 +1,10 @@
 """Itakura-Saito NMF whose activations change slowly from frame to frame.
 
-To the divergence of the model comes, for each component, smoothness times the sum over frames of
-d_IS(h[n - 1], h[n]); neither depends on the level. The minimum of what bounds both from above is
-the root of a quadratic equation in each frame (Fevotte 2011, "Majorization-minimization algorithm
-for smooth Itakura-Saito nonnegative matrix factorization", ICASSP, section 3).
+A penalty is added to the divergence of the model: for each component, smoothness times the sum over
+frames of d_IS(h[n - 1], h[n]). Neither term depends on the level. Their sum has an upper bound
+whose minimum in each frame is the root of a quadratic equation (Fevotte 2011,
+"Majorization-minimization algorithm for smooth Itakura-Saito nonnegative matrix factorization",
+ICASSP, section 3).
 """
 
 import torch.nn.functional as F
@@ -13,22 +14,23 @@ from cmss.nmf.factors import TINY, gather, product
 
 
 def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """One step of the activations; the divergence and the penalty together never rise.
+    """Update the activations once; the sum of divergence and penalty never increases.
 
     Args:
         V: (bands, frames) spectrogram of powers.
         W: (lags, bands, components) templates.
         H: (components, frames) activations.
-        smoothness: weight of the penalty; with 0 this is the step without it.
+        smoothness: weight of the penalty; 0 switches it off.
 
     Returns:
-        as H.
+        (components, frames).
     """
     L = product(W, H)
-    # The bound on the divergence is falling / h + rising h.
+    # The bound on the divergence is falling / h + rising * h, up to a constant.
     falling, rising = H**2 * gather(W, V / L**2), gather(W, 1 / L)
     H = H.clone()
-    # Neighbours hold each other: first the even frames move, then the odd ones.
+    # The penalty couples neighbouring frames. With the odd frames fixed, all even frames can be
+    # minimised at once, and vice versa.
     for start in range(2):
         best = _minimum(falling, rising, H, smoothness)
         H[:, start::2] = best[:, start::2].clamp(min=TINY)
@@ -36,10 +38,10 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
 
 
 def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """Minimum over each h of falling / h + rising h + the penalty, the neighbours given.
+    """Return the h that minimises falling / h + rising * h + penalty, for fixed neighbours.
 
-    The penalty adds h[n-1] / h + log h for the frame before and h / h[n+1] - log h for the one
-    after: the logarithms are left over at the two ends alone.
+    The penalty contributes h[n-1] / h + log h from the previous frame and h / h[n+1] - log h from
+    the next frame. The logarithms cancel, except in the first and the last frame.
     """
     falling = falling + smoothness * F.pad(H[:, :-1], (1, 0))
     rising = (rising + smoothness * F.pad(1 / H[:, 1:], (0, 1))).clamp(min=TINY)
@@ -50,6 +52,6 @@ def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> T
 
 
 def roughness(H: Tensor) -> float:
-    """The sum of d_IS(h[n - 1], h[n]) over components and frames."""
+    """Return the sum of d_IS(h[n - 1], h[n]) over components and frames."""
     ratio = H[:, :-1] / H[:, 1:]
     return float((ratio - ratio.log() - 1).sum())

@@ -1,4 +1,4 @@
-"""From waveforms to the spectrograms that are factorised, and from masks back to waveforms."""
+"""Spectrograms for factorisation from waveforms, and waveforms from masks."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class Analysis:
-    """STFT, Hann window; magnitudes or powers summed into bands.
+    """STFT with a Hann window, with magnitudes or powers summed into bands.
 
     Args:
-        divergence: `kl` looks at magnitudes, `is` at powers.
+        divergence: `kl` uses magnitudes, `is` uses powers.
         sample_rate_hz: of the waveforms.
-        window: samples of a frame.
+        window: samples in a frame.
         hop: samples from one frame to the next.
-        Q: bands above the first Q bins are 1/Q of their frequency wide; 1/60 is a third of a
-            semitone. Fewer bands than bins make templates small and fits fast.
+        Q: above the first Q bins, the width of a band is 1/Q of its frequency; 1/60 is about a
+            third of a semitone. Fewer bands than bins make templates small and fitting fast.
     """
 
     divergence: Divergence = "kl"
@@ -31,34 +31,36 @@ class Analysis:
     Q: int = 60
 
     def spectra(self, signal: Tensor) -> Tensor:
-        """(..., samples) -> complex (..., bins, frames)."""
-        # Else the last samples would lie under the tail of one window alone, which is near zero.
+        """Compute the STFT: (..., samples) -> complex (..., bins, frames)."""
+        # Without padding, only the tail of one window, which is near zero, would cover the last
+        # samples, and the inverse would divide by it.
         padded = F.pad(signal, (self.window, self.window))
         return stft(padded, self._hann(signal), self.hop)
 
     def spectrogram(self, spectra: Tensor) -> Tensor:
-        """Complex (..., bins, frames) -> (..., bands, frames)."""
+        """Sum into bands: complex (..., bins, frames) -> (..., bands, frames)."""
         amount = spectra.abs() if self.divergence == "kl" else spectra.abs().square()
         return self._weights(amount).T @ amount
 
     def band_centres_hz(self) -> Tensor:
-        """(bands,): the bin that each band has most of."""
+        """Return the frequency of the bin with the largest weight in each band, (bands,)."""
         weights = band_interpolation(self.window // 2 + 1, self.Q)
         return weights.argmax(0) * self.sample_rate_hz / self.window
 
     def frame_times_s(self, frames: int) -> Tensor:
-        """(frames,): the middle of each frame, in seconds from the first sample."""
+        """Return the centre of each frame, in seconds from the first sample, (frames,)."""
         return (torch.arange(frames) * self.hop - self.window) / self.sample_rate_hz
 
     def scaled(self, V: Tensor) -> Tensor:
-        """A spectrogram at a mean of 1 and 60 dB above silence, as it is fitted.
+        """Scale a spectrogram to a mean of 1, and add a floor 60 dB below it.
 
-        Itakura-Saito counts ratios: without a floor the noise between notes would count most.
+        The Itakura-Saito divergence depends on ratios: without the floor, noise between notes would
+        dominate the fit.
         """
         return V / V.mean() + (1e-3 if self.divergence == "kl" else 1e-6)
 
     def masked(self, spectra: Tensor, masks: Tensor, samples: int) -> Tensor:
-        """Waveforms of what masks let through; they sum to the signal if the masks sum to one.
+        """Apply masks and return waveforms, which sum to the signal if the masks sum to 1.
 
         Args:
             spectra: complex (..., bins, frames).
@@ -76,5 +78,5 @@ class Analysis:
         return torch.hann_window(self.window, dtype=like.dtype)
 
     def _weights(self, like: Tensor) -> Tensor:
-        """(bins, bands), each row of which sums to one."""
+        """Return the interpolation weights (bins, bands); each row sums to 1."""
         return band_interpolation(self.window // 2 + 1, self.Q).to(like.dtype)

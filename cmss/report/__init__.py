@@ -1,4 +1,4 @@
-"""Results to look at and to listen to: figures, and the page that shows them."""
+"""Report of a run: figures and sounds on an HTML page, and a draft of the technical report."""
 
 from cmss.report.page import write_report
 from cmss.report.technical import write_technical_report

@@ -1,4 +1,4 @@
-"""What a report is about: the scores of runs, joined with what they were scores of."""
+"""Data of a report: the scores of runs, joined with properties of scenes and listeners."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cmss.row_file import read_rows
 from cmss.scenes import Audiogram, Listener, Pair
 
 AVERAGED_HZ = (500, 1000, 2000, 4000)
-"""Frequencies of the pure-tone average (World Health Organization)."""
+"""Frequencies in Hz of the pure-tone average (World Health Organization)."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class RunScores:
 
     Args:
         name: of its folder.
-        separator: its name in the configuration.
-        remix: the same; empty where nothing was taken apart.
-        table: a row for each pair, in the official order; see :func:`score_table`.
-        sdr: median SDR of its stems in dB, None where it has not been measured.
+        separator: name of the separator in the configuration.
+        remix: name of the remix; empty for passthrough, which does not separate.
+        table: a row for each pair in the official order, see :func:`score_table`.
+        sdr: median SDR of its stems in dB; None if it has not been measured.
     """
 
     name: str
@@ -37,16 +37,16 @@ class RunScores:
     sdr: float | None
 
     def mean(self, column: str, ensemble: str | None = None) -> float:
-        """Mean of a column over all pairs, or those of one kind of ensemble; NaN without any."""
+        """Return the mean of a column over all pairs, or over a type of ensemble; NaN if empty."""
         table = self.table if ensemble is None else self.table[self.table.ensemble == ensemble]
         return float(table[column].mean())
 
 
 def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
-    """Read a run whose scores are all in one file, as merge_results.py leaves them.
+    """Read a run with a single file of scores, as written by merge_results.py.
 
     Raises:
-        InputError: not a scored run, or one of other pairs.
+        InputError: the folder is not that of a scored run, or the scores are for other pairs.
     """
     config = kept_configuration(folder)
     separation = read_separation(folder)
@@ -61,15 +61,15 @@ def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
 
 
 def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Scores and what they depend on.
+    """Read scores, and join them with properties of scenes and listeners.
 
     Returns:
-        columns pair, scene, song, listener, left, right, average (HAAQI), ensemble, instruments (as
-        a text), players, spread_db (of the gains), loss_db (pure-tone average of the better ear),
-        clipped (samples at full scale; 0 where evaluate.py has not counted them).
+        Columns pair, scene, song, listener, left, right, average (HAAQI), ensemble, instruments
+        (names), players (number), spread_db (of the gains), loss_db (pure-tone average of the
+        better ear), clipped (samples at full scale; 0 without a file of components).
 
     Raises:
-        InputError: no scores, or of other pairs.
+        InputError: there are no scores, or they are for other pairs.
     """
     path = shard_path(folder, "scores")
     scores = {row.key: row for row in read_rows(path, ScoreRow)}
@@ -100,7 +100,7 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def hearing_loss_db(listener: Listener) -> float:
-    """Pure-tone average of the better ear, dB HL."""
+    """Return the pure-tone average of the better ear, in dB HL."""
     return min(_average(ear.audiogram) for ear in (listener.left, listener.right))
 
 

@@ -1,4 +1,4 @@
-"""Figures of a whole run: each takes the tables of :mod:`cmss.report.data`."""
+"""Figures of a run, from the tables of :mod:`cmss.report.data`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cmss.report.data import RunScores
 from cmss.report.panels import LEFT, RIGHT
 from cmss.scenes import INSTRUMENTS, Pair, by_track
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart.
+# Okabe and Ito's colours, which people with colour blindness can distinguish.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "os^Dvx"
 _POINTS: dict[str, Any] = {"color": _COLOURS[0], "ms": 4, "alpha": 0.5, "mew": 0}
@@ -28,7 +28,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def all_pairs(runs: Sequence[RunScores]) -> Figure:
-    """HAAQI of every pair, in the order of the first run's scores (the paper's Figure 17)."""
+    """Draw the HAAQI of every pair, sorted by the first run's scores (the paper's Figure 17)."""
     figure, axes = _figure()
     order = np.argsort(runs[0].table.average.to_numpy(), kind="stable")
     size = max(1.0, min(5.0, 300 / len(order)))
@@ -45,7 +45,7 @@ def all_pairs(runs: Sequence[RunScores]) -> Figure:
 
 
 def instruments(pairs: Sequence[Pair]) -> Figure:
-    """How many players of each instrument the tracks have (the paper's Figure 16)."""
+    """Draw the number of players of each instrument in all tracks (the paper's Figure 16)."""
     players = Counter(
         source.instrument for track, _ in by_track(pairs) for source in track.sources.values()
     )
@@ -57,7 +57,7 @@ def instruments(pairs: Sequence[Pair]) -> Figure:
 
 
 def by_hearing_loss(run: RunScores) -> Figure:
-    """Mean HAAQI of each listener against the loss of the better ear."""
+    """Draw the mean HAAQI of each listener by hearing loss of the better ear."""
     figure, axes = _figure()
     means = run.table.groupby("listener")[["left", "right", "loss_db"]].mean()
     axes.plot(means.loss_db, means.left, "x", color=LEFT, label="left")
@@ -68,7 +68,7 @@ def by_hearing_loss(run: RunScores) -> Figure:
 
 
 def by_spread(run: RunScores) -> Figure:
-    """HAAQI of each pair against how far apart its gains are."""
+    """Draw the HAAQI of each pair by the range of its gains."""
     figure, axes = _figure()
     axes.plot(run.table.spread_db, run.table.average, "o", **_POINTS)
     axes.set(xlabel="largest minus smallest gain (dB)", ylabel="HAAQI, both ears")
@@ -76,7 +76,7 @@ def by_spread(run: RunScores) -> Figure:
 
 
 def by_players(run: RunScores) -> Figure:
-    """HAAQI of each pair by the number of players, and the means."""
+    """Draw the HAAQI of each pair and its means by the number of players."""
     figure, axes = _figure()
     axes.plot(run.table.players, run.table.average, "o", **_POINTS)
     means = run.table.groupby("players").average.mean()

@@ -1,4 +1,4 @@
-"""The page: a folder with index.html that opens from disk, without server or network."""
+"""The HTML page of a run: a folder with index.html, which needs no server and no network."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from cmss.scoring import Scorer
 
 REPORT = "report"
 SHOWN = 10
-"""How many of the best pairs can be heard, and how many of the worst."""
+"""Number of the best pairs, and of the worst pairs, that are shown with sounds."""
 
 Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the page: its file, relative to the page, and what it shows."""
+    """An image of the page: file, relative to the page, and caption."""
 
     file: str
     caption: str
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """A pair that can be heard: its row of the table, gains, sounds by version, pictures."""
+    """A pair with sounds: row of the table, gains, sound files by version, pictures."""
 
     row: Any
     gains: list[tuple[str, float]]
@@ -54,10 +54,10 @@ def write_report(
     stems: bool = False,
     sounds: SoundFiles | None = None,
 ) -> Path:
-    """Write `report/index.html` of a scored run, with all that it shows beside it.
+    """Write `report/index.html` of a scored run, and the files that it shows.
 
-    Sound is written for the best and the worst pairs alone, so the size of the folder does not
-    grow with their number.
+    Sounds are written only for the best and the worst pairs, so that the size of the folder does
+    not depend on the number of pairs.
 
     Args:
         folder: the run's folder, with scores.csv and the enhanced files.
@@ -69,10 +69,10 @@ def write_report(
         sounds: reads all sound files; None makes one for this call.
 
     Returns:
-        index.html.
+        Path of index.html.
 
     Raises:
-        InputError: no scores, or of other pairs.
+        InputError: there are no scores, or they are for other pairs.
     """
     sounds = sounds or SoundFiles(int(scorer.hearing_aid.sample_rate_hz))
     runs = [read_run(each, pairs) for each in (folder, *beside)]
@@ -112,7 +112,7 @@ def write_report(
 
 
 def gap_closed(runs: Sequence[RunScores]) -> list[float] | None:
-    """Gap closed by each run, from passthrough (0) to oracle (1); None without both."""
+    """Return the gap closed by each run, 0 for passthrough and 1 for oracle; None without both."""
     ends = {run.separator: run.mean("average") for run in runs}
     if not {"passthrough", "oracle"} <= ends.keys() or ends["passthrough"] == ends["oracle"]:
         return None
@@ -128,7 +128,7 @@ def _template() -> Any:
 
 
 def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple[str, Figure, str]]:
-    """Name, figure and caption."""
+    """Yield name, figure and caption of each figure."""
     run = runs[0]
     yield "all_pairs", figures.all_pairs(runs), "HAAQI of all pairs"
     yield "instruments", figures.instruments(pairs), "Instruments in the data"
@@ -137,7 +137,7 @@ def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple
         figures.by_hearing_loss(run),
         "Mean HAAQI of each listener, by hearing loss",
     )
-    yield "spread", figures.by_spread(run), "HAAQI by how far the gains are apart"
+    yield "spread", figures.by_spread(run), "HAAQI by the range of the gains"
     yield "players", figures.by_players(run), "HAAQI by the number of players"
 
 
@@ -151,9 +151,9 @@ def _detail(
     files: SoundFiles,
 ) -> Detail:
     """Write the sounds and pictures of a pair."""
-    heard, rate_hz = versions(folder, pair, scorer, stems, files)
+    signals, rate_hz = versions(folder, pair, scorer, stems, files)
     sounds, pictures = {}, []
-    for name, signal in equally_loud(heard, rate_hz).items():
+    for name, signal in equally_loud(signals, rate_hz).items():
         sounds[name] = f"sounds/{pair.name}_{name}.flac"
         write_flac(report / sounds[name], signal, rate_hz)
         picture = time_and_frequency(signal, rate_hz)

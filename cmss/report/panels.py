@@ -1,6 +1,6 @@
-"""What figures are made of: each function draws one thing on given axes.
+"""Panels of figures: each function draws on given axes.
 
-Left is blue and a cross, right is red and a circle, as audiologists draw them.
+The left ear is blue with crosses, the right ear is red with circles, as in audiology.
 """
 
 import io
@@ -18,19 +18,20 @@ RIGHT = "#c02020"
 EARS = (("left", LEFT, "x"), ("right", RIGHT, "o"))
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 16000.0
-"""Range of a spectrogram: below the lowest note of a cello, up to what hearing aids pass on."""
+"""Frequency range of a spectrogram: the lowest note of a cello is at 65 Hz, and enhanced signals,
+sampled at 32 kHz, end at 16 kHz."""
 
 _COLUMNS, _ROWS = 480, 160
 _WINDOW = 2048
 _BLOCK = 64
-"""Windows that are transformed at a time."""
+"""Number of windows that are transformed at once."""
 _RANGE_DB = 70
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG with a palette, a third of the size that it has with full colours."""
+    """Render a figure as a PNG with a palette, which has a third of the size of full colours."""
     full, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(full, format="png")
     with Image.open(full) as image:
@@ -40,12 +41,12 @@ def png(figure: Figure) -> bytes:
 
 
 def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
-    """Draw the extremes of both channels, the right one behind.
+    """Draw minima and maxima of both channels, with the left channel in front.
 
     Args:
-        axes: where.
+        axes: to draw on.
         signal: (2, samples), full scale = 1.
-        sample_rate_hz: its sampling rate.
+        sample_rate_hz: of the signal.
     """
     starts = _starts(signal.shape[-1])
     times_s = starts / sample_rate_hz
@@ -56,12 +57,12 @@ def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
-    """Draw the level of both channels together over time and frequency.
+    """Draw the level of the sum of all channels' powers over time and frequency.
 
     Args:
-        axes: where.
+        axes: to draw on.
         signal: (channels, samples).
-        sample_rate_hz: its sampling rate.
+        sample_rate_hz: of the signal.
     """
     power = _power(signal, sample_rate_hz)
     level_db = 10 * np.log10(np.maximum(power / max(power.max(), 1e-30), 1e-12))
@@ -80,10 +81,10 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
-    """(rows, columns): power at frequencies an equal ratio apart, mean over each column's time.
+    """Compute the power (rows, columns) at logarithmically spaced frequencies, averaged in columns.
 
-    A column's windows overlap by half. They are transformed block by block, so that the memory
-    does not depend on the length of the signal.
+    The windows of a column overlap by half. They are transformed in blocks, so that memory does not
+    depend on the length of the signal.
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
@@ -100,11 +101,11 @@ def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(bins,): power of windows half a window apart, summed over windows and channels.
+    """Sum the power spectra (bins,) of windows that overlap by half, over windows and channels.
 
     Args:
-        signal: (channels, samples); zeros before and after it.
-        centres: sample in the middle of each window.
+        signal: (channels, samples); it is padded with zeros.
+        centres: sample at the centre of each window.
     """
     first, stop = centres[0] - _WINDOW // 2, centres[-1] + _WINDOW // 2
     before, after = max(0, -first), max(0, stop - signal.shape[-1])
@@ -117,13 +118,13 @@ def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.floa
 
 
 def _starts(samples: int) -> NDArray[np.intp]:
-    """First samples of the columns of a picture."""
+    """Return the first sample of each column of a picture."""
     columns = min(_COLUMNS, samples)
     return np.linspace(0, samples, columns, endpoint=False).astype(np.intp)
 
 
 def audiogram(axes: Axes, listener: Listener) -> None:
-    """Draw the hearing thresholds of both ears, downwards as is the custom."""
+    """Draw the hearing thresholds of both ears, with higher thresholds further down as usual."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.audiogram.frequencies_hz, ear.audiogram.levels_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -132,7 +133,7 @@ def audiogram(axes: Axes, listener: Listener) -> None:
 
 
 def applied_gain(axes: Axes, listener: Listener) -> None:
-    """Draw what the compressor adds to soft sounds, band by band."""
+    """Draw the gain of the compressor for soft sounds in each band."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.compression.frequencies_hz, ear.compression.gains_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -151,12 +152,12 @@ def _over_frequency(axes: Axes, frequencies_hz: tuple, values: tuple) -> None:
 
 
 def seconds(axes: Axes) -> None:
-    """Say that the horizontal axis is time."""
+    """Label the horizontal axis as time."""
     axes.set_xlabel("time (s)")
 
 
 def time_and_frequency(signal: NDArray, sample_rate_hz: int) -> Figure:
-    """Waveform and spectrogram of a signal (2, samples), one above the other."""
+    """Draw waveform and spectrogram of a signal (2, samples)."""
     figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
     waveform(above, signal, sample_rate_hz)
@@ -166,7 +167,7 @@ def time_and_frequency(signal: NDArray, sample_rate_hz: int) -> Figure:
 
 
 def hearing(listener: Listener) -> Figure:
-    """Audiogram and gain of a listener, one above the other."""
+    """Draw audiogram and gain of a listener."""
     figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
     above, below = figure.subplots(2, 1)
     audiogram(above, listener)
@@ -177,13 +178,13 @@ def hearing(listener: Listener) -> Figure:
 def before_and_after(
     before: NDArray, after: NDArray, sample_rate_hz: int, listener: Listener
 ) -> Figure:
-    """The mixture and what the listener gets, with the hearing that it is made for.
+    """Draw the mixture, the enhanced signal, and the hearing of the listener.
 
     Args:
-        before: (2, samples), full scale = 1.
-        after: (2, samples).
+        before: mixture (2, samples), full scale = 1.
+        after: enhanced signal (2, samples).
         sample_rate_hz: of both.
-        listener: hearing and compressor.
+        listener: has audiograms and compressors.
     """
     figure = Figure(figsize=(11, 6.5), dpi=100, layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=(2, 2, 1.3))

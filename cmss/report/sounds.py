@@ -1,4 +1,4 @@
-"""What can be heard of a pair: what there was, what was wanted and what came out, equally loud."""
+"""Sounds of a pair at equal loudness: mixture, reference, enhanced signal and stems."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from cmss.scenes import Pair, SoundFiles
 from cmss.scoring import Scorer
 
 LOUDEST_LUFS = -20.0
-"""Loudness that all versions are played at, or less, so that none clips."""
+"""Loudness of all versions; it is reduced if a version would clip."""
 
 Sounds = dict[str, NDArray[np.floating]]
 
@@ -35,7 +35,7 @@ def versions(
         files: reads all of them.
 
     Returns:
-        name -> (2, samples), all at the sampling rate of the enhanced file, and that rate in Hz.
+        Name -> (2, samples), at the sampling rate of the enhanced file, and this rate in Hz.
     """
     track = pair.scene.track
     enhanced, rate_hz = files.whole(folder / pair.enhanced_file)
@@ -55,24 +55,24 @@ def versions(
 
 
 def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int) -> Sounds:
-    """Scale signals (2, samples) to one loudness, so that the louder is not taken for the better.
+    """Scale signals to equal loudness, because listeners prefer louder signals.
 
     Args:
-        sounds: name -> signal.
-        sample_rate_hz: of all.
+        sounds: name -> signal (2, samples).
+        sample_rate_hz: of all signals.
     """
     levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}
-    heard = [name for name, level in levels_db.items() if np.isfinite(level)]
-    headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in heard)
+    audible = [name for name, level in levels_db.items() if np.isfinite(level)]
+    headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in audible)
     target_db = min([LOUDEST_LUFS, *headroom_db])
     return {
-        name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in heard else signal
+        name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in audible else signal
         for name, signal in sounds.items()
     }
 
 
 def _level_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Loudness; power for what is too short to have one. Minus infinity for silence."""
+    """Return the loudness, or the power of signals too short for it; minus infinity in silence."""
     if signal.shape[-1] >= SHORTEST_LOUDNESS_S * sample_rate_hz:
         return loudness_lufs(signal, sample_rate_hz)
     power = float(np.mean(np.square(signal)))

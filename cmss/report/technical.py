@@ -1,8 +1,7 @@
-"""A draft of the report that the challenge asks for with a submission: technical_report.md.
+"""Draft of the technical report that the challenge requires with a submission.
 
-It states what a run knows about itself: the system, how large it is, what it costs to compute, what
-it was trained on, whether it looks ahead, and how it scores. What only its authors know is left to
-them.
+technical_report.md states what is recorded in a run: system, number of parameters, computing time,
+training data, look-ahead and scores. The authors add the rest.
 """
 
 from collections.abc import Mapping
@@ -27,11 +26,11 @@ def write_technical_report(
     Args:
         folder: the run's folder.
         name: of the submission.
-        provenance: what the run was made with, see :func:`cmss.run_folder.save_provenance`.
-        summary: mean scores, see :func:`cmss.results.summarise`; None where nothing was scored.
+        provenance: of the run, see :func:`cmss.run_folder.save_provenance`.
+        summary: mean scores, see :func:`cmss.results.summarise`; None without scores.
 
     Returns:
-        technical_report.md.
+        Path of technical_report.md.
     """
     weights = [_network(Path(path), digest) for path, digest in provenance["weights"].items()]
     configuration = provenance["configuration"]
@@ -57,13 +56,13 @@ def write_technical_report(
 
 
 def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The separator, or those of an ensemble."""
+    """Return name and weight of the separator, or of each member of an ensemble."""
     members = separator.get("members") or [separator]
     return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]
 
 
 def _network(path: Path, digest: str) -> dict[str, Any]:
-    """What a weight file says about itself; nothing where it is not ours, or gone."""
+    """Describe a weight file; parameters and data are unknown if it cannot be read."""
     known: dict[str, Any] = {"parameters": None, "data": ""}
     try:
         tensors, header = read_weights(path)
@@ -75,7 +74,7 @@ def _network(path: Path, digest: str) -> dict[str, Any]:
 
 
 def _compute(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Seconds per minute of music, of each step that was measured."""
+    """Return the computing time in seconds per minute of music; None if it was not measured."""
     if not measured or not measured["separated_s"] or not measured["enhanced_s"]:
         return None
     return {

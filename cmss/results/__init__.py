@@ -1,8 +1,8 @@
 """Scores of a run: rows, their files, merging of shards, summaries.
 
-Names and columns are the official ones: a whole run writes `scores.csv`, shard `batch` of
-`batch_size` writes `scores_{batch + 1}-{batch_size}.csv`. Beside each lies a `components` file with
-the terms that HAAQI is made of, and a `fingerprints` file with what each score was made from.
+Names and columns are the official ones. A run in a single job writes `scores.csv`; shard `batch` of
+`batch_size` writes `scores_{batch + 1}-{batch_size}.csv`. For each there is a `components` file
+with the components of HAAQI, and a `fingerprints` file with digests of inputs and settings.
 """
 
 from cmss.results.comparison import Difference, compare, compare_folders, format_differences

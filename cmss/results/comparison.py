@@ -1,14 +1,14 @@
-"""Whether one run scores better than another on the same pairs, or luck with the music does.
+"""Statistical comparison of two runs on the same pairs: confidence interval and paired test.
 
-Pairs of one track share its music and its separation, so they are no independent draws; tracks are.
-Both the interval and the test therefore draw whole tracks:
+Pairs of the same track share its music and its separation, so they are not independent; tracks are.
+So both methods resample tracks:
 
-* the interval is a cluster bootstrap's (Davison and Hinkley, Bootstrap Methods and their
-  Application, 1997, section 3.8): tracks are drawn with replacement, and the middle 95 % of the
-  mean differences are kept;
-* the test flips the sign of all differences of a track at once, as if the two runs had been
-  exchanged there: p is the share of flips that give a mean at least as far from 0. All flips are
-  tried where there are few tracks.
+* The interval is a cluster bootstrap (Davison and Hinkley, Bootstrap Methods and their Application,
+  1997, section 3.8): tracks are drawn with replacement, and the interval covers the middle 95 % of
+  the mean differences.
+* The paired test flips the signs of all differences of a track at once, as if the runs were
+  exchanged for this track. p is the fraction of flips with a mean at least as far from 0 as the
+  observed mean. With few tracks, all flips are computed.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Second run minus first, in mean HAAQI of both ears.
+    """Difference of two runs in mean HAAQI of both ears.
 
     Args:
-        group: all, or a kind of ensemble.
-        pairs: how many.
-        tracks: they are of.
+        group: all, or a type of ensemble.
+        pairs: number of pairs.
+        tracks: number of tracks.
         first: mean of the first run.
         second: mean of the second run.
         difference: second minus first.
-        low: lower end of the 95 % interval; NaN, as all that follows, for a single track.
-        high: its upper end.
+        low: lower end of the 95 % interval; for a single track, low, high and p are NaN.
+        high: upper end of the 95 % interval.
         p: of the paired test, two-sided.
     """
 
@@ -61,12 +61,12 @@ class Difference:
 def compare(
     first: Sequence[ScoreRow], second: Sequence[ScoreRow], pairs: Sequence[Pair]
 ) -> list[Difference]:
-    """Differences over all pairs, and over those with strings, winds and both.
+    """Compare two runs over all pairs and for each type of ensemble.
 
     Args:
         first: scores of a run.
-        second: scores of another, of the same pairs.
-        pairs: which these are.
+        second: scores of another run, for the same pairs.
+        pairs: these pairs.
 
     Raises:
         KeyError: a pair has no score.
@@ -87,10 +87,10 @@ def compare(
 
 
 def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Difference]:
-    """The same for the folders of two scored runs.
+    """Compare two scored runs by their folders.
 
     Raises:
-        InputError: one has no scores, or other pairs.
+        InputError: a run has no scores, or scores for other pairs.
     """
     return compare(_scores(first, pairs), _scores(second, pairs), pairs)
 
@@ -104,8 +104,8 @@ def _scores(folder: Path, pairs: Sequence[Pair]) -> list[ScoreRow]:
 
 
 def format_differences(differences: Sequence[Difference]) -> str:
-    """A plain-text table, scores to four decimals."""
-    table = pd.DataFrame([asdict(each) for each in differences])
+    """Format as a plain-text table, with scores to four decimals."""
+    table = pd.DataFrame([asdict(difference) for difference in differences])
     table["p"] = table["p"].map("{:.4f}".format)
     return table.to_string(index=False, float_format="{:.4f}".format)
 
@@ -129,11 +129,11 @@ def _difference(name: str, table: pd.DataFrame) -> Difference:
 
 
 def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of the mean difference.
+    """Compute the 95 % interval of the mean difference.
 
     Args:
-        sums: of the differences of each track, (tracks,).
-        sizes: how many differences these are.
+        sums: sum of the differences of each track, (tracks,).
+        sizes: number of differences of each track, (tracks,).
     """
     if len(sums) < 2:
         return np.nan, np.nan
@@ -148,11 +148,11 @@ def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[flo
 
 
 def sign_flip_test(sums: NDArray[np.float64]) -> float:
-    """Two-sided p of the differences' sums (tracks,) being this far from 0 by chance."""
+    """Compute the two-sided p of the paired test from the differences' sums, (tracks,)."""
     tracks = len(sums)
     if tracks < 2:
         return np.nan
-    # Flips that give the same sum in another order of addition count as equal.
+    # Tolerance for rounding: flips may add the same numbers in a different order.
     observed = abs(sums.sum()) * (1 - 1e-12)
     if 2**tracks <= DRAWS:
         flips = 1 - 2 * (np.arange(2**tracks)[:, None] >> np.arange(tracks) & 1)
@@ -162,5 +162,5 @@ def sign_flip_test(sums: NDArray[np.float64]) -> float:
     for _ in range(DRAWS // _CHUNK):
         flips = 1 - 2 * rng.integers(2, size=(_CHUNK, tracks))
         farther += int(np.count_nonzero(np.abs(flips @ sums) >= observed))
-    # The order observed is one of the flips.
+    # The observed signs are also one of the flips, hence + 1.
     return (1 + farther) / (1 + DRAWS)

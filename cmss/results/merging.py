@@ -1,4 +1,4 @@
-"""From the shards of a run to the tables that its reader wants."""
+"""Merges the shards of a run into tables of scores."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,30 +22,29 @@ def merge(
     batch_size: int = 1,
     inputs: Fingerprints | None = None,
 ) -> pd.DataFrame:
-    """Join the shards of a run and write what its reader wants.
+    """Merge the shards of a run and write tables of scores.
 
-    In `folder`: scores.csv, components.csv and fingerprints.csv in the order of `pairs`,
+    Writes to `folder`: scores.csv, components.csv and fingerprints.csv in the order of `pairs`,
     summary.csv, and `listeners/<id>.csv` with both ears of each scene. Components and fingerprints
-    are joined when there are any; the official evaluation, whose shards can be merged too, writes
-    none.
+    are optional, because shards of the official evaluation have none.
 
     Args:
         folder: the run's folder.
-        pairs: all that should have been scored, in the official order.
-        batch_size: the number of shards.
-        inputs: from what the scores should have been made; see :func:`cmss.fingerprint.of_scores`.
+        pairs: all pairs of the run, in the official order.
+        batch_size: number of shards.
+        inputs: expected fingerprints of the scores, see :func:`cmss.fingerprint.of_scores`.
 
     Returns:
-        the summary, as `summarise` makes it.
+        The result of :func:`summarise`.
 
     Raises:
-        InputError: missing, doubled, unexpected or non-finite rows, by scene and listener; scores
-            that were made from something else, or not all in one way.
+        InputError: rows are missing, duplicated, unexpected or not finite, or scores were produced
+            with different inputs or settings.
     """
     scores, problems = _collect(folder, "scores", ScoreRow, pairs, batch_size)
     components, more = _collect_any(folder, "components", ComponentRow, pairs, batch_size)
     fingerprints, others = _collect_any(folder, "fingerprints", FingerprintRow, pairs, batch_size)
-    # What lacks a score lacks a row in the other files too.
+    # Pairs without a score have no rows in the other files either: report them once.
     problems = problems or [*more, *others]
     for row in scores:
         mean = (row.left_haaqi + row.right_haaqi) / 2
@@ -57,8 +56,8 @@ def merge(
     made_from = {row.pair: row.fingerprint for row in fingerprints}
     if outdated := {**changes(made_from, inputs or {}), **mixed(made_from)}:
         problems.append(
-            f"{folder}: scores made from something else than now: {told(outdated)}; evaluate.py "
-            "with on_change=redo makes these anew"
+            f"{folder}: scores produced with different inputs or settings: {told(outdated)}; run "
+            "evaluate.py with on_change=redo to score these again"
         )
     if problems:
         raise InputError(problems)
@@ -78,7 +77,7 @@ def merge(
 def _collect_any(
     folder: Path, kind: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """The same as `_collect`, and nothing where no shard has a file of this kind."""
+    """Call `_collect` if any shard has a file of this type; else return empty lists."""
     paths = (shard_path(folder, kind, batch, batch_size) for batch in range(batch_size))
     if not any(path.exists() for path in paths):
         return [], []
@@ -88,7 +87,7 @@ def _collect_any(
 def _collect(
     folder: Path, kind: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """Rows of all shards in the order of the pairs, and what is wrong with them."""
+    """Return the rows of all shards in the order of the pairs, and a list of problems."""
     rows: list[Row] = []
     problems: list[str] = []
     expected = {(pair.scene.id, pair.listener.id): pair for pair in pairs}
@@ -99,7 +98,7 @@ def _collect(
             rows += read_rows(path, row_type)
         except InputError as error:
             problems += error.problems
-            # Named once, by its file, instead of by each of its pairs.
+            # The file is reported once, instead of each of its pairs.
             sought -= {(p.scene.id, p.listener.id) for p in shard(pairs, batch, batch_size)}
     times = Counter(row.key for row in rows)
     found = {row.key: row for row in rows}

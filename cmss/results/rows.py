@@ -1,4 +1,4 @@
-"""Rows of results, one for each pair, and the names of their files."""
+"""Rows of results for each pair, and the names of their files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
 @dataclass(frozen=True)
 class ScoreRow(PairRow):
-    """HAAQI of one pair; the columns of the official scores.csv."""
+    """HAAQI of a pair, with the columns of the official scores.csv."""
 
     left_haaqi: float
     right_haaqi: float
@@ -29,14 +29,14 @@ class ScoreRow(PairRow):
 
     @classmethod
     def of(cls, pair: Pair, left_haaqi: float, right_haaqi: float) -> "ScoreRow":
-        """The row of a pair, its average the mean of both ears."""
+        """Build the row of a pair; the average is the mean of both ears."""
         left, right = float(left_haaqi), float(right_haaqi)
         return cls(*_names(pair), left, right, (left + right) / 2)
 
 
 @dataclass(frozen=True)
 class ComponentRow(PairRow):
-    """What both scores are made of (see :class:`Haaqi`), and how many samples are at full scale."""
+    """Components of both scores, see :class:`Haaqi`, and the number of samples at full scale."""
 
     left_cepstral_correlation: float
     left_bm_synchrony: float
@@ -54,7 +54,7 @@ class ComponentRow(PairRow):
 
     @classmethod
     def of(cls, pair: Pair, left: Haaqi, right: Haaqi, clipped_samples: int) -> "ComponentRow":
-        """The row of a pair."""
+        """Build the row of a pair."""
         terms: dict[str, Any] = {
             f"{side}_{name}": float(getattr(ear, name))
             for side, ear in (("left", left), ("right", right))
@@ -65,13 +65,13 @@ class ComponentRow(PairRow):
 
 @dataclass(frozen=True)
 class FingerprintRow(PairRow):
-    """What a score was made from, see :mod:`cmss.fingerprint`."""
+    """Fingerprint of the inputs and settings of a score, see :mod:`cmss.fingerprint`."""
 
     fingerprint: str
 
     @classmethod
     def of(cls, pair: Pair, fingerprint: str) -> "FingerprintRow":
-        """The row of a pair."""
+        """Build the row of a pair."""
         return cls(*_names(pair), fingerprint)
 
 
@@ -80,12 +80,12 @@ def _names(pair: Pair) -> tuple[str, str, str]:
 
 
 def shard_path(folder: Path, kind: str, batch: int = 0, batch_size: int = 1) -> Path:
-    """The official name of a results file of `kind` ("scores").
+    """Return the path of a results file, with the official name.
 
     Args:
         folder: the run's folder.
-        kind: what the name begins with.
-        batch: which shard, from 0.
-        batch_size: the number of shards (the official name of this setting).
+        kind: beginning of the name, such as "scores".
+        batch: index of the shard, from 0.
+        batch_size: number of shards (the official name of this setting).
     """
     return folder / (f"{kind}.csv" if batch_size == 1 else f"{kind}_{batch + 1}-{batch_size}.csv")

@@ -1,4 +1,4 @@
-"""The files of one shard, taken up where an earlier run ended."""
+"""Files of a shard, which can be continued after an interruption."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from cmss.scenes import Pair
 
 
 class ScoreFiles:
-    """Scores, components and fingerprints of one shard.
+    """Scores, components and fingerprints of a shard.
 
-    Rows of an earlier run stay if they would come out the same now.
+    Rows of an earlier run are kept if their fingerprints are as expected.
 
     Args:
         folder: the run's folder.
-        wanted: fingerprints of the scores of all pairs that this run is about.
-        batch: which shard, from 0.
-        batch_size: the number of shards.
-        on_change: what to do where earlier rows were made from something else, or are of other
-            pairs: "redo" drops them, "error" stops.
+        wanted: expected fingerprints of the scores of all pairs of this run.
+        batch: index of the shard, from 0.
+        batch_size: number of shards.
+        on_change: how to treat rows that were produced with different inputs or settings, or
+            belong to other pairs: "redo" drops them, "error" raises an error.
 
     Raises:
-        InputError: there are such rows, and one has to choose; or files of these names hold
-            something else. Nothing is written then.
+        InputError: there are such rows and `on_change` is "error", or the files are not tables of
+            scores. Nothing is written then.
     """
 
     def __init__(
@@ -52,43 +52,45 @@ class ScoreFiles:
             file.keep(done)
 
     def _found(self) -> Fingerprints:
-        """Of the rows that are in all three files."""
+        """Return the fingerprints of the rows that are in all three files."""
         scores, made_from = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
-            # Written by another program: its rows are not to be lost unasked.
+            # Scores of another program: an empty fingerprint differs from every expected one, so
+            # they are not dropped without on_change=redo.
             return {row.pair: "" for row in scores.values()}
-        # A run killed between two files left a row in one of them.
-        whole = scores.keys() & self._components.rows.keys() & made_from.keys()
-        return {made_from[key].pair: made_from[key].fingerprint for key in whole}
+        # A run killed between two writes leaves a row in only some of the files.
+        complete = scores.keys() & self._components.rows.keys() & made_from.keys()
+        return {made_from[key].pair: made_from[key].fingerprint for key in complete}
 
     @property
     def rows(self) -> list[ScoreRow]:
-        """What has been scored so far, by this run and earlier ones."""
+        """Scores so far, of this run and earlier runs."""
         return list(self._scores.rows.values())
 
     def mean(self) -> float:
-        """Mean HAAQI of both ears over what has been scored so far; NaN before the first."""
+        """Return the mean HAAQI of both ears over the scores so far; NaN without scores."""
         scores = [row.avg_haaqi for row in self._scores.rows.values()]
         return sum(scores) / len(scores) if scores else math.nan
 
     def has(self, pair: Pair) -> bool:
-        """Whether this pair is scored already."""
+        """Return whether this pair has a score."""
         return (pair.scene.id, pair.listener.id) in self._scores.rows
 
     def append(
         self, scores: ScoreRow, components: ComponentRow, fingerprint: FingerprintRow
     ) -> None:
-        """Add one pair; it is on disk when this returns.
+        """Add a pair; it is on disk when this returns.
 
         Raises:
-            ValueError: a score is NaN or infinite, or the pair is there already.
+            ValueError: a score is NaN or infinite, or the pair has a score already.
         """
+        # Scores last: a pair counts as scored only once all its rows are written.
         self._components.append(components)
         self._fingerprints.append(fingerprint)
         self._scores.append(scores)
 
     def put_in_order(self, pairs: Sequence[Pair]) -> None:
-        """Order the rows as the pairs, whatever was scored first."""
+        """Sort the rows in the order of the pairs."""
         keys = [(pair.scene.id, pair.listener.id) for pair in pairs]
         for file in (self._components, self._fingerprints, self._scores):
             file.put_in_order(keys)

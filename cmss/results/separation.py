@@ -1,4 +1,4 @@
-"""How well the sources of a run's tracks were separated: its file, separation.csv."""
+"""SDR, SIR and SAR of the sources of a run's tracks, and their file, separation.csv."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ SEPARATION = "separation.csv"
 
 @dataclass(frozen=True)
 class SeparationRow:
-    """Ratios of one source of a track in dB, see :class:`cmss.bss_eval.Ratios`."""
+    """Ratios of a source of a track in dB, see :class:`cmss.bss_eval.Ratios`."""
 
     track: str
     source: str
@@ -38,7 +38,7 @@ COLUMNS = [field.name for field in fields(SeparationRow)]
 def measure(
     track: Track, stems: Mapping[str, NDArray[np.float32]], sounds: SoundFiles
 ) -> list[SeparationRow]:
-    """The row of each source of a track that is not silent.
+    """Measure the separation of each source of a track that is not silent.
 
     Args:
         track: its sources say where the true stems lie.
@@ -57,17 +57,17 @@ def measure(
 
 
 def write_separation(folder: Path, rows: Iterable[SeparationRow]) -> None:
-    """Write the file of a run, replacing what is there."""
+    """Write the file of a run, and replace an existing file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(astuple, rows)])
     write_text(folder / SEPARATION, text.getvalue())
 
 
 def read_separation(folder: Path) -> list[SeparationRow]:
-    """The rows of a run; none where it has no such file.
+    """Read the rows of a run; empty if the file does not exist.
 
     Raises:
-        InputError: the file holds something else.
+        InputError: the file is not a table of separated sources.
     """
     path = folder / SEPARATION
     if not path.exists():
@@ -85,6 +85,6 @@ def read_separation(folder: Path) -> list[SeparationRow]:
 
 
 def median_sdr(rows: Iterable[SeparationRow]) -> float:
-    """Median SDR over sources in dB, as separation is reported; NaN without any."""
+    """Return the median SDR over sources in dB, the usual measure; NaN without sources."""
     found = [row.sdr for row in rows if not math.isnan(row.sdr)]
     return median(found) if found else math.nan

@@ -10,12 +10,12 @@ from cmss.scenes import Pair
 
 
 def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
-    """Mean scores overall and by ensemble, number of instruments and listener.
+    """Compute mean scores overall and by ensemble, number of players and listener.
 
     Returns:
-        columns group ("overall", "ensemble", "instruments", "listener"), name, pairs (how many)
-        and the three means. Ensembles are string, wind and mixed; the number of instruments is that
-        of players, so that two violins count twice.
+        Columns group ("overall", "ensemble", "instruments", "listener"), name, pairs (number of
+        pairs) and the three means. Ensembles are string, wind and mixed. The number of instruments
+        is the number of players: two violins count twice.
     """
     tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
     scores = pd.DataFrame(
@@ -39,5 +39,5 @@ def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
 
 
 def format_summary(summary: pd.DataFrame) -> str:
-    """The summary as a plain-text table, scores to four decimals."""
+    """Format the summary as a plain-text table, with scores to four decimals."""
     return summary.to_string(index=False, float_format="{:.4f}".format)

@@ -1,10 +1,10 @@
-"""The challenge's metadata as frozen records: what to enhance, for whom, and how it is split.
+"""The challenge's metadata as frozen records: scenes, listeners and splits.
 
-`load_pairs` is the way in. It joins the six JSON files by key, checks everything that the scenes in
-use refer to, sound files included, and reports all that is wrong at once, before anything runs.
+`load_pairs` is the entry point. It joins the six JSON files by key, checks everything to which the
+scenes refer, sound files included, and reports all problems at once, before anything runs.
 
-This package is the only place that knows JSON keys (`files`, `loading`) and the rule that splits
-scenes into train, valid and test (`records`); import its names from here.
+Only this package knows the JSON keys (`files`, `loading`) and the rule that splits scenes into
+train, valid and test (`records`). Import its names from here.
 """
 
 from cmss.audio import Excerpt

@@ -1,7 +1,7 @@
-"""The challenge's JSON files: read with care, and one schema for each kind of entry.
+"""The challenge's JSON files, with a schema for each type of entry.
 
-Keys are the official ones of the second Cadenza Challenge, task 2; keys that nothing here reads,
-such as `source_dataset`, are let pass.
+Keys are those of the second Cadenza Challenge, task 2. Keys that are not used here, such as
+`source_dataset`, are ignored.
 """
 
 import json
@@ -31,14 +31,14 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Gain = Annotated[
     Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
 ]
-# Bounds far beyond what occurs, and within which no arithmetic overflows.
+# Far larger than real values, and small enough that no arithmetic overflows.
 Start = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
 Duration = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3600)]
 Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
 
 
 def _of(quantity: Quantity) -> AfterValidator:
-    """Refuse a list with a value that the quantity cannot have, in one line for the whole list."""
+    """Return a validator that refuses lists with values out of range, with a single message."""
 
     def check(values: list[float]) -> list[float]:
         if refusal := quantity.refusal(values):
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class _Entry(BaseModel):
-    # strict: a number in quotation marks or `true` is a slip, not a number.
+    # strict: strings such as "1.0" and booleans are not accepted as numbers.
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
@@ -66,7 +66,7 @@ def _require_ascending(name: str, frequencies_hz: list[float]) -> None:
 
 
 class ListenerEntry(_Entry):
-    """Audiograms of one listener: frequencies in Hz, levels of both ears in dB HL."""
+    """Audiograms of a listener: frequencies in Hz, levels of both ears in dB HL."""
 
     name: str | None = None
     audiogram_cfs: Annotated[list[Number], Field(min_length=1), Frequencies]
@@ -87,7 +87,7 @@ class ListenerEntry(_Entry):
 
 
 class CompressorEntry(_Entry):
-    """Six-band compressor of one listener: centres in Hz, ratios, make-up gains in dB."""
+    """Six-band compressor of a listener: centre frequencies in Hz, ratios, make-up gains in dB."""
 
     frequencies: Annotated[list[Number], Banded, Frequencies]
     cr_l: Ratios
@@ -102,7 +102,7 @@ class CompressorEntry(_Entry):
 
 
 class ExcerptEntry(_Entry):
-    """A source or the mixture of a track: a file below the music folder and seconds within it."""
+    """A source or the mixture of a track: a file in the music folder, and a section in seconds."""
 
     instrument: str
     track: str
@@ -117,9 +117,9 @@ def _printable(name: str) -> str:
 
 
 class SceneEntry(_Entry):
-    """Which track, and which set of gains."""
+    """The track and the set of gains of a scene."""
 
-    # It stands in a line of scores.csv.
+    # Printable, because it is written to scores.csv.
     music: Annotated[str, AfterValidator(_printable)]
     gain: str
 
@@ -134,17 +134,18 @@ PARTS = TypeAdapter(dict[str, dict[str, Any]], config=ConfigDict(strict=True))
 
 
 class MetadataFile:
-    """One JSON file that maps names to entries; entries are validated when they are asked for.
+    """A JSON file that maps names to entries.
 
-    gains.json holds thousands of gains of which a run uses a few: what is not used is not judged.
+    Entries are validated only when they are used: gains.json has thousands of gains, of which a run
+    uses a few.
 
     Args:
         path: the file.
-        option: the configuration key that gave the path, for the message when it is missing.
-        problems: receives one line for everything found wrong.
+        option: configuration key of the path, for the message if the file is missing.
+        problems: list to which a message is appended for each problem.
 
     Attributes:
-        entries: in the order of the file; none when it could not be read.
+        entries: in the order of the file; empty if the file cannot be read.
     """
 
     def __init__(self, path: Path, option: str, problems: list[str]) -> None:
@@ -184,11 +185,12 @@ class MetadataFile:
         self._note(f"{self.path}: {problem}")
 
     def report(self, key: str, problem: str) -> None:
-        """Note a problem at a key, parts joined by dots."""
+        """Append a problem with a key, whose parts are joined by dots."""
         self._note(f"{self.path}: {key}: {problem}")
 
     def _note(self, line: str) -> None:
-        # Names come from the file: one with a line break or an escape code stays one plain line.
+        # Names come from the file: line breaks and escape codes are escaped, so that each problem
+        # is a single line.
         self._problems.append(
             line if line.isprintable() else line.encode("unicode_escape").decode("ascii")
         )
@@ -196,10 +198,10 @@ class MetadataFile:
     def find(
         self, key: str, schema: TypeAdapter[T], referrer: "MetadataFile", where: str
     ) -> T | None:
-        """The validated entry of a key that `referrer` names at its own key `where`.
+        """Return the validated entry of a key to which `referrer` refers at its key `where`.
 
-        None, with the problem noted, if there is no such key or its entry is not valid; None
-        without another word if this file could not be read at all.
+        None if the key does not exist or its entry is not valid, and a problem is reported. Also
+        None if this file could not be read, without a further report.
         """
         if not self._readable:
             return None
@@ -209,7 +211,7 @@ class MetadataFile:
         return self.validate(key, self.entries[key], schema)
 
     def validate(self, key: str, value: object, schema: TypeAdapter[T]) -> T | None:
-        """A value found under `key`, validated; None, with the problems noted, if not valid."""
+        """Validate the value of a key; return None and report the problems if it is not valid."""
         try:
             return schema.validate_python(value)
         except ValidationError as error:
@@ -219,10 +221,10 @@ class MetadataFile:
             return None
 
 
-def _describe(kind: str, message: str, value: object) -> str:
-    if kind == "value_error":
+def _describe(error: str, message: str, value: object) -> str:
+    if error == "value_error":
         return message.removeprefix("Value error, ")
-    if kind == "missing":
+    if error == "missing":
         return "key missing"
     shown = repr(value)
     return f"{message}, got {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -1,4 +1,4 @@
-"""A listener's audiograms from a file of one's own, in the words of the challenge's."""
+"""Audiograms of a listener from a user's file, with the keys of the challenge's listeners.json."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from cmss.scenes.records import Audiogram
 
 
 def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram, Audiogram]:
-    """Read the hearing of the left and the right ear.
+    """Read the audiograms of the left and the right ear.
 
     Args:
-        path: a JSON file; either one listener's audiogram_cfs, audiogram_levels_l and
-            audiogram_levels_r, or several listeners by id, as in the challenge's listeners.json.
-        listener: which of several.
+        path: a JSON file, either with audiogram_cfs, audiogram_levels_l and audiogram_levels_r of a
+            single listener, or with several listeners by id, as in the challenge's listeners.json.
+        listener: id of the listener, if there are several.
 
     Raises:
-        InputError: everything found wrong, one line each.
+        InputError: all problems, one line each.
     """
     problems: list[str] = []
     file = MetadataFile(path, "audiogram", problems)

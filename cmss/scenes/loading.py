@@ -1,4 +1,4 @@
-"""From the six metadata files to the pairs of a run, joined by key and checked."""
+"""Loads the pairs of a run from the six metadata files, joined by key and checked."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ from cmss.scenes.sounds import check_sounds
 
 @dataclass(frozen=True)
 class MetadataPaths:
-    """Where the metadata and the music are, under the official names of the configuration."""
+    """Paths of metadata and music, with the official names of the configuration."""
 
     music_dir: Path
     gains_file: Path
@@ -37,7 +37,7 @@ class MetadataPaths:
 
     @classmethod
     def of(cls, root: Path, split: str) -> "MetadataPaths":
-        """Those of a data folder in the challenge's layout."""
+        """Return the paths in a data folder with the challenge's layout."""
         metadata = root / "metadata"
         return cls(
             music_dir=root / "audio" / "train" if split == "train" else root / "audio",
@@ -56,7 +56,7 @@ def load_pairs(
     references: bool = True,
     sounds: SoundFiles | None = None,
 ) -> list[Pair]:
-    """Read and check everything that the listed scenes and listeners refer to.
+    """Read and check all pairs of scene and listener, and everything to which they refer.
 
     Args:
         paths: metadata files and music folder.
@@ -65,10 +65,10 @@ def load_pairs(
         sounds: opens the sound files, and replaces `sample_rate_hz`; None makes one for this call.
 
     Returns:
-        all pairs, in the order of scene_listeners_file, which is the official order.
+        All pairs in the order of scene_listeners_file, which is the official order.
 
     Raises:
-        InputError: everything found wrong, one line each: file, key, what was expected.
+        InputError: all problems, one line each, with file, key and expectation.
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
@@ -78,15 +78,15 @@ def load_pairs(
 
 
 def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) -> list[Track]:
-    """Read and check all tracks of a music file, without scenes and listeners, as training does.
+    """Read and check all tracks of a music file without scenes and listeners, for training.
 
     Args:
         music_file: for instance music.train.json.
-        music_dir: folder that its tracks are relative to.
-        sample_rate_hz: what every sound file must have.
+        music_dir: folder to which the paths in the file are relative.
+        sample_rate_hz: required sampling rate of every sound file.
 
     Raises:
-        InputError: everything found wrong, one line each: file, key, what was expected.
+        InputError: all problems, one line each, with file, key and expectation.
     """
     problems: list[str] = []
     file = MetadataFile(music_file, "music_file", problems)
@@ -103,7 +103,7 @@ def _check_sounds(
     problems: list[str],
     references: bool = True,
 ) -> None:
-    """Look at the audio too, then raise what was found wrong, if anything."""
+    """Check the sound files, then raise an error with all problems found so far, if any."""
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
     else:
@@ -118,7 +118,7 @@ _SCENE_ID = re.compile(r"S[0-9]{1,9}")
 
 
 class _Loader:
-    """Builds each record once. What is wrong goes to `problems` and leaves the record out."""
+    """Builds each record once. Records with problems are left out, and the problems are listed."""
 
     def __init__(self, paths: MetadataPaths) -> None:
         self.problems: list[str] = []
@@ -133,7 +133,7 @@ class _Loader:
         return MetadataFile(getattr(paths, option), option, self.problems)
 
     def pairs(self) -> list[Pair]:
-        """All that could be built."""
+        """Return all pairs without problems."""
         listeners: dict[str, Listener | None] = {}
         pairs = []
         for scene_id, value in self._pairs.entries.items():

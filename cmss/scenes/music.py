@@ -1,4 +1,4 @@
-"""The music file: from its entries to tracks."""
+"""Tracks from the entries of the music file."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from cmss.scenes.sounds import MIXTURE
 
 _SOURCE_ID = re.compile(r"source_[1-9][0-9]*")
 _INSTRUMENT = re.compile(rf"(?:({'|'.join(INSTRUMENTS)})|({'|'.join(DOUBLED)})_([12]))")
-# In music.valid.to_generate.json: the file that a mixture is to be written to.
+# In music.valid.to_generate.json: the file to which the mixture is to be written.
 _NOT_A_PART = "mixture_target"
 
 
 @dataclass
 class Piece:
-    """An entry of the music file as far as it could be used; `track` only if all of it could."""
+    """The valid parts of an entry of the music file; `track` is set only if all parts are valid."""
 
     source_ids: list[str] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Piece:
 
 
 class Music:
-    """Builds each track once, when first asked for. What is wrong goes to the file's problems."""
+    """Builds each track once, when first used. Problems are reported to the file."""
 
     def __init__(self, file: MetadataFile, music_dir: Path) -> None:
         self.file = file
@@ -35,13 +35,13 @@ class Music:
         self._pieces: dict[str, Piece | None] = {}
 
     def piece(self, name: str, user: MetadataFile, where: str) -> Piece | None:
-        """The track `name`, which the key `where` of the file `user` refers to."""
+        """Return the track `name`, to which the key `where` of the file `user` refers."""
         if name not in self._pieces:
             self._pieces[name] = self._build(name, user, where)
         return self._pieces[name]
 
     def excerpts(self, references: bool = True) -> dict[str, dict[str, Excerpt]]:
-        """Of each track that was asked for, by source or mixture; or of mixtures alone."""
+        """Return the excerpts of all tracks in use, by source or mixture; or only the mixtures."""
         return {
             name: {
                 part: excerpt
@@ -95,8 +95,8 @@ class Music:
 
     def _excerpt(self, where: str, entry: files.ExcerptEntry) -> Excerpt | None:
         path = self._dir / entry.track
-        # Resolved, so that neither `..` nor a symbolic link gets out; an absolute track replaces
-        # the folder when joined to it.
+        # The resolved path must be in the folder: `..`, symbolic links and absolute paths could
+        # otherwise leave it.
         try:
             inside = path.resolve().is_relative_to(self._dir.resolve())
         except (OSError, ValueError, RuntimeError) as error:

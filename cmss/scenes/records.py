@@ -1,4 +1,4 @@
-"""What a run works on, as frozen records; they hold what was checked and know no file format."""
+"""Frozen records of scenes, listeners and tracks, independent of file formats."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ Split = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Source:
-    """One player of a track.
+    """A player of a track.
 
-    `id` ("source_1") joins it with its gain; `voice` is 1 or 2 where an instrument is doubled;
-    `excerpt` is its reference stem.
+    `id` ("source_1") is also the key of its gain. `voice` is 1 or 2 for players of a doubled
+    instrument, else None. `excerpt` is the reference stem.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of music: its sources in the order of the file, and their mixture."""
+    """A piece of music: its sources in the order of the file, and its mixture."""
 
     name: str
     sources: dict[str, Source]
@@ -38,7 +38,7 @@ class Track:
 
     @property
     def ensemble(self) -> Literal["string", "wind", "mixed"]:
-        """The family of its instruments."""
+        """Type of ensemble: strings, winds or both."""
         strings = {source.instrument in STRINGS for source in self.sources.values()}
         if len(strings) > 1:
             return "mixed"
@@ -55,7 +55,7 @@ class Audiogram:
 
 @dataclass(frozen=True)
 class Compression:
-    """Compressor of one ear: six bands by centre frequency, ratio and make-up gain."""
+    """Compressor of an ear: centre frequency, ratio and make-up gain of six bands."""
 
     frequencies_hz: tuple[float, ...]
     ratios: tuple[float, ...]
@@ -64,7 +64,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class Ear:
-    """One ear: what it hears and how it is aided."""
+    """An ear: audiogram and compressor."""
 
     audiogram: Audiogram
     compression: Compression
@@ -89,7 +89,7 @@ class Scene:
 
     @property
     def split(self) -> Split:
-        """S00001-S49999 train, S50000-S59999 valid, others test."""
+        """Split by id: S00001-S49999 train, S50000-S59999 valid, others test."""
         number = int(self.id[1:])
         if 0 < number < 50000:
             return "train"
@@ -98,17 +98,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """A scene for a listener: one thing to enhance and to score."""
+    """A scene for a listener, the unit of enhancement and scoring."""
 
     scene: Scene
     listener: Listener
 
     @property
     def name(self) -> str:
-        """For instance `S50001_L5051`."""
+        """Name of the pair, for instance `S50001_L5051`."""
         return f"{self.scene.id}_{self.listener.id}"
 
     @property
     def enhanced_file(self) -> Path:
-        """Its enhanced signal, relative to the run's folder."""
+        """Path of the enhanced signal, relative to the run's folder."""
         return Path("enhanced_signals", self.scene.split, f"{self.name}_remix.flac")

@@ -1,4 +1,4 @@
-"""How pairs are shared out among jobs: by track, since separation depends on the track alone."""
+"""Distribution of pairs among jobs: by track, because separation depends only on the track."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from cmss.scenes.records import Pair, Track
 
 
 def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
-    """Pairs grouped by track, both in the order of their first appearance."""
+    """Group pairs by track, both in the order of their first appearance."""
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.scene.track.name, []).append(pair)
@@ -14,15 +14,15 @@ def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
 
 
 def shard(pairs: Sequence[Pair], batch: int, batch_size: int) -> list[Pair]:
-    """The pairs of one job, in the order given.
+    """Return the pairs of a job, in the given order.
 
-    Every track belongs to one job, so that no two separate the same one; with fewer tracks than
-    jobs some have nothing to do.
+    Each track belongs to a single job, so that no track is separated twice. If there are fewer
+    tracks than jobs, some jobs have no pairs.
 
     Args:
         pairs: all pairs.
-        batch: which job, from 0.
-        batch_size: the number of jobs (the official name of this setting).
+        batch: index of the job, from 0.
+        batch_size: number of jobs (the official name of this setting).
     """
     mine = {track.name for track, _ in by_track(pairs)[batch::batch_size]}
     return [pair for pair in pairs if pair.scene.track.name in mine]

@@ -1,4 +1,4 @@
-"""Whether the sound files that a run will use hold what the metadata say."""
+"""Checks that the sound files of a run agree with the metadata."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ MIXTURE = "mixture"
 def check_sounds(
     tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sounds: SoundFiles
 ) -> None:
-    """Look at each file once and at each excerpt; report what is wrong at its key in `music`.
+    """Check each file once, and each excerpt; report problems with their keys to `music`.
 
     Args:
         tracks: by name, the excerpts of sources and mixture by their key.
@@ -64,6 +64,7 @@ def _header(
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
+    """Return whether a file contains an excerpt of at least one sample; report it if not."""
     start, stop = excerpt.span(header.sample_rate_hz)
     if stop > header.samples:
         music.report(

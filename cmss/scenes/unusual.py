@@ -1,4 +1,4 @@
-"""Hearing and hearing aids with values that are possible, but rare."""
+"""Warnings about values of audiograms and hearing aids that are possible but rare."""
 
 from collections.abc import Iterable, Iterator
 

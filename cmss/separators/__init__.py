@@ -1,4 +1,4 @@
-"""Ways of separating a mixture, with one protocol, built from the configuration by name."""
+"""Separators, which share a protocol and are built from the configuration by name."""
 
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.builder import build_separator

@@ -1,4 +1,4 @@
-"""The two ends of the scale: what doing nothing scores, and what no separation can beat."""
+"""Lower and upper bound of scores: the unprocessed mixture and the ground truth stems."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from cmss.separators.protocol import Causality, Stems
 
 @dataclass
 class _Bound:
-    """What needs nothing that was trained.
+    """Base of separators without computation.
 
     Args:
         sample_rate_hz: of the mixtures and stems.
-        causality: named in the submission; neither end of the scale looks ahead.
+        causality: as stated in the submission; neither bound looks ahead.
     """
 
     sample_rate_hz: int
@@ -25,30 +25,30 @@ class _Bound:
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     def prepare(self, sources: Iterable[Source]) -> None:
-        """Nothing to load."""
+        """Do nothing: there are no weights to load."""
 
 
 class Passthrough(_Bound):
-    """Takes nothing apart, so that the mixture is handed on unbalanced."""
+    """Lower bound: returns no stems, so the mixture is amplified without rebalancing."""
 
     def separate(
         self,
         mixture: NDArray[np.float32],  # noqa: ARG002
         sources: Mapping[str, Source],  # noqa: ARG002
     ) -> Stems:
-        """No stems."""
+        """Return no stems."""
         return {}
 
 
 class Oracle(_Bound):
-    """Gives the true stems."""
+    """Upper bound: returns the ground truth stems."""
 
     def separate(
         self,
         mixture: NDArray[np.float32],  # noqa: ARG002
         sources: Mapping[str, Source],
     ) -> Stems:
-        """The reference of each source."""
+        """Read the reference of each source."""
         return {
             source.id: read_excerpt(source.excerpt, self.sample_rate_hz)
             for source in sources.values()

@@ -1,4 +1,4 @@
-"""From a section of the configuration to a separator."""
+"""Builds separators and steps from a section of the configuration."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -24,14 +24,14 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """Build a separator and the steps after it.
 
     Args:
-        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`, that separator's own fields,
-            `cache` for a folder of estimates, `steps` as :func:`build_steps` takes them; for an
-            ensemble `members`, each with `weight` and settings of its own.
+        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`; the fields of this separator;
+            `cache`, a folder for estimates; `steps`, see :func:`build_steps`. An ensemble has
+            `members`, each with `weight` and the settings of a separator.
         sample_rate_hz: of the mixtures.
 
     Raises:
-        InputError: no such separator, a key that it does not have, a value of another type, or
-            a part that looks ahead in a causal separator.
+        InputError: the separator does not exist, a key is unknown, a value has the wrong type, or
+            a part of a causal separator looks ahead.
     """
     refuse_renamed(settings, "separator")
     settings = dict(settings)
@@ -48,15 +48,15 @@ def build_steps(
     """Build the steps after a separator.
 
     Args:
-        section: a mapping for each step, in order: `name`, a key of :data:`STEPS`, and that step's
-            own fields.
+        section: a mapping for each step, in order: `name`, a key of :data:`STEPS`, and the fields
+            of this step.
         key: of the section, for messages.
 
     Returns:
-        the steps by their keys, such as separator.steps.0.
+        Steps by their keys, such as separator.steps.0.
 
     Raises:
-        InputError: anything wrong with any of them.
+        InputError: a step is not valid; all problems are reported together.
     """
     if not isinstance(section, Sequence) or isinstance(section, str):
         raise InputError(f"{key}: {section!r}, expected a list such as [{{name: wiener}}]")
@@ -71,9 +71,9 @@ def build_steps(
 
 
 def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What of the steps shapes a result: name, all settings and weights of each, in order.
+    """Return name, settings and weights of each step, as far as they affect the result.
 
-    Weights are named by their digests, wherever the files lie.
+    Weights are identified by digests, not by paths.
     """
     return [
         {
@@ -100,14 +100,14 @@ def _step(key: str, settings: Mapping[str, Any]) -> Step:
 
 
 def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
-    """A line for each setting of a causal separator that makes it look ahead too far."""
+    """Yield a message for each setting with which a causal separator would look ahead."""
     name = settings.get("name")
     if name in SEPARATORS and name not in CAUSAL:
         expected = ", ".join(("ensemble", *CAUSAL))
         yield f"separator: {name} looks ahead, expected one of {expected} for {CAUSAL_KEY}"
     for key, step in steps.items():
         if step.looks_ahead:
-            yield f"{key}: this step looks ahead, expected none that does for {CAUSAL_KEY}"
+            yield f"{key}: this step looks ahead, expected only causal steps for {CAUSAL_KEY}"
     if name != "ensemble":
         return
     if settings.get("edges_hz"):
@@ -120,7 +120,7 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 
 def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """The separator before any step."""
+    """Build the separator without steps."""
     name = settings.pop("name", None)
     if name == "ensemble":
         members = settings.pop("members")
@@ -135,10 +135,11 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     folder = None if name in BOUNDS else settings.pop("cache", None)
     if folder is not None and not (isinstance(folder, str) and folder):
         raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
-    kind = SEPARATORS[name]
-    check_fields("separator", settings, kind)
-    named = {"name": name} if issubclass(kind, NetworkSeparator) else {}
-    separator = kind(sample_rate_hz=sample_rate_hz, **named, **settings)
+    cls = SEPARATORS[name]
+    check_fields("separator", settings, cls)
+    # A class for all networks: the name selects the network.
+    named = {"name": name} if issubclass(cls, NetworkSeparator) else {}
+    separator = cls(sample_rate_hz=sample_rate_hz, **named, **settings)
     return Cached(separator, Path(folder)) if folder else separator
 
 
@@ -146,14 +147,14 @@ def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_
     own = dict(settings)
     if "weight" not in own:
         raise InputError(
-            f"ensemble.members: {own.get('name')} has no weight, expected a number, or one for "
-            "each instrument"
+            f"ensemble.members: {own.get('name')} has no weight, expected a number, or a number "
+            "for each instrument"
         )
     weight = own.pop("weight")
     check_fields("ensemble.members", {"weight": weight}, Member)
-    kind = SEPARATORS.get(own.get("name", ""))
-    known = {field.name for field in fields(kind)} if kind else set()
+    cls = SEPARATORS.get(own.get("name", ""))
+    known = {field.name for field in fields(cls)} if cls else set()
     known |= set() if own.get("name") in BOUNDS else {"cache"}
-    # The oracle, for one, has no device.
+    # Not every separator has all settings of the ensemble: the oracle has no device.
     shared = {key: value for key, value in common.items() if key in known}
     return Member(build_separator({**shared, **own}, sample_rate_hz), weight)

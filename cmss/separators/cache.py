@@ -1,8 +1,9 @@
-"""Estimates kept on disk, so that runs with the same separator take a track apart once.
+"""Cache of estimates on disk, so that runs with the same separator separate a track only once.
 
-A file for each track, named by all that its estimates come from: the mixture, who plays, the
-separator's settings, its weights, and this package's code. What is not there as it was written is
-estimated anew. Nothing is ever deleted: an old folder can go as a whole.
+There is a file for each track. Its name is a digest of everything that affects the estimates: the
+mixture, the sources, the settings and weights of the separator, and the code of this package. If a
+file is missing or damaged, the track is separated again. Files are never deleted; the folder can be
+deleted at any time.
 """
 
 import hashlib
@@ -24,16 +25,16 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
 NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
-"""Keys of a separator that say where and how fast; its weights count by their content."""
+"""Settings that do not affect estimates. Weights are identified by content, not by location."""
 
 
 @dataclass
 class Cached(Around):
-    """A separator that looks into a folder first.
+    """Wrapper that reads estimates from a folder, and separates only what is not there.
 
     Args:
         separator: a dataclass whose fields are its settings.
-        folder: shared by any number of separators, runs and processes.
+        folder: may be shared by any number of separators, runs and processes.
     """
 
     folder: Path
@@ -44,7 +45,8 @@ class Cached(Around):
         clear_stale(self.folder)
 
     def prepare(self, sources: Iterable[Source]) -> None:
-        """See :class:`Separator`. By instrument, to see which weights are whose."""
+        """See :class:`Separator`."""
+        # Source by source, to find out which weights belong to which instrument.
         problems: list[str] = []
         for source in sources:
             before = set(self.weights)
@@ -63,13 +65,13 @@ class Cached(Around):
         stems = _read(path, made_from)
         if stems is None:
             stems = self.separator.separate(mixture, sources)
-            # What is not finite is the caller's to refuse, and nothing to keep.
+            # Estimates that are not finite are not kept; the caller refuses them.
             if all(np.isfinite(stem).all() for stem in stems.values()):
                 _write(path, stems, made_from)
         return {key: stems[key] for key in sources}
 
     def _made_from(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> str:
-        """All that the estimates depend on, in one line."""
+        """Return everything that affects the estimates, as JSON."""
         own = (self._own[source.instrument] for source in sources.values())
         settings = {
             entry.name: getattr(self.separator, entry.name)
@@ -82,14 +84,14 @@ class Cached(Around):
             "weights": sorted(self._common.union(*own)),
             "code": _code(),
             "mixture": [list(mixture.shape), hashlib.sha256(mixture.tobytes()).hexdigest()],
-            "sources": [[key, one.instrument, one.voice] for key, one in sources.items()],
+            "sources": [[key, source.instrument, source.voice] for key, source in sources.items()],
         }
         return json.dumps(parts, sort_keys=True, default=dict)
 
 
 @cache
 def _code() -> str:
-    """Digest of this package, of which too much may shape an estimate to name the parts."""
+    """Return a digest of the code that may affect estimates."""
     digest = hashlib.sha256()
     for folder in ("models", "separators", "transforms", "nmf", "casa"):
         for path in sorted(Path(str(files("cmss") / folder)).glob("*.py")):
@@ -98,24 +100,24 @@ def _code() -> str:
 
 
 def _write(path: Path, stems: Stems, made_from: str) -> None:
-    # Copies: two players may have been given the same array, which the format cannot say.
+    # Copied, because two players may share an array, which safetensors does not allow.
     tensors = {key: torch.tensor(stem) for key, stem in stems.items()}
     write_weights(path, tensors, {"made_from": made_from, "content": _content(stems)})
 
 
 def _read(path: Path, made_from: str) -> Stems | None:
-    """What was written; None for anything else."""
+    """Read the stems of a file; None if the file is missing, damaged or from other inputs."""
     try:
         tensors, header = read_weights(path)
-    except InputError:  # none there, or cut short
+    except InputError:  # missing or incomplete
         return None
     stems = {key: tensor.numpy() for key, tensor in tensors.items()}
-    whole = header.get("made_from") == made_from and header.get("content") == _content(stems)
-    return stems if whole else None
+    intact = header.get("made_from") == made_from and header.get("content") == _content(stems)
+    return stems if intact else None
 
 
 def _content(stems: Stems) -> str:
-    """Digest by which a damaged file is known."""
+    """Return a digest of the stems, which reveals damaged files."""
     digest = hashlib.sha256()
     for key, stem in sorted(stems.items()):
         digest.update(f"{key} {stem.shape}".encode())

@@ -1,9 +1,9 @@
 """`separator=casa`: computational auditory scene analysis, see :mod:`cmss.casa`.
 
-Both channels' mean is heard; units of the cochlea's filters and frames are grouped into notes by
-pitch and onset, notes are given to instruments by their timbre, and each instrument's units become
-its mask. What is in no group is shared equally. Timbre is what the templates of `separator=nmf`
-explain.
+The input is the mean of both channels. Time-frequency units of a cochlear filterbank are grouped
+into notes by pitch and onset. Notes are assigned to instruments by their timbre, with the templates
+of `separator=nmf`. The mask of an instrument comprises the units of its notes; units without a note
+are divided equally among instruments.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ class CASASeparator(TemplateSeparator):
     """Grouping by pitch, onset and timbre."""
 
     model = "casa"
-    # Its correlogram has 160 MB.
+    # The correlogram of a segment takes 160 MB.
     segments = Segments(segment=10.0)
 
     def _masks(
@@ -43,6 +43,7 @@ class CASASeparator(TemplateSeparator):
         analysis = self._dictionaries.analysis
         mono = signal.mean(0).numpy()
         V = analysis.spectrogram(spectra.mean(0))
+        # Frames of the auditory model that are nearest to the frames of the spectrogram.
         frames = np.rint(FRAME_HZ * analysis.frame_times_s(V.shape[1]).numpy()).astype(int)
         owners, tracks = scene(
             resample(mono[None], analysis.sample_rate_hz, SAMPLE_RATE_HZ)[0], players.total()
@@ -51,15 +52,15 @@ class CASASeparator(TemplateSeparator):
         owners = np.where(inside, owners[:, frames.clip(0, owners.shape[1] - 1)], NOBODY)
         spread = _spread(analysis.band_centres_hz().numpy())
         playing = np.array(self._instruments(V, spread, owners, tracks, templates, players))
-        shares = torch.stack(
+        masks = torch.stack(
             [
                 spread @ torch.from_numpy(np.isin(owners, np.flatnonzero(playing == name))).float()
                 for name in templates
             ]
         )
-        # What no note has is everybody's.
-        shares = shares + (1 - shares.sum(0)) / len(templates)
-        return shares[:, None].expand(-1, 2, -1, -1)
+        # (instruments, bands, frames); the part without a note is divided equally.
+        masks = masks + (1 - masks.sum(0)) / len(templates)
+        return masks[:, None].expand(-1, 2, -1, -1)
 
     def _instruments(
         self,
@@ -70,21 +71,21 @@ class CASASeparator(TemplateSeparator):
         templates: Mapping[str, Tensor],
         players: Counter[str],
     ) -> list[str]:
-        """The instrument of each track, by the spectrum that its units let through."""
-        heard = [
+        """Assign an instrument to each pitch track, by the spectrum of its units."""
+        spectra = [
             (V * (spread @ torch.from_numpy(owners == number).float())).sum(1)
             for number in range(len(tracks))
         ]
-        if not heard:
+        if not spectra:
             return []
-        notes = torch.stack(heard, 1)
+        notes = torch.stack(spectra, 1)  # (bands, notes)
         costs = strangeness(notes, templates)
         spans = [(track.onset, track.last) for track in tracks]
         return assign(spans, notes.sum(0).tolist(), costs, players)
 
 
 def _spread(bands_hz: NDArray[np.float32]) -> Tensor:
-    """(bands, channels): weights that read each band off between two channels; rows sum to one."""
+    """Return weights (bands, channels) that interpolate bands between channels; rows sum to 1."""
     channels = np.eye(len(CENTRES_HZ))
     rows = [np.interp(bands_hz, CENTRES_HZ, channel) for channel in channels]
     return torch.from_numpy(np.stack(rows, 1)).float()

@@ -1,4 +1,4 @@
-"""`separator=convtasnet`: the challenge's networks, or this project's small one."""
+"""`separator=convtasnet`: the challenge's networks, or this project's small network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,14 @@ CAUSALITIES = {"causal": "Causal", "noncausal": "NonCausal"}
 
 @dataclass
 class ConvTasNetSeparator(NetworkSeparator):
-    """Conv-TasNet, whose weights may also be the challenge's.
+    """Conv-TasNet, with weights of this project or of the challenge.
 
     Args:
-        weights_from: also `official` (on the Hugging Face hub, one network per instrument) or a
-            folder of networks as published, ConvTasNet_<Instrument>_<Causal|NonCausal>/.
-        revision: of the published weights: a branch or, to pin them, a commit.
-        force_redownload: ask the hub even if the weights are in its cache.
+        weights_from: in addition to those of :class:`NetworkSeparator`, `official` (from the
+            Hugging Face hub, a network per instrument) or a folder of published networks,
+            ConvTasNet_<Instrument>_<Causal|NonCausal>/.
+        revision: of the published weights: a branch, or a commit to pin them.
+        force_redownload: download even if the weights are in the hub's cache.
 
     Raises:
         InputError: see :class:`NetworkSeparator`.
@@ -38,7 +39,7 @@ class ConvTasNetSeparator(NetworkSeparator):
         return self.weights_from == "official" or path.is_dir()
 
     def _load(self, instrument: str) -> Network:
-        """The network of one instrument."""
+        """Load the network of an instrument."""
         name = f"ConvTasNet_{instrument}_{CAUSALITIES[self.causality]}"
         folder = Path(self.weights_from) / name
         if self.weights_from == "official":
@@ -65,25 +66,27 @@ class ConvTasNetSeparator(NetworkSeparator):
         except LocalEntryNotFoundError:
             pass
         try:
-            # Asked first, since a hub that does not answer would be waited for over and over.
+            # A single request with a timeout first: the download would retry an unreachable hub
+            # again and again.
             get_hf_file_metadata(
                 hf_hub_url(repository, CONFIG, revision=self.revision),
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
             return folder(offline=False)
-        except Exception as error:  # what is raised for a lost connection differs by version
+        except Exception as error:  # exceptions for a lost connection differ between versions
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"separator.weights_from: {repository} is not in the hub's cache and could not be "
-                f"downloaded ({reason}); give a folder that holds it, or use "
+                f"downloaded ({reason}); give a folder with it, or use "
                 "separator.weights_from=small"
             ) from error
 
     def _published(self, folder: Path) -> Network:
-        """A network as the challenge published it: config.json and model.safetensors."""
+        """Load a network in the challenge's format: config.json and model.safetensors."""
         try:
             network = ConvTasNet.from_pretrained(folder)
-        except (InputError, OSError, ValueError, AttributeError) as error:  # of the JSON the latter
+        # The last two are raised for JSON that is malformed or not an object.
+        except (InputError, OSError, ValueError, AttributeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{folder}: not a published Conv-TasNet ({reason})") from error
         return self._taken(folder / WEIGHTS, network)

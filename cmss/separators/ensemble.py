@@ -1,5 +1,8 @@
-"""`separator=ensemble`: a weighted sum of other separators' estimates, per instrument and band, or
-their pool (:mod:`cmss.separators.pooling`)."""
+"""`separator=ensemble`: combines the estimates of other separators.
+
+Either by a sum with weights per instrument and band, or by a log-opinion pool
+(:mod:`cmss.separators.pooling`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,29 +20,29 @@ from cmss.separators.spectra import WINDOW, on_spectra
 from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]
-"""One for all frequencies, or one for each band of the ensemble."""
+"""A weight for all frequencies, or a weight for each band of the ensemble."""
 
 _Weighed = tuple[Stems, Mapping[str, NDArray[np.float64]]]
-"""A member's estimates, and the weights of its bands, both by source."""
+"""Estimates of a member and its weights (bands,), both by source."""
 
 
 @dataclass
 class Member:
-    """One separator of an ensemble.
+    """A separator of an ensemble.
 
     Args:
-        separator: what estimates.
-        weight: how much it counts: one weight, or one for each instrument by name.
+        separator: computes the estimates.
+        weight: a weight for all instruments, or instrument -> weight.
     """
 
     separator: Separator
     weight: Weight | Mapping[str, Weight]
 
     def weight_of(self, instrument: str, bands: int) -> NDArray[np.float64]:
-        """Its weight for an instrument, (bands,); one number serves all.
+        """Return the weights for an instrument, (bands,).
 
         Raises:
-            InputError: none for this instrument, or another number of bands.
+            InputError: there is no weight for this instrument, or the number of bands differs.
         """
         weight = self.weight
         if isinstance(weight, Mapping):
@@ -57,17 +60,17 @@ class Member:
 
 @dataclass
 class Ensemble:
-    """Adds up its members' estimates of each source by their weights for its instrument.
+    """Combines the members' estimates of each source with weights for its instrument.
 
     Args:
-        members: at least one.
-        normalise: divide by the sum of the weights, so that only their ratios matter.
-        edges_hz: between bands that have weights of their own; by default there is one band.
-        pool: linear, the weighted sum, or logarithmic, where only the ratios of weights matter.
+        members: at least 1.
+        normalise: divide weights by their sum over members.
+        edges_hz: edges between the bands of the weights; by default there is a single band.
+        pool: linear (weighted sum) or logarithmic (log-opinion pool, with normalised weights).
 
     Raises:
-        InputError: no members, members that differ in sampling rate, edges that do not rise, or
-            another pool.
+        InputError: there are no members, their sampling rates differ, edges are not ascending, or
+            the pool is unknown.
     """
 
     members: Sequence[Member]
@@ -82,17 +85,17 @@ class Ensemble:
             raise InputError("ensemble.members: expected at least one, all at one sampling rate")
         if any(edge <= 0 for edge in np.diff((0, *self.edges_hz))):
             raise InputError(
-                f"ensemble.edges_hz: {list(self.edges_hz)}, expected rising frequencies"
+                f"ensemble.edges_hz: {list(self.edges_hz)}, expected ascending frequencies"
             )
 
     @property
     def sample_rate_hz(self) -> int:
-        """That of its members."""
+        """Sampling rate of the members."""
         return self.members[0].separator.sample_rate_hz
 
     @property
     def weights(self) -> dict[str, str]:
-        """Those of its members."""
+        """Weight files of all members."""
         return {
             path: digest
             for member in self.members
@@ -100,10 +103,10 @@ class Ensemble:
         }
 
     def prepare(self, sources: Iterable[Source]) -> None:
-        """See :class:`Separator`; also, that each instrument has weights.
+        """See :class:`Separator`.
 
         Raises:
-            InputError: one has none.
+            InputError: the weights for an instrument sum to 0, or a member cannot be loaded.
         """
         sources = list(sources)
         for instrument in dict.fromkeys(source.instrument for source in sources):
@@ -115,7 +118,7 @@ class Ensemble:
             )
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`. Members whose weight is zero for every source are left alone."""
+        """See :class:`Separator`; members whose weights are zero for every source are skipped."""
         weighed = [
             (member, {key: self._weight(member, s.instrument) for key, s in sources.items()})
             for member in self.members
@@ -129,7 +132,7 @@ class Ensemble:
             if self.pool == "logarithmic":
                 kept.append((estimates, weights))
                 continue
-            # Added at once, so that one member's estimates are in memory.
+            # Added at once, so that only the estimates of a single member are in memory.
             for key, estimate in estimates.items():
                 stems[key] += self._weighted(estimate, weights[key])
         return self._pooled(mixture, [*sources], kept) if kept else stems
@@ -155,7 +158,7 @@ class Ensemble:
         return np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
 
     def _weights(self, instrument: str) -> NDArray[np.float64]:
-        """(members, bands)."""
+        """Return the weights of all members, (members, bands)."""
         bands = len(self.edges_hz) + 1
         return np.stack([member.weight_of(instrument, bands) for member in self.members])
 

@@ -18,27 +18,28 @@ from cmss.settings import Rate, check_fields
 
 @dataclass
 class ModuleSeparator(Estimating):
-    """A module from whatever package, with weights from a file.
+    """A module of any installed package, with weights from a file.
 
     Args:
         sample_rate_hz: of the mixtures.
-        causality: noncausal; nothing is known about a module's reach.
-        target: its class, `package.Class`; may be None where the checkpoint is train.py's, which
-            holds this and the next four.
-        checkpoint: file of its weights: .safetensors, or a state_dict that torch.save wrote, of
-            which nothing is unpickled but tensors. Prefixes of wrappers, such as `module.`, are
-            removed (:mod:`cmss.models.state_dicts`).
-        arguments: of the class, by keyword.
+        causality: noncausal; the receptive field of a module is unknown.
+        target: class of the module, `package.Class`. It may be None for checkpoints of train.py,
+            which contain target, arguments, sources, samplerate and consistent.
+        checkpoint: file of the weights: .safetensors, or a state_dict written by torch.save, from
+            which only tensors are unpickled. Prefixes of wrappers, such as `module.`, are removed
+            (:mod:`cmss.models.state_dicts`).
+        arguments: keyword arguments of the class.
         sources: names of its outputs in order, instruments.
-        samplerate: sampling rate in Hz that it works at.
-        consistent: share among the sources what the estimates leave of the mixture.
-        separation: how a mixture is cut, see :class:`Segments`.
-        voices: what each of two players of an instrument gets, see :func:`share_out`.
-        precision: of the products of matrices, float32 or bfloat16.
-        device: None takes a GPU if there is one.
+        samplerate: sampling rate of the module in Hz.
+        consistent: distribute the difference between the mixture and the sum of the estimates
+            among the sources.
+        separation: how a mixture is segmented, see :class:`Segments`.
+        voices: estimates of two players of the same instrument, see :func:`share_out`.
+        precision: of matrix products, float32 or bfloat16.
+        device: None for a GPU if available.
 
     Raises:
-        InputError: no such class or weights, or they do not fit each other.
+        InputError: the class or the weights do not exist, or do not fit each other.
     """
 
     sample_rate_hz: int
@@ -58,18 +59,18 @@ class ModuleSeparator(Estimating):
     def __post_init__(self) -> None:
         check_fields("separator.separation", self.separation, Segments)
         if self.checkpoint is None:
-            raise InputError("separator.checkpoint: missing, expected the file of its weights")
+            raise InputError("separator.checkpoint: missing, expected a file of weights")
         path = Path(self.checkpoint)
         network = self._load(path)
         if TARGET in network.sources:
-            raise InputError(f"{path}: separator.checkpoint: the network of one instrument")
+            raise InputError(f"{path}: separator.checkpoint: the network of a single instrument")
         self.weights[str(path)] = sha256(path)
         self._device = chosen_device(self.device)
         segments = Segments(**self.separation)
         self._estimate = OneForAll(lambda: network, self.sample_rate_hz, segments, self._device)
 
     def _load(self, path: Path) -> ModuleNetwork:
-        """The module with its weights, in evaluation mode."""
+        """Load the module with its weights, in evaluation mode."""
         found, header = read_state_dicts(path)
         if header.get("model") == ModuleNetwork.model_name:
             network = load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""From networks to a separator: sampling rate, segments, and two players of one instrument."""
+"""Application of networks to mixtures: resampling, segments, and two players of an instrument."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,25 +28,24 @@ from cmss.transforms.overlap_add import (
 SHORTEST_SEGMENT_S, LONGEST_SEGMENT_S = 0.1, 3600.0
 LARGEST_OVERLAP = 0.9
 LEVEL = 10 ** (-42.3 / 20)
-"""RMS that networks are given a mixture at: that of -40 LUFS, the challenge's, in both channels."""
+"""RMS to which mixtures are scaled for networks: both channels at -40 LUFS, as in the challenge."""
 QUIETEST = 1e-8
-"""RMS of a mixture that is taken for silence; a thousandth of a step of 16 bits."""
+"""RMS up to which a mixture counts as silent; about 0.001 of a quantisation step of 16 bits."""
 
 
 @dataclass(frozen=True)
 class Segments:
-    """How a long mixture is cut for a network.
+    """How a long mixture is segmented for a network.
 
     Args:
         segment: length in seconds.
-        overlap: share of a segment that overlaps the next one; none does where a network's reach
-            is known, see :func:`in_pieces`.
-        official: as the official baseline does: it cuts and fades its own way, see
-            :func:`official_overlap_add`, where `overlap` is also the length of the fade in seconds,
-            and takes any level as it is.
+        overlap: fraction of a segment that overlaps the next segment. It has no effect for networks
+            with a bounded receptive field, see :func:`in_pieces`.
+        official: segment as the official baseline does, see :func:`official_overlap_add`; there,
+            `overlap` is also the length of the fade in seconds. The level is not changed.
 
     Raises:
-        InputError: a segment or an overlap that cannot be.
+        InputError: the segment or the overlap is out of range.
     """
 
     segment: float = 10.0
@@ -67,9 +66,9 @@ class Segments:
     def cutter(
         self, sample_rate_hz: int, reach: Reach | None = None
     ) -> Callable[[Function, Tensor], Tensor]:
-        """What applies a function to the segments of (channels, samples).
+        """Return a callable that applies a function to the segments of a signal.
 
-        Its result is (sources, channels, samples).
+        It maps (channels, samples) to (sources, channels, samples).
         """
         if self.official:
             return partial(
@@ -85,24 +84,28 @@ class Segments:
 
 
 class Estimator(Protocol):
-    """Networks behind a common face: estimates of players at the mixture's sampling rate."""
+    """Common interface of networks: estimates players at the mixture's sampling rate."""
 
     def prepare(self, wanted: list[str]) -> None:
-        """Load the networks that these output names come from."""
+        """Load the networks that estimate these outputs."""
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
-        """Mixture (2, samples), output names of all players -> output name -> (2, samples)."""
+        """Separate a mixture (2, samples) of players with these output names.
+
+        Returns:
+            Output name -> estimate (2, samples).
+        """
 
 
 @dataclass
 class OneForAll:
-    """One network with an output for each instrument, and perhaps for its second voice.
+    """A single network with an output for each instrument, and possibly for second players.
 
     Args:
-        load: gives the network; called when first needed.
+        load: returns the network; called when first needed.
         sample_rate_hz: of the mixtures.
-        segments: how long ones are cut.
-        device: where the network runs.
+        segments: how long mixtures are segmented.
+        device: on which the network runs.
     """
 
     load: Callable[[], Network]
@@ -119,7 +122,7 @@ class OneForAll:
             raise InputError(f"separator: the network has no output for {', '.join(missing)}")
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
-        """All players are separated in one pass."""
+        """Separate all players at once."""
         self.prepare(wanted)
         network = self._network
         assert network is not None
@@ -144,23 +147,23 @@ class OneForAll:
 
     @staticmethod
     def _outputs(wanted: list[str], sources: Iterable[str]) -> list[str]:
-        """The outputs that players come from: their own, or their instrument's."""
+        """Return the outputs for players: of the second player if it exists, else the first."""
         known = set(sources)
         return list(dict.fromkeys(n if n in known else instrument_of(n) for n in wanted))
 
 
 @dataclass
 class OnePerInstrument:
-    """A network for each instrument, that instrument and perhaps its accompaniment its outputs.
+    """A network for each instrument, which estimates it and possibly the accompaniment.
 
-    The voices of a doubled instrument come out as one: only its plain name is estimated.
+    Two players of a doubled instrument have a common estimate, under the name of the instrument.
 
     Args:
-        load: gives the network of an instrument; called when first needed.
+        load: returns the network of an instrument; called when first needed.
         sample_rate_hz: of the mixtures.
-        segments: how long ones are cut.
-        device: where the networks run.
-        add_residual: share of the accompaniment that is added to each estimate.
+        segments: how long mixtures are segmented.
+        device: on which the networks run.
+        add_residual: fraction of the accompaniment that is added to each estimate.
     """
 
     load: Callable[[str], Network]
@@ -171,7 +174,7 @@ class OnePerInstrument:
     _networks: dict[str, Network] = field(default_factory=dict, init=False)
 
     def prepare(self, wanted: list[str]) -> None:
-        """Load the networks of these instruments that are not loaded yet."""
+        """Load the networks of these instruments, unless they are loaded already."""
         problems: list[str] = []
         for instrument in _instruments(wanted):
             try:
@@ -183,7 +186,7 @@ class OnePerInstrument:
             raise InputError(problems)
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
-        """Each instrument is separated once, however many play it."""
+        """Separate each instrument once, whatever the number of its players."""
         self.prepare(wanted)
         estimates = {}
         for instrument in _instruments(wanted):
@@ -210,7 +213,7 @@ class OnePerInstrument:
 
 
 def _instruments(names: Iterable[str]) -> list[str]:
-    """The instruments of output names, each once."""
+    """Return the instruments of output names without repetitions."""
     return list(dict.fromkeys(instrument_of(name) for name in names))
 
 
@@ -223,21 +226,22 @@ def run_resampled(
     device: torch.device,
     reach: Reach | None = None,
 ) -> NDArray[np.float32]:
-    """Run a network at its own sampling rate and level; what comes out is aligned with the mixture.
+    """Apply a network at its sampling rate and at the level of the challenge's mixtures.
 
-    The level is that of the challenge's mixtures, :data:`LEVEL`, and estimates get the mixture's
-    own again: an epsilon in a network would make it hear a faint mixture otherwise. A network with
-    a known reach takes the level as it is, since the mean of an excerpt is known at its end.
+    The mixture is scaled to an RMS of :data:`LEVEL`, and estimates are scaled back: small constants
+    in a network would change the estimates of a quiet mixture. With a bounded receptive field the
+    level is not changed, because the RMS depends on the future of the signal. Estimates are aligned
+    with the mixture.
 
     Args:
-        function: what the network makes of a segment, (1, 2, samples) -> (sources, 2, samples),
-            in float32.
+        function: applies the network to a segment, (1, 2, samples) -> (sources, 2, samples), in
+            float32.
         mixture: (2, samples).
         sample_rate_hz: of the mixture and the result.
         network_rate_hz: of the network.
-        segments: how the mixture is cut.
-        device: where the network runs.
-        reach: of the network, where it is known.
+        segments: how the mixture is segmented.
+        device: on which the network runs.
+        reach: receptive field of the network; None if unbounded.
 
     Returns:
         (sources, 2, samples).
@@ -267,16 +271,18 @@ def share_out(
     sources: Mapping[str, Source],
     voices: Voices = "shared",
 ) -> Stems:
-    """Give each source its estimate; two players of one instrument by choice.
+    """Assign estimates to sources; for two players of the same instrument, as `voices` says.
 
-    Half of what two equal players play together is a safe estimate of either, and keeps the stems'
-    sum what it was.
+    Half of the sum of two players of the same instrument is a safe estimate of each player, and
+    does not change the sum of the stems.
 
     Args:
-        estimates: by output name; only by the plain name where the voices came out as one.
+        estimates: by output name. If both players have a common estimate, its name is that of the
+            instrument.
         sources: by source id.
-        voices: shared (half of both together to either), own (what was estimated of each, where it
-            was), or whole (both together to either, as the official baseline does, 6 dB too much).
+        voices: shared (each player gets half of the sum of both), own (each player gets the
+            estimate of this player, if it exists), or whole (each player gets the sum of both, as
+            in the official baseline, which is 6 dB too much).
     """
     stems = {}
     for source in sources.values():
@@ -292,15 +298,15 @@ def share_out(
 
 
 def output_names(sources: Iterable[Source]) -> list[str]:
-    """Names of the outputs that players come from, each once."""
+    """Return the output names of players without repetitions."""
     return list(dict.fromkeys(output_name(source.instrument, source.voice) for source in sources))
 
 
 def chosen_device(name: str | None) -> torch.device:
-    """The device of this name; a GPU if there is one, for None.
+    """Return the device of this name; for None, a GPU if available.
 
     Raises:
-        InputError: no such device.
+        InputError: the device does not exist.
     """
     try:
         return device_named(name)

@@ -1,8 +1,8 @@
-"""`separator=nmf`, `plca`, `nmf_convolutive` and `nmf_smooth`: sums of sounding templates.
+"""`separator=nmf`, `plca`, `nmf_convolutive` and `nmf_smooth`: spectrogram factorisation.
 
-The templates of the instruments that play are fitted to the mixture by their activations; each
-instrument's share of the model is its mask. Both channels are fitted on their own, so that a
-player's share may differ from side to side.
+The activations of the templates of all instruments that play are fitted to the mixture. The mask of
+an instrument is its part of the model, divided by the model. The two channels are fitted
+separately, so masks may differ between them.
 """
 
 from collections import Counter
@@ -22,16 +22,16 @@ from cmss.separators.templates import TemplateSeparator
 
 @dataclass
 class Factorisation(TemplateSeparator):
-    """What the models have in common.
+    """Base of all factorisations.
 
     Args:
-        iterations: steps of the activations.
+        iterations: number of updates of the activations.
     """
 
     iterations: Annotated[int, Field(ge=1)] = 60
 
     def _step(self, V: Tensor, W: Tensor, H: Tensor) -> Tensor:
-        """Bring activations H (components, frames) nearer to the spectrogram V (bands, frames)."""
+        """Update activations H (components, frames) for the spectrogram V (bands, frames)."""
         return update_activations(V, W, H, self._divergence)
 
     def _masks(
@@ -42,12 +42,13 @@ class Factorisation(TemplateSeparator):
         players: Counter[str],  # noqa: ARG002
     ) -> Tensor:
         spectrogram = self._dictionaries.analysis.spectrogram(spectra)
-        return torch.stack([self._shares(V, list(templates.values())) for V in spectrogram], 1)
+        # Channel by channel: (instruments, 2, bands, frames)
+        return torch.stack([self._of_channel(V, list(templates.values())) for V in spectrogram], 1)
 
-    def _shares(self, V: Tensor, templates: list[Tensor]) -> Tensor:
-        """Each instrument's share of the model of V (bands, frames): (instruments, bands, frames).
+    def _of_channel(self, V: Tensor, templates: list[Tensor]) -> Tensor:
+        """Compute the masks of a channel V (bands, frames): (instruments, bands, frames).
 
-        Equal shares of silence.
+        In silence, all masks are equal.
         """
         if not V.any():
             return V.new_full((len(templates), *V.shape), 1 / len(templates))
@@ -65,7 +66,8 @@ class NMFSeparator(Factorisation):
     """Static templates.
 
     Args:
-        divergence: what the fit brings down: `kl`, of magnitudes, or `is`, of powers.
+        divergence: minimised by the fit: `kl` (Kullback-Leibler, of magnitudes) or `is`
+            (Itakura-Saito, of powers).
     """
 
     divergence: Divergence = "kl"
@@ -79,7 +81,7 @@ class NMFSeparator(Factorisation):
 
 @dataclass
 class ConvolutiveNMFSeparator(Factorisation):
-    """Templates of several frames: onset and decay belong to a note."""
+    """Templates of several frames, which model the onset and the decay of notes."""
 
     model = "nmf_convolutive"
     static = False
@@ -87,10 +89,10 @@ class ConvolutiveNMFSeparator(Factorisation):
 
 @dataclass
 class SmoothNMFSeparator(Factorisation):
-    """Static templates of powers, whose activations change slowly.
+    """Static templates of powers, with activations that change slowly.
 
     Args:
-        smoothness: weight of the penalty on changes from frame to frame; see
+        smoothness: weight of the penalty on changes from frame to frame, see
             :mod:`cmss.nmf.smooth`.
     """
 
@@ -108,13 +110,13 @@ class SmoothNMFSeparator(Factorisation):
 
 @dataclass
 class PLCASeparator(Factorisation):
-    """Probabilities of latent components, whose spectra are the templates of nmf with `kl`."""
+    """Probabilistic latent components, whose spectra are the templates of nmf with `kl`."""
 
     model = "plca"
 
     def _step(self, V: Tensor, W: Tensor, H: Tensor) -> Tensor:
-        """Templates sum to one, so the activations are counts of what each component made."""
+        # Templates sum to 1. So activations are V.sum() * P(z) P(t | z), and vice versa.
         counts = H.sum(1)
         latent = Latent(W[0], counts / counts.sum(), H / counts[:, None].clamp(min=TINY))
-        moved = em_step(V, latent, learn_spectra=False)
-        return V.sum() * moved.prior[:, None] * moved.times
+        updated = em_step(V, latent, learn_spectra=False)
+        return V.sum() * updated.prior[:, None] * updated.times

@@ -1,10 +1,10 @@
-"""Members of an ensemble as opinions on who has how much of each bin.
+"""Log-opinion pool of the masks of an ensemble's members.
 
-The logarithmic opinion pool (Genest and Zidek 1986, "Combining probability distributions: a
-critique and an annotated bibliography", Statistical Science 1, section 3) multiplies the members'
-shares, each to the power of its weight. A member that is sure of a bin, with a share near zero or
-one, decides it; one that is not says little there. The weighted sum of estimates would let it blur
-what others know.
+The log-opinion pool (Genest and Zidek 1986, "Combining probability distributions: a critique and an
+annotated bibliography", Statistical Science 1, section 3) multiplies the members' masks, each
+raised to the power of its weight, and normalises the product. Confident members, whose masks are
+near 0 or 1, dominate a bin, and members that are not confident have little effect. In a weighted
+sum, the latter would blur the masks of confident members.
 
 Shapes: M members, S sources, F bins, K frames.
 """
@@ -18,35 +18,36 @@ from cmss.transforms.shares import DOUBT, magnitude_shares
 
 
 def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
-    """Shares of the mixture by the logarithmic pool of the members' shares.
+    """Apply the log-opinion pool of the members' masks to the mixture.
 
     Args:
         mixture: complex (2, F, K).
-        estimates: complex (M S, 2, F, K), all of the first member first.
-        weights: (M, S, F), not negative; one in all for each source and bin.
+        estimates: complex (M S, 2, F, K), the sources of the first member first.
+        weights: (M, S, F), not negative; they sum to 1 over members.
 
     Returns:
-        complex (S, 2, F, K); their sum is the mixture, and a source that is silent in all
-        estimates with a weight is silent.
+        complex (S, 2, F, K). The sources sum to the mixture. A source is silent if it is silent in
+        all estimates with a positive weight.
     """
     members, sources = weights.shape[:2]
-    prior = torch.zeros(())
-    heard = torch.zeros(sources, dtype=torch.bool)
+    logarithms = torch.zeros(())
+    present = torch.zeros(sources, dtype=torch.bool)
     for of_member, weight in zip(estimates.chunk(members), weights, strict=True):
-        shares = magnitude_shares(of_member)
-        prior = prior + weight[..., None] * (shares + DOUBT).log()
-        heard |= (shares.amax((1, 2)) > 0) & (weight > 0).any(1)
-    silent = ~heard & heard.any()
-    posterior = prior.masked_fill(silent[:, None, None], -torch.inf).softmax(0)
-    return posterior.unsqueeze(1) * mixture
+        masks = magnitude_shares(of_member)  # (S, F, K)
+        logarithms = logarithms + weight[..., None] * (masks + DOUBT).log()
+        present |= (masks.amax((1, 2)) > 0) & (weight > 0).any(1)
+    # If all sources are silent, no source is excluded: the softmax would return NaN.
+    silent = ~present & present.any()
+    pool = logarithms.masked_fill(silent[:, None, None], -torch.inf).softmax(0)
+    return pool.unsqueeze(1) * mixture
 
 
 def weights_of_bins(
     weights: NDArray[np.float64], responses: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Weights (M, S, bands) at each bin, by the bands' responses (bands, F): (M, S, F).
+    """Interpolate weights (M, S, bands) to bins with the bands' responses (bands, F): (M, S, F).
 
-    They sum to one over the members; a source without any weight has all members alike.
+    The result sums to 1 over members. Where all weights are zero, members have equal weights.
     """
     at_bins = weights @ responses
     total = at_bins.sum(0)

@@ -1,4 +1,4 @@
-"""What it takes to be a separator."""
+"""The protocol of separators, and the base of wrappers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ Stems = dict[str, NDArray[np.float32]]
 """Source id -> waveform (2, samples)."""
 
 Causality = Literal["causal", "noncausal"]
-"""Whether a system looks ahead by no more than the challenge's 5 ms."""
+"""Causal systems look ahead by at most 5 ms, the limit of the challenge."""
 
 
 class Separator(Protocol):
-    """Anything that takes a mixture apart."""
+    """Estimates the sources of a mixture."""
 
     @property
     def sample_rate_hz(self) -> int:
-        """Sampling rate of the mixtures that it takes and the stems that it gives."""
+        """Sampling rate of mixtures and stems."""
 
     @property
     def weights(self) -> dict[str, str]:
-        """What was loaded so far: name or path of each weight file -> its sha256."""
+        """Name or path of each weight file loaded so far -> its SHA-256 digest."""
 
     def prepare(self, sources: Iterable[Source]) -> None:
-        """Load what separating these takes, so that what is missing is found before the first.
+        """Load everything that these sources need, so that errors occur before separation begins.
 
         Raises:
-            InputError: something is missing.
+            InputError: weights are missing or do not fit.
         """
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
@@ -39,32 +39,32 @@ class Separator(Protocol):
 
         Args:
             mixture: (2, samples).
-            sources: what plays, by source id. Where its reference lies is for the oracle alone.
+            sources: the players, by source id. Only the oracle reads their references.
 
         Returns:
-            source id -> estimate (2, samples), aligned with the mixture to the sample; nothing at
-            all from a separator that takes nothing apart.
+            Source id -> estimate (2, samples), aligned with the mixture to the sample. Empty if
+            the separator does not separate.
         """
 
 
 @dataclass
 class Around:
-    """A separator around another: what it does not change is that one's.
+    """Base wrapper: delegates whatever it does not override.
 
     Args:
-        separator: the one inside.
+        separator: the wrapped separator.
     """
 
     separator: Any
 
     @property
     def sample_rate_hz(self) -> int:
-        """That of the separator."""
+        """Sampling rate of the wrapped separator."""
         return self.separator.sample_rate_hz
 
     @property
     def weights(self) -> dict[str, str]:
-        """Those of the separator."""
+        """Weight files of the wrapped separator."""
         return self.separator.weights
 
     def prepare(self, sources: Iterable[Source]) -> None:

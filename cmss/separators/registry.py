@@ -1,4 +1,4 @@
-"""Separators by the names that users type."""
+"""Separators by name, the values of `separator=`."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from cmss.separators.trained import NetworkSeparator
 
 SEPARATORS: dict[str, type[Any]] = {
     **dict.fromkeys(NAMES, NetworkSeparator),
-    # Its weights may also be the challenge's.
+    # A subclass that also loads the challenge's weights.
     "convtasnet": ConvTasNetSeparator,
     "oracle": Oracle,
     "passthrough": Passthrough,
@@ -30,10 +30,10 @@ SEPARATORS: dict[str, type[Any]] = {
 }
 
 BOUNDS = ("oracle", "passthrough")
-"""Those of them that compute nothing which could be kept."""
+"""Separators without computation, for which a cache of estimates is useless."""
 
 CAUSAL = (
     *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),
     *BOUNDS,
 )
-"""Those of them that may look ahead by no more than the challenge's 5 ms, given causal weights."""
+"""Separators that can be causal: with causal weights, they look ahead by at most 5 ms."""

@@ -1,4 +1,4 @@
-"""From signals to spectra and back, for functions of a mixture and estimates of its sources."""
+"""Application of functions of spectra to a mixture and estimates of its sources."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,11 +11,11 @@ from cmss.transforms.overlap_add import Function, overlap_add
 from cmss.transforms.stft import istft, stft
 
 WINDOW = 8192
-"""Samples; 186 ms at 44.1 kHz, longer than the first reflections of a room take."""
+"""Window in samples, 186 ms at 44.1 kHz: longer than the delay of a room's early reflections."""
 
 BLOCK_S, CROSS_FADE_S = 30.0, 3.0
-"""Longer recordings are processed in blocks: memory does not grow with them, and players may
-move."""
+"""Length of the blocks in which long recordings are processed, and of the cross-fade between them.
+Blocks limit memory, and allow players to move."""
 
 OnSpectra = Callable[[Tensor, Tensor], Tensor]
 """Complex mixture (2, F, K) and estimates (N, 2, F, K) -> complex (S, 2, F, K)."""
@@ -50,7 +50,7 @@ def on_spectra(
         mixture: (2, samples).
         estimates: (2, samples) each.
         sample_rate_hz: of the signals.
-        window: samples of the Hann window; frames lie a quarter of it apart.
+        window: length of the Hann window in samples; the hop is a quarter of it.
 
     Returns:
         (S, 2, samples).
@@ -59,7 +59,8 @@ def on_spectra(
     def block(signals: Tensor) -> Tensor:
         samples, hop = signals.shape[-1], window // 4
         hann = torch.hann_window(window, dtype=signals.dtype)
-        # Else the last samples would lie under the tail of one window alone, which is near zero.
+        # Without padding, only the tail of one window, which is near zero, would cover the last
+        # samples, and the inverse would divide by it.
         padded = torch.nn.functional.pad(signals.view(-1, 2, samples), (window, window))
         spectrum, *others = stft(padded, hann, hop)
         changed = function(spectrum, torch.stack(others))

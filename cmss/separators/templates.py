@@ -1,7 +1,7 @@
-"""Separators that know instruments by templates, learned from each of them alone.
+"""Base of separators with templates, which are learned from isolated recordings of instruments.
 
-Each instrument's share of the mixture in each band and frame is its mask. Two players of one
-instrument have the same templates, and share what these explain.
+Subclasses estimate a mask in bands for each instrument. Two players of the same instrument have the
+same templates, and the estimate of the instrument is divided between them.
 """
 
 from abc import ABC, abstractmethod
@@ -30,15 +30,15 @@ CPU = torch.device("cpu")
 
 @dataclass
 class TemplateSeparator(ABC):
-    """What they have in common.
+    """Loads templates, and separates with the masks of a subclass.
 
     Args:
         sample_rate_hz: of the mixtures.
-        causality: noncausal; a frame alone is longer than what a causal system may look ahead.
-        weights_from: `small` (in the package), or a file that fit_dictionaries.py wrote.
+        causality: noncausal; a frame is longer than the look-ahead of a causal system may be.
+        weights_from: `small` (in the package), or a file of fit_dictionaries.py.
 
     Raises:
-        InputError: no such templates, or others than the separator takes.
+        InputError: the templates do not exist or do not suit this separator.
     """
 
     sample_rate_hz: int
@@ -47,15 +47,15 @@ class TemplateSeparator(ABC):
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     model: ClassVar[str]
-    """The name that users type."""
+    """Value of `separator=`."""
     static: ClassVar[bool] = True
-    """Whether templates have one frame."""
+    """Whether templates have a single frame."""
     segments: ClassVar[Segments] = Segments(segment=30.0)
-    """Longer mixtures are separated in parts."""
+    """How long mixtures are segmented."""
 
     @property
     def _divergence(self) -> Divergence:
-        """What templates were learned by."""
+        """Divergence by which the templates were learned."""
         return "kl"
 
     @abstractmethod
@@ -66,13 +66,13 @@ class TemplateSeparator(ABC):
         templates: Mapping[str, Tensor],
         players: Counter[str],
     ) -> Tensor:
-        """Shares of the instruments, which sum to one.
+        """Estimate the masks of the instruments, which sum to 1.
 
         Args:
             signal: (2, samples), not silent.
-            spectra: complex (2, bins, frames), of the signal.
-            templates: of each instrument, (lags, bands, components).
-            players: how many play each instrument.
+            spectra: of the signal, complex (2, bins, frames).
+            templates: instrument -> (lags, bands, components).
+            players: instrument -> number of players.
 
         Returns:
             (instruments, 2, bands, frames), instruments in the order of the templates.
@@ -81,8 +81,8 @@ class TemplateSeparator(ABC):
     def __post_init__(self) -> None:
         path = Path(self.weights_from)
         if self.weights_from == "small":
-            kind = f"nmf_{self._divergence}" if self.static else self.model
-            path = Path(str(files("cmss") / "weights" / f"{kind}_small.safetensors"))
+            stem = f"nmf_{self._divergence}" if self.static else self.model
+            path = Path(str(files("cmss") / "weights" / f"{stem}_small.safetensors"))
         self._dictionaries = self._checked(path)
         self.weights[str(path)] = sha256(path)
 

@@ -1,4 +1,4 @@
-"""Separators that are trained networks: which of them, and where their weights come from."""
+"""Separators with trained networks, and the places from which their weights are loaded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,12 +32,12 @@ from cmss.settings import check_fields
 Precision = Literal["float32", "bfloat16"]
 
 LOOK_AHEAD_S = 0.002
-"""What a network of a causal system may look ahead: of the 5 ms that the challenge allows, the
-resampling of enhanced signals to 32 kHz takes 2.9, half the length of its filter."""
+"""Largest look-ahead of a network in a causal system. The challenge allows 5 ms; the resampling of
+enhanced signals to 32 kHz needs 2.9 ms of these, half the length of its filter."""
 
 
 class Estimating:
-    """What a separator does once it has an estimator."""
+    """Implements prepare() and separate() with an :class:`Estimator`."""
 
     voices: Voices
     precision: Precision
@@ -57,25 +57,26 @@ class Estimating:
 
 @dataclass
 class NetworkSeparator(Estimating):
-    """A network with weights from the package or that train.py wrote.
+    """A network with weights from the package or from train.py.
 
     Args:
         sample_rate_hz: of the mixtures.
-        name: the name that users type; see :data:`cmss.models.registry.NAMES`.
-        causality: noncausal, or causal for networks that look ahead by no more than
+        name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
+        causality: noncausal, or causal for networks with a look-ahead of at most
             :data:`LOOK_AHEAD_S`.
-        weights_from: `small` (in the package: one network for all instruments), a file that
-            train.py wrote for all instruments, its folder as cmss.publish writes it, or a folder
-            with one network per instrument, <Instrument>/best.safetensors or what is published.
-        add_residual: share of the accompaniment added to each estimate, where there is one.
-        separation: how a mixture is cut, see :class:`Segments`.
-        voices: what each of two players of an instrument gets, see :func:`share_out`; None: as the
-            record of the network says.
-        device: None takes a GPU if there is one.
-        precision: of the products of matrices, float32 or bfloat16.
+        weights_from: `small` (in the package, a network for all instruments); a checkpoint of
+            train.py for all instruments, or its published folder; or a folder with a network per
+            instrument, <Instrument>/best.safetensors or a published folder <Instrument>/.
+        add_residual: fraction of the accompaniment that is added to each estimate, for networks
+            that estimate it.
+        separation: how a mixture is segmented, see :class:`Segments`.
+        voices: estimates of two players of the same instrument, see :func:`share_out`; None for the
+            default in the record of the network.
+        device: None for a GPU if available.
+        precision: of matrix products, float32 or bfloat16.
 
     Raises:
-        InputError: no such weights, device or way of cutting.
+        InputError: the weights or the device do not exist, or `separation` is not valid.
     """
 
     sample_rate_hz: int
@@ -90,7 +91,7 @@ class NetworkSeparator(Estimating):
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     places: ClassVar[str] = "small, a .safetensors file or a folder"
-    """What `weights_from` may be, for messages."""
+    """Possible values of `weights_from`, for messages."""
 
     def __post_init__(self) -> None:
         self._records = networks_of(self.name)
@@ -125,13 +126,13 @@ class NetworkSeparator(Estimating):
         network = self._checked(path)
         if TARGET in network.sources:
             raise InputError(
-                f"{path}: separator.weights_from: the network of one instrument; expected one "
-                "for all, or the folder that holds the networks of all instruments"
+                f"{path}: separator.weights_from: the network of a single instrument; expected a "
+                "network for all, or the folder with the networks of all instruments"
             )
         if self.add_residual:
             raise InputError(
-                f"separator.add_residual: {self.add_residual:g}, but {path} estimates no "
-                "accompaniment that a share of could be added; expected 0"
+                f"separator.add_residual: {self.add_residual:g}, but {path} does not estimate an "
+                "accompaniment; expected 0"
             )
         return OneForAll(lambda: network, self.sample_rate_hz, self._segments, self._device)
 
@@ -139,14 +140,14 @@ class NetworkSeparator(Estimating):
         return path.is_dir()
 
     def _load(self, instrument: str) -> Network:
-        """The network of one instrument."""
+        """Load the network of an instrument."""
         folder = Path(self.weights_from) / instrument
         published = folder / WEIGHTS
         path = published if published.is_file() else folder / "best.safetensors"
         return self._of_one(path, self._checked(path, instrument), instrument)
 
     def _of_one(self, path: Path, network: Network, instrument: str) -> Network:
-        """Refuse what is not the network of one instrument."""
+        """Check that a network has the outputs of a network for a single instrument."""
         wanted = {TARGET, ACCOMPANIMENT} if self.add_residual else {TARGET}
         if not wanted <= set(network.sources):
             raise InputError(
@@ -156,7 +157,7 @@ class NetworkSeparator(Estimating):
         return network
 
     def _checked(self, path: Path, instrument: str | None = None) -> Network:
-        """A network of this project, of this model and of the causality asked for."""
+        """Load a checkpoint, and check that it has the right network and causality."""
         if not path.is_file():
             size = f"size=paper instrument={instrument}" if instrument else "size=small"
             raise InputError(f"{path}: no such weights; to train them: {self._train} {size}")
@@ -168,14 +169,14 @@ class NetworkSeparator(Estimating):
         return self._taken(path, network)
 
     def _taken(self, path: Path, network: Network) -> Network:
-        """Note the digest of a network's weights, once it is as causal as it has to be."""
+        """Check the causality of a network, and record the digest of its weights."""
         if self.causality == "causal" and (why := self._looks_ahead(network)):
             raise InputError(f"separator.causality: causal, but {path} {why}")
         self.weights[str(path)] = sha256(path)
         return network
 
     def _looks_ahead(self, network: Network) -> str | None:
-        """Why a network is no part of a causal system."""
+        """Return the reason why a network cannot be part of a causal system; None if it can."""
         rate_hz, reach = network.sample_rate_hz, network.reach
         if reach is None:
             return (
@@ -185,7 +186,7 @@ class NetworkSeparator(Estimating):
             )
         if rate_hz != self.sample_rate_hz:
             return (
-                f"works at {rate_hz} Hz, and resampling looks ahead; expected one at "
+                f"works at {rate_hz} Hz, and resampling looks ahead; expected a network at "
                 f"{self.sample_rate_hz} Hz"
             )
         if reach.future > LOOK_AHEAD_S * rate_hz:

@@ -1,1 +1,1 @@
-"""Pure functions of tensors: from waveforms to frames and back."""
+"""Signal transforms and their inverses, as pure functions of tensors."""

@@ -1,4 +1,4 @@
-"""A signal as the sum of its parts in frequency bands, without any delay."""
+"""Split of a signal into frequency bands that sum to it, with zero-phase filters."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,11 @@ OVERLAP_OCTAVES = 0.5
 
 
 def band_responses(hz: NDArray[np.floating], edges_hz: Sequence[float]) -> NDArray[np.float64]:
-    """Zero-phase responses of the bands between some edges, which sum to one at each frequency.
+    """Return zero-phase responses of the bands; at each frequency they sum to 1.
 
     Args:
-        hz: (frequencies,) where.
-        edges_hz: ascending edges between the bands, at least an octave times
-            :data:`OVERLAP_OCTAVES` apart.
+        hz: (frequencies,) at which to evaluate the responses.
+        edges_hz: ascending edges between the bands, at least :data:`OVERLAP_OCTAVES` octaves apart.
 
     Returns:
         (len(edges_hz) + 1, frequencies).
@@ -24,18 +23,19 @@ def band_responses(hz: NDArray[np.floating], edges_hz: Sequence[float]) -> NDArr
     octaves = np.log2(np.maximum(hz, 1e-3)[None] / np.asarray(edges_hz, float)[:, None])
     ramp = np.clip(octaves / OVERLAP_OCTAVES + 0.5, 0, 1)
     above = np.sin(np.pi / 2 * ramp) ** 2
-    whole = np.ones((1, len(hz)))
-    return np.concatenate((whole, above)) - np.concatenate((above, 0 * whole))
+    # A band is the high-pass at its lower edge minus the high-pass at its upper edge.
+    ones = np.ones((1, len(hz)))
+    return np.concatenate((ones, above)) - np.concatenate((above, 0 * ones))
 
 
 def band_split(
     signal: NDArray[np.floating], edges_hz: Sequence[float], sample_rate_hz: int
 ) -> NDArray[np.float64]:
-    """The parts of a signal in bands; their sum is the signal.
+    """Split a signal into bands that sum to it.
 
     Args:
         signal: (..., samples).
-        edges_hz: see :func:`band_responses`; none at all gives the signal as its only band.
+        edges_hz: see :func:`band_responses`; without edges, the signal is the only band.
         sample_rate_hz: of the signal.
 
     Returns:
@@ -51,11 +51,11 @@ def band_sum(
     edges_hz: Sequence[float],
     sample_rate_hz: int,
 ) -> NDArray[np.float64]:
-    """The weighted sum of a signal's parts in bands.
+    """Return the weighted sum of the bands of a signal.
 
     Args:
         signal: (..., samples).
-        weights: (bands,), one more than edges.
+        weights: (bands,), where bands = len(edges_hz) + 1.
         edges_hz: see :func:`band_responses`.
         sample_rate_hz: of the signal.
 
@@ -63,8 +63,8 @@ def band_sum(
         (..., samples).
     """
     samples = signal.shape[-1]
-    # Zeros behind the signal, as long as the filters ring (below -80 dB after a fifth of a
-    # second for the lowest edges in use), keep its end from reaching round to its start.
+    # The FFT is circular. Zeros after the signal keep its end from ringing into its start: with the
+    # lowest edges in use, the filters decay below -80 dB within 200 ms.
     length = next_fast_len(samples + sample_rate_hz // 5, real=True)
     response = weights @ band_responses(rfftfreq(length, 1 / sample_rate_hz), edges_hz)
     return irfft(rfft(signal, length) * response, length)[..., :samples]

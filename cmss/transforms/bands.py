@@ -1,6 +1,6 @@
-"""Bands on the frequency axis: narrow where partials lie close, wide above; and back to bins.
+"""Frequency bands that become wider with frequency, and interpolation from bands back to bins.
 
-Weights (bins, bands) serve both ways: bins @ weights sums bins into bands, bands @ weights.T
+Weights are matrices (bins, bands): bins @ weights sums bins into bands, and bands @ weights.T
 spreads a value per band over its bins.
 """
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def band_interpolation(bins: int, Q: int) -> Tensor:
-    """Weights (bins, bands) that spread a value per band over the bins; each row sums to one.
+    """Return weights (bins, bands) that spread a value per band over the bins; rows sum to 1.
 
-    The lowest Q bins are bands of their own, so that low notes' partials are told apart; above,
-    the distance from band to band is 1/Q of the frequency, and bins in between are interpolated.
+    Each of the lowest Q bins is a separate band, which resolves the partials of low notes. Above,
+    the spacing of bands is 1/Q of the frequency, and bins between band centres are interpolated.
     """
     centres = [0.0]
     while centres[-1] < bins - 1:
@@ -32,45 +32,46 @@ def band_interpolation(bins: int, Q: int) -> Tensor:
 
 
 def warp(bins: int, bands: int) -> Tensor:
-    """Weights (bins, bands) that read each band off between two bins; each column sums to one.
+    """Return weights (bins, bands) that interpolate each band between two bins; columns sum to 1.
 
-    Bands are equally spaced on the axis log(1 + 20 f), f being the frequency as a share of the
-    highest: linear below a twentieth of it, logarithmic above (Zhao et al. 2018, "The sound of
-    pixels", and Kadandale et al. 2020). The lowest and the highest bin are bands.
+    Bands are equally spaced on the axis log(1 + 20 f), where f is the frequency divided by the
+    highest frequency. The axis is nearly linear below f = 1/20 and logarithmic above (Zhao et al.
+    2018, "The sound of pixels", and Kadandale et al. 2020). The first band is the lowest bin, the
+    last band is the highest bin.
     """
     return _between(_frequency(bands) * (bins - 1), bins).T
 
 
 def unwarp(bins: int, bands: int) -> Tensor:
-    """Weights (bins, bands) that read each bin off between two of the bands of :func:`warp`.
+    """Return weights (bins, bands) that interpolate each bin between two bands of :func:`warp`.
 
-    Each row sums to one.
+    Each row sums to 1.
     """
-    share = torch.linspace(0, 1, bins, dtype=torch.float64)
-    return _between(_position(share, bands), bands)
+    relative = torch.linspace(0, 1, bins, dtype=torch.float64)
+    return _between(_position(relative, bands), bands)
 
 
 def stretch(bands: int, factor: float) -> Tensor:
-    """Weights (bands, bands) that read the bands of :func:`warp` off at a multiple of frequency.
+    """Return weights (bands, bands) that read the bands of :func:`warp` at a multiple of frequency.
 
-    Row g takes from the two bands about `factor` times the frequency of band g; it is zero where
-    that lies beyond the highest.
+    Row g interpolates between the two bands nearest to `factor` times the frequency of band g. It
+    is zero if that is above the highest frequency.
     """
-    share = factor * _frequency(bands)
-    return _between(_position(share, bands), bands) * (share <= 1).unsqueeze(1)
+    relative = factor * _frequency(bands)
+    return _between(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)
 
 
 def _frequency(bands: int) -> Tensor:
-    """(bands,) where each band of :func:`warp` lies, as a share of the highest frequency."""
+    """Return the frequency of each band of :func:`warp`, (bands,), relative to the highest."""
     return (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
 
 
-def _position(share: Tensor, bands: int) -> Tensor:
-    """Which band lies at a share of the highest frequency, with fractions; as `share`."""
-    return torch.log1p(20 * share) / math.log(21) * (bands - 1)
+def _position(relative: Tensor, bands: int) -> Tensor:
+    """Return the fractional band index of each frequency, given relative to the highest."""
+    return torch.log1p(20 * relative) / math.log(21) * (bands - 1)
 
 
 def _between(positions: Tensor, points: int) -> Tensor:
-    """(positions, points): linear interpolation of values at 0, 1, ..., points - 1."""
+    """Return weights (positions, points) of linear interpolation between 0, 1, ..., points - 1."""
     distance = positions.clamp(0, points - 1).unsqueeze(1) - torch.arange(points)
     return (1 - distance.abs()).clamp(min=0).float()

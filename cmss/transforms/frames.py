@@ -1,11 +1,14 @@
-"""Frames of a signal put back in their places."""
+"""Overlap-add of frames."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def sum_frames(frames: Tensor, hop: int) -> Tensor:
-    """Overlap-add, by as many passes as frames overlap.
+    """Overlap-add frames.
+
+    Frames are cut into blocks of `hop` samples, and blocks with the same index in their frames are
+    added at once: the number of additions is the number of frames that overlap.
 
     Args:
         frames: (..., frames, length).
@@ -15,7 +18,7 @@ def sum_frames(frames: Tensor, hop: int) -> Tensor:
         (..., (frames - 1) * hop + length).
     """
     count, length = frames.shape[-2:]
-    blocks = F.pad(frames, (0, -length % hop)).unflatten(-1, (-1, hop))
+    blocks = F.pad(frames, (0, -length % hop)).unflatten(-1, (-1, hop))  # (..., frames, parts, hop)
     parts = blocks.shape[-2]
     sums = frames.new_zeros(*frames.shape[:-2], count + parts - 1, hop)
     for part in range(parts):

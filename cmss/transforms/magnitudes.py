@@ -1,4 +1,4 @@
-"""Magnitudes of the short-time Fourier transform, with a gradient written for them."""
+"""Magnitudes of the short-time Fourier transform, with a hand-written gradient."""
 
 from typing import Any
 
@@ -11,16 +11,18 @@ from cmss.transforms.frames import sum_frames
 
 
 def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
-    """sqrt(|X|^2 + floor), X that of :func:`cmss.transforms.stft.stft`, frame by frame.
+    """Compute sqrt(|X|^2 + floor), where X is the result of :func:`cmss.transforms.stft.stft`.
 
-    A loss on spectra spends most of its time here. Of that, what automatic differentiation would
-    record takes half: a full complex transform back, and passes over parts that lie apart.
+    A loss on spectra spends most of its time here. The hand-written gradient halves this time:
+    automatic differentiation would use a full complex inverse transform, and slow passes over
+    separate real and imaginary parts.
 
     Args:
         signal: (..., samples), real.
-        window: (length,) analysis window, even length.
+        window: (length,) analysis window of even length.
         hop: samples from one frame to the next.
-        floor: above zero, which keeps the root's gradient finite in silence; gets no gradient.
+        floor: positive; keeps the gradient of the square root finite in silence. It gets no
+            gradient.
 
     Returns:
         (..., frames, length // 2 + 1), frames = 1 + samples // hop.
@@ -32,8 +34,8 @@ class _Magnitudes(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
         half = len(window) // 2
-        frames = F.pad(signal, (half, half)).unfold(-1, 2 * half, hop)
-        spectra = torch.fft.rfft(frames * window)
+        frames = F.pad(signal, (half, half)).unfold(-1, 2 * half, hop)  # (..., frames, length)
+        spectra = torch.fft.rfft(frames * window)  # (..., frames, bins)
         real, imaginary = torch.view_as_real(spectra).unbind(-1)
         size = torch.addcmul(real.square().add_(floor), imaginary, imaginary).sqrt_()
         ctx.save_for_backward(spectra, size, window)
@@ -44,13 +46,14 @@ class _Magnitudes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         spectra, size, window = ctx.saved_tensors
+        # d size / d X = X / size, so the gradient of the spectra is X * gradient / size.
         weight = gradient / size
-        # The inverse transform counts all bins but the first and last twice.
+        # irfft counts each bin and its mirror image, except the first and the last bin.
         weight[..., 1:-1] /= 2
-        # As real numbers, or the weights would be made complex first.
+        # Multiplied as real numbers: a complex product would first convert the weights.
         weighted = torch.view_as_complex(torch.view_as_real(spectra) * weight.unsqueeze(-1))
         frames = torch.fft.irfft(weighted, len(window), norm="forward").mul_(window)
         start = len(window) // 2
-        # Of samples behind the last whole frame nothing was seen.
+        # Samples after the last full frame do not affect the magnitudes: their gradient is zero.
         sums = F.pad(sum_frames(frames, ctx.hop), (0, ctx.samples))
         return sums[..., start : start + ctx.samples], None, None, None

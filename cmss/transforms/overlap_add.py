@@ -1,4 +1,4 @@
-"""A long signal through a function in segments, put together again without a seam."""
+"""Application of a function to a long signal in segments, without audible seams."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reach:
-    """How far around itself a sample of a function's output depends on the input.
+    """Receptive field of a function: the input samples on which an output sample depends.
 
     Args:
-        past: samples before it that may count, a multiple of `hop`.
-        future: samples after it that may count.
-        hop: what a shift of the input has to be a multiple of to shift the output.
+        past: number of samples before the output sample, a multiple of `hop`.
+        future: number of samples after the output sample (look-ahead).
+        hop: shifting the input by a multiple of `hop` samples shifts the output equally.
     """
 
     past: int
@@ -26,17 +26,17 @@ class Reach:
 
 
 def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) -> Tensor:
-    """What a function makes of a whole signal, computed piece by piece.
+    """Apply a function with a bounded receptive field to a signal, piece by piece.
 
-    Each piece is given all that its output depends on, so there is nothing to cross-fade, and an
-    output hears of nothing that lies further ahead than `reach.future`, not even of where the
-    signal ends.
+    Each piece includes the full receptive field of its output, so no cross-fade is needed. The
+    output does not depend on samples further ahead than `reach.future`, nor on the length of the
+    signal.
 
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
         segment: samples of output in a piece, rounded down to a multiple of `reach.hop`.
-        reach: of the function.
+        reach: receptive field of the function.
 
     Returns:
         (sources, channels, samples).
@@ -53,24 +53,28 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:
     """Apply a function to overlapping segments and cross-fade its outputs.
 
-    Each output is weighted by a window that rises and falls over the overlap, and the sum is
-    divided by the sum of the windows: where the function returns its input, so does this,
-    whatever the length.
+    Outputs are weighted by a window that rises and falls over the overlap, and their sum is divided
+    by the sum of the windows. So a function that returns its input yields the signal itself, for
+    any length.
 
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
         segment: samples in a segment.
-        overlap: samples that a segment shares with the next, less than `segment`.
+        overlap: samples shared by successive segments, less than `segment`.
 
     Returns:
         (sources, channels, samples).
+
+    Raises:
+        ValueError: `overlap` is negative, or not below `segment`.
     """
     if not 0 <= overlap < segment:
-        raise ValueError(f"overlap must be at least 0 and below segment {segment}, not {overlap}")
+        raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
     samples = signal.shape[-1]
     hop = segment - overlap
-    # The last segment ends with the signal, so none is so short that the function sees little.
+    # The last segment ends at the end of the signal: it has full length, so the function has as
+    # much context there as elsewhere.
     starts = [*range(0, max(samples - segment, 0), hop), max(samples - segment, 0)]
     window = _window(min(segment, samples), overlap, signal)
     total = torch.zeros_like(signal[:1])
@@ -86,7 +90,7 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
 
 
 def _window(samples: int, overlap: int, like: Tensor) -> Tensor:
-    """(samples,) trapezoid that is positive everywhere, so that the sum can be divided by."""
+    """Return a trapezoidal window (samples,), positive everywhere so that the sum is not zero."""
     edge = torch.arange(1, samples + 1, dtype=like.dtype, device=like.device)
     return torch.minimum(edge, edge.flip(0)).clamp(max=overlap + 1) / (overlap + 1)
 
@@ -94,21 +98,25 @@ def _window(samples: int, overlap: int, like: Tensor) -> Tensor:
 def official_overlap_add(
     function: Function, signal: Tensor, sample_rate_hz: int, segment_s: float, overlap_s: float
 ) -> Tensor:
-    """Segmenting of the official baseline (`separate_sources`), to the sample.
+    """Apply a function in segments, exactly as the official baseline (`separate_sources`) does.
 
-    Chunks are `segment_s * (1 + overlap_s)` long and cross-fade linearly over `overlap_s` seconds.
-    A signal of one chunk or less loses its last `overlap_s` to the fade, since the baseline turns
-    the fade off only once a later chunk reaches the end.
+    Chunks have a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
+    `overlap_s` seconds. A signal of one chunk or less fades out over its last `overlap_s` seconds,
+    because the baseline omits the fade-out only when a later chunk reaches the end.
 
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
         sample_rate_hz: sampling rate of the signal.
         segment_s: the baseline's `segment`.
-        overlap_s: the baseline's `overlap`, both a fraction of the segment and seconds of fade.
+        overlap_s: the baseline's `overlap`, used both as a fraction of the segment and as the fade
+            in seconds.
 
     Returns:
         (sources, channels, samples).
+
+    Raises:
+        ValueError: the signal is not longer than the fade.
     """
     samples = signal.shape[-1]
     chunk = int(sample_rate_hz * segment_s * (1 + overlap_s))
@@ -128,7 +136,7 @@ def official_overlap_add(
         if end >= samples:
             fade_out = 0
     if outputs is None:
-        raise ValueError(f"{samples} samples are not more than the fade of {faded:g}")
+        raise ValueError(f"{samples} samples: expected more than the fade of {faded:g}")
     return outputs
 
 

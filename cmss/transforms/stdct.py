@@ -1,8 +1,9 @@
 """Short-time discrete cosine transform with an exact inverse.
 
-Frames under a window, then an orthonormal DCT-II of each: real coefficients, as many as a frame has
-samples, that hold what the STFT has as magnitude and phase (section 2.1.2 of the paper; Sgouros,
-Bousis and Mitianoudis 2022, IEEE Access 10). Frames lie as those of `cmss.transforms.stft`.
+Windowed frames are transformed by an orthonormal DCT-II. Its real coefficients, as many as a frame
+has samples, carry the information of magnitude and phase of the STFT (Sgouros, Bousis and
+Mitianoudis 2022, IEEE Access 10, section 2.1.2). Frames have the same positions as those of
+`cmss.transforms.stft`.
 """
 
 import math
@@ -15,18 +16,21 @@ from cmss.transforms.frames import sum_frames
 
 
 def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Coefficients of windowed frames, the first centred on sample 0.
+    """Compute the coefficients of windowed frames, the first centred on sample 0.
 
     Args:
         signal: (..., samples).
-        window: (length,) analysis window. Take the periodic Hamming window,
-            ``torch.hamming_window(length)``: shifted by any whole fraction of its length it sums
-            to a constant, which the symmetric one, one sample longer in period, misses. Neither
-            comes near zero, so the inverse divides by nothing small even at the ends.
+        window: (length,) analysis window. Use the periodic Hamming window,
+            ``torch.hamming_window(length)``: copies shifted by length / n, with n an integer of at
+            least 2, sum to a constant, which the symmetric window does not achieve. The window is
+            not close to zero, so the inverse does not divide by small numbers, even at the ends.
         hop: samples from one frame to the next, at most half the length.
 
     Returns:
         (..., length, frames), frames = 1 + samples // hop for an even length.
+
+    Raises:
+        ValueError: the hop is not 1 to half the length.
     """
     _check(window, hop)
     half = len(window) // 2
@@ -35,10 +39,10 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 
 
 def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
-    """Inverse of :func:`stdct`: windowed overlap-add divided by the summed squared window.
+    """Invert :func:`stdct` by windowed overlap-add, divided by the sum of squared windows.
 
-    For coefficients that no signal has, the signal whose coefficients are nearest to them (Griffin
-    and Lim 1984, section II).
+    If no signal has these coefficients, the result is the signal whose coefficients are nearest to
+    them in the least-squares sense (Griffin and Lim 1984, section II).
 
     Args:
         coefficients: (..., length, frames).
@@ -59,10 +63,10 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
 
 
 def dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II of the last axis, by a Fourier transform padded to twice the length.
+    """Compute the orthonormal DCT-II of the last axis, by an FFT padded to twice the length.
 
-    X[k] = s[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N)), s[0] = sqrt(1/N), else sqrt(2/N): the real
-    part of exp(-i pi k / (2 N)) times the padded transform at k.
+    X[k] = s[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N)), where s[0] = sqrt(1/N) and s[k] = sqrt(2/N)
+    for k > 0. This is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].
     """
     size = x.shape[-1]
     spectrum = torch.fft.rfft(x, 2 * size)[..., :size]
@@ -70,23 +74,23 @@ def dct(x: Tensor) -> Tensor:
 
 
 def idct(X: Tensor) -> Tensor:
-    """Inverse of :func:`dct`, which is its transpose, on the last axis."""
+    """Invert :func:`dct` on the last axis; the inverse is the transpose."""
     size = X.shape[-1]
-    # A real inverse transform counts each bin and its mirror, and the first, which has none, once.
+    # irfft counts each bin and its mirror image. The first bin has no mirror image: it is doubled.
     weight = _scale(X) * size
     weight[0] *= 2
     return torch.fft.irfft(X * weight * _half_sample_shift(X), 2 * size)[..., :size]
 
 
 def _half_sample_shift(like: Tensor) -> Tensor:
-    """(N,) exp(i pi k / (2 N)); N, device and precision of `like`."""
+    """Return exp(i pi k / (2 N)), (N,), with N, device and precision of `like`."""
     size = like.shape[-1]
     angle = torch.arange(size, dtype=torch.float64, device=like.device) * (math.pi / (2 * size))
     return torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
 
 
 def _scale(like: Tensor) -> Tensor:
-    """(N,) what makes the cosines of a DCT-II a basis of unit vectors."""
+    """Return the scale s[k] of :func:`dct`, (N,), that makes its basis orthonormal."""
     size = like.shape[-1]
     scale = like.new_full((size,), math.sqrt(2 / size))
     scale[0] = math.sqrt(1 / size)
@@ -95,4 +99,4 @@ def _scale(like: Tensor) -> Tensor:
 
 def _check(window: Tensor, hop: int) -> None:
     if not 1 <= hop <= len(window) // 2:
-        raise ValueError(f"hop must be 1 to half the window, {len(window) // 2}, not {hop}")
+        raise ValueError(f"hop: expected 1 to half the window, {len(window) // 2}, got {hop}")

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Spectra of windowed frames, the first centred on sample 0.
+    """Compute the spectra of windowed frames, the first centred on sample 0.
 
     Args:
         signal: (..., samples).
@@ -15,7 +15,7 @@ def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
     Returns:
         complex (..., length // 2 + 1, frames), frames = 1 + samples // hop.
     """
-    # Constant padding, since a reflection needs more samples than a short signal has.
+    # Zero padding, because reflection needs more samples than a short signal has.
     spectra = torch.stft(
         signal.reshape(-1, signal.shape[-1]),
         len(window),
@@ -28,7 +28,7 @@ def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 
 
 def istft(spectra: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
-    """Inverse of :func:`stft`: windowed overlap-add divided by the summed squared window.
+    """Invert :func:`stft` by windowed overlap-add, divided by the sum of squared windows.
 
     Args:
         spectra: complex (..., length // 2 + 1, frames).

@@ -240,11 +240,11 @@ def test_it_learns(kind):
     [
         ("demucs", {"context": 2}, "context"),
         ("demucs", {"kernel_size": 6}, "kernel_size"),
-        ("demucs", {"depth": 0}, "level"),
-        ("hdemucs", {"nfft": 512}, "branches meet"),
+        ("demucs", {"depth": 0}, "depth"),
+        ("hdemucs", {"nfft": 512}, "branches merge"),
         ("hdemucs", {"nfft": 250}, "nfft"),
         ("hdemucs", {"dconv_comp": 9}, "dconv_comp"),
-        ("htdemucs", {"depth": 4}, "branches would meet"),
+        ("htdemucs", {"depth": 4}, "branches would merge"),
         ("htdemucs", {"t_heads": 5}, "t_heads"),
     ],
 )

@@ -87,7 +87,7 @@ def test_estimates_that_end_early_keep_their_place():
 
 def test_estimates_of_another_shape_are_refused():
     arguments = ModuleArguments(TARGET, ("Cello",), 8000, {"shares": [1.0, 2.0]})
-    with pytest.raises(ValueError, match=r"gave \(1, 2, 2, 9\) .* expected \(1, 1, 2, 9\)"):
+    with pytest.raises(ValueError, match=r"returned \(1, 2, 2, 9\) .* expected \(1, 1, 2, 9\)"):
         ModuleNetwork(arguments)(torch.zeros(1, 2, 9))
 
 
@@ -96,9 +96,9 @@ def test_estimates_of_another_shape_are_refused():
     [
         ({"target": "Shares"}, "separator.target: 'Shares', expected package.Class"),
         ({"target": "no.such.Thing"}, "separator.target: 'no.such.Thing' .No module named"),
-        ({"target": f"{__name__}.NotAModule"}, "NotAModule' is none"),
+        ({"target": f"{__name__}.NotAModule"}, "NotAModule' is not a module"),
         # Of what is importable nothing is called that is no module.
-        ({"target": "os.system", "arguments": {"command": "false"}}, "'os.system' is none"),
+        ({"target": "os.system", "arguments": {"command": "false"}}, "'os.system' is not a module"),
         ({"target": None}, "separator.target: missing"),
         ({"samplerate": None}, "separator.samplerate: missing"),
         ({"samplerate": 44.1}, "separator.samplerate: looks like kHz, expected Hz: 44100"),
@@ -136,7 +136,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
     """torch.load raises errors of many kinds, IndexError among them."""
     (tmp_path / "other.th").write_bytes(content)
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "other.th")}
-    with pytest.raises(InputError, match=r"other\.th: not a state_dict of tensors alone"):
+    with pytest.raises(InputError, match=r"other\.th: not a state_dict with only tensors"):
         build_separator(settings, RATE_HZ)
 
 

@@ -291,9 +291,9 @@ def test_a_batch_is_trained_on_every_look(monkeypatch):
     """One example on its first look, one on its second and so on."""
     model = network(replace(TWICE, passes=4)).train()
     seen = []
-    look = model._look
+    look = model._single_pass
     monkeypatch.setattr(
-        model, "_look", lambda image, present: seen.append(image) or look(image, present)
+        model, "_single_pass", lambda image, present: seen.append(image) or look(image, present)
     )
     model(noise(4, 2, 2000))
     *before, last = (images[:, model.planes :].flatten(1).any(1).tolist() for images in seen)
@@ -327,7 +327,7 @@ def test_stereo_bands_leave_no_bin_out():
         ({"features": "quadro"}, "mono or stereo"),
         ({"masks": "sigmoid"}, "relu or softmax"),
         ({"bands": 26}, "multiple of 4"),
-        ({"dims": (4,)}, "two dims"),
+        ({"dims": (4,)}, "2 dims"),
         ({"convolutions": 0}, "convolutions"),
     ],
 )

@@ -114,7 +114,7 @@ def test_bands_out_is_a_matrix_for_each_band():
 
 
 def test_more_bins_in_bands_than_there_are():
-    with pytest.raises(ValueError, match="bands: take 12 bins, but there are 11"):
+    with pytest.raises(ValueError, match="bands: have 12 bins, expected at most 11"):
         band_groups(11, ((2, 2), (1, 8)))
 
 

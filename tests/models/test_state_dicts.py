@@ -86,7 +86,7 @@ def test_a_safetensors_file_may_have_a_prefix_too(tmp_path):
         ({"model": TENSORS, "ema": prefixed("", factor=0.9)}, "several .*'model' and 'ema'"),
         (
             {**prefixed("module."), "module.tail.bias": torch.ones(2)},
-            r"below the prefix 'module\.' 1 of 1 names, 'tail\.bias' is not one of them",
+            r"with the prefix 'module\.' 1 of 1 names, 'tail\.bias' is not among them",
         ),
         ({"module.head.0.weight": torch.ones(4, 2, 3)}, "size mismatch for head.0.weight"),
         ({"epoch": 3}, "no state_dict"),

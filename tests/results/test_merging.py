@@ -121,8 +121,8 @@ def test_scores_made_from_something_else_are_not_merged(tmp_path):
     with pytest.raises(InputError) as caught:
         merge(tmp_path, PAIRS, 2, now)
     assert caught.value.problems == (
-        f"{tmp_path}: scores made from something else than now: scene (1: {PAIRS[1].name}); "
-        "evaluate.py with on_change=redo makes these anew",
+        f"{tmp_path}: scores produced with different inputs or settings: scene (1: "
+        f"{PAIRS[1].name}); run evaluate.py with on_change=redo to score these again",
     )
 
 

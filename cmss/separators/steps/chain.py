@@ -1,4 +1,4 @@
-"""Steps one after another."""
+"""Application of a sequence of steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class Stepped(Around):
     If there are no stems, none are returned.
 
     Args:
-        separator: gives the first estimates.
-        steps: change them, in this order.
+        separator: computes the first estimates.
+        steps: applied to the estimates in this order.
     """
 
     steps: Sequence[Step]
 
     @property
     def weights(self) -> dict[str, str]:
-        """Those of the separator and of the steps."""
+        """Weight files of the separator and of the steps."""
         own = {path: digest for step in self.steps for path, digest in step.weights.items()}
         return {**self.separator.weights, **own}
 
@@ -46,9 +46,9 @@ def after_steps(
     sources: Mapping[str, Source],
     sample_rate_hz: int,
 ) -> Stems:
-    """Estimates (2, samples) of a mixture (2, samples) after steps, in this order.
+    """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
-    Consecutive steps with the same window share one transform.
+    Consecutive steps with the same window share a transform.
     """
     if not stems:
         return stems

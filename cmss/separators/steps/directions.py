@@ -1,10 +1,10 @@
 """`name: directions`: assigns the mixture's bins to sources by direction of arrival.
 
-Each player has a place, and sound that reaches the two channels from one place has one direction, a
-ratio of levels and phases, in all frames of a bin. The separator's estimates guide a model of these
-directions: each source has a distribution in each bin (:mod:`cmss.transforms.directions`), whose
-prior probability at each time and frequency is the source's share of the estimates, as in guided
-source separation (Boeddeker et al. 2018, CHiME-5).
+Each player has a fixed position. Sound from this position reaches the two channels with the same
+direction, that is, the same ratio of levels and phases, in all frames of a bin. The separator's
+estimates guide a model of these directions: each source has a distribution in each bin
+(:mod:`cmss.transforms.directions`), and its prior probability at each time and frequency is the
+ratio mask of its estimate, as in guided source separation (Boeddeker et al. 2018, CHiME-5).
 
 Shapes: S sources, F bins, K frames.
 """
@@ -24,13 +24,13 @@ from cmss.transforms.shares import log_shares, silent_sources
 
 @dataclass(frozen=True)
 class Directions(Untrained):
-    """Masks that follow from the estimates and their directions.
+    """Computes masks from the estimates and their directions.
 
     A source that is silent in the estimates stays silent.
 
     Args:
-        iterations: how often directions are estimated.
-        weight: how much directions count against the separator's estimates.
+        iterations: number of times that directions are estimated.
+        weight: weight of the directions' log-likelihood, relative to the separator's estimates.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -39,15 +39,16 @@ class Directions(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """186 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; 186 ms at 44.1 kHz."""
         return WINDOW
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """Bins are independent once the directions are known: the length of a window."""
+        """See :class:`cmss.separators.steps.step.Step`."""
+        # A window: given the moments, frames are independent.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
-        """Which sources are silent, (S,), and moments of the directions, (S, F, 4)."""
+        """Return whether sources are silent, (S,), and moments of the directions, (S, F, 4)."""
         silent = silent_sources(estimates)
         prior = log_shares(estimates, silent)
         return silent, learn_directions(mixture, prior, self.iterations, self.weight)
@@ -63,5 +64,5 @@ class Directions(Untrained):
         silent, moments = learned
         prior = log_shares(estimates, silent)
         likelihood = likelihood_of_moments(direction_parts(mixture).unsqueeze(-4), moments)
-        shares = (prior + self.weight * likelihood).softmax(0)
-        return shares.unsqueeze(1) * mixture
+        masks = (prior + self.weight * likelihood).softmax(0)  # (S, F, K)
+        return masks.unsqueeze(1) * mixture

@@ -1,10 +1,9 @@
 """`name: partials`: masks by power in windows long enough to resolve partials.
 
-Masks that change from frame to frame follow the notes, and flutter where the estimates do. In
-windows of three quarters of a second, bins are 1.3 Hz apart, partials of different players hardly
-ever meet in one, and errors of single frames are outweighed by the others. So each bin of such a
-spectrum is divided by the powers that the estimates have in it, which is the Wiener filter of
-independent sources.
+Masks of short frames follow the notes, but also fluctuate with the errors of the estimates. With
+windows of 0.75 s, bins are 1.3 Hz apart: partials of different players rarely share a bin, and
+errors are averaged over time. Each bin is divided among the sources in proportion to the powers of
+their estimates, which is the Wiener filter of independent sources.
 
 Shapes: S sources, F bins, K frames.
 """
@@ -21,12 +20,12 @@ from cmss.separators.steps.step import Untrained
 
 @dataclass(frozen=True)
 class Partials(Untrained):
-    """Divides the mixture in each bin by the estimates' powers.
+    """Divides the mixture among sources in proportion to the powers of the estimates.
 
-    A source that is silent in the estimates of a bin stays silent in it, unless all are.
+    Where the estimate of a source is zero, the result is zero, unless all estimates are.
 
     Args:
-        window: samples of the Hann windows.
+        window: length of the Hann window in samples.
     """
 
     window: Annotated[int, Field(ge=4, le=2**20, multiple_of=4)] = 32768
@@ -34,15 +33,16 @@ class Partials(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """As set: 743 ms at 44.1 kHz by default."""
+        """See :class:`cmss.separators.steps.step.Step`; by default 743 ms at 44.1 kHz."""
         return self.window
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """Bins are independent: the length of a window."""
+        """See :class:`cmss.separators.steps.step.Step`."""
+        # A window: frames are independent.
         return self.window / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> None:
-        """Nothing."""
+        """Learn nothing; see :class:`cmss.separators.steps.step.Step`."""
 
     def apply(
         self,
@@ -54,5 +54,5 @@ class Partials(Untrained):
         """See :class:`cmss.separators.steps.step.Step`."""
         power = estimates.abs().square().mean(1, keepdim=True)
         total = power.sum(0)
-        shares = (power / total.where(total > 0, 1)).where(total > 0, 1 / len(power))
-        return shares * mixture
+        masks = (power / total.where(total > 0, 1)).where(total > 0, 1 / len(power))
+        return masks * mixture

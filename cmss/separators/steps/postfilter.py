@@ -19,13 +19,13 @@ class PostfilterStep:
     """Applies a post-filter of :mod:`cmss.models.postfilter`.
 
     Args:
-        weights_from: `small`, in the package, trained after the default ensemble and its
-            directions; `second_small`, trained after that; or a file that fit_postfilter.py wrote.
-            It degrades the results of a separator whose estimates are more or less confident than
-            those that it was trained on.
+        weights_from: `small` (in the package, trained on the estimates of the default ensemble
+            after the step directions); `second_small` (trained on the results of `small`); or a
+            file of fit_postfilter.py. A post-filter degrades the results of a separator whose
+            estimates are more or less confident than those in its training.
 
     Raises:
-        InputError: no such weights.
+        InputError: the weights do not exist.
     """
 
     weights_from: str = "small"
@@ -39,23 +39,25 @@ class PostfilterStep:
         if self.weights_from in PACKAGED:
             name = f"postfilter_{self.weights_from}.safetensors"
             path = Path(str(files("cmss") / "weights")) / name
-        # A frozen dataclass sets its own fields this way.
+        # A frozen dataclass can set its fields only this way.
         object.__setattr__(self, "_network", load_postfilter(path))
         object.__setattr__(self, "weights", {str(path): sha256(path)})
 
     def window_samples(self, sample_rate_hz: int) -> int:
-        """The one of training, in seconds: bins are as far apart at every sampling rate."""
+        """See :class:`cmss.separators.steps.step.Step`."""
+        # The window in seconds is that of the training, so that bins have the same spacing in Hz.
         arguments = self._network.arguments
         rate = sample_rate_hz / arguments.samplerate
         return 4 * round(arguments.window * rate / 4)
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """A window, and as many frames as the network's convolutions see."""
+        """See :class:`cmss.separators.steps.step.Step`."""
+        # A window, and the receptive field of the network's convolutions in hops.
         window = self.window_samples(sample_rate_hz)
         return (window + self._network.context * window // 4) / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
-        """See :class:`cmss.models.postfilter.LongTerm`."""
+        """Compute statistics over all frames, see :class:`cmss.models.postfilter.LongTerm`."""
         return self._network.long_term(mixture, estimates)
 
     def apply(
@@ -71,7 +73,7 @@ class PostfilterStep:
 
 
 def equals(instruments: Iterable[str]) -> list[list[int]]:
-    """Numbers of the sources that play one instrument, for each that several play."""
+    """Return the groups of indices of sources that are players of the same instrument."""
     players: dict[str, list[int]] = {}
     for number, instrument in enumerate(instruments):
         players.setdefault(instrument, []).append(number)

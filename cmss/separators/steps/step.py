@@ -1,4 +1,4 @@
-"""A step after a separator, and what steps say of themselves."""
+"""The protocol of steps after a separator."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
@@ -9,28 +9,28 @@ from torch import Tensor
 class Step(Protocol):
     """Changes the estimates of a separator, given the mixture, in the domain of an STFT.
 
-    A step is a frozen dataclass whose fields are its settings in the configuration. It works in two
-    parts, so that a recording can be processed in pieces: :meth:`learn` sees all frames, and
-    :meth:`apply` some of them, with `context_s` on either side.
+    A step is a frozen dataclass whose fields are its settings in the configuration. It has two
+    parts, so that a recording can be processed in pieces: :meth:`learn` gets all frames, and
+    :meth:`apply` gets some frames, with `context_s` on either side.
 
     Shapes: S sources, F bins, K frames.
     """
 
     looks_ahead: ClassVar[bool]
-    """Whether an estimate depends on the mixture more than the challenge's 5 ms later."""
+    """Whether the look-ahead exceeds 5 ms, the limit of the challenge."""
 
     @property
     def weights(self) -> dict[str, str]:
-        """Path of each weight file -> its sha256."""
+        """Path of each weight file -> its SHA-256 digest."""
 
     def window_samples(self, sample_rate_hz: int) -> int:
-        """Samples of the Hann window of its spectra; frames lie a quarter of it apart."""
+        """Return the length of the Hann window in samples; the hop is a quarter of it."""
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """Seconds around a sample that its estimate depends on, given what was learned."""
+        """Return the context in seconds on either side of a sample that :meth:`apply` needs."""
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Any:
-        """Collect what :meth:`apply` needs of the whole recording; None where it needs nothing.
+        """Compute statistics of the full recording for :meth:`apply`; None if it needs none.
 
         Args:
             mixture: complex (2, F, K).
@@ -40,16 +40,16 @@ class Step(Protocol):
     def apply(
         self, mixture: Tensor, estimates: Tensor, learned: Any, instruments: Sequence[str]
     ) -> Tensor:
-        """New estimates.
+        """Compute new estimates.
 
         Args:
             mixture: complex (2, F, K).
             estimates: complex (S, 2, F, K).
-            learned: by :meth:`learn`, from these frames or from more.
+            learned: result of :meth:`learn` for the full recording.
             instruments: of each source.
 
         Returns:
-            complex (S, 2, F, K); their sum is the mixture.
+            complex (S, 2, F, K); the sources sum to the mixture.
         """
 
 
@@ -58,5 +58,5 @@ class Untrained:
 
     @property
     def weights(self) -> dict[str, str]:
-        """None."""
+        """Empty: there are no weights."""
         return {}

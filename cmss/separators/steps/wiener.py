@@ -1,11 +1,11 @@
 """`name: wiener`: the generalised Wiener filter.
 
-Each source is a Gaussian whose power v(f, t) comes from its estimate and whose spatial covariance
-R(f), a matrix of channels by channels, is the same in all frames. Given the mixture, the expected
-value of source j is v_j R_j (sum_i v_i R_i)^-1 times the mixture; from these estimates v and R
-follow anew, and so on (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7); Nugraha, Liutkus and
-Vincent 2016, IEEE/ACM TASLP 24(9)). `norbert.expectation_maximization` is the same but for the
-floor, see :data:`FLOOR`.
+Each source is modelled as a Gaussian. Its power v(f, t) is that of its estimate; its spatial
+covariance R(f), a matrix (channels, channels), is constant over time. Given the mixture, the
+expected value of source j is v_j R_j (sum_i v_i R_i)^-1 times the mixture. In further iterations, v
+and R are computed from these expected values (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7);
+Nugraha, Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). `norbert.expectation_maximization` is
+equal except for the floor, see :data:`FLOOR`.
 """
 
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ from torch import Tensor
 from cmss.separators.steps.step import Untrained
 
 WINDOW = 4096
-"""Samples; 93 ms at 44.1 kHz, as Open-Unmix has it (Stoeter et al. 2019)."""
+"""Window in samples, 93 ms at 44.1 kHz, as in Open-Unmix (Stoeter et al. 2019)."""
 
 FLOOR = 1e-9
-"""Share of the mixture's mean power that is added to the sources' covariances, so that their sum
-has an inverse. Each source takes an equal part of it, so that the gains still sum to the identity;
-norbert adds it to the sum alone, so that its estimates sum to less than the mixture."""
+"""Fraction of the mixture's mean power that is added to the sum of the sources' covariances, so
+that it is invertible. It is divided equally among the sources, so that the gains still sum to the
+identity. norbert adds it only to the sum, so that its estimates sum to less than the mixture."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the filter learns of a recording.
+    """Statistics of a recording that the filter needs.
 
     Args:
         floor: power that is added to each source's covariance.
-        spatial: covariances (S, 2, 2, F) of each iteration.
+        spatial: spatial covariances (S, 2, 2, F) of each iteration.
     """
 
     floor: Tensor
@@ -42,10 +42,10 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Wiener(Untrained):
-    """Expected values of the sources given the mixture, by expectation-maximisation.
+    """Computes the expected values of the sources given the mixture.
 
     Args:
-        iterations: how often powers and spatial covariances are estimated.
+        iterations: number of times that powers and spatial covariances are estimated.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -53,19 +53,20 @@ class Wiener(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """93 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; 93 ms at 44.1 kHz."""
         return WINDOW
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """Bins are independent once the covariances are known: the length of a window."""
+        """See :class:`cmss.separators.steps.step.Step`."""
+        # A window: given the spatial covariances, frames are independent.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Statistics:
-        """The covariances from all frames; see :class:`cmss.separators.steps.step.Step`."""
-        # In single precision so low a floor is lost beside the covariance that it is added to.
+        """Estimate spatial covariances from all frames."""
+        # Double precision, because in single precision the sum would round the floor away.
         mixture, estimates = mixture.to(torch.complex128), estimates.to(torch.complex128)
         floor = FLOOR * mixture.abs().square().mean() / len(estimates)
-        # A silent mixture has no mean power; any floor divides it.
+        # If the mixture is silent, the floor is arbitrary but must be positive.
         floor = floor if floor > 0 else torch.ones_like(floor)
         spatial = [_spatial_covariance(estimates)]
         for _ in range(self.iterations - 1):
@@ -89,13 +90,13 @@ class Wiener(Untrained):
 
 
 def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Expected values given the mixture, powers from the estimates: (S, 2, F, K)."""
+    """Return expected values given the mixture and the powers of the estimates, (S, 2, F, K)."""
     power = _power(estimates)
     total = _covariance(power[0], spatial[0], floor)
     for v, R in zip(power[1:], spatial[1:], strict=True):
         total = total + _covariance(v, R, floor)
-    whitened = _solve(total, mixture)
-    # Covariances are computed again rather than kept: each is four times as large as the mixture.
+    whitened = _solve(total, mixture)  # (2, F, K)
+    # Covariances are computed again instead of stored: each has twice the entries of the mixture.
     return torch.stack(
         [
             torch.einsum("cdft,dft->cft", _covariance(v, R, floor), whitened)
@@ -105,14 +106,14 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
 
 
 def _power(estimates: Tensor) -> Tensor:
-    """Mean power of the channels: (S, F, K)."""
+    """Return the mean power of both channels, (S, F, K)."""
     return estimates.abs().square().mean(1)
 
 
 def _spatial_covariance(estimates: Tensor) -> Tensor:
-    """Outer products of the channels over all frames, by their power: (S, 2, 2, F).
+    """Return the sum over frames of x x^H, divided by that of the power: (S, 2, 2, F).
 
-    The identity where a source is silent throughout.
+    It is the identity in bins in which a source is silent throughout.
     """
     power = _power(estimates)
     products = torch.einsum("scft,sdft->scdf", estimates, estimates.conj())
@@ -122,13 +123,13 @@ def _spatial_covariance(estimates: Tensor) -> Tensor:
 
 
 def _covariance(power: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """(2, 2, bins, frames): power (bins, frames) times spatial (2, 2, bins), and the floor."""
+    """Return power (F, K) times spatial covariance (2, 2, F) plus the floor: (2, 2, F, K)."""
     identity = torch.eye(2, dtype=spatial.dtype)[:, :, None, None]
     return power * spatial[..., None] + floor * identity
 
 
 def _solve(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Solutions (2, ...) of 2 by 2 equations, matrices (2, 2, ...) and vectors (2, ...)."""
+    """Solve 2 x 2 systems by Cramer's rule: matrices (2, 2, ...), vectors (2, ...) -> (2, ...)."""
     (a, b), (c, d) = matrices
     x, y = vectors
     return torch.stack((d * x - b * y, a * y - c * x)) / (a * d - b * c)
