@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -59,7 +58,7 @@ def check(config: DictConfig) -> None:
     Raises:
         InputError: values that cannot be resolved, or of another form than the defaults.
     """
-    if not GlobalHydra.instance().is_initialized():
+    if not HydraConfig.initialized():
         return  # called by a program that has composed the configuration itself
     defaults = _defaults()
     problems: dict[str, str] = {}
@@ -197,7 +196,7 @@ def _parsed(word: str) -> Override | None:
     return override
 
 
-def unreadable(error: CompactHydraException | ValueError) -> list[str]:
+def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[str]:
     """A line for each word of the command line that hydra refuses to make a configuration of.
 
     Args:
@@ -216,7 +215,7 @@ def unreadable(error: CompactHydraException | ValueError) -> list[str]:
             for word, override in parsed
             if override.is_sweep_override()
         ]
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | TypeError):
         groups = Path(sys.argv[0]).parent / "conf"
         return [
             f"{override.key_or_group}: expected the name of a choice, got {split(word)[2] or '``'}"

@@ -133,8 +133,8 @@ def run(main: Callable[[], Any]) -> None:
         main()
     except JobError as error:
         sys.exit(_say(error.text, error.status))
-    except (CompactHydraException, ValueError) as error:
-        if HydraConfig.initialized() and isinstance(error, ValueError):
+    except (CompactHydraException, ValueError, TypeError) as error:
+        if HydraConfig.initialized() and not isinstance(error, CompactHydraException):
             raise  # The configuration was made; this is a mistake of the program.
         lines = [one_line(line) for line in overrides.unreadable(error)]
         sys.exit(_say("\n".join(lines), 2))

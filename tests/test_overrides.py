@@ -124,7 +124,8 @@ def test_a_list_of_names_is_shown_as_a_list(here):
         ("split=${split}", "split: Recursive interpolation detected"),
         ("split=???", "split: missing, expected split=VALUE on the command line"),
         ("ensemble.members=[small]", "ensemble.members.0: expected a section, got 'small'"),
-        ("enhancer.attack=[11,inf]", "enhancer.attack: Input should be a finite number"),
+        ("profile=[nan]", "profile: expected the name of a choice"),
+        ("enhancer.attack=[11,inf]", "enhancer.attack[1]: Input should be a finite number"),
     ],
 )
 def test_what_cannot_be_is_one_line_with_its_key(word, told, here):
