@@ -64,7 +64,6 @@ def through_sh(word: str) -> str:
         ("path.exp_folder", "{a: 1}"),
         ("path.exp_folder", "a;b`c!&"),
         ("path.root", "${HOME}"),
-        ("path.root", r"\${HOME}"),
         ("path.root", '\\" ("'),
         ("path.root", "true"),
         ("path.exp_folder", "null"),

@@ -83,7 +83,10 @@ def train_here(*arguments: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["size=huge"], "model=convtasnet size=huge: unknown, expected one of model=arunet size=small"),
+        (
+            ["size=huge"],
+            "model=convtasnet size=huge: unknown, expected one of model=arunet size=small",
+        ),
         (["size=paper"], "instrument: None, expected one of Bassoon, Cello"),
         (["size=paper", "instrument=Horn"], "instrument: 'Horn', expected one of Bassoon, Cello"),
         (["instrument=Violin"], "instrument: this size separates all instruments, expected null"),
