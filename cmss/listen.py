@@ -45,10 +45,9 @@ from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
 from cmss.hearing_aid import HearingAid
 from cmss.output_file import check_output_file
-from cmss.pipeline import System, enhance_scene
 from cmss.prescription import compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, RECORDED_RATE_HZ, all_muted
-from cmss.remix import ConsistentRemix
+from cmss.remix import ConsistentRemix, rebalance
 from cmss.report.panels import before_and_after, png
 from cmss.scenes import (
     DOUBLED,
@@ -69,6 +68,8 @@ from cmss.separators.spectra import in_blocks
 from cmss.stage import progress
 
 SAMPLE_RATE_HZ = 44100
+HEADROOM_DB = 3.0
+"""How much louder than the hearing aid expects a remix may be, as for mixtures of the stages."""
 LOUD_RISE_DB = 20.0
 """From here on playing the result at the volume of the recording may be dangerous."""
 SEPARATOR = default_separator()
@@ -205,9 +206,19 @@ def listen(
         InputError: weights are missing.
         FloatingPointError: an estimate is not finite.
     """
-    system = System(separator, ConsistentRemix(), CHALLENGE_HEARING_AID)
     stems = separate(separator, mixture, scene.track)
-    return enhance_scene(system, mixture, stems, scene, listener)
+    remix = rebalance(mixture, stems, scene, ConsistentRemix())
+    return CHALLENGE_HEARING_AID(_limited(remix), listener)
+
+
+def _limited(remix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Attenuate a remix (2, samples) that is louder than the hearing aid can be given.
+
+    The level factor keeps the power of the players who are named. Where these are all made softer,
+    it would raise everybody else by as much.
+    """
+    excess_db = loudness_lufs(remix, SAMPLE_RATE_HZ) - EXPECTED_LUFS - HEADROOM_DB
+    return remix * 10 ** (-excess_db / 20) if excess_db > 0 else remix
 
 
 class _Parser(argparse.ArgumentParser):

@@ -139,6 +139,23 @@ def test_gains_reach_the_listener(me):
     assert not np.allclose(ears(6, -6), ears(0, 0), atol=1e-3)
 
 
+@pytest.mark.parametrize("gain", ["-40", "-95"])
+@pytest.mark.usefixtures("by_channel")
+def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(
+    tmp_path, unaided, monkeypatch, gain
+):
+    """The only player who is named has the left channel; the right one is everybody else."""
+    one = ByChannel()
+    one.separate = lambda mixture, _: {"source_1": mixture * np.array([[1], [0]], np.float32)}
+    monkeypatch.setattr(listen, "build_separator", lambda *_: one)
+    mixture, out = recording(tmp_path / "a.wav", 44100), tmp_path / "out.flac"
+    arguments = ["--instruments", "Violin", "--audiogram", unaided, "-o", str(out)]
+    assert main([mixture, *arguments, "--gains", gain]) == 0
+    ears, rate_hz = soundfile.read(out)
+    # The hearing aid passes on what it is given; a tenth is what 16 bits and its ramps make.
+    assert loudness_lufs(ears.T, rate_hz) == pytest.approx(-40 + listen.HEADROOM_DB, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
