@@ -21,7 +21,7 @@ from cmss.casa.pitch import track_pitches
 from cmss.casa.segments import segments
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, hear
 from cmss.command_line import exit_status
-from cmss.output_file import check_output_file
+from cmss.files.output_file import check_output_file
 
 SHOWN_S = 4.0
 FRAME_S = 2.5

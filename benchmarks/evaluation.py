@@ -22,7 +22,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from cmss.results import EARS, shard_path
-from cmss.run_folder import CONFIGURATION
+from cmss.run.folder import CONFIGURATION
 from cmss.scenes import MetadataPaths
 
 OFFICIAL = "from recipes.cad2.task2.baseline.evaluate import run_calculate_aq; run_calculate_aq()"

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from benchmarks.transforms import excerpt, save
 from cmss.command_line import exit_status
+from cmss.files.output_file import check_output_file
 from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.factors import first_activations, update_activations
-from cmss.output_file import check_output_file
 
 WEIGHTS = Path(__file__).parents[1] / "cmss" / "weights" / "nmf_kl_small.safetensors"
 INSTRUMENTS = ("Flute", "Bassoon")

@@ -16,7 +16,7 @@ from clarity.utils.audiogram import Audiogram
 from benchmarks.side_by_side import compare, report
 from benchmarks.sounds import EARS, HEARING_AID, RATE_HZ, separated, stem
 from cmss.audio import resample
-from cmss.haaqi import compute_haaqi
+from cmss.hearing.haaqi import compute_haaqi
 
 HAAQI_RATE_HZ = 24000
 

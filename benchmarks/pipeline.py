@@ -27,9 +27,9 @@ import torch
 
 from benchmarks.evaluation import KEY, show, timed
 from benchmarks.official import OWNER, PUBLISHED, random_network
-from cmss.configuration import chosen_pairs, kept_configuration
-from cmss.processor import cores
+from cmss.machine.processor import cores
 from cmss.results import EARS, shard_path
+from cmss.run.configuration import chosen_pairs, kept_configuration
 from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track
 
 ROOT = Path(__file__).parents[1]

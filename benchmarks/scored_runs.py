@@ -12,14 +12,14 @@ from statistics import median
 
 import numpy as np
 
-from cmss.configuration import kept_configuration
 from cmss.errors import InputError
+from cmss.files.row_file import read_rows
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import read_weights
 from cmss.results import EARS, ScoreRow, compare, shard_path
 from cmss.results.separation import SeparationRow, read_separation
-from cmss.row_file import read_rows
-from cmss.run_folder import PROVENANCE
+from cmss.run.configuration import kept_configuration
+from cmss.run.folder import PROVENANCE
 from cmss.scenes import Pair
 
 KINDS: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}

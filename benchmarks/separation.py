@@ -21,9 +21,9 @@ from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 from benchmarks.official import PUBLISHED, random_network
 from benchmarks.side_by_side import compare, report
 from benchmarks.sounds import stem
-from cmss.memory import keep_freed_memory
+from cmss.machine.memory import keep_freed_memory
+from cmss.machine.processor import has_bfloat16
 from cmss.models.convtasnet import ConvTasNet
-from cmss.processor import has_bfloat16
 
 
 def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:

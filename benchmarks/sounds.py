@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cmss.hearing_aid import HearingAid
-from cmss.prescription import compression_from_audiogram
+from cmss.hearing.hearing_aid import HearingAid
+from cmss.hearing.prescription import compression_from_audiogram
 from cmss.scenes import Audiogram, Compression, Ear
 
 RATE_HZ = 44100

@@ -12,16 +12,16 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from benchmarks.scored_runs import FAILED, Run, read_run
-from cmss.configuration import chosen_pairs, kept_configuration, plain
 from cmss.errors import InputError
 from cmss.models.registry import NAMES
 from cmss.results.separation import SEPARATION
-from cmss.run_folder import CONFIGURATION, absolute_paths
+from cmss.run.configuration import chosen_pairs, kept_configuration, plain
+from cmss.run.folder import CONFIGURATION, absolute_paths
+from cmss.run.stage import add_networks
+from cmss.run.stem_files import MADE_FROM, STEMS
 from cmss.scenes import Pair
 from cmss.separators import build_separator
 from cmss.separators.preparing import load_networks
-from cmss.stage import add_networks
-from cmss.stem_files import MADE_FROM, STEMS
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "cad2"
 OFFICIAL = "official"

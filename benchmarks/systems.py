@@ -36,13 +36,13 @@ from benchmarks.scored_runs import (
     system_table,
 )
 from benchmarks.system_runs import SYSTEMS, DataSet
-from cmss.atomic import write_text
 from cmss.command_line import one_line
 from cmss.errors import InputError
-from cmss.output_file import check_output_file
-from cmss.run_folder import CONFIGURATION
+from cmss.files.atomic import write_text
+from cmss.files.output_file import check_output_file
+from cmss.files.text import read_text
+from cmss.run.folder import CONFIGURATION
 from cmss.scenes import Pair
-from cmss.text import read_text
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.haaqi import HAAQI_RATE_HZ, cases
 from benchmarks.sounds import EARS
-from cmss.haaqi import compute_haaqi
-from cmss.haaqi.filterbank import audiometric_levels_db
-from cmss.haaqi.torch_index import torch_haaqi
+from cmss.hearing.differentiable.torch_index import torch_haaqi
+from cmss.hearing.haaqi import compute_haaqi
+from cmss.hearing.haaqi.filterbank import audiometric_levels_db
 
 
 def main() -> None:

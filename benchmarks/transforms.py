@@ -17,11 +17,11 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cmss.atomic import atomic_file
 from cmss.audio import resample
 from cmss.command_line import exit_status
+from cmss.files.atomic import atomic_file
+from cmss.files.output_file import check_output_file
 from cmss.models.arunet import ARUNetArguments
-from cmss.output_file import check_output_file
 from cmss.transforms.stdct import stdct
 from cmss.transforms.stft import stft
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ

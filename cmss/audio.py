@@ -26,10 +26,10 @@ import soundfile
 import soxr
 from tqdm import tqdm
 
-from cmss.atomic import atomic_file
 from cmss.command_line import one_line
-from cmss.containers import Container, Spliced, examine
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
+from cmss.files.containers import Container, Spliced, examine
 
 FULL_SCALE_16_BIT = 32768.0
 LARGEST_PEAK = 1000.0

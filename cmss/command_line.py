@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from cmss.atomic import final_path
 from cmss.errors import InputError, ProblemsError
+from cmss.files.atomic import final_path
 
 INTERRUPTED, READER_GONE = 130, 141
 """As shells count: 128 and the number of the signal, SIGINT or SIGPIPE."""

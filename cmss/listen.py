@@ -31,7 +31,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.atomic import atomic_file
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
     Excerpt,
@@ -41,14 +40,16 @@ from cmss.audio import (
     write_flac,
 )
 from cmss.command_line import exit_status, one_line
-from cmss.configuration import default_separator
 from cmss.errors import InputError, noting
-from cmss.hearing_aid import HearingAid
-from cmss.output_file import check_output_file
-from cmss.prescription import compression_from_audiogram
+from cmss.files.atomic import atomic_file
+from cmss.files.output_file import check_output_file
+from cmss.hearing.hearing_aid import HearingAid
+from cmss.hearing.prescription import compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, RECORDED_RATE_HZ, all_muted
 from cmss.remix import ConsistentRemix, rebalance
 from cmss.report.panels import before_and_after, png
+from cmss.run.configuration import default_separator
+from cmss.run.stage import progress
 from cmss.scenes import (
     DOUBLED,
     EXPECTED_LUFS,
@@ -65,7 +66,6 @@ from cmss.scenes import (
 )
 from cmss.separators import Separator, Stems, build_separator
 from cmss.separators.spectra import in_blocks
-from cmss.stage import progress
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0

@@ -22,22 +22,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cmss import enhancing, stem_files
 from cmss.audio import resample, write_flac
-from cmss.enhanced_files import check_files
-from cmss.enhancing import EnhanceSettings
 from cmss.errors import IncompleteError, noting
 from cmss.fingerprint import of_enhanced, of_scores, of_stems
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.remix import Remix, rebalance
 from cmss.report import write_report, write_technical_report
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, merge
 from cmss.results.separation import SeparationRow, measure, write_separation
+from cmss.run import enhancing, stem_files
+from cmss.run.enhanced_files import check_files
+from cmss.run.enhancing import EnhanceSettings
+from cmss.run.scoring import FileScorer, Scorer, ScoreSettings, score_files, with_references
+from cmss.run.submission import PROVENANCE, Packing, Submission, build_submission
 from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
-from cmss.scoring import FileScorer, Scorer, ScoreSettings, score_files, with_references
 from cmss.separators import Separator, Stems
 from cmss.separators.preparing import load_networks
-from cmss.submission import PROVENANCE, Packing, Submission, build_submission
 
 Waveform = NDArray[np.float64]
 

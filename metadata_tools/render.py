@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
-from cmss.processor import cores
+from cmss.machine.processor import cores
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     MadeTrack,

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from cmss.atomic import atomic_file
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
 from metadata_tools.challenge.writer import SCENE_IDS
 from metadata_tools.inputs.options import at_least, to_path

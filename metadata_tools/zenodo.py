@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cmss.atomic import alone, clear_stale
 from cmss.audio import AudioHeader, inspect, read_span, write_flac
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.atomic import alone, clear_stale
 from metadata_tools.challenge.zenodo_plan import (
     UNPACKED,
     VALID_FILE,

@@ -9,10 +9,10 @@ import pytest
 from benchmarks import system_runs
 from benchmarks.system_runs import SYSTEMS, System
 from benchmarks.systems import main
+from cmss.files.row_file import read_rows
 from cmss.nmf.dictionaries import load_dictionaries
 from cmss.results import ScoreRow
 from cmss.results.separation import read_separation
-from cmss.row_file import read_rows
 from cmss.separators import SEPARATORS
 from tests.support.tiny_challenge import TinyChallenge
 from tests.support.tiny_run import identities, write_metadata

@@ -8,10 +8,10 @@ import torch
 
 from benchmarks.scored_runs import read_run
 from benchmarks.systems import main
+from cmss.files.row_file import write_rows
 from cmss.models.weights_file import write_weights
 from cmss.results import ScoreRow
 from cmss.results.separation import SeparationRow, write_separation
-from cmss.row_file import write_rows
 
 BEGIN = "<!-- benchmarks.systems: begin -->"
 END = "<!-- benchmarks.systems: end -->"

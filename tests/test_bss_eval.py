@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from cmss.bss_eval import bss_eval, framewise_ratios
+from cmss.results.bss_eval import bss_eval, framewise_ratios
 
 RATE_HZ = 8000
 SECONDS = 3.5

@@ -7,7 +7,7 @@ import pytest
 
 from cmss.audio import read_flac, resample, write_flac
 from cmss.errors import InputError
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System, enhance_scene
 from cmss.remix import ConsistentRemix, OfficialRemix
 from cmss.scenes import load_pairs

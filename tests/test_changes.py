@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from cmss.atomic import alone
 from cmss.audio import write_flac
+from cmss.files.atomic import alone
 from cmss.models.checkpoint import load_checkpoint, save_checkpoint
 from tests.support.stage_server import stage_server
 from tests.support.tiny_challenge import RATE_HZ

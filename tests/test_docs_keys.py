@@ -9,13 +9,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.configuration import REMIXES
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.models.registry import NAMES
+from cmss.run.configuration import REMIXES
+from cmss.run.stage import REFUSED
 from cmss.scenes import MetadataPaths
 from cmss.separators import SEPARATORS
 from cmss.separators.network import Segments
-from cmss.stage import REFUSED
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "recipes" / "cad2" / "conf"

@@ -10,7 +10,7 @@ import yaml
 
 from cmss import separators
 from cmss.audio import read_excerpt
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System
 from cmss.remix import ConsistentRemix
 from cmss.scenes import load_pairs

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from cmss.audio import write_flac
-from cmss.enhanced_files import check_files, made_from, missing
 from cmss.errors import InputError
 from cmss.fingerprint import fingerprint
+from cmss.run.enhanced_files import check_files, made_from, missing
 from cmss.scenes import SoundFiles
 from tests.support.tiny_pairs import make_pairs
 

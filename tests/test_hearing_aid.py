@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmss.errors import InputError
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.scenes import Audiogram, Compression, Ear, Listener
 
 RATE_HZ = 44100

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cmss.audio import resample, write_flac
 from cmss.errors import InputError
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System
 from cmss.remix import OfficialRemix
 from cmss.scenes import Ear, MetadataPaths, Pair, load_pairs

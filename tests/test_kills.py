@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cmss.atomic import is_temporary
+from cmss.files.atomic import is_temporary
 from tests.support.tiny_run import (
     STAGES,
     TABLES,

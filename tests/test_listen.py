@@ -12,9 +12,9 @@ from PIL import Image
 
 from cmss import listen
 from cmss.audio import inspect, loudness_lufs
-from cmss.configuration import build_hearing_aid, plain
 from cmss.errors import InputError
 from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
+from cmss.run.configuration import build_hearing_aid, plain
 from cmss.scenes import Listener
 from cmss.separators import spectra
 from tests.support.played_set import configuration

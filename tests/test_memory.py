@@ -7,7 +7,7 @@ import pytest
 FAULTS = """
 import resource
 import numpy as np
-from cmss.memory import keep_freed_memory
+from cmss.machine.memory import keep_freed_memory
 
 {call}
 np.ones(2**24)  # 128 MB

@@ -14,13 +14,13 @@ import pytest
 from recipes.cad2.task2.baseline.evaluate import set_song_seed
 
 from cmss.audio import read_excerpt, resample, write_flac
-from cmss.enhancing import EnhanceSettings
 from cmss.errors import InputError
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System, enhance_run
 from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
+from cmss.run.enhancing import EnhanceSettings
+from cmss.run.scoring import FileScorer, Scorer, scene_seed, score_files, with_references
 from cmss.scenes import SoundFiles, level_warning, level_warnings, load_pairs
-from cmss.scoring import FileScorer, Scorer, scene_seed, score_files, with_references
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.preparing import load_networks
 from tests.support.enhanced import enhance, no_bar

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cmss.configuration import default_separator
 from cmss.models.postfilter import load_postfilter
+from cmss.run.configuration import default_separator
 from cmss.separators import build_separator
 from cmss.separators.spectra import on_spectra
 from cmss.separators.steps.chain import Stepped

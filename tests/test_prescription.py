@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
+from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
 
 AUDIOGRAM_HZ = (250, 500, 1000, 2000, 3000, 4000, 6000, 8000)
 

@@ -97,11 +97,11 @@ def installation(installed) -> Installation:
 WORKERS = """
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-import cmss.hearing_aid, cmss.haaqi.kernels
+import cmss.hearing.hearing_aid, cmss.hearing.haaqi.kernels
 
 def imported(_):
-    import cmss.casa.hair_cell, cmss.torch_hearing_aid
-    return "cmss.hearing_aid" in __import__("sys").modules
+    import cmss.casa.hair_cell, cmss.hearing.differentiable.torch_hearing_aid
+    return "cmss.hearing.hearing_aid" in __import__("sys").modules
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
@@ -144,7 +144,7 @@ def test_a_stage_needs_no_cache_no_home_and_no_user(installation):
 # The cache itself, in this process.
 
 SOURCE = """
-from cmss.compiled import compiled
+from cmss.machine.compiled import compiled
 
 @compiled()
 def twice(x):
@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_named_once(
     index.unlink()
     index.mkdir()
     (index / "file").touch()
-    monkeypatch.setattr("cmss.compiled._said", set())
+    monkeypatch.setattr("cmss.machine.compiled._said", set())
     module = imported(tmp_path)
     assert (module.twice(21), module.twice(1.5)) == (42, 3.0)
     (line,) = capsys.readouterr().err.splitlines()
@@ -196,7 +196,7 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_named_once(
 
 
 def test_without_a_compiler_functions_run_as_they_are(installation):
-    code = "from cmss.haaqi.vector_math import fast_log; from cmss.casa import hair_cell"
+    code = "from cmss.hearing.haaqi.vector_math import fast_log; from cmss.casa import hair_cell"
     assert installation.run("-c", code, NUMBA_DISABLE_JIT="1").stderr == ""
 
 
@@ -205,4 +205,4 @@ def test_all_kernels_are_compiled_in_one_way():
     users = {
         path.relative_to(ROOT).as_posix() for path in sources if "cache=True" in path.read_text()
     }
-    assert users <= {"cmss/compiled.py"}
+    assert users <= {"cmss/machine/compiled.py"}

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError
-from cmss.run_folder import (
+from cmss.run.folder import (
     LIBRARIES,
     absolute_paths,
     continued_configuration,

@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cmss.errors import IncompleteError, InputError
-from cmss.stage import LINES_SHOWN, JobError, stage
+from cmss.run.stage import LINES_SHOWN, JobError, stage
 
 CONFIG = OmegaConf.create(
     {

@@ -8,9 +8,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from cmss.configuration import separating
 from cmss.errors import InputError
 from cmss.renamed import RENAMED
+from cmss.run.configuration import separating
 from cmss.separators import build_separator, builder
 from cmss.separators import spectra as signals
 from cmss.separators.builder import build_steps

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmss import submission
 from cmss.audio import write_flac
 from cmss.errors import InputError
+from cmss.run import submission
 from cmss.scenes import SoundFiles
 from tests.support.tiny_pairs import make_pairs
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmss.errors import InputError
+from cmss.files.row_file import RowFile, read_rows, write_rows
+from cmss.files.text import read_table, read_text
 from cmss.results import ScoreRow
 from cmss.results.separation import read_separation
-from cmss.row_file import RowFile, read_rows, write_rows
 from cmss.scenes import load_audiograms
-from cmss.text import read_table, read_text
 from metadata_tools.notes.bank import read_notes_csv
 
 SAVED = {

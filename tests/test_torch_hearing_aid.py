@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.differentiable.torch_hearing_aid import amplified
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.scenes import Compression
-from cmss.torch_hearing_aid import amplified
 
 DEVICE = HearingAid(
     crossover_frequencies=(353.55, 707.11, 1414.21, 2828.43, 5656.85),

@@ -7,7 +7,7 @@ import pytest
 
 from cmss import listen
 from cmss.errors import InputError
-from cmss.prescription import compression_from_audiogram
+from cmss.hearing.prescription import compression_from_audiogram
 from metadata_tools.validate import main as validate
 from tests.support.tiny_run import TinyRun, write_metadata, write_tiny_data
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.compiled import compiled
+from cmss.machine.compiled import compiled
 
 
 class HairCell(NamedTuple):

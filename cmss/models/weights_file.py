@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cmss.atomic import atomic_file
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 
 SCALE = "/scale"
 """Suffix that is added to the name of an int8 tensor to name the scales of its rows."""

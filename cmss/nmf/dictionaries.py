@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cmss.atomic import atomic_file
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 from cmss.nmf.factors import first_activations, update_activations, update_templates
 from cmss.nmf.spectrogram import Analysis
 

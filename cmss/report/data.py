@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cmss.configuration import kept_configuration
 from cmss.errors import InputError
+from cmss.files.row_file import read_rows
 from cmss.results import ComponentRow, ScoreRow, shard_path
 from cmss.results.separation import median_sdr, read_separation
-from cmss.row_file import read_rows
+from cmss.run.configuration import kept_configuration
 from cmss.scenes import Audiogram, Listener, Pair
 
 AVERAGED_HZ = (500, 1000, 2000, 4000)

@@ -9,16 +9,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from cmss.atomic import atomic_folder
 from cmss.audio import write_flac
+from cmss.files.atomic import atomic_folder
 from cmss.models.outputs import output_name
 from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
-from cmss.report.sounds import equally_loud, versions
+from cmss.report.recordings import equally_loud, versions
 from cmss.results import compare_folders
+from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, SoundFiles
-from cmss.scoring import Scorer
 
 REPORT = "report"
 SHOWN = 10

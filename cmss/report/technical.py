@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cmss.atomic import write_text
 from cmss.errors import InputError
+from cmss.files.atomic import write_text
 from cmss.models.weights_file import read_weights
 
 TECHNICAL_REPORT = "technical_report.md"
@@ -26,7 +26,7 @@ def write_technical_report(
     Args:
         folder: the run's folder.
         name: of the submission.
-        provenance: of the run, see :func:`cmss.run_folder.save_provenance`.
+        provenance: of the run, see :func:`cmss.run.folder.save_provenance`.
         summary: mean scores, see :func:`cmss.results.summarise`; None without scores.
 
     Returns:

@@ -20,8 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
+from cmss.files.row_file import read_rows
 from cmss.results.rows import ScoreRow, shard_path
-from cmss.row_file import read_rows
 from cmss.scenes import Pair
 
 CONFIDENCE = 0.95

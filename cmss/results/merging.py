@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cmss.atomic import atomic_folder, write_text
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_folder, write_text
+from cmss.files.row_file import Row, read_rows, write_rows
 from cmss.fingerprint import Fingerprints, changes, mixed, told
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.results.summary import summarise
-from cmss.row_file import Row, read_rows, write_rows
 from cmss.scenes import Pair, shard
 
 

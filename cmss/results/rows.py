@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmss.haaqi import Haaqi
-from cmss.row_file import PairRow
+from cmss.files.row_file import PairRow
+from cmss.hearing.haaqi import Haaqi
 from cmss.scenes import Pair
 
 COMPONENTS = (

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmss.files.row_file import RowFile
 from cmss.fingerprint import ERROR, Fingerprints, changes, outdated
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
-from cmss.row_file import RowFile
 from cmss.scenes import Pair
 
 

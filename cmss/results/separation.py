@@ -11,18 +11,18 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.atomic import write_text
-from cmss.bss_eval import bss_eval
 from cmss.errors import InputError
+from cmss.files.atomic import write_text
+from cmss.files.text import parse_csv, read_text
+from cmss.results.bss_eval import bss_eval
 from cmss.scenes import SoundFiles, Track
-from cmss.text import parse_csv, read_text
 
 SEPARATION = "separation.csv"
 
 
 @dataclass(frozen=True)
 class SeparationRow:
-    """Ratios of a source of a track in dB, see :class:`cmss.bss_eval.Ratios`."""
+    """Ratios of a source of a track in dB, see :class:`cmss.results.bss_eval.Ratios`."""
 
     track: str
     source: str

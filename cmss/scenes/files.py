@@ -22,8 +22,8 @@ from pydantic import (
 
 from cmss import quantities
 from cmss.errors import InputError
+from cmss.files.text import read_text
 from cmss.quantities import Quantity
-from cmss.text import read_text
 
 COMPRESSOR_BANDS = 6
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmss.atomic import clear_stale
 from cmss.errors import InputError, noting
+from cmss.files.atomic import clear_stale
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems

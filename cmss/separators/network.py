@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.audio import resample
-from cmss.device import device_named
 from cmss.errors import InputError
+from cmss.machine.device import device_named
 from cmss.models.checkpoint import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET, instrument_of, output_name
 from cmss.scenes import Source

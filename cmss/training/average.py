@@ -15,9 +15,9 @@ import torch
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.output_file import check_output_file
 from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
-from cmss.output_file import check_output_file
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmss.command_line import exit_status
+from cmss.files.output_file import check_output_file
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import eight_bits, read_weights, write_weights
-from cmss.output_file import check_output_file
 
 
 def compress(weights: Path, smaller: Path) -> None:

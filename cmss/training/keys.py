@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from cmss.device import DeviceName
+from cmss.machine.device import DeviceName
 from cmss.models.postfilter import PostfilterArguments
 from cmss.separators import SEPARATORS
 from cmss.settings import Count, NotNegative, Rate, Seed

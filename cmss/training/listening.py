@@ -10,8 +10,8 @@ from cmss.audio import read_excerpt
 from cmss.errors import InputError
 from cmss.models.checkpoint import Network
 from cmss.remix import ConsistentRemix, rebalance
+from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, Track
-from cmss.scoring import Scorer
 from cmss.separators import Oracle, Separator, Stems
 from cmss.separators.network import (
     OneForAll,

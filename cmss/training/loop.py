@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.atomic import write_text
+from cmss.files.atomic import write_text
+from cmss.files.text import read_text
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
 from cmss.settings import Count, LearningRate, NotNegative, Steps
-from cmss.text import read_text
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine

@@ -14,8 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cmss.haaqi.cepstral import CEPSTRAL_BASIS, MODULATION_FILTERS, SMOOTHING
-from cmss.haaqi.filterbank import CENTER_FREQUENCIES_HZ, ERB_HZ, MODEL_RATE_HZ, WIDTH_PER_ERB
+from cmss.hearing.haaqi.cepstral import CEPSTRAL_BASIS, MODULATION_FILTERS, SMOOTHING
+from cmss.hearing.haaqi.filterbank import (
+    CENTER_FREQUENCIES_HZ,
+    ERB_HZ,
+    MODEL_RATE_HZ,
+    WIDTH_PER_ERB,
+)
 
 ENVELOPE_RATE_HZ = 1000
 """Widest band that an envelope can have; the ear's at 8 kHz has 890 Hz."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.compiled import compiled
+from cmss.machine.compiled import compiled
 
 RINGING = 4096  # samples after which a random equaliser has died away
 

@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmss.atomic import atomic_folder
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_folder
+from cmss.files.text import read_table
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import WEIGHTS, Network
 from cmss.models.outputs import TARGET
 from cmss.models.registry import RECORDS
 from cmss.models.weights_file import read_weights
-from cmss.text import read_table
 
 MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from cmss.atomic import atomic_file
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 
 OLD_NAMES = {"network": "model", "optimiser": "optimizer"}
 """Names in the files that the training of post-filters once wrote. Those of networks are the same

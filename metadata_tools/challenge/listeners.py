@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cmss.prescription import compression_from_audiogram
+from cmss.hearing.prescription import compression_from_audiogram
 
 AUDIOGRAM_FREQUENCIES_HZ = (250, 500, 1000, 2000, 3000, 4000, 6000, 8000)
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from cmss.atomic import atomic_folder
 from cmss.audio import FULL_SCALE_16_BIT, loudness_lufs, write_flac
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_folder
 from metadata_tools.challenge.gains import GainPool, gain_pool
 from metadata_tools.challenge.listeners import MOST_LISTENERS, make_listeners
 from metadata_tools.inputs.options import real

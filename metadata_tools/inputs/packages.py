@@ -22,8 +22,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-from cmss.atomic import atomic_file, clear_stale
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file, clear_stale
 
 LARGEST_BYTES = 256 * 2**30
 """All of a package; the largest that is known, EnsembleSet with all microphones, has some 60 GB."""

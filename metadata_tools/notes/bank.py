@@ -8,7 +8,7 @@ import numpy as np
 
 from cmss.audio import read_flac
 from cmss.errors import InputError
-from cmss.text import read_table
+from cmss.files.text import read_table
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.scores.score import RANGES
 

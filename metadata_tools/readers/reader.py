@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from cmss.atomic import alone, clear_stale
 from cmss.audio import read_sound, resample
 from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
+from cmss.files.atomic import alone, clear_stale
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     SPLITS,

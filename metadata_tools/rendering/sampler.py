@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmss.compiled import compiled
 from cmss.errors import InputError
+from cmss.machine.compiled import compiled
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import Bank, Recording
 from metadata_tools.scores.score import Note

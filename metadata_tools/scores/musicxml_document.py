@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from lxml import etree
 
 from cmss.errors import InputError
-from cmss.text import decode
+from cmss.files.text import decode
 from metadata_tools.inputs.packages import reading_archive
 
 LARGEST_BYTES = 2**28

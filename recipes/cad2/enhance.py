@@ -5,7 +5,8 @@ from dataclasses import asdict
 import hydra
 from omegaconf import DictConfig
 
-from cmss.configuration import (
+from cmss.pipeline import System, enhance_run
+from cmss.run.configuration import (
     build_hearing_aid,
     build_remix,
     enhancing,
@@ -15,12 +16,11 @@ from cmss.configuration import (
     reads_references,
     separating,
 )
-from cmss.enhancing import EnhanceSettings
-from cmss.pipeline import System, enhance_run
-from cmss.run_folder import absolute_paths, job, save_configuration, save_provenance
+from cmss.run.enhancing import EnhanceSettings
+from cmss.run.folder import absolute_paths, job, save_configuration, save_provenance
+from cmss.run.stage import progress, run, stage, warn
 from cmss.scenes import SoundFiles
 from cmss.separators import build_separator
-from cmss.stage import progress, run, stage, warn
 
 
 @hydra.main(config_path="conf", config_name="config", version_base=None)

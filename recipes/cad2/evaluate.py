@@ -3,15 +3,15 @@
 import hydra
 from omegaconf import DictConfig
 
-from cmss.configuration import build_hearing_aid, own_pairs, reads_references, scoring
 from cmss.errors import InputError
-from cmss.overrides import overrides
+from cmss.machine.processor import cores
 from cmss.pipeline import score_run
-from cmss.processor import cores
-from cmss.run_folder import continued_configuration, job
+from cmss.run.configuration import build_hearing_aid, own_pairs, reads_references, scoring
+from cmss.run.folder import continued_configuration, job
+from cmss.run.overrides import overrides
+from cmss.run.scoring import FileScorer, Scorer, ScoreSettings
+from cmss.run.stage import progress, run, stage
 from cmss.scenes import SoundFiles
-from cmss.scoring import FileScorer, Scorer, ScoreSettings
-from cmss.stage import progress, run, stage
 
 
 @hydra.main(config_path="conf", config_name="config", version_base=None)

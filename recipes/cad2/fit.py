@@ -8,20 +8,20 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from cmss.atomic import write_text
 from cmss.audio import read_excerpt
-from cmss.configuration import build_hearing_aid, plain
 from cmss.errors import InputError, noting
-from cmss.output_file import check_output_file
-from cmss.run_folder import metadata_paths, training_tracks
+from cmss.files.atomic import write_text
+from cmss.files.output_file import check_output_file
+from cmss.run.configuration import build_hearing_aid, plain
+from cmss.run.folder import metadata_paths, training_tracks
+from cmss.run.scoring import Scorer
+from cmss.run.stage import progress, run, stage
 from cmss.scenes import level_warning, load_pairs
-from cmss.scoring import Scorer
 from cmss.separators import build_separator
 from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
 from cmss.separators.steps.step import Step
 from cmss.settings import from_settings
-from cmss.stage import progress, run, stage
 from cmss.training.fitting import WeightFit
 from cmss.training.keys import FitKeys
 from cmss.training.listening import ListeningTest

@@ -5,14 +5,14 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from cmss.configuration import plain
 from cmss.errors import InputError
+from cmss.files.output_file import check_output_file
 from cmss.nmf.dictionaries import Dictionaries, learn_templates, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
-from cmss.output_file import check_output_file
+from cmss.run.configuration import plain
+from cmss.run.stage import progress, run, stage
 from cmss.scenes import load_tracks
 from cmss.settings import from_settings
-from cmss.stage import progress, run, stage
 from cmss.training.isolated import isolated_spectrogram, isolated_stems
 from cmss.training.keys import DictionaryKeys
 

@@ -8,17 +8,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.audio import read_excerpt
-from cmss.configuration import plain
 from cmss.errors import InputError, noting
+from cmss.files.output_file import check_output_file
 from cmss.models.checkpoint import save_checkpoint
 from cmss.models.postfilter import MODEL, Postfilter, load_postfilter
-from cmss.output_file import check_output_file
-from cmss.run_folder import training_tracks
+from cmss.run.configuration import plain
+from cmss.run.folder import training_tracks
+from cmss.run.stage import progress, run, stage
 from cmss.scenes import Track
 from cmss.separators import Separator, build_separator
 from cmss.separators.steps.postfilter import equals
 from cmss.settings import from_settings
-from cmss.stage import progress, run, stage
 from cmss.training.keys import PostfilterKeys
 from cmss.training.postfiltering import (
     Example,

@@ -5,16 +5,16 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from cmss.configuration import build_hearing_aid, chosen_pairs, reads_references
-from cmss.overrides import overrides
 from cmss.pipeline import MergeSettings, merge_run
 from cmss.results import format_summary
 from cmss.results.separation import median_sdr
-from cmss.run_folder import continued_configuration, job
+from cmss.run.configuration import build_hearing_aid, chosen_pairs, reads_references
+from cmss.run.folder import continued_configuration, job
+from cmss.run.overrides import overrides
+from cmss.run.scoring import Scorer
+from cmss.run.stage import progress, run, stage, warn
+from cmss.run.submission import Packing
 from cmss.scenes import SoundFiles
-from cmss.scoring import Scorer
-from cmss.stage import progress, run, stage, warn
-from cmss.submission import Packing
 
 
 @hydra.main(config_path="conf", config_name="config", version_base=None)

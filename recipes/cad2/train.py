@@ -8,17 +8,17 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.configuration import build_hearing_aid, plain
-from cmss.device import device_named
 from cmss.errors import InputError, noting
+from cmss.files.output_file import check_output_file
+from cmss.machine.device import device_named
 from cmss.models.checkpoint import load_weights, sha256
 from cmss.models.outputs import player_index
-from cmss.output_file import check_output_file
-from cmss.run_folder import metadata_paths, training_tracks
+from cmss.run.configuration import build_hearing_aid, plain
+from cmss.run.folder import metadata_paths, training_tracks
+from cmss.run.scoring import Scorer
+from cmss.run.stage import progress, run, stage
 from cmss.scenes import load_pairs, load_tracks
-from cmss.scoring import Scorer
 from cmss.settings import from_settings
-from cmss.stage import progress, run, stage
 from cmss.training.keys import TrainKeys
 from cmss.training.listening import ListeningTest
 from cmss.training.loop import train

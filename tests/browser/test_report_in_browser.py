@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from cmss.audio import resample, write_flac
-from cmss.configuration import build_hearing_aid, chosen_pairs
+from cmss.files.row_file import write_rows
 from cmss.report.page import write_report
 from cmss.results import ComponentRow, ScoreRow
 from cmss.results.rows import COMPONENTS
-from cmss.row_file import write_rows
-from cmss.run_folder import save_configuration
-from cmss.scoring import Scorer
+from cmss.run.configuration import build_hearing_aid, chosen_pairs
+from cmss.run.folder import save_configuration
+from cmss.run.scoring import Scorer
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.row_file import read_rows
+from cmss.files.text import read_table
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow
-from cmss.row_file import read_rows
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
-from cmss.text import read_table
 from metadata_tools import scenes, validate
 from metadata_tools.challenge.gains import gain_pool
 from metadata_tools.notes.bank import read_notes_csv

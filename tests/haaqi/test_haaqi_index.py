@@ -7,7 +7,7 @@ import pytest
 from clarity.utils.audiogram import Audiogram as PyclarityAudiogram
 
 from cmss.errors import InputError
-from cmss.haaqi import compute_haaqi, haaqi_components, haaqi_of_several
+from cmss.hearing.haaqi import compute_haaqi, haaqi_components, haaqi_of_several
 from cmss.scenes import Audiogram
 
 RATE_HZ = 24000

@@ -7,7 +7,7 @@ from clarity.utils.audiogram import Audiogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.haaqi import Haaqi, compute_haaqi, haaqi_components, haaqi_of_several
+from cmss.hearing.haaqi import Haaqi, compute_haaqi, haaqi_components, haaqi_of_several
 
 RATE_HZ = 24000
 FREQUENCIES_HZ = np.array([250, 500, 1000, 2000, 3000, 4000, 6000, 8000])

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from numba import njit
 
 from cmss.errors import InputError
-from cmss.haaqi.alignment import Aligner
-from cmss.haaqi.filterbank import (
+from cmss.hearing.haaqi.alignment import Aligner
+from cmss.hearing.haaqi.filterbank import (
     CENTER_FREQUENCIES_HZ,
     HearingLoss,
     audiometric_levels_db,
     equalising_delays,
 )
-from cmss.haaqi.front_end import advance, at_model_rate
-from cmss.haaqi.noise import NormalDeviates
-from cmss.haaqi.vector_math import fast_exp, fast_log
+from cmss.hearing.haaqi.front_end import advance, at_model_rate
+from cmss.hearing.haaqi.noise import NormalDeviates
+from cmss.hearing.haaqi.vector_math import fast_exp, fast_log
 from cmss.scenes import Audiogram
 
 

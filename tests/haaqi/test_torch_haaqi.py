@@ -5,10 +5,10 @@ import pytest
 import soxr
 import torch
 
-from cmss.haaqi import haaqi_components
-from cmss.haaqi.filterbank import audiometric_levels_db
-from cmss.haaqi.torch_ear import at_model_rate
-from cmss.haaqi.torch_index import torch_haaqi
+from cmss.hearing.differentiable.torch_ear import at_model_rate
+from cmss.hearing.differentiable.torch_index import torch_haaqi
+from cmss.hearing.haaqi import haaqi_components
+from cmss.hearing.haaqi.filterbank import audiometric_levels_db
 from cmss.scenes import Audiogram
 
 RATE_HZ = 24000

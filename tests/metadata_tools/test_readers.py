@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmss.atomic import is_temporary
+from cmss.files.atomic import is_temporary
 from cmss.models.checkpoint import build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import MetadataPaths, load_pairs

@@ -10,7 +10,7 @@ import soundfile
 from omegaconf import OmegaConf
 from recipes.cad2.task2.process_dataset import process_zenodo_download as official
 
-from cmss.atomic import is_temporary
+from cmss.files.atomic import is_temporary
 from cmss.scenes import MetadataPaths, load_pairs, load_tracks
 from metadata_tools.zenodo import main
 from tests.support.challenge_set import digest

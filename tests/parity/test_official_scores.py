@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cmss.audio import read_excerpt, resample, write_flac
-from cmss.configuration import build_hearing_aid, own_pairs
+from cmss.run.configuration import build_hearing_aid, own_pairs
 from cmss.scenes import Pair
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 from tests.support.stages import run_python, run_stage, succeeded

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from cmss.errors import InputError
+from cmss.files.row_file import write_rows
 from cmss.results import ScoreRow
 from cmss.results.comparison import (
     compare,
@@ -13,7 +14,6 @@ from cmss.results.comparison import (
     interval,
     sign_flip_test,
 )
-from cmss.row_file import write_rows
 from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs()

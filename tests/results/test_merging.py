@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from cmss.errors import InputError
+from cmss.files.row_file import read_rows, write_rows
 from cmss.fingerprint import fingerprint
 from cmss.results import ComponentRow, FingerprintRow, ScoreRow, merge, summarise
-from cmss.row_file import read_rows, write_rows
 from tests.support.tiny_scores import (
     COMPONENTS,
     FINGERPRINTS,

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmss.haaqi import Haaqi
+from cmss.files.row_file import columns
+from cmss.hearing.haaqi import Haaqi
 from cmss.results import ComponentRow, ScoreRow, shard_path
-from cmss.row_file import columns
 from tests.support.tiny_scores import OFFICIAL_COLUMNS, PAIRS
 
 

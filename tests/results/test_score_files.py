@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cmss.errors import InputError
+from cmss.files.row_file import write_rows
 from cmss.fingerprint import fingerprint
 from cmss.results import ScoreFiles, ScoreRow
-from cmss.row_file import write_rows
 from tests.support.tiny_scores import (
     COMPONENTS,
     FINGERPRINTS,

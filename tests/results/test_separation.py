@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cmss.audio import read_excerpt
-from cmss.configuration import chosen_pairs
 from cmss.errors import InputError
 from cmss.results.separation import (
     SEPARATION,
@@ -14,6 +13,7 @@ from cmss.results.separation import (
     read_separation,
     write_separation,
 )
+from cmss.run.configuration import chosen_pairs
 from cmss.scenes import SoundFiles
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
 

@@ -7,7 +7,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from cmss.stage import add_networks
+from cmss.run.stage import add_networks
 from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank

@@ -17,7 +17,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cmss.stage import add_networks
+from cmss.run.stage import add_networks
 from tests.support.stages import RECIPES, run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}

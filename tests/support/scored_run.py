@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from cmss.audio import write_flac
-from cmss.configuration import build_hearing_aid
+from cmss.files.row_file import write_rows
 from cmss.results import ComponentRow, ScoreRow
 from cmss.results.rows import COMPONENTS
-from cmss.row_file import write_rows
-from cmss.run_folder import save_configuration
+from cmss.run.configuration import build_hearing_aid
+from cmss.run.folder import save_configuration
+from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, load_pairs
-from cmss.scoring import Scorer
 from tests.support.played_set import configuration
 from tests.support.tiny_challenge import TinyChallenge
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmss.report.technical import TECHNICAL_REPORT
-from cmss.submission import CHECKSUMS, PROVENANCE
+from cmss.run.submission import CHECKSUMS, PROVENANCE
 from tests.support.stage_server import Done, StageServer
 from tests.support.tiny_challenge import TinyChallenge
 

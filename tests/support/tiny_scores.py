@@ -3,7 +3,7 @@
 import numpy as np
 
 from cmss.fingerprint import fingerprint
-from cmss.haaqi import Haaqi
+from cmss.hearing.haaqi import Haaqi
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
 from cmss.scenes import shard
 from tests.support.tiny_pairs import make_pairs

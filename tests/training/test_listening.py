@@ -4,10 +4,10 @@ import torch
 
 from cmss.audio import read_excerpt, write_flac
 from cmss.errors import InputError
-from cmss.hearing_aid import HearingAid
+from cmss.hearing.hearing_aid import HearingAid
 from cmss.models.outputs import OUTPUTS, TARGET
+from cmss.run.scoring import Scorer
 from cmss.scenes import load_pairs
-from cmss.scoring import Scorer
 from cmss.training.listening import ListeningTest
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 
-from cmss.haaqi.cepstral import cepstral_correlation, smoothed
-from cmss.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ
+from cmss.hearing.haaqi.cepstral import cepstral_correlation, smoothed
+from cmss.hearing.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ
 from cmss.training.modulation import (
     ENVELOPE_RATE_HZ,
     _modulations,

@@ -1,0 +1,1 @@
+"""A listener's hearing: prescription, hearing aid, and the quality index HAAQI."""

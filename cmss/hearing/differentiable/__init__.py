@@ -1,0 +1,1 @@
+"""The hearing aid and HAAQI in torch, with gradients."""

@@ -1,0 +1,304 @@
+"""Differentiable, batched ear model on tensors, for any device.
+
+The stages are those of `ear_model`, but the recursive filters are applied by FFT: gammatone filters
+by their frequency response, with zero padding until their impulse response has decayed to rounding
+error; the others by an impulse response as long as the signal. Delays are estimated without
+gradient and applied as shifts, through which gradients flow.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.fft import next_fast_len
+from scipy.signal import freqz
+from torch import Tensor
+
+from cmss.hearing.haaqi.alignment import LAGS
+from cmss.hearing.haaqi.ear_model import GAIN_SMOOTHING, NOISE_DB
+from cmss.hearing.haaqi.filterbank import (
+    CENTER_FREQUENCIES_HZ,
+    CONTROL_BANDWIDTH,
+    ERB_HZ,
+    MODEL_RATE_HZ,
+    WIDTH_PER_ERB,
+    HearingLoss,
+)
+from cmss.hearing.haaqi.front_end import DISPERSION, MIDDLE_EAR
+from cmss.hearing.haaqi.kernels import ADAPTATION, OVERSHOOT
+
+_RINGING = 4096
+"""Samples after which the narrowest filter's impulse response is below 1e-10 of its peak."""
+
+_TINY = 1e-30
+
+
+def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
+    """Resample (..., samples) to 24 kHz by FFT, with a sharp cut-off at 12 kHz.
+
+    Below 10 kHz and more than 40 ms from the ends, the result differs from that of soxr (quality
+    HQ) by less than 1e-3 of the amplitude.
+    """
+    samples = signal.shape[-1]
+    divisor = math.gcd(sample_rate_hz, MODEL_RATE_HZ)
+    period, target_period = sample_rate_hz // divisor, MODEL_RATE_HZ // divisor
+    # The FFT is circular: at least 20 ms of zeros keep the end from ringing into the start.
+    periods = next_fast_len(-(-(samples + sample_rate_hz // 50) // period), real=True)
+    spectrum = torch.fft.rfft(signal, periods * period)
+    resampled = torch.fft.irfft(spectrum, periods * target_period) * (target_period / period)
+    return resampled[..., : round(samples * MODEL_RATE_HZ / sample_rate_hz)]
+
+
+class TorchEars(NamedTuple):
+    """Hearing losses and calibrations of a batch of ears.
+
+    Every field is (ears, 32, 1), except `level1`, which is (ears, 1, 1).
+    """
+
+    level1: Tensor  # (ears, 1, 1)
+    outer_attenuation_db: Tensor
+    inner_attenuation_db: Tensor
+    bandwidth: Tensor
+    knee_db: Tensor
+    compression_ratio: Tensor
+
+    @classmethod
+    def at(cls, levels_db: ArrayLike, level1: ArrayLike | Tensor, like: Tensor) -> "TorchEars":
+        """Build ears from hearing levels (ears, 6), with the dtype and device of `like`."""
+        losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
+        fields = [
+            torch.as_tensor(np.stack(field)).to(like)[..., None]
+            for field in zip(*losses, strict=True)
+        ]
+        level = torch.as_tensor(level1).to(like).reshape(-1, 1, 1)
+        return cls(level, *fields)
+
+    def noise_gain(self) -> Tensor:
+        """Return the amplitude (ears, 1, 1) of the noise that represents the threshold."""
+        return 10 ** ((NOISE_DB - self.level1) / 20)
+
+
+class Bands(NamedTuple):
+    """A signal after the auditory filters and the outer hair cells.
+
+    `envelope` and `motion` are (ears, 32, samples), compressed. The others are (ears, 32, 1): root
+    mean squares of the envelope and of the control path, and the bandwidth of the filter.
+    """
+
+    envelope: Tensor
+    motion: Tensor
+    rms: Tensor
+    control_rms: Tensor
+    bandwidth: Tensor
+
+
+def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
+    """Apply middle ear, filterbank and compression.
+
+    Args:
+        signal: (ears, samples) at 24 kHz.
+        kept: (ears, 1), number of samples over which levels are averaged.
+        ears: hearing losses and calibrations.
+    """
+    samples = signal.shape[-1]
+    size = next_fast_len(samples + _RINGING)
+    # (ears, 1, size)
+    spectrum = (torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device))[
+        :, None
+    ]
+
+    # Control path: its level sets the bandwidth of the auditory filters. (ears, 32, samples)
+    wide = torch.as_tensor(CONTROL_BANDWIDTH).to(signal)[None, :, None]
+    control = torch.fft.ifft(spectrum * _gammatone(wide, size))[..., :samples]
+    power = control.real**2 + control.imag**2
+    control_rms = _root(power.sum(-1, keepdim=True) / kept[..., None])
+    excess_db = ears.level1 + 20 * torch.log10(control_rms) - 50
+    bandwidth = ears.bandwidth + (excess_db / 50).clamp(0, 1) * (wide - ears.bandwidth)
+
+    # Auditory filters, then compression by the control path's instantaneous level.
+    narrow = torch.fft.ifft(spectrum * _gammatone(bandwidth, size))[..., :samples]
+    envelope = narrow.abs()
+    level_db = ears.level1 + 10 * torch.log10(power + _TINY)
+    excess_db = torch.maximum(level_db.clamp(max=100), ears.knee_db) - ears.knee_db
+    gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
+    gain = _convolved(10 ** (gain_db / 20), _gain_smoothing(signal.dtype, signal.device))
+    rms = _root((envelope**2).sum(-1, keepdim=True) / kept[..., None])
+    return Bands(gain * envelope, gain * narrow.real, rms, control_rms, bandwidth)
+
+
+def nerve(
+    envelope: Tensor, motion: Tensor, ears: TorchEars, noise: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Apply the inner hair cells.
+
+    Args:
+        envelope, motion: (ears, 32, samples), compressed and aligned.
+        ears: as for `bands`.
+        noise: standard normal deviates (ears, 32, samples) for the threshold, or None.
+
+    Returns:
+        The adapted envelope in dB and the motion scaled to this envelope, both of the input's
+        shape.
+    """
+    level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + _TINY)
+    level_db = torch.relu(level_db)
+    slow_db = _convolved(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
+    # Below threshold the result is rounding error of the FFT, which the division by the envelope
+    # would amplify: set it to zero.
+    adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
+    firing = adapted_db / (envelope + _TINY) * motion
+    # Where alignment has shifted in zeros, the ratio of envelopes in the original program is 1 and
+    # the motion passes unconverted. It affects the score, but its gradient would be meaningless.
+    firing = firing + torch.where(envelope == 0, motion, 0).detach()
+    if noise is not None:
+        firing = firing + ears.noise_gain() * noise
+    return adapted_db, firing
+
+
+def spectrum_db(heard: Bands, ears: TorchEars) -> Tensor:
+    """Return the long-term level above threshold, (ears, 32)."""
+    control_db = ears.level1 + 20 * torch.log10(heard.control_rms)
+    excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
+    gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
+    level_db = torch.relu(ears.level1 + 20 * torch.log10(heard.rms))
+    return torch.relu(level_db + gain_db - ears.inner_attenuation_db)[..., 0]
+
+
+@torch.no_grad()
+def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return start and length (ears, 1) of the audible part, as `front_end.audible_part`."""
+    above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
+    start = above.int().argmax(-1, keepdim=True)
+    after = above.flip(-1).int().argmax(-1, keepdim=True)
+    return start, reference.shape[-1] - after - start
+
+
+@torch.no_grad()
+def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
+    """Return the samples (ears, 1) by which `processed` is late, as `front_end.bulk_delay`."""
+    lags = reference.shape[-1] - 1
+    x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
+    return _best(_correlation(x, y, lags).abs()) - lags - DISPERSION
+
+
+@torch.no_grad()
+def band_delays(reference: Tensor, processed: Tensor) -> Tensor:
+    """Return the samples (..., 1) by which `processed` is late, as `alignment.Aligner`."""
+    lags = min(LAGS, reference.shape[-1] - 1)
+    return _best(_correlation(reference, processed, lags)[..., : 2 * lags]) - lags
+
+
+def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
+    """Return the cross-correlation at delays -lags ... lags, (..., 2 lags + 1)."""
+    size = next_fast_len(reference.shape[-1] + lags, real=True)
+    spectrum = torch.fft.rfft(reference, size).conj() * torch.fft.rfft(processed, size)
+    correlation = torch.fft.irfft(spectrum, size)
+    return torch.cat((correlation[..., size - lags :], correlation[..., : lags + 1]), -1)
+
+
+def _best(correlation: Tensor) -> Tensor:
+    """Return the index (..., 1) of the largest value; of equal values, the last."""
+    return correlation.shape[-1] - 1 - correlation.flip(-1).argmax(-1, keepdim=True)
+
+
+def advanced(signal: Tensor, delay: Tensor) -> Tensor:
+    """Shift (..., samples) by `delay` (..., 1) samples towards the start, filling with zeros."""
+    samples = signal.shape[-1]
+    source = torch.arange(samples, device=signal.device) + delay
+    inside = (source >= 0) & (source < samples)
+    return signal.gather(-1, source.clamp(0, samples - 1)) * inside
+
+
+@torch.no_grad()
+def equalising_delays(bandwidth: Tensor) -> Tensor:
+    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays`."""
+    # Group delay of `filterbank.Gammatone` at 0 Hz: (b1 + 2 b2) / (1 + b1 + b2) from its zeros, and
+    # 4 a / (1 - a) from its four poles.
+    a = torch.exp(-_width(bandwidth))
+    steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
+    steady = steady.round().long()
+    return steady.amax(1, keepdim=True) - steady
+
+
+def _root(power: Tensor) -> Tensor:
+    """Return the square root, with a finite gradient at zero."""
+    return torch.sqrt(power + _TINY)
+
+
+def _width(bandwidth: Tensor) -> Tensor:
+    """Return -log a of the gammatone filter's poles, for bandwidths (..., 32, 1)."""
+    erb = torch.as_tensor(2 * np.pi / MODEL_RATE_HZ * WIDTH_PER_ERB * ERB_HZ).to(bandwidth)
+    return bandwidth * erb[:, None]
+
+
+def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
+    """Return the gammatone filters' frequency response (..., 32, size) for widths (..., 32, 1).
+
+    Here the filter is modulated instead of the signal demodulated: the real part of the output is
+    the motion, its magnitude the envelope. 1 - a / z is written so that nothing cancels near the
+    centre frequency, and single precision suffices.
+    """
+    turn_back, off_center = _around_center(size, bandwidth.dtype, bandwidth.device)
+    width = _width(bandwidth)
+    a, less = torch.exp(-width), -torch.expm1(-width)
+    gain = 2 * less**4 / (1 + 4 * a + 4 * a**2)
+    zeros = gain * (1 + 4 * a * turn_back * (1 + a * turn_back))
+    return zeros / (less + a * off_center).square().square()
+
+
+# The tensors below depend only on length, dtype and device, which repeat in training: they are
+# cached. They are made outside inference mode, because autograd rejects inference tensors.
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return exp(-j angle) and 1 - exp(-j angle), (32, size), angles from the centre frequency."""
+    turns = np.arange(size) / size - CENTER_FREQUENCIES_HZ[:, None] / MODEL_RATE_HZ
+    angle = 2 * np.pi * (turns - np.round(turns))
+    off_center = 2 * np.sin(angle / 2) ** 2 + 1j * np.sin(angle)
+    complex_dtype = dtype.to_complex()
+    return (
+        torch.as_tensor(np.exp(-1j * angle)).to(device, complex_dtype),
+        torch.as_tensor(off_center).to(device, complex_dtype),
+    )
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the frequency response (size,) of both middle-ear filters."""
+    response = np.ones(size, dtype=np.complex128)
+    for numerator, denominator in MIDDLE_EAR:
+        response *= freqz(numerator, denominator, size, whole=True)[1]
+    return torch.as_tensor(response).to(device, dtype.to_complex())
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the impulse response of the low-pass on the compression gain, until below 1e-16."""
+    b, a = GAIN_SMOOTHING
+    response = b * (-a) ** np.arange(200)
+    response[1:] += response[:-1].copy()
+    return torch.as_tensor(response).to(device, dtype)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(mode=False)
+def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the impulse response (samples,) of the term that adaptation subtracts."""
+    time = np.arange(samples)
+    response = np.sum([weight * decay**time for decay, weight in ADAPTATION], axis=0)
+    return torch.as_tensor(response).to(device, dtype)
+
+
+def _convolved(signal: Tensor, response: Tensor) -> Tensor:
+    """Convolve, and keep as many samples from the start as the signal (..., samples) has."""
+    samples = signal.shape[-1]
+    size = next_fast_len(samples + len(response), real=True)
+    spectrum = torch.fft.rfft(signal, size) * torch.fft.rfft(response, size)
+    return torch.fft.irfft(spectrum, size)[..., :samples]

@@ -1,0 +1,225 @@
+"""Ear model for the reference and the processed signals, one band at a time.
+
+Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. In each of the 32 bands:
+
+1. A wide control filter sets the bandwidth of the auditory filter (from its mean level) and the
+   gain of the outer hair cells (from its instantaneous level).
+2. That gain compresses the envelope and the motion of the auditory filter's output.
+3. The envelope and the motion of the processed signal are aligned with those of the reference.
+4. The inner hair cells convert both to firing rates. A low noise represents the hearing threshold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import butter
+
+from cmss.hearing.haaqi import kernels
+from cmss.hearing.haaqi.alignment import Aligner
+from cmss.hearing.haaqi.cepstral import SMOOTHING, smoothed
+from cmss.hearing.haaqi.filterbank import (
+    BANDS,
+    CENTER_FREQUENCIES_HZ,
+    CONTROL_BANDWIDTH,
+    MODEL_RATE_HZ,
+    Array,
+    Gammatone,
+    HearingLoss,
+    equalising_delays,
+    widened,
+)
+from cmss.hearing.haaqi.front_end import advance
+from cmss.hearing.haaqi.loudness import sensation_level_db
+from cmss.hearing.haaqi.noise import NormalDeviates
+from cmss.hearing.haaqi.synchrony import SEGMENT, covariances, motion_level_db, segment_count
+
+NOISE_DB = -10.0
+"""Level of the noise that represents the hearing threshold, in dB relative to that threshold."""
+
+SILENCE_DB = 2.5
+"""Tiles and segments at or below this sensation level in dB are ignored."""
+
+_GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
+
+GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
+"""b and a of the 800 Hz low-pass b (1 + 1/z) / (1 + a/z), which delays the compression gain by
+0.2 ms (Zhang et al. 2001)."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Outputs of the ear model for a processed signal and its reference.
+
+    Attributes:
+        reference_envelope_db, processed_envelope_db: (32, segments of 8 ms), smoothed envelopes.
+        reference_spectrum_db, processed_spectrum_db: (32,) long-term level above threshold.
+        motion_level_db: (32, segments of 16 ms), level of the reference's motion.
+        motion_covariance: (32, segments of 16 ms), normalised covariance of the two motions; 0
+            where the reference is inaudible.
+    """
+
+    reference_envelope_db: Array
+    processed_envelope_db: Array
+    reference_spectrum_db: Array
+    processed_spectrum_db: Array
+    motion_level_db: Array
+    motion_covariance: Array
+
+
+def hear(
+    reference: Array, processed: Sequence[Array], levels_db: Array, level1: float
+) -> list[Heard]:
+    """Apply the model of one ear to a reference and to signals processed from it.
+
+    The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
+    all bands of a processed signal. All processed signals share the latter noise, so each gets the
+    same result as if it were the only one.
+
+    Args:
+        reference: (samples,) at 24 kHz, after the middle ear.
+        processed: signals of the same length, aligned, after the middle ear.
+        levels_db: (6,) hearing levels at the audiometric frequencies.
+        level1: dB SPL of a signal whose root mean square is 1.
+
+    Returns:
+        The outputs for each processed signal, in their order.
+    """
+    samples = len(reference)
+    ear = _Ear(HearingLoss.at(levels_db), level1, samples)
+    reference_noise, processed_noise = NormalDeviates(), NormalDeviates()
+    processed_noise.skip(BANDS * samples)
+
+    # Group delays are equalised over all bands and depend on their bandwidths. So the control
+    # filters of the reference run over all bands before anything else.
+    original = _Path(ear, reference)
+    gain = np.empty((BANDS, samples))
+    for band in range(BANDS):
+        ear.tune(band)
+        original.control(band, gain[band])
+    delays = equalising_delays(original.bandwidth)
+
+    copies = [_Path(ear, signal) for signal in processed]
+    level_db = np.empty((BANDS, segment_count(samples, SEGMENT)))
+    covariance = np.zeros((len(copies), *level_db.shape))
+    envelopes, motions = Aligner(samples), Aligner(samples)
+    copy_gain, noise = np.empty(samples), np.empty(samples)
+    for band in range(BANDS):
+        ear.tune(band)
+        original.compress(band, gain[band])
+        envelopes.refer_to(original.envelope)
+        motions.refer_to(original.motion)
+        for copy in copies:
+            copy.control(band, copy_gain)
+            copy.compress(band, copy_gain)
+            copy.align(envelopes.delay(copy.envelope), motions.delay(copy.motion))
+        reference_noise.fill(noise)
+        original.fire(band, noise, delays[band])
+        level_db[band] = motion_level_db(original.firing)
+        processed_noise.fill(noise)
+        for copy, found in zip(copies, covariance, strict=True):
+            copy.fire(band, noise, delays[band])
+            found[band] = covariances(original.firing, copy.firing, level_db[band] > SILENCE_DB)
+    processed_noise.store()
+    return [
+        Heard(
+            original.envelope_db,
+            copy.envelope_db,
+            original.spectrum_db(),
+            copy.spectrum_db(),
+            level_db,
+            found,
+        )
+        for copy, found in zip(copies, covariance, strict=True)
+    ]
+
+
+class _Ear:
+    """One ear: its hearing loss, its calibration and the carrier of the current band."""
+
+    def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
+        self.loss = loss
+        self.level1 = level1
+        self.noise_gain = 10 ** ((NOISE_DB - level1) / 20)
+        self.cosine = np.empty(samples)
+        self.sine = np.empty(samples)
+        self.adapted_db = np.empty(samples)
+
+    def tune(self, band: int) -> None:
+        """Compute the carrier of a band, which demodulates its centre frequency to 0 Hz."""
+        radians = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ[band]
+        kernels.demodulate(radians, self.cosine, self.sine)
+
+
+class _Path:
+    """Stages of the ear model for one signal.
+
+    `envelope` and `motion` are those of the current band after compression, `firing` is the motion
+    after the inner hair cells, each (samples,).
+    """
+
+    def __init__(self, ear: _Ear, signal: Array) -> None:
+        self.ear = ear
+        self.signal = signal
+        self.envelope = np.empty(len(signal))
+        self.motion = np.empty(len(signal))
+        self.firing = np.empty(len(signal))
+        self.rms = np.empty(BANDS)
+        self.control_rms = np.empty(BANDS)
+        self.bandwidth = np.empty(BANDS)
+        self.envelope_db = np.empty((BANDS, segment_count(len(signal), SMOOTHING)))
+
+    def control(self, band: int, gain: Array) -> None:
+        """Compute the bandwidth of a band, and write the outer hair cells' gain to (samples,)."""
+        ear, loss = self.ear, self.ear.loss
+        wide = CONTROL_BANDWIDTH[band]
+        mean_power = kernels.control_power(
+            self.signal, ear.cosine, ear.sine, Gammatone.of_band(band, wide), gain
+        )
+        self.control_rms[band] = np.sqrt(mean_power)
+        level_db = ear.level1 + 10 * np.log10(mean_power) if mean_power > 0 else -np.inf
+        self.bandwidth[band] = widened(level_db, loss.bandwidth[band], wide)
+        kernels.compression_gain(
+            gain,
+            loss.knee_db[band],
+            loss.compression_ratio[band],
+            loss.outer_attenuation_db[band],
+            ear.level1,
+        )
+
+    def compress(self, band: int, gain: Array) -> None:
+        """Compute the compressed envelope and motion of a band."""
+        self.rms[band] = kernels.compressed_band(
+            self.signal,
+            self.ear.cosine,
+            self.ear.sine,
+            Gammatone.of_band(band, self.bandwidth[band]),
+            gain,
+            GAIN_SMOOTHING,
+            self.envelope,
+            self.motion,
+        )
+
+    def align(self, envelope_delay: int, motion_delay: int) -> None:
+        """Advance envelope and motion by their delays."""
+        advance(self.envelope, envelope_delay)
+        advance(self.motion, motion_delay)
+
+    def fire(self, band: int, noise: Array, delay: int) -> None:
+        """Convert envelope and motion to firing rates, delayed by `delay` samples."""
+        kernels.inner_hair_cell(
+            self.envelope,
+            self.motion,
+            self.ear.loss.inner_attenuation_db[band],
+            self.ear.level1,
+            noise,
+            self.ear.noise_gain,
+            delay,
+            self.ear.adapted_db,
+            self.firing,
+        )
+        self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
+
+    def spectrum_db(self) -> Array:
+        """Return the long-term level of each band above threshold, (32,)."""
+        return sensation_level_db(self.rms, self.control_rms, self.ear.loss, self.ear.level1)

@@ -1,0 +1,206 @@
+"""Compiled loops of the ear model, for one auditory band of one signal at a time.
+
+Each loop does the work of several of pyclarity's vector operations, so that the samples of a band
+stay in the cache. `samples` is the signal's length at 24 kHz. Recursive filters keep the order of
+operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors. Signals must
+be finite: the vector logarithm would turn a NaN into a number.
+"""
+
+import numpy as np
+
+from cmss.hearing.haaqi.filterbank import MODEL_RATE_HZ, Array, Gammatone
+from cmss.hearing.haaqi.vector_math import fast_exp, fast_log
+from cmss.machine.compiled import compiled
+
+TINY = 1e-30
+"""Added before a logarithm or a division."""
+
+_DB_PER_NEPER = 20.0 / np.log(10.0)
+
+_CONTRACT = {"contract"}  # a product and a sum in one rounding
+
+OVERSHOOT = 2.0
+"""Ratio of the response at an onset to the response in the steady state."""
+
+
+def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the inner hair cell's adaptation as two decaying modes, (decay, weight) each.
+
+    The model is a circuit of two resistor-capacitor stages, 2 ms and 60 ms, whose current at an
+    onset is twice that of the steady state: Kates and Arehart (2010), J. Audio Eng. Soc. 58(5).
+    Backward differences make it a recursion v' = A v + B u of the two voltages, with the output
+    (u - v'[0]) / r1. The eigenvectors of A decouple the recursion: v'[0] is the sum of weight * m'
+    over two modes, each with m' = decay * m + u.
+    """
+    rapid_s, short_s = 0.002, 0.060
+    r1 = 1.0 / OVERSHOOT
+    r2 = r3 = 0.5 * (1.0 - r1)
+    c1, c2 = rapid_s * (r1 + r2) / (r1 * r2), short_s / ((r1 + r2) * r3)
+    # Kirchhoff's current law at both capacitors, (C + G) v' = C v + g u: A is inv(C + G) C.
+    stored1, stored2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
+    step = np.linalg.inv([[r1 + r2 + stored1, -r1], [-r3, r2 + r3 + stored2]])
+    decays, vectors = np.linalg.eig(step @ np.diag([stored1, stored2]))
+    weights = vectors[0] * np.linalg.solve(vectors, step @ [r2, 0.0])
+    first, second = zip(decays.tolist(), weights.tolist(), strict=True)
+    return first, second
+
+
+ADAPTATION = _adaptation_modes()
+"""Decay and weight of both modes. The adapted level is OVERSHOOT * (u - sum of weight * m)."""
+
+
+@compiled(error_model="numpy")
+def demodulate(radians: float, cosine: Array, sine: Array) -> None:
+    """Fill two (samples,) arrays with the cosine and the negative sine of n * radians."""
+    # Blocks of 256 are computed by rotating the first block: a complex product is faster than two
+    # trigonometric functions per sample, and its error does not accumulate.
+    size = 256
+    head_cosine = np.cos(radians * np.arange(size))
+    head_sine = -np.sin(radians * np.arange(size))
+    for start in range(0, cosine.size, size):
+        turn_cosine, turn_sine = np.cos(radians * start), -np.sin(radians * start)
+        real, imaginary = cosine[start : start + size], sine[start : start + size]
+        for n in range(real.size):
+            real[n] = turn_cosine * head_cosine[n] - turn_sine * head_sine[n]
+            imaginary[n] = turn_cosine * head_sine[n] + turn_sine * head_cosine[n]
+
+
+@compiled(error_model="numpy")
+def control_power(
+    signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
+) -> float:
+    """Write the squared envelope of the control path into `power` (samples,); return its mean."""
+    gain, b1, b2, a1, a2, a3, a4 = gammatone
+    # r1 ... r4 and i1 ... i4 are the filter states of the real and the imaginary part, in
+    # transposed direct form II as in scipy.signal.lfilter.
+    r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = 0.0
+    square = gain * gain
+    total = 0.0
+    for n in range(signal.size):
+        u = signal[n] * cosine[n]
+        real = r1 + u
+        r1 = r2 + u * b1 + real * a1
+        r2 = r3 + u * b2 + real * a2
+        r3 = r4 + real * a3
+        r4 = real * a4
+        u = signal[n] * sine[n]
+        imaginary = i1 + u
+        i1 = i2 + u * b1 + imaginary * a1
+        i2 = i3 + u * b2 + imaginary * a2
+        i3 = i4 + imaginary * a3
+        i4 = imaginary * a4
+        power[n] = square * (real * real + imaginary * imaginary)
+        total += power[n]
+    return total / signal.size
+
+
+@compiled(error_model="numpy", fastmath=_CONTRACT)
+def compression_gain(
+    power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
+) -> None:
+    """Replace the control path's power (samples,) in place by the outer hair cells' gain.
+
+    Linear below the knee, `ratio`:1 up to 100 dB SPL, linear above. `level1` is the level in dB SPL
+    of an amplitude of 1.
+    """
+    slope = 1.0 - 1.0 / ratio
+    for n in range(power.size):
+        level_db = level1 + 0.5 * _DB_PER_NEPER * fast_log(max(power[n], TINY * TINY))
+        excess_db = max(min(level_db, 100.0), knee_db) - knee_db
+        power[n] = fast_exp((-attenuation_db - excess_db * slope) / _DB_PER_NEPER)
+
+
+@compiled(error_model="numpy")
+def compressed_band(
+    signal: Array,
+    cosine: Array,
+    sine: Array,
+    gammatone: Gammatone,
+    gain: Array,
+    smoothing: tuple[float, float],
+    envelope: Array,
+    motion: Array,
+) -> float:
+    """Compute envelope and basilar-membrane motion of a band after compression.
+
+    Args:
+        signal: (samples,) after the middle ear.
+        cosine, sine: the band's carrier.
+        gammatone: its filter.
+        gain: (samples,) instantaneous gain of the outer hair cells.
+        smoothing: b and a of the first-order low-pass b (1 + 1/z) / (1 + a/z) that delays the gain.
+        envelope: (samples,), filled.
+        motion: (samples,), filled.
+
+    Returns:
+        The root mean square of the envelope before compression.
+    """
+    scale, b1, b2, a1, a2, a3, a4 = gammatone
+    gain_b, gain_a = smoothing
+    # Filter states as in `control_power`; g1 is the state of the low-pass on the gain.
+    r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = g1 = 0.0
+    total = 0.0
+    for n in range(signal.size):
+        u = signal[n] * cosine[n]
+        real = r1 + u
+        r1 = r2 + u * b1 + real * a1
+        r2 = r3 + u * b2 + real * a2
+        r3 = r4 + real * a3
+        r4 = real * a4
+        u = signal[n] * sine[n]
+        imaginary = i1 + u
+        i1 = i2 + u * b1 + imaginary * a1
+        i2 = i3 + u * b2 + imaginary * a2
+        i3 = i4 + imaginary * a3
+        i4 = imaginary * a4
+        smooth = g1 + gain_b * gain[n]
+        g1 = gain_b * gain[n] - gain_a * smooth
+        power = real * real + imaginary * imaginary
+        total += power
+        smooth *= scale
+        envelope[n] = smooth * np.sqrt(power)
+        motion[n] = smooth * (real * cosine[n] + imaginary * sine[n])
+    return scale * np.sqrt(total / signal.size)
+
+
+@compiled(error_model="numpy", fastmath=_CONTRACT)
+def inner_hair_cell(
+    envelope: Array,
+    motion: Array,
+    attenuation_db: float,
+    level1: float,
+    noise: Array,
+    noise_gain: float,
+    delay: int,
+    adapted_db: Array,
+    firing: Array,
+) -> None:
+    """Convert to dB above threshold, adapt, and add the noise that represents the threshold.
+
+    The motion is scaled by the same gain as the envelope.
+
+    Args:
+        envelope, motion: (samples,) after compression.
+        attenuation_db: of the inner hair cells.
+        level1: dB SPL of an amplitude of 1.
+        noise, noise_gain: (samples,) standard normal deviates, and their amplitude.
+        delay: samples by which the output is delayed; it starts with that many zeros.
+        adapted_db: (samples,), filled with the adapted envelope in dB.
+        firing: (samples,), filled with the motion that has this envelope, plus the noise.
+    """
+    adapted_db[:delay] = 0.0
+    firing[:delay] = 0.0
+    late_db, late_firing = adapted_db[delay:], firing[delay:]
+    for n in range(late_db.size):
+        level_db = level1 - attenuation_db + _DB_PER_NEPER * fast_log(envelope[n] + TINY)
+        late_db[n] = max(level_db, 0.0)
+    (decay1, weight1), (decay2, weight2) = ADAPTATION
+    mode1 = mode2 = 0.0
+    for n in range(late_db.size):
+        drive = late_db[n]
+        mode1 = decay1 * mode1 + drive
+        mode2 = decay2 * mode2 + drive
+        late_db[n] = max(OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
+    for n in range(late_db.size):
+        gain = (late_db[n] + TINY) / (envelope[n] + TINY)
+        late_firing[n] = gain * motion[n] + noise_gain * noise[n]

@@ -1,0 +1,158 @@
+"""Basilar-membrane synchrony: similarity of each band's temporal fine structure to the reference's.
+
+Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
+Speech, Lang. Process. 24(2), section II.
+"""
+
+import numpy as np
+
+from cmss.hearing.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
+from cmss.machine.compiled import compiled
+
+SEGMENT = 16 * MODEL_RATE_HZ // 1000
+"""Length of a segment in samples, 16 ms; segments overlap by half."""
+
+MAX_LAG = MODEL_RATE_HZ // 1000
+"""Largest lag in samples between the two motions of a segment, 1 ms."""
+
+WINDOW = np.hanning(SEGMENT)
+
+
+def _lag_weights(window: Array) -> Array:
+    """Return the inverse autocorrelation of the window, (2 MAX_LAG + 1,).
+
+    It compensates the shorter overlap at larger lags, so the covariance is unbiased.
+    """
+    middle = len(window) - 1
+    return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
+
+
+WHOLE_WEIGHTS = _lag_weights(WINDOW)
+HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
+
+
+def segment_count(samples: int, segment: int) -> int:
+    """Return the number of segments that overlap by half; the first and last have half length."""
+    return int(1 + samples // segment + (samples - segment / 2) // segment)
+
+
+def motion_level_db(motion: Array) -> Array:
+    """Return the level above threshold (segments,) of a band's motion (samples,).
+
+    The amplitude of the motion is in dB, so its root mean square is a level.
+    """
+    levels = np.empty(segment_count(len(motion), SEGMENT))
+    _segment_levels(motion, WINDOW, levels)
+    return levels
+
+
+def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
+    """Return the largest normalised cross-covariance within 1 ms, (segments,), from 0 to 1.
+
+    Args:
+        reference, processed: (samples,) motion of one band.
+        wanted: (segments,) bool; the result is 0 for the other segments.
+    """
+    output = np.zeros(len(wanted))
+    _segment_covariances(reference, processed, wanted, WINDOW, WHOLE_WEIGHTS, HALF_WEIGHTS, output)
+    return output
+
+
+def synchronisation_weights() -> Array:
+    """Return the weight of each band, (32,): phase locking in the auditory nerve by frequency.
+
+    A fifth-order low-pass at 3.5 kHz: Johnson (1980), J. Acoust. Soc. Am. 68.
+    """
+    return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
+
+
+def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db: float) -> float:
+    """Average the covariance over the audible tiles, weighted by phase locking.
+
+    Args:
+        covariance: (32, segments).
+        level_db: (32, segments) of the reference.
+        threshold_db: ignore tiles at or below this level, and segments whose mean loudness is at or
+            below it.
+    """
+    segments = 20 * np.log10(np.sum(10 ** (level_db / 20), axis=0) / BANDS) > threshold_db
+    if np.count_nonzero(segments) <= 1:
+        return 0.0
+    audible = (level_db > threshold_db) & segments
+    weights = audible * synchronisation_weights()[:, None]
+    return float(np.sum(weights * covariance) / np.sum(weights))
+
+
+# Allow the compiler to reorder sums, so that it can use vector instructions.
+_SUMS = {"reassoc", "contract", "nsz"}
+
+
+@compiled(error_model="numpy", fastmath=_SUMS)
+def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
+    """Write a windowed segment less its mean into `piece`, and return its mean square.
+
+    The first segment uses the falling half of the window, the last segment the rising half.
+    """
+    weights = window[: piece.size]
+    if segment == 0:
+        weights = window[window.size - piece.size :]
+    start = segment * (window.size // 2)
+    values = motion[start : start + piece.size]
+    total = energy = square = 0.0
+    for n in range(piece.size):
+        piece[n] = values[n] * weights[n]
+        total += piece[n]
+        energy += weights[n] * weights[n]
+    mean = total / piece.size
+    for n in range(piece.size):
+        piece[n] -= mean
+        square += piece[n] * piece[n]
+    return square / energy
+
+
+@compiled(error_model="numpy")
+def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
+    whole, half = np.empty(len(window)), np.empty(len(window) // 2)
+    for segment in range(levels.size):
+        piece = half if segment == 0 or segment == levels.size - 1 else whole
+        levels[segment] = np.sqrt(2.0 * _cut(motion, window, segment, piece))
+
+
+@compiled(error_model="numpy", fastmath=_SUMS)
+def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
+    """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag."""
+    max_lag = len(weights) // 2
+    largest = 0.0
+    for lag in range(-max_lag, max_lag + 1):
+        total = 0.0
+        left, right = x[max(lag, 0) :], y[max(-lag, 0) :]
+        for n in range(min(left.size, right.size)):
+            total += left[n] * right[n]
+        largest = max(largest, abs(total * weights[lag + max_lag]))
+    return largest
+
+
+@compiled(error_model="numpy")
+def _segment_covariances(
+    reference: Array,
+    processed: Array,
+    wanted: Array,
+    window: Array,
+    whole_weights: Array,
+    half_weights: Array,
+    output: Array,
+) -> None:
+    segments = wanted.size
+    whole_x, whole_y = np.empty(len(window)), np.empty(len(window))
+    half_x, half_y = np.empty(len(window) // 2), np.empty(len(window) // 2)
+    for segment in range(segments):
+        if not wanted[segment]:
+            continue
+        x, y, weights = whole_x, whole_y, whole_weights
+        if segment == 0 or segment == segments - 1:
+            x, y, weights = half_x, half_y, half_weights
+        x_square = _cut(reference, window, segment, x)
+        y_square = _cut(processed, window, segment, y)
+        if x_square > 1e-30 and y_square > 1e-30:
+            covariance = _largest_covariance(x, y, weights) / np.sqrt(x_square * y_square)
+            output[segment] = min(covariance, 1.0)

@@ -1,0 +1,301 @@
+"""The listener's hearing aid: a crossover, a compressor per band, and the sum of the bands.
+
+The challenge amplifies both the reference and the enhanced music with this device before HAAQI
+compares them. It is equivalent to pyclarity's `MultibandCompressor` with a knee width of zero:
+
+* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Band i passes
+  the high-passes of the lower crossovers and its low-pass, all fourth-order Linkwitz-Riley, and
+  then the all-passes of the higher crossovers, so that the bands add up in phase.
+* The compressor is that of Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012): level
+  in dB, hard-knee gain computer, branching attack and release smoothing, make-up gain.
+
+Outputs agree to 1e-9. This needs care in the lowest band, whose all-passes have poles close to
+z = 1: in the direct form that pyclarity uses, rounding alone changes the output by 4e-9. So filters
+are designed by the same steps, and operations have the same order.
+
+The behaviour differs in two points. First, the caller's signal is not modified. pyclarity's
+`Compressor` modifies it; within `MultibandCompressor` this affects only the output of the
+crossover, so the results of the official programs do not depend on it. Second, digital silence
+stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import butter, tf2zpk, zpk2tf
+
+from cmss.errors import InputError
+from cmss.machine.compiled import compiled
+from cmss.quantities import ATTACK_MS, CROSSOVER_HZ, RELEASE_MS
+from cmss.scenes import Compression, Listener
+
+Signal = NDArray[np.float64]
+
+LOWEST_THRESHOLD_DB = -120.0
+"""Lowest level that the level detector can measure, as in pyclarity."""
+
+_TIMES_MS = {"attack": ATTACK_MS, "release": RELEASE_MS}
+
+
+@dataclass(frozen=True)
+class HearingAid:
+    """The device of the challenge, with the fields of the official `enhancer` configuration.
+
+    Args:
+        crossover_frequencies: edges between the bands in Hz, ascending, below half the sampling
+            rate.
+        attack: attack time of each band in ms; here and below, a single number is for all bands.
+        release: release time of each band in ms.
+        threshold: level in dB re full scale above which a band is compressed.
+        sample_rate_hz: of the signals.
+
+    Raises:
+        InputError: a field is out of range, or has the wrong number of values.
+    """
+
+    crossover_frequencies: Sequence[float]
+    attack: Sequence[float] | float
+    release: Sequence[float] | float
+    threshold: Sequence[float] | float
+    sample_rate_hz: float = 44100.0
+
+    def __post_init__(self) -> None:
+        edges = tuple(float(edge) for edge in self.crossover_frequencies)
+        bands = len(edges) + 1
+        object.__setattr__(self, "crossover_frequencies", edges)
+        for name in ("attack", "release", "threshold"):
+            object.__setattr__(self, name, _per_band(getattr(self, name), bands))
+        if problems := list(self._problems(bands)):
+            raise InputError(problems)
+
+    def _problems(self, bands: int) -> list[str]:
+        edges = np.array(self.crossover_frequencies)
+        problems = []
+        limits = np.concatenate(([0.0], edges, [self.sample_rate_hz / 2]))
+        if not edges.size or not np.all(np.diff(limits) > 0):
+            problems.append(
+                "enhancer.crossover_frequencies: expected ascending frequencies between 0 and "
+                f"{self.sample_rate_hz / 2:g} Hz, half of input_sample_rate, got {edges.tolist()}"
+            )
+        elif refusal := CROSSOVER_HZ.refusal(self.crossover_frequencies):
+            problems.append(f"enhancer.crossover_frequencies: {refusal}")
+        for name in ("attack", "release", "threshold"):
+            values = np.array(getattr(self, name))
+            if values.size != bands:
+                problems.append(
+                    f"enhancer.{name}: expected {bands} values, one more than "
+                    f"enhancer.crossover_frequencies, got {values.size}"
+                )
+            elif name == "threshold" and not np.all(values >= LOWEST_THRESHOLD_DB):
+                problems.append(f"enhancer.threshold: below {LOWEST_THRESHOLD_DB:g} dB: {values}")
+            elif name != "threshold" and not np.all(values > 0):
+                problems.append(f"enhancer.{name}: expected positive times in ms, got {values}")
+            elif name != "threshold" and (refusal := _TIMES_MS[name].refusal(values)):
+                problems.append(f"enhancer.{name}: {refusal}")
+        return problems
+
+    def __call__(self, signal: ArrayLike, listener: Listener) -> Signal:
+        """Amplify a stereo signal for a listener's two ears.
+
+        Args:
+            signal: (2, samples), left and right, full scale = 1; not modified.
+            listener: has the compression of both ears.
+
+        Returns:
+            (2, samples) in float64.
+        """
+        left, right = np.asarray(signal)
+        return np.stack(
+            [
+                self.amplify_ear(left, listener.left.compression),
+                self.amplify_ear(right, listener.right.compression),
+            ]
+        )
+
+    def amplify_ear(self, signal: ArrayLike, compression: Compression) -> Signal:
+        """Amplify the signal of an ear.
+
+        Args:
+            signal: (samples,), full scale = 1; not modified.
+            compression: ratio and make-up gain of each band.
+
+        Returns:
+            (samples,) in float64.
+
+        Raises:
+            InputError: the compression has another number of bands than the device.
+        """
+        return _amplify(
+            np.ascontiguousarray(signal, dtype=np.float64), *self.parameters(compression)
+        )
+
+    def parameters(self, compression: Compression) -> tuple[Signal, ...]:
+        """Return the arguments of the compiled loops: filters, and five numbers per band.
+
+        Raises:
+            InputError: the compression has another number of bands than the device.
+        """
+        bands = len(self.crossover_frequencies) + 1
+        if not len(compression.ratios) == len(compression.gains_db) == bands:
+            raise InputError(
+                f"compressor parameters: expected {bands} ratios and gains, "
+                f"got {len(compression.ratios)} and {len(compression.gains_db)}"
+            )
+        return (
+            *self._crossover,
+            np.array(self.threshold),
+            1.0 - 1.0 / np.array(compression.ratios, dtype=np.float64),
+            self._smoothing(self.attack),
+            self._smoothing(self.release),
+            np.array(compression.gains_db, dtype=np.float64),
+        )
+
+    @cached_property
+    def _crossover(self) -> "_Crossover":
+        return _design_crossover(np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2))
+
+    def _smoothing(self, times_ms: Sequence[float] | float) -> Signal:
+        """Return the coefficients of one-pole smoothers with these time constants."""
+        return np.exp(-1.0 / (0.001 * self.sample_rate_hz * np.array(times_ms)))
+
+
+def _per_band(values: Sequence[float] | float, bands: int) -> tuple[float, ...]:
+    if isinstance(values, int | float):
+        return (float(values),) * bands
+    return tuple(float(value) for value in values)
+
+
+class _Crossover(NamedTuple):
+    """Transfer functions of each crossover: (edges, numerator or denominator, coefficients)."""
+
+    low_pass: Signal
+    high_pass: Signal
+    all_pass: Signal
+
+
+def _design_crossover(edges: Signal) -> _Crossover:
+    """Design the filters at edges given as fractions of half the sampling rate."""
+    low = [_linkwitz_riley(edge, "low") for edge in edges]
+    high = [_linkwitz_riley(edge, "high") for edge in edges]
+    both = [_in_parallel(*pair) for pair in zip(low, high, strict=True)]
+    return _Crossover(np.array(low), np.array(high), np.array(both))
+
+
+def _linkwitz_riley(edge: float, btype: str) -> Signal:
+    """Design a fourth-order filter, (2, 5): a second-order Butterworth filter applied twice."""
+    zeros, poles, gain = tf2zpk(*butter(2, edge, btype=btype))
+    return np.array(zpk2tf(np.tile(zeros, 2), np.tile(poles, 2), gain**2), dtype=np.float64)
+
+
+def _in_parallel(low: Signal, high: Signal) -> Signal:
+    """Return the sum of low-pass and high-pass, (2, 9): the all-pass of a crossover."""
+    low_zeros, low_poles, low_gain = tf2zpk(*low)
+    high_zeros, high_poles, high_gain = tf2zpk(*high)
+    numerator = low_gain * np.poly(np.concatenate((low_zeros, high_poles)))
+    numerator = numerator + high_gain * np.poly(np.concatenate((high_zeros, low_poles)))
+    denominator = np.poly(np.concatenate((low_poles, high_poles)))
+    return np.array([numerator, denominator], dtype=np.float64)
+
+
+@compiled()
+def _amplify(
+    signal: Signal,
+    low_pass: Signal,
+    high_pass: Signal,
+    all_pass: Signal,
+    threshold_db: Signal,
+    slope: Signal,
+    attack: Signal,
+    release: Signal,
+    gain_db: Signal,
+) -> Signal:
+    """Split into bands, compress each and add them; the last five arguments are per band."""
+    output = np.zeros(signal.size)
+    band = np.empty(signal.size)
+    for i in range(len(low_pass) + 1):
+        band[:] = signal
+        split_off(i, low_pass, high_pass, all_pass, band)
+        _compress(band, threshold_db[i], slope[i], attack[i], release[i], gain_db[i], output)
+    return output
+
+
+@compiled()
+def split_off(
+    i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
+) -> None:
+    """Replace the signal (samples,) in place by its band i."""
+    edges = len(low_pass)
+    if i < edges:
+        _filter4(low_pass[i], signal)
+    for below in range(i):
+        _filter4(high_pass[below], signal)
+    for above in range(i + 1, edges):
+        _filter8(all_pass[above], signal)
+
+
+@compiled()
+def _filter4(coefficients: Signal, x: Signal) -> None:
+    """Apply a fourth-order recursive filter in place.
+
+    It has transposed direct form II and the order of operations of `scipy.signal.lfilter`, see the
+    docstring of this module.
+    """
+    b0, b1, b2, b3, b4 = coefficients[0]
+    _, a1, a2, a3, a4 = coefficients[1]
+    z1 = z2 = z3 = z4 = 0.0
+    for n in range(x.size):
+        u = x[n]
+        v = z1 + b0 * u
+        z1 = z2 + u * b1 - v * a1
+        z2 = z3 + u * b2 - v * a2
+        z3 = z4 + u * b3 - v * a3
+        z4 = u * b4 - v * a4
+        x[n] = v
+
+
+@compiled()
+def _filter8(coefficients: Signal, x: Signal) -> None:
+    """Apply an eighth-order recursive filter in place, as `_filter4` does."""
+    b0, b1, b2, b3, b4, b5, b6, b7, b8 = coefficients[0]
+    _, a1, a2, a3, a4, a5, a6, a7, a8 = coefficients[1]
+    z1 = z2 = z3 = z4 = z5 = z6 = z7 = z8 = 0.0
+    for n in range(x.size):
+        u = x[n]
+        v = z1 + b0 * u
+        z1 = z2 + u * b1 - v * a1
+        z2 = z3 + u * b2 - v * a2
+        z3 = z4 + u * b3 - v * a3
+        z4 = z5 + u * b4 - v * a4
+        z5 = z6 + u * b5 - v * a5
+        z6 = z7 + u * b6 - v * a6
+        z7 = z8 + u * b7 - v * a7
+        z8 = u * b8 - v * a8
+        x[n] = v
+
+
+@compiled()
+def _compress(
+    band: Signal,
+    threshold_db: float,
+    slope: float,
+    attack: float,
+    release: float,
+    gain_db: float,
+    output: Signal,
+) -> None:
+    """Compress a band and add it to `output`; slope = 1 - 1 / ratio."""
+    nepers_per_db = np.log(10.0) / 20.0
+    threshold = 10.0 ** (threshold_db / 20.0)
+    reduction_db = 0.0
+    for n in range(band.size):
+        level = abs(band[n])
+        wanted_db = 0.0
+        if not level < threshold:  # written so that NaN propagates to the output
+            wanted_db = slope * (np.log(level) / nepers_per_db - threshold_db)
+        weight = attack if wanted_db > reduction_db else release
+        reduction_db = weight * reduction_db + (1.0 - weight) * wanted_db
+        output[n] += band[n] * np.exp(nepers_per_db * (gain_db - reduction_db))

@@ -1,0 +1,1 @@
+"""What the machine has and allows: processor, devices, memory, compiled kernels."""

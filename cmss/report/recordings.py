@@ -1,0 +1,79 @@
+"""Sounds of a pair at equal loudness: mixture, reference, enhanced signal and stems."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import (
+    SHORTEST_LOUDNESS_S,
+    loudness_lufs,
+    resample,
+)
+from cmss.models.outputs import output_name
+from cmss.run import stem_files
+from cmss.run.scoring import Scorer
+from cmss.scenes import Pair, SoundFiles
+
+LOUDEST_LUFS = -20.0
+"""Loudness of all versions; it is reduced if a version would clip."""
+
+Sounds = dict[str, NDArray[np.floating]]
+
+
+def versions(
+    folder: Path, pair: Pair, scorer: Scorer, stems: bool, files: SoundFiles
+) -> tuple[Sounds, int]:
+    """Mixture, reference and enhanced signal of a pair, all amplified for its listener.
+
+    Args:
+        folder: the run's folder.
+        pair: scene and listener.
+        scorer: makes the reference.
+        stems: the run's stems, too, as they were before the remix.
+        files: reads all of them.
+
+    Returns:
+        Name -> (2, samples), at the sampling rate of the enhanced file, and this rate in Hz.
+    """
+    track = pair.scene.track
+    enhanced, rate_hz = files.whole(folder / pair.enhanced_file)
+    aid = scorer.hearing_aid
+    aid_rate_hz = int(aid.sample_rate_hz)
+    mixture = files.excerpt(track.mixture)
+    plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene, files)}
+    for source_id, stem in (stem_files.kept(folder, track, files) if stems else {}).items():
+        source = track.sources[source_id]
+        plain[output_name(source.instrument, source.voice)] = stem
+    amplified: Sounds = {
+        name: resample(aid(signal, pair.listener), aid_rate_hz, rate_hz)
+        for name, signal in plain.items()
+    }
+    compared = {name: amplified.pop(name) for name in ("mixture", "reference")}
+    return {**compared, "enhanced": enhanced, **amplified}, rate_hz
+
+
+def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int) -> Sounds:
+    """Scale signals to equal loudness, because listeners prefer louder signals.
+
+    Args:
+        sounds: name -> signal (2, samples).
+        sample_rate_hz: of all signals.
+    """
+    levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}
+    audible = [name for name, level in levels_db.items() if np.isfinite(level)]
+    headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in audible)
+    target_db = min([LOUDEST_LUFS, *headroom_db])
+    return {
+        name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in audible else signal
+        for name, signal in sounds.items()
+    }
+
+
+def _level_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
+    """Return the loudness, or the power of signals too short for it; minus infinity in silence."""
+    if signal.shape[-1] >= SHORTEST_LOUDNESS_S * sample_rate_hz:
+        return loudness_lufs(signal, sample_rate_hz)
+    power = float(np.mean(np.square(signal)))
+    return 10 * np.log10(power) if power else -np.inf
