@@ -227,7 +227,7 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
     """
     if changed and on_change != REDO:
         raise InputError(
-            f"{where}: made from something else than now: {told(changed)}; on_change=redo makes "
-            "these anew, another path.exp_folder keeps them"
+            f"{where}: produced with different inputs or settings: {told(changed)}; "
+            "on_change=redo makes these anew, another path.exp_folder keeps them"
         )
     return {name for names in changed.values() for name in names}

@@ -59,7 +59,7 @@ def noise(seed: int, samples: int = RATE_HZ // 2) -> np.ndarray:
 def test_another_setting_is_refused_or_redone(done):
     exp = done.exp / "enhanced_signals"
     assert done.refused("enhance", "remix.trust=0.5") == (
-        f"{exp}: made from something else than now: remix (8: S50001_L5001, ...){CHOICE}"
+        f"{exp}: produced with different inputs or settings: remix (8: S50001_L5001, ...){CHOICE}"
     )
     before = identities(done.exp)
     assert done.call("enhance", "remix.trust=0.5", REDO).status == 0
@@ -74,7 +74,7 @@ def test_the_choice_is_for_one_call(done):
     """Or evaluate.py would delete scores because enhance.py was told to delete FLACs."""
     assert done.call("enhance", "remix.trust=0.5", REDO).status == 0
     assert done.refused("evaluate") == (
-        f"{done.exp}/scores.csv: made from something else than now: "
+        f"{done.exp}/scores.csv: produced with different inputs or settings: "
         f"enhanced (8: S50001_L5001, ...){CHOICE}"
     )
 
@@ -85,7 +85,7 @@ def test_another_mixture_costs_its_pairs_alone(done):
     # The true stems that the oracle reads are no input of this one.
     assert "mixture (4: S50001_L5001, ...), separator (8: " in line
     line = done.refused("enhance")
-    assert f"than now: mixture (4: S50001_L5001, ...){CHOICE}" in line
+    assert f"inputs or settings: mixture (4: S50001_L5001, ...){CHOICE}" in line
     # Enhanced files of other music are not scored, nor handed in.
     for stage in ("evaluate", "merge_results"):
         line = done.refused(stage)
@@ -103,9 +103,10 @@ def test_another_mixture_costs_its_pairs_alone(done):
 
 def test_a_stem_is_an_input_of_scores_and_of_the_oracle(done):
     write_flac(done.folder / "data" / "audio" / "duet" / "Oboe.flac", noise(7), RATE_HZ)
-    assert "than now: references (4: S50001_L5001, ...)" in done.refused("enhance")
-    assert "enhanced_signals: made from something else than now: references (4: " in done.refused(
-        "evaluate"
+    assert "inputs or settings: references (4: S50001_L5001, ...)" in done.refused("enhance")
+    assert (
+        "enhanced_signals: produced with different inputs or settings: references (4: "
+        in done.refused("evaluate")
     )
     assert done.call("enhance", REDO).status == 0
     line = done.refused("evaluate")
@@ -123,7 +124,7 @@ def test_metadata_count_by_what_a_pair_has_of_them(done):
     write_metadata(tiny)
     tiny.root.rename(done.folder / "data")
     assert done.refused("enhance").endswith(
-        f"than now: listener (4: S50001_L5001, ...), scene (4: S50002_L5001, ...){CHOICE}"
+        f"inputs or settings: listener (4: S50001_L5001, ...), scene (4: S50002_L5001, ...){CHOICE}"
     )
     assert done.call("enhance", REDO).status == 0
     # For scores the audiogram counts too, which no hearing aid here reads.
@@ -180,9 +181,9 @@ def test_what_does_not_shape_a_result_may_change(done):
 def test_files_of_another_program_are_not_lost_unasked(done):
     path = done.exp / "enhanced_signals" / "valid" / "S50001_L5001_remix.flac"
     write_flac(path, noise(3, 9600), 32000)
-    assert f"than now: origin (1: S50001_L5001){CHOICE}" in done.refused("enhance")
+    assert f"inputs or settings: origin (1: S50001_L5001){CHOICE}" in done.refused("enhance")
     # They can be scored like any other.
-    assert f"than now: enhanced (1: S50001_L5001){CHOICE}" in done.refused("evaluate")
+    assert f"inputs or settings: enhanced (1: S50001_L5001){CHOICE}" in done.refused("evaluate")
     assert done.call("evaluate", REDO).status == 0
 
 
@@ -201,7 +202,7 @@ def test_another_way_of_scoring_is_refused_or_redone(done):
     setting = "HAAQI_sample_rate=16000"
     line = done.refused("evaluate", setting)
     assert line == (
-        f"{done.exp}/scores.csv: made from something else than now: "
+        f"{done.exp}/scores.csv: produced with different inputs or settings: "
         f"HAAQI_sample_rate (8: S50001_L5001, ...){CHOICE}"
     )
     before = results(done.exp)
@@ -214,7 +215,7 @@ def test_another_way_of_scoring_is_refused_or_redone(done):
 def test_fewer_pairs_do_not_drop_the_scores_of_the_others_unasked(done):
     (done.folder / "some.csv").write_text("scene,listener\nS50002,L5999\n")
     line = done.refused("evaluate", "evaluate.pairs=some.csv")
-    assert f"than now: pairs (7: S50001_L5001, ...){CHOICE}" in line
+    assert f"inputs or settings: pairs (7: S50001_L5001, ...){CHOICE}" in line
     assert done.call("evaluate", "evaluate.pairs=some.csv", REDO).status == 0
     assert (done.exp / "scores.csv").read_text().count("\n") == 2
     again = done.call("evaluate")
@@ -227,7 +228,10 @@ def test_shards_of_two_systems_are_not_scored_nor_handed_in_as_one(run):
         assert run.call("enhance", *shard).status == 0
     for stage, whole in (("evaluate", "evaluate.batch_size=1"), ("merge_results", "split=valid")):
         line = run.refused(stage, whole, *(["evaluate.batch=0"] if stage == "evaluate" else []))
-        assert "than now: remix (4: S50002_L5001, ...); enhance.py with on_change=redo" in line
+        assert (
+            "inputs or settings: remix (4: S50002_L5001, ...); enhance.py with on_change=redo"
+            in line
+        )
 
 
 # Several at a time.

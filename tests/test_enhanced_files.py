@@ -86,6 +86,6 @@ def test_files_of_two_systems_and_of_other_inputs_are_told_together(run):
         check_files(run, PAIRS, SoundFiles(44100), INPUTS)
     name = PAIRS[-1].name
     assert caught.value.problems == (
-        f"{run}/enhanced_signals: made from something else than now: remix (1: {name}), "
+        f"{run}/enhanced_signals: produced with different inputs or settings: remix (1: {name}), "
         f"scene (1: {name}); enhance.py with on_change=redo makes these anew",
     )

@@ -81,7 +81,7 @@ def test_what_is_out_of_date_is_told_or_given():
     with pytest.raises(InputError) as caught:
         outdated(Path("exp"), changed, "error")
     assert caught.value.problems == (
-        "exp: made from something else than now: remix (1: S2_L1), scene (2: S1_L1, ...); "
+        "exp: produced with different inputs or settings: remix (1: S2_L1), scene (2: S1_L1, ...); "
         "on_change=redo makes these anew, another path.exp_folder keeps them",
     )
     assert outdated(Path("exp"), changed, "redo") == {"S1_L1", "S2_L1"}

@@ -322,7 +322,9 @@ def test_what_cannot_be_built_is_refused_by_key(settings, message):
 
 
 def test_a_share_of_an_accompaniment_that_is_not_estimated_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"add_residual: 0\.1, but .* no accompaniment"):
+    with pytest.raises(
+        InputError, match=r"add_residual: 0\.1, but .* does not estimate an accompaniment"
+    ):
         convtasnet(write_small(tmp_path), add_residual=0.1)
 
 

@@ -82,7 +82,9 @@ def test_stems_of_another_mixture_are_noticed(run, merged):  # noqa: ARG001
             f"mixture={16 * '0'}" if part.startswith("mixture=") else part for part in text.split()
         )
     )
-    assert "made from something else than now: mixture (1: duet)" in run.refused("merge_results")
+    assert "produced with different inputs or settings: mixture (1: duet)" in run.refused(
+        "merge_results"
+    )
     assert "on_change=redo" in run.refused("enhance", KEPT)
     assert run.call("enhance", KEPT, "on_change=redo").status == 0
     assert made_from.read_text() == text

@@ -81,6 +81,6 @@ def check_files(
     changed.pop(ORIGIN, None)
     if changed:
         raise InputError(
-            f"{folder / FOLDER}: made from something else than now: {told(changed)}; enhance.py "
-            "with on_change=redo makes these anew"
+            f"{folder / FOLDER}: produced with different inputs or settings: {told(changed)}; "
+            "enhance.py with on_change=redo makes these anew"
         )

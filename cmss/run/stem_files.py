@@ -93,8 +93,8 @@ def check(folder: Path, tracks: Sequence[Track], inputs: Fingerprints) -> None:
     changed = {**changes(found, inputs), **mixed(found)}
     if changed:
         raise InputError(
-            f"{folder / STEMS}: made from something else than now: {told(changed)}; enhance.py "
-            "with on_change=redo makes these anew"
+            f"{folder / STEMS}: produced with different inputs or settings: {told(changed)}; "
+            "enhance.py with on_change=redo makes these anew"
         )
 
 

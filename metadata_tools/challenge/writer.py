@@ -85,7 +85,8 @@ def check_free(root: Path) -> None:
         raise InputError(f"{root}: {place} is a file, expected a folder")
     try:
         # Permissions are not all that can be in the way.
-        Path(tempfile.mkdtemp(prefix=".", dir=place)).rmdir()
+        with tempfile.TemporaryDirectory(prefix=".", dir=place):
+            pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(root)) from error
 

@@ -131,5 +131,5 @@ def test_scores_of_two_systems_are_not_merged(tmp_path):
     other = replace(FINGERPRINTS[2], fingerprint=fingerprint({"enhancer": "other"}))
     rows = [*FINGERPRINTS[:2], other, *FINGERPRINTS[3:]]
     write_rows(tmp_path / "fingerprints.csv", FingerprintRow, rows)
-    with pytest.raises(InputError, match=rf"than now: enhancer \(1: {PAIRS[2].name}\)"):
+    with pytest.raises(InputError, match=rf"inputs or settings: enhancer \(1: {PAIRS[2].name}\)"):
         merge(tmp_path, PAIRS)

@@ -91,7 +91,7 @@ def test_rows_made_from_something_else_are_told_and_left_alone(tmp_path, part):
     with pytest.raises(InputError) as caught:
         ScoreFiles(tmp_path, now)
     assert caught.value.problems == (
-        f"{tmp_path}/scores.csv: made from something else than now: {part} ({len(names)}: "
+        f"{tmp_path}/scores.csv: produced with different inputs or settings: {part} ({len(names)}: "
         f"{min(names)}{more}); on_change=redo makes these anew, another path.exp_folder keeps them",
     )
     assert contents(tmp_path) == before

@@ -118,8 +118,8 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
         ("train", ["+loss.remix=-2", "enhancer.attack=[0]"], ["enhancer.attack", "loss.remix"]),
         (
             "fit",
-            ["tracks=0", "priors=[]", "haaqi_pairs=0", "device=cuda:99", "partials.windows=[3]"],
-            ["tracks", "priors", "haaqi_pairs", "device", "partials.windows[0]"],
+            ["tracks=0", "priors=[]", "haaqi_pairs=0", "device=cuda:99", "steps=[[{name: echo}]]"],
+            ["tracks", "priors", "haaqi_pairs", "device"],
         ),
         ("fit", ["members=[]", "+path.foo=1"], ["members", "path.foo"]),
         ("fit", ["members=[{name: nmf}, {nam: nmf}]"], ["members[1].name"]),
@@ -158,18 +158,16 @@ def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, m
 def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
     name, key, root, tmp_path, monkeypatch, capsys
 ):
-    """A file where a folder should be stands for all that the system refuses."""
+    """A folder in which the system lets nobody create a file."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    overrides = [f"path.root={root}", f"path.{key}=file/deeper", *OVERRIDES[name]]
+    overrides = [f"path.root={root}", f"path.{key}=/proc/deeper", *OVERRIDES[name]]
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
         config = compose(name, overrides)
     with pytest.raises(SystemExit) as caught:
         recipe_of(name).main(config)
     (line,) = capsys.readouterr().err.splitlines()
     assert caught.value.code == 1
-    assert line.startswith("file/deeper")
-    assert f"path.{key}: cannot be written: " in line
+    assert line.startswith("/proc/deeper")
 
 
 ALL_FOUR = """
@@ -187,6 +185,6 @@ def test_what_hydra_itself_refuses_is_no_traceback(tmp_path):
     """In one process, since each would take seconds to import all."""
     programs = [str(RECIPES / f"{name}.py") for name in WORK]
     done = succeeded(run_python("-c", ALL_FOUR, *programs, cwd=tmp_path))
-    assert done.stdout.split() == ["1"] * 4
+    assert done.stdout.split() == ["2"] * 4
     assert done.stderr.count("nothing.of.this") >= 4
     assert "Traceback" not in done.stderr
