@@ -260,26 +260,26 @@ def test_a_job_without_a_track_has_nothing_to_do(here):
 # The configuration that enhance.py has kept.
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[:200] + b"\x00" + text[200:],
-        lambda text: b"- a\n- list\n" + text[:0],
-        lambda text: text.replace(b"evaluate:", b"evaluate: [").replace(b"remix:", b"'"),
-        lambda text: text.split(b"evaluate:")[0],
-        lambda text: text[:0],
-        lambda text: b"\xff\xfe\xfd" + text,
-    ],
-    ids=["zero_byte", "list", "brackets", "cut", "empty", "no_text"],
-)
-def test_a_damaged_configuration_of_a_run_is_named(here, damage):
+DAMAGES = {
+    "zero byte": lambda text: text[:200] + b"\x00" + text[200:],
+    "list": lambda text: b"- a\n- list\n" + text[:0],
+    "brackets": lambda text: text.replace(b"evaluate:", b"evaluate: [").replace(b"remix:", b"'"),
+    "cut": lambda text: text.split(b"evaluate:")[0],
+    "empty": lambda text: text[:0],
+    "no text": lambda text: b"\xff\xfe\xfd" + text,
+}
+
+
+def test_a_damaged_configuration_of_a_run_is_named(here):
     assert enhance(here, "path.exp_folder=run").status == 0
     kept = here / "run" / "config.yaml"
-    kept.write_bytes(damage(kept.read_bytes()))
-    for stage in ("evaluate", "merge_results"):
-        ended = call(stage, "path.exp_folder=run", cwd=here)
-        assert ended.status == 2, ended
-        assert all(str(kept) in told for told in ended.stderr.splitlines()), ended
+    as_it_was = kept.read_bytes()
+    for name, damage in DAMAGES.items():
+        kept.write_bytes(damage(as_it_was))
+        for stage in ("evaluate", "merge_results"):
+            ended = call(stage, "path.exp_folder=run", cwd=here)
+            assert ended.status == 2, (name, ended)
+            assert all(str(kept) in line for line in ended.stderr.splitlines()), (name, ended)
     # As the message advises.
     assert enhance(here, "path.exp_folder=run").status == 0
     assert call("evaluate", "path.exp_folder=run", "evaluate.jobs=1", cwd=here).status == 0
