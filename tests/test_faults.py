@@ -284,7 +284,9 @@ def test_a_scoring_process_that_is_killed(fresh, states):
         wait_for(lambda: call.done() or processes_in(fresh.folder))
         os.kill(processes_in(fresh.folder)[0], signal.SIGKILL)
         line = call.result()
-    assert line.startswith("a process of evaluate.py was killed, for want of memory perhaps")
+    assert line.startswith(
+        "evaluate.jobs: a scoring process was killed, perhaps for lack of memory"
+    )
     assert line.endswith("the same command goes on where this one ended")
     finishes(fresh, states, "evaluate")
 

@@ -386,6 +386,6 @@ def lost_while_starting(work):
 
 
 def test_a_process_that_is_killed_while_others_are_started(pairs):
-    with pytest.raises(ChildProcessError, match=r"a process of evaluate\.py was killed"):
+    with pytest.raises(ChildProcessError, match=r"a scoring process was killed"):
         list(score_files(KilledAt(""), lost_while_starting(referenced(pairs)), jobs=2))
     assert not active_children()

@@ -433,7 +433,7 @@ def _xing(frame: bytes) -> int | None:
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """The number of bytes that a table states, of its own frame and all others."""
+    """The number of bytes that a table states, of the table's frame and all others."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 

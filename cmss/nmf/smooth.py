@@ -49,9 +49,3 @@ def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> T
     logarithm[-1] += smoothness
     logarithm[0] -= smoothness
     return ((logarithm**2 + 4 * rising * falling).sqrt() - logarithm) / (2 * rising)
-
-
-def roughness(H: Tensor) -> float:
-    """Return the sum of d_IS(h[n - 1], h[n]) over components and frames."""
-    ratio = H[:, :-1] / H[:, 1:]
-    return float((ratio - ratio.log() - 1).sum())

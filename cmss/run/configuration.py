@@ -16,7 +16,7 @@ from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
 from cmss.separators.network import chosen_device
-from cmss.settings import check_fields, check_values, from_settings
+from cmss.settings import check_values, from_settings
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
 
@@ -58,8 +58,7 @@ def build_remix(config: DictConfig) -> Remix:
     kind = REMIXES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise InputError(f"remix.name: {name!r}, expected one of {', '.join(REMIXES)}")
-    check_fields("remix", settings, kind)
-    return kind(**settings)
+    return from_settings(kind, settings, "remix")
 
 
 def build_hearing_aid(config: DictConfig) -> HearingAid:

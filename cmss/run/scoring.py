@@ -269,8 +269,8 @@ def score_files(
                 if future.done() and not isinstance(future.exception(), BrokenProcessPool)
             )
             raise ChildProcessError(
-                "a process of evaluate.py was killed, for want of memory perhaps (a smaller number "
-                "of jobs takes less); the same command goes on where this one ended"
+                "a scoring process was killed, perhaps for lack of memory (fewer processes need "
+                "less); the same command goes on where this one ended"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

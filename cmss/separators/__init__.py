@@ -2,7 +2,7 @@
 
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.builder import build_separator
+from cmss.separators.catalogue import SEPARATORS
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.registry import SEPARATORS
 
 __all__ = ["SEPARATORS", "Oracle", "Passthrough", "Separator", "Stems", "build_separator"]

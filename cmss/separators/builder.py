@@ -8,14 +8,14 @@ from typing import Any
 from cmss.errors import InputError, noting
 from cmss.renamed import refuse_renamed
 from cmss.separators.cache import NOT_SHAPING, Cached
+from cmss.separators.catalogue import BOUNDS, CAUSAL, SEPARATORS
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator
-from cmss.separators.registry import BOUNDS, CAUSAL, SEPARATORS
 from cmss.separators.steps import STEPS
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.step import Step
 from cmss.separators.trained import NetworkSeparator
-from cmss.settings import check_fields
+from cmss.settings import check_fields, from_settings
 
 CAUSAL_KEY = "separator.causality=causal"
 
@@ -95,8 +95,7 @@ def _step(key: str, settings: Mapping[str, Any]) -> Step:
         names = ", ".join(STEPS)
         raise InputError(f"{key}: {settings!r}, expected a mapping whose name is one of {names}")
     own = {field: value for field, value in settings.items() if field != "name"}
-    check_fields(key, own, STEPS[name])
-    return STEPS[name](**own)
+    return from_settings(STEPS[name], own, key)
 
 
 def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:

@@ -5,7 +5,6 @@ tools that make data (demo and render) hand notes on in this form.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -232,8 +231,3 @@ def _midi(name: str) -> int:
     step = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}[name[0]]
     alter = {"b": -1, "#": 1}.get(name[1], 0)
     return step + alter + 12 * (int(name.lstrip("ABCDEFGb#")) + 1)
-
-
-def transposed_parts(parts: Sequence[Part], semitones: int) -> tuple[Part, ...]:
-    """All parts moved by the same interval: another key."""
-    return tuple(tuple(replace(n, midi=n.midi + semitones) for n in part) for part in parts)

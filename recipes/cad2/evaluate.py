@@ -36,7 +36,10 @@ def main(config: DictConfig) -> None:
     )
     with job(config, "evaluate", settings.batch, settings.batch_size) as folder:
         file_scorer = FileScorer(scorer, folder, config.remix_sample_rate)
-        done = score_run(folder, pairs, file_scorer, sounds, settings, progress)
+        try:
+            done = score_run(folder, pairs, file_scorer, sounds, settings, progress)
+        except ChildProcessError as error:
+            raise ChildProcessError(f"evaluate.jobs: {error}") from error
     earlier = len(pairs) - done.pairs
     note = f" ({earlier} of them before)" if earlier else ""
     print(f"{len(pairs)} pairs scored in {folder}{note}, mean HAAQI {done.mean:.4f}")
