@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmss.separators.steps.directions import Directions
-from cmss.transforms.directions import NEIGHBOURS, SPREAD
+from cmss.transforms.angular_gaussian import NEIGHBOURS, SPREAD
 from cmss.transforms.shares import DOUBT
 from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources, spectra
 

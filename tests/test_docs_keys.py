@@ -15,7 +15,7 @@ from cmss.run.configuration import REMIXES
 from cmss.run.stage import REFUSED
 from cmss.scenes import MetadataPaths
 from cmss.separators import SEPARATORS
-from cmss.separators.network import Segments
+from cmss.separators.estimators import Segments
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "recipes" / "cad2" / "conf"

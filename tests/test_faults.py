@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from cmss.audio import inspect
 from cmss.errors import InputError
-from cmss.separators.convtasnet import ConvTasNetSeparator
+from cmss.separators.official_convtasnet import ConvTasNetSeparator
 from tests.support.published_networks import write_networks
 from tests.support.tiny_challenge import RATE_HZ
 from tests.support.tiny_run import (

@@ -9,7 +9,7 @@ import torch
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
-from cmss.separators.network import LEVEL
+from cmss.separators.estimators import LEVEL
 from tests.support.causal_networks import write_network
 from tests.support.published_networks import write_networks
 from tests.support.separation import RATE_HZ, noise, sources

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmss.models.postfilter import load_postfilter
+from cmss.models.postfilter_network import load_postfilter
 from cmss.run.configuration import default_separator
 from cmss.separators import build_separator
 from cmss.separators.spectra import on_spectra

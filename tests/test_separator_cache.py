@@ -11,7 +11,7 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator, cache
-from cmss.separators.convtasnet import ConvTasNetSeparator
+from cmss.separators.official_convtasnet import ConvTasNetSeparator
 from tests.support.published_networks import write_networks
 from tests.support.separation import RATE_HZ, noise, sources
 from tests.support.small_networks import NETWORKS

@@ -15,7 +15,7 @@ from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET
 from cmss.separators import build_separator
-from cmss.separators.network import (
+from cmss.separators.estimators import (
     OneForAll,
     OnePerInstrument,
     Segments,

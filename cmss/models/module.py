@@ -132,5 +132,5 @@ RECORD = NetworkRecord(
     arguments=ModuleArguments,
     summary="any torch module of an installed package",
     sizes={},
-    separates=False,  # cmss.separators.module loads it, with weights from elsewhere
+    separates=False,  # cmss.separators.torch_module loads it, with weights from elsewhere
 )

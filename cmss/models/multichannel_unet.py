@@ -21,8 +21,8 @@ from cmss.models.presence import listed, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.models.temporal_blocks import GlobalLayerNorm
 from cmss.scenes import INSTRUMENTS
+from cmss.transforms.angular_gaussian import direction_likelihoods
 from cmss.transforms.bands import stretch, unwarp, warp
-from cmss.transforms.directions import direction_likelihoods
 
 SLOPE = 0.1  # of LeakyReLU
 ITERATIONS = 2  # of expectation-maximisation of directions between two passes

@@ -15,7 +15,7 @@ from cmss.run.folder import CONFIGURATION, metadata_paths, read_configuration
 from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
-from cmss.separators.network import chosen_device
+from cmss.separators.estimators import chosen_device
 from cmss.settings import check_values, from_settings
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}

@@ -21,7 +21,7 @@ from cmss.casa.pitch import PitchTrack
 from cmss.casa.scene import scene
 from cmss.casa.streams import assign, strangeness
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ
-from cmss.separators.network import Segments
+from cmss.separators.estimators import Segments
 from cmss.separators.templates import TemplateSeparator
 
 

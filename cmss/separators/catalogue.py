@@ -5,14 +5,14 @@ from typing import Any
 from cmss.models.registry import NAMES, RECORDS
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.casa import CASASeparator
-from cmss.separators.convtasnet import ConvTasNetSeparator
-from cmss.separators.module import ModuleSeparator
 from cmss.separators.nmf import (
     ConvolutiveNMFSeparator,
     NMFSeparator,
     PLCASeparator,
     SmoothNMFSeparator,
 )
+from cmss.separators.official_convtasnet import ConvTasNetSeparator
+from cmss.separators.torch_module import ModuleSeparator
 from cmss.separators.trained import NetworkSeparator
 
 SEPARATORS: dict[str, type[Any]] = {

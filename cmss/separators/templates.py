@@ -22,7 +22,7 @@ from cmss.models.checkpoint import sha256
 from cmss.nmf.dictionaries import Dictionaries, load_dictionaries
 from cmss.nmf.factors import Divergence
 from cmss.scenes import Source
-from cmss.separators.network import Segments, run_resampled, share_out
+from cmss.separators.estimators import Segments, run_resampled, share_out
 from cmss.separators.protocol import Causality, Stems
 
 CPU = torch.device("cpu")

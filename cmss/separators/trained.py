@@ -16,7 +16,7 @@ from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.models.registry import networks_of
 from cmss.scenes import Source
-from cmss.separators.network import (
+from cmss.separators.estimators import (
     Estimator,
     OneForAll,
     OnePerInstrument,

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from cmss.machine.device import DeviceName
-from cmss.models.postfilter import PostfilterArguments
+from cmss.models.postfilter_network import PostfilterArguments
 from cmss.separators import SEPARATORS
 from cmss.settings import Count, NotNegative, Rate, Seed
 from cmss.training.isolated import Learning

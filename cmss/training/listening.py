@@ -13,7 +13,7 @@ from cmss.remix import ConsistentRemix, rebalance
 from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, Track
 from cmss.separators import Oracle, Separator, Stems
-from cmss.separators.network import (
+from cmss.separators.estimators import (
     OneForAll,
     OnePerInstrument,
     Segments,

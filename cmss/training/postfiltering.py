@@ -1,4 +1,4 @@
-"""Training of a post-filter (:mod:`cmss.models.postfilter`) on a separator's estimates.
+"""Training of a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
 
 Shapes: S sources, F bins, K frames, N auditory bands.
 """
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments, clues, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
 from cmss.training.state import load_state

@@ -12,7 +12,7 @@ from cmss.audio import read_excerpt, resample
 from cmss.errors import InputError
 from cmss.models.outputs import output_name
 from cmss.scenes import Track
-from cmss.separators.network import LEVEL
+from cmss.separators.estimators import LEVEL
 
 FULL_SCALE = 32767
 LARGEST_OFFSET_DB = 10.0

@@ -11,7 +11,7 @@ from cmss.audio import read_excerpt
 from cmss.errors import InputError, noting
 from cmss.files.output_file import check_output_file
 from cmss.models.checkpoint import save_checkpoint
-from cmss.models.postfilter import MODEL, Postfilter, load_postfilter
+from cmss.models.postfilter_network import MODEL, Postfilter, load_postfilter
 from cmss.run.configuration import plain
 from cmss.run.folder import training_tracks
 from cmss.run.stage import progress, run, stage

@@ -11,7 +11,7 @@ from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetA
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import Source
 from cmss.separators import build_separator
-from cmss.separators.convtasnet import ConvTasNetSeparator
+from cmss.separators.official_convtasnet import ConvTasNetSeparator
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.directions import Directions
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from cmss.errors import InputError
-from cmss.models.postfilter import Postfilter, PostfilterArguments, load_postfilter
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments, load_postfilter
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.postfilter import PostfilterStep
 from cmss.training.postfiltering import (

@@ -4,7 +4,7 @@ import pytest
 from cmss.audio import read_flac, resample
 from cmss.errors import InputError
 from cmss.scenes import Excerpt, Source, Track, load_tracks
-from cmss.separators.network import LEVEL
+from cmss.separators.estimators import LEVEL
 from cmss.training.stems import StemTrack, level_warning, load_stems
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 

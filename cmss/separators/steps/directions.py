@@ -3,7 +3,7 @@
 Each player has a fixed position. Sound from this position reaches the two channels with the same
 direction, that is, the same ratio of levels and phases, in all frames of a bin. The separator's
 estimates guide a model of these directions: each source has a distribution in each bin
-(:mod:`cmss.transforms.directions`), and its prior probability at each time and frequency is the
+(:mod:`cmss.transforms.angular_gaussian`). Its prior probability at each time and frequency is the
 ratio mask of its estimate, as in guided source separation (Boeddeker et al. 2018, CHiME-5).
 
 Shapes: S sources, F bins, K frames.
@@ -18,7 +18,11 @@ from torch import Tensor
 
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
-from cmss.transforms.directions import direction_parts, learn_directions, likelihood_of_moments
+from cmss.transforms.angular_gaussian import (
+    direction_parts,
+    learn_directions,
+    likelihood_of_moments,
+)
 from cmss.transforms.shares import log_shares, silent_sources
 
 

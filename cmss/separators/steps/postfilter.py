@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from cmss.models.checkpoint import sha256
-from cmss.models.postfilter import LongTerm, Postfilter, load_postfilter
+from cmss.models.postfilter_network import LongTerm, Postfilter, load_postfilter
 
 PACKAGED = ("small", "second_small")
 
 
 @dataclass(frozen=True)
 class PostfilterStep:
-    """Applies a post-filter of :mod:`cmss.models.postfilter`.
+    """Applies a post-filter of :mod:`cmss.models.postfilter_network`.
 
     Args:
         weights_from: `small` (in the package, trained on the estimates of the default ensemble
@@ -57,7 +57,7 @@ class PostfilterStep:
         return (window + self._network.context * window // 4) / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
-        """Compute statistics over all frames, see :class:`cmss.models.postfilter.LongTerm`."""
+        """Compute :class:`cmss.models.postfilter_network.LongTerm` over all frames."""
         return self._network.long_term(mixture, estimates)
 
     def apply(

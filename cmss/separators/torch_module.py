@@ -10,7 +10,7 @@ from cmss.models.checkpoint import load_checkpoint, sha256
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.outputs import TARGET
 from cmss.models.state_dicts import matching, read_state_dicts
-from cmss.separators.network import OneForAll, Segments, Voices, chosen_device
+from cmss.separators.estimators import OneForAll, Segments, Voices, chosen_device
 from cmss.separators.protocol import Causality
 from cmss.separators.trained import Estimating, Precision
 from cmss.settings import Rate, check_fields

@@ -9,7 +9,7 @@ import torch
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import save_checkpoint
-from cmss.models.postfilter import (
+from cmss.models.postfilter_network import (
     CLUES,
     MODEL,
     PIECE,

@@ -22,7 +22,7 @@ from torch.nn.functional import relu
 
 from cmss.models import checkpoint  # not its names: it may be importing this module
 from cmss.settings import Rate
-from cmss.transforms.directions import (
+from cmss.transforms.angular_gaussian import (
     direction_moments,
     direction_parts,
     directions_near_and_far,
@@ -129,7 +129,7 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
     silent = silent_sources(estimates)
     mask = _share(log_shares(estimates, silent))  # (S, F, K)
     power = mixture.abs().square().sum(0)  # (F, K)
-    # Weights of bins as in cmss.transforms.directions: level times the square of the mask.
+    # Weights of bins as in cmss.transforms.angular_gaussian: level times the square of the mask.
     weight = power.sqrt() * mask.square()
     return LongTerm(
         silent,
