@@ -126,7 +126,7 @@ def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _parts(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut segments every :data:`PART_FRAMES` frames, and number the parts from 0; -1 if inactive."""
+    """Cut segments every :data:`PART_FRAMES` frames; number the parts from 0, -1 if inactive."""
     blocks = np.arange(segments.shape[1]) // PART_FRAMES
     keys = segments * (blocks[-1] + 1) + blocks
     parts = np.full(segments.shape, -1)

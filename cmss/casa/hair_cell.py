@@ -41,12 +41,13 @@ class HairCell(NamedTuple):
         return self.h * self.rest()[1]
 
 
+MEDIUM = HairCell()
 UNIT_DB_SPL = 30.0
 """Sound pressure level of an input whose RMS is 1, for these parameters (Meddis 1986)."""
 
 
 def firing(
-    motion: NDArray[np.floating], sample_rate_hz: int, cell: HairCell = HairCell()
+    motion: NDArray[np.floating], sample_rate_hz: int, cell: HairCell = MEDIUM
 ) -> NDArray[np.float64]:
     """Compute firing rates, in spikes per second.
 

@@ -98,7 +98,9 @@ def _step(lag: int, before: int) -> float:
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Find the pitches of all frames, and link those that differ by less than :data:`MAX_STEP_SEMITONES`.
+    """Find the pitches of all frames, and link them to tracks.
+
+    Pitches that differ by less than :data:`MAX_STEP_SEMITONES` are linked.
 
     Args:
         units: of the signal.

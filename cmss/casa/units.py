@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cmss.casa.correlogram import correlogram
 from cmss.casa.gammatone import delay_samples, erb_spaced_hz, gammatone
-from cmss.casa.hair_cell import UNIT_DB_SPL, HairCell, firing
+from cmss.casa.hair_cell import MEDIUM, UNIT_DB_SPL, firing
 
 SAMPLE_RATE_HZ = 16000
 FRAME_HZ = 100
@@ -28,7 +28,8 @@ class Units:
 
     Args:
         periodicity: (channels, frames, lags), autocorrelation divided by its value at lag 0.
-        active: (channels, frames), whether the firing rate varies by more than :data:`MIN_DEVIATION`.
+        active: (channels, frames), whether the firing rate varies by more than
+            :data:`MIN_DEVIATION`.
     """
 
     periodicity: NDArray[np.float32]
@@ -49,7 +50,7 @@ def compute_units(signal: NDArray[np.floating]) -> Units:
     rates = auditory_nerve(signal)
     correlations = correlogram(rates, WINDOW, SAMPLE_RATE_HZ // FRAME_HZ, LAGS)
     power = correlations[..., :1].copy()  # (channels, frames, 1): variance of the firing rate
-    active = power[..., 0] > (MIN_DEVIATION * HairCell().spontaneous()) ** 2
+    active = power[..., 0] > (MIN_DEVIATION * MEDIUM.spontaneous()) ** 2
     # In place, because the array is large.
     correlations /= np.where(power > 0, power, 1)
     return Units(correlations, active)

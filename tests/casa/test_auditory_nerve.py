@@ -7,10 +7,9 @@ from scipy.signal import lfilter
 
 from cmss.casa.correlogram import correlogram, similarity
 from cmss.casa.gammatone import delay_samples, erb_hz, erb_spaced_hz, gammatone
-from cmss.casa.hair_cell import HairCell, firing
+from cmss.casa.hair_cell import MEDIUM, HairCell, firing
 from cmss.casa.units import CENTRES_HZ, LAGS, SAMPLE_RATE_HZ, WINDOW, auditory_nerve
 
-MEDIUM = HairCell()
 TIME = np.arange(SAMPLE_RATE_HZ // 2) / SAMPLE_RATE_HZ
 
 
