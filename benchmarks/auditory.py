@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks.transforms import excerpt, save
 from cmss.casa.gammatone import gammatone
-from cmss.casa.grouping import group
+from cmss.casa.grouping import find_segments, group
 from cmss.casa.pitch import track_pitches
-from cmss.casa.segments import segments
-from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, hear
+from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, compute_units
 from cmss.command_line import exit_status
 from cmss.files.output_file import check_output_file
 
@@ -91,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> str:
         check_output_file(options.out, "--out", ".png")
         signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]
-        units = hear(signal)
+        units = compute_units(signal)
         tracks = track_pitches(units, PLAYERS)
-        owners = group(units, segments(units), tracks)
+        owners = group(units, find_segments(units), tracks)
         save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
         given = (owners[units.active] >= 0).mean()
         return f"{len(tracks)} notes; {given:.0%} of the active units belong to a note"

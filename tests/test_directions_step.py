@@ -7,7 +7,7 @@ import pytest
 
 from cmss.separators.steps.directions import Directions
 from cmss.transforms.angular_gaussian import NEIGHBOURS, SPREAD
-from cmss.transforms.shares import DOUBT
+from cmss.transforms.masks import MASK_FLOOR
 from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources, spectra
 
 
@@ -17,7 +17,7 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
     level = np.linalg.norm(x, axis=0)
     z = x / level
     magnitude = np.sqrt(np.mean(np.abs(y) ** 2, axis=1))
-    prior = magnitude / magnitude.sum(0) + DOUBT
+    prior = magnitude / magnitude.sum(0) + MASK_FLOOR
     share = prior / prior.sum(0)
     for _ in range(iterations):
         posterior = prior.copy()

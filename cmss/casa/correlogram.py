@@ -40,7 +40,7 @@ def correlogram(
     return result
 
 
-def likeness(
+def similarity(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """Correlate the autocorrelations of units with those of other units, from -1 to 1.

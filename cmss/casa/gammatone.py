@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 ORDER = 4
-BANDWIDTH_ERB = 1.019
+"""Number of one-pole filters in the cascade."""
 
 
 def erb_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -62,4 +62,4 @@ def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArr
 
 def _decay(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.float64]:
     """Return the factor by which each filter's state decays in a sample, (channels,)."""
-    return np.exp(-2 * np.pi * BANDWIDTH_ERB * erb_hz(centres_hz) / sample_rate_hz)
+    return np.exp(-2 * np.pi * 1.019 * erb_hz(centres_hz) / sample_rate_hz)

@@ -1,19 +1,73 @@
-"""Simultaneous grouping: assigns segments to pitch tracks."""
+"""Simultaneous grouping: units form segments, and segments form notes.
+
+A segment is a region of channels and frames that a single sound dominates. Segments with a common
+pitch or onset are one note.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from cmss.casa.pitch import AGREES, PitchTrack
-from cmss.casa.units import Units
+from cmss.casa.correlogram import similarity
+from cmss.casa.pitch import MIN_PERIODICITY, PitchTrack, track_pitches
+from cmss.casa.units import Units, compute_units
 
-NOBODY = -1
-"""Track number of units that belong to no track."""
-TOGETHER = 3
-"""Largest difference in frames between simultaneous onsets: 30 ms."""
-PART = 5
-"""Frames of a segment whose units vote together: 50 ms."""
+NO_NOTE = -1
+"""Note number of units that belong to no note."""
+MIN_SIMILARITY = 0.985
+"""Least correlation between the autocorrelations of units that the same partial dominates."""
+PART_FRAMES = 5
+"""Frames of a segment that are assigned together: 50 ms."""
+
+
+def find_notes(
+    signal: NDArray[np.floating], players: int
+) -> tuple[NDArray[np.int64], list[PitchTrack]]:
+    """Apply the auditory model to a signal, and group its units into notes.
+
+    Args:
+        signal: (samples,) at :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
+        players: largest number of simultaneous players.
+
+    Returns:
+        owners: (channels, frames), number of each unit's note, or :data:`NO_NOTE`.
+        tracks: pitch track of each note.
+    """
+    units = compute_units(signal)
+    tracks = track_pitches(units, players)
+    return group(units, find_segments(units), tracks), tracks
+
+
+def find_segments(units: Units) -> NDArray[np.int64]:
+    """Connect neighbouring units with similar periodicity.
+
+    Neighbouring channels are similar where the same partial, or the beats of the same partials,
+    dominate both. Neighbouring frames are similar as long as the sound is stationary.
+
+    Returns:
+        (channels, frames): number of each unit's segment, from 0; -1 for inactive units.
+    """
+    active = units.active
+    number = np.arange(active.size).reshape(active.shape)
+    periods = units.periodicity
+    upward = (similarity(periods[:-1], periods[1:]) > MIN_SIMILARITY) & active[:-1] & active[1:]
+    onward = (
+        (similarity(periods[:, :-1], periods[:, 1:]) > MIN_SIMILARITY)
+        & active[:, :-1]
+        & active[:, 1:]
+    )
+    # Units are nodes and similar neighbours are edges of a graph; segments are its components.
+    first = np.concatenate([number[:-1][upward], number[:, :-1][onward]])
+    second = np.concatenate([number[1:][upward], number[:, 1:][onward]])
+    links = coo_array((np.ones(len(first)), (first, second)), (active.size, active.size))
+    _, labels = connected_components(links, directed=False)
+    labels = labels.reshape(active.shape)
+    result = np.full(active.shape, -1)
+    result[active] = np.unique(labels[active], return_inverse=True)[1]
+    return result
 
 
 def group(
@@ -32,9 +86,9 @@ def group(
         tracks: pitch tracks of at least one frame each.
 
     Returns:
-        (channels, frames): number of the track, or :data:`NOBODY`.
+        (channels, frames): number of the track, or :data:`NO_NOTE`.
     """
-    owners = np.full(segments.shape, NOBODY)
+    owners = np.full(segments.shape, NO_NOTE)
     best = np.zeros(segments.shape)
     onsets = _onsets(segments)
     parts = _parts(segments)
@@ -43,15 +97,18 @@ def group(
         frames = np.fromiter(track.lags, int)
         lags = np.fromiter(track.lags.values(), int)
         # (channels, frames of the track): periodicity at the lag of the track in each frame.
-        agrees = units.periodicity[:, frames, lags] > AGREES
+        agrees = units.periodicity[:, frames, lags] > MIN_PERIODICITY
         within = parts[:, frames]
         active = within >= 0
         size = np.bincount(within[active], minlength=count)
         votes = np.bincount(within[active & agrees], minlength=count)
-        share = np.where(active, (votes / np.maximum(size, 1))[within] if count else 0.0, 0.0)
-        # Scores from periodicity, 1.5 to 2, exceed the score from a common onset, 0.5.
-        common = np.abs(onsets[:, frames] - track.onset) <= TOGETHER
-        score = np.where(share >= 0.5, 1 + share, np.where(active & common, 0.5, 0.0))
+        # Fraction of the units of each part that agree with the track.
+        fraction = (votes / np.maximum(size, 1))[within] if count else 0.0
+        fraction = np.where(active, fraction, 0.0)
+        # Onsets that differ by at most 3 frames (30 ms) count as simultaneous. Scores from
+        # periodicity, 1.5 to 2, exceed the score from a common onset, 0.5.
+        common = np.abs(onsets[:, frames] - track.onset) <= 3
+        score = np.where(fraction >= 0.5, 1 + fraction, np.where(active & common, 0.5, 0.0))
         better = score > best[:, frames]
         owners[:, frames] = np.where(better, number, owners[:, frames])
         best[:, frames] = np.maximum(best[:, frames], score)
@@ -69,8 +126,8 @@ def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _parts(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut segments every :data:`PART` frames, and number the parts from 0; -1 if inactive."""
-    blocks = np.arange(segments.shape[1]) // PART
+    """Cut segments every :data:`PART_FRAMES` frames; number the parts from 0, -1 if inactive."""
+    blocks = np.arange(segments.shape[1]) // PART_FRAMES
     keys = segments * (blocks[-1] + 1) + blocks
     parts = np.full(segments.shape, -1)
     active = segments >= 0

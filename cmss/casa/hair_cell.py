@@ -15,17 +15,20 @@ from cmss.machine.compiled import compiled
 
 
 class HairCell(NamedTuple):
-    """Parameters in Meddis's notation: rates in 1/s, levels in the units of the input."""
+    """Parameters in Meddis's notation: rates in 1/s, levels in the units of the input.
 
-    A: float = 5.0
+    The defaults are those of the medium-rate fibre.
+    """
+
+    A: float = 5.0  # A, B and g: permeability of the membrane
     B: float = 300.0
     g: float = 2000.0
-    y: float = 5.05
-    l: float = 2500.0  # noqa: E741
-    r: float = 6580.0
-    x: float = 66.31
-    h: float = 50000.0
-    M: float = 1.0
+    y: float = 5.05  # production of new transmitter
+    l: float = 2500.0  # noqa: E741  # loss from the cleft
+    r: float = 6580.0  # return from the cleft to the store
+    x: float = 66.31  # return from the store to the free pool
+    h: float = 50000.0  # firing rate per transmitter in the cleft
+    M: float = 1.0  # largest amount of transmitter in the free pool
 
     def rest(self) -> tuple[float, float, float]:
         """Return q, c and w in the steady state without motion."""

@@ -9,16 +9,14 @@ from cmss.casa.units import SAMPLE_RATE_HZ, Units
 
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
 """Period in samples of the highest pitch, 1600 Hz."""
-AGREES = 0.85
+MIN_PERIODICITY = 0.85
 """Least periodicity, at the lag of a pitch, of a unit that belongs to the pitch."""
-FEWEST = 4
+MIN_CHANNELS = 4
 """Least number of channels that support a pitch."""
-PROMINENT = 0.4
-"""Least height of a peak that may be a pitch, relative to the highest peak."""
-SEMITONES = 0.7
+MAX_STEP_SEMITONES = 0.7
 """Largest change of a track's pitch from frame to frame."""
-LONGEST_GAP, SHORTEST_TRACK = 3, 5
-"""Longest gap within a track, and shortest track, in frames."""
+SHORTEST_TRACK = 5
+"""Least number of frames of a track."""
 
 
 @dataclass
@@ -58,15 +56,15 @@ def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: i
     Returns:
         Lags in samples.
     """
-    remaining, found = active.copy(), []
+    remaining, found = active.copy(), []  # channels without a pitch so far; lags
     for _ in range(most):
-        if remaining.sum() < FEWEST:
+        if remaining.sum() < MIN_CHANNELS:
             break
-        lag = _peak(periodicity[remaining].mean(0))
+        lag = _peak(periodicity[remaining].mean(0))  # of the summary correlogram (lags,)
         if lag is None:
             break
-        claimed = remaining & (periodicity[:, lag] > AGREES)
-        if claimed.sum() < FEWEST:
+        claimed = remaining & (periodicity[:, lag] > MIN_PERIODICITY)
+        if claimed.sum() < MIN_CHANNELS:
             break
         found.append(lag)
         remaining &= ~claimed
@@ -87,7 +85,7 @@ def _peak(summary: NDArray[np.float32]) -> int | None:
     if not len(peaks):
         return None
     heights = summary[peaks]
-    candidates = heights >= PROMINENT * heights.max()
+    candidates = heights >= 0.4 * heights.max()
     return int(peaks[np.argmax(np.where(candidates, heights / peaks, -np.inf))])
 
 
@@ -100,7 +98,9 @@ def _step(lag: int, before: int) -> float:
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Find the pitches of all frames, and link those that differ by less than :data:`SEMITONES`.
+    """Find the pitches of all frames, and link them to tracks.
+
+    Pitches that differ by less than :data:`MAX_STEP_SEMITONES` are linked.
 
     Args:
         units: of the signal.
@@ -111,10 +111,11 @@ def track_pitches(units: Units, most: int) -> list[PitchTrack]:
     """
     tracks: list[PitchTrack] = []
     for frame in range(units.frames):
-        alive = [track for track in tracks if frame - track.last <= LONGEST_GAP]
+        # A track may have gaps of up to 3 frames.
+        alive = [track for track in tracks if frame - track.last <= 3]
         for lag in pitches(units.periodicity[:, frame], units.active[:, frame], most):
             steps = [_step(lag, track.lags[track.last]) for track in alive]
-            if steps and min(steps) < SEMITONES:
+            if steps and min(steps) < MAX_STEP_SEMITONES:
                 alive.pop(int(np.argmin(steps))).lags[frame] = lag
             else:
                 tracks.append(PitchTrack({frame: lag}))

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from cmss.nmf.factors import TINY, divergence_of, first_activations, product, update_activations
 
-ITERATIONS = 20
 
-
-def strangeness(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Compute how far each note's spectrum is from the templates of each instrument.
 
     Args:
@@ -23,15 +21,17 @@ def strangeness(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, T
         to a sum of 1, and its best fit by the templates.
     """
     V = spectra / spectra.sum(0).clamp(min=TINY)
-    found = {}
+    divergences = {}
     for instrument, W in templates.items():
         H = first_activations(V, W)
-        for _ in range(ITERATIONS):
+        for _ in range(20):
             H = update_activations(V, W, H, "kl")
         L = product(W, H)
         notes = range(V.shape[1])
-        found[instrument] = torch.tensor([divergence_of(V[:, n], L[:, n], "kl") for n in notes])
-    return found
+        divergences[instrument] = torch.tensor(
+            [divergence_of(V[:, n], L[:, n], "kl") for n in notes]
+        )
+    return divergences
 
 
 def assign(
@@ -48,7 +48,7 @@ def assign(
     Args:
         spans: first and last frame of each note.
         weights: of each note.
-        costs: instrument -> result of :func:`strangeness`, (notes,).
+        costs: instrument -> result of :func:`template_divergences`, (notes,).
         players: instrument -> number of players.
 
     Returns:

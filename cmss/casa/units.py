@@ -11,12 +11,14 @@ from cmss.casa.hair_cell import MEDIUM, UNIT_DB_SPL, firing
 
 SAMPLE_RATE_HZ = 16000
 FRAME_HZ = 100
+"""Frames per second."""
 CENTRES_HZ = erb_spaced_hz(50.0, 5000.0, 128)
+"""Centre frequencies of the filterbank, (channels,)."""
 LAGS = SAMPLE_RATE_HZ // 50
+"""Number of lags of the correlogram, up to 20 ms: the period of 50 Hz."""
 WINDOW = 1024
-LEVEL_DB_SPL = 60.0
-"""Level to which each mixture is scaled, because the response of hair cells depends on level."""
-QUIETEST = 0.1
+"""Samples in a frame of the correlogram, 64 ms."""
+MIN_DEVIATION = 0.1
 """Least standard deviation of an active unit's firing rate, relative to the spontaneous rate."""
 
 
@@ -26,7 +28,8 @@ class Units:
 
     Args:
         periodicity: (channels, frames, lags), autocorrelation divided by its value at lag 0.
-        active: (channels, frames), whether the firing rate varies by more than :data:`QUIETEST`.
+        active: (channels, frames), whether the firing rate varies by more than
+            :data:`MIN_DEVIATION`.
     """
 
     periodicity: NDArray[np.float32]
@@ -38,7 +41,7 @@ class Units:
         return self.active.shape[1]
 
 
-def hear(signal: NDArray[np.floating]) -> Units:
+def compute_units(signal: NDArray[np.floating]) -> Units:
     """Compute the units of a signal at :data:`SAMPLE_RATE_HZ`; frame t is centred on sample 160 t.
 
     Args:
@@ -46,8 +49,8 @@ def hear(signal: NDArray[np.floating]) -> Units:
     """
     rates = auditory_nerve(signal)
     correlations = correlogram(rates, WINDOW, SAMPLE_RATE_HZ // FRAME_HZ, LAGS)
-    power = correlations[..., :1].copy()
-    active = power[..., 0] > (QUIETEST * MEDIUM.spontaneous()) ** 2
+    power = correlations[..., :1].copy()  # (channels, frames, 1): variance of the firing rate
+    active = power[..., 0] > (MIN_DEVIATION * MEDIUM.spontaneous()) ** 2
     # In place, because the array is large.
     correlations /= np.where(power > 0, power, 1)
     return Units(correlations, active)
@@ -63,9 +66,11 @@ def auditory_nerve(signal: NDArray[np.floating]) -> NDArray[np.float64]:
         (channels, samples).
     """
     rms = np.sqrt(np.mean(np.square(signal, dtype=float)))
-    level = 10 ** ((LEVEL_DB_SPL - UNIT_DB_SPL) / 20) / rms if rms > 0 else 0.0
+    # The response of hair cells depends on level, so each mixture is scaled to 60 dB SPL.
+    gain = 10 ** ((60.0 - UNIT_DB_SPL) / 20) / rms if rms > 0 else 0.0
     delays = delay_samples(CENTRES_HZ, SAMPLE_RATE_HZ)
-    padded = np.pad(signal * level, (0, delays.max()))
+    padded = np.pad(signal * gain, (0, delays.max()))
+    # (channels, samples): motion of the basilar membrane.
     motion = gammatone(padded, CENTRES_HZ, SAMPLE_RATE_HZ).real
     aligned = [row[delay : delay + len(signal)] for row, delay in zip(motion, delays, strict=True)]
     return firing(np.stack(aligned), SAMPLE_RATE_HZ)

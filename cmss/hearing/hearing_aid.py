@@ -22,7 +22,6 @@ stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,8 +36,6 @@ Signal = NDArray[np.float64]
 
 LOWEST_THRESHOLD_DB = -120.0
 """Lowest level that the level detector can measure, as in pyclarity."""
-
-_TIMES_MS = {"attack": ATTACK_MS, "release": RELEASE_MS}
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,15 @@ class HearingAid:
         bands = len(edges) + 1
         object.__setattr__(self, "crossover_frequencies", edges)
         for name in ("attack", "release", "threshold"):
-            object.__setattr__(self, name, _per_band(getattr(self, name), bands))
+            values = getattr(self, name)
+            if isinstance(values, int | float):
+                values = [values] * bands
+            object.__setattr__(self, name, tuple(float(value) for value in values))
         if problems := list(self._problems(bands)):
             raise InputError(problems)
 
     def _problems(self, bands: int) -> list[str]:
+        """Return a line for each field that is out of range."""
         edges = np.array(self.crossover_frequencies)
         problems = []
         limits = np.concatenate(([0.0], edges, [self.sample_rate_hz / 2]))
@@ -83,6 +84,7 @@ class HearingAid:
             )
         elif refusal := CROSSOVER_HZ.refusal(self.crossover_frequencies):
             problems.append(f"enhancer.crossover_frequencies: {refusal}")
+        times_ms = {"attack": ATTACK_MS, "release": RELEASE_MS}
         for name in ("attack", "release", "threshold"):
             values = np.array(getattr(self, name))
             if values.size != bands:
@@ -91,10 +93,12 @@ class HearingAid:
                     f"enhancer.crossover_frequencies, got {values.size}"
                 )
             elif name == "threshold" and not np.all(values >= LOWEST_THRESHOLD_DB):
-                problems.append(f"enhancer.threshold: below {LOWEST_THRESHOLD_DB:g} dB: {values}")
+                problems.append(
+                    f"enhancer.threshold: expected {LOWEST_THRESHOLD_DB:g} dB or more, got {values}"
+                )
             elif name != "threshold" and not np.all(values > 0):
                 problems.append(f"enhancer.{name}: expected positive times in ms, got {values}")
-            elif name != "threshold" and (refusal := _TIMES_MS[name].refusal(values)):
+            elif name != "threshold" and (refusal := times_ms[name].refusal(values)):
                 problems.append(f"enhancer.{name}: {refusal}")
         return problems
 
@@ -134,7 +138,12 @@ class HearingAid:
         )
 
     def parameters(self, compression: Compression) -> tuple[Signal, ...]:
-        """Return the arguments of the compiled loops: filters, and five numbers per band.
+        """Return the arguments of the compiled loops.
+
+        Returns:
+            Filters of the crossover, three arrays; then threshold in dB, slope, attack, release and
+            gain in dB, (bands,) each.
+
 
         Raises:
             InputError: the compression has another number of bands than the device.
@@ -155,34 +164,20 @@ class HearingAid:
         )
 
     @cached_property
-    def _crossover(self) -> "_Crossover":
-        return _design_crossover(np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2))
+    def _crossover(self) -> tuple[Signal, Signal, Signal]:
+        """Return low-pass, high-pass and all-pass of each edge between two bands.
+
+        Shape: (edges, 2, coefficients) each; numerator and denominator.
+        """
+        edges = np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2)
+        low = [_linkwitz_riley(edge, "low") for edge in edges]
+        high = [_linkwitz_riley(edge, "high") for edge in edges]
+        both = [_in_parallel(*pair) for pair in zip(low, high, strict=True)]
+        return np.array(low), np.array(high), np.array(both)
 
     def _smoothing(self, times_ms: Sequence[float] | float) -> Signal:
         """Return the coefficients of one-pole smoothers with these time constants."""
         return np.exp(-1.0 / (0.001 * self.sample_rate_hz * np.array(times_ms)))
-
-
-def _per_band(values: Sequence[float] | float, bands: int) -> tuple[float, ...]:
-    if isinstance(values, int | float):
-        return (float(values),) * bands
-    return tuple(float(value) for value in values)
-
-
-class _Crossover(NamedTuple):
-    """Transfer functions of each crossover: (edges, numerator or denominator, coefficients)."""
-
-    low_pass: Signal
-    high_pass: Signal
-    all_pass: Signal
-
-
-def _design_crossover(edges: Signal) -> _Crossover:
-    """Design the filters at edges given as fractions of half the sampling rate."""
-    low = [_linkwitz_riley(edge, "low") for edge in edges]
-    high = [_linkwitz_riley(edge, "high") for edge in edges]
-    both = [_in_parallel(*pair) for pair in zip(low, high, strict=True)]
-    return _Crossover(np.array(low), np.array(high), np.array(both))
 
 
 def _linkwitz_riley(edge: float, btype: str) -> Signal:

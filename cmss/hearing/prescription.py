@@ -23,15 +23,6 @@ from cmss.errors import InputError
 from cmss.quantities import FREQUENCY_HZ, HEARING_LEVEL_DB
 
 COMPRESSOR_FREQUENCIES_HZ = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
-MAXIMUM_RATIO = 6.0
-PRESENTATION_LEVEL_DB = 65
-RATIO_LEVELS_DB = (55, 85)
-
-_FITTED_AT_HZ = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 6000.0)
-_MAXIMUM_OUTPUT_DB = 100.0
-# For inputs below 45 dB the fitting reduces the gain; the levels used here are higher.
-_NOISE_GATE_DB = 45.0
-_NOISE_GATE_SLOPE = 1.0
 
 
 def compression_from_audiogram(
@@ -56,16 +47,23 @@ def compression_from_audiogram(
     if problems := [f"{name}: {refusal}" for name, refusal in refusals.items() if refusal]:
         raise InputError(problems)
     ear = Audiogram(levels=np.asarray(levels_db, float), frequencies=np.asarray(frequencies_hz))
-    # cr_level is 0: the compression of each band is computed from the speech level in this band.
-    table = get_gaintable(ear, ear, _NOISE_GATE_DB, _NOISE_GATE_SLOPE, 0.0, _MAXIMUM_OUTPUT_DB)
+    table = get_gaintable(
+        ear,
+        ear,
+        noisegate_levels=45.0,  # reduces the gain below this input level; not reached here
+        noisegate_slope=1.0,
+        cr_level=0.0,  # compression in each band follows the level of speech in this band
+        max_output_level=100.0,
+    )
     gains_db = table["sGt_uncorr"][:, :, 0]  # (input levels, fitting bands)
     at = {int(level): gains for level, gains in zip(table["levels"], gains_db, strict=True)}
-    low, high = RATIO_LEVELS_DB
-    rise_db = high - low + np.round(at[high], 1) - np.round(at[low], 1)
-    ratios = np.clip((high - low) / np.maximum(rise_db, 1e-9), 1.0, MAXIMUM_RATIO)
+    rise_db = 85 - 55 + np.round(at[85], 1) - np.round(at[55], 1)
+    ratios = np.clip((85 - 55) / np.maximum(rise_db, 1e-9), 1.0, 6.0)
 
     def in_bands(values: np.ndarray) -> tuple[float, ...]:
-        cut = np.floor(np.interp(_FITTED_AT_HZ, table["frequencies"], values) * 10 + 1e-6) / 10
-        return tuple(float(value) for value in cut)
+        # The highest band is read at 6 kHz.
+        bands_hz = (*COMPRESSOR_FREQUENCIES_HZ[:-1], 6000.0)
+        truncated = np.floor(np.interp(bands_hz, table["frequencies"], values) * 10 + 1e-6) / 10
+        return tuple(float(value) for value in truncated)
 
-    return COMPRESSOR_FREQUENCIES_HZ, in_bands(ratios), in_bands(at[PRESENTATION_LEVEL_DB])
+    return COMPRESSOR_FREQUENCIES_HZ, in_bands(ratios), in_bands(at[65])

@@ -28,11 +28,11 @@ from cmss.transforms.angular_gaussian import (
     directions_near_and_far,
     sums_around,
 )
-from cmss.transforms.shares import (
-    DOUBT,
-    channel_log_shares,
+from cmss.transforms.masks import (
+    MASK_FLOOR,
+    channel_log_masks,
+    log_masks,
     log_odds,
-    log_shares,
     silent_sources,
 )
 
@@ -40,7 +40,7 @@ MODEL = "postfilter"
 """Its name in checkpoints."""
 
 LIMIT = 9.0
-"""Largest log-odds, about -log(:data:`DOUBT`)."""
+"""Largest log-odds, about -log(:data:`MASK_FLOOR`)."""
 
 CLUES = 11
 """Number of features of :func:`clues`."""
@@ -127,7 +127,7 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
         estimates: complex (S, 2, F, K).
     """
     silent = silent_sources(estimates)
-    mask = _share(log_shares(estimates, silent))  # (S, F, K)
+    mask = _share(log_masks(estimates, silent))  # (S, F, K)
     power = mixture.abs().square().sum(0)  # (F, K)
     # Weights of bins as in cmss.transforms.angular_gaussian: level times the square of the mask.
     weight = power.sqrt() * mask.square()
@@ -156,7 +156,7 @@ def clues(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) 
         (S, :data:`CLUES`, F, K).
     """
     over_all = over_all or long_term(mixture, estimates)
-    masks = log_shares(estimates, over_all.silent).clamp(min=math.log(DOUBT))  # (S, F, K)
+    masks = log_masks(estimates, over_all.silent).clamp(min=math.log(MASK_FLOOR))  # (S, F, K)
     power = mixture.abs().square().sum(0)  # (F, K)
     likelihoods, sides = directions_near_and_far(direction_parts(mixture), over_all.directions)
     # Features 0: mask, and 1 to 4: directions.
@@ -166,7 +166,7 @@ def clues(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) 
         around = sums_around(over_all.power, neighbours)  # (S, F, 1)
         total = around.sum(0)
         relative = around / total.where(total > 0, 1)
-        planes.append(log_odds((relative + DOUBT).log(), LIMIT).expand_as(masks))
+        planes.append(log_odds((relative + MASK_FLOOR).log(), LIMIT).expand_as(masks))
     # Feature 7: level of the mixture.
     mean = sums_around(over_all.level, LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
     level = (power / mean.where(mean > 0, 1) + 1e-6).log() / 2
@@ -180,8 +180,8 @@ def clues(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) 
 
 
 def _share(logarithms: Tensor) -> Tensor:
-    """Return masks, at least :data:`DOUBT`, from their logarithms."""
-    return logarithms.clamp(min=math.log(DOUBT)).exp()
+    """Return masks, at least :data:`MASK_FLOOR`, from their logarithms."""
+    return logarithms.clamp(min=math.log(MASK_FLOOR)).exp()
 
 
 class Postfilter(nn.Module):
@@ -239,7 +239,7 @@ class Postfilter(nn.Module):
         bins = self.arguments.bins
         over_all = over_all or self.long_term(mixture, estimates)
         features = clues(mixture[:, :bins], estimates[:, :, :bins], over_all)
-        logarithms = channel_log_shares(estimates, over_all.silent)  # (S, 2, F, K)
+        logarithms = channel_log_masks(estimates, over_all.silent)  # (S, 2, F, K)
         corrections = torch.zeros_like(logarithms)
         corrections[:, :, :bins] = self._in_pieces(features)
         return corrected(logarithms, corrections, alike) * mixture

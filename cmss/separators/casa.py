@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.audio import resample
-from cmss.casa.grouping import NOBODY
+from cmss.casa.grouping import NO_NOTE, find_notes
 from cmss.casa.pitch import PitchTrack
-from cmss.casa.scene import scene
-from cmss.casa.streams import assign, strangeness
+from cmss.casa.streams import assign, template_divergences
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ
 from cmss.separators.estimators import Segments
 from cmss.separators.templates import TemplateSeparator
@@ -45,11 +44,11 @@ class CASASeparator(TemplateSeparator):
         V = analysis.spectrogram(spectra.mean(0))
         # Frames of the auditory model that are nearest to the frames of the spectrogram.
         frames = np.rint(FRAME_HZ * analysis.frame_times_s(V.shape[1]).numpy()).astype(int)
-        owners, tracks = scene(
+        owners, tracks = find_notes(
             resample(mono[None], analysis.sample_rate_hz, SAMPLE_RATE_HZ)[0], players.total()
         )
         inside = (frames >= 0) & (frames < owners.shape[1])
-        owners = np.where(inside, owners[:, frames.clip(0, owners.shape[1] - 1)], NOBODY)
+        owners = np.where(inside, owners[:, frames.clip(0, owners.shape[1] - 1)], NO_NOTE)
         spread = _spread(analysis.band_centres_hz().numpy())
         playing = np.array(self._instruments(V, spread, owners, tracks, templates, players))
         masks = torch.stack(
@@ -79,7 +78,7 @@ class CASASeparator(TemplateSeparator):
         if not spectra:
             return []
         notes = torch.stack(spectra, 1)  # (bands, notes)
-        costs = strangeness(notes, templates)
+        costs = template_divergences(notes, templates)
         spans = [(track.onset, track.last) for track in tracks]
         return assign(spans, notes.sum(0).tolist(), costs, players)
 

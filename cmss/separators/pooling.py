@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.transforms.shares import DOUBT, magnitude_shares
+from cmss.transforms.masks import MASK_FLOOR, ratio_masks
 
 
 def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
@@ -33,8 +33,8 @@ def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
     logarithms = torch.zeros(())
     present = torch.zeros(sources, dtype=torch.bool)
     for of_member, weight in zip(estimates.chunk(members), weights, strict=True):
-        masks = magnitude_shares(of_member)  # (S, F, K)
-        logarithms = logarithms + weight[..., None] * (masks + DOUBT).log()
+        masks = ratio_masks(of_member)  # (S, F, K)
+        logarithms = logarithms + weight[..., None] * (masks + MASK_FLOOR).log()
         present |= (masks.amax((1, 2)) > 0) & (weight > 0).any(1)
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()

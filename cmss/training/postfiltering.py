@@ -17,7 +17,7 @@ from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
 from cmss.training.state import load_state
 from cmss.training.trainer import Trainer, warmup_and_line
-from cmss.transforms.shares import channel_log_shares
+from cmss.transforms.masks import channel_log_masks
 from cmss.transforms.stft import istft, stft
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
@@ -61,7 +61,7 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        told, shares = clues(X, E), channel_log_shares(E)
+        told, shares = clues(X, E), channel_log_masks(E)
         return cls(told.half(), shares.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":

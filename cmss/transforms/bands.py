@@ -16,12 +16,13 @@ def band_interpolation(bins: int, Q: int) -> Tensor:
     Each of the lowest Q bins is a separate band, which resolves the partials of low notes. Above,
     the spacing of bands is 1/Q of the frequency, and bins between band centres are interpolated.
     """
-    centres = [0.0]
+    centres = [0.0]  # of the bands, in bins
     while centres[-1] < bins - 1:
         centres.append(centres[-1] + max(1.0, centres[-1] / Q))
     centres[-1] = bins - 1
     centre = torch.tensor(centres)
     position = torch.arange(bins, dtype=torch.float32)
+    # Each bin lies between the centres `above - 1` and `above`.
     above = torch.searchsorted(centre, position).clamp(1, len(centres) - 1)
     weight = (position - centre[above - 1]) / (centre[above] - centre[above - 1])
     weights = torch.zeros(bins, len(centres))
@@ -39,7 +40,7 @@ def warp(bins: int, bands: int) -> Tensor:
     2018, "The sound of pixels", and Kadandale et al. 2020). The first band is the lowest bin, the
     last band is the highest bin.
     """
-    return _between(_frequency(bands) * (bins - 1), bins).T
+    return _interpolation(_frequency(bands) * (bins - 1), bins).T
 
 
 def unwarp(bins: int, bands: int) -> Tensor:
@@ -48,17 +49,17 @@ def unwarp(bins: int, bands: int) -> Tensor:
     Each row sums to 1.
     """
     relative = torch.linspace(0, 1, bins, dtype=torch.float64)
-    return _between(_position(relative, bands), bands)
+    return _interpolation(_position(relative, bands), bands)
 
 
 def stretch(bands: int, factor: float) -> Tensor:
     """Return weights (bands, bands) that read the bands of :func:`warp` at a multiple of frequency.
 
-    Row g interpolates between the two bands nearest to `factor` times the frequency of band g. It
-    is zero if that is above the highest frequency.
+    Row g interpolates between the two bands nearest to `factor` times the frequency of band g. The
+    row is zero if this multiple is above the highest frequency.
     """
     relative = factor * _frequency(bands)
-    return _between(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)
+    return _interpolation(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)
 
 
 def _frequency(bands: int) -> Tensor:
@@ -71,7 +72,7 @@ def _position(relative: Tensor, bands: int) -> Tensor:
     return torch.log1p(20 * relative) / math.log(21) * (bands - 1)
 
 
-def _between(positions: Tensor, points: int) -> Tensor:
+def _interpolation(positions: Tensor, points: int) -> Tensor:
     """Return weights (positions, points) of linear interpolation between 0, 1, ..., points - 1."""
     distance = positions.clamp(0, points - 1).unsqueeze(1) - torch.arange(points)
     return (1 - distance.abs()).clamp(min=0).float()

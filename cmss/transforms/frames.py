@@ -1,4 +1,4 @@
-"""Overlap-add of frames."""
+"""Overlap-add of frames, as used by the inverse transforms."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -13,8 +13,8 @@ from cmss.transforms.frames import sum_frames
 def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
     """Compute sqrt(|X|^2 + floor), where X is the result of :func:`cmss.transforms.stft.stft`.
 
-    A loss on spectra spends most of its time here. The hand-written gradient halves this time:
-    automatic differentiation would use a full complex inverse transform, and slow passes over
+    Losses on spectra spend most of their time here. The hand-written gradient takes half the time
+    of automatic differentiation, which uses a full complex inverse transform, and slow passes over
     separate real and imaginary parts.
 
     Args:
@@ -31,6 +31,8 @@ def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> 
 
 
 class _Magnitudes(torch.autograd.Function):
+    """Magnitudes (..., frames, bins) of a signal (..., samples), and their gradient."""
+
     @staticmethod
     def forward(ctx: Any, signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
         half = len(window) // 2

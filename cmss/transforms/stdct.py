@@ -34,6 +34,7 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
     """
     _check(window, hop)
     half = len(window) // 2
+    # (..., frames, length), the transform is over the last axis
     frames = F.pad(signal, (half, half)).unfold(-1, len(window), hop)
     return dct(frames * window).mT
 
@@ -54,10 +55,10 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
         (..., samples).
     """
     _check(window, hop)
-    frames = idct(coefficients.mT) * window
-    weight = window.square().expand(1, frames.shape[-2], -1)
+    frames = idct(coefficients.mT) * window  # (..., frames, length)
+    weight = window.square().expand(1, frames.shape[-2], -1)  # (1, frames, length)
     start = len(window) // 2
-    flat = frames.reshape(-1, *frames.shape[-2:])
+    flat = frames.reshape(-1, *frames.shape[-2:])  # (batch, frames, length)
     signal, total = (sum_frames(x, hop)[:, start : start + samples] for x in (flat, weight))
     return (signal / total).view(*frames.shape[:-2], samples)
 
@@ -85,6 +86,7 @@ def idct(X: Tensor) -> Tensor:
 def _half_sample_shift(like: Tensor) -> Tensor:
     """Return exp(i pi k / (2 N)), (N,), with N, device and precision of `like`."""
     size = like.shape[-1]
+    # In double precision: single precision loses the angles of high bins.
     angle = torch.arange(size, dtype=torch.float64, device=like.device) * (math.pi / (2 * size))
     return torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.signal import gammatone as scipy_gammatone
 from scipy.signal import lfilter
 
-from cmss.casa.correlogram import correlogram, likeness
-from cmss.casa.gammatone import BANDWIDTH_ERB, delay_samples, erb_hz, erb_spaced_hz, gammatone
+from cmss.casa.correlogram import correlogram, similarity
+from cmss.casa.gammatone import delay_samples, erb_hz, erb_spaced_hz, gammatone
 from cmss.casa.hair_cell import MEDIUM, HairCell, firing
 from cmss.casa.units import CENTRES_HZ, LAGS, SAMPLE_RATE_HZ, WINDOW, auditory_nerve
 
@@ -35,7 +35,7 @@ def test_impulse_response_is_a_gammatone(hz):
     impulse[0] = 1
     response = gammatone(impulse, np.array([hz]), SAMPLE_RATE_HZ)[0]
     n = np.arange(len(impulse))
-    decay = np.exp(-2 * np.pi * BANDWIDTH_ERB * erb_hz(np.array(hz)) / SAMPLE_RATE_HZ)
+    decay = np.exp(-2 * np.pi * 1.019 * erb_hz(np.array(hz)) / SAMPLE_RATE_HZ)
     carrier = np.exp(2j * np.pi * hz * n / SAMPLE_RATE_HZ)
     binomial = (n + 1) * (n + 2) * (n + 3) / 6 * decay**n * 2 * (1 - decay) ** 4
     # Sums of doubles.
@@ -108,14 +108,14 @@ def test_the_correlogram_does_not_fall_with_the_lag():
     np.testing.assert_allclose(periods, periods[0], rtol=0.02)
 
 
-def test_likeness():
+def test_similarity():
     rng = np.random.default_rng(0)
     one = rng.standard_normal((3, 4, 50)).astype(np.float32)
-    np.testing.assert_allclose(likeness(one, 2 * one + 1), 1, atol=1e-5)  # float32
-    np.testing.assert_allclose(likeness(one, -one), -1, atol=1e-5)
-    np.testing.assert_array_equal(likeness(one, np.zeros_like(one)), 0)
+    np.testing.assert_allclose(similarity(one, 2 * one + 1), 1, atol=1e-5)  # float32
+    np.testing.assert_allclose(similarity(one, -one), -1, atol=1e-5)
+    np.testing.assert_array_equal(similarity(one, np.zeros_like(one)), 0)
     expected = np.corrcoef(one[0, 0], one[1, 2])[0, 1]
-    assert likeness(one[:1, :1], one[1:2, 2:3])[0, 0] == pytest.approx(expected, abs=1e-5)
+    assert similarity(one[:1, :1], one[1:2, 2:3])[0, 0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_window_shorter_than_twice_the_lags_is_refused():

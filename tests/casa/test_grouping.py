@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from cmss.casa.gammatone import delay_samples, gammatone
-from cmss.casa.grouping import NOBODY, group
+from cmss.casa.grouping import NO_NOTE, find_notes, group
 from cmss.casa.pitch import PitchTrack
-from cmss.casa.scene import scene
 from cmss.casa.units import CENTRES_HZ, LAGS, SAMPLE_RATE_HZ, Units
 
 SECONDS = 1.0
@@ -30,7 +29,7 @@ def powers(signal: np.ndarray) -> np.ndarray:
 
 def separated_db(one: np.ndarray, other: np.ndarray) -> list[float]:
     """Of each source, how far its power stands above the other's in the units of its notes."""
-    owners, tracks = scene(one + other, players=2)
+    owners, tracks = find_notes(one + other, players=2)
     levels = [powers(one), powers(other)]
     owners = owners[:, : levels[0].shape[1]]
     notes = [owners == number for number in range(len(tracks))]
@@ -56,7 +55,7 @@ def test_two_harmonic_complexes_come_apart(one, other, least_db):
 
 
 def test_a_tone_alone_is_one_note_of_its_pitch():
-    owners, tracks = scene(complex_tone(220, 220), players=2)
+    owners, tracks = find_notes(complex_tone(220, 220), players=2)
     lags = [lag for track in tracks for lag in track.lags.values()]
     # A sample in 73 is a quarter of a semitone.
     assert abs(np.median(lags) - SAMPLE_RATE_HZ / 220) <= 1
@@ -64,16 +63,16 @@ def test_a_tone_alone_is_one_note_of_its_pitch():
 
 
 def test_silence_has_no_notes():
-    owners, tracks = scene(np.zeros(SAMPLE_RATE_HZ), players=2)
+    owners, tracks = find_notes(np.zeros(SAMPLE_RATE_HZ), players=2)
     assert tracks == []
-    assert (owners == NOBODY).all()
+    assert (owners == NO_NOTE).all()
 
 
 def test_any_level_is_heard_alike():
     tones = complex_tone(200, 200) + complex_tone(310, 310)
-    owners, tracks = scene(tones, players=2)
+    owners, tracks = find_notes(tones, players=2)
     for gain in (2.0**-20, 2.0**20):  # exact
-        same, again = scene(gain * tones, players=2)
+        same, again = find_notes(gain * tones, players=2)
         np.testing.assert_array_equal(same, owners)
         assert again == tracks
 
@@ -88,4 +87,4 @@ def test_what_has_no_pitch_goes_with_what_begins_with_it():
     track = PitchTrack(dict.fromkeys(range(10, 30), lag))
     owners = group(Units(periodicity, numbers >= 0), numbers, [track])
     np.testing.assert_array_equal(owners[:2] == 0, numbers[:2] >= 0)
-    assert (owners[2] == NOBODY).all()
+    assert (owners[2] == NO_NOTE).all()

@@ -96,7 +96,7 @@ def test_delays_are_those_of_the_full_correlation(kind, samples, shift):
     reference = SIGNALS["noise" if kind == "silence" else kind](np.arange(samples) / 24000, rng)
     reference = signal if kind == "noise" else reference
     aligner = Aligner(samples)
-    aligner.refer_to(reference)
+    aligner.set_reference(reference)
     advanced = processed.copy()
     advance(advanced, aligner.delay(processed))
     np.testing.assert_array_equal(advanced, eb.envelope_align(reference, processed))

@@ -19,7 +19,7 @@ from cmss.models.postfilter_network import (
     clues,
     load_postfilter,
 )
-from cmss.transforms.shares import channel_log_shares
+from cmss.transforms.masks import channel_log_masks
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
@@ -43,7 +43,7 @@ def filtered(mixture: torch.Tensor, estimates: torch.Tensor, network=None) -> np
 
 def test_it_begins_as_no_filter_at_all():
     mixture, estimates = spectra(2, 90, 7), spectra(3, 2, 90, 7, seed=2)
-    expected = channel_log_shares(estimates).softmax(0) * mixture
+    expected = channel_log_masks(estimates).softmax(0) * mixture
     got = filtered(mixture, estimates, Postfilter(SMALL))
     np.testing.assert_allclose(got, expected.numpy(), rtol=1e-5)
 
@@ -114,7 +114,7 @@ def test_equals_share_what_they_have_together_as_estimated():
     np.testing.assert_allclose(kept[[1, 3]], free[[1, 3]], rtol=0, atol=1e-5)
     both = kept[0] + kept[2]
     np.testing.assert_allclose(both, free[0] + free[2], rtol=0, atol=1e-5)
-    shares = channel_log_shares(estimates)[[0, 2]].softmax(0).numpy()
+    shares = channel_log_masks(estimates)[[0, 2]].softmax(0).numpy()
     np.testing.assert_allclose(kept[0], shares[0] * both, rtol=0, atol=1e-3)
     assert np.abs(kept[0] - free[0]).max() > 0.1
 
@@ -135,7 +135,7 @@ def test_a_long_signal_in_pieces_is_as_in_one():
     network = filter_of()
     with torch.inference_mode():
         corrections = network.corrections(clues(mixture, estimates))
-        whole = (channel_log_shares(estimates) + corrections).softmax(0)
+        whole = (channel_log_masks(estimates) + corrections).softmax(0)
     # Kernels for another number of frames may add up in another order.
     np.testing.assert_allclose(
         filtered(mixture, estimates, network), (whole * mixture).numpy(), rtol=0, atol=1e-4
@@ -149,7 +149,9 @@ def test_clues_of_a_source_that_plays_alone_on_one_side():
     assert told.shape == (2, CLUES, 60, 7)
     assert torch.isfinite(told).all()
     odds, sides = 3 * told[:, 0], 3 * told[:, 8:10]
-    np.testing.assert_allclose(odds[0], 9.0)  # the limit; of the other the log of DOUBT is beyond
+    np.testing.assert_allclose(
+        odds[0], 9.0
+    )  # the limit; of the other the log of MASK_FLOOR is beyond
     np.testing.assert_allclose(odds[1], -9.0)
     assert (sides[0] > 1).all()
 

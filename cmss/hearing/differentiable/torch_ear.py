@@ -28,12 +28,7 @@ from cmss.hearing.haaqi.filterbank import (
     HearingLoss,
 )
 from cmss.hearing.haaqi.front_end import DISPERSION, MIDDLE_EAR
-from cmss.hearing.haaqi.kernels import ADAPTATION, OVERSHOOT
-
-_RINGING = 4096
-"""Samples after which the narrowest filter's impulse response is below 1e-10 of its peak."""
-
-_TINY = 1e-30
+from cmss.hearing.haaqi.kernels import ADAPTATION, OVERSHOOT, TINY
 
 
 def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
@@ -81,7 +76,7 @@ class TorchEars(NamedTuple):
         return 10 ** ((NOISE_DB - self.level1) / 20)
 
 
-class Bands(NamedTuple):
+class CochleaOutput(NamedTuple):
     """A signal after the auditory filters and the outer hair cells.
 
     `envelope` and `motion` are (ears, 32, samples), compressed. The others are (ears, 32, 1): root
@@ -95,75 +90,76 @@ class Bands(NamedTuple):
     bandwidth: Tensor
 
 
-def bands(signal: Tensor, kept: Tensor, ears: TorchEars) -> Bands:
+def cochlea(signal: Tensor, lengths: Tensor, ears: TorchEars) -> CochleaOutput:
     """Apply middle ear, filterbank and compression.
 
     Args:
         signal: (ears, samples) at 24 kHz.
-        kept: (ears, 1), number of samples over which levels are averaged.
+        lengths: (ears, 1), number of samples over which levels are averaged.
         ears: hearing losses and calibrations.
     """
     samples = signal.shape[-1]
-    size = next_fast_len(samples + _RINGING)
+    # After 4096 samples the narrowest filter's impulse response is below 1e-10 of its peak.
+    size = next_fast_len(samples + 4096)
     # (ears, 1, size)
-    spectrum = (torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device))[
-        :, None
-    ]
+    spectrum = torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device)
+    spectrum = spectrum[:, None]
 
     # Control path: its level sets the bandwidth of the auditory filters. (ears, 32, samples)
     wide = torch.as_tensor(CONTROL_BANDWIDTH).to(signal)[None, :, None]
     control = torch.fft.ifft(spectrum * _gammatone(wide, size))[..., :samples]
     power = control.real**2 + control.imag**2
-    control_rms = _root(power.sum(-1, keepdim=True) / kept[..., None])
+    control_rms = _root(power.sum(-1, keepdim=True) / lengths[..., None])
     excess_db = ears.level1 + 20 * torch.log10(control_rms) - 50
     bandwidth = ears.bandwidth + (excess_db / 50).clamp(0, 1) * (wide - ears.bandwidth)
 
     # Auditory filters, then compression by the control path's instantaneous level.
     narrow = torch.fft.ifft(spectrum * _gammatone(bandwidth, size))[..., :samples]
     envelope = narrow.abs()
-    level_db = ears.level1 + 10 * torch.log10(power + _TINY)
+    level_db = ears.level1 + 10 * torch.log10(power + TINY)
     excess_db = torch.maximum(level_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
-    gain = _convolved(10 ** (gain_db / 20), _gain_smoothing(signal.dtype, signal.device))
-    rms = _root((envelope**2).sum(-1, keepdim=True) / kept[..., None])
-    return Bands(gain * envelope, gain * narrow.real, rms, control_rms, bandwidth)
+    gain = _convolve(10 ** (gain_db / 20), _gain_smoothing(signal.dtype, signal.device))
+    rms = _root((envelope**2).sum(-1, keepdim=True) / lengths[..., None])
+    return CochleaOutput(gain * envelope, gain * narrow.real, rms, control_rms, bandwidth)
 
 
-def nerve(
-    envelope: Tensor, motion: Tensor, ears: TorchEars, noise: Tensor | None
+def inner_hair_cells(
+    envelope: Tensor, motion: Tensor, ears: TorchEars, noise: Tensor | None, delay: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Apply the inner hair cells.
 
     Args:
         envelope, motion: (ears, 32, samples), compressed and aligned.
-        ears: as for `bands`.
+        ears: as for `cochlea`.
         noise: standard normal deviates (ears, 32, samples) for the threshold, or None.
+        delay: (ears, 32, 1), samples by which the output is delayed.
 
     Returns:
         The adapted envelope in dB and the motion scaled to this envelope, both of the input's
         shape.
     """
-    level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + _TINY)
+    level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + TINY)
     level_db = torch.relu(level_db)
-    slow_db = _convolved(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
+    slow_db = _convolve(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
     # Below threshold the result is rounding error of the FFT, which the division by the envelope
     # would amplify: set it to zero.
     adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
-    firing = adapted_db / (envelope + _TINY) * motion
+    firing = adapted_db / (envelope + TINY) * motion
     # Where alignment has shifted in zeros, the ratio of envelopes in the original program is 1 and
     # the motion passes unconverted. It affects the score, but its gradient would be meaningless.
     firing = firing + torch.where(envelope == 0, motion, 0).detach()
     if noise is not None:
         firing = firing + ears.noise_gain() * noise
-    return adapted_db, firing
+    return advance(adapted_db, -delay), advance(firing, -delay)
 
 
-def spectrum_db(heard: Bands, ears: TorchEars) -> Tensor:
+def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
     """Return the long-term level above threshold, (ears, 32)."""
-    control_db = ears.level1 + 20 * torch.log10(heard.control_rms)
+    control_db = ears.level1 + 20 * torch.log10(output.control_rms)
     excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
-    level_db = torch.relu(ears.level1 + 20 * torch.log10(heard.rms))
+    level_db = torch.relu(ears.level1 + 20 * torch.log10(output.rms))
     return torch.relu(level_db + gain_db - ears.inner_attenuation_db)[..., 0]
 
 
@@ -181,14 +177,16 @@ def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
     """Return the samples (ears, 1) by which `processed` is late, as `front_end.bulk_delay`."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
-    return _best(_correlation(x, y, lags).abs()) - lags - DISPERSION
+    return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION
 
 
-@torch.no_grad()
-def band_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the samples (..., 1) by which `processed` is late, as `alignment.Aligner`."""
+def align(processed: Tensor, reference: Tensor) -> Tensor:
+    """Advance each band (..., samples) by the delay that `alignment.Aligner` estimates."""
     lags = min(LAGS, reference.shape[-1] - 1)
-    return _best(_correlation(reference, processed, lags)[..., : 2 * lags]) - lags
+    with torch.no_grad():
+        correlation = _correlation(reference, processed, lags)[..., : 2 * lags]
+        delay = _last_maximum(correlation) - lags
+    return advance(processed, delay)
 
 
 def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
@@ -199,12 +197,12 @@ def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
     return torch.cat((correlation[..., size - lags :], correlation[..., : lags + 1]), -1)
 
 
-def _best(correlation: Tensor) -> Tensor:
-    """Return the index (..., 1) of the largest value; of equal values, the last."""
+def _last_maximum(correlation: Tensor) -> Tensor:
+    """Return the index (..., 1) of the largest value; the last index if several are equal."""
     return correlation.shape[-1] - 1 - correlation.flip(-1).argmax(-1, keepdim=True)
 
 
-def advanced(signal: Tensor, delay: Tensor) -> Tensor:
+def advance(signal: Tensor, delay: Tensor) -> Tensor:
     """Shift (..., samples) by `delay` (..., 1) samples towards the start, filling with zeros."""
     samples = signal.shape[-1]
     source = torch.arange(samples, device=signal.device) + delay
@@ -225,7 +223,7 @@ def equalising_delays(bandwidth: Tensor) -> Tensor:
 
 def _root(power: Tensor) -> Tensor:
     """Return the square root, with a finite gradient at zero."""
-    return torch.sqrt(power + _TINY)
+    return torch.sqrt(power + TINY)
 
 
 def _width(bandwidth: Tensor) -> Tensor:
@@ -296,7 +294,7 @@ def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tenso
     return torch.as_tensor(response).to(device, dtype)
 
 
-def _convolved(signal: Tensor, response: Tensor) -> Tensor:
+def _convolve(signal: Tensor, response: Tensor) -> Tensor:
     """Convolve, and keep as many samples from the start as the signal (..., samples) has."""
     samples = signal.shape[-1]
     size = next_fast_len(samples + len(response), real=True)

@@ -32,26 +32,21 @@ from torch import Tensor
 from torch.nn.functional import conv1d
 
 from cmss.hearing.differentiable import torch_ear
-from cmss.hearing.haaqi.cepstral import (
-    CEPSTRAL_BASIS,
-    MODULATION_FILTERS,
-    SMOOTHING,
-)
+from cmss.hearing.haaqi.cepstral import CEPSTRAL_BASIS, MODULATION_FILTERS, SMOOTHING
 from cmss.hearing.haaqi.cepstral import WINDOW as SMOOTHING_WINDOW
 from cmss.hearing.haaqi.ear_model import SILENCE_DB
 from cmss.hearing.haaqi.filterbank import BANDS
 from cmss.hearing.haaqi.index import regression
+from cmss.hearing.haaqi.kernels import TINY
 from cmss.hearing.haaqi.synchrony import (
+    FULL_WEIGHTS,
     HALF_WEIGHTS,
     MAX_LAG,
     SEGMENT,
-    WHOLE_WEIGHTS,
     WINDOW,
     segment_count,
     synchronisation_weights,
 )
-
-_TINY = 1e-30
 
 
 class TorchHaaqi(NamedTuple):
@@ -87,40 +82,30 @@ def torch_haaqi(
         The index and its components, each (ears,), with the signals' dtype and device.
     """
     ears = torch_ear.TorchEars.at(levels_db, level1, reference)
-    delay = torch_ear.bulk_delays(reference, processed)
-    start, kept = torch_ear.audible_part(reference)
-    inside = torch.arange(reference.shape[-1], device=reference.device) < kept
-    # Envelopes and motions (ears, 32, samples), each aligned with the reference's.
-    original = torch_ear.bands(torch_ear.advanced(reference, start) * inside, kept, ears)
-    copy = torch_ear.bands(torch_ear.advanced(processed, start + delay) * inside, kept, ears)
-    envelope, motion = (
-        torch_ear.advanced(mine, torch_ear.band_delays(theirs, mine))
-        for mine, theirs in ((copy.envelope, original.envelope), (copy.motion, original.motion))
-    )
-    original_noise, copy_noise = noise or (None, None)
+    late = torch_ear.bulk_delays(reference, processed)
+    start, lengths = torch_ear.audible_part(reference)
+    inside = torch.arange(reference.shape[-1], device=reference.device) < lengths
+    # Here and below, x is of the reference and y of the processed signal.
+    x = torch_ear.cochlea(torch_ear.advance(reference, start) * inside, lengths, ears)
+    y = torch_ear.cochlea(torch_ear.advance(processed, start + late) * inside, lengths, ears)
+    # Envelope and motion of the processed signal (ears, 32, samples), aligned with the reference's.
+    envelope = torch_ear.align(y.envelope, x.envelope)
+    motion = torch_ear.align(y.motion, x.motion)
+    delay = torch_ear.equalising_delays(x.bandwidth)
+    x_noise, y_noise = noise or (None, None)
     noise_power = 0 * ears.level1 if noise else ears.noise_gain() ** 2
-    # Equalise the group delays of all bands; `advanced` delays by a negative shift.
-    shift = -torch_ear.equalising_delays(original.bandwidth)
-    reference_db, reference_firing = (
-        torch_ear.advanced(output, shift)
-        for output in torch_ear.nerve(original.envelope, original.motion, ears, original_noise)
-    )
-    processed_db, processed_firing = (
-        torch_ear.advanced(output, shift)
-        for output in torch_ear.nerve(envelope, motion, ears, copy_noise)
-    )
-    cepstral = _cepstral_correlation(_smoothed(reference_db), _smoothed(processed_db))
-    synchrony = _synchrony(reference_firing, processed_firing, noise_power)
-    d_loud, d_norm = _spectral_terms(
-        torch_ear.spectrum_db(original, ears), torch_ear.spectrum_db(copy, ears)
-    )
+    x_db, x_firing = torch_ear.inner_hair_cells(x.envelope, x.motion, ears, x_noise, delay)
+    y_db, y_firing = torch_ear.inner_hair_cells(envelope, motion, ears, y_noise, delay)
+    cepstral = _cepstral_correlation(_smoothed(x_db), _smoothed(y_db))
+    synchrony = _synchrony(x_firing, y_firing, noise_power)
+    d_loud, d_norm = _spectral_terms(torch_ear.spectrum_db(x, ears), torch_ear.spectrum_db(y, ears))
     score, nonlinear, linear = regression(cepstral, synchrony, d_loud, d_norm)
     return TorchHaaqi(score, nonlinear, linear, cepstral, synchrony, d_loud, d_norm)
 
 
 def _smoothed(envelope_db: Tensor) -> Tensor:
     """Average (ears, 32, samples) with windows that overlap by half: (ears, 32, segments)."""
-    first, middle, last = _pieces(envelope_db, SMOOTHING)
+    first, middle, last = _segments(envelope_db, SMOOTHING)
     window = torch.as_tensor(SMOOTHING_WINDOW).to(envelope_db)
     half = SMOOTHING // 2
     return torch.cat(
@@ -136,7 +121,7 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
     )
 
 
-def _pieces(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
+def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the first half segment, the full segments and the last half segment.
 
     Each is (ears, 32, segments, samples of a segment).
@@ -168,7 +153,7 @@ def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
             for z in (reference_db, processed_db)
         )
         powers = (x**2).sum(-1) * (y**2).sum(-1)
-        products = (x * y).sum(-1).abs() / torch.sqrt(powers + _TINY)
+        products = (x * y).sum(-1).abs() / torch.sqrt(powers + TINY)
         correlations.append(products.mean())
     return torch.stack(correlations)
 
@@ -185,19 +170,19 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
     half = SEGMENT // 2
     window = torch.as_tensor(WINDOW).to(reference)
     parts = zip(
-        _pieces(reference, SEGMENT),
-        _pieces(processed, SEGMENT),
+        _segments(reference, SEGMENT),
+        _segments(processed, SEGMENT),
         (window[half:], window, window[:half]),
-        (HALF_WEIGHTS, WHOLE_WEIGHTS, HALF_WEIGHTS),
+        (HALF_WEIGHTS, FULL_WEIGHTS, HALF_WEIGHTS),
         strict=True,
     )
     squares, covariances = zip(*(_covariance(*part, noise_power) for part in parts), strict=True)
     level_db = torch.sqrt(2 * torch.cat(squares, -1)).detach()
-    loud = 20 * torch.log10(torch.sum(10 ** (level_db / 20), dim=1, keepdim=True) / BANDS)
-    audible = (level_db > SILENCE_DB) & (loud > SILENCE_DB)
+    loudness_db = 20 * torch.log10(torch.sum(10 ** (level_db / 20), dim=1, keepdim=True) / BANDS)
+    audible = (level_db > SILENCE_DB) & (loudness_db > SILENCE_DB)
     weights = audible * torch.as_tensor(synchronisation_weights()).to(reference)[:, None]
     total = (weights * torch.cat(covariances, -1)).sum((1, 2))
-    return total / weights.sum((1, 2)).clamp_min(_TINY)
+    return total / weights.sum((1, 2)).clamp_min(TINY)
 
 
 def _covariance(
@@ -212,7 +197,7 @@ def _covariance(
     correlation = torch.fft.irfft(spectrum, size)
     lags = torch.cat((correlation[..., -MAX_LAG:], correlation[..., : MAX_LAG + 1]), -1)
     largest = (lags.abs() * torch.as_tensor(lag_weights).to(x)).amax(-1)
-    return x_square, (largest / torch.sqrt(x_square * y_square + _TINY)).clamp(max=1)
+    return x_square, (largest / torch.sqrt(x_square * y_square + TINY)).clamp(max=1)
 
 
 def _spectral_terms(reference_db: Tensor, processed_db: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,7 +205,7 @@ def _spectral_terms(reference_db: Tensor, processed_db: Tensor) -> tuple[Tensor,
     x, y = (10 ** (spectrum / 20) for spectrum in (reference_db, processed_db))
     x, y = x / x.sum(-1, keepdim=True), y / y.sum(-1, keepdim=True)
     spreads = (
-        BANDS * torch.sqrt(_centred(difference).square().mean(-1) + _TINY)
+        BANDS * torch.sqrt(_centred(difference).square().mean(-1) + TINY)
         for difference in (x - y, (x - y) / (x + y))
     )
     absolute, relative = spreads

@@ -15,14 +15,6 @@ from cmss.machine.compiled import compiled
 LAGS = MODEL_RATE_HZ // 10
 """Largest delay of a band that is searched for, in samples: 100 ms."""
 
-_BLOCK = 32768
-
-_SINGLE_ERROR = 1e-6
-"""Bound on the single-precision error, relative to the product of the signals' norms.
-
-The largest error observed is 1e-7.
-"""
-
 
 class Aligner:
     """Delay estimator for signals of one length, (samples,), and successive references.
@@ -36,13 +28,14 @@ class Aligner:
     def __init__(self, samples: int) -> None:
         self._samples = samples
         self._lags = min(LAGS, samples)
-        self._block = min(_BLOCK, next_fast_len(samples + 2 * self._lags, real=True))
+        self._block = min(32768, next_fast_len(samples + 2 * self._lags, real=True))
         self._step = self._block - 2 * self._lags
         blocks = -(-samples // self._step)
+        # Blocks of the reference, and the processed signal between zeros for the largest delays.
         self._pieces = np.zeros((blocks, self._block), np.float32)
         self._padded = np.zeros(blocks * self._step + 2 * self._lags, np.float32)
 
-    def refer_to(self, reference: Array) -> None:
+    def set_reference(self, reference: Array) -> None:
         """Set the reference, (samples,). `delay` reads it again, so do not modify it."""
         self._reference = reference
         self._mean = reference.mean()
@@ -58,19 +51,21 @@ class Aligner:
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])
         if not norm and not mean:
             return self._lags - 1
+        # (samples of the padded signal, block): views, of which every `step`-th is used.
         stretches = np.lib.stride_tricks.sliding_window_view(self._padded, self._block)
         spectrum = _cross_spectrum(self._spectra, rfft(stretches[:: self._step]))
-        correlation = irfft(spectrum, self._block)[: 2 * self._lags] + self._of_means(
-            processed, mean
-        )
-        undecided = correlation >= correlation.max() - 2 * _SINGLE_ERROR * self._norm * norm
+        correlation = irfft(spectrum, self._block)[: 2 * self._lags]  # (2 lags,)
+        correlation = correlation + self._correlation_of_means(processed, mean)
+        # Single precision has errors of at most 1e-7 of the product of the norms, as observed, and
+        # 1e-6 is safe. Lags within twice this bound of the maximum are undecided.
+        undecided = correlation >= correlation.max() - 2 * 1e-6 * self._norm * norm
         delays = np.flatnonzero(undecided) - self._lags
         if len(delays) > 1:
             exact = _correlations(self._reference, processed, delays)
             return int(delays[len(delays) - 1 - np.argmax(exact[::-1])])
         return int(delays[0])
 
-    def _of_means(self, processed: Array, mean: float) -> Array:
+    def _correlation_of_means(self, processed: Array, mean: float) -> Array:
         """Return the contribution of the means to the correlation at delays -lags ... lags - 1."""
         overlap = self._samples - np.abs(np.arange(-self._lags, self._lags))
         # A signal less its mean sums to zero, so its sum over the overlap is minus its sum outside

@@ -4,10 +4,7 @@ Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), s
 modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
 """
 
-from itertools import pairwise
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import firwin
 
 from cmss.hearing.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
@@ -18,10 +15,21 @@ SMOOTHING = 8 * MODEL_RATE_HZ // 1000
 4 ms."""
 
 WINDOW = np.hanning(SMOOTHING)
-_ENVELOPE_RATE_HZ = 250.0
-_COEFFICIENTS = 6
-_MODULATION_EDGES_HZ = (20.0, 32.0, 50.0, 80.0)
-_MODULATION_TAPS = 129
+_TAPS = 129
+
+# Bands from 20 to 32, 32 to 50, 50 to 80 and above 80 Hz, of envelopes sampled at 250 Hz.
+MODULATION_FILTERS = np.array(
+    [
+        firwin(_TAPS, np.array(edges_hz) / 125, window="hann", pass_zero=False)
+        for edges_hz in ([20.0, 32.0], [32.0, 50.0], [50.0, 80.0], [80.0])
+    ]
+)
+"""Impulse responses of the modulation filters, (4, taps)."""
+
+_HALF_COSINES = np.cos(np.arange(BANDS)[:, None] * np.arange(1, 6) * np.pi / (BANDS - 1))
+
+CEPSTRAL_BASIS = _HALF_COSINES / np.linalg.norm(_HALF_COSINES, axis=0)
+"""Half cosines over the bands, (32, 5), without the constant function."""
 
 
 def smoothed(envelope_db: Array, segments: int) -> Array:
@@ -33,6 +41,7 @@ def smoothed(envelope_db: Array, segments: int) -> Array:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _smooth(envelope: Array, window: Array, output: Array) -> None:
+    """Fill `output` (segments,) with weighted means; the first and last have half a window."""
     half = len(window) // 2
     for segment in range(output.size):
         weights = window
@@ -48,36 +57,6 @@ def _smooth(envelope: Array, window: Array, output: Array) -> None:
         output[segment] = total / sum_of_weights
 
 
-def _modulation_filters() -> Array:
-    """Return the impulse responses (4, taps) for 20-32, 32-50, 50-80 and above 80 Hz."""
-    edges = np.array(_MODULATION_EDGES_HZ) / (_ENVELOPE_RATE_HZ / 2)
-    passes = [
-        firwin(_MODULATION_TAPS, [low, high], window="hann", pass_zero="bandpass")
-        for low, high in pairwise(edges)
-    ]
-    high = firwin(_MODULATION_TAPS, edges[-1], window="hann", pass_zero="highpass")
-    return np.array([*passes, high])
-
-
-MODULATION_FILTERS = _modulation_filters()
-
-
-def _cepstral_basis() -> Array:
-    """Return the half-cosine basis over the bands, (32, 5), without the constant function."""
-    phases = np.arange(BANDS)[:, None] * np.arange(1, _COEFFICIENTS) * np.pi / (BANDS - 1)
-    return np.cos(phases) / np.linalg.norm(np.cos(phases), axis=0)
-
-
-CEPSTRAL_BASIS = _cepstral_basis()
-
-
-def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
-    """Mark the segments of (32, segments) whose loudness over all bands exceeds the threshold."""
-    loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
-    audible: NDArray[np.bool_] = loudness_db > threshold_db
-    return audible
-
-
 def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     """Average the correlation of the mel cepstra over the modulation bands from 20 to 125 Hz.
 
@@ -88,20 +67,17 @@ def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     Args:
         reference_db, processed_db: (32, segments), smoothed and audible.
     """
-    return _mean_correlation(_cepstrum(reference_db), _cepstrum(processed_db))
-
-
-def _cepstrum(envelopes_db: Array) -> Array:
-    cepstrum = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, envelopes_db)
-    return cepstrum - cepstrum.mean(axis=1, keepdims=True)
-
-
-def _mean_correlation(reference: Array, processed: Array) -> float:
+    # Cepstra, (5, segments).
+    reference = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, reference_db)
+    processed = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, processed_db)
+    reference = reference - reference.mean(axis=1, keepdims=True)
+    processed = processed - processed.mean(axis=1, keepdims=True)
+    delay = (_TAPS - 1) // 2
     correlations = []
-    taps = (_MODULATION_TAPS - 1) // 2
     for response in MODULATION_FILTERS:
         for x, y in zip(reference, processed, strict=True):
-            x, y = (np.convolve(z, response)[taps : taps + len(z)] for z in (x, y))
+            # One coefficient in one modulation band, (segments,).
+            x, y = (np.convolve(z, response)[delay : delay + len(z)] for z in (x, y))
             x, y = x - x.mean(), y - y.mean()
             x_power, y_power = np.sum(x**2), np.sum(y**2)
             silent = x_power < 1e-30 or y_power < 1e-30

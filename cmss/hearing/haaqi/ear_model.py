@@ -48,7 +48,7 @@ GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
 
 
 @dataclass(frozen=True)
-class Heard:
+class EarOutputs:
     """Outputs of the ear model for a processed signal and its reference.
 
     Attributes:
@@ -67,9 +67,9 @@ class Heard:
     motion_covariance: Array
 
 
-def hear(
+def apply_ear_model(
     reference: Array, processed: Sequence[Array], levels_db: Array, level1: float
-) -> list[Heard]:
+) -> list[EarOutputs]:
     """Apply the model of one ear to a reference and to signals processed from it.
 
     The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
@@ -90,47 +90,43 @@ def hear(
     reference_noise, processed_noise = NormalDeviates(), NormalDeviates()
     processed_noise.skip(BANDS * samples)
 
-    # Group delays are equalised over all bands and depend on their bandwidths. So the control
-    # filters of the reference run over all bands before anything else.
-    original = _Path(ear, reference)
-    gain = np.empty((BANDS, samples))
-    for band in range(BANDS):
-        ear.tune(band)
-        original.control(band, gain[band])
-    delays = equalising_delays(original.bandwidth)
-
-    copies = [_Path(ear, signal) for signal in processed]
+    reference_path = _Path(ear, reference)
+    gain = reference_path.control_all()
+    delays = equalising_delays(reference_path.bandwidth)
+    paths = [_Path(ear, signal) for signal in processed]
     level_db = np.empty((BANDS, segment_count(samples, SEGMENT)))
-    covariance = np.zeros((len(copies), *level_db.shape))
-    envelopes, motions = Aligner(samples), Aligner(samples)
-    copy_gain, noise = np.empty(samples), np.empty(samples)
+    covariance = np.zeros((len(paths), *level_db.shape))
+    envelope_aligner, motion_aligner = Aligner(samples), Aligner(samples)
+    path_gain, noise = np.empty(samples), np.empty(samples)
     for band in range(BANDS):
         ear.tune(band)
-        original.compress(band, gain[band])
-        envelopes.refer_to(original.envelope)
-        motions.refer_to(original.motion)
-        for copy in copies:
-            copy.control(band, copy_gain)
-            copy.compress(band, copy_gain)
-            copy.align(envelopes.delay(copy.envelope), motions.delay(copy.motion))
+        reference_path.compress(band, gain[band])
+        envelope_aligner.set_reference(reference_path.envelope)
+        motion_aligner.set_reference(reference_path.motion)
+        for path in paths:
+            path.control(band, path_gain)
+            path.compress(band, path_gain)
+            path.align(envelope_aligner, motion_aligner)
         reference_noise.fill(noise)
-        original.fire(band, noise, delays[band])
-        level_db[band] = motion_level_db(original.firing)
+        reference_path.fire(band, noise, delays[band])
+        level_db[band] = motion_level_db(reference_path.firing)
         processed_noise.fill(noise)
-        for copy, found in zip(copies, covariance, strict=True):
-            copy.fire(band, noise, delays[band])
-            found[band] = covariances(original.firing, copy.firing, level_db[band] > SILENCE_DB)
+        for path, covariance_of_path in zip(paths, covariance, strict=True):
+            path.fire(band, noise, delays[band])
+            covariance_of_path[band] = covariances(
+                reference_path.firing, path.firing, level_db[band] > SILENCE_DB
+            )
     processed_noise.store()
     return [
-        Heard(
-            original.envelope_db,
-            copy.envelope_db,
-            original.spectrum_db(),
-            copy.spectrum_db(),
+        EarOutputs(
+            reference_path.envelope_db,
+            path.envelope_db,
+            reference_path.spectrum_db(),
+            path.spectrum_db(),
             level_db,
-            found,
+            covariance_of_path,
         )
-        for copy, found in zip(copies, covariance, strict=True)
+        for path, covariance_of_path in zip(paths, covariance, strict=True)
     ]
 
 
@@ -187,6 +183,18 @@ class _Path:
             ear.level1,
         )
 
+    def control_all(self) -> Array:
+        """Compute all bandwidths, and return the outer hair cells' gains, (32, samples).
+
+        Needed for the reference: group delays are equalised over all bands and depend on their
+        bandwidths, so these are computed before the first band is filtered.
+        """
+        gain = np.empty((BANDS, len(self.signal)))
+        for band in range(BANDS):
+            self.ear.tune(band)
+            self.control(band, gain[band])
+        return gain
+
     def compress(self, band: int, gain: Array) -> None:
         """Compute the compressed envelope and motion of a band."""
         self.rms[band] = kernels.compressed_band(
@@ -200,10 +208,10 @@ class _Path:
             self.motion,
         )
 
-    def align(self, envelope_delay: int, motion_delay: int) -> None:
-        """Advance envelope and motion by their delays."""
-        advance(self.envelope, envelope_delay)
-        advance(self.motion, motion_delay)
+    def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
+        """Advance envelope and motion by their delays relative to the reference's."""
+        advance(self.envelope, envelope_aligner.delay(self.envelope))
+        advance(self.motion, motion_aligner.delay(self.motion))
 
     def fire(self, band: int, noise: Array, delay: int) -> None:
         """Convert envelope and motion to firing rates, delayed by `delay` samples."""

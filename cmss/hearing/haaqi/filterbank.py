@@ -18,6 +18,7 @@ MODEL_RATE_HZ = 24000
 """Sampling rate of the ear model. Every signal is resampled to it, so the filters are fixed."""
 
 BANDS = 32
+"""Number of auditory filters."""
 
 AUDIOMETRIC_FREQUENCIES_HZ = np.array([250.0, 500.0, 1000.0, 2000.0, 4000.0, 6000.0])
 """The frequencies at which the model reads the audiogram."""
@@ -25,9 +26,6 @@ AUDIOMETRIC_FREQUENCIES_HZ = np.array([250.0, 500.0, 1000.0, 2000.0, 4000.0, 600
 # Moore and Glasberg (1983), J. Acoust. Soc. Am. 74: ERB = 24.7 + frequency / 9.26449.
 _EAR_Q = 9.26449
 _MINIMUM_ERB_HZ = 24.7
-
-WIDEST_LOSS_DB = 100.0
-"""Hearing loss that sets the bandwidth of the control filters."""
 
 
 def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) -> Array:
@@ -39,6 +37,7 @@ def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) 
 
 
 CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
+"""Of the auditory filters, (32,)."""
 
 ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
 """Equivalent rectangular bandwidth (ERB) of the auditory filters of a normal ear."""
@@ -103,7 +102,8 @@ class HearingLoss(NamedTuple):
         )
 
 
-CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, WIDEST_LOSS_DB)).bandwidth
+CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, 100.0)).bandwidth
+"""Bandwidth of the control filters, (32,): that of an ear with a loss of 100 dB."""
 
 
 class Gammatone(NamedTuple):

@@ -11,8 +11,6 @@ DISPERSION = 2 * MODEL_RATE_HZ // 1000
 """Samples by which broadband alignment stays early, 2 ms, to allow for a hearing aid's
 dispersion."""
 
-_NALR_TAPS = 140
-
 
 def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
     """Resample (samples,) to 24 kHz and keep its level.
@@ -74,11 +72,12 @@ def audible_part(reference: Array) -> slice | None:
 
 def with_nalr(signal: Array, levels_db: Array) -> Array:
     """Amplify by NAL-R for the hearing levels `levels_db` at the audiometric frequencies."""
-    filters = NALR(_NALR_TAPS, MODEL_RATE_HZ)
+    order = 140
+    filters = NALR(order, MODEL_RATE_HZ)
     audiogram = Audiogram(levels=levels_db, frequencies=AUDIOMETRIC_FREQUENCIES_HZ)
     response, _ = filters.build(audiogram)
     # The delay of the filter is half its order. The original program removes the full order.
-    return filters.apply(response, signal)[_NALR_TAPS : _NALR_TAPS + len(signal)]
+    return filters.apply(response, signal)[order : order + len(signal)]
 
 
 MIDDLE_EAR = (

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmss.errors import InputError
-from cmss.hearing.haaqi.cepstral import audible_segments, cepstral_correlation
-from cmss.hearing.haaqi.ear_model import SILENCE_DB, Heard, hear
+from cmss.hearing.haaqi.cepstral import cepstral_correlation
+from cmss.hearing.haaqi.ear_model import SILENCE_DB, EarOutputs, apply_ear_model
 from cmss.hearing.haaqi.filterbank import BANDS, Array, audiometric_levels_db
 from cmss.hearing.haaqi.front_end import (
     advance,
@@ -25,7 +25,7 @@ from cmss.hearing.haaqi.front_end import (
     middle_ear,
     with_nalr,
 )
-from cmss.hearing.haaqi.loudness import spectral_differences
+from cmss.hearing.haaqi.loudness import audible_segments, spectral_differences
 from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 
@@ -158,10 +158,11 @@ def haaqi_of_several(
     reference = at_model_rate(_checked(reference_signal), reference_sample_rate)
     defined = bool(np.isfinite([level1, *levels_db]).all())
     aligned: list[Array] = []
+    # Start and stop of a part of the reference -> numbers of the signals compared with it.
     stretches: dict[tuple[int, int], list[int]] = {}
     for number, signal in enumerate(processed_signals):
         processed = at_model_rate(_checked(signal), processed_sample_rate)
-        stretch, copy = _aligned(reference, processed) if defined else _NOTHING
+        stretch, copy = _aligned(reference, processed) if defined else _UNDEFINED
         aligned.append(copy)
         stretches.setdefault(stretch, []).append(number)
 
@@ -181,10 +182,12 @@ def haaqi_of_several(
     return [results[number] for number in range(len(aligned))]
 
 
-_NOTHING: tuple[tuple[int, int], Array] = (0, 0), np.empty(0)
+_UNDEFINED: tuple[tuple[int, int], Array] = (0, 0), np.empty(0)
+"""Empty part of the reference, and empty signal: the comparison is not defined, the score NaN."""
 
 
 def _checked(signal: ArrayLike) -> Array:
+    """Return a signal as (samples,) in float64, or refuse its shape."""
     samples = np.asarray(signal, dtype=np.float64)
     if samples.ndim != 1:
         raise InputError(f"HAAQI: expected signals of one ear, (samples,), got {samples.shape}")
@@ -194,14 +197,14 @@ def _checked(signal: ArrayLike) -> Array:
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
     """Return start and stop of the reference's audible part, and the aligned signal within it.
 
-    `_NOTHING` if the comparison is not defined.
+    `_UNDEFINED` if the comparison is not defined.
     """
     samples = min(len(reference), len(processed))
     if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):
-        return _NOTHING
+        return _UNDEFINED
     stretch = audible_part(reference[:samples])
     if stretch is None:
-        return _NOTHING
+        return _UNDEFINED
     if stretch.stop - stretch.start < SEGMENT:
         raise InputError("HAAQI: less than 16 ms of audible reference to compare with")
     copy = processed[:samples].copy()
@@ -213,26 +216,27 @@ def _compare(original: Array, copies: list[Array], levels_db: Array, level1: flo
     """Return index and components of each copy (samples,), compared with the original."""
     if not len(original):
         return [Haaqi(*[math.nan] * 7) for _ in copies]
-    heard = hear(original, copies, levels_db, level1)
-    audible = audible_segments(heard[0].reference_envelope_db, SILENCE_DB)
+    outputs = apply_ear_model(original, copies, levels_db, level1)
+    audible = audible_segments(outputs[0].reference_envelope_db, SILENCE_DB)
     if np.count_nonzero(audible) > 1:
         # The original program draws noise for the cepstra here and multiplies it by 0. The draw is
         # repeated so that the generator is left in the same state.
         np.random.standard_normal(2 * BANDS * np.count_nonzero(audible))
-    return [_index(copy, audible) for copy in heard]
+    return [_index(copy, audible) for copy in outputs]
 
 
-def _index(heard: Heard, audible: NDArray[np.bool_]) -> Haaqi:
+def _index(outputs: EarOutputs, audible: NDArray[np.bool_]) -> Haaqi:
+    """Compute index and components; `audible` (segments,) marks the segments for the cepstra."""
     cepstral = 0.0
     if np.count_nonzero(audible) > 1:
         cepstral = cepstral_correlation(
-            heard.reference_envelope_db[:, audible], heard.processed_envelope_db[:, audible]
+            outputs.reference_envelope_db[:, audible], outputs.processed_envelope_db[:, audible]
         )
     synchrony = basilar_membrane_synchrony(
-        heard.motion_covariance, heard.motion_level_db, SILENCE_DB
+        outputs.motion_covariance, outputs.motion_level_db, SILENCE_DB
     )
     absolute, relative = spectral_differences(
-        heard.reference_spectrum_db, heard.processed_spectrum_db
+        outputs.reference_spectrum_db, outputs.processed_spectrum_db
     )
     d_loud = float(np.clip(1.0 - absolute / 2.5, 0.0, 1.0))
     d_norm = float(np.clip(1.0 - relative / 25.0, 0.0, 1.0))

@@ -1,10 +1,11 @@
-"""Differences between the long-term spectra of two signals.
+"""Loudness: audible segments, and differences between the long-term spectra of two signals.
 
 Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 2, after Moore and Tan (2004),
 J. Audio Eng. Soc. 52(9).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmss.hearing.haaqi.filterbank import BANDS, Array, HearingLoss
 
@@ -20,6 +21,18 @@ def sensation_level_db(rms: Array, control_rms: Array, loss: HearingLoss, level1
 
 def _level_db(rms: Array, level1: float) -> Array:
     return level1 + 20 * np.log10(np.maximum(rms, 1e-30))
+
+
+def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
+    """Mark the segments whose mean loudness over the bands exceeds the threshold, (segments,).
+
+    Args:
+        reference_db: (32, segments), levels of the reference.
+        threshold_db: in dB above the hearing threshold.
+    """
+    loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
+    audible: NDArray[np.bool_] = loudness_db > threshold_db
+    return audible
 
 
 def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from cmss.machine.compiled import compiled
 Words = NDArray[np.uint32]
 
 _WORDS = 624
-_PAIRS = _WORDS // 4
+"""Words in the state of the Mersenne Twister."""
 
 
 class NormalDeviates:
@@ -70,6 +70,7 @@ def _next_block(key: Words) -> None:
 
 @compiled()
 def _temper(key: Words, words: Words) -> None:
+    """Write the output words of a block of the generator, (624,)."""
     for i in range(key.size):
         y = key[i]
         y ^= y >> np.uint32(11)
@@ -98,7 +99,8 @@ def _draw(
     words = np.empty(3 + _WORDS, np.uint32)
     carried = 0
     _temper(key, words[3:])
-    x, y, square = np.empty(_PAIRS + 1), np.empty(_PAIRS + 1), np.empty(_PAIRS + 1)
+    pairs = _WORDS // 4 + 1
+    x, y, square = np.empty(pairs), np.empty(pairs), np.empty(pairs)
     while done < count:
         if position == _WORDS:
             _next_block(key)
@@ -117,9 +119,9 @@ def _draw(
             accepted += (square[used] < 1.0) and (square[used] != 0.0)
             used += 1
         if keep:
-            whole = min(accepted, (count - done) // 2)
-            pair = output[done : done + 2 * whole]
-            for i in range(whole):
+            complete = min(accepted, (count - done) // 2)
+            pair = output[done : done + 2 * complete]
+            for i in range(complete):
                 scale = np.sqrt(-2.0 * fast_log(square[i]) / square[i])
                 pair[2 * i] = scale * y[i]
                 pair[2 * i + 1] = scale * x[i]

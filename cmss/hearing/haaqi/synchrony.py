@@ -6,7 +6,8 @@ Speech, Lang. Process. 24(2), section II.
 
 import numpy as np
 
-from cmss.hearing.haaqi.filterbank import BANDS, CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
+from cmss.hearing.haaqi.filterbank import CENTER_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
+from cmss.hearing.haaqi.loudness import audible_segments
 from cmss.machine.compiled import compiled
 
 SEGMENT = 16 * MODEL_RATE_HZ // 1000
@@ -27,7 +28,7 @@ def _lag_weights(window: Array) -> Array:
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
 
 
-WHOLE_WEIGHTS = _lag_weights(WINDOW)
+FULL_WEIGHTS = _lag_weights(WINDOW)
 HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
 
 
@@ -54,7 +55,7 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
         wanted: (segments,) bool; the result is 0 for the other segments.
     """
     output = np.zeros(len(wanted))
-    _segment_covariances(reference, processed, wanted, WINDOW, WHOLE_WEIGHTS, HALF_WEIGHTS, output)
+    _segment_covariances(reference, processed, wanted, WINDOW, FULL_WEIGHTS, HALF_WEIGHTS, output)
     return output
 
 
@@ -75,7 +76,7 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
         threshold_db: ignore tiles at or below this level, and segments whose mean loudness is at or
             below it.
     """
-    segments = 20 * np.log10(np.sum(10 ** (level_db / 20), axis=0) / BANDS) > threshold_db
+    segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:
         return 0.0
     audible = (level_db > threshold_db) & segments
@@ -112,9 +113,10 @@ def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
 
 @compiled(error_model="numpy")
 def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
-    whole, half = np.empty(len(window)), np.empty(len(window) // 2)
+    """Fill `levels` (segments,) with the root mean square of each segment, times sqrt(2)."""
+    full, half = np.empty(len(window)), np.empty(len(window) // 2)
     for segment in range(levels.size):
-        piece = half if segment == 0 or segment == levels.size - 1 else whole
+        piece = half if segment == 0 or segment == levels.size - 1 else full
         levels[segment] = np.sqrt(2.0 * _cut(motion, window, segment, piece))
 
 
@@ -138,17 +140,18 @@ def _segment_covariances(
     processed: Array,
     wanted: Array,
     window: Array,
-    whole_weights: Array,
+    full_weights: Array,
     half_weights: Array,
     output: Array,
 ) -> None:
+    """Fill `output` (segments,) with the covariance of each wanted segment."""
     segments = wanted.size
-    whole_x, whole_y = np.empty(len(window)), np.empty(len(window))
+    full_x, full_y = np.empty(len(window)), np.empty(len(window))
     half_x, half_y = np.empty(len(window) // 2), np.empty(len(window) // 2)
     for segment in range(segments):
         if not wanted[segment]:
             continue
-        x, y, weights = whole_x, whole_y, whole_weights
+        x, y, weights = full_x, full_y, full_weights
         if segment == 0 or segment == segments - 1:
             x, y, weights = half_x, half_y, half_weights
         x_square = _cut(reference, window, segment, x)

@@ -8,13 +8,9 @@ The functions here use polynomials and bit operations, and are inlined into loop
 import numpy as np
 from numba import njit
 
+# log(2) in two parts: products of the first with small integers are exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
-_ROUNDER = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
-_MANTISSA = np.uint64(0x000FFFFFFFFFFFFF)
-_ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)  # the bits of sqrt(1/2)
-_ONE_LESS_ROOT_HALF = np.uint64(0x00095F619980C433)
-_TWO_52 = np.uint64(0x4330000000000000)  # the bits of 2^52
 
 
 @njit(inline="always", error_model="numpy")
@@ -25,9 +21,13 @@ def fast_log(x: float) -> float:
     """
     # x = 2^exponent * (1 + f) with 1 + f between sqrt(1/2) and sqrt(2). Then log(1 + f) is a series
     # in s = f / (2 + f), whose even and odd terms are summed separately to shorten dependencies.
-    bits = np.float64(x).view(np.uint64) + _ONE_LESS_ROOT_HALF
-    exponent = np.uint64((bits >> np.uint64(52)) | _TWO_52).view(np.float64) - 4503599627371519.0
-    f = np.uint64((bits & _MANTISSA) + _ROOT_HALF).view(np.float64) - 1.0
+    root_half = np.uint64(0x3FE6A09E667F3BCD)  # the bits of sqrt(1/2)
+    one_less_root_half = np.uint64(0x00095F619980C433)  # the bits of 1, minus root_half
+    mantissa = np.uint64(0x000FFFFFFFFFFFFF)
+    two_52 = np.uint64(0x4330000000000000)  # the bits of 2^52
+    bits = np.float64(x).view(np.uint64) + one_less_root_half
+    exponent = np.uint64((bits >> np.uint64(52)) | two_52).view(np.float64) - 4503599627371519.0
+    f = np.uint64((bits & mantissa) + root_half).view(np.float64) - 1.0
     s = f / (2.0 + f)
     z = s * s
     w = z * z
@@ -49,8 +49,9 @@ def fast_exp(x: float) -> float:
 
     x = power * log(2) + r with |r| <= log(2) / 2: a Taylor series in r, scaled by 2^power.
     """
-    shifted = x * 1.4426950408889634 + _ROUNDER
-    power = shifted - _ROUNDER
+    rounder = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
+    shifted = x * 1.4426950408889634 + rounder
+    power = shifted - rounder
     r = (x - power * _LN2_HIGH) - power * _LN2_LOW
     series = 1 / 39916800 + r * (1 / 479001600)
     series = 1 / 362880 + r * (1 / 3628800 + r * series)

@@ -18,12 +18,17 @@ from torch import Tensor
 
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
+<<<<<<< HEAD
 from cmss.transforms.angular_gaussian import (
     direction_parts,
     learn_directions,
     likelihood_of_moments,
 )
 from cmss.transforms.shares import log_shares, silent_sources
+=======
+from cmss.transforms.directions import direction_parts, learn_directions, likelihood_of_moments
+from cmss.transforms.masks import log_masks, silent_sources
+>>>>>>> 1fb63fc5d3737aa7bd1c602d299e4d0c184afb9b
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Directions(Untrained):
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
         """Return whether sources are silent, (S,), and moments of the directions, (S, F, 4)."""
         silent = silent_sources(estimates)
-        prior = log_shares(estimates, silent)
+        prior = log_masks(estimates, silent)
         return silent, learn_directions(mixture, prior, self.iterations, self.weight)
 
     def apply(
@@ -66,7 +71,7 @@ class Directions(Untrained):
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         silent, moments = learned
-        prior = log_shares(estimates, silent)
+        prior = log_masks(estimates, silent)
         likelihood = likelihood_of_moments(direction_parts(mixture).unsqueeze(-4), moments)
         masks = (prior + self.weight * likelihood).softmax(0)  # (S, F, K)
         return masks.unsqueeze(1) * mixture

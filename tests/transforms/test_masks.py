@@ -3,12 +3,12 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from cmss.transforms.shares import (
-    DOUBT,
-    channel_log_shares,
+from cmss.transforms.masks import (
+    MASK_FLOOR,
+    channel_log_masks,
+    log_masks,
     log_odds,
-    log_shares,
-    magnitude_shares,
+    ratio_masks,
 )
 
 
@@ -20,23 +20,23 @@ def test_shares_are_of_the_root_mean_square_of_both_channels():
     estimates = spectra(3, 2, 5, 4)
     magnitude = np.sqrt(np.mean(np.abs(estimates.numpy()) ** 2, 1))
     expected = magnitude / magnitude.sum(0)
-    np.testing.assert_allclose(magnitude_shares(estimates), expected, rtol=1e-12)
-    np.testing.assert_allclose(log_shares(estimates), np.log(expected + DOUBT), rtol=1e-12)
+    np.testing.assert_allclose(ratio_masks(estimates), expected, rtol=1e-12)
+    np.testing.assert_allclose(log_masks(estimates), np.log(expected + MASK_FLOOR), rtol=1e-12)
 
 
 def test_channels_have_shares_of_their_own():
     estimates = spectra(3, 2, 5, 4)
     magnitude = estimates.abs().numpy()
-    expected = np.log(magnitude / magnitude.sum(0) + DOUBT)
-    np.testing.assert_allclose(channel_log_shares(estimates), expected, rtol=1e-12)
+    expected = np.log(magnitude / magnitude.sum(0) + MASK_FLOOR)
+    np.testing.assert_allclose(channel_log_masks(estimates), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("logarithms", [log_shares, channel_log_shares])
+@pytest.mark.parametrize("logarithms", [log_masks, channel_log_masks])
 def test_a_source_that_is_silent_throughout_has_no_chance_unless_all_are(logarithms):
     estimates = spectra(3, 2, 5, 4)
     estimates[1] = 0
     assert (logarithms(estimates)[1] == -torch.inf).all()
-    np.testing.assert_allclose(logarithms(0 * estimates), np.log(DOUBT))
+    np.testing.assert_allclose(logarithms(0 * estimates), np.log(MASK_FLOOR))
 
 
 @pytest.mark.parametrize("sources", [2, 4])

@@ -1,21 +1,22 @@
-"""Magnitude ratio masks of estimated sources, and their odds.
+"""Ratio masks of estimated sources, their logarithms and log-odds.
 
-The share of a source in a bin is its ratio mask: its magnitude divided by the sum of all sources'.
+The ratio mask of a source in a time-frequency bin is its magnitude divided by the sum of the
+magnitudes of all sources.
 
-Shapes: S sources, F bins, K frames.
+Shapes: S sources, 2 channels, F bins, K frames.
 """
 
 import torch
 from torch import Tensor
 
-DOUBT = 1e-4
-"""Lower limit of a prior mask: allows for energy that the separator missed."""
+MASK_FLOOR = 1e-4
+"""Added to a mask before the logarithm: allows for energy that the separator missed."""
 
 
-def magnitude_shares(estimates: Tensor) -> Tensor:
+def ratio_masks(estimates: Tensor) -> Tensor:
     """Return the ratio mask of each source: complex (S, 2, F, K) -> (S, F, K), zero in silence."""
-    magnitude = estimates.abs().square().mean(1).sqrt()  # RMS of both channels
-    total = magnitude.sum(0)
+    magnitude = estimates.abs().square().mean(1).sqrt()  # (S, F, K): RMS of both channels
+    total = magnitude.sum(0)  # (F, K)
     return magnitude / total.where(total > 0, 1)
 
 
@@ -24,7 +25,7 @@ def silent_sources(estimates: Tensor) -> Tensor:
     return estimates.abs().amax((1, 2, 3)) == 0
 
 
-def log_shares(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
+def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Return the logarithm of each source's ratio mask: complex (S, 2, F, K) -> (S, F, K).
 
     It is minus infinity for a source that is silent throughout, unless all sources are.
@@ -34,21 +35,22 @@ def log_shares(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
         silent: result of :func:`silent_sources` for all frames, (S,); needed if `estimates` holds
             only some of them.
     """
-    return _log_masks(magnitude_shares(estimates), estimates, silent)
+    return _log_masks(ratio_masks(estimates), estimates, silent)
 
 
-def channel_log_shares(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
-    """Compute :func:`log_shares` of each channel separately: (S, 2, F, K) -> (S, 2, F, K)."""
-    magnitude = estimates.abs()
-    total = magnitude.sum(0)
+def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
+    """Compute :func:`log_masks` of each channel separately: (S, 2, F, K) -> (S, 2, F, K)."""
+    magnitude = estimates.abs()  # (S, 2, F, K)
+    total = magnitude.sum(0)  # (2, F, K)
     return _log_masks(magnitude / total.where(total > 0, 1), estimates, silent)
 
 
 def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
+    """Return the logarithm of masks (S, ...), minus infinity for sources that are silent."""
     silent = silent_sources(estimates) if silent is None else silent
-    # Without the exception for all sources, a softmax would return NaN.
+    # If all sources are silent, none is excluded: a softmax over minus infinities is NaN.
     excluded = (silent & ~silent.all()).view(-1, *[1] * (masks.ndim - 1))
-    return (masks + DOUBT).log().masked_fill(excluded, -torch.inf)
+    return (masks + MASK_FLOOR).log().masked_fill(excluded, -torch.inf)
 
 
 def log_odds(logarithms: Tensor, limit: float) -> Tensor:
@@ -64,6 +66,6 @@ def log_odds(logarithms: Tensor, limit: float) -> Tensor:
         else logarithms[0].new_full(logarithms[0].shape, -torch.inf)
         for source in range(len(logarithms))
     ]
-    # Infinite minus infinite, for sources that are all silent, is NaN: even odds.
+    # If all sources are excluded, infinity minus infinity is NaN: replaced by even odds, 0.
     odds = (logarithms - torch.stack(others)).nan_to_num(0.0, posinf=limit, neginf=-limit)
     return odds.clamp(-limit, limit)
