@@ -18,17 +18,12 @@ from torch import Tensor
 
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
-<<<<<<< HEAD
 from cmss.transforms.angular_gaussian import (
     direction_parts,
     learn_directions,
     likelihood_of_moments,
 )
-from cmss.transforms.shares import log_shares, silent_sources
-=======
-from cmss.transforms.directions import direction_parts, learn_directions, likelihood_of_moments
 from cmss.transforms.masks import log_masks, silent_sources
->>>>>>> 1fb63fc5d3737aa7bd1c602d299e4d0c184afb9b
 
 
 @dataclass(frozen=True)
