@@ -27,9 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
@@ -65,7 +63,7 @@ from cmss.scenes import (
     unusual_hearing,
 )
 from cmss.separators import Separator, Stems, build_separator
-from cmss.separators.spectra import in_blocks
+from cmss.separators.blocks import InBlocks
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
@@ -188,13 +186,10 @@ def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -
         total=round(mixture.shape[-1] / SAMPLE_RATE_HZ), unit="s", desc="separate"
     ) as bar:
 
-        def run(signal: Tensor) -> Tensor:
-            stems = separator.separate(signal[0].numpy(), track.sources)
-            bar.update(min(round(signal.shape[-1] / SAMPLE_RATE_HZ), bar.total - bar.n))
-            return torch.stack([torch.from_numpy(stems[key]) for key in track.sources])
+        def report(samples: int) -> None:
+            bar.update(min(round(samples / SAMPLE_RATE_HZ), bar.total - bar.n))
 
-        estimates = in_blocks(run, torch.from_numpy(mixture), SAMPLE_RATE_HZ)
-    return dict(zip(track.sources, estimates.numpy(), strict=True))
+        return InBlocks(separator, report).separate(mixture, track.sources)
 
 
 def listen(

@@ -2,7 +2,10 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from cmss.machine import memory
 
 FAULTS = """
 import resource
@@ -27,3 +30,16 @@ def page_faults(call: str) -> int:
 def test_memory_that_was_freed_is_taken_again():
     """Four times 128 MB; a page has 4 kB, or 2 MB where the system gives huge ones."""
     assert page_faults("assert keep_freed_memory()") < page_faults("") / 10
+
+
+@pytest.mark.parametrize("arrays", [1, 2])
+def test_large_arrays_keep_what_is_written(monkeypatch, arrays):
+    monkeypatch.setattr(memory, "IN_MEMORY", 1000)
+    array = memory.large_array((2, 100), arrays)
+    assert isinstance(array, np.memmap) == (arrays == 2)
+    assert not array.any()
+    array[:, 10:20] += 1
+    memory.release(array)
+    array[1, 15] += 1
+    memory.release(array[:, :50])
+    assert array.sum() == 21

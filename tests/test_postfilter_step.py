@@ -81,7 +81,7 @@ def test_several_stand_behind_one_another():
             return networks[1](X, networks[0](X, Y))
 
     # In one transform: the second sees the spectra that the first gave.
-    twice, _ = on_spectra(both, mixture, fixed.estimates, RATE_HZ, 8192)
+    twice, _ = on_spectra(both, mixture, fixed.estimates, 8192)
     steps = [{"name": "postfilter", "weights_from": name} for name in ("small", "second_small")]
     separator = build_separator({"name": "oracle", "steps": steps}, RATE_HZ)
     separator.separator = fixed

@@ -26,6 +26,7 @@ from cmss.transforms.stft import istft, stft
 
 FEATURES = 8  # of a bin: compressed complex spectra of both channels (4), stereo features (4)
 PARTS = 6  # of a mask in a bin: for each channel a score and a complex refinement
+CACHED = 2048  # vectors that a block processes at once
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block: (M, N, D) -> (M, N, D)."""
+        if torch.is_grad_enabled():
+            return self._block(x)
+        # Examples are independent: some at a time, so that they stay in the processor's caches.
+        result = torch.empty_like(x)
+        at_once = max(CACHED // x.shape[1], 1)
+        for given, out in zip(x.split(at_once), result.split(at_once), strict=True):
+            out.copy_(self._block(given))
+        return result
+
+    def _block(self, x: Tensor) -> Tensor:
         x = x + self._attend(self.attention_norm(x))
         return x + self.down(F.gelu(self.up(self.norm(x))))
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from cmss.errors import InputError, noting
 from cmss.renamed import refuse_renamed
+from cmss.separators.blocks import InBlocks
 from cmss.separators.cache import NOT_SHAPING, Cached
-from cmss.separators.catalogue import BOUNDS, CAUSAL, SEPARATORS
+from cmss.separators.catalogue import BOUNDS, CAUSAL, OF_FULL_RECORDINGS, SEPARATORS
 from cmss.separators.ensemble import Ensemble, Member
 from cmss.separators.protocol import Separator
 from cmss.separators.steps import STEPS
@@ -38,8 +39,14 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     steps = build_steps(settings.pop("steps", ()))
     if settings.get("causality") == "causal" and (problems := [*_ahead(settings, steps)]):
         raise InputError(problems)
+    names = {settings.get("name"), *(m.get("name") for m in settings.get("members", ()))}
     separator = _first(settings, sample_rate_hz)
-    return Stepped(separator, [*steps.values()]) if steps else separator
+    pooled = isinstance(separator, Ensemble) and separator.pool == "logarithmic"
+    if steps:
+        separator = Stepped(separator, [*steps.values()])
+    # Spectra of all sources are large; other separators segment a recording on their own.
+    in_blocks = (steps or pooled) and names.isdisjoint(OF_FULL_RECORDINGS)
+    return InBlocks(separator) if in_blocks else separator
 
 
 def build_steps(

@@ -32,6 +32,9 @@ SEPARATORS: dict[str, type[Any]] = {
 BOUNDS = ("oracle", "passthrough")
 """Separators without computation, for which a cache of estimates is useless."""
 
+OF_FULL_RECORDINGS = ("oracle",)
+"""Separators that cannot be given a block of a recording: the oracle reads the true stems."""
+
 CAUSAL = (
     *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),
     *BOUNDS,

@@ -4,26 +4,21 @@ Either by a sum with weights per instrument and band, or by a log-opinion pool
 (:mod:`cmss.separators.pooling`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
 from cmss.scenes import Source
 from cmss.separators.pooling import pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
-from cmss.separators.spectra import WINDOW, on_spectra
+from cmss.separators.spectra import WINDOW
 from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]
 """A weight for all frequencies, or a weight for each band of the ensemble."""
-
-_Weighed = tuple[Stems, Mapping[str, NDArray[np.float64]]]
-"""Estimates of a member and its weights (bands,), both by source."""
 
 
 @dataclass
@@ -120,35 +115,40 @@ class Ensemble:
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`; members whose weights are zero for every source are skipped."""
         weighed = [
-            (member, {key: self._weight(member, s.instrument) for key, s in sources.items()})
+            (member.separator, weights)
             for member in self.members
+            if (weights := self._of_sources(member, sources)).any()
         ]
+        if self.pool == "logarithmic" and weighed:
+            return self._pooled(mixture, sources, weighed)
         stems = {key: np.zeros_like(mixture) for key in sources}
-        kept: list[_Weighed] = []
-        for member, weights in weighed:
-            if not any(weight.any() for weight in weights.values()):
-                continue
-            estimates = member.separator.separate(mixture, sources)
-            if self.pool == "logarithmic":
-                kept.append((estimates, weights))
-                continue
+        for separator, weights in weighed:
             # Added at once, so that only the estimates of a single member are in memory.
-            for key, estimate in estimates.items():
-                stems[key] += self._weighted(estimate, weights[key])
-        return self._pooled(mixture, [*sources], kept) if kept else stems
+            estimates = separator.separate(mixture, sources)
+            for (key, stem), weight in zip(stems.items(), weights, strict=True):
+                stem += self._weighted(estimates[key], weight)
+        return stems
 
     def _pooled(
-        self, mixture: NDArray[np.float32], keys: Sequence[str], pairs: Sequence[_Weighed]
+        self,
+        mixture: NDArray[np.float32],
+        sources: Mapping[str, Source],
+        weighed: Sequence[tuple[Separator, NDArray[np.float64]]],
     ) -> Stems:
         hz = np.fft.rfftfreq(WINDOW, 1 / self.sample_rate_hz)
-        weights = weights_of_bins(
-            np.stack([[of_member[key] for key in keys] for _, of_member in pairs]),
-            band_responses(hz, self.edges_hz),
-        )
-        step = partial(pooled, weights=torch.from_numpy(weights))
-        signals = [of_member[key] for of_member, _ in pairs for key in keys]
-        stems = on_spectra(step, mixture, signals, self.sample_rate_hz, WINDOW)
-        return dict(zip(keys, stems, strict=True))
+        weights = np.stack([of_sources for _, of_sources in weighed])  # (M, S, bands)
+        at_bins = weights_of_bins(weights, band_responses(hz, self.edges_hz))
+
+        def estimates() -> Iterator[list[NDArray[np.float32]]]:
+            for separator, _ in weighed:
+                stems = separator.separate(mixture, sources)
+                yield [stems[key] for key in sources]
+
+        return dict(zip(sources, pooled(mixture, estimates(), at_bins), strict=True))
+
+    def _of_sources(self, member: Member, sources: Mapping[str, Source]) -> NDArray[np.float64]:
+        """Return the weights of a member for each source, (S, bands)."""
+        return np.stack([self._weight(member, source.instrument) for source in sources.values()])
 
     def _weight(self, member: Member, instrument: str) -> NDArray[np.float64]:
         weight = member.weight_of(instrument, len(self.edges_hz) + 1)

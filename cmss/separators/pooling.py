@@ -9,37 +9,53 @@ sum, the latter would blur the masks of confident members.
 Shapes: M members, S sources, F bins, K frames.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from cmss.separators.spectra import WINDOW, signals_of, spectra_of
 from cmss.transforms.masks import MASK_FLOOR, ratio_masks
+from cmss.transforms.tiles import tiles
 
 
-def pooled(mixture: Tensor, estimates: Tensor, weights: Tensor) -> Tensor:
+def pooled(
+    mixture: NDArray[np.float32],
+    members: Iterable[Sequence[NDArray[np.float32]]],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float32]:
     """Apply the log-opinion pool of the members' masks to the mixture.
 
     Args:
-        mixture: complex (2, F, K).
-        estimates: complex (M S, 2, F, K), the sources of the first member first.
+        mixture: (2, samples).
+        members: the estimates of each, (2, samples) for each source. They are asked for one after
+            the other, so that only the estimates of a single member are in memory.
         weights: (M, S, F), not negative; they sum to 1 over members.
 
     Returns:
-        complex (S, 2, F, K). The sources sum to the mixture. A source is silent if it is silent in
-        all estimates with a positive weight.
+        (S, 2, samples). The sources sum to the mixture. A source is silent if it is silent in all
+        estimates with a positive weight.
     """
-    members, sources = weights.shape[:2]
-    logarithms = torch.zeros(())
+    (X,) = spectra_of([mixture], WINDOW)  # (2, F, K)
+    frames, sources = X.shape[-1], weights.shape[1]
+    logarithms = torch.zeros(sources, frames, weights.shape[2]).mT  # (S, F, K)
     present = torch.zeros(sources, dtype=torch.bool)
-    for of_member, weight in zip(estimates.chunk(members), weights, strict=True):
-        masks = ratio_masks(of_member)  # (S, F, K)
-        logarithms = logarithms + weight[..., None] * (masks + MASK_FLOOR).log()
-        present |= (masks.amax((1, 2)) > 0) & (weight > 0).any(1)
+    for estimates, weight in zip(members, torch.from_numpy(weights), strict=True):
+        spectra = spectra_of(estimates, WINDOW)  # (S, 2, F, K)
+        sounds = torch.zeros(sources, dtype=torch.bool)
+        for tile in tiles(frames):
+            masks = ratio_masks(spectra[..., tile])  # (S, F, K)
+            sounds |= masks.amax((1, 2)) > 0
+            logarithms[..., tile] += weight[..., None] * masks.add_(MASK_FLOOR).log_()
+        present |= sounds & (weight > 0).any(1)
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()
-    pool = logarithms.masked_fill(silent[:, None, None], -torch.inf).softmax(0)
-    return pool.unsqueeze(1) * mixture
+    result = X.new_empty(sources, *X.mT.shape).mT  # (S, 2, F, K)
+    for tile in tiles(frames):
+        excluded = logarithms[..., tile].masked_fill_(silent[:, None, None], -torch.inf)
+        result[..., tile] = excluded.softmax(0).unsqueeze(1) * X[..., tile]
+    return signals_of(result, WINDOW, mixture.shape[-1])
 
 
 def weights_of_bins(

@@ -1,4 +1,4 @@
-"""Application of functions of spectra to a mixture and estimates of its sources."""
+"""Spectra of the signals that separators and steps exchange, and back."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,64 +7,63 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.transforms.overlap_add import Function, overlap_add
 from cmss.transforms.stft import istft, stft
 
 WINDOW = 8192
 """Window in samples, 186 ms at 44.1 kHz: longer than the delay of a room's early reflections."""
 
-BLOCK_S, CROSS_FADE_S = 30.0, 3.0
-"""Length of the blocks in which long recordings are processed, and of the cross-fade between them.
-Blocks limit memory, and allow players to move."""
-
 OnSpectra = Callable[[Tensor, Tensor], Tensor]
-"""Complex mixture (2, F, K) and estimates (N, 2, F, K) -> complex (S, 2, F, K)."""
+"""Complex mixture (2, F, K) and estimates (N, 2, F, K), which it may overwrite -> (S, 2, F, K)."""
 
 
-def in_blocks(function: Function, signals: Tensor, sample_rate_hz: int) -> Tensor:
-    """Apply a function to a recording of any length, block by block.
+def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
+    """Compute the STFT with a Hann window and a hop of a quarter of it.
+
+    Signals are padded with `window` zeros on either side. Without padding, only the tail of one
+    window, which is near zero, would cover the last samples, and the inverse would divide by it.
 
     Args:
-        function: maps (1, channels, samples) to (sources, channels, samples).
-        signals: (channels, samples).
-        sample_rate_hz: of the signals.
+        signals: N signals (2, samples).
+        window: length of the window in samples.
 
     Returns:
-        (sources, channels, samples).
+        complex (N, 2, F, K), the bins of a frame next to each other in memory.
     """
-    block, cross_fade = round(BLOCK_S * sample_rate_hz), round(CROSS_FADE_S * sample_rate_hz)
-    return overlap_add(function, signals, block, cross_fade)
+    hann, hop = torch.hann_window(window), window // 4
+    spectra = None
+    # One channel at a time: an STFT needs several times the memory of its result.
+    for number, signal in enumerate(signals):
+        for channel, samples in enumerate(torch.from_numpy(np.ascontiguousarray(signal))):
+            transformed = stft(torch.nn.functional.pad(samples, (window, window)), hann, hop)
+            if spectra is None:
+                bins, frames = transformed.shape
+                spectra = transformed.new_empty(len(signals), 2, frames, bins).mT
+            spectra[number, channel] = transformed
+    assert spectra is not None
+    return spectra
+
+
+def signals_of(spectra: Tensor, window: int, samples: int) -> NDArray[np.float32]:
+    """Invert :func:`spectra_of`: complex (N, 2, F, K) -> (N, 2, samples)."""
+    hann, hop = torch.hann_window(window), window // 4
+    signals = np.empty((len(spectra), 2, samples), np.float32)
+    for spectrum, signal in zip(spectra.flatten(0, 1), signals.reshape(-1, samples), strict=True):
+        signal[:] = istft(spectrum, hann, hop, samples + 2 * window)[window:-window].numpy()
+    return signals
 
 
 def on_spectra(
     function: OnSpectra,
     mixture: NDArray[np.float32],
     estimates: Sequence[NDArray[np.float32]],
-    sample_rate_hz: int,
     window: int,
 ) -> NDArray[np.float32]:
-    """Apply a function to the spectra of a mixture and of N estimates.
-
-    Args:
-        function: its first argument is the mixture.
-        mixture: (2, samples).
-        estimates: (2, samples) each.
-        sample_rate_hz: of the signals.
-        window: length of the Hann window in samples; the hop is a quarter of it.
+    """Apply a function to the spectra of a mixture (2, samples) and of N estimates (2, samples).
 
     Returns:
         (S, 2, samples).
     """
-
-    def block(signals: Tensor) -> Tensor:
-        samples, hop = signals.shape[-1], window // 4
-        hann = torch.hann_window(window, dtype=signals.dtype)
-        # Without padding, only the tail of one window, which is near zero, would cover the last
-        # samples, and the inverse would divide by it.
-        padded = torch.nn.functional.pad(signals.view(-1, 2, samples), (window, window))
-        spectrum, *others = stft(padded, hann, hop)
-        changed = function(spectrum, torch.stack(others))
-        return istft(changed, hann, hop, samples + 2 * window)[..., window:-window]
-
-    signals = torch.from_numpy(np.concatenate([mixture, *estimates]))
-    return in_blocks(block, signals, sample_rate_hz).numpy()
+    (X,) = spectra_of([mixture], window)
+    with torch.inference_mode():
+        changed = function(X, spectra_of(estimates, window))
+    return signals_of(changed, window, mixture.shape[-1])

@@ -12,7 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.models.postfilter_network import Postfilter, PostfilterArguments, clues, corrected
+from cmss.models.postfilter_features import features_of
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
 from cmss.training.state import load_state
@@ -61,7 +62,7 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        told, shares = clues(X, E), channel_log_masks(E)
+        told, shares = features_of(X, E), channel_log_masks(E)
         return cls(told.half(), shares.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":

@@ -13,13 +13,16 @@ So log-likelihoods are averaged over several neighbourhoods, :data:`NEIGHBOURS`.
 source is 0.5, the direction of the bin is half that of another source: bins are weighted by the
 square of the mask.
 
-Shapes: S sources, F bins, K frames.
+Shapes: S sources, F bins, K frames. Inputs with further dimensions in front are batches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from cmss.transforms.tiles import channels_power, power, tiles
 
 NEIGHBOURS = (0, 10, 100, 400)
 """Numbers of bins on either side over which directions are pooled, up to 2.2 kHz for frames of
@@ -45,13 +48,41 @@ def direction_likelihoods(
     """
     if not iterations:
         return torch.zeros_like(prior)
-    moments = learn_directions(spectra, prior, iterations, weight)
-    return likelihood_of_moments(direction_parts(spectra).unsqueeze(-4), moments)
+    distributions = learn_directions(spectra, prior, iterations, weight)
+    return log_likelihood(direction_parts(spectra).unsqueeze(-4), distributions)
+
+
+class Distribution(NamedTuple):
+    """Distributions of directions of the sources, pooled over one neighbourhood; each (..., F, 1).
+
+    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant, where B is the
+    weighted mean of z z^H over frames, scaled to a trace of 2, plus a diffuse field.
+
+    Args:
+        left, right: entries of B^-1 on the diagonal.
+        real, imaginary: twice the real and the imaginary part of the other entry.
+        determinant: of B.
+        side: logarithm of the ratio of left to right power.
+    """
+
+    left: Tensor
+    right: Tensor
+    real: Tensor
+    imaginary: Tensor
+    determinant: Tensor
+    side: Tensor
+
+    def distance(self, parts: Tensor) -> Tensor:
+        """Compute z^H B^-1 z of :func:`direction_parts` (..., 4, F, K): (..., F, K)."""
+        result = parts.select(-3, 0) * self.left
+        for number, entry in enumerate((self.right, self.real, self.imaginary), 1):
+            result = result.addcmul_(parts.select(-3, number), entry)
+        return result.clamp_(min=1e-6)
 
 
 def learn_directions(
     spectra: Tensor, prior: Tensor, iterations: int, weight: float = 1.0
-) -> Tensor:
+) -> list[Distribution]:
     """Fit each source's distributions by expectation-maximisation over all frames.
 
     Args:
@@ -61,17 +92,24 @@ def learn_directions(
         weight: weight of the log-likelihood, relative to the prior, between iterations.
 
     Returns:
-        Moments of the distributions, (..., S, F, 4), see :func:`direction_moments`.
+        A distribution for each of :data:`NEIGHBOURS`.
     """
-    # Bins are weighted by their level, because the direction of a weak bin is noisy.
-    level = spectra.abs().square().sum(-3, keepdim=True).sqrt()  # (..., 1, F, K)
-    parts = direction_parts(spectra).unsqueeze(-4)
-    moments = direction_moments(parts, level * prior.softmax(-3).square())
-    for _ in range(iterations - 1):
-        # E step: posterior masks of the sources. M step: moments under these masks.
-        masks = (prior + weight * likelihood_of_moments(parts, moments)).softmax(-3)
-        moments = direction_moments(parts, level * masks.square())
-    return moments
+    found: list[Distribution] = []
+    for _ in range(iterations):
+        # Tile after tile: element-wise operations on all frames would leave the caches.
+        moments = None
+        for tile in tiles(spectra.shape[-1]):
+            parts = direction_parts(spectra[..., tile]).unsqueeze(-4)
+            logarithms = prior[..., tile]
+            if found:  # E step: posterior masks of the sources
+                logarithms = logarithms + weight * log_likelihood(parts, found)
+            # M step. Bins are weighted by their level: the direction of a weak bin is noisy.
+            level = channels_power(spectra[..., tile]).sqrt_().unsqueeze(-3)  # (..., 1, F, K)
+            new = direction_moments(parts, level * logarithms.softmax(-3).square())
+            moments = new if moments is None else moments + new
+        assert moments is not None
+        found = distributions_of(moments)
+    return found
 
 
 def direction_parts(spectra: Tensor) -> Tensor:
@@ -82,26 +120,9 @@ def direction_parts(spectra: Tensor) -> Tensor:
     """
     left, right = spectra.unbind(-3)
     a, b, c, d = left.real, left.imag, right.real, right.imag
-    parts = torch.stack((a * a + b * b, c * c + d * d, a * c + b * d, b * c - a * d), -3)
-    total = parts[..., :2, :, :].sum(-3, keepdim=True)
+    parts = torch.stack((power(left), power(right), a * c + b * d, b * c - a * d), -3)
+    total = (parts.select(-3, 0) + parts.select(-3, 1)).unsqueeze(-3)
     return parts / total.where(total > 0, 1)
-
-
-def direction_likelihood(parts: Tensor, weight: Tensor) -> Tensor:
-    """Compute the log-likelihood of each bin's direction under the distribution of a source.
-
-    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant, where B is the
-    weighted mean of z z^H over frames.
-
-    Args:
-        parts: (..., 4, F, K), see :func:`direction_parts`.
-        weight: weight of each bin for the source, (..., F, K); further dimensions, such as several
-            sources, are broadcast.
-
-    Returns:
-        (..., F, K), the mean of the log-likelihoods over :data:`NEIGHBOURS`.
-    """
-    return likelihood_of_moments(parts, direction_moments(parts, weight))
 
 
 def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
@@ -118,60 +139,39 @@ def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
     return torch.stack([(part * weight).sum(-1) for part in parts.unbind(-3)], -1)
 
 
-def likelihood_of_moments(parts: Tensor, moments: Tensor) -> Tensor:
-    """Compute :func:`direction_likelihood` from moments instead of weights.
-
-    Args:
-        parts: (..., 4, F, K), of all or some frames.
-        moments: (..., F, 4), see :func:`direction_moments`.
-
-    Returns:
-        (..., F, K).
-    """
-    log_determinants, distances = parts.new_zeros(()), torch.ones_like(parts[..., 0, :, :])
-    for _, _, determinant, distance in _near_and_far(parts, moments):
-        log_determinants = log_determinants + determinant.log()
-        # Multiplied first, so that the logarithm is computed once for all neighbourhoods.
-        distances = distances * distance.clamp(min=1e-6)
-    return -(log_determinants + 2 * distances.log()) / len(NEIGHBOURS)
-
-
-def directions_near_and_far(parts: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute log-likelihoods and level differences separately for each of :data:`NEIGHBOURS`.
-
-    Args:
-        parts: (4, F, K), see :func:`direction_parts`.
-        moments: of each source, (S, F, 4), see :func:`direction_moments`.
-
-    Returns:
-        Log-likelihoods (S, len(NEIGHBOURS), F, K), and logarithms of the ratio of the source's left
-        to its right power (S, len(NEIGHBOURS), F).
-    """
-    likelihoods, sides = [], []
-    for left, right, determinant, distance in _near_and_far(parts, moments):
-        likelihoods.append(-(determinant.log() + 2 * distance.clamp(min=1e-6).log()))
-        sides.append((left / right).log().squeeze(-1))
-    return torch.stack(likelihoods, 1), torch.stack(sides, 1)
-
-
-def _near_and_far(
-    parts: Tensor, moments: Tensor
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Yield the diagonal of B and det(B), each (..., F, 1), and z^H B^-1 z, (..., F, K).
-
-    One tuple for each of :data:`NEIGHBOURS`.
-    """
-    zz = parts.unbind(-3)  # |z_1|^2, |z_2|^2, Re and Im of z_1 conj(z_2), each (..., F, K)
+def distributions_of(moments: Tensor) -> list[Distribution]:
+    """Return the distributions for each of :data:`NEIGHBOURS`: moments (..., F, 4)."""
+    found = []
     for neighbours in NEIGHBOURS:
-        left, right, real, imaginary = sums_around(moments, neighbours).unbind(-1)
+        left, right, real, imaginary = sums_around(moments, neighbours).split(1, -1)  # (..., F, 1)
         # B is scaled to a trace of 2, then SPREAD times the identity, a diffuse field, is added.
         scale = (left + right).where(left + right > 0, 1) / 2
         left, right = left / scale + SPREAD, right / scale + SPREAD
         real, imaginary = real / scale, imaginary / scale
         # Determinant and inverse of the Hermitian 2x2 matrix in closed form.
-        determinant = left * right - real.square() - imaginary.square()
-        a, b, c, d, det = (x.unsqueeze(-1) for x in (left, right, real, imaginary, determinant))
-        yield a, b, det, (b * zz[0] + a * zz[1] - 2 * (c * zz[2] + d * zz[3])) / det
+        det = left * right - real.square() - imaginary.square()
+        side = (left / right).log()
+        inverse = (right / det, left / det, -2 * real / det, -2 * imaginary / det)
+        found.append(Distribution(*inverse, det, side))
+    return found
+
+
+def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tensor:
+    """Compute the log-likelihood of each bin's direction, averaged over neighbourhoods.
+
+    Args:
+        parts: (..., 4, F, K), of all or some frames.
+        distributions: results of :func:`distributions_of`.
+
+    Returns:
+        (..., F, K), up to a constant.
+    """
+    constant = sum(distribution.determinant.log() for distribution in distributions)
+    # Multiplied first, so that the logarithm is computed once for all neighbourhoods.
+    product = distributions[0].distance(parts)
+    for distribution in distributions[1:]:
+        product = product.mul_(distribution.distance(parts))
+    return (product.log_().mul_(2) + constant) / -len(distributions)
 
 
 def sums_around(sums: Tensor, neighbours: int) -> Tensor:

@@ -6,8 +6,12 @@ magnitudes of all sources.
 Shapes: S sources, 2 channels, F bins, K frames.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from cmss.transforms.tiles import channels_power, power
 
 MASK_FLOOR = 1e-4
 """Added to a mask before the logarithm: allows for energy that the separator missed."""
@@ -15,14 +19,14 @@ MASK_FLOOR = 1e-4
 
 def ratio_masks(estimates: Tensor) -> Tensor:
     """Return the ratio mask of each source: complex (S, 2, F, K) -> (S, F, K), zero in silence."""
-    magnitude = estimates.abs().square().mean(1).sqrt()  # (S, F, K): RMS of both channels
+    magnitude = channels_power(estimates).div_(2).sqrt_()  # (S, F, K): RMS of both channels
     total = magnitude.sum(0)  # (F, K)
     return magnitude / total.where(total > 0, 1)
 
 
 def silent_sources(estimates: Tensor) -> Tensor:
     """Mark the sources that are silent throughout: complex (S, 2, F, K) -> bool (S,)."""
-    return estimates.abs().amax((1, 2, 3)) == 0
+    return torch.stack([~torch.view_as_real(estimate).any() for estimate in estimates])
 
 
 def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
@@ -40,7 +44,7 @@ def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
 
 def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Compute :func:`log_masks` of each channel separately: (S, 2, F, K) -> (S, 2, F, K)."""
-    magnitude = estimates.abs()  # (S, 2, F, K)
+    magnitude = power(estimates).sqrt_()  # (S, 2, F, K)
     total = magnitude.sum(0)  # (2, F, K)
     return _log_masks(magnitude / total.where(total > 0, 1), estimates, silent)
 
@@ -53,19 +57,14 @@ def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tenso
     return (masks + MASK_FLOOR).log().masked_fill(excluded, -torch.inf)
 
 
-def log_odds(logarithms: Tensor, limit: float) -> Tensor:
+def log_odds(probabilities: Tensor, limit: float) -> Tensor:
     """Return the log-odds of each source against the sum of all others, from -limit to limit.
 
     Args:
-        logarithms: of masks or likelihoods, (S, ...), up to a constant common to all sources.
+        probabilities: positive, (S, ...), up to a factor common to all sources.
         limit: largest log-odds; also the result for a single source.
     """
-    others = [
-        torch.cat((logarithms[:source], logarithms[source + 1 :])).logsumexp(0)
-        if len(logarithms) > 1
-        else logarithms[0].new_full(logarithms[0].shape, -torch.inf)
-        for source in range(len(logarithms))
-    ]
-    # If all sources are excluded, infinity minus infinity is NaN: replaced by even odds, 0.
-    odds = (logarithms - torch.stack(others)).nan_to_num(0.0, posinf=limit, neginf=-limit)
-    return odds.clamp(-limit, limit)
+    others = probabilities.sum(0) - probabilities
+    # Where a source dominates, rounding may leave nothing or less than nothing for the others.
+    others = torch.maximum(others, math.exp(-limit) * probabilities)
+    return (probabilities / others).log_().clamp_(-limit, limit)

@@ -1,5 +1,6 @@
 """Application of a function to a long signal in segments, without audible seams."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
-        segment: samples in a segment.
+        segment: greatest number of samples in a segment.
         overlap: samples shared by successive segments, less than `segment`.
 
     Returns:
@@ -72,21 +73,22 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
     if not 0 <= overlap < segment:
         raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
     samples = signal.shape[-1]
-    hop = segment - overlap
-    # The last segment ends at the end of the signal: it has full length, so the function has as
-    # much context there as elsewhere.
-    starts = [*range(0, max(samples - segment, 0), hop), max(samples - segment, 0)]
-    window = _window(min(segment, samples), overlap, signal)
-    total = torch.zeros_like(signal[:1])
+    # As many segments as needed, all of the same length: each has as much context as the others,
+    # and no sample but those of the overlaps is processed twice.
+    count = max(math.ceil((samples - overlap) / (segment - overlap)), 1)
+    length = math.ceil((samples + (count - 1) * overlap) / count)
+    starts = [min(number * (length - overlap), samples - length) for number in range(count)]
+    window = _window(length, overlap, signal)
+    total = torch.zeros_like(signal[0])
     outputs = None
     for start in starts:
-        output = function(signal[None, :, start : start + segment]) * window
+        output = function(signal[None, :, start : start + length]) * window
         if outputs is None:
             outputs = output.new_zeros(*output.shape[:-1], samples)
-        outputs[..., start : start + segment] += output
-        total[..., start : start + segment] += window
+        outputs[..., start : start + length] += output
+        total[start : start + length] += window
     assert outputs is not None
-    return outputs / total
+    return outputs.div_(total)
 
 
 def _window(samples: int, overlap: int, like: Tensor) -> Tensor:

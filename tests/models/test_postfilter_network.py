@@ -9,17 +9,16 @@ import torch
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import save_checkpoint
+from cmss.models.postfilter_features import FEATURES, features_of
 from cmss.models.postfilter_network import (
-    CLUES,
     MODEL,
-    PIECE,
     Postfilter,
     PostfilterArguments,
     at_multiple,
-    clues,
     load_postfilter,
 )
 from cmss.transforms.masks import channel_log_masks
+from cmss.transforms.tiles import TILE_FRAMES
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
@@ -38,7 +37,7 @@ def filter_of(arguments: PostfilterArguments = SMALL) -> Postfilter:
 
 @torch.inference_mode()
 def filtered(mixture: torch.Tensor, estimates: torch.Tensor, network=None) -> np.ndarray:
-    return (network or filter_of())(mixture, estimates).numpy()
+    return (network or filter_of())(mixture, estimates.clone()).numpy()
 
 
 def test_it_begins_as_no_filter_at_all():
@@ -108,8 +107,8 @@ def test_equals_share_what_they_have_together_as_estimated():
     mixture, estimates = spectra(2, 90, 7), spectra(4, 2, 90, 7, seed=2)
     network = filter_of()
     with torch.inference_mode():
-        free = network(mixture, estimates).numpy()
-        kept = network(mixture, estimates, [[0, 2]]).numpy()
+        free = network(mixture, estimates.clone()).numpy()
+        kept = network(mixture, estimates.clone(), [[0, 2]]).numpy()
     # Float32, through a logarithm.
     np.testing.assert_allclose(kept[[1, 3]], free[[1, 3]], rtol=0, atol=1e-5)
     both = kept[0] + kept[2]
@@ -124,17 +123,17 @@ def test_equals_that_are_silent_stay_silent(silent):
     mixture, estimates = spectra(2, 90, 7), spectra(4, 2, 90, 7, seed=2)
     estimates[silent] = 0
     with torch.inference_mode():
-        got = filter_of()(mixture, estimates, [[0, 2]]).numpy()
+        got = filter_of()(mixture, estimates.clone(), [[0, 2]]).numpy()
     assert not got[silent].any()
     np.testing.assert_allclose(got.sum(0), mixture.numpy(), rtol=0, atol=1e-5)
 
 
 def test_a_long_signal_in_pieces_is_as_in_one():
-    frames = 2 * PIECE + 37
+    frames = 2 * TILE_FRAMES + 5
     mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
     network = filter_of()
     with torch.inference_mode():
-        corrections = network.corrections(clues(mixture, estimates))
+        corrections = network.corrections(features_of(mixture, estimates))
         whole = (channel_log_masks(estimates) + corrections).softmax(0)
     # Kernels for another number of frames may add up in another order.
     np.testing.assert_allclose(
@@ -145,8 +144,8 @@ def test_a_long_signal_in_pieces_is_as_in_one():
 def test_clues_of_a_source_that_plays_alone_on_one_side():
     mixture = torch.stack([spectra(60, 7), torch.zeros(60, 7)])
     estimates = torch.stack([mixture, torch.zeros_like(mixture)])
-    told = clues(mixture, estimates)
-    assert told.shape == (2, CLUES, 60, 7)
+    told = features_of(mixture, estimates)
+    assert told.shape == (2, FEATURES, 60, 7)
     assert torch.isfinite(told).all()
     odds, sides = 3 * told[:, 0], 3 * told[:, 8:10]
     np.testing.assert_allclose(
@@ -169,7 +168,7 @@ def test_a_multiple_of_a_frequency_is_found_between_bins(times):
 def test_partials_that_stand_and_fall_together_are_looked_at():
     """A clue at one bin reaches half and twice its frequency, as far as no kernel does."""
     network = filter_of(replace(SMALL, relatives=(2.0, 0.5)))
-    told = torch.zeros(2, CLUES, 60, 7)
+    told = torch.zeros(2, FEATURES, 60, 7)
     with torch.inference_mode():
         before = network.corrections(told)
         told[0, 0, 28, 3] = 1.0
@@ -184,7 +183,7 @@ def test_one_that_begins_like_another_is_no_filter_yet_and_has_its_layers():
     other = filter_of()
     network = Postfilter(replace(SMALL, bins=50, relatives=(2.0,)))
     network.begin_like(other)
-    told = torch.randn(2, CLUES, 50, 7, generator=torch.Generator().manual_seed(1))
+    told = torch.randn(2, FEATURES, 50, 7, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         assert not network.corrections(told).any()
         network.last.load_state_dict(other.last.state_dict())

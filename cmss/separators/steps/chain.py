@@ -61,6 +61,6 @@ def after_steps(
                 Y = step.apply(X, Y, step.learn(X, Y), instruments)
             return Y
 
-        changed = on_spectra(change, mixture, list(stems.values()), sample_rate_hz, window)
+        changed = on_spectra(change, mixture, list(stems.values()), window)
         stems = dict(zip(stems, changed, strict=True))
     return stems

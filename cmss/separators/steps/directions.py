@@ -19,11 +19,13 @@ from torch import Tensor
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
 from cmss.transforms.angular_gaussian import (
+    Distribution,
     direction_parts,
     learn_directions,
-    likelihood_of_moments,
+    log_likelihood,
 )
 from cmss.transforms.masks import log_masks, silent_sources
+from cmss.transforms.tiles import tiles
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,28 @@ class Directions(Untrained):
         # A window: given the moments, frames are independent.
         return WINDOW / sample_rate_hz
 
-    def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
-        """Return whether sources are silent, (S,), and moments of the directions, (S, F, 4)."""
+    def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:
+        """Return whether sources are silent, (S,), and the distributions of their directions."""
         silent = silent_sources(estimates)
-        prior = log_masks(estimates, silent)
+        sources, _, bins, frames = estimates.shape
+        prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)
+        for tile in tiles(frames):
+            prior[..., tile] = log_masks(estimates[..., tile], silent)
         return silent, learn_directions(mixture, prior, self.iterations, self.weight)
 
     def apply(
         self,
         mixture: Tensor,
         estimates: Tensor,
-        learned: tuple[Tensor, Tensor],
+        learned: tuple[Tensor, list[Distribution]],
         instruments: Sequence[str],  # noqa: ARG002
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
-        silent, moments = learned
-        prior = log_masks(estimates, silent)
-        likelihood = likelihood_of_moments(direction_parts(mixture).unsqueeze(-4), moments)
-        masks = (prior + self.weight * likelihood).softmax(0)  # (S, F, K)
-        return masks.unsqueeze(1) * mixture
+        silent, distributions = learned
+        for tile in tiles(mixture.shape[-1]):
+            X = mixture[..., tile]
+            prior = log_masks(estimates[..., tile], silent)
+            likelihood = log_likelihood(direction_parts(X).unsqueeze(-4), distributions)
+            masks = (prior + self.weight * likelihood).softmax(0)  # (S, F, K)
+            estimates[..., tile] = masks.unsqueeze(1) * X
+        return estimates

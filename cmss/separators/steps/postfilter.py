@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cmss.models.checkpoint import sha256
-from cmss.models.postfilter_network import LongTerm, Postfilter, load_postfilter
+from cmss.models.postfilter_features import LongTerm
+from cmss.models.postfilter_network import Postfilter, load_postfilter
 
 PACKAGED = ("small", "second_small")
 
@@ -56,15 +57,15 @@ class PostfilterStep:
         window = self.window_samples(sample_rate_hz)
         return (window + self._network.context * window // 4) / sample_rate_hz
 
-    def learn(self, mixture: Tensor, estimates: Tensor) -> LongTerm:
-        """Compute :class:`cmss.models.postfilter_network.LongTerm` over all frames."""
-        return self._network.long_term(mixture, estimates)
+    def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, LongTerm]:
+        """Compute statistics over all frames, see :meth:`Postfilter.learn`."""
+        return self._network.learn(mixture, estimates)
 
     def apply(
         self,
         mixture: Tensor,
         estimates: Tensor,
-        learned: LongTerm,
+        learned: tuple[Tensor, LongTerm],
         instruments: Sequence[str],
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""

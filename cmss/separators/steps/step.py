@@ -44,7 +44,7 @@ class Step(Protocol):
 
         Args:
             mixture: complex (2, F, K).
-            estimates: complex (S, 2, F, K).
+            estimates: complex (S, 2, F, K); they may be overwritten.
             learned: result of :meth:`learn` for the full recording.
             instruments: of each source.
 

@@ -1,0 +1,121 @@
+"""Input features of the post-filter, computed from the mixture and the estimates of a separator.
+
+Shapes: S sources, F bins, K frames.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cmss.transforms.angular_gaussian import (
+    Distribution,
+    direction_moments,
+    direction_parts,
+    distributions_of,
+    sums_around,
+)
+from cmss.transforms.masks import MASK_FLOOR, log_odds, ratio_masks
+from cmss.transforms.tiles import channels_power, tiles
+
+LIMIT = 9.0
+"""Largest log-odds, about -log(:data:`cmss.transforms.masks.MASK_FLOOR`)."""
+
+FEATURES = 11
+"""Number of features of :func:`features_of`."""
+
+ODDS, LEVEL = 0, 7
+"""Indices of the features log-odds of the mask and level of the mixture."""
+
+LONG_TERM = (3, 40)
+"""Bins on either side over which power is summed: a partial, and half an octave at 600 Hz."""
+
+
+@dataclass(frozen=True)
+class LongTerm:
+    """Statistics over all frames of a recording, from which :func:`features_of` are computed.
+
+    Args:
+        directions: distributions of each source's directions.
+        constant: the features that do not change over time, (N, S, F, 1).
+        level: mean power of the mixture near each bin, (F, 1).
+    """
+
+    directions: list[Distribution]
+    constant: Tensor
+    level: Tensor
+
+
+def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
+    """Compute statistics over all frames.
+
+    Args:
+        mixture: complex (2, F, K).
+        estimates: complex (S, 2, F, K).
+    """
+    frames = mixture.shape[-1]
+    sources, _, bins, _ = estimates.shape
+    moments = mixture.real.new_zeros(sources, bins, 4)
+    of_source = mixture.real.new_zeros(sources, bins, 1)
+    of_mixture = mixture.real.new_zeros(bins, 1)
+    for tile in tiles(frames):
+        X = mixture[..., tile]
+        masks = ratio_masks(estimates[..., tile]) + MASK_FLOOR  # (S, F, K)
+        power = channels_power(X)  # (F, K)
+        # Weights as in cmss.transforms.angular_gaussian: level times the square of the mask.
+        weight = power.sqrt() * masks.square()
+        moments += direction_moments(direction_parts(X), weight)
+        of_source += (masks * power).sum(-1, keepdim=True)
+        of_mixture += power.sum(-1, keepdim=True)
+    directions = distributions_of(moments)
+    level = sums_around(of_mixture / frames, LONG_TERM[-1]) / (2 * LONG_TERM[-1] + 1)
+    return LongTerm(directions, _constant(directions, of_source), level.where(level > 0, 1))
+
+
+def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
+    """Return log-odds of the power (S, F, 1), level differences, and frequency: (5, S, F, 1)."""
+    planes = []
+    for neighbours in LONG_TERM:
+        around = sums_around(power, neighbours)  # (S, F, 1)
+        total = around.sum(0)
+        relative = around / total.where(total > 0, 1)
+        planes.append(log_odds(relative + MASK_FLOOR, LIMIT))
+    # Left to right power for the two middle neighbourhoods.
+    planes += [distribution.side / 2 for distribution in directions[1:3]]
+    # Frequency on a logarithmic axis.
+    frequency = torch.linspace(0, 1, power.shape[-2], device=power.device)
+    planes.append((3 * (frequency + 0.02).log()[:, None] / 2).expand_as(power))
+    return torch.stack(planes) / 3
+
+
+def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
+    """Compute the features of each source and bin, which do not depend on the level.
+
+    The features are: log-odds of the source's mask; of its directions, for each neighbourhood; and
+    of its power over the recording, for each of :data:`LONG_TERM`; level of the mixture relative to
+    its mean at this frequency; level difference of the source between left and right; frequency.
+
+    Args:
+        mixture: complex (2, F, K).
+        estimates: complex (S, 2, F, K).
+        over_all: statistics of all frames, if the inputs hold only some frames; None if the inputs
+            hold all frames.
+
+    Returns:
+        (S, :data:`FEATURES`, F, K).
+    """
+    over_all = over_all or long_term(mixture, estimates)
+    masks = ratio_masks(estimates) + MASK_FLOOR  # (S, F, K)
+    result = masks.new_empty(FEATURES, *masks.mT.shape).mT  # (FEATURES, S, F, K)
+    result[ODDS] = log_odds(masks, LIMIT)
+    parts = direction_parts(mixture)  # (4, F, K)
+    for number, distribution in enumerate(over_all.directions, 1):
+        distance = distribution.distance(parts)
+        density = (distribution.determinant * distance.square()).reciprocal_()
+        result[number] = log_odds(density, LIMIT)
+    # Scaled to an order of magnitude of 1, as the constant features are already.
+    power = channels_power(mixture)
+    result[LEVEL] = (power / over_all.level + 1e-6).log() / 2
+    result[[*range(5), LEVEL]] /= 3
+    result[[5, 6, 8, 9, 10]] = over_all.constant
+    return result.transpose(0, 1)

@@ -1,0 +1,163 @@
+"""Application of a post-filter to a recording, tile after tile.
+
+Each layer keeps the last frames of its input, so that no frame is computed twice, and tiles are so
+short that they stay in the caches of the processor. Frames outside of the recording are zero at the
+input of each layer, as the padding of the convolutions is. So the result equals that of the network
+applied to all frames at once, up to rounding.
+
+Shapes: S sources, F bins, K frames of a tile, C channels. Tensors are (S, K, F, C) in memory, so
+that frames follow each other and a 1 x 1 convolution is a product of matrices.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, relu
+
+from cmss.transforms.tiles import TILE_FRAMES
+
+
+class Block(nn.Module):
+    """Residual block on the features of each source and on their mean over sources."""
+
+    def __init__(self, channels: int, dilation: Sequence[int]) -> None:
+        super().__init__()
+        bins, frames = dilation
+        self.own, self.mean = (
+            nn.Conv2d(channels, channels, 3, 1, (bins, frames), (bins, frames), bias=False)
+            for _ in range(2)
+        )
+        self.out = nn.Conv2d(channels, channels, 1, bias=False)
+        self.out.weight.data.mul_(0.3)  # small at first, so that deep networks train
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Apply the block: (S, C, F, K) -> (S, C, F, K)."""
+        # Sources are added in a loop: torch's sum over them and its gradient would take as long as
+        # the rest of the block.
+        active = relu(hidden).split(1)
+        mean = self.mean(sum(active[1:], active[0]) / len(active))  # (1, C, F, K)
+        own = self.own(torch.cat(active)).split(1)
+        return hidden + self.out(relu(torch.cat([source + mean for source in own])))
+
+
+class Stream:
+    """Computes corrections for consecutive tiles of frames.
+
+    Args:
+        first: 1 x 1 convolution of the features.
+        blocks: residual blocks with `own`, `mean` and `out`.
+        last: 1 x 1 convolution that gives the corrections.
+        sources: number of sources.
+        bins: number of bins.
+        frames: number of frames of the recording.
+    """
+
+    def __init__(
+        self,
+        first: nn.Conv2d,
+        blocks: Iterable[Block],
+        last: nn.Conv2d,
+        sources: int,
+        bins: int,
+        frames: int,
+    ) -> None:
+        self._layers = [_Layer(block, sources, bins) for block in blocks]
+        self._first, self._last = _matrix(first), _matrix(last)
+        assert first.bias is not None
+        assert last.bias is not None
+        self._biases = first.bias, last.bias
+        longest = max((layer.delay for layer in self._layers), default=0)
+        shape = (sources, TILE_FRAMES + 2 * longest, bins, first.out_channels)
+        self._scratch, self._output = self._first.new_empty(shape), self._first.new_empty(shape)
+        self._frames = frames
+        self._given = 0
+        self.delay = sum(layer.delay for layer in self._layers)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Compute corrections: (S, N, F, K) of the next frames -> (S, 2, F, K).
+
+        The results are those of frames :attr:`delay` before the inputs. At most
+        :data:`cmss.transforms.tiles.TILE_FRAMES` frames are given at once. After the last frame of
+        the recording come frames with any values, until all results are there.
+        """
+        frames, at = features.shape[-1], self._given
+        self._given += frames
+        # Where each layer takes its input, and the last layer leaves its output, (S, K, F, C) each.
+        rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
+        for of_source, room in zip(features, rooms[0], strict=True):
+            rows = of_source.mT.reshape(len(of_source), -1).T  # (K F, N)
+            torch.addmm(self._biases[0], rows, self._first, out=_rows(room))
+        for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
+            # The padding of a layer is zero, the output of the layer before it is not.
+            given[:, : max(-at, 0)] = 0
+            given[:, max(self._frames - at, 0) :] = 0
+            layer(frames, self._scratch, result)
+            at -= layer.delay
+        corrections = [
+            torch.addmm(self._biases[1], _rows(output.relu_()), self._last) for output in rooms[-1]
+        ]
+        return torch.stack(corrections).view(len(features), frames, -1, 2).permute(0, 3, 2, 1)
+
+
+class _Layer:
+    """A residual block that keeps the last frames of its input.
+
+    Its output is the sum of the block's convolutions and its input, `delay` frames earlier.
+    """
+
+    def __init__(self, block: Block, sources: int, bins: int) -> None:
+        self._own, self._mean = (
+            convolution.weight.detach()
+            .transpose(2, 3)
+            .contiguous(memory_format=torch.channels_last)
+            for convolution in (block.own, block.mean)
+        )
+        self._out = _matrix(block.out)
+        spread, self.delay = block.own.dilation
+        self._spread = spread
+        shape = (sources, TILE_FRAMES + 2 * self.delay, bins, len(self._own))
+        self._inputs = self._own.new_zeros(shape)
+
+    def room(self, frames: int) -> Tensor:
+        """Return the place for the next frames of the input, (S, K, F, C)."""
+        return self._inputs[:, 2 * self.delay :][:, :frames]
+
+    def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
+        """Apply the block to the frames in :meth:`room`.
+
+        Args:
+            frames: number of them.
+            scratch: memory for the activations, at least (S, K + 2 delay, F, C).
+            result: receives the output, (S, K, F, C).
+        """
+        delay = self.delay
+        inputs = self._inputs[:, : 2 * delay + frames]
+        active = torch.clamp_min(inputs, 0, out=scratch[:, : 2 * delay + frames])
+        # Sources are added in a loop: torch's sum over them is slow.
+        mean = active[0] / len(active)
+        for source in active[1:]:
+            mean.add_(source, alpha=1 / len(active))
+        mean = self._convolved(mean, self._mean)
+        for source, before, after in zip(active, inputs[:, delay:], result, strict=True):
+            own = self._convolved(source, self._own).add_(mean).relu_()
+            torch.addmm(_rows(before[:frames]), _rows(own), self._out, out=_rows(after))
+        self._inputs[:, : 2 * delay] = inputs[:, frames:].clone()
+
+    def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """Convolve: (K + 2 delay, F, C) -> (K, F, C)."""
+        channels_last = inputs.permute(2, 0, 1).unsqueeze(0)  # (1, C, K + 2 delay, F), a view
+        dilation = (self.delay, self._spread)
+        # Frames have their context; bins are padded.
+        convolved = conv2d(channels_last, weight, None, 1, (0, self._spread), dilation)
+        return convolved[0].permute(1, 2, 0)
+
+
+def _rows(inputs: Tensor) -> Tensor:
+    """View (K, F, C) as a matrix (K F, C)."""
+    return inputs.view(-1, inputs.shape[-1])
+
+
+def _matrix(convolution: nn.Conv2d) -> Tensor:
+    """Return the weights of a 1 x 1 convolution as (inputs, outputs)."""
+    return convolution.weight.detach().flatten(1).T.contiguous()
