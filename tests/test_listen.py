@@ -113,7 +113,7 @@ def test_a_long_recording_is_cut_without_a_seam(monkeypatch):
     scene = listen.make_scene(listen.Path("a.wav"), ["Flute", "Oboe"], [0, 0])
     separator = EqualShares()
     stems = listen.separate(separator, mixture, scene.track)
-    assert len(set(separator.samples)) == 1
+    assert len(separator.samples) == 6
     assert max(separator.samples) <= SAMPLE_RATE_HZ // 2
     for stem in stems.values():
         # float32, and the windows' sum divided by itself.

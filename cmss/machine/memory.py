@@ -58,7 +58,7 @@ def release(array: NDArray[np.float32]) -> None:
     """Write an array of :func:`large_array` to disk if it belongs there, and free its memory."""
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:
-        base = base.base  # type: ignore[assignment]
+        base = base.base
     if isinstance(base, mmap.mmap):
         base.flush()
         if hasattr(base, "madvise"):  # not on Windows
