@@ -1,4 +1,4 @@
-"""The exceptions that end a run with a line for each problem, instead of a traceback."""
+"""Exceptions that end a program with a line for each problem instead of a traceback."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ class ProblemsError(Exception):
     """One line for each of several problems.
 
     Args:
-        problems: one line each, naming the file and the key. They are reported together.
+        problems: one line each, with the file and the key.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -16,24 +16,25 @@ class ProblemsError(Exception):
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type["ProblemsError"], tuple[tuple[str, ...]]]:
-        # From another process the lines come back as they were.
+        # Otherwise an exception from a worker process would have one line with all problems.
         return type(self), (self.problems,)
 
 
 class InputError(ProblemsError):
-    """What the user gave cannot be used; the message says what, where, and what was expected."""
+    """An input cannot be used; the message says which one, and what was expected."""
 
 
 class IncompleteError(ProblemsError):
-    """Some of a run's results could not be made; all others are there."""
+    """Some results of a run could not be computed; all others were written."""
 
 
 @contextmanager
 def noting(problems: list[str]) -> Iterator[None]:
-    """Go on behind a block that fails for what its input is or gives; note why.
+    """Add the errors of a block to a list, and continue after the block.
 
     Args:
-        problems: receives the lines of an InputError, or that of a result which is not finite.
+        problems: receives the lines of an InputError, or the message of a FloatingPointError, which
+            a result that is not finite raises.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Values of the configuration, checked before anything runs.
+"""Validation of the configuration, before anything runs.
 
-Hydra knows the keys but not what belongs there: `evaluate.small_test=no` is the text "no", which
-would count as true.
+Hydra checks the keys but not the types of the values: `evaluate.small_test=no` is the string "no",
+which Python takes for true.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _refuse_rates(value: object) -> object:
-    """Name the likely cause of a sampling rate that no sound file has, such as 44.1."""
+    """Refuse a sampling rate that no sound file has, such as 44.1, with the likely mistake."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is not None and (expected := SAMPLE_RATE_HZ.expectation([number])):
         raise ValueError(expected)
@@ -27,17 +27,14 @@ def _refuse_rates(value: object) -> object:
 
 
 Rate = Annotated[int, BeforeValidator(_refuse_rates)]
-"""A sampling rate in Hz."""
+"""Sampling rate in Hz."""
 Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-"""What the generators of both PyTorch and NumPy take."""
+"""Seed that the random generators of both PyTorch and NumPy accept."""
 BatchSize = Annotated[int, Field(ge=1, le=4096)]
 NotNegative = Annotated[float, Field(ge=0)]
 LearningRate = Annotated[float, Field(ge=0, le=1)]
-
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
-LONGEST_SHOWN = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class General:
 
 @dataclass(frozen=True)
 class Separated:
-    """What all stages read of the section `separator`; the separator itself checks the others."""
+    """Keys of the section `separator` that all stages read; the separator checks the others."""
 
     name: Name
     causality: Literal["causal", "noncausal"]
@@ -88,20 +85,22 @@ class Separated:
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """See that every value that no other part of the program checks is of its kind.
+    """Check the type and the range of each value that no other part of the program checks.
 
     Args:
         config: the resolved configuration.
 
     Raises:
-        InputError: all values that are not, by their keys.
+        InputError: a line for each value of a wrong type or out of range.
     """
-    problems = [
-        *_problems("", _those_of(General, config), General),
-        *_problems("separator.", _those_of(Separated, config["separator"]), Separated),
-        *_problems("evaluate.", config["evaluate"], Evaluate),
-        *_problems("submission.", config["submission"], Submission),
-    ]
+    problems: list[str] = []
+    for section, kind in (("", General), ("separator", Separated)):
+        settings = config[section] if section else config
+        # Other keys of these two are checked elsewhere.
+        names = {item.name for item in fields(kind)} & settings.keys()
+        _values(kind, {name: settings[name] for name in names}, section, problems)
+    _values(Evaluate, config["evaluate"], "evaluate", problems)
+    _values(Submission, config["submission"], "submission", problems)
     if not problems:
         problems = [
             f"ensemble.members.{number}.name: expected the name of a separator, got {name!r}"
@@ -115,125 +114,117 @@ def check_values(config: Mapping[str, Any]) -> None:
         raise InputError(problems)
 
 
-def _those_of(kind: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a dataclass has a field for."""
-    return {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
-
-
-def check_fields(section: str, settings: Mapping[str, Any], kind: type[Any]) -> None:
-    """See that the settings of a section can be arguments of a dataclass.
+def check_fields(section: str, settings: Mapping[str, Any], type_: type[Any]) -> None:
+    """Check that the settings of a section can be arguments of a dataclass.
 
     Args:
         section: key of the section, for the message.
         settings: its values.
-        kind: the dataclass that will be made of them.
+        type_: the dataclass.
 
     Raises:
-        InputError: keys that it does not have, values of another type than its fields.
+        InputError: unknown keys, or values of another type than the dataclass's fields.
     """
-    if problems := _problems(f"{section}.", settings, kind):
+    problems: list[str] = []
+    _values(type_, settings, section, problems)
+    if problems:
         raise InputError(problems)
 
 
-def from_settings(kind: type[Built], settings: Any, section: str = "") -> Built:
-    """Build a dataclass from a section of the configuration, and those that are its fields.
+def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built:
+    """Build a dataclass, and the dataclasses that are its fields, from a section.
 
-    A ValueError that a dataclass raises when it is made, of values that do not go together, names
-    the field; the section is put before it.
+    If values do not fit together, a dataclass may raise a ValueError whose message begins with a
+    field; the message of the InputError then begins with the full key.
 
     Args:
-        kind: the dataclass. Fields without a default must be in the settings.
-        settings: its values, resolved.
-        section: key of the section; empty for the whole configuration.
+        type_: the dataclass. Fields without a default must be in the settings.
+        settings: resolved values of the section.
+        section: key of the section; empty for the entire configuration.
 
     Returns:
-        the dataclass with the values of the settings, an integer where a float is expected as one.
+        The dataclass. An integer for a float field is converted to float.
 
     Raises:
-        InputError: keys that are missing or that it does not have, values of another type than its
-            fields or beyond their limits; one line for each, with the full key.
+        InputError: missing or unknown keys, values of a wrong type or out of range; a line for
+            each, with the full key.
     """
     problems: list[str] = []
-    built = _build(kind, settings, section, problems)
+    built = _build(type_, settings, section, problems)
     if built is None or problems:
         raise InputError(problems)
     return built
 
 
-def _build(kind: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
-    """The dataclass; None if something is wrong with it, which is added to the problems."""
-    if not isinstance(settings, Mapping):
-        problems.append(_no_section(section, settings, kind))
-        return None
+def _build(type_: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
+    """Build the dataclass; on errors add them to the problems and return None."""
     found = len(problems)
-    prefix = f"{section}." if section else ""
-    types = get_type_hints(kind, include_extras=True)
-    values: dict[str, Any] = {}
-    problems += _unknown(prefix, settings, kind)
-    for item in fields(kind):  # type: ignore[arg-type]
-        if not item.init:
-            continue
-        key = f"{prefix}{item.name}"
-        if item.name not in settings:
-            if item.default is MISSING and item.default_factory is MISSING:
-                problems.append(f"{key}: missing, expected {key}=VALUE")
-        elif is_dataclass(types[item.name]):
-            nested: type[Any] = types[item.name]
-            values[item.name] = _build(nested, settings[item.name], key, problems)
-        else:
-            try:
-                values[item.name] = _checked(key, settings[item.name], types[item.name])
-            except InputError as error:
-                problems += error.problems
+    values = _values(type_, settings, section, problems, complete=True)
     if len(problems) > found:
         return None
     try:
-        return kind(**values)
+        return type_(**values)
     except ValueError as error:
-        problems.append(f"{prefix}{error}")
+        problems.append(f"{section}.{error}" if section else str(error))
     except InputError as error:
         problems += error.problems
     return None
 
 
-def _problems(prefix: str, settings: Any, kind: type[Any]) -> list[str]:
+def _values(
+    type_: type[Any], settings: Any, section: str, problems: list[str], complete: bool = False
+) -> dict[str, Any]:
+    """Check the values of a section, and return those that are valid.
+
+    Args:
+        type_: dataclass with a field for each key.
+        settings: values of the section.
+        section: key of the section; empty for the entire configuration.
+        problems: receives a line for each error.
+        complete: whether fields without a default must be in the settings.
+    """
+    items = [item for item in fields(type_) if item.init]
+    known = ", ".join(item.name for item in items)
     if not isinstance(settings, Mapping):
-        return [_no_section(prefix.removesuffix("."), settings, kind)]
-    types = get_type_hints(kind, include_extras=True)
-    problems = _unknown(prefix, settings, kind)
-    for item in fields(kind):
-        if item.init and item.name in settings:
+        shown = _shorten(settings)
+        problems.append(f"{section}: expected a section with the keys {known}, got {shown}")
+        return {}
+    prefix = f"{section}." if section else ""
+    unknown = [key for key in settings if key not in {item.name for item in items}]
+    problems += [f"{prefix}{key}: no such setting, expected one of {known}" for key in unknown]
+    types = get_type_hints(type_, include_extras=True)
+    values = {}
+    for item in items:
+        key, field_type = f"{prefix}{item.name}", types[item.name]
+        if item.name not in settings:
+            if complete and item.default is MISSING and item.default_factory is MISSING:
+                problems.append(f"{key}: missing, expected {key}=VALUE")
+        elif is_dataclass(field_type):
+            nested: type[Any] = types[item.name]
+            values[item.name] = _build(nested, settings[item.name], key, problems)
+        else:
             try:
-                _checked(f"{prefix}{item.name}", settings[item.name], types[item.name])
+                values[item.name] = _checked(key, settings[item.name], field_type)
             except InputError as error:
                 problems += error.problems
-    return problems
+    return values
 
 
-def _no_section(section: str, value: Any, kind: type[Any]) -> str:
-    known = ", ".join(item.name for item in fields(kind) if item.init)
-    return f"{section}: expected a section with the keys {known}, got {_shown(value)}"
-
-
-def _unknown(prefix: str, settings: Mapping[str, Any], kind: type[Any]) -> list[str]:
-    known = [field.name for field in fields(kind) if field.init]
-    expected = f"expected one of {', '.join(known)}"
-    return [f"{prefix}{key}: no such setting, {expected}" for key in settings if key not in known]
-
-
-def _checked(key: str, value: Any, kind: Any) -> Any:
-    """The value, as what it is expected to be."""
+def _checked(key: str, value: Any, type_: Any) -> Any:
+    """Return a value converted to its type, or refuse it."""
+    strict = ConfigDict(strict=True, allow_inf_nan=False)
     try:
-        return TypeAdapter(kind, config=_STRICT).validate_python(value)
+        return TypeAdapter(type_, config=strict).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        # Of the elements of a list the first that is wrong.
+        # In a list, the index of the first wrong element.
         place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         reason = first["msg"].removeprefix("Value error, ")
-        message = f"{key}{place}: {reason}, got {_shown(first['input'])}"
+        message = f"{key}{place}: {reason}, got {_shorten(first['input'])}"
         raise InputError(message) from error
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
+    """Return a value as text for a message, of at most 80 characters."""
     text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 def listening(read, *arguments):
     """What a reader gives, None if it refuses; and what it says on the standard error."""
     said = io.StringIO()
-    audio._said.clear()
+    audio._printed.clear()
     with contextlib.redirect_stderr(said):
         try:
             return read(*arguments), said.getvalue()
@@ -280,7 +280,7 @@ def test_stages_and_validate_use_files_that_state_no_length(server, tmp_path, ca
         for name in names:
             (line,) = [line for line in done.stderr.splitlines() if f"{name}: " in line]
             assert f"{name}: {REMARK}, " in line
-    audio._said.clear()
+    audio._printed.clear()
     assert validate.main([str(tmp_path / "data")]) == 0
     said = capsys.readouterr().err
     assert all(said.count(f"{name}: {REMARK}") == 1 for name in names)

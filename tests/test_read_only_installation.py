@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_named_once(
     index.unlink()
     index.mkdir()
     (index / "file").touch()
-    monkeypatch.setattr("cmss.machine.compiled._said", set())
+    monkeypatch.setattr("cmss.machine.compiled._printed", set())
     module = imported(tmp_path)
     assert (module.twice(21), module.twice(1.5)) == (42, 3.0)
     (line,) = capsys.readouterr().err.splitlines()

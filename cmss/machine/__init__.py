@@ -1,1 +1,1 @@
-"""What the machine has and allows: processor, devices, memory, compiled kernels."""
+"""Hardware and runtime: processor, devices, memory, compiled functions."""

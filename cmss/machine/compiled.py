@@ -1,8 +1,9 @@
-"""Functions compiled to machine code by numba, cached on disk where there is a place for it.
+"""Functions compiled to machine code by numba, with a cache on disk if a folder is writable.
 
-numba keeps what it has compiled beside the source, in the home folder or where NUMBA_CACHE_DIR
-says. A read-only installation used without a writable home, as in a container, has no such place.
-There each process compiles anew, which takes longer and gives the same results.
+numba stores the machine code beside the source, in the home folder, or in the folder that
+NUMBA_CACHE_DIR names. A read-only installation without a writable home folder, for example in a
+container, has none of these. There each process compiles again: this takes longer, but the results
+are the same.
 """
 
 import pickle
@@ -18,12 +19,9 @@ from numba.core.dispatcher import Dispatcher
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_DAMAGED = (EOFError, pickle.UnpicklingError, AttributeError, ImportError, LookupError, ValueError)
-"""What reading a damaged cache raises."""
-
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
-    """Compile a function at its first call, or take the machine code of an earlier process.
+    """Compile a function at its first call, or load the machine code from the cache.
 
     Args:
         options: of :func:`numba.njit`, such as `error_model`.
@@ -31,7 +29,8 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         dispatcher = numba.njit(**options)(function)
-        if isinstance(dispatcher, Dispatcher):  # not the function itself: NUMBA_DISABLE_JIT
+        # With NUMBA_DISABLE_JIT, numba returns the function itself.
+        if isinstance(dispatcher, Dispatcher):
             _add_cache(dispatcher, function)
         return dispatcher
 
@@ -39,60 +38,63 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
 
 class _Cache(FunctionCache):
-    """A cache that is emptied when it is damaged, and ignored when it cannot be read or written."""
+    """A cache that is cleared if it is damaged, and disabled if it cannot be read or written."""
 
     def load_overload(self, *arguments: Any) -> Any:
         try:
             return super().load_overload(*arguments)
-        except _DAMAGED:
-            self._try(self.flush)
+        except (
+            EOFError,
+            pickle.UnpicklingError,
+            AttributeError,
+            ImportError,
+            LookupError,
+            ValueError,
+        ):  # the errors that unpickling a damaged file can raise
+            self._disable_on_error(self.flush)
         except OSError as error:
-            self._do_without(error)
+            self._disable(error)
         return None
 
     def save_overload(self, *arguments: Any) -> None:
-        self._try(super().save_overload, *arguments)
+        self._disable_on_error(super().save_overload, *arguments)
 
-    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+    def _disable_on_error(self, action: Callable[..., None], *arguments: Any) -> None:
         try:
             action(*arguments)
         except OSError as error:
-            self._do_without(error)
+            self._disable(error)
 
-    def _do_without(self, error: OSError) -> None:
+    def _disable(self, error: OSError) -> None:
         self.disable()
-        _say_once(f"{self.cache_path}: {error.strerror or error}")
+        _print_once(f"{self.cache_path}: {error.strerror or error}")
 
 
 def _add_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
+    """Give a compiled function a cache, or report once that there is no folder for it."""
     config: Any = numba.config
-    if not getattr(config, "CACHE_LOCATOR_CLASSES", "") and not _has_home():
-        # numba would make a folder named "~" in the current one. Older versions lack the setting.
-        config.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator,InTreeCacheLocator"
-    try:
-        # As numba's own option does, which would let the errors of a full disk through.
-        dispatcher._cache = _Cache(function)
-    except RuntimeError:  # "no locator available"
-        _say_once("no writable folder to cache compiled code in")
-
-
-def _has_home() -> bool:
-    """Whether the user has a home folder: HOME, or an entry in the system's list of users."""
     try:
         Path.home()
-    except RuntimeError:
-        return False
-    return True
+    except RuntimeError:  # neither HOME nor an entry in the system's list of users
+        # Otherwise numba would create a folder named "~" in the current folder. Older versions of
+        # numba lack this setting.
+        if not getattr(config, "CACHE_LOCATOR_CLASSES", ""):
+            config.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator,InTreeCacheLocator"
+    try:
+        # `numba.njit(cache=True)` sets the same attribute, but its cache raises on a full disk.
+        dispatcher._cache = _Cache(function)
+    except RuntimeError:  # "no locator available"
+        _print_once("no writable folder to cache compiled code in")
 
 
-_said: set[str] = set()
+_printed: set[str] = set()
 
 
-def _say_once(reason: str) -> None:
-    """One line for a program, however many functions and worker processes it has."""
-    # A worker has its name, but no parent yet, while it imports what the program imports.
-    if not _said and current_process().name == "MainProcess":
-        _said.add(reason)
+def _print_once(reason: str) -> None:
+    """Print the reason for a slow start, once for all functions and worker processes."""
+    # While a worker process imports modules, its parent process is not known, but its name is set.
+    if not _printed and current_process().name == "MainProcess":
+        _printed.add(reason)
         print(
             f"{reason}: each start takes up to a minute longer; "
             "set NUMBA_CACHE_DIR to a writable folder",

@@ -1,4 +1,4 @@
-"""The device that a network runs on: which there are, and the choice of one of them."""
+"""Devices that a network can run on."""
 
 from typing import Annotated
 
@@ -7,38 +7,40 @@ from pydantic import AfterValidator
 
 
 def devices() -> list[str]:
-    """Names of the devices of this machine, the processor first."""
+    """Return the names of the devices of this machine, the CPU first."""
     names = ["cpu"]
     if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator()
-        assert kind is not None
-        names += [kind.type, *(f"{kind.type}:{n}" for n in range(torch.accelerator.device_count()))]
+        current = torch.accelerator.current_accelerator()
+        assert current is not None
+        numbers = range(torch.accelerator.device_count())
+        names += [current.type, *(f"{current.type}:{number}" for number in numbers)]
     return names
 
 
 def device_named(name: str | None) -> torch.device:
-    """The device of this name.
+    """Return the device of this name.
 
     Args:
-        name: one of :func:`devices`; None takes a GPU if there is one.
+        name: one of :func:`devices`; None selects a GPU if there is one.
 
     Raises:
         ValueError: there is no such device, or it does not work.
     """
-    found = devices()
+    names = devices()
     if name is None:
-        name = "cuda" if "cuda" in found else "cpu"
-    if name not in found:
-        raise ValueError(f"no device of this machine, expected null or one of {', '.join(found)}")
+        name = "cuda" if "cuda" in names else "cpu"
+    if name not in names:
+        raise ValueError(f"no device of this machine, expected null or one of {', '.join(names)}")
     device = torch.device(name)
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # a driver that does not fit, for one
+    except (RuntimeError, AssertionError) as error:  # for example, the driver has the wrong version
         raise ValueError(f"does not work: {str(error).strip().splitlines()[0]}") from error
     return device
 
 
 def _usable(name: str | None) -> str | None:
+    """Return the name of a device that works, unchanged."""
     device_named(name)
     return name
 

@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process, and arrays that are too large for memory."""
+"""Memory: freed memory is kept and reused, and large arrays are stored on disk."""
 
 import ctypes
 import math
@@ -12,31 +12,30 @@ from numpy.typing import NDArray
 IN_MEMORY = 2**29
 """Greatest size in bytes of arrays that :func:`large_array` keeps in memory."""
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Numbers of malloc.h of the GNU C library."""
-
 
 def keep_freed_memory() -> bool:
-    """Have the C library take large blocks from what was freed before, and keep it.
+    """Make the C library keep freed memory, and reuse it for large blocks.
 
-    By default the GNU C library asks the system for every block above 32 MB anew and gives it back
-    when it is freed. The system clears each page before it is first touched, which costs more than
-    most operations on a tensor do. The price is that the process stays as large as it once was.
+    By default the GNU C library requests each block above 32 MB from the system, and returns it
+    when it is freed. The system clears each page of a new block, which takes longer than most
+    operations on a tensor. The disadvantage of the setting is that the process keeps its largest
+    size.
 
     Returns:
-        whether the C library has this choice; others are left as they are.
+        Whether the C library has this setting; other C libraries are left unchanged.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc, or not Linux
+    except (AttributeError, OSError, TypeError):  # another C library or system
         return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX in glibc's malloc.h
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
-    """Return an array of zeros: on disk if it and its like exceed :data:`IN_MEMORY`.
+    """Return an array of zeros, on disk if all such arrays together exceed :data:`IN_MEMORY`.
 
-    The file has no name, and is gone when the array is. It lies in the folder for temporary files,
+    The file has no name, and is deleted with the array. It is in the folder for temporary files,
     which TMPDIR sets.
 
     Args:

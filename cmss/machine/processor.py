@@ -1,4 +1,4 @@
-"""What the processor is, what it can do, and how much of it this process may use."""
+"""Name, instructions and number of cores of the processor."""
 
 import os
 import platform
@@ -7,28 +7,30 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Cores that this process may use; not every system can restrict them."""
+    """Return the number of cores that this process may use."""
+    # Systems other than Linux may lack this function; there a process may use all cores.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor() -> str:
-    """The processor's name and cores, as in "AMD EPYC, 2 cores"."""
-    name = _said("model name") or platform.processor() or platform.machine()
+    """Return name and number of cores of the processor, for example "AMD EPYC, 2 cores"."""
+    name = _cpu_info("model name") or platform.processor() or platform.machine()
     return f"{name}, {cores()} cores"
 
 
 def has_bfloat16() -> bool:
-    """Whether it multiplies bfloat16; true where the system does not say what it can do."""
-    can = (_said("flags") or _said("Features")).split()
-    return not can or not {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}.isdisjoint(can)
+    """Return whether the processor has instructions for bfloat16; true if this is unknown."""
+    features = (_cpu_info("flags") or _cpu_info("Features")).split()
+    bfloat16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
+    return not features or not bfloat16.isdisjoint(features)
 
 
-def _said(key: str) -> str:
-    """What Linux says of the first core; empty elsewhere."""
+def _cpu_info(key: str) -> str:
+    """Return an entry of /proc/cpuinfo for the first core; empty without it, or not on Linux."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        said = [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
-        return said[0] if said else ""
+        values = [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
+        return values[0] if values else ""
     return ""
