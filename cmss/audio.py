@@ -1,12 +1,12 @@
-"""Sound files: an excerpt in, a FLAC out; sampling rate and loudness.
+"""Reading and writing of sound files, resampling and loudness.
 
-Everywhere else a waveform is `(channels, samples)`. Files, soxr and pyloudnorm have samples first;
-this is the only module where an array is turned.
+A waveform is `(channels, samples)`. soundfile, soxr and pyloudnorm use `(samples, channels)`; only
+this module transposes arrays.
 
-The arithmetic is that of pyclarity (`clarity.utils.flac_encoder` and `.signal_processing`), sample
-for sample, because scores are compared with those of the official code. Unlike there, only the
-excerpt is decoded, no temporary WAV is left, and a `.txt` file that happens to lie beside a FLAC
-does not rescale it.
+Samples equal those of pyclarity (`clarity.utils.flac_encoder` and `.signal_processing`), because
+scores are compared with those of the official code. Unlike pyclarity, this module decodes only the
+excerpt, leaves no temporary WAV file, and does not rescale a FLAC if there is a `.txt` file of the
+same name.
 """
 
 import hashlib
@@ -32,45 +32,39 @@ from cmss.files.atomic import atomic_file
 from cmss.files.containers import Container, Spliced, examine
 
 FULL_SCALE_16_BIT = 32768.0
-LARGEST_PEAK = 1000.0
-"""60 dB above full scale: no mix has it, integers that are stored as floats mostly do."""
 SHORTEST_LOUDNESS_S = 0.4
-"""One gating block of ITU-R BS.1770-4: nothing shorter has an integrated loudness."""
+"""A gating block of ITU-R BS.1770-4; a shorter signal has no integrated loudness."""
 
-# RFC 9639: a FLAC frame holds at most 65535 samples; digital silence in one channel, the shortest,
-# takes 12 bytes.
-_FRAME_SAMPLES = 65535
-_FRAME_BYTES = 12
-_BLOCK = 2**16  # samples that are decoded at a time
-_UNKNOWN = np.iinfo(np.int64).max  # libsndfile's length of a FLAC stream that states none
+_UNKNOWN = np.iinfo(np.int64).max
+"""Length that libsndfile returns for a FLAC stream whose header does not state its length."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A piece of a sound file: `duration_s` seconds from `start_s` on."""
+    """Part of a sound file: `duration_s` seconds, starting at `start_s`."""
 
     path: Path
     start_s: float
     duration_s: float
 
     def span(self, sample_rate_hz: int) -> tuple[int, int]:
-        """First sample, and the one after the last; rounded down as the official code does."""
+        """Return start and stop in samples, rounded down as in the official code."""
         stop_s = self.start_s + self.duration_s
         return int(self.start_s * sample_rate_hz), int(stop_s * sample_rate_hz)
 
 
 @dataclass(frozen=True)
 class AudioHeader:
-    """What a sound file says about itself.
+    """Properties of a sound file.
 
     Args:
-        sample_rate_hz: its sampling rate.
-        channels: their number.
-        samples: per channel.
-        format: of the container, as libsndfile names it.
-        subtype: the sample format, as libsndfile names it.
-        comment: a free text.
-        sha256: digest of the file; None if it was not asked for.
+        sample_rate_hz: sampling rate.
+        channels: number of channels.
+        samples: number of samples in each channel.
+        format: container format, as named by libsndfile.
+        subtype: sample format, as named by libsndfile.
+        comment: text of the file's comment tag.
+        sha256: digest of the file; None if it was not computed.
     """
 
     sample_rate_hz: int
@@ -82,24 +76,26 @@ class AudioHeader:
     sha256: str | None = None
 
 
-def inspect(path: Path, digest: bool = False) -> AudioHeader:
-    """Read the header and see that the data it promises are there.
+def read_header(path: Path, digest: bool = False) -> AudioHeader:
+    """Read the header, and check that the file is as long as the header states.
 
-    The container is held to the length that it states, and the last sample of a format that can be
-    searched is decoded. Where no length is stated, it is found by decoding all.
+    The size of the container is compared with the stated length, and the last sample is decoded if
+    the format allows an exact seek. If no length is stated, the entire file is decoded to count its
+    samples.
 
     Args:
         path: the file.
-        digest: compute the SHA-256 of the file as well, while it is open.
+        digest: whether to compute the SHA-256 of the file, too.
 
     Raises:
-        InputError: no such file, not a sound file, or data that end early.
+        InputError: no such file, not a sound file, or truncated.
     """
     with _opened(path, digest) as (file, container, sha256):
         return replace(_header(file, container, path), sha256=sha256)
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
+    """Return the properties of an open file, without its digest; see :func:`read_header`."""
     samples = file.frames
     if container.stated:
         _require_end(file, path)
@@ -107,33 +103,34 @@ def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
         status = path.stat()
         samples = _decoded_length(path, status.st_size, status.st_mtime_ns)
     if samples == 0:
-        raise InputError(f"{path}: holds no sound")
-    _remark_length(path, container, samples)
+        raise InputError(f"{path}: expected sound, got a file without samples")
+    _report_length(path, container, samples)
     return AudioHeader(
         file.samplerate, file.channels, samples, file.format, file.subtype, file.comment
     )
 
 
 class _Stream(soundfile.SoundFile):
-    """A sound file that is decoded in sequence.
+    """A sound file that is decoded sequentially.
 
-    After each call of `read`, SoundFile seeks to where libsndfile is already if a file is seekable;
-    in a FLAC stream of unknown length that fails, and in a lossy file it is not exact.
+    If a file is seekable, SoundFile seeks to the current position after each call of `read`. In a
+    FLAC stream of unknown length this fails, and in a lossy file the seek is not exact.
     """
 
     def seekable(self) -> bool:
-        """False."""
+        """Return False."""
         return False
 
 
 @contextmanager
 def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Container, str | None]]:
-    """A sound file that can be decoded, what its container says, and its SHA-256 if wanted.
+    """Open a sound file once, to decode it, to check its container and to compute its digest.
 
-    The file is opened once for all of these.
+    Yields:
+        The file, the properties of its container, and its SHA-256, or None without `digest`.
 
     Raises:
-        InputError: no such file, not a sound file, or truncated by what its container says.
+        InputError: no such file, not a sound file, or shorter than its container states.
     """
     try:
         if not path.is_file():
@@ -147,11 +144,11 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
             raw.seek(0)
             sha256 = hashlib.file_digest(raw, "sha256").hexdigest() if digest else None
             if not container.head:
-                # libsndfile begins where the descriptor is, which buffering has moved on.
+                # libsndfile starts at the position of the descriptor, which buffering has changed.
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        # Not by its name: libsndfile takes the endings of some for a format without a header.
+        # Not opened by its name: from some suffixes libsndfile infers a format without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
         try:
             file = _Stream(source, closefd=False)
@@ -165,17 +162,18 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
 
 
 def _is_exact(file: _Stream) -> bool:
-    """Whether libsndfile seeks to the very sample: in lossy formats it was seen not to."""
-    searched = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
-    return searched and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
+    """Return whether libsndfile seeks to the exact sample; in lossy formats it does not."""
+    exact = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
+    return exact and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
 
 
 def _require_end(file: _Stream, path: Path) -> None:
-    """Decode the last sample, where that needs no more than a seek."""
+    """Decode the last sample if the format allows an exact seek."""
     size = path.stat().st_size
-    if file.format == "FLAC" and file.frames > size // _FRAME_BYTES * _FRAME_SAMPLES:
+    # RFC 9639: a FLAC frame has at most 65535 samples and at least 12 bytes (silence, one channel).
+    if file.format == "FLAC" and file.frames > size // 12 * 65535:
         raise InputError(
-            f"{path}: truncated or damaged: the header promises {file.frames} samples, "
+            f"{path}: truncated or damaged: the header states {file.frames} samples, "
             f"more than {size} bytes can hold"
         )
     if _is_exact(file) and file.frames:
@@ -184,7 +182,7 @@ def _require_end(file: _Stream, path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
-    """Count the samples of a file by decoding it; once for each state of the file."""
+    """Count the samples of a file by decoding it, once for each size and time of change."""
     with _opened(path) as (file, *_):
         return sum(block.shape[1] for block in _blocks(file, path, 0, None))
 
@@ -192,25 +190,26 @@ def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
 def _blocks(
     file: _Stream, path: Path, start: int, stop: int | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Decode samples `start` to `stop`, or to the end: (channels, samples) each."""
-    place = 0
+    """Decode samples `start` to `stop`, or to the end, in blocks: (channels, samples) each."""
+    position = 0
     try:
         if _is_exact(file):
-            place = file.seek(start)
-        while stop is None or place < stop:
-            wanted = _BLOCK if stop is None else min(_BLOCK, stop - place)
+            position = file.seek(start)
+        while stop is None or position < stop:
+            wanted = 2**16 if stop is None else min(2**16, stop - position)
             block = file.read(wanted, dtype="float32", always_2d=True)
             if not len(block):
                 return
-            skipped = max(0, start - place)
-            place += len(block)
+            # Where the seek is not exact, samples before the start are decoded and discarded.
+            skipped = max(0, start - position)
+            position += len(block)
             if skipped < len(block):
                 yield np.ascontiguousarray(block[skipped:].T)
     except soundfile.LibsndfileError as error:
-        promised = f"{file.frames} samples" if file.frames != _UNKNOWN else "more samples"
-        missing = f"samples {start} to {stop}" if stop else f"those from {place} on"
+        stated = f"{file.frames} samples" if file.frames != _UNKNOWN else "more samples"
+        missing = f"samples {start} to {stop}" if stop else f"samples after {position}"
         raise InputError(
-            f"{path}: truncated or damaged: the header promises {promised}, "
+            f"{path}: truncated or damaged: the header states {stated}, "
             f"but {missing} cannot be decoded"
         ) from error
 
@@ -225,50 +224,46 @@ def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDAr
     signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)
     if stop is not None and signal.shape[1] != stop - start:
         raise InputError(
-            f"{path}: truncated or damaged: the header promises {file.frames} samples, "
-            f"{start} to {stop} are wanted, the data end at {start + signal.shape[1]}"
+            f"{path}: truncated or damaged: the header states {file.frames} samples, "
+            f"expected {start} to {stop}, the data end at {start + signal.shape[1]}"
         )
     return signal
 
 
 def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """As :func:`_decode`, and refuse what `_require_audible` refuses."""
+    """Decode samples and refuse impossible values; report once samples beyond full scale."""
     signal = _decode(file, path, start, stop)
-    _require_audible(path, signal)
-    return signal
-
-
-def _require_audible(path: Path, signal: npt.NDArray[np.float32]) -> None:
-    """Refuse what no recording holds; remark once on what is beyond full scale."""
     lowest, highest = signal.min(initial=0.0), signal.max(initial=0.0)
     if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise InputError(f"{path}: the signal holds NaN or infinity")
+        raise InputError(f"{path}: the signal contains NaN or infinity")
     peak = float(max(-lowest, highest))
-    if peak > LARGEST_PEAK:
+    # 60 dB above full scale does not occur in music, but in integers that are stored as floats.
+    if peak > 1000.0:
         raise InputError(
             f"{path}: a sample of {peak:g}, expected -1 to 1 (full scale); "
             "if these are integers stored as floats, divide them by their full scale"
         )
     if peak > 1.0:
-        _say_once(
+        _print_once(
             path,
             "beyond full scale",
             f"{np.count_nonzero(np.abs(signal) > 1.0)} samples beyond full scale, "
-            f"the largest {peak:.4g}; used as they are",
+            f"the largest {peak:.4g}; they are not changed",
         )
+    return signal
 
 
-def _remark_length(path: Path, container: Container, samples: int) -> None:
-    """Say what a container leaves open."""
+def _report_length(path: Path, container: Container, samples: int) -> None:
+    """Report once that a file states no length, or has data after its stated end."""
     if not container.stated:
-        _say_once(
+        _print_once(
             path,
             "unstated",
-            "states no length that can be checked; "
-            f"all that can be decoded is used, {samples} samples",
+            "the header states no length that can be checked; "
+            f"used as far as it can be decoded, {samples} samples",
         )
     if container.surplus:
-        _say_once(
+        _print_once(
             path,
             "surplus",
             f"{container.surplus} bytes after the stated end of the sound are not used; "
@@ -276,25 +271,25 @@ def _remark_length(path: Path, container: Container, samples: int) -> None:
         )
 
 
-_said: set[tuple[Path, str]] = set()
+_printed: set[tuple[Path, str]] = set()
 
 
-def _say_once(path: Path, subject: str, text: str) -> None:
-    """A line on the standard error, once for each file and subject."""
-    if (path, subject) not in _said:
-        _said.add((path, subject))
+def _print_once(path: Path, subject: str, text: str) -> None:
+    """Print a line to standard error, once for each file and subject."""
+    if (path, subject) not in _printed:
+        _printed.add((path, subject))
         tqdm.write(one_line(f"{path}: {text}"), file=sys.stderr)
 
 
 def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float32]:
-    """Decode one excerpt of a stereo file; see :func:`read_flac` for sample formats.
+    """Decode an excerpt of a stereo file; see :func:`read_sound` for sample formats.
 
     Returns:
-        waveform (2, samples), float32.
+        Waveform (2, samples), float32.
 
     Raises:
-        InputError: unreadable, another sampling rate, not stereo, shorter than the excerpt, or
-            samples that are not finite.
+        InputError: the file is unreadable, has another sampling rate, is not stereo, ends before
+            the excerpt, or has samples that are not finite.
     """
     path = excerpt.path
     with _opened(path) as (file, container, _):
@@ -308,47 +303,47 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float3
         start, stop = excerpt.span(sample_rate_hz)
         if not 0 <= start < stop <= header.samples:
             raise InputError(
-                f"{path}: samples {start} to {stop} wanted, the file has {header.samples}"
+                f"{path}: expected samples {start} to {stop}, the file has {header.samples}"
             )
         return _read(file, path, start, stop)
 
 
 def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Decode samples `start` to `stop` of a file, lossy formats from their beginning.
+    """Decode samples `start` to `stop` of a file; a lossy format is decoded from its beginning.
 
     Returns:
-        waveform (channels, samples), float32.
+        Waveform (channels, samples), float32.
 
     Raises:
-        InputError: unreadable, ends before, or samples that are not finite.
+        InputError: the file is unreadable, ends before `stop`, or has samples that are not finite.
     """
     with _opened(path) as (file, container, _):
         _header(file, container, path)
         return _read(file, path, start, stop)
 
 
-def read_flac(
+def read_sound(
     path: Path,
     most_channels: int | None = None,
     check: Callable[[AudioHeader], None] | None = None,
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a whole file of any format and any sampling rate.
+    """Decode a file of any format and any sampling rate.
 
-    Every sample format is decoded to float32 with full scale = 1, so that the same sound, rounded
-    to 24 significant bits, gives the same waveform in each. For 16 bits that is the integer over
-    32768, exactly, as in pyclarity. Samples beyond full scale are not clipped.
+    Every sample format is decoded to float32 with full scale = 1. The same sound gives the same
+    waveform in each format, up to the precision of 24 bits. Samples of 16 bits are divided by
+    32768, as in pyclarity. Samples beyond full scale are not clipped.
 
     Args:
         path: the file.
-        most_channels: more are refused.
-        check: is called with the header before anything is decoded, and raises what it finds wrong.
+        most_channels: a file with more channels is refused.
+        check: called with the header before the file is decoded; may raise an exception.
 
     Returns:
-        waveform (channels, samples), float32, and its sampling rate in Hz.
+        Waveform (channels, samples), float32, and sampling rate in Hz.
 
     Raises:
-        InputError: missing, unreadable, empty, cut off, more channels than wanted, or samples that
-            are not finite.
+        InputError: the file is missing, unreadable, empty or truncated, has too many channels, or
+            has samples that are not finite.
     """
     with _opened(path) as (file, container, _):
         if most_channels and file.channels > most_channels:
@@ -360,30 +355,29 @@ def read_flac(
             _require_end(file, path)
         signal = _read(file, path, 0, file.frames if container.stated else None)
         if signal.shape[1] == 0:
-            raise InputError(f"{path}: holds no sound")
-        _remark_length(path, container, signal.shape[1])
+            raise InputError(f"{path}: expected sound, got a file without samples")
+        _report_length(path, container, signal.shape[1])
         return signal, file.samplerate
 
 
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """As :func:`read_sound`, but mono goes to both ears: (2, samples)."""
-    signal, rate_hz = read_sound(path)
+    """Decode a mono or stereo file by :func:`read_sound`: (2, samples), mono in both channels."""
+    signal, rate_hz = read_sound(path, most_channels=2)
     return np.ascontiguousarray(np.broadcast_to(signal, (2, signal.shape[1]))), rate_hz
 
 
-def read_sound(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """As :func:`read_flac`, but mono or stereo alone."""
-    return read_flac(path, most_channels=2)
-
-
 def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode what a program wrote into a pipe in a format that libsndfile reads to its end.
+    """Decode the output of another program, in a format that needs no seek.
+
+    Args:
+        name: source of the data, for messages.
+        data: all bytes of the output.
 
     Returns:
-        waveform (channels, samples), float32, and its sampling rate in Hz.
+        Waveform (channels, samples), float32, and sampling rate in Hz.
 
     Raises:
-        InputError: unreadable, or samples that are not finite.
+        InputError: the data are unreadable, or have samples that are not finite.
     """
     try:
         file = _Stream(io.BytesIO(data))
@@ -394,18 +388,20 @@ def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
-    """How many samples `resample` makes of `samples`: to the nearest, halves upwards."""
+    """Return the number of samples after :func:`resample`, rounded to nearest, halves up."""
     return (2 * samples * to_hz + from_hz) // (2 * from_hz)
 
 
 def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Change the sampling rate along the last axis: soxr at its high quality (HQ), as in pyclarity.
+    """Resample along the last axis by soxr in high quality (HQ), as in pyclarity.
 
     Args:
         signal: (samples,) or (channels, samples), floating point.
+        from_hz: sampling rate of the signal.
+        to_hz: sampling rate of the result.
 
     Returns:
-        the same dtype and leading shape; the signal itself when both rates are equal.
+        Resampled signal of the same dtype; the signal itself if both rates are equal.
     """
     if from_hz == to_hz:
         return signal
@@ -419,30 +415,30 @@ def write_flac(
     soft_clip: bool = False,
     comment: str = "",
 ) -> int:
-    """Write a 16-bit FLAC; equal signals give equal bytes. The file appears only when it is whole.
+    """Write a 16-bit FLAC; equal signals give equal bytes.
 
     Args:
-        path: the file.
-        signal: (channels, samples), floating point; what lies beyond +-1 is clipped.
-        sample_rate_hz: its sampling rate.
-        soft_clip: bend the signal by tanh first, the official `soft_clip`.
-        comment: a text for the header, which :func:`inspect` reads.
+        path: file to write; it appears only once it is complete.
+        signal: (channels, samples), floating point; samples beyond +-1 are clipped.
+        sample_rate_hz: of the signal.
+        soft_clip: whether to apply tanh first, as the official `soft_clip` does.
+        comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
-        the number of samples, over all channels, that were clipped.
+        The number of clipped samples in all channels.
 
     Raises:
-        FloatingPointError: NaN or infinity in the signal, which 16 bits would turn into noise.
-        OSError: it cannot be written.
+        FloatingPointError: the signal contains NaN or infinity, which would become noise.
+        OSError: the file cannot be written.
     """
     if not np.isfinite(signal).all():
-        raise FloatingPointError(f"{path}: the signal holds NaN or infinity")
+        raise FloatingPointError(f"{path}: the signal contains NaN or infinity")
     if soft_clip:
         signal = np.tanh(signal)
     clipped = int(np.count_nonzero(np.abs(signal) > 1.0))
-    # Towards zero, +1 one step below full scale: pyclarity's `clip_signal` and `to_16bit` in one.
+    # As pyclarity's `clip_signal` and `to_16bit`: rounded towards zero; +1 becomes 32767.
     integers = np.clip(signal * FULL_SCALE_16_BIT, -32768.0, 32767.0).astype(np.int16)
-    # In memory: on a full disk libsndfile would not say what went wrong.
+    # Encoded in memory: on a full disk libsndfile would not report the reason.
     encoded = io.BytesIO()
     with soundfile.SoundFile(
         encoded, "w", sample_rate_hz, len(integers), subtype="PCM_16", format="FLAC"
@@ -456,12 +452,13 @@ def write_flac(
 
 
 def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
-    """Integrated loudness (ITU-R BS.1770-4, by pyloudnorm); -inf for silence.
+    """Compute the integrated loudness (ITU-R BS.1770-4) by pyloudnorm; -inf for silence.
 
     Args:
-        signal: (channels, samples), of `SHORTEST_LOUDNESS_S` at least.
+        signal: (channels, samples), at least :data:`SHORTEST_LOUDNESS_S` long.
+        sample_rate_hz: of the signal.
 
     Raises:
-        ValueError: the signal is shorter than that.
+        ValueError: the signal is shorter.
     """
     return float(pyloudnorm.Meter(sample_rate_hz).integrated_loudness(signal.T))

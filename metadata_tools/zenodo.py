@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cmss.audio import AudioHeader, inspect, read_span, write_flac
+from cmss.audio import AudioHeader, read_header, read_span, write_flac
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.files.atomic import alone, clear_stale
@@ -83,7 +83,7 @@ def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> li
         kinds = set()
         for stem in track.stems:
             if stem.source not in headers:
-                headers[stem.source] = inspect(unpacked[stem.source])
+                headers[stem.source] = read_header(unpacked[stem.source])
             header = headers[stem.source]
             start, length = stem.span(header.sample_rate_hz)
             kinds.add((header.sample_rate_hz, header.channels, length))
@@ -121,7 +121,7 @@ def _is_made(track: ValidTrack) -> bool:
     for target, stem in targets:
         if not target.exists():
             return False
-        header = inspect(target)
+        header = read_header(target)
         expected = stem.span(header.sample_rate_hz)[1]
         if header.samples != expected:
             raise InputError(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmss.audio import read_flac, resample, write_flac
+from cmss.audio import read_sound, resample, write_flac
 from cmss.errors import InputError
 from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System, enhance_scene
@@ -64,7 +64,7 @@ def enhanced(system: System, pair, mixture: np.ndarray, path: Path) -> np.ndarra
     stems = system.separator.separate(mixture, pair.scene.track.sources)
     ears = enhance_scene(system, mixture, stems, pair.scene, pair.listener)
     write_flac(path, resample(ears, RATE_HZ, REMIX_RATE_HZ), REMIX_RATE_HZ)
-    return np.rint(read_flac(path)[0] * 32768)
+    return np.rint(read_sound(path)[0] * 32768)
 
 
 def futures() -> dict[str, np.ndarray]:

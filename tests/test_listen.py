@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 
 from cmss import listen
-from cmss.audio import inspect, loudness_lufs
+from cmss.audio import loudness_lufs, read_header
 from cmss.errors import InputError
 from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
 from cmss.run.configuration import build_hearing_aid, plain
@@ -85,7 +85,7 @@ def call(mixture: str, audiogram: str, out, *more: str, gains=("6", "-3")) -> in
 def test_any_recording(tmp_path, me, capsys, name, rate_hz, channels, kind):
     mixture = recording(tmp_path / name, rate_hz, channels, **kind)
     assert call(mixture, me, tmp_path / "out.flac") == 0
-    header = inspect(tmp_path / "out.flac")
+    header = read_header(tmp_path / "out.flac")
     assert (header.format, header.channels, header.sample_rate_hz) == ("FLAC", 2, SAMPLE_RATE_HZ)
     assert header.samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
     with Image.open(tmp_path / "out.png") as picture:
@@ -340,7 +340,7 @@ def test_a_picture_that_cannot_be_written_costs_no_sound(tmp_path, unaided, monk
     assert written.startswith(f"{out}: its loudest second")
     assert "No space left" in failed
     assert str(picture) in failed
-    assert inspect(out).samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
+    assert read_header(out).samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
     assert [path.name for path in out.parent.iterdir()] == ["out.flac"]
 
 

@@ -34,7 +34,7 @@ def test_sixteen_bits_are_the_integers_over_32768_in_every_format(tmp_path, kind
     signal = music()
     signal[:4] = [[-1, 32767 / 32768], [0, -1 / 32768], [1 / 32768, -1], [0.5, 0]]
     path = store(tmp_path / "a", signal, kind, subtype)
-    whole, rate_hz = audio.read_flac(path)
+    whole, rate_hz = audio.read_sound(path)
     assert (whole.dtype, rate_hz) == (np.float32, RATE_HZ)
     np.testing.assert_array_equal(whole, signal.T)
     np.testing.assert_array_equal(audio.read_stereo(path)[0], signal.T)
@@ -61,7 +61,7 @@ def test_twenty_four_bits_are_not_rounded(tmp_path):
         ("WAV", "FLOAT"),
     ):
         path = store(tmp_path / f"{kind}_{subtype}", signal, kind, subtype)
-        np.testing.assert_array_equal(audio.read_flac(path)[0], signal.T)
+        np.testing.assert_array_equal(audio.read_sound(path)[0], signal.T)
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
@@ -84,11 +84,11 @@ def test_what_is_not_finite_is_refused_by_all_readers(tmp_path, value, subtype):
     signal[5000, 1] = value
     path = store(tmp_path / "a.wav", signal, "WAV", subtype)
     for read in (
-        audio.read_flac,
+        audio.read_sound,
         audio.read_stereo,
         lambda path: audio.read_excerpt(audio.Excerpt(path, 0.1, 0.2), RATE_HZ),
     ):
-        with pytest.raises(InputError, match=r"a\.wav: the signal holds NaN or infinity"):
+        with pytest.raises(InputError, match=r"a\.wav: the signal contains NaN or infinity"):
             read(path)
 
 
@@ -106,8 +106,11 @@ AUDIOGRAM = {
     [
         (1e25 * music(), "expected -1 to 1 (full scale)"),
         (32768 * music(), "if these are integers stored as floats"),
-        (np.where(np.arange(22050) == 7, np.nan, music().T).T, "the signal holds NaN or infinity"),
-        (1e300 * music(), "the signal holds NaN or infinity"),
+        (
+            np.where(np.arange(22050) == 7, np.nan, music().T).T,
+            "the signal contains NaN or infinity",
+        ),
+        (1e300 * music(), "the signal contains NaN or infinity"),
     ],
 )
 def test_absurd_samples_are_refused_for_what_they_are(tmp_path, capsys, signal, problem):
@@ -198,4 +201,4 @@ def test_a_stage_names_the_float_file_that_is_not_finite(server, tmp_path):
     done = TinyRun(server, tmp_path).call("enhance")
     assert done.status == 2
     (line,) = done.stderr.splitlines()
-    assert line.endswith(f"{path.relative_to(tmp_path)}: the signal holds NaN or infinity")
+    assert line.endswith(f"{path.relative_to(tmp_path)}: the signal contains NaN or infinity")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmss import scenes
-from cmss.audio import inspect, write_flac
+from cmss.audio import read_header, write_flac
 from cmss.errors import InputError
 from tests.support.tiny_challenge import (
     RATE_HZ,
@@ -115,8 +115,8 @@ def test_each_sound_file_is_looked_at_once(tiny, monkeypatch):
     tiny.files["scene_listeners_file"]["S50003"] = ["L5001", "L5999"]
     seen = []
     monkeypatch.setattr(
-        "cmss.scenes.sound_files.inspect",
-        lambda path, digest: seen.append(path) or inspect(path, digest),
+        "cmss.scenes.sound_files.read_header",
+        lambda path, digest: seen.append(path) or read_header(path, digest),
     )
     assert len(scenes.load_pairs(tiny.paths())) == 5
     assert len(seen) == len(set(seen)) == 7
@@ -432,7 +432,7 @@ def test_truncated_flac_is_named_though_its_header_is_whole(tiny):
     path.write_bytes(path.read_bytes()[:-400])
     assert problems(tiny) == [
         "metadata/music.json: duet.source_2.track: audio/duet/Oboe.flac: truncated or damaged: "
-        "the header promises 22050 samples, but samples 22049 to 22050 cannot be decoded"
+        "the header states 22050 samples, but samples 22049 to 22050 cannot be decoded"
     ]
 
 

@@ -164,7 +164,7 @@ def test_everything_wrong_is_named_and_nothing_is_built(run):
         "S50002_L5001_remix.flac: channels 1, expected 2",
         "S50002_L5002_remix.flac: 8002 samples, expected 8000 for an excerpt of 0.25 s",
         "S50003_L5001_remix.flac: sample format PCM_24, expected PCM_16",
-        "S50003_L5002_remix.flac: truncated or damaged: the header promises 8000 samples, "
+        "S50003_L5002_remix.flac: truncated or damaged: the header states 8000 samples, "
         "but samples 7999 to 8000 cannot be decoded",
         "S50003_L5002_remix.txt: belongs to no pair of scene and listener",
     ]

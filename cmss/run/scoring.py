@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import AudioHeader, read_flac, resample
+from cmss.audio import AudioHeader, read_sound, resample
 from cmss.errors import InputError
 from cmss.hearing.haaqi import Haaqi, haaqi_components
 from cmss.hearing.hearing_aid import HearingAid
@@ -173,7 +173,7 @@ class FileScorer:
             FloatingPointError: a score is not finite.
         """
         path = self.folder / pair.enhanced_file
-        enhanced, rate_hz = read_flac(path, check=partial(self._check, path, pair))
+        enhanced, rate_hz = read_sound(path, check=partial(self._check, path, pair))
         left, right = self.scorer.score(reference, enhanced, rate_hz, pair)
         return left, right, int(np.count_nonzero((enhanced == -1) | (enhanced == FULL_SCALE)))
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import AudioHeader, Excerpt, inspect, read_excerpt, read_flac
+from cmss.audio import AudioHeader, Excerpt, read_excerpt, read_header, read_sound
 from cmss.errors import InputError
 
 KEPT_BYTES = 2**29
@@ -53,10 +53,10 @@ class SoundFiles:
             digest: compute its digest in the same opening, for a later call of :meth:`digest`.
 
         Raises:
-            InputError: as :func:`cmss.audio.inspect`.
+            InputError: as :func:`cmss.audio.read_header`.
         """
         if path not in self._headers:
-            header = inspect(path, digest)
+            header = read_header(path, digest)
             self._headers[path] = header
             if header.sha256:
                 self._digests[path] = header.sha256
@@ -97,9 +97,9 @@ class SoundFiles:
         """All of a file: (channels, samples), not to be changed, and its sampling rate in Hz.
 
         Raises:
-            InputError: as :func:`cmss.audio.read_flac`.
+            InputError: as :func:`cmss.audio.read_sound`.
         """
-        return self._kept.get(path) or self._keep(path, *read_flac(path))
+        return self._kept.get(path) or self._keep(path, *read_sound(path))
 
     def _keep(self, key: Excerpt | Path, signal: Waveform, rate_hz: int) -> tuple[Waveform, int]:
         if signal.nbytes <= self._left:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmss.audio import read_flac
+from cmss.audio import read_sound
 from cmss.errors import InputError
 from cmss.files.text import read_table
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
@@ -120,7 +120,7 @@ def _is_number(text: str | None) -> bool:
 
 def _read_recording(folder: Path, row: dict[str, str]) -> Recording:
     path = folder / row["file"]
-    samples, rate = read_flac(path)
+    samples, rate = read_sound(path)
     if rate != SAMPLE_RATE_HZ or len(samples) != 1:
         raise InputError(
             f"{path}: {rate} Hz, {len(samples)} channels: expected {SAMPLE_RATE_HZ} Hz, mono"

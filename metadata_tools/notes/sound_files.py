@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmss.audio import read_flac, resample
+from cmss.audio import read_sound, resample
 from cmss.errors import InputError
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import Bank, Recording, recording
@@ -81,7 +81,7 @@ def note(path: Path, midi: int, name: str) -> Recording:
     Raises:
         InputError: the file is not readable, silent or too short.
     """
-    sound, rate_hz = read_flac(path)
+    sound, rate_hz = read_sound(path)
     samples = trimmed(resample(sound.mean(axis=0), rate_hz, SAMPLE_RATE_HZ))
     if len(samples) == 0:
         raise InputError(f"{path}: silent")

@@ -253,7 +253,7 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
         path = folder / part.file
         with noting(problems):
             if part.stream is None:
-                signal, rate_hz = read_sound(path)
+                signal, rate_hz = read_sound(path, most_channels=2)
             else:
                 signal, rate_hz = read_stream(path, part.stream)
             if len(signal) != expected:

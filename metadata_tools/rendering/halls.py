@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cmss.audio import inspect, read_stereo, resample
+from cmss.audio import read_header, read_stereo, resample
 from cmss.errors import InputError
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.rendering.room import impulse_response, random_room, random_seats, reverberate
@@ -59,7 +59,7 @@ class MeasuredHalls:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() not in _SOUND_FILES:
                 continue
-            if (channels := inspect(path).channels) != 2:
+            if (channels := read_header(path).channels) != 2:
                 problems.append(f"{path}: {channels} channel(s), expected the 2 of a stereo pair")
                 continue
             response, rate_hz = read_stereo(path)

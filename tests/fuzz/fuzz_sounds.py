@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from cmss.audio import (
     Excerpt,
-    inspect,
     read_excerpt,
-    read_flac,
+    read_header,
     read_sound,
     read_stereo,
 )
@@ -37,7 +36,7 @@ class HalfReadError(Exception):
 
 
 def _whole_excerpt(path: Path) -> np.ndarray:
-    rate_hz = inspect(path).sample_rate_hz
+    rate_hz = read_header(path).sample_rate_hz
     return read_excerpt(Excerpt(path, 0.1, SECONDS - 0.2), rate_hz)
 
 
@@ -58,9 +57,8 @@ def _as_note(path: Path, bank: Callable[[Path], Any]) -> np.ndarray:
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "inspect": inspect,
+    "read_header": read_header,
     "read_excerpt": _whole_excerpt,
-    "read_flac": lambda path: read_flac(path)[0],
     "read_sound": lambda path: read_sound(path)[0],
     "read_stereo": lambda path: read_stereo(path)[0],
     "read_mixture": read_mixture,

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cmss.audio import read_flac
+from cmss.audio import read_sound
 from cmss.errors import InputError
 from cmss.report import page
 from cmss.report.page import write_report
@@ -127,7 +127,7 @@ def test_versions_are_equally_loud_and_equally_long(runs):
     for pair in pairs:
         power = {}
         for version in ("mixture", "reference", "enhanced"):
-            signal, rate_hz = read_flac(written.parent / f"sounds/{pair.name}_{version}.flac")
+            signal, rate_hz = read_sound(written.parent / f"sounds/{pair.name}_{version}.flac")
             assert rate_hz == RATE_HZ
             assert signal.shape == (2, int(SECONDS * RATE_HZ))
             # Beyond 16 bits nothing is lost to clipping.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cmss.audio import read_flac, resample
+from cmss.audio import read_sound, resample
 from cmss.errors import InputError
 from cmss.scenes import Excerpt, Source, Track, load_tracks
 from cmss.separators.estimators import LEVEL
@@ -25,7 +25,7 @@ def test_stems_are_named_by_the_output_that_they_go_to(tracks):
 
 def test_a_stem_is_the_excerpt_at_the_rate_of_the_network(tracks, tmp_path):
     (duet, _) = load_stems(tracks, 22050)
-    whole, _ = read_flac(tmp_path / "audio" / "duet" / "Cello.flac")
+    whole, _ = read_sound(tmp_path / "audio" / "duet" / "Cello.flac")
     expected = resample(whole[:, int(0.1 * RATE_HZ) : int(0.4 * RATE_HZ)], RATE_HZ, 22050)
     stem = duet.stems["Cello"]
     assert stem.dtype == np.int16
