@@ -21,7 +21,7 @@ from benchmarks.transforms import excerpt, save
 from cmss.command_line import exit_status
 from cmss.files.output_file import check_output_file
 from cmss.nmf.dictionaries import load_dictionaries
-from cmss.nmf.factors import first_activations, update_activations
+from cmss.nmf.factors import initial_activations, update_activations
 
 WEIGHTS = Path(__file__).parents[1] / "cmss" / "weights" / "nmf_kl_small.safetensors"
 INSTRUMENTS = ("Flute", "Bassoon")
@@ -37,7 +37,7 @@ def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Return W (bands, components), by instrument and spectral centroid, and H fitted to V."""
     band = torch.arange(len(V), dtype=V.dtype)
     W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
-    H = first_activations(V, W)
+    H = initial_activations(V, W)
     for _ in range(ITERATIONS):
         H = update_activations(V, W, H, "kl")
     return W[0], H

@@ -1,13 +1,13 @@
-"""The program: what enhance.py, evaluate.py and merge_results.py do, from objects to files.
+"""The program: the work of enhance.py, evaluate.py and merge_results.py.
 
     mixture = sounds.excerpt(track.mixture)
     stems = separator.separate(mixture, track.sources)           once per track
     ears = hearing_aid(rebalance(mixture, stems, scene, remix), listener)
 
-A signal is (2, samples) throughout, left ear first. :func:`enhance_run` writes an enhanced file for
-each scene and listener, :func:`score_run` compares these files with the true stems, and
-:func:`merge_run` joins the scores and packs what is handed in. Each checks all that it will need
-before it works on the first scene, and goes on where an earlier call ended.
+A signal is (2, samples), left ear first. :func:`enhance_run` writes an enhanced file for each scene
+and listener, :func:`score_run` compares these files with the ground truth stems, and
+:func:`merge_run` merges the scores and packs the submission. Each function checks all its inputs
+before it starts, and continues an earlier call that was interrupted.
 """
 
 import json
@@ -26,7 +26,7 @@ from cmss.audio import resample, write_flac
 from cmss.errors import IncompleteError, noting
 from cmss.fingerprint import of_enhanced, of_scores, of_stems
 from cmss.hearing.hearing_aid import HearingAid
-from cmss.remix import Remix, rebalance
+from cmss.remix import Remix, Waveform, rebalance
 from cmss.report import write_report, write_technical_report
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, merge
 from cmss.results.separation import SeparationRow, measure, write_separation
@@ -39,21 +39,19 @@ from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
 from cmss.separators import Separator, Stems
 from cmss.separators.preparing import load_networks
 
-Waveform = NDArray[np.float64]
-
 Progress = Callable[..., Any]
-"""A progress bar that is called and used as tqdm's."""
+"""A progress bar with the interface of tqdm."""
 Warn = Callable[[str], object]
-"""Shows a line without breaking a progress bar."""
+"""Prints a line above a progress bar."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What is entered in the challenge.
+    """A system that is submitted to the challenge.
 
     Args:
         separator: estimates the stems of the mixture.
-        remix: changes the mixture by the gains of the scene.
+        remix: remixes the mixture with the gains of the scene.
         hearing_aid: amplifies the remix for the listener.
     """
 
@@ -63,7 +61,7 @@ class System:
 
 
 def separate_track(separator: Separator, track: Track, mixture: NDArray[np.float32]) -> Stems:
-    """Estimate the stems of a track, by source id.
+    """Estimate the stems of a track: source id -> (2, samples).
 
     Raises:
         FloatingPointError: an estimate is not finite.
@@ -78,7 +76,7 @@ def separate_track(separator: Separator, track: Track, mixture: NDArray[np.float
 def enhance_scene(
     system: System, mixture: NDArray[np.float32], stems: Stems, scene: Scene, listener: Listener
 ) -> Waveform:
-    """Remix for the scene, amplify for the listener: two ears at the mixture's sampling rate."""
+    """Remix for the scene and amplify for the listener: (2, samples) at the mixture's rate."""
     return system.hearing_aid(rebalance(mixture, stems, scene, system.remix), listener)
 
 
@@ -86,15 +84,15 @@ def enhance_scene(
 
 
 @dataclass
-class Enhanced:
-    """What was enhanced: pairs, clipped samples, seconds of work and of the music it was for."""
+class EnhanceResult:
+    """Counts and times of :func:`enhance_run`."""
 
     pairs: int
-    clipped: int = 0
-    separation_s: float = 0.0
-    separated_s: float = 0.0
-    hearing_aid_s: float = 0.0
-    enhanced_s: float = 0.0
+    clipped: int = 0  # samples
+    separation_s: float = 0.0  # computing time
+    separated_s: float = 0.0  # duration of the separated music
+    hearing_aid_s: float = 0.0  # computing time of remix and hearing aid
+    enhanced_s: float = 0.0  # duration of the enhanced music, over all listeners
 
 
 def enhance_run(
@@ -106,21 +104,22 @@ def enhance_run(
     begin: Callable[[], object],
     progress: Progress,
     warn: Warn,
-) -> Enhanced:
-    """Write the enhanced files that are not there yet; a track is separated once for all pairs.
+) -> EnhanceResult:
+    """Write the enhanced files that do not exist yet; each track is separated once.
 
     Args:
         folder: of the run.
         pairs: of this job.
-        system: enhances them.
+        system: separator, remix and hearing aid.
         sounds: reads the mixtures.
-        settings: how files are written.
-        begin: called when all is checked, before anything is written.
+        settings: format of the files.
+        begin: called after all checks, before the first file is written.
         progress: counts the pairs.
         warn: receives lines about unusual inputs.
 
     Raises:
-        InputError: something is missing, cannot be read, or was made with different settings.
+        InputError: an input is missing or unreadable, or a file in the folder was produced with
+            different inputs or settings.
         IncompleteError: some pairs could not be enhanced; all others were.
     """
     weights = load_networks(system.separator, pairs)
@@ -128,7 +127,7 @@ def enhance_run(
     for warning in plan.warnings(sounds):
         warn(warning)
     begin()
-    done, problems = Enhanced(plan.number_of_pairs), list[str]()
+    done, problems = EnhanceResult(plan.number_of_pairs), list[str]()
     with progress(total=len(pairs), initial=len(pairs) - done.pairs, desc="enhance") as bar:
         for track in plan.tracks:
             with noting(problems):
@@ -162,8 +161,8 @@ def enhance_run(
 
 
 @dataclass(frozen=True)
-class Scored:
-    """How many pairs were scored, and the mean HAAQI of these and of those scored before."""
+class ScoreResult:
+    """Number of pairs scored by this call, and mean HAAQI of all pairs scored so far."""
 
     pairs: int
     mean: float
@@ -176,21 +175,21 @@ def score_run(
     sounds: SoundFiles,
     settings: ScoreSettings,
     progress: Progress,
-) -> Scored:
-    """Score the pairs that have no row yet; a row is on disk as soon as its pair is scored.
+) -> ScoreResult:
+    """Score the pairs that have no score yet; each score is written at once.
 
     Args:
         folder: of the run.
         pairs: of this job.
         scorer: scores one enhanced file.
-        sounds: reads the true stems.
-        settings: which job this is, and what shapes a score.
+        sounds: reads the ground truth stems.
+        settings: number of this job, and settings that affect scores.
         progress: counts the pairs.
 
     Raises:
-        InputError: enhanced files are missing, or results were made with different settings.
+        InputError: enhanced files are missing, or results were produced with different settings.
         IncompleteError: some pairs could not be scored; all others were.
-        ChildProcessError: a process was killed.
+        ChildProcessError: a worker process was killed.
     """
     check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
     prints = of_scores(pairs, sounds, folder, settings.shaping)
@@ -212,7 +211,7 @@ def score_run(
     results.put_in_order(pairs)
     if problems:
         raise IncompleteError(dict.fromkeys(problems))
-    return Scored(len(todo), results.mean())
+    return ScoreResult(len(todo), results.mean())
 
 
 # merge_results.py
@@ -220,15 +219,15 @@ def score_run(
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """What is made of the results of a run.
+    """Settings of :func:`merge_run`.
 
     Args:
-        batch_size: number of jobs that scored it; None where nothing was scored.
-        references: whether the separator reads the true stems.
-        stems: whether the run has kept its stems, which are then measured.
-        report: the scorer that makes the references of the report; None leaves the report out.
-        compare: folders of other scored runs, shown beside this one in the report.
-        packing: of the archive that is handed in.
+        batch_size: number of jobs that scored the run; None if it was not scored.
+        references: whether the separator reads the ground truth stems.
+        stems: whether the run has stored its stems; then their SDR is computed.
+        report: scorer that computes the references of the report; None for no report.
+        compare: folders of other scored runs for the report.
+        packing: settings of the submission's archive.
     """
 
     batch_size: int | None
@@ -240,8 +239,8 @@ class MergeSettings:
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What was made of a run; None or nothing for what was not asked for."""
+class MergeResult:
+    """Outputs of :func:`merge_run`; None or empty if they were not requested."""
 
     summary: pd.DataFrame | None
     separation: Sequence[SeparationRow]
@@ -257,19 +256,20 @@ def merge_run(
     settings: MergeSettings,
     progress: Progress,
     warn: Warn,
-) -> Merged:
-    """Join the scores of all jobs, measure the stems, pack what is handed in, write the report.
+) -> MergeResult:
+    """Merge the scores of all jobs, compute SDR, pack the submission and write the report.
 
     Args:
         folder: of the run.
         pairs: of all jobs.
         sounds: reads all sound files.
-        settings: what is to be made.
+        settings: outputs to write.
         progress: counts tracks and pairs.
         warn: receives a line for each source that cannot be measured.
 
     Raises:
-        InputError: results are missing, damaged, or were made with different inputs or settings.
+        InputError: results are missing or damaged, or were produced with different inputs or
+            settings.
     """
     check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
     summary, separation = None, list[SeparationRow]()
@@ -296,4 +296,4 @@ def merge_run(
         page = write_report(
             folder, pairs, settings.report, settings.compare, bar, settings.stems, sounds
         )
-    return Merged(summary, separation, submission, draft, page)
+    return MergeResult(summary, separation, submission, draft, page)

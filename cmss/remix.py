@@ -46,7 +46,7 @@ class ConsistentRemix:
 
     def __post_init__(self) -> None:
         if not 0 <= self.trust <= 1:
-            raise InputError(f"remix.trust: {self.trust:g}, expected 0 to 1")
+            raise InputError(f"remix.trust: expected 0 to 1, got {self.trust:g}")
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
         """See :class:`Remix`."""
@@ -120,7 +120,7 @@ def level_factor(gains_db: Mapping[str, float]) -> float:
     """
     powers = [10 ** (gain / 10) for gain in gains_db.values()]
     if not sum(powers):
-        raise InputError("gains: every player is muted, expected a player who can be heard")
+        raise InputError("gains: every player is muted, expected at least one audible player")
     return float(np.sqrt(len(powers) / sum(powers)))
 
 

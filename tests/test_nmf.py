@@ -7,7 +7,7 @@ from sklearn.decomposition import non_negative_factorization
 
 from cmss.nmf.factors import (
     divergence_of,
-    first_activations,
+    initial_activations,
     product,
     update_activations,
     update_templates,
@@ -122,7 +122,7 @@ def test_what_templates_made_is_found_again(divergence):
     truth = torch.zeros(2, 40, dtype=torch.float64)
     truth[0, [3, 20]], truth[1, [10, 30]] = 1.0, 2.0
     V = product(W, truth) + 1e-6
-    H = first_activations(V, W)
+    H = initial_activations(V, W)
     for _ in range(2000 if divergence == "is" else 500):
         H = update_activations(V, W, H, divergence)
     # The floor of 1e-6 in V, and how far multiplicative steps come towards zero.
@@ -132,7 +132,7 @@ def test_what_templates_made_is_found_again(divergence):
 @pytest.mark.parametrize("lags", [1, 3])
 def test_first_activations_have_the_sum_of_each_frame(lags):
     V, W = positive(5, 8), positive(lags, 5, 3, seed=1)
-    H = first_activations(V, W)
+    H = initial_activations(V, W)
     torch.testing.assert_close(W.sum() * H[0], V.sum(0))
     torch.testing.assert_close(H, H[:1].expand(3, -1))
 
@@ -183,7 +183,7 @@ def test_a_step_ends_where_the_bound_has_no_slope():
 
 def test_much_smoothness_makes_steady_activations():
     V, W = positive(30, 50) ** 3, positive(1, 30, 3, seed=1)
-    rough = smooth = first_activations(V, W)
+    rough = smooth = initial_activations(V, W)
     for _ in range(200):
         rough = update_smooth_activations(V, W, rough, 0.0)
         smooth = update_smooth_activations(V, W, smooth, 100.0)

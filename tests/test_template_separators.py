@@ -12,7 +12,7 @@ from cmss.nmf.dictionaries import (
     load_dictionaries,
     save_dictionaries,
 )
-from cmss.nmf.factors import first_activations, product, update_activations
+from cmss.nmf.factors import initial_activations, product, update_activations
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import INSTRUMENTS
 from cmss.separators import build_separator
@@ -102,7 +102,7 @@ def test_templates_model_what_they_were_not_learned_from(learned, divergence, la
     for instrument, W in dictionaries.templates.items():
         assert W.shape == (lags, V.shape[0], 6)
         torch.testing.assert_close(W.sum((0, 1)), torch.ones(6))
-        H = first_activations(V, W)
+        H = initial_activations(V, W)
         for _ in range(60):
             H = update_activations(V, W, H, divergence)
         left[instrument] = (V - product(W, H)).square().sum()

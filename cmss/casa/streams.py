@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cmss.nmf.factors import TINY, divergence_of, first_activations, product, update_activations
+from cmss.nmf.factors import TINY, divergence_of, initial_activations, product, update_activations
 
 
 def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -23,7 +23,7 @@ def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> di
     V = spectra / spectra.sum(0).clamp(min=TINY)
     divergences = {}
     for instrument, W in templates.items():
-        H = first_activations(V, W)
+        H = initial_activations(V, W)
         for _ in range(20):
             H = update_activations(V, W, H, "kl")
         L = product(W, H)

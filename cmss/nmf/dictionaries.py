@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
-from cmss.nmf.factors import first_activations, update_activations, update_templates
+from cmss.nmf.factors import initial_activations, update_activations, update_templates
 from cmss.nmf.spectrogram import Analysis
 
 HEADER = "nmf_dictionaries"
@@ -55,8 +55,9 @@ def learn_templates(
     starts = V[:, : max(V.shape[-1] - lags + 1, 1)].sum(0)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.multinomial(starts, components, replacement=True, generator=generator)
+    # (lags, bands, components): excerpts of the spectrogram.
     W = torch.stack([V[:, (drawn + lag).clamp(max=V.shape[-1] - 1)] for lag in range(lags)])
-    H = first_activations(V, W)
+    H = initial_activations(V, W)
     for _ in range(iterations):
         W = update_templates(V, W, H, analysis.divergence)
         H = update_activations(V, W, H, analysis.divergence)
@@ -97,7 +98,7 @@ def load_dictionaries(path: Path) -> Dictionaries:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
     if HEADER not in header:
         raise InputError(
-            f"{path}: no key {HEADER} in its header, expected a file that fit_dictionaries.py wrote"
+            f"{path}: no key {HEADER} in its header, expected a file written by fit_dictionaries.py"
         )
     try:
         analysis = Analysis(**json.loads(header[HEADER])["analysis"])

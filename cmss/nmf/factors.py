@@ -30,7 +30,7 @@ def product(W: Tensor, H: Tensor) -> Tensor:
     return total.clamp(min=TINY)
 
 
-def gather(W: Tensor, values: Tensor) -> Tensor:
+def correlate(W: Tensor, values: Tensor) -> Tensor:
     """Correlate values (bands, frames) with the templates: (components, frames).
 
     This is the transpose of :func:`product` as a linear function of H.
@@ -42,7 +42,7 @@ def gather(W: Tensor, values: Tensor) -> Tensor:
     return total
 
 
-def _gather_templates(H: Tensor, values: Tensor, lags: int) -> Tensor:
+def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
     """Correlate values (bands, frames) with the activations: (lags, bands, components).
 
     This is the transpose of :func:`product` as a linear function of W.
@@ -68,11 +68,11 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     """
     L = product(W, H)
     if divergence == "is":
-        return H * _ratio(gather(W, V / L**2), gather(W, 1 / L)).sqrt()
-    # The denominator is gather(W, ones). Ones are equal in all bands, so templates can be summed
-    # over bands first.
+        return H * _ratio(correlate(W, V / L**2), correlate(W, 1 / L)).sqrt()
+    # The denominator is correlate(W, ones). Ones are equal in all bands, so the templates are summed
+    # over bands first: (lags, 1, components).
     ones = V.new_ones(1, V.shape[-1])
-    return H * _ratio(gather(W, V / L), gather(W.sum(1, keepdim=True), ones))
+    return H * _ratio(correlate(W, V / L), correlate(W.sum(1, keepdim=True), ones))
 
 
 def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) -> Tensor:
@@ -80,13 +80,14 @@ def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) ->
     L = product(W, H)
     lags = len(W)
     if divergence == "is":
-        numerator = _gather_templates(H, V / L**2, lags)
-        return W * _ratio(numerator, _gather_templates(H, 1 / L, lags)).sqrt()
+        numerator = _correlate_frames(H, V / L**2, lags)
+        return W * _ratio(numerator, _correlate_frames(H, 1 / L, lags)).sqrt()
     ones = V.new_ones(1, V.shape[-1])
-    return W * _ratio(_gather_templates(H, V / L, lags), _gather_templates(H, ones, lags))
+    return W * _ratio(_correlate_frames(H, V / L, lags), _correlate_frames(H, ones, lags))
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide, with a lower limit of the denominator."""
     return numerator / denominator.clamp(min=TINY)
 
 
@@ -101,6 +102,6 @@ def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
     return float((torch.xlogy(V, V / L) - V + L).sum())
 
 
-def first_activations(V: Tensor, W: Tensor) -> Tensor:
+def initial_activations(V: Tensor, W: Tensor) -> Tensor:
     """Return initial activations: equal for all components, scaled to the sum of each frame."""
     return (V.sum(0) / W.sum().clamp(min=TINY)).clamp(min=TINY).repeat(W.shape[-1], 1)

@@ -10,7 +10,7 @@ ICASSP, section 3).
 import torch.nn.functional as F
 from torch import Tensor
 
-from cmss.nmf.factors import TINY, gather, product
+from cmss.nmf.factors import TINY, correlate, product
 
 
 def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float) -> Tensor:
@@ -27,7 +27,7 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
     """
     L = product(W, H)
     # The bound on the divergence is falling / h + rising * h, up to a constant.
-    falling, rising = H**2 * gather(W, V / L**2), gather(W, 1 / L)
+    falling, rising = H**2 * correlate(W, V / L**2), correlate(W, 1 / L)
     H = H.clone()
     # The penalty couples neighbouring frames. With the odd frames fixed, all even frames can be
     # minimised at once, and vice versa.

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.nmf.factors import TINY, Divergence, first_activations, product, update_activations
+from cmss.nmf.factors import TINY, Divergence, initial_activations, product, update_activations
 from cmss.nmf.plca import Latent, em_step
 from cmss.nmf.smooth import update_smooth_activations
 from cmss.separators.templates import TemplateSeparator
@@ -53,7 +53,7 @@ class Factorisation(TemplateSeparator):
         if not V.any():
             return V.new_full((len(templates), *V.shape), 1 / len(templates))
         V, W = self._dictionaries.analysis.scaled(V), torch.cat(templates, -1)
-        H = first_activations(V, W)
+        H = initial_activations(V, W)
         for _ in range(self.iterations):
             H = self._step(V, W, H)
         parts = zip(templates, H.split([part.shape[-1] for part in templates]), strict=True)
