@@ -26,7 +26,7 @@ def cut(path: Path, keep: float) -> None:
     path.write_bytes(data[: int(keep * len(data))])
 
 
-# Reading: every sample equal to pyclarity's.
+# Reading: samples equal pyclarity's.
 
 
 def test_read_flac_is_pyclaritys(tmp_path):
@@ -58,7 +58,7 @@ def test_a_text_file_beside_the_flac_does_not_scale_it(tmp_path):
     np.testing.assert_array_equal(audio.read_sound(path)[0], before)
 
 
-# Writing: every sample equal to pyclarity's, clipping included.
+# Writing: samples equal pyclarity's, also if they clip.
 
 
 @pytest.mark.parametrize("soft_clip", [False, True])
@@ -182,7 +182,7 @@ def test_loudness_follows_level_and_silence_is_minus_infinity():
     assert audio.loudness_lufs(np.zeros((2, RATE_HZ)), RATE_HZ) == -np.inf
 
 
-# Files that cannot be used.
+# Unusable files.
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
@@ -229,7 +229,7 @@ def test_what_is_no_sound_file_is_named(tmp_path, make, message):
         audio.read_sound(path)
 
 
-@pytest.mark.parametrize("hours", [0.5, 10, 400])  # the first could be silence, by its size
+@pytest.mark.parametrize("hours", [0.5, 10, 400])  # by its size, the first could be silence
 def test_a_flac_that_claims_hours_is_refused_before_room_is_made_for_them(tmp_path, hours):
     path = tmp_path / "a.flac"
     audio.write_flac(path, noise(5000), RATE_HZ)

@@ -1,4 +1,4 @@
-"""Causal systems: nothing earlier than 5 ms before the future changes knows of it."""
+"""Causal systems: a change of the input affects the output at most 5 ms earlier."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def weights(tmp_path_factory) -> str:
 
 
 def separator(weights, name="convtasnet", **settings):
-    """With pieces so short that there are several before and after the future begins."""
+    """With short segments, so that there are several before and after the change."""
     network = {
         "name": "convtasnet", "weights_from": weights, "device": "cpu",
         "separation": {"segment": 0.2},
@@ -60,7 +60,7 @@ def separator(weights, name="convtasnet", **settings):
 
 
 def enhanced(system: System, pair, mixture: np.ndarray, path: Path) -> np.ndarray:
-    """From a mixture to the samples of the file that is handed in."""
+    """Process a mixture to the samples of the submitted file."""
     stems = system.separator.separate(mixture, pair.scene.track.sources)
     ears = enhance_scene(system, mixture, stems, pair.scene, pair.listener)
     write_flac(path, resample(ears, RATE_HZ, REMIX_RATE_HZ), REMIX_RATE_HZ)
@@ -68,7 +68,7 @@ def enhanced(system: System, pair, mixture: np.ndarray, path: Path) -> np.ndarra
 
 
 def futures() -> dict[str, np.ndarray]:
-    """One past at the level of the challenge; behind it more of it, a crash, nothing, no more."""
+    """Mixtures with the same past, continued by music, by a loud crash, by silence, or ended."""
     rng = np.random.default_rng(0)
     samples, at = round(SECONDS * RATE_HZ), round(AT_S * RATE_HZ)
     music = (0.0077 * rng.standard_normal((2, samples))).astype(np.float32)
@@ -117,7 +117,7 @@ def test_pieces_make_no_difference(pair, weights):
 
 
 def test_looking_ahead_is_noticed(pair, tmp_path):
-    """The same test on a network that looks to both sides, as a check of the test."""
+    """Check of the test: it fails for a network with look-ahead."""
     for instrument in ("Violin", "Viola"):
         write_network(tmp_path, instrument, causal=False, X=6)
     wide = separator(str(tmp_path), causality="noncausal")
@@ -147,7 +147,7 @@ def test_how_far_each_link_looks_ahead(pair):
     assert 1e3 * (AT_S - first) == pytest.approx(2.9, abs=0.1)
 
 
-# What looks ahead is refused.
+# Systems with a longer look-ahead are refused.
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Files that are cut, unfinished or damaged: refused, or used to their end with a remark.
+"""Truncated, unfinished or damaged files: refused, or used to their end with a message.
 
-CMSS_EXAMPLES in the environment says how many files of each kind are tried.
+The environment variable CMSS_EXAMPLES is the number of files of each type.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def test_one_module_knows_libsndfile():
 
 @cache
 def whole(kind: str) -> tuple[bytes, np.ndarray]:
-    """A file of a kind, and what libsndfile decodes it to."""
+    """File of a type, and its samples decoded by libsndfile."""
     data = KINDS[kind].make(music(RATE_HZ // 4))
     return data, soundfile.read(io.BytesIO(data), dtype="float32")[0].T
 
@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 
 
 def listening(read, *arguments):
-    """What a reader gives, None if it refuses; and what it says on the standard error."""
+    """Return the result of a reader, None if it refuses, and its text on standard error."""
     said = io.StringIO()
     audio._printed.clear()
     with contextlib.redirect_stderr(said):
@@ -130,14 +130,14 @@ def test_a_damaged_file_is_used_or_refused(folder, kind, data):
 
 
 def test_an_mp3_without_a_table_is_decoded_like_the_frames_of_one_with_it(folder):
-    # Bit rates vary, so that a length from the first frame's is wrong by far.
+    # Bit rates vary, so a length computed from the first frame's bit rate is far off.
     rng = np.random.default_rng(3)
     signal = music(2 * RATE_HZ) * np.where(np.arange(2 * RATE_HZ) < RATE_HZ, 0.001, 1)[:, None]
     signal[RATE_HZ:] += 0.1 * rng.standard_normal((RATE_HZ, 2))
     data = KINDS["mp3"].make(signal)
     expected = audio.read_sound(written(folder, "mp3", data))[0]
     read = audio.read_sound(written(folder, "mp3", without_xing(data)))[0]
-    # LAME's delay of 576 samples, of which only the table tells.
+    # LAME's delay of 576 samples, which is only in the table.
     np.testing.assert_array_equal(read[:, 576:][:, : expected.shape[1]], expected)
     vbri = audio.read_sound(written(folder, "mp3-vbri", KINDS["mp3-vbri"].make(signal)))[0]
     np.testing.assert_array_equal(vbri, read)
@@ -180,7 +180,7 @@ def test_names_do_not_make_a_format(folder):
             audio.read_sound(folder / name)
 
 
-# By the commands: each kind of file as a recording, as a note, as a part of a data folder.
+# With the commands: each type of file as a recording, as a note, in a data folder.
 
 SECOND = music(RATE_HZ)
 FALLS_SHORT = {
@@ -198,7 +198,7 @@ STATES_NONE = {
 
 @pytest.fixture
 def arguments(tmp_path):
-    """Of cmss.listen, but for the recording."""
+    """Arguments of cmss.listen without the recording."""
     (tmp_path / "me.json").write_text(json.dumps({
         "audiogram_cfs": [250, 1000, 4000],
         "audiogram_levels_l": [20, 30, 60],
@@ -227,7 +227,7 @@ def test_listen_and_samples_use_all_where_no_length_is_stated(
     tmp_path, capsys, monkeypatch, arguments, kind
 ):
     path = written(tmp_path, kind, STATES_NONE[kind]())
-    # Without separation, which is not in question.
+    # Without separation, which is not tested here.
     monkeypatch.setattr(listen, "listen", lambda mixture, *_: 0.1 * mixture)
     assert listen.main([str(path), *arguments]) == 0
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""The hearing aid against pyclarity's, and against what a compressor must do."""
+"""The hearing aid compared with pyclarity's and with the theory of a compressor."""
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_the_attack_takes_the_time_it_is_given():
     """The gain reduction reaches 1 - 1/e of its final value after the attack time."""
     device = HearingAid((353.55,), attack=50.0, release=1e6, threshold=-40.0)
     ear = Compression((100.0, 1000.0), (1e9, 1e9), (0.0, 0.0))
-    constant = np.full(RATE_HZ, 0.1)  # zero frequency: the low band alone, no ripple
+    constant = np.full(RATE_HZ, 0.1)  # zero frequency: only the lowest band, without ripple
     gain_db = 20 * np.log10(device.amplify_ear(constant, ear)[1000:] / 0.1)
     reached = 1000 + np.argmax(gain_db < -20 * (1 - np.exp(-1)))
     assert reached / RATE_HZ == pytest.approx(0.050, abs=0.003)

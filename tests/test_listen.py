@@ -1,4 +1,4 @@
-"""One file in, one file out."""
+"""`python -m cmss.listen`: recordings, gains, audiograms and messages."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ ME = {
 
 
 class EqualShares:
-    """Gives each player the same part of the mixture, and notes how long that was."""
+    """Separator that gives each player the same part of the mixture and records its length."""
 
     def __init__(self) -> None:
         self.sample_rate_hz = SAMPLE_RATE_HZ
@@ -49,14 +49,14 @@ def me(tmp_path) -> str:
 
 
 class ByChannel(EqualShares):
-    """Gives the first player the left channel, the second the right."""
+    """Separator that gives the first player the left channel, the second the right."""
 
     def separate(self, mixture, sources):
         return {key: mixture * one for key, one in zip(sources, np.eye(2)[..., None], strict=True)}
 
 
 class NeverCalled:
-    """No separator at all: what is refused is refused before anything is separated."""
+    """Remove the separator: inputs are refused before the separation."""
 
     def __call__(self, *_):
         pytest.fail("separated before all was checked")
@@ -145,7 +145,7 @@ def test_gains_reach_the_listener(me):
 def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(
     tmp_path, unaided, monkeypatch, gain
 ):
-    """The only player who is named has the left channel; the right one is everybody else."""
+    """The only named player is in the left channel, all other instruments are in the right."""
     one = ByChannel()
     one.separate = lambda mixture, _: {"source_1": mixture * np.array([[1], [0]], np.float32)}
     monkeypatch.setattr(listen, "build_separator", lambda *_: one)
@@ -153,7 +153,7 @@ def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(
     arguments = ["--instruments", "Violin", "--audiogram", unaided, "-o", str(out)]
     assert main([mixture, *arguments, "--gains", gain]) == 0
     ears, rate_hz = soundfile.read(out)
-    # The hearing aid passes on what it is given; a tenth is what 16 bits and its ramps make.
+    # The hearing aid has no gain; a tenth is for 16 bits and for attack and release.
     assert loudness_lufs(ears.T, rate_hz) == pytest.approx(-40 + listen.HEADROOM_DB, abs=0.1)
 
 
@@ -374,7 +374,7 @@ def test_the_rise_is_that_of_the_loudest_second_above_the_recording(
     assert call(str(tmp_path / "a.wav"), unaided, out, gains=("0", "0")) == 0
     said = capsys.readouterr()
     number, way = re.search(r"loudest second is ([0-9.]+) dB (\w+)", said.out).groups()
-    # The last second is the loudest one; the hearing aid passes it on as it is.
+    # The last second is the loudest; the hearing aid does not change it.
     levels_db = [
         10 * np.log10(np.mean(np.square(soundfile.read(path)[0][-SAMPLE_RATE_HZ:])))
         for path in (out, tmp_path / "a.wav")

@@ -28,7 +28,7 @@ def page_faults(call: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a choice of the GNU C library")
 def test_memory_that_was_freed_is_taken_again():
-    """Four times 128 MB; a page has 4 kB, or 2 MB where the system gives huge ones."""
+    """Allocate 128 MB four times; a page has 4 kB, or 2 MB if the system uses huge pages."""
     assert page_faults("assert keep_freed_memory()") < page_faults("") / 10
 
 

@@ -1,4 +1,4 @@
-"""Factorisations against scikit-learn, loops written out, and each other."""
+"""Factorisations compared with scikit-learn, with explicit loops and with each other."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_equals_scikit_learn_from_the_same_start(divergence):
 
 @DIVERGENCES
 def test_equals_scikit_learn_with_given_templates(divergence):
-    """There the second factor is the one that can be given: all is transposed."""
+    """In scikit-learn the second factor can be fixed, so all matrices are transposed."""
     V, W = positive(12, 20), positive(1, 12, 4, seed=1)
     expected, _, _ = non_negative_factorization(
         V.T.numpy(), H=W[0].T.numpy().copy(), update_H=False, **scikit(divergence)
@@ -168,7 +168,7 @@ def test_divergence_and_penalty_together_never_rise(smoothness, frames):
 
 
 def test_a_step_ends_where_the_bound_has_no_slope():
-    """With one component, whose bound is exact, repeated steps end where the cost has no slope."""
+    """With one component the bound is exact, and repeated steps converge to a stationary point."""
     V, W = positive(6, 7), positive(1, 6, 1, seed=1)
     H = positive(1, 7, seed=2)
     for _ in range(500):
@@ -201,7 +201,7 @@ def normalised(W, H) -> Latent:
 
 
 def test_plca_with_given_spectra_is_kullback_leibler_nmf_up_to_scale():
-    """Each step: V has any sum and templates have any, probabilities have one."""
+    """Compare each step; V and templates have any sum, probabilities sum to one."""
     V, W, H = 3 * positive(12, 20), positive(1, 12, 4, seed=1), positive(4, 20, seed=2)
     # Once updated, the activations' model has the sum of V, as probabilities do from the start.
     H = update_activations(V, W, H, "kl")
@@ -224,7 +224,7 @@ def test_where_nmf_stands_still_so_does_plca_and_the_other_way_round():
     latent = normalised(W, H)
     moved = em_step(V, latent, learn_spectra=True)
     for before, after in zip(latent, moved, strict=True):
-        # What is left of the steps after so many.
+        # Remaining change after this number of steps.
         torch.testing.assert_close(after, before, rtol=0, atol=1e-9)
 
 

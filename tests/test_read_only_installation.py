@@ -1,4 +1,4 @@
-"""A package that cannot be written to, used without a home: a container, a shared installation.
+"""A read-only package used without a home folder, as in a container or a shared installation.
 
 Tests may be run by root, whom no permission binds. The programs then run without the capability to
 override permissions, so that a folder without the permission to write binds them as everybody.
@@ -39,7 +39,7 @@ def bound_by_permissions() -> None:
 
 
 class Installation:
-    """A copy of the package that cannot be written to, and a folder for results that can."""
+    """Read-only copy of the package, and a writable folder for results."""
 
     def __init__(self, folder: Path) -> None:
         self.package = folder / "package"
@@ -62,7 +62,7 @@ class Installation:
         shutil.rmtree(self.package)
 
     def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`python ARGUMENTS` in the folder for results, with no variables but these."""
+        """Run `python ARGUMENTS` in the folder for results, with these variables only."""
         always = {"PATH": os.environ["PATH"], "PYTHONPATH": str(self.package)}
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
@@ -88,7 +88,7 @@ def installed(tmp_path_factory) -> Iterator[Installation]:
 
 @pytest.fixture
 def installation(installed) -> Installation:
-    """The same, with nothing in the folder for results."""
+    """The same, with an empty folder for results."""
     shutil.rmtree(installed.out)
     installed.out.mkdir()
     return installed
@@ -116,7 +116,7 @@ def test_a_program_and_its_workers_say_once_that_they_compile_anew(installation)
     (line,) = done.stderr.splitlines()
     assert line.startswith(WITHOUT_CACHE)
     assert line.endswith(VARIABLE)
-    # Nothing of the kind of a folder named "~".
+    # No folder named "~".
     assert [path.name for path in installation.out.iterdir()] == ["workers.py"]
 
 
@@ -153,7 +153,7 @@ def twice(x):
 
 
 def imported(folder: Path):
-    """A module with a compiled function, imported as by another process."""
+    """Import a module with a compiled function, as another process does."""
     (folder / "doubling.py").write_text(SOURCE)
     spec = importlib.util.spec_from_file_location("doubling", folder / "doubling.py")
     module = importlib.util.module_from_spec(spec)

@@ -50,7 +50,7 @@ def make_stems(scene: Scene) -> dict[str, np.ndarray]:
 
 
 def mixture_of(stems: dict[str, np.ndarray]) -> np.ndarray:
-    """Their sum, which like all challenge mixtures has a 16-bit step of its own."""
+    """Their sum, rounded to 16 bits like all mixtures of the challenge."""
     return (np.rint(32768 * sum(stems.values())) / 32768).astype(np.float32)
 
 
@@ -65,7 +65,7 @@ def test_the_reference_equals_the_official_one(labels):
     scene = make_scene(labels)
     stems = make_stems(scene)
     expected = official(stems, scene.gains_db, scene.gains_db)
-    # The official gain goes by way of loudness in LUFS and back: a few float32 roundings.
+    # The official gain is computed from loudness in LUFS, with a few roundings in float32.
     np.testing.assert_allclose(
         reference_remix(stems, scene.gains_db), expected, rtol=0, atol=1e-6 * np.abs(expected).max()
     )
@@ -73,7 +73,7 @@ def test_the_reference_equals_the_official_one(labels):
 
 @EACH
 def test_true_stems_remixed_consistently_are_the_reference(labels):
-    """Up to the roundings of the mixture's file, each half a step at most before the level."""
+    """Equal up to the rounding of the mixture's file, half a step before the level factor."""
     scene = make_scene(labels)
     stems = make_stems(scene)
     remix = rebalance(mixture_of(stems), stems, scene, ConsistentRemix())
@@ -87,7 +87,9 @@ def test_the_official_remix_equals_the_official_functions(labels):
     stems = make_stems(scene)
     gains_db = scene.gains_db
     instruments = {key: source.instrument for key, source in scene.track.sources.items()}
-    if len(set(instruments.values())) < len(instruments):  # else the official mean is of nothing
+    if len(set(instruments.values())) < len(
+        instruments
+    ):  # otherwise the official mean has no elements
         gains_db = official_enhance().check_repeated_source(gains_db, instruments)
     assert averaged_gains(scene.gains_db, scene.track.sources) == pytest.approx(gains_db)
     expected = official(stems, gains_db, scene.gains_db)
@@ -137,7 +139,7 @@ def test_the_callers_arrays_stay_as_they_are(remix):
 
 
 def test_a_source_that_nobody_asked_to_change_carries_no_artefact():
-    """Its estimate may be anything."""
+    """The estimate of a source with a gain of 0 dB has no effect."""
     scene = make_scene(["Flute", "Viola", "Cello", "Oboe"])
     stems = make_stems(scene)
     mixture = mixture_of(stems)

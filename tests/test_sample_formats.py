@@ -1,4 +1,4 @@
-"""The same sound in any sample format and container is the same sound everywhere."""
+"""A sound gives the same results in every sample format and container."""
 
 import json
 import shutil
@@ -92,7 +92,7 @@ def test_what_is_not_finite_is_refused_by_all_readers(tmp_path, value, subtype):
             read(path)
 
 
-# By the commands.
+# With the commands.
 
 AUDIOGRAM = {
     "audiogram_cfs": [250, 500, 1000, 2000, 4000, 8000],

@@ -11,7 +11,7 @@ from tests.support.stages import RECIPES
 
 @pytest.fixture
 def config():
-    """What config.yaml itself says, with a profile and a separator."""
+    """Values of config.yaml, with a profile and a separator."""
     loaded = OmegaConf.load(RECIPES / "conf" / "config.yaml")
     own = {key: OmegaConf.to_container(loaded)[key] for key in loaded if key != "defaults"}
     separator = {"name": "oracle", "causality": "noncausal"}

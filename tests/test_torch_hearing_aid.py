@@ -1,4 +1,4 @@
-"""The differentiable hearing aid: the exact one's output, and its gradient."""
+"""The differentiable hearing aid: equal output to the exact one, and its gradient."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_forward_is_the_hearing_aid(dtype):
 
 
 def test_gradient_is_that_of_finite_differences():
-    """Along a random direction; the step must outdo the rounding in the lowest band's filters."""
+    """Compare along a random direction, with a step above the rounding of the filters."""
     signal, direction, weights = sound(1500), sound(1500, 1), sound(1500, 2)
     leaf = signal.clone().requires_grad_()
     (gradient,) = torch.autograd.grad((amplified(leaf, DEVICE, EARS) * weights).sum(), leaf)
@@ -48,7 +48,7 @@ def test_gradient_is_that_of_finite_differences():
 
 
 def test_compression_makes_the_gradient_differ_from_a_fixed_gain():
-    """Steadily above threshold, 1 dB more in is 1 / ratio dB more out."""
+    """In the steady state above threshold, 1 dB more input gives 1 / ratio dB more output."""
     device = HearingAid((353.55,), attack=1.0, release=1.0, threshold=-60.0)
     ear = Compression((), (4.0, 4.0), (0.0, 0.0))
     signal = torch.full((1, 4000), 0.1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Values in another unit than expected: refused with the likely cause, wherever they enter."""
+"""Values in a wrong unit are refused with the likely mistake, in all inputs."""
 
 import json
 from copy import deepcopy
@@ -62,7 +62,7 @@ def run(server, data):
 
 @pytest.fixture
 def tiny(data):
-    """The data, for a test to spoil."""
+    """Copy of the data that a test modifies."""
     before = deepcopy(data.files)
     yield data
     data.files = before

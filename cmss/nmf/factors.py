@@ -69,7 +69,7 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     L = product(W, H)
     if divergence == "is":
         return H * _ratio(correlate(W, V / L**2), correlate(W, 1 / L)).sqrt()
-    # The denominator is correlate(W, ones). Ones are equal in all bands, so the templates are summed
+    # The denominator is correlate(W, ones). Ones are equal in all bands, so templates are summed
     # over bands first: (lags, 1, components).
     ones = V.new_ones(1, V.shape[-1])
     return H * _ratio(correlate(W, V / L), correlate(W.sum(1, keepdim=True), ones))

@@ -1,4 +1,4 @@
-"""The gammatone filterbank, the hair cells and the correlogram, against what is known of them."""
+"""Gammatone filterbank, hair cells and correlogram, compared with their definitions."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def test_bandwidths_and_centres():
 def test_impulse_response_is_a_gammatone(hz):
     """t^3 exp(-2 pi b t) cos(2 pi f t), within 2 % of its peak.
 
-    Four poles in series have the binomial (n + 1)(n + 2)(n + 3) for n^3: later by two samples, of
-    which the response is thousands long at 100 Hz and one hundred at 3 kHz.
+    Four poles in series have (n + 1)(n + 2)(n + 3) instead of n^3, a shift by two samples. The
+    response has thousands of samples at 100 Hz and one hundred at 3 kHz.
     """
     impulse = np.zeros(4000)
     impulse[0] = 1
@@ -75,13 +75,13 @@ def test_hair_cell_at_rest_fires_spontaneously():
     k = MEDIUM.g * MEDIUM.A / (MEDIUM.A + MEDIUM.B)
     cleft = MEDIUM.M * MEDIUM.y * k / (MEDIUM.l * k + MEDIUM.y * (MEDIUM.l + MEDIUM.r))
     rates = firing(np.zeros((1, 1600)), SAMPLE_RATE_HZ)
-    # It stays where it starts, up to roundings.
+    # The initial state is the steady state, up to rounding.
     np.testing.assert_allclose(rates, MEDIUM.h * cleft, rtol=1e-9)
     assert MEDIUM.spontaneous() == pytest.approx(MEDIUM.h * cleft)
 
 
 def test_hair_cell_adapts_to_the_steady_state_of_a_step():
-    """Constant motion is a rest of its own: that of a cell whose A is larger by it."""
+    """The steady state with constant motion is that of a cell at rest with a larger A."""
     motion = 100.0
     rates = firing(np.full((1, 3 * SAMPLE_RATE_HZ), motion), SAMPLE_RATE_HZ)[0]
     shifted = HairCell(A=MEDIUM.A + motion, B=MEDIUM.B)

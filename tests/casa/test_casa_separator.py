@@ -1,4 +1,4 @@
-"""`separator=casa` on instruments that it has templates of."""
+"""`separator=casa` on instruments whose templates are known."""
 
 import numpy as np
 import pytest

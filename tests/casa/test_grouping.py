@@ -1,4 +1,4 @@
-"""Harmonic complexes that sound together come out as notes of their own."""
+"""Simultaneous harmonic complexes are grouped into separate notes."""
 
 import numpy as np
 import pytest
@@ -28,14 +28,14 @@ def powers(signal: np.ndarray) -> np.ndarray:
 
 
 def separated_db(one: np.ndarray, other: np.ndarray) -> list[float]:
-    """Of each source, how far its power stands above the other's in the units of its notes."""
+    """Return the ratio of each source's power to the other's in the units of its notes, in dB."""
     owners, tracks = find_notes(one + other, players=2)
     levels = [powers(one), powers(other)]
     owners = owners[:, : levels[0].shape[1]]
     notes = [owners == number for number in range(len(tracks))]
     results = []
     for mine, others in (levels, levels[::-1]):
-        # Each note is of the source that it has most of.
+        # A note belongs to the source that has most power in its units.
         chosen = [note for note in notes if mine[note].sum() > others[note].sum()]
         mask = np.any(chosen, axis=0)
         results.append(10 * np.log10(mine[mask].sum() / others[mask].sum()))
@@ -78,7 +78,7 @@ def test_any_level_is_heard_alike():
 
 
 def test_what_has_no_pitch_goes_with_what_begins_with_it():
-    """Three units: one periodic as the note; two that are not, begun with it and later."""
+    """Three units: one has the period of the note; of the two others, one has its onset."""
     frames, lag = 40, 80
     periodicity = np.zeros((3, frames, LAGS), np.float32)
     periodicity[0, :, lag] = 1

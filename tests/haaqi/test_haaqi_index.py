@@ -1,4 +1,4 @@
-"""What HAAQI promises beside parity: meaning of its values, errors, undefined scores."""
+"""HAAQI without pyclarity: meaning of its values, errors, undefined scores."""
 
 import math
 
@@ -28,7 +28,7 @@ def score(processed, reference, audiogram=AUDIOGRAM, level1=100.0):
 
 
 def test_identical_signals_score_almost_one():
-    # Not quite: linear terms of 1 give 0.336 + 0.001 + 0.501 + 0.161 = 0.999.
+    # Not exactly 1: with components of 1 the score is 0.336 + 0.001 + 0.501 + 0.161 = 0.999.
     assert score(noise(), noise()) == pytest.approx(0.999, abs=0.003)
 
 

@@ -1,4 +1,4 @@
-"""HAAQI against pyclarity's: same score, same components, same state of the generator after."""
+"""HAAQI equals pyclarity's: score, components, and state of the generator afterwards."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def assert_parity(processed, reference, audiogram, equalisation, level, rates, s
 
 
 def separated(signal, rng):
-    """A spectrogram mask smeared in time and frequency: what a separator does to a stem."""
+    """Apply a mask smoothed in time and frequency, whose artefacts resemble a separator's."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(signal, 512), 512)[::256]
     spectrum = np.fft.rfft(frames * np.hanning(512))
     mask = np.clip(1 + 0.5 * rng.standard_normal(spectrum.shape), 0, 1.5)
@@ -139,7 +139,7 @@ def test_equals_pyclarity_anywhere(
     ],
 )
 def test_pyclaritys_published_values(seed, levels, frequencies_hz, reference_first, published):
-    """The values in pyclarity's tests/evaluator/haaqi/test_haaqi.py, for noise against noise."""
+    """Compare with pyclarity's tests/evaluator/haaqi/test_haaqi.py, for two noises."""
     np.random.seed(seed)
     first, second = (np.random.uniform(-1, 1, 8000) for _ in range(2))
     reference, processed = (first, second) if reference_first else (second, first)

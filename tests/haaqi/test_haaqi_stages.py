@@ -1,4 +1,4 @@
-"""The stages of HAAQI that replace a library's routine, against that routine."""
+"""Stages of HAAQI that replace a library's function, compared with that function."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from cmss.scenes import Audiogram
     skipped=st.booleans(),
 )
 def test_deviates_and_states_are_numpys(seed, words, spare, counts, skipped):
-    """From any position in the generator's block, with and without a spare deviate waiting."""
+    """Start at any position in the generator's block, with and without a spare deviate."""
     np.random.seed(seed)
     np.random.randint(0, 2**32, words, dtype=np.uint32)
     if spare:
@@ -124,7 +124,7 @@ def test_resampling_is_pyclaritys_but_for_silence(rate_hz):
 
 
 def test_wider_filters_delay_less():
-    """Equalising delays are what each band lacks against the slowest, hence smallest at the top."""
+    """The slowest band, which is the lowest, needs no equalising delay."""
     narrow, wide = equalising_delays(np.ones(32)), equalising_delays(np.full(32, 2.0))
     assert narrow.min() == wide.min() == 0
     assert narrow[0] == 0  # the lowest band is the slowest

@@ -1,4 +1,4 @@
-"""HAAQI on tensors: its distance to the exact index, and its gradient."""
+"""The differentiable HAAQI: its difference from the exact index, and its gradient."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def chord(samples, seed):
     swell = 1 + 0.8 * np.sin(2 * np.pi * 4 * time_s + seed)
     tones = sum(np.sin(2 * np.pi * f * time_s + f) * 100 / f for f in rng.uniform(150, 6000, 25))
     signal = 0.05 * swell * tones + 0.002 * rng.standard_normal(samples)
-    signal[[0, -1]] = 0.2  # both ends audible: the exact index prunes nothing
+    signal[[0, -1]] = 0.2  # audible at both ends, so the exact index cuts nothing off
     return signal
 
 
@@ -59,7 +59,7 @@ def test_with_the_same_noise_it_is_the_exact_index(signals):
     for number, ear in enumerate(EARS):
         one = exact(processed[number], references[number], ear)
         for name, value in vars(one).items():
-            # Double precision on both sides; the transforms round differently from recursions.
+            # Both in double precision; FFTs have other rounding errors than recursive filters.
             assert getattr(result, name)[number].item() == pytest.approx(value, abs=1e-7), name
 
 
@@ -75,7 +75,7 @@ def test_without_noise_and_in_single_precision_it_is_close(signals):
     distances = np.abs(result.score.numpy() - scores)
     # Single precision may align a slowly varying envelope one sample off.
     assert np.all(distances[:2] < 1e-3)
-    assert distances[2] < 5e-3  # its first 21 ms are silent: there the exact index compares noise
+    assert distances[2] < 5e-3  # the first 21 ms are silent: there the exact index correlates noise
 
 
 def test_gradient_is_that_of_finite_differences():
@@ -98,7 +98,7 @@ def test_gradient_is_that_of_finite_differences():
 
 
 def test_gradient_is_that_of_the_exact_index():
-    """How much the score falls when more of another instrument leaks in."""
+    """Decrease of the score for increasing interference from another instrument."""
     samples = RATE_HZ // 3
     target, other = chord(samples, 5), chord(samples, 6)
     leak = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
@@ -134,7 +134,7 @@ def test_an_inaudible_reference_scores_without_failing():
 
 @pytest.mark.parametrize("rate_hz", [16000, 24000, 32000, 44100])
 def test_resampling_keeps_what_is_below_the_cut_off(rate_hz):
-    """Against the resampler of the evaluation, on tones to 10 kHz or the source's limit."""
+    """Compare with the evaluation's resampler, on tones up to 10 kHz or the source's limit."""
     time_s = np.arange(rate_hz // 2) / rate_hz
     tones = [
         np.sin(2 * np.pi * f * time_s) for f in (100, 1000, 7000, 10_000) if f < 0.45 * rate_hz

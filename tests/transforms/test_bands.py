@@ -30,7 +30,7 @@ def test_low_bins_are_bands_of_their_own_and_high_ones_are_shared():
 
 
 def warped_image(image: np.ndarray, points: int, unwarped: bool) -> torch.Tensor:
-    """The authors' way: an image, of frequency by time, sampled on a bent grid."""
+    """Warp as the authors do: the spectrogram is an image, sampled on a warped grid."""
     height = np.linspace(-1, 1, points)
     bent = np.log(height * 10 + 11) / np.log(21) * 2 - 1 if unwarped else (
         np.power(21, (height + 1) / 2) - 11) / 10  # fmt: skip

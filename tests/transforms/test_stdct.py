@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cmss.transforms.stdct import dct, idct, istdct, stdct
 from cmss.transforms.stft import stft
 
-# A whole DCT differs from scipy's by the rounding of its sums alone.
+# Differs from scipy's DCT by rounding only.
 PRECISION = pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)]
 )
@@ -80,7 +80,7 @@ def test_reconstruction_at_the_published_size_in_single_precision(samples):
 @pytest.mark.parametrize("length", [32, 45])
 @pytest.mark.parametrize("samples", [1, 15, 16, 17, 200])
 def test_frames_are_those_of_the_stft(length, samples):
-    """Frame for frame the same energy: half of the STFT's bins hold twice what they show."""
+    """Each frame has the energy of the STFT's frame, in which most bins count twice."""
     signal, window = noise(2, samples), hamming(length)
     coefficients, spectra = stdct(signal, window, 8), stft(signal, window, 8)
     assert coefficients.shape == (2, length, spectra.shape[-1])
@@ -103,16 +103,16 @@ def test_equals_scipy_frame_by_frame():
 
 
 def test_energy_is_kept():
-    """Squared periodic Hamming windows at an eighth of their length sum to one constant."""
+    """Squared periodic Hamming windows, shifted by an eighth of their length, sum to a constant."""
     signal, window = noise(3000), hamming(256)
-    signal[:200] = signal[-200:] = 0  # all of it under whole windows
+    signal[:200] = signal[-200:] = 0  # samples that are covered by all windows
     energy = stdct(signal, window, 32).square().sum()
     constant = window.square().sum() / 32
     torch.testing.assert_close(energy, constant * signal.square().sum())
 
 
 def test_a_tone_peaks_where_its_frequency_lies():
-    """Bin k is k / 2 periods in a frame."""
+    """Bin k has k / 2 periods in a frame."""
     time = torch.arange(4000, dtype=torch.float64)
     tone = torch.cos(2 * math.pi * 0.1 * time + 1)
     energy = stdct(tone, hamming(512), 64)[:, 8:-8].square().mean(-1)
@@ -127,7 +127,7 @@ def test_the_first_frame_is_centred_on_the_first_sample():
 
 
 def test_the_inverse_of_what_no_signal_has_is_the_nearest_signal():
-    """The error of the inverse is at right angles to all that signals can reach."""
+    """The inverse is a least-squares solution: its error is orthogonal to all signals."""
     window, wanted = hamming(16), noise(16, 11)
     reached = stdct(istdct(wanted, window, 4, 40), window, 4)
     other = stdct(noise(40), window, 4)
