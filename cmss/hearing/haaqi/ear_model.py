@@ -95,7 +95,6 @@ def apply_ear_model(
     delays = equalising_delays(reference_path.bandwidth)
     paths = [_Path(ear, signal) for signal in processed]
     level_db = np.empty((BANDS, segment_count(samples, SEGMENT)))
-    covariance = np.zeros((len(paths), *level_db.shape))
     envelope_aligner, motion_aligner = Aligner(samples), Aligner(samples)
     path_gain, noise = np.empty(samples), np.empty(samples)
     for band in range(BANDS):
@@ -111,11 +110,10 @@ def apply_ear_model(
         reference_path.fire(band, noise, delays[band])
         level_db[band] = motion_level_db(reference_path.firing)
         processed_noise.fill(noise)
-        for path, covariance_of_path in zip(paths, covariance, strict=True):
+        audible = level_db[band] > SILENCE_DB
+        for path in paths:
             path.fire(band, noise, delays[band])
-            covariance_of_path[band] = covariances(
-                reference_path.firing, path.firing, level_db[band] > SILENCE_DB
-            )
+            path.covariance[band] = covariances(reference_path.firing, path.firing, audible)
     processed_noise.store()
     return [
         EarOutputs(
@@ -124,9 +122,9 @@ def apply_ear_model(
             reference_path.spectrum_db(),
             path.spectrum_db(),
             level_db,
-            covariance_of_path,
+            path.covariance,
         )
-        for path, covariance_of_path in zip(paths, covariance, strict=True)
+        for path in paths
     ]
 
 
@@ -151,7 +149,8 @@ class _Path:
     """Stages of the ear model for one signal.
 
     `envelope` and `motion` are those of the current band after compression, `firing` is the motion
-    after the inner hair cells, each (samples,).
+    after the inner hair cells, each (samples,). `covariance` (32, segments of 16 ms) is that of the
+    motions of the signal and its reference.
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
@@ -164,6 +163,7 @@ class _Path:
         self.control_rms = np.empty(BANDS)
         self.bandwidth = np.empty(BANDS)
         self.envelope_db = np.empty((BANDS, segment_count(len(signal), SMOOTHING)))
+        self.covariance = np.empty((BANDS, segment_count(len(signal), SEGMENT)))
 
     def control(self, band: int, gain: Array) -> None:
         """Compute the bandwidth of a band, and write the outer hair cells' gain to (samples,)."""

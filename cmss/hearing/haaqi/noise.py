@@ -99,8 +99,7 @@ def _draw(
     words = np.empty(3 + _WORDS, np.uint32)
     carried = 0
     _temper(key, words[3:])
-    pairs = _WORDS // 4 + 1
-    x, y, square = np.empty(pairs), np.empty(pairs), np.empty(pairs)
+    x, y, square = np.empty(157), np.empty(157), np.empty(157)  # _WORDS // 4 + 1 pairs
     while done < count:
         if position == _WORDS:
             _next_block(key)
