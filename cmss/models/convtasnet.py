@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cmss.models.network import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import NORMS, ChannelwiseLayerNorm, Depthwise, Pointwise
+from cmss.models.temporal_blocks import NORMS, Depthwise, Norm, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet, tiles
 from cmss.transforms.overlap_add import Reach
 
@@ -175,7 +175,7 @@ class MaskNetwork(nn.Module):
         a = arguments
         self.C, self.mask_nonlinear = a.C, a.mask_nonlinear
         self.network = nn.Sequential(
-            ChannelwiseLayerNorm(a.N),
+            Norm(a.N, "cLN"),
             Pointwise(a.N, a.B),
             TemporalConvNet(a.B, a.H, a.P, a.X, a.R, a.norm_type, a.causal),
             Pointwise(a.B, a.C * a.N),

@@ -18,7 +18,7 @@ from cmss.models.band_masks import BandMasks
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import presence
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import GlobalLayerNorm, Pointwise
+from cmss.models.temporal_blocks import Norm, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet
 from cmss.transforms.bands import band_interpolation
 
@@ -69,7 +69,7 @@ class FourierConvTasNet(BandMasks):
         to_bands = to_bins / to_bins.sum(0)
         super().__init__(a, a.L, a.hop, to_bands, to_bins)
         bands = to_bins.shape[1]
-        self.norm = GlobalLayerNorm(4 * bands)
+        self.norm = Norm(4 * bands, "gLN")
         self.bottleneck = Pointwise(4 * bands, a.B, bias=True)
         self.presence = nn.Linear(len(a.sources), a.B, bias=False)
         self.blocks = TemporalConvNet(a.B, a.H, a.P, a.X, a.R, "gLN", causal=False)

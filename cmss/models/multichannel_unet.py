@@ -19,7 +19,7 @@ from cmss.models.band_masks import BandMasks
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import listed, presence
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import GlobalLayerNorm
+from cmss.models.temporal_blocks import Norm
 from cmss.scenes import INSTRUMENTS
 from cmss.transforms.angular_gaussian import direction_likelihoods
 from cmss.transforms.bands import stretch, unwarp, warp
@@ -110,7 +110,7 @@ class MultichannelUNet(BandMasks):
             to_bands = to_bands / to_bands.sum(0)
         super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
         self.planes = 4 if a.features == "stereo" else 1
-        self.norm = GlobalLayerNorm(4 * a.bands) if a.features == "stereo" else None
+        self.norm = Norm(4 * a.bands, "gLN") if a.features == "stereo" else None
         stretched = [stretch(a.bands, factor) for factor in a.harmonics]
         self.register_buffer(
             "to_harmonics", torch.stack(stretched) if stretched else None, persistent=False
