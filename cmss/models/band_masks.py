@@ -15,7 +15,6 @@ from torch import Tensor
 
 from cmss.models.network import Network
 from cmss.models.presence import presence
-from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
 
@@ -88,3 +87,22 @@ class BandMasks(Network, ABC):
         banded = F.linear(torch.stack(energies, 1), self.to_bands.T)  # (B, 4, K, G)
         power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
         return stereo_features(power, cross_power).transpose(1, 2).flatten(2)
+
+
+def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
+    """Compute the level of each channel and the direction of arrival.
+
+    Levels are in bels relative to the mean of the excerpt. The direction is the cross-spectrum,
+    normalised by the geometric mean of both powers, with real and imaginary part.
+
+    Args:
+        power: of both channels, (B, 2, ...) with two more axes, frames and bins or bands.
+        cross: real and imaginary part of left * conj(right), of the same shape.
+
+    Returns:
+        (B, 4, ...).
+    """
+    mean = power.mean((1, 2, 3), keepdim=True) + 1e-12
+    level = torch.log10(power / mean + 1e-7)
+    direction = cross / (power.prod(1, keepdim=True).sqrt() + 1e-7 * mean)
+    return torch.cat((level, direction), 1)

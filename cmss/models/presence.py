@@ -37,6 +37,11 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
     return players, present.gather(1, players)
 
 
+def of_players(x: Tensor, players: Tensor) -> Tensor:
+    """Select the sources of :func:`listed`: (B, S, ...), indices (B, P) -> (B, P, ...)."""
+    return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
+
+
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
     """Invert :func:`listed`: place the estimates of the players at their source indices.
 

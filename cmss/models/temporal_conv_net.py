@@ -119,8 +119,8 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 class _Moments:
     """A norm over tiles, gamma * (scale * y + shift) + beta.
 
-    For the global norm gLN, scale and shift are known only after all tiles. Other norms are applied to
-    each tile at once, without gamma and beta.
+    For the global norm gLN, scale and shift are known only after all tiles. Other norms are applied
+    to each tile at once, without gamma and beta.
 
     Args:
         norm: of the block.
