@@ -112,9 +112,8 @@ class ARUNet(Network):
         players, chosen = listed(present)
         coefficients = stdct(mixture, self.window, self.arguments.hop)  # (B, 2, L, K)
         estimates = self.estimate(coefficients, present, players, chosen)  # (B, P, 2, L, K)
-        stems = istdct(
-            estimates, self.window, self.arguments.hop, mixture.shape[-1]
-        )  # (B, P, 2, T)
+        # (B, P, 2, T)
+        stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
         if self.arguments.consistent:
             # Equivalent to consistency of the coefficients, because the transform is linear.
             stems = mixture_consistent(stems, mixture, chosen)
@@ -331,8 +330,7 @@ class AttentionGate(nn.Module):
         """Apply the gate; shapes as above."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        # A softmax over channels; the published gate is this, not a sigmoid. Autocast computes it
-        # in float32.
+        # As published, a softmax over channels instead of a sigmoid; in float32 under autocast.
         weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 

@@ -87,10 +87,10 @@ class FourierConvTasNet(BandMasks):
             features = self.norm(self.features(spectra))  # (B, K, 4 G)
         # (B, K, B); the embedding of presence is the same in all frames.
         x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(1)
-        # (B, K, S, G)
+        # (B, K, B) -> (B, K, S G) -> (B, K, S, G)
         scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
         scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
-        return F.softmax(scores, dim=2).transpose(1, 2)
+        return F.softmax(scores, dim=2).transpose(1, 2)  # (B, S, K, G)
 
 
 # fmt: off

@@ -21,7 +21,7 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
 SLOPE = 0.2
-"""Of LeakyReLU for negative inputs, TensorFlow's default as in the authors' code."""
+"""Slope of LeakyReLU for negative inputs, as in the authors' code."""
 
 
 @dataclass(frozen=True)
