@@ -8,12 +8,14 @@ import cmss.models
 from cmss.models.network import Network
 from cmss.models.record import NetworkRecord
 
-
 RECORDS: tuple[NetworkRecord, ...] = tuple(
-    imported.RECORD
-    for module in iter_modules(cmss.models.__path__, "cmss.models.")
-    # Without this module, which is being imported.
-    if module.name != __name__ and hasattr(imported := import_module(module.name), "RECORD")
+    module.RECORD
+    for module in (
+        import_module(found.name)
+        for found in iter_modules(cmss.models.__path__, "cmss.models.")
+        if found.name != __name__  # this module, which is being imported
+    )
+    if hasattr(module, "RECORD")
 )
 """The `RECORD` of each module in cmss.models that defines it, in order of file names."""
 

@@ -12,9 +12,8 @@ from cmss.models.arunet import (
     AttentionGate,
     AttentiveMultiResUNet,
     signed_power,
-    stack_bins,
-    unstack_bins,
 )
+from cmss.models.presence import listed
 from tests.support.tensors import quiet_noise as noise
 from tests.support.told_who_plays import assert_shares_the_mixture, rows
 
@@ -155,12 +154,16 @@ def test_pooling_and_its_inverse_keep_their_place():
     assert (here - here.roll(8, -1)).abs().amax() > 1e-2
 
 
-def test_folded_bins_are_neighbours():
-    image = torch.arange(2 * 3 * 8 * 5).view(2, 3, 8, 5)
-    folded = stack_bins(image, 4)
-    assert folded.shape == (2, 12, 2, 5)
-    assert torch.equal(folded[:, :4, 1], image[:, 0, 4:])
-    assert torch.equal(unstack_bins(folded, 4), image)
+def test_folded_bins_are_neighbours_and_return_to_their_positions():
+    model, images = ARUNet(replace(PUBLISHED, fold=4)), []
+    model.unet.forward = lambda image, _: images.append(image) or image
+    coefficients, everyone = noise(2, 2, 72, 5), torch.ones(2, 1, dtype=torch.bool)
+    estimates = model.estimate(coefficients, everyone, *listed(everyone))
+    torch.testing.assert_close(estimates.squeeze(1), coefficients)
+    (image,) = images
+    assert image.shape == (2, 8, 18, 5)
+    scaled = coefficients / coefficients.square().mean((1, 2, 3), keepdim=True).sqrt()
+    torch.testing.assert_close(image[:, 4:, 3], scaled[:, 1, 12:16])
 
 
 # Level.
