@@ -33,7 +33,7 @@ BOTH = pytest.mark.parametrize("arguments", EACH.values(), ids=EACH)
 
 
 def network(arguments: ARUNetArguments) -> ARUNet:
-    """Return a network in evaluation mode, with parameters and statistics changed as by training."""
+    """Return a network in evaluation mode, with values of parameters as after training."""
     torch.manual_seed(0)
     model = ARUNet(arguments).eval()
     with torch.no_grad():

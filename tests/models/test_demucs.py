@@ -155,9 +155,9 @@ def test_a_delayed_mixture_gives_delayed_estimates(kind):
     sound = F.pad(noise(1, 2, 1500), (2048, 2048))
     early, late = model(sound), model(sound.roll(4 * step, -1)).roll(-4 * step, -1)
     lags = range(-3, 4)
-    likeness = [(early * late.roll(lag, -1)).sum().item() for lag in lags]
-    assert max(zip(likeness, lags, strict=True))[1] == 0
-    assert likeness[3] > 0.9 * early.square().sum()
+    products = [(early * late.roll(lag, -1)).sum().item() for lag in lags]
+    assert max(zip(products, lags, strict=True))[1] == 0
+    assert products[3] > 0.9 * early.square().sum()
 
 
 @pytest.mark.parametrize("samples", [4096, 5001])
