@@ -124,20 +124,43 @@ class CrossTransformer(nn.Module):
     def forward(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
         """Apply all layers; shapes as above."""
         channels, bins, frames = x.shape[1:]
-        # Tokens are bins of frames, (B, K F, C), and samples, (B, T, C).
-        embedding = position_2d(channels, bins, frames, self.period).to(x)
+        # Tokens are bins of frames, (B, K F, C), and time steps, (B, T, C).
+        embedding = self._position_2d(channels, bins, frames).to(x)
         x = self.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + embedding
-        # Cosines, then sines, of the time step at C / 2 rates (Vaswani et al. 2017, "Attention is
-        # all you need", section 3.5; with the spacing of rates in the authors' code).
-        rates = self.period ** (-torch.arange(channels // 2) / (channels // 2 - 1))
-        phase = torch.arange(x_time.shape[-1])[:, None] * rates  # (T, C / 2)
-        embedding = torch.cat((phase.cos(), phase.sin()), 1).to(x_time)
+        embedding = self._position(channels, x_time.shape[-1]).to(x_time)
         x_time = self.norm_in_t(x_time.mT) + embedding
         # Both layers of a pair see the outputs of the previous pair.
         for layer, layer_time in zip(self.layers, self.layers_t, strict=True):
             x, x_time = layer(x, x_time), layer_time(x_time, x)
         # (B, K F, C) -> (B, K, F, C) -> (B, C, F, K), and (B, T, C) -> (B, C, T)
         return x.unflatten(1, (frames, bins)).permute(0, 3, 2, 1), x_time.mT
+
+    # Sinusoidal embeddings (Vaswani et al. 2017, "Attention is all you need", section 3.5), with
+    # the order of channels and the spacing of rates in the authors' code.
+
+    def _position(self, channels: int, steps: int) -> Tensor:
+        """Return an embedding of time steps, (T, C): cosines, then sines, at C / 2 rates."""
+        half = channels // 2
+        rates = self.period ** (-torch.arange(half) / (half - 1))
+        phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
+        return torch.cat((phase.cos(), phase.sin()), 1)
+
+    def _position_2d(self, channels: int, bins: int, frames: int) -> Tensor:
+        """Return an embedding of frames and bins, (K F, C), with F the faster index.
+
+        Half of the channels embed the frame, the other half the bin. Sines and cosines alternate,
+        at C / 4 rates.
+        """
+        half = channels // 2
+        rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(self.period) / half))
+
+        def waves(count: int) -> Tensor:
+            phase = torch.arange(count)[:, None] * rates  # (count, C / 4)
+            return torch.stack((phase.sin(), phase.cos()), -1).flatten(1)  # (count, C / 2)
+
+        frame = waves(frames)[:, None].expand(-1, bins, -1)  # (K, F, C / 2)
+        bin_ = waves(bins).expand(frames, -1, -1)  # (K, F, C / 2)
+        return torch.cat((frame, bin_), -1).flatten(0, 1)
 
 
 class Layer(nn.Module):
@@ -179,24 +202,6 @@ class Layer(nn.Module):
         # (B, N, C) -> (B, N, inner) -> (B, N, C)
         x = x + self.gamma_2(self.linear2(F.gelu(self.linear1(norm(x)))))
         return self.norm_out(x.mT).mT  # over tokens and channels together
-
-
-def position_2d(channels: int, bins: int, frames: int, period: float) -> Tensor:
-    """Return a sinusoidal embedding of frames and bins, (K F, C), with F the faster index.
-
-    Half of the channels embed the frame, the other half the bin. Sines and cosines alternate, at
-    C / 4 rates, as in the authors' code.
-    """
-    half = channels // 2
-    rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(period) / half))
-
-    def waves(count: int) -> Tensor:
-        phase = torch.arange(count)[:, None] * rates  # (count, C / 4)
-        return torch.stack((phase.sin(), phase.cos()), -1).flatten(1)  # (count, C / 2)
-
-    frame = waves(frames)[:, None].expand(-1, bins, -1)  # (K, F, C / 2)
-    bin_ = waves(bins).expand(frames, -1, -1)  # (K, F, C / 2)
-    return torch.cat((frame, bin_), -1).flatten(0, 1)
 
 
 # fmt: off

@@ -1,4 +1,7 @@
-"""Presence of sources, an input of networks with an output for every instrument."""
+"""Presence of sources, an input of networks with an output for every instrument.
+
+Shapes: B batch, S sources of the network, P players of an example, T samples.
+"""
 
 import torch
 from torch import Tensor

@@ -105,7 +105,13 @@ class WaveUNet(Network):
         # (B, T, 2 S) -> (B, T, S, 2) -> (B, S, 2, T)
         estimates = estimates.unflatten(-1, (-1, 2)).permute(0, 2, 3, 1).contiguous().float()
         if self.arguments.difference:
-            estimates = _with_difference(estimates, mixture) * present[..., None, None]
+            # "Difference output layer", section 3.2.1 of the paper. As published, full scale bounds
+            # the estimates; here the peak of the mixture, which is the same if it reaches full
+            # scale. With an RMS of 1, the peak is at least 1, except in silence.
+            peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
+            estimates = peak * torch.tanh(estimates / peak)  # (B, S - 1, 2, T)
+            rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
+            estimates = torch.cat((estimates, rest), 1) * present[..., None, None]
         else:
             estimates = mixture_consistent(estimates, mixture, present)
         return estimates * level.unsqueeze(1)
@@ -175,20 +181,6 @@ def _beside(skip: Tensor, x: Tensor) -> Tensor:
     """Concatenate the centre of a longer skip connection and x: (B, T, C_skip + C)."""
     start = (skip.shape[1] - x.shape[1]) // 2
     return torch.cat((skip[:, start : start + x.shape[1]], x), -1)
-
-
-def _with_difference(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Bound estimates (B, S - 1, 2, T), and append the difference from the mixture (B, 2, T).
-
-    "Difference output layer", section 3.2.1 of the paper.
-    The bound is the peak of the mixture. As published, it is full scale; both are equal if the
-    mixture reaches full scale.
-    """
-    # The mixture has an RMS of 1, so its peak is at least 1, except in silence.
-    peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)  # (B, 1, 1, 1)
-    estimates = peak * torch.tanh(estimates / peak)
-    rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
-    return torch.cat((estimates, rest), 1)
 
 
 # fmt: off
