@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from cmss.models.network import Network
 from cmss.models.outputs import OUTPUTS
-from cmss.models.presence import in_places, listed, mixture_consistent, presence
+from cmss.models.presence import in_places, listed, mixture_consistent, of_players, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.transforms.stdct import istdct, stdct
 
 PARTS = (0.167, 0.333, 0.5)
-"""Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7."""
-FLOOR = 1e-6
-"""Added to magnitudes so that powers are differentiable at zero; 120 dB below the mixture's RMS."""
+"""Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7.
+
+1/6, 1/3 and 1/2 in Ibtehaz and Rahman 2020, rounded as in their code."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class ARUNet(Network):
         players, chosen = listed(present)
         coefficients = stdct(mixture, self.window, self.arguments.hop)  # (B, 2, L, K)
         estimates = self.estimate(coefficients, present, players, chosen)  # (B, P, 2, L, K)
+        # (B, P, 2, T)
         stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
         if self.arguments.consistent:
             # Equivalent to consistency of the coefficients, because the transform is linear.
@@ -133,17 +134,21 @@ class ARUNet(Network):
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
         audible = power > 0
-        level = torch.where(audible, power, 1.0).sqrt()
-        # (B, 2, L, K) -> (B, 2 fold, L / fold, K)
-        image = stack_bins(signed_power(mixture / level, exponent), fold)
+        level = torch.where(audible, power, 1.0).sqrt()  # RMS, (B, 1, 1, 1)
+        # Neighbouring bins are stacked as channels: (B, 2, L, K) -> (B, 2, L / fold, fold, K) ->
+        # (B, 2, fold, L / fold, K) -> (B, 2 fold, L / fold, K)
+        image = signed_power(mixture / level, exponent).unflatten(2, (-1, fold))
+        image = image.transpose(2, 3).flatten(1, 2)
         # (B, S 2 fold, L / fold, K) -> (B, S, 2 fold, L / fold, K)
         output = self.unet(image, present).unflatten(1, (len(self.sources), -1))
         # Only the outputs of sources that are present are processed further, to save memory.
-        index = players[..., None, None, None].expand(-1, -1, *output.shape[2:])
-        output = unstack_bins(output.gather(1, index).flatten(1, 2).float(), fold)
-        output = output.unflatten(1, (-1, 2))  # (B, P, 2, L, K)
+        output = of_players(output, players).float()  # (B, P, 2 fold, L / fold, K)
+        # Back to bins: (B, P, 2, fold, L / fold, K) -> (B, P, 2, L / fold, fold, K) ->
+        # (B, P, 2, L, K)
+        output = output.unflatten(2, (2, fold)).transpose(3, 4).flatten(3, 4)
         absent = ~chosen[..., None, None, None]
         if self.arguments.masks:
+            # (B, P, 2, L, K) * (B, 1, 2, L, K)
             return output.masked_fill(absent, -torch.inf).softmax(1) * mixture.unsqueeze(1)
         estimates = signed_power(output, 1 / exponent).masked_fill(absent, 0)
         return estimates * (level * audible).unsqueeze(1)
@@ -151,17 +156,8 @@ class ARUNet(Network):
 
 def signed_power(x: Tensor, exponent: float) -> Tensor:
     """Raise magnitudes to a power and keep the signs; the identity for an exponent of 1."""
-    return x * (x.abs() + FLOOR) ** (exponent - 1)
-
-
-def stack_bins(image: Tensor, fold: int) -> Tensor:
-    """Stack neighbouring bins as channels: (B, C, L, K) -> (B, C fold, L / fold, K)."""
-    return image.unflatten(2, (-1, fold)).transpose(2, 3).flatten(1, 2)
-
-
-def unstack_bins(image: Tensor, fold: int) -> Tensor:
-    """Invert :func:`stack_bins`."""
-    return image.unflatten(1, (-1, fold)).transpose(2, 3).flatten(2, 3)
+    # 1e-6, 120 dB below the RMS of the mixture, makes powers differentiable at zero.
+    return x * (x.abs() + 1e-6) ** (exponent - 1)
 
 
 class AttentiveMultiResUNet(nn.Module):
@@ -199,8 +195,14 @@ class AttentiveMultiResUNet(nn.Module):
             MultiResBlock(channels, level)
             for channels, level in zip((inputs, *wide), parts, strict=False)
         )
+        # Res paths of higher levels are longer, because encoder and decoder features differ most
+        # there (Ibtehaz and Rahman 2020).
         self.paths = nn.ModuleList(
-            res_path(wide[level], filters[level], levels - level) for level in range(levels)
+            nn.Sequential(
+                ResUnit(wide[level], width),
+                *(ResUnit(width, width) for _ in range(levels - level - 1)),
+            )
+            for level, width in enumerate(filters)
         )
         self.presence = nn.Linear(conditions, wide[-1], bias=False) if conditions else None
         self.bottleneck = MultiResBlock(wide[-1], lowest)
@@ -237,19 +239,22 @@ class AttentiveMultiResUNet(nn.Module):
             x = block(x)  # (B, channels of the level, height / 2^level, width / 2^level)
             skips.append(path(x))
             x = F.max_pool2d(x, 2)
+        # x is (B, channels of the lowest encoder level, height / 2^levels, width / 2^levels).
         if self.presence is not None and present is not None:
             x = x + self.presence(present.to(x.dtype))[..., None, None]
         x = self.bottleneck(x)
-        signal = F.relu(self.signal(x))
+        signal = F.relu(self.signal(x))  # the same size, with the last level's `filters`
         for level in reversed(range(len(skips))):
             # The gate of a level is controlled by the output of the level below.
             skip = self.gates[level - 1](skips[level], signal) if level else skips[level]
+            # Both have `filters` channels; the output has those of the level's MultiRes block, and
+            # twice the height and width of x.
             x = signal = self.up[level](torch.cat((skip, self.lift[level](x)), 1))
-        return self.output(x)[..., :height, :width]
+        return self.output(x)[..., :height, :width]  # (B, outputs, height, width)
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the constants of the published network."""
+    """Batch normalisation with the constants of the published network, Keras's defaults."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
@@ -285,7 +290,7 @@ class MultiResBlock(nn.Module):
         shortcut, parts = self.shortcut(x), []
         # Two 3x3 convolutions have the receptive field of a 5x5 one, three that of a 7x7 one.
         for convolution in self.convolutions:
-            x = F.relu(convolution(x))
+            x = F.relu(convolution(x))  # (B, part, height, width)
             parts.append(x)
         return self.norm(F.relu(shortcut + self.inner_norm(torch.cat(parts, 1))))
 
@@ -302,15 +307,6 @@ class ResUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the unit: (B, C, height, width) -> (B, filters, height, width)."""
         return self.norm(F.relu(self.shortcut(x) + F.relu(self.convolution(x))))
-
-
-def res_path(channels: int, filters: int, length: int) -> nn.Sequential:
-    """Build a skip connection of `length` Res units.
-
-    Higher levels have longer paths, because encoder and decoder features differ most there.
-    """
-    first = ResUnit(channels, filters)
-    return nn.Sequential(first, *(ResUnit(filters, filters) for _ in range(length - 1)))
 
 
 class AttentionGate(nn.Module):
@@ -332,8 +328,9 @@ class AttentionGate(nn.Module):
 
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
         """Apply the gate; shapes as above."""
+        # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        # Autocast computes the softmax in float32.
+        # As published, a softmax over channels instead of a sigmoid; in float32 under autocast.
         weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 

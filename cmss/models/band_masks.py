@@ -1,7 +1,8 @@
-"""Base of networks that estimate soft masks in frequency bands of the mixture's STFT.
+"""Base of networks that estimate soft masks in frequency bands, and features of stereo mixtures.
 
 The network estimates a mask in bands for each source that is present. Masks are interpolated to
-bins and applied to the spectra of the mixture, and the result is transformed back.
+bins and applied to the spectra of the mixture, and the result is transformed back. The inputs of
+mask-estimating networks are :func:`stereo_features`: levels and directions of arrival.
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
 """
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from cmss.models.network import Network
 from cmss.models.presence import presence
-from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
 
@@ -87,4 +87,25 @@ class BandMasks(Network, ABC):
         energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
         banded = F.linear(torch.stack(energies, 1), self.to_bands.T)  # (B, 4, K, G)
         power, cross_power = banded.split(2, dim=1)  # (B, 2, K, G) each
+        # (B, 4, K, G) -> (B, K, 4, G) -> (B, K, 4 G)
         return stereo_features(power, cross_power).transpose(1, 2).flatten(2)
+
+
+def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
+    """Compute the level of each channel and the direction of arrival.
+
+    Levels are in bels relative to the mean of the excerpt. The direction is the cross-spectrum,
+    normalised by the geometric mean of both powers, with real and imaginary part.
+
+    Args:
+        power: of both channels, (B, 2, ...) with two more axes, frames and bins or bands.
+        cross: real and imaginary part of left * conj(right), of the same shape.
+
+    Returns:
+        (B, 4, ...).
+    """
+    mean = power.mean((1, 2, 3), keepdim=True) + 1e-12  # (B, 1, 1, 1), not zero in silence
+    level = torch.log10(power / mean + 1e-7)  # (B, 2, ...), at least -70 dB
+    # The same limit makes the direction tend to zero where a channel is silent.
+    direction = cross / (power.prod(1, keepdim=True).sqrt() + 1e-7 * mean)  # (B, 2, ...)
+    return torch.cat((level, direction), 1)

@@ -16,8 +16,7 @@ from torch import nn
 from cmss.errors import InputError
 from cmss.models import registry  # as a module: its names are not defined yet during its import
 from cmss.models.network import Network
-from cmss.models.state_dicts import matching, read_state_dicts
-from cmss.models.weights_file import read_weights, write_weights
+from cmss.models.weights_file import matching, read_state_dicts, read_weights, write_weights
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -1,6 +1,7 @@
 """Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
 
-Parameters have the names of the published weights
+"Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation", IEEE/ACM
+TASLP 27(8). Parameters have the names of the published weights
 ``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these load unchanged. The
 code is based on Kaituo Xu's Conv-TasNet, its stereo version by Alexandre Defossez, and the
 challenge's copy of the latter in pyclarity (all MIT; see NOTICE).
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from cmss.models.network import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import NORMS, ChannelwiseLayerNorm, Depthwise, Pointwise
+from cmss.models.temporal_blocks import NORMS, Depthwise, Norm, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet, tiles
 from cmss.transforms.overlap_add import Reach
 
@@ -129,6 +130,7 @@ class ConvTasNet(Network):
             masks = self.separator.masks(features[:, tile])
             with exact():
                 segments.append(self.decoder.segments(frames[:, tile], masks))
+        # (B, C, K, A L) -> (B, C, A, (K + 1) L / 2)
         estimates = self.decoder.overlap_add(torch.cat(segments, dim=2))
         return F.pad(estimates, (0, mixture.shape[-1] - estimates.shape[-1]))[..., :length]
 
@@ -159,11 +161,12 @@ class Decoder(nn.Module):
 
     def overlap_add(self, segments: Tensor) -> Tensor:
         """Overlap-add segments: (B, C, K, A L) -> (B, C, A, (K + 1) L / 2)."""
+        # (B, C, K, A L) -> (B, C, K, A, 2 halves, L / 2) -> (B, C, A, 2, K, L / 2)
         segments = segments.unflatten(-1, (self.audio_channels, 2, self.L // 2))
-        segments = segments.permute(0, 1, 3, 4, 2, 5)  # (B, C, A, half, K, L/2)
-        first, second = segments[:, :, :, 0], segments[:, :, :, 1]
+        segments = segments.permute(0, 1, 3, 4, 2, 5)
+        first, second = segments[:, :, :, 0], segments[:, :, :, 1]  # (B, C, A, K, L / 2) each
         # Frames overlap by half: the second half of frame k is added to the first half of k + 1.
-        summed = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        summed = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))  # (B, C, A, K + 1, L / 2)
         return summed.flatten(-2)
 
 
@@ -175,7 +178,7 @@ class MaskNetwork(nn.Module):
         a = arguments
         self.C, self.mask_nonlinear = a.C, a.mask_nonlinear
         self.network = nn.Sequential(
-            ChannelwiseLayerNorm(a.N),
+            Norm(a.N, "cLN"),
             Pointwise(a.N, a.B),
             TemporalConvNet(a.B, a.H, a.P, a.X, a.R, a.norm_type, a.causal),
             Pointwise(a.B, a.C * a.N),
@@ -188,6 +191,7 @@ class MaskNetwork(nn.Module):
 
     def masks(self, features: Tensor) -> Tensor:
         """Compute masks from features, frame by frame: (B, K, B) -> (B, C, K, N)."""
+        # (B, K, C N) -> (B, K, C, N) -> (B, C, K, N)
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)
 

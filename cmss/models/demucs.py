@@ -22,8 +22,6 @@ from cmss.models.presence import mixture_consistent, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
-FLOOR = 1e-5  # added to standard deviations, against division by zero
-
 
 @dataclass(frozen=True)
 class DemucsArguments:
@@ -130,12 +128,14 @@ class Demucs(Network):
         x, mono = mixture, mixture.mean(1, keepdim=True)
         mean, deviation = mono.mean(-1, keepdim=True), mono.std(-1, keepdim=True)  # (B, 1, 1)
         if a.normalize:
-            x = (mixture - mean) / (FLOOR + deviation)
+            x = (mixture - mean) / (
+                1e-5 + deviation
+            )  # the authors' constant, against division by 0
         needed = self.valid_length(samples)
         before = (needed - samples) // 2
-        x = F.pad(x, (before, needed - samples - before))
+        x = F.pad(x, (before, needed - samples - before))  # (B, 2, needed)
         if a.resample:
-            x = julius.resample_frac(x, 1, 2)
+            x = julius.resample_frac(x, 1, 2)  # (B, 2, 2 needed)
         x = self._layers(x, present).float()  # (B, 2 S, at least T)
         if a.resample:
             x = julius.resample_frac(x, 2, 1)
@@ -154,10 +154,12 @@ class Demucs(Network):
         a = self.arguments
         factor = 2 if a.resample else 1
         length = factor * samples
-        # Length at the lowest level from which the decoder produces enough samples.
+        # From the output down: length at the lowest level from which the decoder produces enough
+        # samples. A decoder level drops context - 1 steps, and n steps become (n - 1) stride +
+        # kernel_size.
         for _ in range(a.depth):
             length = max(-(-(length - a.kernel_size) // a.stride) + 1, 1) + a.context - 1
-        # Length of the encoder's input that gives this length.
+        # From there up to the input: n steps of a convolution need (n - 1) stride + kernel_size.
         for _ in range(a.depth):
             length = (length - 1) * a.stride + a.kernel_size
         return -(-length // factor)
@@ -166,12 +168,13 @@ class Demucs(Network):
         """Apply the U-Net: (B, 2, valid length), bool (B, S) -> (B, 2 S, shorter)."""
         skips = []
         for encoder in self.encoder:
-            x = encoder(x)  # (B, channels of the level, T / stride^level)
+            x = encoder(x)  # (B, channels of the level, about T / stride^(level + 1))
             skips.append(x)
         if self.presence is not None:
             x = skips[-1] = x + self.presence(present.to(x.dtype)).unsqueeze(-1)
-        x = self.lstm(x)
+        x = self.lstm(x)  # the shape does not change
         for decoder in self.decoder:
+            # (B, channels of the level above, slightly below T / stride^level)
             x = decoder(x + _middle(skips.pop(), x.shape[-1]))
         return x
 

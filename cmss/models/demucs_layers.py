@@ -1,15 +1,19 @@
-"""Layers shared by the generations of Demucs, with the authors' names of parameters.
+"""Layers of the generations of Demucs, with the authors' names of parameters.
 
-Based on facebookresearch/demucs (MIT; see NOTICE), branches v1 to v4.
+First the layers inside a level, then the levels of Hybrid Demucs: encoders, decoders and the
+embedding of frequency bins. Based on the authors' code, facebookresearch/demucs (MIT; see NOTICE),
+branches v1 to v4.
 
-Shapes: B batch, C channels, T steps.
+Shapes: B batch, C channels, T time steps, F frequency bins, K frames.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def rescale(module: nn.Module, reference: float) -> None:
@@ -18,8 +22,9 @@ def rescale(module: nn.Module, reference: float) -> None:
     The new standard deviation is the geometric mean of the old one and `reference` (Defossez et al.
     2019, "Music Source Separation in the Waveform Domain", section 4.1).
     """
+    convolutions = nn.Conv1d | nn.ConvTranspose1d | nn.Conv2d | nn.ConvTranspose2d
     for layer in module.modules():
-        if isinstance(layer, CONVOLUTIONS) and not layer.weight.is_meta:
+        if isinstance(layer, convolutions) and not layer.weight.is_meta:
             scale = (layer.weight.std().detach() / reference) ** 0.5
             layer.weight.data /= scale
             if layer.bias is not None:
@@ -55,7 +60,8 @@ class BLSTM(nn.Module):
         return x + y if self.skip else y
 
     def _run(self, x: Tensor) -> Tensor:
-        return self.linear(self.lstm(x.permute(2, 0, 1))[0]).permute(1, 2, 0)
+        y, _ = self.lstm(x.permute(2, 0, 1))  # (T, B, 2 C), of both directions
+        return self.linear(y).permute(1, 2, 0)  # (B, C, T)
 
     def _in_chunks(self, x: Tensor, width: int) -> Tensor:
         batch, channels, steps = x.shape
@@ -63,9 +69,10 @@ class BLSTM(nn.Module):
         count = -(-steps // stride)
         # (B, C, count, width): chunks become examples of a larger batch.
         chunks = F.pad(x, (0, (count - 1) * stride + width - steps)).unfold(-1, width, stride)
-        y = self._run(chunks.transpose(1, 2).reshape(-1, channels, width))
+        y = self._run(chunks.transpose(1, 2).reshape(-1, channels, width))  # (B count, C, width)
         y = y.view(batch, count, channels, width)
         # The first and the last quarter of each chunk are dropped, except at the ends.
+        # (B, count - 2, C, width / 2) -> (B, C, (count - 2) width / 2)
         middle = y[:, 1:-1, :, edge:-edge].transpose(1, 2).flatten(2)
         return torch.cat((y[:, 0, :, :-edge], middle, y[:, -1, :, edge:]), -1)[..., :steps]
 
@@ -106,17 +113,21 @@ class LocalState(nn.Module):
         )
         scores = (key.mT @ query).float() / key.shape[2] ** 0.5  # (B, heads, key, query)
         slopes = torch.arange(1, self.decays + 1, device=x.device)
-        # (B, heads, decays, T) -> (B, heads, 1, T)
+        # Slopes between 0 and 1/2 for each query: (B, heads, decays, T) -> (B, heads, 1, T)
         gains = self.query_decay(x).float().unflatten(1, (self.heads, -1)).sigmoid() / 2
         slope = (gains * slopes[:, None]).sum(2, keepdim=True) / self.decays**0.5
         scores = scores - distance * slope
+        # A score of -100 excludes a step's attention to itself.
         diagonal = torch.eye(x.shape[-1], device=x.device, dtype=torch.bool)
         weights = scores.masked_fill(diagonal, -100).softmax(2)
-        return x + self.proj((content @ weights.to(content.dtype)).flatten(1, 2))
+        y = content @ weights.to(content.dtype)  # (B, heads, C / heads, T)
+        return x + self.proj(y.flatten(1, 2))
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each channel of a residual, initially small (Touvron et al. 2021).
+    """A learned factor for each channel of a residual, initially small.
+
+    Touvron et al. 2021, "Going deeper with image transformers", section 2.
 
     Args:
         channels: C.
@@ -135,7 +146,7 @@ class LayerScale(nn.Module):
 
 
 class DConv(nn.Module):
-    """Residual branches of dilated convolutions with few channels: (B, C, T) -> (B, C, T).
+    """Residual branches of dilated convolutions over time, with few channels.
 
     Args:
         channels: C.
@@ -144,6 +155,8 @@ class DConv(nn.Module):
         start: see :class:`LayerScale`.
         attention: whether each branch has a :class:`LocalState`.
         lstm: whether each branch has a :class:`BLSTM`, before the attention.
+
+    Shape: (B, C, T) -> (B, C, T), or (B, C, F, K) -> (B, C, F, K), each bin separately.
     """
 
     def __init__(
@@ -177,7 +190,153 @@ class DConv(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the branches: (B, C, T) -> (B, C, T)."""
+        """Apply the branches; the shape does not change."""
+        shape = x.shape
+        if x.dim() == 4:  # bins become examples of a larger batch
+            x = x.transpose(1, 2).flatten(0, 1)  # (B, C, F, K) -> (B F, C, K)
         for layer in self.layers:
             x = x + layer(x)
+        if len(shape) == 4:
+            x = x.unflatten(0, (shape[0], shape[2])).transpose(1, 2)  # (B, C, F, K)
         return x
+
+
+@dataclass(frozen=True)
+class LevelArguments:
+    """Parameters shared by the encoder and the decoder of a level.
+
+    Args:
+        inputs: channels of the level above.
+        width: channels of the level.
+        kernel, stride: of the convolution between both.
+        frequency: whether the convolution runs over frequency instead of time.
+        pad: samples or bins of padding at either end.
+        groups: of the group normalisation; 0 for no normalisation.
+        dconv: arguments of :class:`DConv`.
+        last: whether this is the last level of the waveform branch before the branches merge; it
+            has only the convolution.
+    """
+
+    inputs: int
+    width: int
+    kernel: int
+    stride: int
+    frequency: bool
+    pad: int
+    groups: int
+    dconv: Mapping[str, Any]
+    last: bool = False
+
+    def norm(self, channels: int) -> nn.Module:
+        """Build the normalisation of a number of channels."""
+        return nn.GroupNorm(self.groups, channels) if self.groups else nn.Identity()
+
+    def over(self, size: int, other: int) -> Any:
+        """Return a size for the axis of the convolution, and for the other axis if it exists."""
+        return (size, other) if self.frequency else size
+
+
+class Encoder(nn.Module):
+    """Encoder of a level: (B, C, F, K) or (B, C, T) -> the same axes with fewer bins or samples."""
+
+    def __init__(self, level: LevelArguments, dconv: bool) -> None:
+        super().__init__()
+        self.level = level
+        convolution = nn.Conv2d if level.frequency else nn.Conv1d
+        self.conv = convolution(
+            level.inputs,
+            level.width,
+            level.over(level.kernel, 1),
+            level.over(level.stride, 1),
+            level.over(level.pad, 0),
+        )
+        if level.last:
+            return
+        self.norm1 = level.norm(level.width)
+        self.rewrite = convolution(level.width, 2 * level.width, 1)
+        self.norm2 = level.norm(2 * level.width)
+        self.dconv = DConv(level.width, **level.dconv) if dconv else None
+
+    def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
+        """Apply the encoder; `inject` (B, C, K) is the waveform branch where both merge."""
+        if not self.level.frequency:
+            if x.dim() == 4:  # the first level after the merge gets a single bin
+                x = x.flatten(1, 2)  # (B, C, 1, K) -> (B, C, K)
+            x = F.pad(x, (0, -x.shape[-1] % self.level.stride))
+        x = self.conv(x)  # (B, width, F / stride, K) or (B, width, T / stride)
+        if self.level.last:
+            return x
+        if inject is not None:
+            x = x + (inject.unsqueeze(2) if x.dim() == 4 else inject)  # (B, width, 1, K)
+        x = F.gelu(self.norm1(x))
+        if self.dconv is not None:
+            x = self.dconv(x)
+        # A gated linear unit halves the channels: 2 width -> width.
+        return F.glu(self.norm2(self.rewrite(x)), dim=1)
+
+
+class Decoder(nn.Module):
+    """Decoder of a level: adds the skip connection and restores the size of the encoder's input.
+
+    Args:
+        level: of the encoder.
+        outputs: output channels.
+        dconv: whether there are residual branches.
+        context: see :class:`cmss.models.hybrid.HybridArguments`.
+        final: whether this is the last decoder, which has no activation.
+    """
+
+    def __init__(
+        self, level: LevelArguments, outputs: int, dconv: bool, context: int, final: bool
+    ) -> None:
+        super().__init__()
+        self.level, self.final = level, final
+        transposed = nn.ConvTranspose2d if level.frequency else nn.ConvTranspose1d
+        self.conv_tr = transposed(
+            level.width, outputs, level.over(level.kernel, 1), level.over(level.stride, 1)
+        )
+        self.norm2 = level.norm(outputs)
+        if level.last:
+            return
+        convolution = nn.Conv2d if level.frequency else nn.Conv1d
+        self.rewrite = convolution(level.width, 2 * level.width, 1 + 2 * context, padding=context)
+        self.norm1 = level.norm(2 * level.width)
+        self.dconv = DConv(level.width, **level.dconv) if dconv else None
+
+    def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
+        """Return the output, of `length` samples if over time, and the last convolution's input."""
+        if self.level.frequency and x.dim() == 3:
+            x = x.unflatten(1, (self.level.width, -1))  # (B, width, K) -> (B, width, 1, K)
+        if skip is not None:
+            x = F.glu(self.norm1(self.rewrite(x + skip)), dim=1)  # 2 width -> width channels
+            if self.dconv is not None:
+                x = self.dconv(x)
+        y = self.norm2(self.conv_tr(x))  # (B, outputs, F stride, K) or (B, outputs, T stride)
+        # The transposed convolution has no padding: remove what the encoder's padding added.
+        start = self.level.pad
+        if self.level.frequency:
+            y = y[:, :, start : y.shape[2] - start]
+        else:
+            y = y[..., start : start + length]
+        return y if self.final else F.gelu(y), x
+
+
+class BinEmbedding(nn.Module):
+    """Learned embedding of the frequency of each bin.
+
+    Convolutions over frequency alone are invariant to transposition. Weights are stored divided by
+    `scale`, which raises their effective learning rate. Their initial values are cumulative sums
+    over frequency, so that neighbouring bins begin with similar embeddings.
+    """
+
+    def __init__(self, bins: int, channels: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.embedding = nn.Embedding(bins, channels)
+        weight = self.embedding.weight.data
+        count = torch.arange(1, bins + 1, device=weight.device).sqrt()[:, None]
+        weight.copy_(weight.cumsum(0) / count / scale)
+
+    def forward(self) -> Tensor:
+        """Return the embedding, (C, F, 1)."""
+        return (self.embedding.weight * self.scale).T.unsqueeze(-1)

@@ -18,7 +18,7 @@ from cmss.models.band_masks import BandMasks
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import presence
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import GlobalLayerNorm, Pointwise
+from cmss.models.temporal_blocks import Norm, Pointwise
 from cmss.models.temporal_conv_net import TemporalConvNet
 from cmss.transforms.bands import band_interpolation
 
@@ -69,7 +69,7 @@ class FourierConvTasNet(BandMasks):
         to_bands = to_bins / to_bins.sum(0)
         super().__init__(a, a.L, a.hop, to_bands, to_bins)
         bands = to_bins.shape[1]
-        self.norm = GlobalLayerNorm(4 * bands)
+        self.norm = Norm(4 * bands, "gLN")
         self.bottleneck = Pointwise(4 * bands, a.B, bias=True)
         self.presence = nn.Linear(len(a.sources), a.B, bias=False)
         self.blocks = TemporalConvNet(a.B, a.H, a.P, a.X, a.R, "gLN", causal=False)
@@ -87,10 +87,10 @@ class FourierConvTasNet(BandMasks):
             features = self.norm(self.features(spectra))  # (B, K, 4 G)
         # (B, K, B); the embedding of presence is the same in all frames.
         x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(1)
-        # (B, K, S, G)
+        # (B, K, B) -> (B, K, S G) -> (B, K, S, G)
         scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
         scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
-        return F.softmax(scores, dim=2).transpose(1, 2)
+        return F.softmax(scores, dim=2).transpose(1, 2)  # (B, S, K, G)
 
 
 # fmt: off

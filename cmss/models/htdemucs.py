@@ -5,7 +5,7 @@ not merged; at the lowest level, a transformer attends within each branch and ac
 defaults are those of the network that the authors released. Based on their code,
 facebookresearch/demucs (MIT; see NOTICE).
 
-Shapes: B batch, C channels, N tokens.
+Shapes: B batch, C channels, F frequency bins, K frames, T time steps, N and M tokens.
 """
 
 import math
@@ -57,7 +57,7 @@ class HTDemucsArguments(HybridArguments):
     @property
     def width(self) -> int:
         """Channels of the transformer."""
-        return self.bottom_channels or _lowest(self.channels, self)
+        return self.bottom_channels or self.lowest(self.channels)
 
 
 class HTDemucs(Hybrid):
@@ -68,7 +68,7 @@ class HTDemucs(Hybrid):
     def __init__(self, arguments: HTDemucsArguments) -> None:
         a = arguments
         super().__init__(a)
-        lowest, lowest_time = _lowest(a.channels, a), _lowest(a.channels_time or a.channels, a)
+        lowest, lowest_time = a.lowest(a.channels), a.lowest(a.channels_time or a.channels)
         if a.bottom_channels:
             self.channel_upsampler = nn.Conv1d(lowest, a.bottom_channels, 1)
             self.channel_downsampler = nn.Conv1d(a.bottom_channels, lowest, 1)
@@ -84,17 +84,11 @@ class HTDemucs(Hybrid):
             return self.crosstransformer(x, x_time)
         bins = x.shape[2]
         # 1x1 convolutions convert between the channels of the branches and of the transformer.
+        # (B, C, F, K) -> (B, C, F K) -> (B, bottom_channels, F K) -> (B, bottom_channels, F, K)
         x = self.channel_upsampler(x.flatten(2)).unflatten(2, (bins, -1))
         x, x_time = self.crosstransformer(x, self.channel_upsampler_t(x_time))
-        x = self.channel_downsampler(x.flatten(2)).unflatten(2, (bins, -1))
+        x = self.channel_downsampler(x.flatten(2)).unflatten(2, (bins, -1))  # (B, C, F, K)
         return x, self.channel_downsampler_t(x_time)
-
-
-def _lowest(channels: int, arguments: HybridArguments) -> int:
-    """Return the channels of a branch's lowest level."""
-    for _ in range(arguments.depth - 1):
-        channels = int(arguments.growth * channels)
-    return channels
 
 
 class CrossTransformer(nn.Module):
@@ -122,8 +116,7 @@ class CrossTransformer(nn.Module):
 
         def branch() -> nn.ModuleList:
             return nn.ModuleList(
-                (CrossLayer if layer % 2 else SelfLayer)(channels, heads, inner)
-                for layer in range(layers)
+                Layer(channels, heads, inner, cross=layer % 2 == 1) for layer in range(layers)
             )
 
         self.layers, self.layers_t = branch(), branch()
@@ -131,86 +124,84 @@ class CrossTransformer(nn.Module):
     def forward(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
         """Apply all layers; shapes as above."""
         channels, bins, frames = x.shape[1:]
-        # Tokens are bins of frames, (B, K F, C), and samples, (B, T, C).
-        embedding = position_2d(channels, bins, frames, self.period).to(x)
+        # Tokens are bins of frames, (B, K F, C), and time steps, (B, T, C).
+        embedding = self._position_2d(channels, bins, frames).to(x)
         x = self.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + embedding
-        embedding = position(channels, x_time.shape[-1], self.period).to(x_time)
+        embedding = self._position(channels, x_time.shape[-1]).to(x_time)
         x_time = self.norm_in_t(x_time.mT) + embedding
         # Both layers of a pair see the outputs of the previous pair.
         for layer, layer_time in zip(self.layers, self.layers_t, strict=True):
             x, x_time = layer(x, x_time), layer_time(x_time, x)
+        # (B, K F, C) -> (B, K, F, C) -> (B, C, F, K), and (B, T, C) -> (B, C, T)
         return x.unflatten(1, (frames, bins)).permute(0, 3, 2, 1), x_time.mT
+
+    # Sinusoidal embeddings (Vaswani et al. 2017, "Attention is all you need", section 3.5), with
+    # the order of channels and the spacing of rates in the authors' code.
+
+    def _position(self, channels: int, steps: int) -> Tensor:
+        """Return an embedding of time steps, (T, C): cosines, then sines, at C / 2 rates."""
+        half = channels // 2
+        rates = self.period ** (-torch.arange(half) / (half - 1))
+        phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
+        return torch.cat((phase.cos(), phase.sin()), 1)
+
+    def _position_2d(self, channels: int, bins: int, frames: int) -> Tensor:
+        """Return an embedding of frames and bins, (K F, C), with F the faster index.
+
+        Half of the channels embed the frame, the other half the bin. Sines and cosines alternate,
+        at C / 4 rates.
+        """
+        half = channels // 2
+        rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(self.period) / half))
+
+        def waves(count: int) -> Tensor:
+            phase = torch.arange(count)[:, None] * rates  # (count, C / 4)
+            return torch.stack((phase.sin(), phase.cos()), -1).flatten(1)  # (count, C / 2)
+
+        frame = waves(frames)[:, None].expand(-1, bins, -1)  # (K, F, C / 2)
+        bin_ = waves(bins).expand(frames, -1, -1)  # (K, F, C / 2)
+        return torch.cat((frame, bin_), -1).flatten(0, 1)
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward layer, each a scaled residual, followed by a norm."""
+    """Attention and a feed-forward layer, each a scaled residual, followed by a norm.
 
-    def __init__(self, channels: int, inner: int) -> None:
+    Args:
+        channels: C.
+        heads: of the attention.
+        inner: hidden channels of the feed-forward layer.
+        cross: attend to the other branch instead of the own branch.
+    """
+
+    def __init__(self, channels: int, heads: int, inner: int, cross: bool) -> None:
         super().__init__()
+        self.cross = cross
         self.linear1, self.linear2 = nn.Linear(channels, inner), nn.Linear(inner, channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.norm_out = nn.GroupNorm(1, channels)
         self.gamma_1 = LayerScale(channels, 1e-4, last=True)
         self.gamma_2 = LayerScale(channels, 1e-4, last=True)
-
-    def _feed(self, x: Tensor, norm: nn.Module) -> Tensor:
-        x = x + self.gamma_2(self.linear2(F.gelu(self.linear1(norm(x)))))
-        return self.norm_out(x.mT).mT
-
-
-class SelfLayer(Layer):
-    """Attends to its own branch: (B, N, C) -> (B, N, C)."""
-
-    def __init__(self, channels: int, heads: int, inner: int) -> None:
-        super().__init__(channels, inner)
-        self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
-
-    def forward(self, x: Tensor, other: Tensor) -> Tensor:  # noqa: ARG002
-        """Attend within the branch: (B, N, C) -> (B, N, C); `other` has no effect."""
-        y = self.norm1(x)
-        return self._feed(
-            x + self.gamma_1(self.self_attn(y, y, y, need_weights=False)[0]), self.norm2
-        )
-
-
-class CrossLayer(Layer):
-    """Attends to the other branch: (B, N, C), (B, M, C) -> (B, N, C)."""
-
-    def __init__(self, channels: int, heads: int, inner: int) -> None:
-        super().__init__(channels, inner)
-        self.norm3 = nn.LayerNorm(channels)
-        self.cross_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
+        # The authors' names: `norm2` is that of the other branch, if there is cross-attention.
+        if cross:
+            self.norm3 = nn.LayerNorm(channels)
+            self.cross_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
+        else:
+            self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """Attend to the other branch: (B, N, C), (B, M, C) -> (B, N, C)."""
-        y = self.norm2(other)
-        attended = self.cross_attn(self.norm1(x), y, y, need_weights=False)[0]
-        return self._feed(x + self.gamma_1(attended), self.norm3)
-
-
-def position(channels: int, steps: int, period: float) -> Tensor:
-    """Return a sinusoidal embedding of steps, (T, C): cosines, then sines, at C / 2 rates."""
-    rates = period ** (-torch.arange(channels // 2) / (channels // 2 - 1))
-    phase = torch.arange(steps)[:, None] * rates
-    return torch.cat((phase.cos(), phase.sin()), 1)
-
-
-def position_2d(channels: int, bins: int, frames: int, period: float) -> Tensor:
-    """Return a sinusoidal embedding of frames and bins, (K F, C), with F the faster index.
-
-    Half of the channels embed the frame, the other half the bin. Sines and cosines alternate, at
-    C / 4 rates.
-    """
-    half = channels // 2
-    rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(period) / half))
-
-    def waves(count: int) -> Tensor:
-        phase = torch.arange(count)[:, None] * rates
-        return torch.stack((phase.sin(), phase.cos()), -1).flatten(1)
-
-    frame = waves(frames)[:, None].expand(-1, bins, -1)
-    bin_ = waves(bins).expand(frames, -1, -1)
-    return torch.cat((frame, bin_), -1).flatten(0, 1)
+        """Apply the layer: (B, N, C), tokens of the other branch (B, M, C) -> (B, N, C)."""
+        query = self.norm1(x)
+        if self.cross:
+            key = self.norm2(other)  # (B, M, C)
+            attended, _ = self.cross_attn(query, key, key, need_weights=False)  # (B, N, C)
+            norm = self.norm3
+        else:
+            attended, _ = self.self_attn(query, query, query, need_weights=False)  # (B, N, C)
+            norm = self.norm2
+        x = x + self.gamma_1(attended)
+        # (B, N, C) -> (B, N, inner) -> (B, N, C)
+        x = x + self.gamma_2(self.linear2(F.gelu(self.linear1(norm(x)))))
+        return self.norm_out(x.mT).mT  # over tokens and channels together
 
 
 # fmt: off

@@ -14,15 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmss.models.demucs_layers import rescale
-from cmss.models.hybrid_levels import BinEmbedding, Decoder, Encoder, Shape
+from cmss.models.band_masks import stereo_features
+from cmss.models.demucs_layers import BinEmbedding, Decoder, Encoder, LevelArguments, rescale
 from cmss.models.network import Network
-from cmss.models.presence import mixture_consistent, presence
-from cmss.models.stereo_features import stereo_features
+from cmss.models.presence import in_places, listed, mixture_consistent, of_players, presence
 from cmss.transforms.stft import istft, stft
-
-ENCODER, DECODER = 1, 2  # bits of dconv_mode
-FLOOR = 1e-5  # added to standard deviations, against division by zero
 
 
 @dataclass(frozen=True)
@@ -91,6 +87,12 @@ class HybridArguments:
         if self.nfft % 8:
             raise ValueError(f"nfft: expected a multiple of 8, got {self.nfft}")
 
+    def lowest(self, channels: int) -> int:
+        """Return the channels of a branch's lowest level, from those of its first level."""
+        for _ in range(self.depth - 1):
+            channels = int(self.growth * channels)
+        return channels
+
 
 class Hybrid(Network, ABC):
     """Spectral and waveform branch; subclasses implement :meth:`bottom` between their halves.
@@ -149,14 +151,14 @@ class Hybrid(Network, ABC):
                 "lstm": lstm_from is not None and level >= lstm_from,
             }
             pad = 0 if last else kernel // 4
-            shape = Shape(inputs, width, kernel, stride, frequency, pad, groups, dconv)
-            self._add(shape, outputs, level == 0)
+            spectral = LevelArguments(inputs, width, kernel, stride, frequency, pad, groups, dconv)
+            self._add(spectral, outputs, level == 0)
             if frequency:
-                shape = Shape(
+                waveform = LevelArguments(
                     inputs_time, width_time, a.kernel_size, a.stride, False, a.kernel_size // 4,
                     groups, dconv, last,
                 )  # fmt: skip
-                self._add(shape, outputs_time, level == 0, time=True)
+                self._add(waveform, outputs_time, level == 0, time=True)
                 bins = 1 if last else bins // a.stride
             if level == 0:
                 self.freq_emb = BinEmbedding(bins, width, a.emb_scale)
@@ -172,13 +174,14 @@ class Hybrid(Network, ABC):
             else None
         )
 
-    def _add(self, shape: Shape, outputs: int, final: bool, time: bool = False) -> None:
+    def _add(self, level: LevelArguments, outputs: int, final: bool, time: bool = False) -> None:
         """Add the encoder and the decoder of a level to a branch."""
         a = self.arguments
         encoder, decoder = (self.tencoder, self.tdecoder) if time else (self.encoder, self.decoder)
         branches = a.dconv_mode if len(encoder) >= a.dconv_starts else 0
-        encoder.append(Encoder(shape, bool(branches & ENCODER)))
-        decoder.insert(0, Decoder(shape, outputs, bool(branches & DECODER), a.context, final))
+        # Bit 0 of `dconv_mode` stands for the encoders, bit 1 for the decoders.
+        encoder.append(Encoder(level, bool(branches & 1)))
+        decoder.insert(0, Decoder(level, outputs, bool(branches & 2), a.context, final))
 
     @abstractmethod
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,41 +199,57 @@ class Hybrid(Network, ABC):
         samples = mixture.shape[-1]
         # Spectra and their statistics are computed in float32 under autocast, too.
         with torch.autocast(mixture.device.type, enabled=False):
-            spectra = self.analyse(mixture)  # (B, 2, F, K)
-            if a.masks:
-                image, mean, deviation = _normalised(_mask_features(spectra), (2, 3))
-            else:
-                # Real and imaginary parts as channels: (B, 4, F, K)
-                parts = torch.view_as_real(spectra).permute(0, 1, 4, 2, 3).flatten(1, 2)
-                image, mean, deviation = _normalised(parts, (1, 2, 3))
-            signal, mean_time, deviation_time = _normalised(mixture, (1, 2))
+            spectra = self.analyse(mixture)  # complex (B, 2, F, K)
+            image, mean, deviation = self._image(spectra)  # (B, 4, F, K), (B, 1 or 4, 1, 1) twice
+            signal, mean_time, deviation_time = _normalised(mixture, (1, 2))  # (B, 2, T)
         # (B, S, F, K) with masks, else (B, S 2 2, F, K); waveforms (B, S 2, T)
         image, signal = self._branches(image, signal, present)
-        # Only for the P sources that play: spectra of all sources would be most of the cost.
-        order, playing = _playing_first(present)
+        # Only for the P players: spectra of all sources would be most of the cost.
+        players, chosen = listed(present)
         if a.masks:
-            scores = _select(image.float(), order)
-            masks = scores.masked_fill(~playing[..., None, None], -torch.inf).softmax(1)
+            scores = of_players(image.float(), players)  # (B, P, F, K)
+            masks = scores.masked_fill(~chosen[..., None, None], -torch.inf).softmax(1)
             # (B, P, 1, F, K) * (B, 1, 2, F, K)
             masks, spectra = masks.unsqueeze(2), spectra.unsqueeze(1)
             # Part by part: a complex product would first convert the masks.
             estimates = torch.complex(masks * spectra.real, masks * spectra.imag)
         else:
-            image = _select(image.float().unflatten(1, (-1, 2, 2)), order)  # (B, P, 2, 2, F, K)
+            # Channels are the mixture's channels with real and imaginary part each.
+            image = of_players(
+                image.float().unflatten(1, (-1, 2, 2)), players
+            )  # (B, P, 2, 2, F, K)
             image = image * deviation.unsqueeze(1)[..., None] + mean.unsqueeze(1)[..., None]
             estimates = torch.view_as_complex(image.movedim(3, -1).contiguous())
-        signal = _select(signal.float().unflatten(1, (-1, 2)), order)  # (B, P, 2, T)
+        # Both branches' estimates are added as waveforms; `estimates` is complex (B, P, 2, F, K).
+        signal = of_players(signal.float().unflatten(1, (-1, 2)), players)  # (B, P, 2, T)
         signal = signal * deviation_time.unsqueeze(1) + mean_time.unsqueeze(1)
-        stems = self.synthesise(estimates, samples) + signal
+        stems = self.synthesise(estimates, samples) + signal  # (B, P, 2, T)
         if a.consistent:
-            stems = mixture_consistent(stems, mixture, playing)
+            stems = mixture_consistent(stems, mixture, chosen)
         else:
-            stems = stems * playing[..., None, None]
-        # Back to the positions of the sources, zero for those that do not play.
-        where = order[..., None, None].expand_as(stems)
-        return stems.new_zeros(len(stems), len(a.sources), *stems.shape[2:]).scatter(
-            1, where, stems
-        )
+            stems = stems * chosen[..., None, None]
+        return in_places(stems, players, len(a.sources))  # (B, S, 2, T)
+
+    def _image(self, spectra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the normalised input of the spectral branch, and its mean and deviation.
+
+        Args:
+            spectra: of the mixture, complex (B, 2, F, K).
+
+        Returns:
+            (B, 4, F, K): with `masks` the :func:`stereo_features` of each bin, else the real and
+            the imaginary part of each channel. Its mean and standard deviation, per feature with
+            `masks`, else over all four.
+        """
+        if not self.arguments.masks:
+            # (B, 2, F, K, 2) -> (B, 2, 2, F, K) -> (B, 4, F, K)
+            parts = torch.view_as_real(spectra).permute(0, 1, 4, 2, 3).flatten(1, 2)
+            return _normalised(parts, (1, 2, 3))
+        left, right = spectra.unbind(1)  # (B, F, K) each
+        cross = left * right.conj()
+        power = spectra.real.square() + spectra.imag.square()  # (B, 2, F, K)
+        features = stereo_features(power, torch.stack((cross.real, cross.imag), 1))
+        return _normalised(features, (2, 3))
 
     def _branches(self, x: Tensor, x_time: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Apply encoders, bottom and decoders of both branches to their normalised inputs."""
@@ -238,17 +257,17 @@ class Hybrid(Network, ABC):
         skips, skips_time, lengths, lengths_time = [], [], [], []
         for level, encoder in enumerate(self.encoder):
             lengths.append(x.shape[-1])
-            inject = None
+            inject = None  # output of the waveform branch, which is added where both merge
             if level < len(self.tencoder):
                 lengths_time.append(x_time.shape[-1])
-                x_time = self.tencoder[level](x_time)
+                x_time = self.tencoder[level](x_time)  # (B, C, T / stride^(level + 1))
                 if level == self._meeting:
                     inject = x_time
                 else:
                     skips_time.append(x_time)
-            x = encoder(x, inject)
+            x = encoder(x, inject)  # (B, C, F / stride^(level + 1), K); (B, C, K) after the merge
             if level == 0:
-                x = x + self.arguments.freq_emb * self.freq_emb()
+                x = x + self.arguments.freq_emb * self.freq_emb()  # + (C, F, 1)
             skips.append(x)
         if self.presence is not None:
             embedding = self.presence(present.to(x.dtype))  # (B, C)
@@ -256,7 +275,8 @@ class Hybrid(Network, ABC):
         if self.presence_t is not None:
             embedding = self.presence_t(present.to(x.dtype))
             x_time = skips_time[-1] = x_time + embedding.unsqueeze(-1)
-        x, x_time = self.bottom(x, x_time)
+        x, x_time = self.bottom(x, x_time)  # the shapes do not change
+        # The waveform branch has decoders only above the level where the branches merge.
         apart = len(self.decoder) - len(self.tdecoder)
         for level, decoder in enumerate(self.decoder):
             x, before = decoder(x, skips.pop(), lengths.pop())
@@ -265,7 +285,7 @@ class Hybrid(Network, ABC):
             decoder_time = self.tdecoder[level - apart]
             if self._meeting is not None and level == apart:
                 # The waveform decoders start from the spectral decoder where the branches merged.
-                skip, x_time = None, before.squeeze(2)
+                skip, x_time = None, before.squeeze(2)  # (B, C, 1, K) -> (B, C, K)
             else:
                 skip = skips_time.pop()
             x_time, _ = decoder_time(x_time, skip, lengths_time.pop())
@@ -278,10 +298,12 @@ class Hybrid(Network, ABC):
         convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
+        # Frame 0 of :func:`stft` is centred on the first sample of its input, so frame 2 on sample
+        # 2 hop. With 3/2 hop of padding, this is hop / 2 of the signal, the middle of a hop.
         edge = self.hop // 2 * 3
         padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
         spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]
-        return spectra / self.arguments.nfft**0.5
+        return spectra / self.arguments.nfft**0.5  # unitary, as in the authors' code
 
     def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
         """Invert :meth:`analyse`, with zeros in the highest bin."""
@@ -289,26 +311,6 @@ class Hybrid(Network, ABC):
         padded = F.pad(spectra * self.arguments.nfft**0.5, (2, 2, 0, 1))
         length = spectra.shape[-1] * self.hop + 2 * edge
         return istft(padded, self.window, self.hop, length)[..., edge : edge + samples]
-
-
-def _playing_first(present: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices of the sources that play, padded to the largest number in an example.
-
-    Args:
-        present: bool (B, S).
-
-    Returns:
-        Indices of sources (B, P), and bool (B, P), False for padding.
-    """
-    order = present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-    order = order[:, : int(present.sum(1).max())]
-    return order, present.gather(1, order)
-
-
-def _select(x: Tensor, order: Tensor) -> Tensor:
-    """Select sources of each example: (B, S, ...), indices (B, P) -> (B, P, ...)."""
-    rows = torch.arange(len(x), device=x.device).unsqueeze(1)
-    return x[rows, order]
 
 
 def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
@@ -325,12 +327,5 @@ def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
 def _normalised(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Scale to zero mean and unit standard deviation; also return mean and standard deviation."""
     mean, deviation = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
-    return (x - mean) / (FLOOR + deviation), mean, deviation
-
-
-def _mask_features(spectra: Tensor) -> Tensor:
-    """Compute :func:`stereo_features` of each bin: (B, 2, F, K) -> (B, 4, F, K)."""
-    left, right = spectra.unbind(1)
-    cross = left * right.conj()
-    power = spectra.real.square() + spectra.imag.square()
-    return stereo_features(power, torch.stack((cross.real, cross.imag), 1))
+    # The authors' constant against division by zero.
+    return (x - mean) / (1e-5 + deviation), mean, deviation

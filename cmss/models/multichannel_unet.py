@@ -19,14 +19,10 @@ from cmss.models.band_masks import BandMasks
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import listed, presence
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.temporal_blocks import GlobalLayerNorm
+from cmss.models.temporal_blocks import Norm
 from cmss.scenes import INSTRUMENTS
 from cmss.transforms.angular_gaussian import direction_likelihoods
 from cmss.transforms.bands import stretch, unwarp, warp
-
-SLOPE = 0.1  # of LeakyReLU
-ITERATIONS = 2  # of expectation-maximisation of directions between two passes
-DOUBT = 1e-4  # lower limit of the masks that initialise the directions
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class MultichannelUNet(BandMasks):
             to_bands = to_bands / to_bands.sum(0)
         super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
         self.planes = 4 if a.features == "stereo" else 1
-        self.norm = GlobalLayerNorm(4 * a.bands) if a.features == "stereo" else None
+        self.norm = Norm(4 * a.bands, "gLN") if a.features == "stereo" else None
         stretched = [stretch(a.bands, factor) for factor in a.harmonics]
         self.register_buffer(
             "to_harmonics", torch.stack(stretched) if stretched else None, persistent=False
@@ -138,6 +134,7 @@ class MultichannelUNet(BandMasks):
         passes = self.arguments.passes
         if passes == 1:
             return self._single_pass(image, present)
+        # Masks of the previous pass and of the directions, zero in the first: (B, 2 S, K, G)
         known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
         # Gradients flow only through the last pass.
         with torch.no_grad():
@@ -151,7 +148,7 @@ class MultichannelUNet(BandMasks):
 
     def _single_pass(self, image: Tensor, present: Tensor) -> Tensor:
         """Apply the U-Net: (B, C, K, G), bool (B, S) -> masks (B, S, K, G)."""
-        scores = self.unet(image, present).float()
+        scores = self.unet(image, present).float()  # (B, S, K, G)
         absent = ~present[..., None, None]
         if self.arguments.masks == "relu":
             return F.relu(scores).masked_fill(absent, 0)
@@ -171,19 +168,21 @@ class MultichannelUNet(BandMasks):
             (B, 2 S, K, G), inputs of the next pass.
         """
         players, plays = listed(present)
-        index = players[..., None, None].expand(-1, -1, *masks.shape[2:])
+        index = players[..., None, None].expand(-1, -1, *masks.shape[2:])  # (B, P, K, G)
         with torch.autocast(spectra.device.type, enabled=False):
             in_bins = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
-            prior = (in_bins + DOUBT).log().masked_fill(~plays[..., None, None], -torch.inf)
-            likelihood = direction_likelihoods(spectra, prior, ITERATIONS)  # (B, P, F, K)
+            # Added to the masks, 1e-4 keeps every player possible in every bin.
+            prior = (in_bins + 1e-4).log().masked_fill(~plays[..., None, None], -torch.inf)
+            # Two iterations of expectation-maximisation of the directions.
+            likelihood = direction_likelihoods(spectra, prior, 2)  # (B, P, F, K)
             power = spectra.abs().square().sum(1, keepdim=True)  # (B, 1, F, K)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
             # The mask of a band is the mean over its bins, weighted by power.
-            energies = torch.cat((likelihood.softmax(1) * power, power), 1)
+            energies = torch.cat((likelihood.softmax(1) * power, power), 1)  # (B, P + 1, F, K)
             banded = F.linear(energies.mT, self.to_bands.T)  # (B, P + 1, K, G)
-            banded = banded[:, :-1] / (banded[:, -1:] + 1e-20)
-        by_direction = torch.zeros_like(masks).scatter(1, index, banded)
-        known = torch.cat((masks, by_direction), 1)
+            banded = banded[:, :-1] / (banded[:, -1:] + 1e-20)  # (B, P, K, G)
+        by_direction = torch.zeros_like(masks).scatter(1, index, banded)  # (B, S, K, G)
+        known = torch.cat((masks, by_direction), 1)  # (B, 2 S, K, G)
         known = known - 1 / present.sum(1)[:, None, None, None]
         return known.masked_fill(~present.repeat(1, 2)[..., None, None], 0)
 
@@ -193,6 +192,7 @@ class MultichannelUNet(BandMasks):
         It is relative to the mean of the excerpt, so that it does not depend on the level. The
         authors use the logarithm of the magnitude plus 2e-16.
         """
+        # (B, F, K) -> (B, K, F) -> (B, K, G)
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
         mean = magnitude.mean((1, 2), keepdim=True) + 1e-12
         return torch.log(magnitude / mean + 1e-7)
@@ -230,15 +230,16 @@ class UNet(nn.Module):
         # Embeddings of presence, (B, channels, 1, 1), for encoder and decoder levels.
         embeddings = [layer(present.to(x.dtype))[..., None, None] for layer in self.presence]
         embeddings = embeddings or [x.new_zeros(())] * 2 * len(encoder)
-        skips = []
+        skips = []  # (B, dims[i], K / 2^i, G / 2^i), i from 0
         for level, embedding in zip(encoder, embeddings, strict=False):
             skips.append(level(x))
             x = self.pool(skips[-1]) + embedding
         x = bottom(x)  # (B, channels of the last level, K / reduction, G / reduction)
         upwards = zip(self.up, self.merge, reversed(skips), embeddings[len(encoder) :], strict=True)
         for up, merge, skip, embedding in upwards:
+            # `up` doubles K and G, and reduces the channels to those of the skip connection.
             x = merge(torch.cat((up(x) + embedding, skip), 1))
-        return self.output(x)[:, :, :frames]
+        return self.output(x)[:, :, :frames]  # (B, S, K, G)
 
 
 class Level(nn.Sequential):
@@ -249,7 +250,7 @@ class Level(nn.Sequential):
         for _ in range(convolutions):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width)]
             layers += [nn.Dropout2d(dropout)] if dropout else []
-            layers += [nn.LeakyReLU(SLOPE, inplace=True)]
+            layers += [nn.LeakyReLU(0.1, inplace=True)]  # the slope of the authors' code
             inputs = width
         super().__init__(*layers)
 

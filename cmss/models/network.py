@@ -13,8 +13,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.models.state_dicts import matching
-from cmss.models.weights_file import read_weights, write_weights
+from cmss.models.weights_file import matching, read_weights, write_weights
 from cmss.transforms.overlap_add import Reach
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

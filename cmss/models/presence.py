@@ -1,4 +1,7 @@
-"""Presence of sources, an input of networks with an output for every instrument."""
+"""Presence of sources, an input of networks with an output for every instrument.
+
+Shapes: B batch, S sources of the network, P players of an example, T samples.
+"""
 
 import torch
 from torch import Tensor
@@ -35,6 +38,11 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
     order = present.int().argsort(dim=1, descending=True, stable=True)
     players = order[:, : int(present.sum(1).max())]
     return players, present.gather(1, players)
+
+
+def of_players(x: Tensor, players: Tensor) -> Tensor:
+    """Select the sources of :func:`listed`: (B, S, ...), indices (B, P) -> (B, P, ...)."""
+    return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
 
 
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:

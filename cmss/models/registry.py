@@ -1,6 +1,5 @@
 """The networks of this package, collected from their files."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -9,16 +8,16 @@ import cmss.models
 from cmss.models.network import Network
 from cmss.models.record import NetworkRecord
 
-
-def _records() -> Iterator[NetworkRecord]:
-    """Yield the `RECORD` of each module in cmss.models that defines it, in order of file names."""
-    for module in iter_modules(cmss.models.__path__, "cmss.models."):
-        # Skip this module: it is being imported.
-        if module.name != __name__ and hasattr(found := import_module(module.name), "RECORD"):
-            yield found.RECORD
-
-
-RECORDS: tuple[NetworkRecord, ...] = tuple(_records())
+RECORDS: tuple[NetworkRecord, ...] = tuple(
+    module.RECORD
+    for module in (
+        import_module(found.name)
+        for found in iter_modules(cmss.models.__path__, "cmss.models.")
+        if found.name != __name__  # this module, which is being imported
+    )
+    if hasattr(module, "RECORD")
+)
+"""The `RECORD` of each module in cmss.models that defines it, in order of file names."""
 
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     record.network.model_name: (record.network, record.arguments) for record in RECORDS

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.models.band_masks import stereo_features
 from cmss.models.network import Network
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import in_places, listed, presence
 from cmss.models.record import NetworkRecord, Size
-from cmss.models.stereo_features import stereo_features
 from cmss.transforms.stft import istft, stft
 
 FEATURES = 8  # of a bin: compressed complex spectra of both channels (4), stereo features (4)

@@ -1,16 +1,19 @@
-"""Residual blocks of Conv-TasNet (Luo and Mesgarani 2019), and their norms.
+"""Residual blocks of Conv-TasNet and their norms.
 
-Channels are the last axis, (batch, K frames, channels). So a 1x1 convolution is a matrix product,
-and the other operations read memory contiguously.
+Luo and Mesgarani 2019, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
+Separation", IEEE/ACM TASLP 27(8). Channels are the last axis, (batch, K frames, channels). So a 1x1
+convolution is a matrix product, and the other operations read memory contiguously.
 """
-
-from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+NORMS = ("gLN", "cLN", "id")
+"""Types of :class:`Norm`, with their names in the published files."""
+
 EPSILON = 1e-8
+"""Added to variances, as in the published code."""
 
 
 class TemporalBlock(nn.Module):
@@ -21,16 +24,17 @@ class TemporalBlock(nn.Module):
         self.net = nn.Sequential(
             Pointwise(B, H),
             PReLU(),
-            NORMS[norm_type](H),
+            Norm(H, norm_type),
             DepthwiseSeparableConv(H, B, P, dilation, norm_type, causal),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block: (batch, K, B) -> (batch, K, B)."""
         up, prelu, norm, down = self.net
-        assert isinstance(norm, Norm | Identity)
+        assert isinstance(norm, Norm)
+        hidden = norm.normalise(prelu(up(x)))  # (batch, K, H)
         # Scale and offset of the norm are merged into the weights of the next convolution.
-        return x + down(norm.normalise(prelu(up(x))), norm)
+        return x + down(hidden, norm)  # (batch, K, B)
 
 
 class DepthwiseSeparableConv(nn.Module):
@@ -42,17 +46,18 @@ class DepthwiseSeparableConv(nn.Module):
         # identity keeps the indices in the names of later parameters.
         trim = [nn.Identity()] if causal else []
         self.net = nn.Sequential(
-            Depthwise(H, P, dilation, causal), *trim, PReLU(), NORMS[norm_type](H), Pointwise(H, B)
+            Depthwise(H, P, dilation, causal), *trim, PReLU(), Norm(H, norm_type), Pointwise(H, B)
         )
 
-    def forward(self, x: Tensor, norm: "Norm | Identity") -> Tensor:
+    def forward(self, x: Tensor, norm: "Norm") -> Tensor:
         """Apply both: (batch, K, H) -> (batch, K, B).
 
         The input is normalised, but without the scale and offset of `norm`, which are applied here.
         """
         depthwise, *_, prelu, own, pointwise = self.net
-        assert isinstance(own, Norm | Identity)
-        return pointwise(own.normalise(prelu(depthwise(x, norm))), own)
+        assert isinstance(own, Norm)
+        hidden = own.normalise(prelu(depthwise(x, norm)))  # (batch, K, H)
+        return pointwise(hidden, own)  # (batch, K, B)
 
 
 class Pointwise(nn.Conv1d):
@@ -61,14 +66,14 @@ class Pointwise(nn.Conv1d):
     def __init__(self, channels: int, filters: int, bias: bool = False) -> None:
         super().__init__(channels, filters, 1, bias=bias)
 
-    def forward(self, x: Tensor, norm: "Norm | Identity | None" = None) -> Tensor:
+    def forward(self, x: Tensor, norm: "Norm | None" = None) -> Tensor:
         """Apply scale and offset of `norm`, then convolve: (batch, K, channels) -> (..., filters).
 
         Scale and offset are merged into the weights, which saves two passes over the data and four
         over gradients: W (gamma x + beta) = (W gamma) x + W beta.
         """
-        weight, bias = self.weight.squeeze(-1), self.bias
-        if isinstance(norm, Norm):
+        weight, bias = self.weight.squeeze(-1), self.bias  # (filters, channels), (filters,)
+        if norm is not None and norm.gamma is not None:
             weight, bias = weight * norm.gamma.flatten(), weight @ norm.beta.flatten()
         return F.linear(x, weight, bias)
 
@@ -78,14 +83,14 @@ class Depthwise(nn.Conv1d):
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
-        reach = (P - 1) * dilation
-        self.before = reach if causal else reach // 2
-        self.after = reach - self.before
+        context = (P - 1) * dilation
+        self.before = context if causal else context // 2
+        self.after = context - self.before
 
-    def forward(self, x: Tensor, norm: "Norm | Identity | None" = None) -> Tensor:
+    def forward(self, x: Tensor, norm: "Norm | None" = None) -> Tensor:
         """Apply scale and offset of `norm`, then convolve: the shape does not change."""
         weight = self.weight.squeeze(1).T  # (P, channels)
-        if not isinstance(norm, Norm):
+        if norm is None or norm.gamma is None:
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
         # Zero padding comes after the norm, so it has no offset: near both ends, the contribution
@@ -95,12 +100,12 @@ class Depthwise(nn.Conv1d):
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         # A sum of shifted products, because nn.Conv1d requires channels first.
-        padded = F.pad(x, (0, 0, self.before, self.after))
+        padded = F.pad(x, (0, 0, self.before, self.after))  # (batch, K + before + after, channels)
         (step,), frames = self.dilation, x.shape[1]
         y = padded[:, :frames] * weight[0]
         for tap in range(1, len(weight)):
             y = y + padded[:, tap * step : tap * step + frames] * weight[tap]
-        return y
+        return y  # (batch, K, channels)
 
 
 class PReLU(nn.PReLU):
@@ -111,52 +116,36 @@ class PReLU(nn.PReLU):
         return torch.where(x > 0, x, self.weight * x)
 
 
-class Norm(nn.Module, ABC):
-    """Norm with a scale and an offset per channel, (1, channels, 1) as in the published weights."""
+class Norm(nn.Module):
+    """Norm with a scale and an offset per channel, (1, channels, 1) as in the published weights.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: number of channels.
+        norm_type: gLN normalises each excerpt over channels and frames together, cLN each frame
+            over its channels; id does not normalise, and has no scale and offset.
+    """
+
+    gamma: nn.Parameter | None
+    beta: nn.Parameter
+
+    def __init__(self, channels: int, norm_type: str) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.ones(1, channels, 1))
-        self.beta = nn.Parameter(torch.zeros(1, channels, 1))
+        self.norm_type = norm_type
+        if norm_type == "id":
+            self.register_parameter("gamma", None)
+        else:
+            self.gamma = nn.Parameter(torch.ones(1, channels, 1))
+            self.beta = nn.Parameter(torch.zeros(1, channels, 1))
 
-    @abstractmethod
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise (batch, K, channels) without scale and offset."""
+        if self.norm_type == "id":
+            return x
+        first = 1 if self.norm_type == "gLN" else 2  # of the axes that are normalised together
+        return F.layer_norm(x, x.shape[first:], eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (batch, K, channels), and apply scale and offset."""
-        return torch.addcmul(self.beta.mT, self.normalise(x), self.gamma.mT)
-
-
-class ChannelwiseLayerNorm(Norm):
-    """cLN: normalises each frame over its channels."""
-
-    def normalise(self, x: Tensor) -> Tensor:
-        """Normalise (batch, K, channels) without scale and offset."""
-        return F.layer_norm(x, x.shape[2:], eps=EPSILON)
-
-
-class GlobalLayerNorm(Norm):
-    """gLN: normalises each excerpt over channels and frames together."""
-
-    def normalise(self, x: Tensor) -> Tensor:
-        """Normalise (batch, K, channels) without scale and offset."""
-        return F.layer_norm(x, x.shape[1:], eps=EPSILON)
-
-
-class Identity(nn.Identity):
-    """No normalisation, with the same interface as the norms."""
-
-    def __init__(self, channels: int) -> None:  # noqa: ARG002
-        super().__init__()
-
-    def normalise(self, x: Tensor) -> Tensor:
-        """Return the input."""
-        return x
-
-
-NORMS: dict[str, type[nn.Module]] = {
-    "gLN": GlobalLayerNorm,
-    "cLN": ChannelwiseLayerNorm,
-    "id": Identity,
-}
+        x = self.normalise(x)
+        # (1, channels, 1) -> (1, 1, channels)
+        return x if self.gamma is None else torch.addcmul(self.beta.mT, x, self.gamma.mT)

@@ -13,14 +13,13 @@ applied to z when the next block reads its input, x + z. Only u, x and z are sto
 excerpt.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmss.models.temporal_blocks import EPSILON, Depthwise, GlobalLayerNorm, Norm, TemporalBlock
+from cmss.models.temporal_blocks import EPSILON, Depthwise, Norm, TemporalBlock
 
 TILE_FRAMES = 256
 """Frames of a tile per thread; 512 channels of as many frames are 0.5 MB, the cache of a core."""
@@ -35,7 +34,7 @@ class TemporalConvNet(nn.Sequential):
         P: kernel size of the depthwise convolutions.
         X: blocks in a repeat; block x has dilation 2**x.
         R: number of repeats.
-        norm_type: key of :data:`cmss.models.temporal_blocks.NORMS`.
+        norm_type: one of :data:`cmss.models.temporal_blocks.NORMS`.
         causal: pad only on the left.
 
     Shape:
@@ -56,11 +55,45 @@ class TemporalConvNet(nn.Sequential):
         """Apply the stack: (batch, K, B) -> (batch, K, B)."""
         if not _in_tiles(x):
             return super().forward(x)
-        blocks = [block for repeat in self.children() for block in repeat.children()]
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         with torch.autocast("cpu", enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
-            return torch.stack([_tile_by_tile(blocks, example, dtype) for example in x])
+            return torch.stack([self._tile_by_tile(example, dtype) for example in x])
+
+    def _tile_by_tile(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Apply the blocks in tiles: (K, B) -> (K, B), with matrix products in `dtype`."""
+        blocks: list[Any] = [block for repeat in self.children() for block in repeat.children()]
+        x = x.clone(memory_format=torch.contiguous_format)
+        z = torch.empty_like(x)  # (K, B)
+        u, spans = None, tiles(x[None])
+        # The input of the next block is x + scale * z + offset, computed in its first sweep.
+        scale, offset = 0.0, x.new_zeros(x.shape[1])
+        for block in blocks:
+            up, prelu, norm, down = block.net.children()
+            depthwise, *_, inner_prelu, inner_norm, pointwise = down.net.children()
+            up_weight = up.weight.squeeze(-1)  # (H, B)
+            u = x.new_empty(len(x), len(up_weight)) if u is None else u  # (K, H)
+            moments = _Moments(norm, u)
+            # First sweep: update x, and compute u and its moments.
+            for tile in spans:
+                if scale:
+                    x[tile].add_(z[tile], alpha=scale).add_(offset)
+                _multiply(x[tile], up_weight, u[tile], dtype)
+                moments.add(F.leaky_relu_(u[tile], prelu.weight.item()))
+            scale, shift = moments.scale_and_shift()
+            gamma, beta = moments.gamma, moments.beta
+            convolve = _Convolution(depthwise, gamma * scale, gamma * shift + beta)
+            moments = _Moments(inner_norm, u)
+            weight = pointwise.weight.squeeze(-1) * moments.gamma  # (B, H)
+            # Second sweep: compute z without the scale and shift of the second norm.
+            for tile in spans:
+                y = F.leaky_relu_(convolve(u, tile), inner_prelu.weight.item())  # (frames, H)
+                moments.add(y)
+                _multiply(y, weight, z[tile], dtype)
+            scale, shift = moments.scale_and_shift()
+            # W (gamma (scale y + shift) + beta) = scale z + offset, with z = (W gamma) y.
+            offset = weight.sum(1) * shift + pointwise.weight.squeeze(-1) @ moments.beta
+        return x.add_(z, alpha=scale).add_(offset)
 
 
 def _in_tiles(x: Tensor) -> bool:
@@ -75,40 +108,6 @@ def tiles(x: Tensor) -> list[slice]:
     return [slice(start, min(start + step, frames)) for start in range(0, frames, step)]
 
 
-def _tile_by_tile(blocks: Sequence[Any], x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Apply the blocks in tiles: (K, B) -> (K, B), with matrix products in `dtype`."""
-    x = x.clone(memory_format=torch.contiguous_format)
-    z = torch.empty_like(x)
-    u, spans = None, tiles(x[None])
-    # The input of the next block is x + scale * z + offset, computed in its first sweep.
-    scale, offset = 0.0, x.new_zeros(x.shape[1])
-    for block in blocks:
-        up, prelu, norm, down = block.net.children()
-        depthwise, *_, inner_prelu, inner_norm, pointwise = down.net.children()
-        up_weight = up.weight.squeeze(-1)
-        u = x.new_empty(len(x), len(up_weight)) if u is None else u
-        moments = _Moments(norm, u)
-        # First sweep: update x, and compute u and its moments.
-        for tile in spans:
-            if scale:
-                x[tile].add_(z[tile], alpha=scale).add_(offset)
-            _multiply(x[tile], up_weight, u[tile], dtype)
-            moments.add(F.leaky_relu_(u[tile], prelu.weight.item()))
-        scale, shift = moments.scale_and_shift()
-        gamma, beta = moments.gamma, moments.beta
-        convolve = _Convolution(depthwise, gamma * scale, gamma * shift + beta)
-        moments = _Moments(inner_norm, u)
-        weight = pointwise.weight.squeeze(-1) * moments.gamma
-        # Second sweep: compute z without the scale and shift of the second norm.
-        for tile in spans:
-            y = F.leaky_relu_(convolve(u, tile), inner_prelu.weight.item())
-            moments.add(y)
-            _multiply(y, weight, z[tile], dtype)
-        scale, shift = moments.scale_and_shift()
-        offset = weight.sum(1) * shift + pointwise.weight.squeeze(-1) @ moments.beta
-    return x.add_(z, alpha=scale).add_(offset)
-
-
 def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> None:
     """Write x @ weight.T, computed in `dtype`, to `out`."""
     if dtype == x.dtype:
@@ -120,35 +119,36 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 class _Moments:
     """A norm over tiles, gamma * (scale * y + shift) + beta.
 
-    For the global norm, scale and shift are known only after all tiles. Other norms are applied to
-    each tile at once, without gamma and beta.
+    For the global norm gLN, scale and shift are known only after all tiles. Other norms are applied
+    to each tile at once, without gamma and beta.
 
     Args:
         norm: of the block.
         y: (K, channels), has the shape and dtype of all tiles together.
     """
 
-    def __init__(self, norm: nn.Module, y: Tensor) -> None:
+    def __init__(self, norm: Norm, y: Tensor) -> None:
         self.norm, self.count = norm, y.numel()
         self.gamma, self.beta = y.new_ones(y.shape[1]), y.new_zeros(y.shape[1])
-        if isinstance(norm, Norm):
+        if norm.gamma is not None:
             self.gamma, self.beta = norm.gamma.flatten(), norm.beta.flatten()
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
         """Add a tile (frames, channels) to the moments, or normalise it in place."""
-        if isinstance(self.norm, GlobalLayerNorm):
+        if self.norm.norm_type == "gLN":
             flat = y.view(-1)
             self.total += flat.sum().item()
             self.squares += flat.dot(flat).item()
-        elif isinstance(self.norm, Norm):
+        elif self.norm.norm_type == "cLN":
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
         """Return scale and shift, after the last tile."""
-        if not isinstance(self.norm, GlobalLayerNorm):
+        if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
+        # The difference may be negative by rounding.
         variance = max(self.squares / self.count - mean * mean, 0.0)
         scale = (variance + EPSILON) ** -0.5
         return scale, -mean * scale
@@ -165,8 +165,9 @@ class _Convolution:
     def __init__(self, depthwise: Depthwise, scale: Tensor, offset: Tensor) -> None:
         (self.step,), self.before = depthwise.dilation, depthwise.before
         weight = depthwise.weight.squeeze(1).T  # (P, channels)
-        self.weights, self.offsets = weight * scale, weight * offset
-        self.offset = self.offsets.sum(0)
+        # w (scale u + offset) summed over taps: a convolution of u, and a constant per channel
+        self.weights, self.offsets = weight * scale, weight * offset  # (P, channels) each
+        self.offset = self.offsets.sum(0)  # (channels,)
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:

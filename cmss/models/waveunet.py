@@ -20,8 +20,8 @@ from cmss.models.presence import mixture_consistent, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
-SLOPE = 0.2  # of LeakyReLU
-QUIETEST = 1e-8  # lower limit of the RMS by which a mixture is divided
+SLOPE = 0.2
+"""Slope of LeakyReLU for negative inputs, as in the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,20 @@ class WaveUNet(Network):
         before = (needed - given) // 2
         # RMS of both channels, (B, 1, 1)
         level = torch.linalg.vector_norm(mixture, dim=(1, 2), keepdim=True) / (2 * samples) ** 0.5
-        mixture = mixture / level.clamp(min=QUIETEST)
+        mixture = mixture / level.clamp(min=1e-8)  # the limit keeps silence finite
         padded = F.pad(mixture, (before, needed - before - samples))
-        estimates = self._layers(padded.mT.contiguous(), present)[:, :samples]  # (B, T, 2 S)
-        # (B, T, 2 S) -> (B, S, 2, T)
+        # (B, 2, needed) -> (B, needed, 2) -> (B, T, 2 S), with `difference` 2 (S - 1) channels
+        estimates = self._layers(padded.mT.contiguous(), present)[:, :samples]
+        # (B, T, 2 S) -> (B, T, S, 2) -> (B, S, 2, T)
         estimates = estimates.unflatten(-1, (-1, 2)).permute(0, 2, 3, 1).contiguous().float()
         if self.arguments.difference:
-            estimates = _with_difference(estimates, mixture) * present[..., None, None]
+            # "Difference output layer", section 3.2.1 of the paper. As published, full scale bounds
+            # the estimates; here the peak of the mixture, which is the same if it reaches full
+            # scale. With an RMS of 1, the peak is at least 1, except in silence.
+            peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
+            estimates = peak * torch.tanh(estimates / peak)  # (B, S - 1, 2, T)
+            rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
+            estimates = torch.cat((estimates, rest), 1) * present[..., None, None]
         else:
             estimates = mixture_consistent(estimates, mixture, present)
         return estimates * level.unsqueeze(1)
@@ -112,10 +119,12 @@ class WaveUNet(Network):
     def lengths(self, samples: int) -> tuple[int, int]:
         """Return the input length for at least `samples` outputs, and the output length.
 
+        Section 3.2.2 of the paper, "Prediction with proper input context and resampling".
         The output corresponds to the centre of the input, and has the least possible length.
         """
         a = self.arguments
         # From the output down to the lowest level; interpolation of n samples gives 2 n - 1.
+        # A convolution without padding drops kernel - 1 samples.
         needed = samples
         for _ in range(a.levels):
             needed = (needed + a.up_kernel + 1) // 2
@@ -124,7 +133,7 @@ class WaveUNet(Network):
         # From the lowest level up to the output (given) and to the input (needed).
         for _ in range(a.levels):
             given = 2 * given - a.up_kernel
-            needed = 2 * needed - 1 + a.down_kernel - 1
+            needed = 2 * needed - 1 + a.down_kernel - 1  # decimation of 2 n - 1 samples gives n
         return needed, given
 
     def _layers(self, mixture: Tensor, present: Tensor) -> Tensor:
@@ -134,15 +143,19 @@ class WaveUNet(Network):
         """
         x, skips = mixture, []
         for convolution in self.down:
-            skips.append(F.leaky_relu(convolution(x), SLOPE))
+            skips.append(F.leaky_relu(convolution(x), SLOPE))  # (B, about T / 2^level, C of level)
             # Contiguous, because otherwise the next convolution's output has channels first.
             x = skips[-1][:, ::2].contiguous()
-        x = self.bottom(x)  # (B, T / 2^levels, C)
+        x = self.bottom(x)  # (B, about T / 2^levels, C)
         if self.presence is not None:
             x = x + self.presence(present.to(x.dtype)).unsqueeze(1)
         x = F.leaky_relu(x, SLOPE)
         for convolution, skip in zip(self.up, reversed(skips), strict=True):
-            x = F.leaky_relu(convolution(_beside(skip, _interpolate(x))), SLOPE)
+            # Linear interpolation between neighbours: (B, n, C) -> (B, 2 n - 1, C)
+            twice = x.repeat_interleave(2, dim=1)
+            x = (twice[:, 1:] + twice[:, :-1]) / 2
+            x = F.leaky_relu(convolution(_beside(skip, x)), SLOPE)
+        # As published, the input of the last layer includes the mixture: (B, T, 2 + filters)
         return self.output(_beside(mixture, x))
 
 
@@ -160,33 +173,14 @@ class Convolution(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve: (B, T, C) -> (B, T - kernel + 1, filters)."""
         # As a 2-D convolution, because PyTorch supports channels last only for these.
-        image = x.mT.unsqueeze(2)
+        image = x.mT.unsqueeze(2)  # (B, C, 1, T), a view
         return F.conv2d(image, self.weight.unsqueeze(2), self.bias).squeeze(2).mT
-
-
-def _interpolate(x: Tensor) -> Tensor:
-    """Upsample by linear interpolation between neighbours: (B, T, C) -> (B, 2 T - 1, C)."""
-    twice = x.repeat_interleave(2, dim=1)
-    return (twice[:, 1:] + twice[:, :-1]) / 2
 
 
 def _beside(skip: Tensor, x: Tensor) -> Tensor:
     """Concatenate the centre of a longer skip connection and x: (B, T, C_skip + C)."""
     start = (skip.shape[1] - x.shape[1]) // 2
     return torch.cat((skip[:, start : start + x.shape[1]], x), -1)
-
-
-def _with_difference(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Bound estimates (B, S - 1, 2, T), and append the difference from the mixture (B, 2, T).
-
-    The bound is the peak of the mixture. As published, it is full scale; both are equal if the
-    mixture reaches full scale.
-    """
-    # The mixture has an RMS of 1, so its peak is at least 1, except in silence.
-    peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
-    estimates = peak * torch.tanh(estimates / peak)
-    rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
-    return torch.cat((estimates, rest), 1)
 
 
 # fmt: off

@@ -1,8 +1,12 @@
-"""Weight files: safetensors with a text header, so that nothing is unpickled."""
+"""Files of weights: safetensors with a text header, and state dicts of other training programs.
+
+From files of torch.save, only tensors are unpickled.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,11 +19,10 @@ from cmss.files.atomic import atomic_file
 SCALE = "/scale"
 """Suffix that is added to the name of an int8 tensor to name the scales of its rows."""
 
-ROW = 16
-"""Least number of weights that share a scale, which itself takes four bytes."""
+StateDict = Mapping[str, Tensor]
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> None:
     """Write tensors and a header; equal inputs give equal bytes.
 
     Args:
@@ -27,55 +30,41 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         tensors: by name.
         header: text by key.
     """
-    contiguous = {key: value.contiguous() for key, value in tensors.items()}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(_in_order(save(contiguous, dict(header))))
-
-
-def _in_order(content: bytes) -> bytes:
-    """Sort the metadata in the header of a safetensors file.
-
-    The library writes metadata in an order that differs between calls, so equal weights would have
-    different digests. The header is its length in 8 bytes, followed by JSON that is padded to a
-    multiple of 8 bytes.
-    """
-    data = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:data])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    content = save({key: value.contiguous() for key, value in tensors.items()}, dict(header))
+    # The library writes the metadata in an order that differs between calls, so equal weights would
+    # have different digests: sort it. A file is the length of its header in 8 bytes, the header,
+    # which is JSON padded to a multiple of 8 bytes, and the tensors.
+    start = 8 + int.from_bytes(content[:8], "little")
+    parsed = json.loads(content[8:start])
+    parsed["__metadata__"] = dict(sorted(parsed["__metadata__"].items()))
+    text = json.dumps(parsed, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[data:]
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
 
 
-def eight_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
     """Quantise matrices and kernels to int8 with a scale per row, and others to half precision.
 
-    A row comprises as many of the last axes as are needed for :data:`ROW` weights. Quantisation
-    noise is about 45 dB below the weights of a row, and the file has half the size.
-    :func:`read_weights` returns the quantised weights.
+    A row comprises as many of the last axes as are needed for 16 weights, because its scale takes
+    the place of four. Quantisation noise is about 45 dB below the weights of a row, and the file
+    has half the size. :func:`read_weights` returns the quantised weights.
     """
     written = {}
     for key, value in tensors.items():
-        axes = _row_axes(value)
-        if not axes:
+        axes: list[int] = []
+        row = 1  # number of weights in a row
+        for axis in reversed(range(1, value.dim())):
+            if row < 16:
+                axes.append(axis)
+                row *= value.shape[axis]
+        if row < 16:
             written[key] = value.half() if value.is_floating_point() else value
             continue
         scale = value.float().abs().amax(axes, keepdim=True) / 127
         written[key] = (value / scale.where(scale > 0, 1)).round().to(torch.int8)
         written[key + SCALE] = scale
     return written
-
-
-def _row_axes(tensor: Tensor) -> list[int]:
-    """Return the axes of a row, without the first axis; none if rows are shorter than ROW."""
-    axes: list[int] = []
-    numbers = 1
-    for axis in reversed(range(1, tensor.dim())):
-        if numbers >= ROW:
-            break
-        axes.append(axis)
-        numbers *= tensor.shape[axis]
-    return axes if numbers >= ROW else []
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -97,3 +86,147 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         for key, value in stored.items()
         if not key.endswith(SCALE)
     }, header
+
+
+def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
+    """Read the tensors of a file of weights, and its header if it exists.
+
+    A state dict may be nested in a file, for example next to the epoch and the state of the
+    optimiser (PyTorch Lightning).
+
+    Args:
+        path: a .safetensors file, or a file written by torch.save, from which only tensors are
+            unpickled.
+
+    Returns:
+        State dicts by their key in the file, such as `state_dict`. The key is empty if the file
+        itself is a state dict. And the header of a .safetensors file, else an empty dict.
+
+    Raises:
+        InputError: the file is missing, unreadable, or has no named tensors.
+    """
+    if path.suffix == ".safetensors":
+        tensors, header = read_weights(path)
+        return {"": tensors}, header
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except Exception as error:  # torch.load may raise anything if the file is not a pickle
+        raise InputError(
+            f"{path}: not a state_dict with only tensors, and nothing else is unpickled; expected "
+            "a file of torch.save(network.state_dict(), FILE), or .safetensors"
+        ) from error
+    found = dict(_state_dicts(content))
+    if not found:
+        raise InputError(f"{path}: no state_dict, expected named tensors")
+    return found, {}
+
+
+def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[str, StateDict]]:
+    """Yield the state dicts in nested mappings of at most `depth` levels, with their keys."""
+    if not isinstance(content, Mapping) or not content:
+        return
+    if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
+        yield key, content
+    elif depth:
+        for name, value in content.items():
+            yield from _state_dicts(value, f"{key}.{name}" if key else str(name), depth - 1)
+
+
+def matching(
+    path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
+) -> dict[str, Tensor]:
+    """Choose the tensors that have the names of a network's state dict, apart from a prefix.
+
+    Names may begin with the attribute of a wrapper: `module.` (DataParallel and
+    DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
+    LightningModule keeps the network.
+
+    Args:
+        path: of the file, for messages.
+        found: state dicts by their key in the file.
+        expected: state dict of the network.
+        network: description of the network, for messages.
+
+    Returns:
+        Tensors by the network's names.
+
+    Raises:
+        InputError: no set of tensors has these names, several different sets do, or shapes differ.
+    """
+    fitting = {
+        f"{key}: {prefix}" if key and prefix else key or prefix: chosen
+        for key, tensors in found.items()
+        for prefix, chosen in _below_prefixes(_uncompiled(tensors), expected)
+    }
+    if not fitting:
+        raise InputError(f"{path}: weights do not fit {network} ({_misfit(found, expected)})")
+    if len(fitting) > 1:
+        same_shapes = {
+            place: chosen
+            for place, chosen in fitting.items()
+            if all(chosen[key].shape == tensor.shape for key, tensor in expected.items())
+        }
+        fitting = same_shapes or fitting
+    first, *others = fitting.values()
+    if not all(torch.equal(first[key], other[key]) for other in others for key in expected):
+        places = " and ".join(repr(place) for place in fitting)
+        raise InputError(
+            f"{path}: several weights fit {network}, those of {places}; expected a file with only "
+            "one of these state_dicts"
+        )
+    for key, tensor in expected.items():
+        if first[key].shape != tensor.shape:
+            raise InputError(
+                f"{path}: weights do not fit {network} (size mismatch for {key}: "
+                f"{tuple(first[key].shape)}, expected {tuple(tensor.shape)})"
+            )
+    return first
+
+
+def _uncompiled(tensors: StateDict) -> StateDict:
+    """Remove the prefixes of torch.compile from names, unless two names become equal."""
+    # Each compiled module has its own prefix, so it may be in the middle of a name.
+    plain = {key.replace("_orig_mod.", ""): value for key, value in tensors.items()}
+    return plain if len(plain) == len(tensors) else tensors
+
+
+def _below_prefixes(
+    tensors: StateDict, expected: StateDict
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield each prefix after which the names are exactly those of the network, and the tensors."""
+    if not expected:
+        if not tensors:
+            yield "", {}
+        return
+    some = next(iter(expected))
+    for key in tensors:
+        if key != some and not key.endswith(f".{some}"):
+            continue
+        prefix = key.removesuffix(some)
+        below = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if below.keys() == expected.keys():
+            yield prefix, below
+
+
+def _misfit(found: Mapping[str, StateDict], expected: StateDict) -> str:
+    """Describe missing and unexpected names for the prefix with most of the network's names."""
+    best = (-1, "", set[str](), "")
+    for place, tensors in found.items():
+        names = set(_uncompiled(tensors))
+        # All beginnings of names that end with a dot, and the empty string.
+        dots = {name[: at + 1] for name in names for at, sign in enumerate(name) if sign == "."}
+        for prefix in sorted({"", *dots}):
+            below = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+            if (count := len(below & expected.keys())) > best[0]:
+                best = (count, prefix, below, place)
+    count, prefix, below, place = best
+    within = f"of {place!r} " if place else ""
+    under = f"with the prefix {prefix!r} " if prefix else ""
+    reason = f"{within}{under}{count} of {len(expected)} names"
+    if missing := sorted(expected.keys() - below):
+        reason += f", {missing[0]!r} is missing"
+    if unexpected := sorted(below - expected.keys()):
+        reason += f", {unexpected[0]!r} is not among them"
+    return reason

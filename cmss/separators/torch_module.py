@@ -9,7 +9,7 @@ from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint, sha256
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.outputs import TARGET
-from cmss.models.state_dicts import matching, read_state_dicts
+from cmss.models.weights_file import matching, read_state_dicts
 from cmss.separators.estimators import OneForAll, Segments, Voices, chosen_device
 from cmss.separators.protocol import Causality
 from cmss.separators.trained import Estimating, Precision
@@ -27,7 +27,7 @@ class ModuleSeparator(Estimating):
             which contain target, arguments, sources, samplerate and consistent.
         checkpoint: file of the weights: .safetensors, or a state_dict written by torch.save, from
             which only tensors are unpickled. Prefixes of wrappers, such as `module.`, are removed
-            (:mod:`cmss.models.state_dicts`).
+            (:mod:`cmss.models.weights_file`).
         arguments: keyword arguments of the class.
         sources: names of its outputs in order, instruments.
         samplerate: sampling rate of the module in Hz.

@@ -12,13 +12,12 @@ from cmss.models.arunet import (
     AttentionGate,
     AttentiveMultiResUNet,
     signed_power,
-    stack_bins,
-    unstack_bins,
 )
+from cmss.models.presence import listed
 from tests.support.tensors import quiet_noise as noise
 from tests.support.told_who_plays import assert_shares_the_mixture, rows
 
-# Frames of one length, so that hops and bins do not hide in round numbers.
+# L is not a power of two and not a multiple of the hop, so that confused sizes are found.
 PUBLISHED = ARUNetArguments(L=72, hop=20, filters=(6, 8, 10), bottleneck=12)
 SHARED = replace(
     PUBLISHED,
@@ -34,7 +33,7 @@ BOTH = pytest.mark.parametrize("arguments", EACH.values(), ids=EACH)
 
 
 def network(arguments: ARUNetArguments) -> ARUNet:
-    """In evaluation mode; every parameter and statistic away from its start, as after training."""
+    """Return a network in evaluation mode, with values of parameters as after training."""
     torch.manual_seed(0)
     model = ARUNet(arguments).eval()
     with torch.no_grad():
@@ -65,7 +64,7 @@ def masking() -> ARUNet:
 
 @pytest.mark.parametrize(("outputs", "expected"), [(1, 8_629_922), (2, 8_629_977)])
 def test_number_of_parameters_is_the_published_one(outputs, expected):
-    """Of the authors' code with its mono output; a second channel is 54 weights and a bias more."""
+    """The count of the authors' code with a mono output; a second channel adds 55 parameters."""
     a = ARUNetArguments()
     with torch.device("meta"):
         model = AttentiveMultiResUNet(2, outputs, a.filters, a.bottleneck, a.alpha)
@@ -79,8 +78,8 @@ def test_the_published_size_is_the_default():
     assert (model.sample_rate_hz, model.sources) == (16000, ("target",))
 
 
-def test_what_one_network_for_all_has_more():
-    """An embedding of each source, and outputs and inputs for each bin that is folded in."""
+def test_additional_parameters_of_a_network_for_all_instruments():
+    """Additional: an embedding of each source, and channels for the bins that are folded."""
     with torch.device("meta"):
         alone, shared = ARUNet(PUBLISHED), ARUNet(SHARED)
     count = sum(p.numel() for p in shared.parameters()) - sum(p.numel() for p in alone.parameters())
@@ -121,16 +120,16 @@ def test_a_network_that_returns_its_input_returns_the_mixture(fold, compression,
     model = ARUNet(replace(PUBLISHED, fold=fold, compression=compression))
     model.unet = Same()
     mixture = noise(2, 2, samples)
-    # Powers change what is small by their floor, 1e-6 of the mixture.
+    # Tolerance: the 1e-6 of the mixture's RMS that `signed_power` adds.
     torch.testing.assert_close(model(mixture)[:, 0], mixture, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("frames", "bins"), [(1, 1), (7, 8), (8, 7), (9, 40)])
 @torch.no_grad()
-def test_output_lies_where_the_input_lies(frames, bins):
-    """Nothing moves by a bin or a frame: mirrored weights see a mirrored image alike.
+def test_output_is_aligned_with_the_input(frames, bins):
+    """Nothing is shifted by a bin or a frame: with mirrored weights, the output is mirrored too.
 
-    Only where no padding is at one end alone, which is what the network adds to other sizes.
+    Only for sizes that need no padding, because padding is added at one end alone.
     """
     a = PUBLISHED
     model = network(a).unet
@@ -144,29 +143,33 @@ def test_output_lies_where_the_input_lies(frames, bins):
 
 
 @torch.no_grad()
-def test_pooling_and_its_inverse_keep_their_place():
-    """Moved by as much as the lowest level's step, the input moves the output by as much."""
+def test_pooling_and_upsampling_are_aligned():
+    """A shift of the input by the lowest level's step shifts the output equally."""
     model = network(PUBLISHED).unet
     image = torch.zeros(1, 2, 8, 400)
     image[..., 180:220] = noise(1, 2, 8, 40)
     here, there = model(image), model(image.roll(16, -1))
-    # Away from both ends, whose padding is felt inside.
+    # Away from both ends, where padding has an effect.
     torch.testing.assert_close(here.roll(16, -1)[..., 150:250], there[..., 150:250])
     assert (here - here.roll(8, -1)).abs().amax() > 1e-2
 
 
-def test_folded_bins_are_neighbours():
-    image = torch.arange(2 * 3 * 8 * 5).view(2, 3, 8, 5)
-    folded = stack_bins(image, 4)
-    assert folded.shape == (2, 12, 2, 5)
-    assert torch.equal(folded[:, :4, 1], image[:, 0, 4:])
-    assert torch.equal(unstack_bins(folded, 4), image)
+def test_folded_bins_are_neighbours_and_return_to_their_positions():
+    model, images = ARUNet(replace(PUBLISHED, fold=4)), []
+    model.unet.forward = lambda image, _: images.append(image) or image
+    coefficients, everyone = noise(2, 2, 72, 5), torch.ones(2, 1, dtype=torch.bool)
+    estimates = model.estimate(coefficients, everyone, *listed(everyone))
+    torch.testing.assert_close(estimates.squeeze(1), coefficients)
+    (image,) = images
+    assert image.shape == (2, 8, 18, 5)
+    scaled = coefficients / coefficients.square().mean((1, 2, 3), keepdim=True).sqrt()
+    torch.testing.assert_close(image[:, 4:, 3], scaled[:, 1, 12:16])
 
 
 # Level.
 
 
-def test_powers_keep_signs_and_are_nothing_for_an_exponent_of_one():
+def test_powers_keep_signs_and_an_exponent_of_one_is_the_identity():
     x = torch.tensor([-4.0, -1e-9, 0.0, 0.25, 1e6])
     assert torch.equal(signed_power(x, 1), x)
     torch.testing.assert_close(
@@ -183,7 +186,7 @@ def test_powers_have_a_gradient_at_zero(exponent):
 
 @pytest.mark.parametrize("gain", [1e-2, 0.1, 0.7, 10.0])
 @torch.no_grad()
-def test_a_louder_mixture_gives_louder_estimates_and_no_others(model, gain):
+def test_estimates_scale_with_the_mixture(model, gain):
     mixture = noise(2, 2, 800)
     expected = model(mixture)
     torch.testing.assert_close(model(gain * mixture) / gain, expected, rtol=1e-3,
@@ -200,7 +203,7 @@ def test_silence_gives_silence(model):
 
 
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(model):
+def test_examples_of_a_batch_are_independent(model):
     mixture = noise(3, 2, 500)
     mixture[1] *= 30
     together = model(mixture)
@@ -223,7 +226,7 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(
 
 @torch.no_grad()
 @pytest.mark.parametrize("arguments", [SHARED, MASKS], ids=["shared", "masks"])
-def test_what_nobody_claims_is_shared_equally(arguments):
+def test_the_residual_is_distributed_equally(arguments):
     model = network(arguments)
     model.unet.output.weight.zero_()
     model.unet.output.bias.zero_()
@@ -234,7 +237,7 @@ def test_what_nobody_claims_is_shared_equally(arguments):
 
 
 @torch.no_grad()
-def test_without_consistency_absent_ones_are_zero_and_the_others_as_before():
+def test_without_consistency_absent_sources_are_zero_and_others_unchanged():
     model = network(replace(SHARED, consistent=False, conditioned=False))
     mixture, everyone = noise(1, 2, 400), torch.ones(1, 3, dtype=torch.bool)
     present = torch.tensor([[True, False, True]])
@@ -243,7 +246,7 @@ def test_without_consistency_absent_ones_are_zero_and_the_others_as_before():
 
 
 @torch.no_grad()
-def test_who_is_present_matters_to_the_others():
+def test_presence_of_a_source_changes_the_other_estimates():
     model = network(replace(SHARED, consistent=False))
     mixture = noise(1, 2, 800)
     two = model(mixture, torch.tensor([[True, True, False]]))
@@ -260,8 +263,8 @@ def test_an_example_without_sources_is_refused(shared):
 
 
 @torch.no_grad()
-def test_a_gate_shares_its_attention_among_the_channels():
-    """With no preference each channel counts 1 / C; with a strong one, one counts alone."""
+def test_weights_of_a_gate_sum_to_one_over_the_channels():
+    """Equal scores weight each channel by 1 / C; one large score selects its channel."""
     gate = AttentionGate(4, 3).eval()
     gate.mix = nn.Identity()
     skip, signal = noise(1, 4, 8, 6).abs(), noise(1, 3, 4, 3)
@@ -294,19 +297,19 @@ def test_gradients_are_finite_and_reach_every_parameter(arguments, bfloat16):
     (estimates - mixture.unsqueeze(1) / 3).square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), name
-        # Batch normalisation takes out again what a bias before it adds; softmax what all share.
+        # A bias before batch normalisation or before a softmax over all its outputs has no effect.
         if not name.endswith("0.bias"):
             assert parameter.grad.abs().max() > 0, name
 
 
 @torch.no_grad()
-def test_bfloat16_costs_its_rounding_alone(model):
+def test_bfloat16_differs_by_its_rounding(model):
     mixture = noise(2, 2, 900)
     expected = model(mixture)
     with torch.autocast("cpu", torch.bfloat16):
         estimates = model(mixture)
     error = (estimates - expected).square().sum() / expected.square().sum()
-    assert error < 1e-3  # -30 dB; 8 significant bits, through some forty layers
+    assert error < 1e-3  # -30 dB: 8 significant bits, through some forty layers
 
 
 @pytest.mark.parametrize(
@@ -323,5 +326,5 @@ def test_arguments_that_do_not_fit_are_refused(wrong, message):
         replace(PUBLISHED, **wrong)
 
 
-def test_only_what_is_learned_is_stored(shared):
+def test_only_parameters_and_statistics_are_stored(shared):
     assert "window" not in shared.state_dict()

@@ -29,19 +29,19 @@ def test_what_was_saved_is_loaded(name, tmp_path):
 
 @EACH
 @torch.no_grad()
-def test_half_precision_costs_its_rounding_alone(name, tmp_path):
+def test_half_precision_differs_by_its_rounding(name, tmp_path):
     model, path = network(name), tmp_path / "weights.safetensors"
     save_checkpoint(path, name, model, torch.float16)
     loaded = load_checkpoint(path)
     for key, value in model.state_dict().items():
-        # 11 significant bits; below 6e-5 numbers are subnormal, with steps of 2**-24.
+        # float16 has 11 significant bits; numbers below 6e-5 are subnormal, with steps of 2**-24.
         stored = loaded.state_dict()[key]
         assert stored.dtype == value.dtype
         torch.testing.assert_close(stored, value, rtol=2**-11, atol=2**-25)
     mixture = noise(1, 2, 400)
     expected = model(mixture)
     error = (loaded(mixture) - expected).square().sum() / expected.square().sum()
-    assert error < 1e-5  # -50 dB; each weight is off by -66 dB at most
+    assert error < 1e-5  # -50 dB: the error of each weight is at most -66 dB
 
 
 def test_half_precision_halves_the_file(tmp_path):
@@ -68,7 +68,7 @@ def test_equal_weights_give_equal_digests(tmp_path):
     with torch.no_grad():
         models[2].decoder.basis_signals.weight[0, 0] += 1
     for path, model in zip(paths, models, strict=True):
-        # Enough notes that an order left to chance would show.
+        # Enough notes that a random order would be found.
         save_checkpoint(path, "convtasnet", model, notes=dict.fromkeys("qwertz", "é"))
     digests = [sha256(path) for path in paths]
     assert digests[0] == digests[1] != digests[2]
@@ -104,7 +104,7 @@ def test_cut_short(tmp_path, kept):
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"model": "open-unmix"}])
-def test_not_one_of_ours(tmp_path, metadata):
+def test_checkpoint_of_an_unknown_network(tmp_path, metadata):
     path = tmp_path / "weights.safetensors"
     save_file(network().state_dict(), path, metadata)
     assert f"expected one of {', '.join(MODELS)}" in problem(path)

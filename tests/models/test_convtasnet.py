@@ -18,7 +18,7 @@ def official(arguments: ConvTasNetArguments) -> ConvTasNetStereo:
 
 
 @BOTH
-def test_the_official_state_dict_loads_with_no_key_changed(arguments):
+def test_the_official_state_dict_loads_with_all_keys_unchanged(arguments):
     weights = official(arguments).state_dict()
     ours = ConvTasNet(arguments)
     ours.load_state_dict(weights, strict=True)
@@ -59,8 +59,8 @@ def test_outputs_equal_the_official_ones(arguments, samples):
 @BOTH
 @pytest.mark.parametrize("samples", [1, 7, 19])
 @torch.no_grad()
-def test_shorter_than_a_filter_is_as_if_zeros_followed(arguments, samples):
-    """Here the official module ends with an error of its convolution."""
+def test_signals_shorter_than_a_filter_are_padded_with_zeros(arguments, samples):
+    """The official module fails for such signals."""
     model = randomised(ConvTasNet(arguments))
     mixture = noise(1, 2, samples)
     padded = torch.nn.functional.pad(mixture, (0, arguments.L - samples))
@@ -73,8 +73,8 @@ def test_shorter_than_a_filter_is_as_if_zeros_followed(arguments, samples):
 
 @pytest.mark.parametrize(
     ("X", "R", "expected"),
-    # Of the published weights, and of the challenge's recipe for training them. A block has
-    # 2 B H + 7 H + 2, encoder, first norm, bottleneck, masks and decoder have 217,600 together.
+    # The published weights, and those of the challenge's training recipe. A block has
+    # 2 B H + 7 H + 2; encoder, first norm, bottleneck, masks and decoder together 217,600.
     [(8, 3, 6_595_120), (10, 4, 10_846_800)],
 )
 @pytest.mark.parametrize("causal", [False, True])
@@ -99,22 +99,22 @@ FINITE = pytest.mark.parametrize(
 @FINITE
 @pytest.mark.parametrize("at", [600, 605, 611])
 @torch.no_grad()
-def test_an_estimate_depends_on_what_is_within_reach(arguments, at):
-    """Of a change of one sample nothing is heard beyond the reach, and something just within it."""
+def test_estimates_depend_on_the_receptive_field_only(arguments, at):
+    """A change of one sample changes estimates within the receptive field, up to its ends, only."""
     model = randomised(ConvTasNet(arguments))
     before = noise(1, 2, 1200)
     after = before.clone()
     after[..., at] += 3
     change = (model(after) - model(before)).abs().amax((0, 1, 2))
     reach = model.reach
-    heard = change.nonzero()
-    first, last = int(heard.min()), int(heard.max())
+    changed = change.nonzero()
+    first, last = int(changed.min()), int(changed.max())
     assert at - reach.future <= first <= at - reach.future + reach.hop
     assert at + reach.past - 3 * reach.hop <= last <= at + reach.past
 
 
-def test_gln_hears_all():
-    """It normalises over the excerpt, whichever way the convolutions look."""
+def test_gln_has_an_unbounded_receptive_field():
+    """It normalises over the excerpt, with causal and with other convolutions."""
     for arguments in (NON_CAUSAL, replace(CAUSAL, norm_type="gLN")):
         model = randomised(ConvTasNet(arguments))
         assert model.reach is None
@@ -129,12 +129,12 @@ def test_gln_hears_all():
 @pytest.mark.parametrize("segment", [1, 100, 333, 5000])
 @pytest.mark.parametrize("samples", [5, 1187])
 @torch.no_grad()
-def test_pieces_give_what_the_whole_gives(arguments, segment, samples):
+def test_pieces_equal_the_full_signal(arguments, segment, samples):
     model = randomised(ConvTasNet(arguments))
     signal = noise(2, samples)
     whole = model(signal[None])[0]
     pieces = in_pieces(lambda x: model(x)[0], signal, segment, model.reach)
-    # Products of matrices of other sizes add up in another order.
+    # Matrix products of other sizes sum in another order.
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
@@ -142,6 +142,6 @@ def test_pieces_give_what_the_whole_gives(arguments, segment, samples):
     ("wrong", "message"),
     [({"norm_type": "BN"}, "norm_type"), ({"mask_nonlinear": "tanh"}, "relu"), ({"L": 21}, "even")],
 )
-def test_arguments_that_do_not_exist_are_refused(wrong, message):
+def test_invalid_arguments_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         ConvTasNetArguments(**wrong)

@@ -1,4 +1,4 @@
-"""Demucs in all its generations; `demucs_infer` has the authors' modules."""
+"""All generations of Demucs, compared with the authors' modules in `demucs_infer`."""
 
 import re
 from dataclasses import replace
@@ -50,14 +50,16 @@ def network(kind, **changes):
 
 
 def same(ours, theirs, samples, given=None):
-    """Random weights of theirs, copied, give equal estimates."""
+    """Assert equal estimates with equal random weights."""
     with torch.no_grad():
-        for parameter in theirs.parameters():  # residual branches are hardly heard otherwise
+        for (
+            parameter
+        ) in theirs.parameters():  # otherwise the effect of residual branches is too small
             parameter += 0.03 * torch.randn_like(parameter)
         ours.load_state_dict(theirs.state_dict() if given is None else given(theirs))
         mixture = noise(2, 2, samples)
         expected = theirs.eval()(mixture)
-        # Sums in another order.
+        # Sums are computed in another order.
         torch.testing.assert_close(ours.eval()(mixture), expected, rtol=0, atol=1e-6)
         assert expected.std() > 1e-3
 
@@ -85,7 +87,7 @@ def test_htdemucs_is_the_published_one(samples, changes):
 @pytest.mark.parametrize("resample", [False, True])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_demucs_is_the_published_one(resample, normalize):
-    """Their later class can be what the first two were, but for a `context` without padding."""
+    """The authors' later class equals the first two generations, except for the padding."""
     common = {"channels": 6, "depth": 4, "resample": resample, "normalize": normalize}
     torch.manual_seed(0)
     theirs = TheirDemucs(
@@ -93,7 +95,7 @@ def test_demucs_is_the_published_one(resample, normalize):
     )
 
     def renamed(theirs):
-        # Where no normalisation was its place is missing.
+        # Without normalisation, its place in the sequence is missing.
         return {
             re.sub(r"^(\w+coder\.\d)\.3\.", r"\1.2.", key): value
             for key, value in theirs.state_dict().items()
@@ -103,8 +105,8 @@ def test_demucs_is_the_published_one(resample, normalize):
     same(ours, theirs, 5003, renamed)
 
 
-def test_the_decoders_of_demucs_see_a_context_without_padding():
-    """The authors' first two generations, operation by operation, with two levels."""
+def test_decoders_of_demucs_have_no_padding():
+    """Compare with the first two generations, written operation by operation for two levels."""
     model = network(
         KINDS[0].values[0], depth=2, normalize=False, consistent=False, conditioned=False
     )
@@ -118,7 +120,9 @@ def test_the_decoders_of_demucs_see_a_context_without_padding():
         second = model.encoder[1](first)
         low = model.lstm(second) + second
         up = model.decoder[0](low)
-        assert low.shape[-1] == (up.shape[-1] - 8) // 4 + 1 + 2  # the context costs one at each end
+        assert (
+            low.shape[-1] == (up.shape[-1] - 8) // 4 + 1 + 2
+        )  # the context drops one sample at each end
         start = (first.shape[-1] - up.shape[-1]) // 2
         last = model.decoder[1](up + first[..., start : start + up.shape[-1]])
         start = (last.shape[-1] - 1000) // 2
@@ -126,8 +130,8 @@ def test_the_decoders_of_demucs_see_a_context_without_padding():
         torch.testing.assert_close(model(mixture), expected, rtol=0, atol=1e-7)
 
 
-def test_what_was_released_becomes_a_checkpoint(tmp_path):
-    """As in docs/publish.md: their state with a header that names the network."""
+def test_the_authors_weights_become_a_checkpoint(tmp_path):
+    """As in docs/publish.md: the authors' state dict with a header that names the network."""
     theirs = TheirHTDemucs(list(SOURCES), channels=8, nfft=512, depth=2, bottom_channels=16)
     arguments = {"channels": 8, "nfft": 512, "depth": 2, "bottom_channels": 16, "dconv_mode": 1}
     ours = build("htdemucs", {"sources": SOURCES, **arguments})
@@ -142,34 +146,36 @@ def test_what_was_released_becomes_a_checkpoint(tmp_path):
 
 @EACH
 @torch.no_grad()
-def test_a_later_mixture_gives_later_estimates(kind):
-    """By multiples of the coarsest step, between silences. Where a network hears all of the mixture
-    at once, as by a transformer with positions, the estimates differ, but do not lag."""
+def test_a_delayed_mixture_gives_delayed_estimates(kind):
+    """Delays are multiples of the coarsest step, with silence before and after.
+
+    With an unbounded receptive field, as of a transformer, estimates differ, but have no lag.
+    """
     model, step = network(kind), 4 ** kind[1]["depth"]
     sound = F.pad(noise(1, 2, 1500), (2048, 2048))
     early, late = model(sound), model(sound.roll(4 * step, -1)).roll(-4 * step, -1)
     lags = range(-3, 4)
-    likeness = [(early * late.roll(lag, -1)).sum().item() for lag in lags]
-    assert max(zip(likeness, lags, strict=True))[1] == 0
-    assert likeness[3] > 0.9 * early.square().sum()
+    products = [(early * late.roll(lag, -1)).sum().item() for lag in lags]
+    assert max(zip(products, lags, strict=True))[1] == 0
+    assert products[3] > 0.9 * early.square().sum()
 
 
 @pytest.mark.parametrize("samples", [4096, 5001])
 @torch.no_grad()
-def test_spectra_give_the_signal_back(samples):
-    """But for the highest bin, which the authors leave out: it is a hundredth of white noise."""
+def test_synthesis_inverts_the_analysis(samples):
+    """Except for the highest bin, which the authors drop, a hundredth of white noise."""
     model = network(KINDS[2].values[0])
     signal = noise(1, 2, samples)
     back = model.synthesise(model.analyse(signal), samples)
     assert (back - signal).square().sum() < 0.02 * signal.square().sum()
     slow = torch.cumsum(signal, -1) * torch.hann_window(samples)
     back = model.synthesise(model.analyse(slow), samples)
-    # At the ends a few frames miss that would reach into the reflection.
+    # At the ends, frames of the reflected signal are missing.
     error = (back - slow)[..., 512:-512]
     assert error.square().sum() < 1e-3 * slow.square().sum()
 
 
-# What all promise.
+# Properties of all generations.
 
 
 @EACH
@@ -192,13 +198,13 @@ def test_all_sources_by_default(kind):
 
 @EACH
 @torch.no_grad()
-def test_who_is_present_matters_to_the_others(kind):
+def test_presence_of_a_source_changes_the_other_estimates(kind):
     model, mixture = network(kind), noise(1, 2, 4000)
     two = model(mixture, torch.tensor([[True, True, False, False]]))
     three = model(mixture, torch.tensor([[True, True, True, False]]))
-    # Sharing adds the same to all that are present, which their difference does not see.
+    # The residual is equal for all sources present, so it cancels in their difference.
     change = (two[:, 0] - two[:, 1]) - (three[:, 0] - three[:, 1])
-    # A thousandth in fresh networks, whose signals fade level by level; to learn from, that does.
+    # Initially a thousandth, because signals fade from level to level; enough for training.
     assert change.abs().max() > 1e-4 * (two[:, 0] - two[:, 1]).abs().max()
 
 
@@ -210,13 +216,13 @@ def test_silence_gives_silence(kind):
 
 @EACH
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(kind):
+def test_examples_of_a_batch_are_independent(kind):
     assert_examples_apart(network(kind), noise(3, 2, 2000))
 
 
 @EACH
-def test_it_learns(kind):
-    """Ten steps on one batch of tones lower the loss."""
+def test_training_reduces_the_loss(kind):
+    """Ten steps on one batch of tones reduce the loss."""
     model = network(kind).train()
     time = torch.arange(2000) / 8000
     tones = torch.stack([torch.sin(2 * torch.pi * hz * time) for hz in (220, 330, 523)])
@@ -248,7 +254,7 @@ def test_it_learns(kind):
         ("htdemucs", {"t_heads": 5}, "t_heads"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(name, wrong, message):
+def test_invalid_arguments_are_refused(name, wrong, message):
     arguments = MODELS[name][1](sources=SOURCES, **SMALL[name])
     with pytest.raises(ValueError, match=message):
         replace(arguments, **wrong)

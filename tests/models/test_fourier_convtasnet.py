@@ -20,7 +20,7 @@ ARGUMENTS = FourierConvTasNetArguments(
 
 @pytest.fixture(scope="module")
 def model() -> FourierConvTasNet:
-    """With scores far apart, so that masks are anything between zero and one."""
+    """A network with large scores, so that masks cover the range from zero to one."""
     torch.manual_seed(0)
     network = FourierConvTasNet(ARGUMENTS).eval()
     with torch.no_grad():
@@ -36,8 +36,8 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samp
 
 
 @torch.no_grad()
-def test_the_masks_of_the_fixture_tell_sources_apart(model):
-    """What the other tests rely on: with masks all alike, they would not see a mistake."""
+def test_masks_of_the_fixture_differ_between_sources(model):
+    """Precondition of the other tests: with equal masks, they would find no error."""
     masks = model.masks(model.analyse(noise(1, 2, 4000)), torch.ones(1, 4, dtype=torch.bool))
     assert masks.amax(1).mean() > 0.5
     torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
@@ -51,7 +51,7 @@ def test_all_sources_by_default(model):
 
 
 @torch.no_grad()
-def test_who_is_present_matters_to_the_others(model):
+def test_presence_of_a_source_changes_the_other_estimates(model):
     mixture = noise(1, 2, 2000)
     two = model(mixture, torch.tensor([[True, True, False, False]]))
     three = model(mixture, torch.tensor([[True, True, True, False]]))
@@ -96,19 +96,19 @@ def test_estimates_are_aligned_with_the_mixture_to_the_sample(model, at):
 
 @pytest.mark.parametrize("gain", [0.01, 0.3, 8.0])
 @torch.no_grad()
-def test_a_louder_mixture_gives_louder_estimates_and_no_others(model, gain):
+def test_estimates_scale_with_the_mixture(model, gain):
     mixture = noise(1, 2, 3000)
     louder, expected = model(gain * mixture), gain * model(mixture)
-    # The only absolute number is a floor of 1e-12 under the mean power of a bin, which is near 1.
+    # The only absolute constant is 1e-12, added to the mean power of a bin, which is near 1.
     torch.testing.assert_close(louder, expected, rtol=0, atol=1e-4 * gain)
 
 
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(model):
+def test_examples_of_a_batch_are_independent(model):
     assert_examples_apart(model, noise(3, 2, 1200), atol=1e-6)
 
 
-def test_only_what_is_learned_is_stored(model):
+def test_only_parameters_are_stored(model):
     assert not {"window", "to_bands", "to_bins"} & set(model.state_dict())
 
 

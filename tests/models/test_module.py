@@ -18,7 +18,7 @@ TRACK = sources("Violin_1", "Cello")
 
 
 class Shares(nn.Module):
-    """Gives each source a share of the mixture; the last samples are missing."""
+    """Multiplies the mixture by a factor for each source; the last samples are missing."""
 
     def __init__(self, shares: tuple[float, ...], short: int = 0) -> None:
         super().__init__()
@@ -44,14 +44,14 @@ SETTINGS = {
 
 @pytest.fixture
 def weights(tmp_path):
-    """A state_dict as torch.save writes it, wrapped as training programs do."""
+    """Write a state_dict by torch.save, wrapped as by training programs."""
     path = tmp_path / "weights.ckpt"
     torch.save({"epoch": 3, "state_dict": {"shares": torch.tensor([0.25, 0.5])}}, path)
     return path
 
 
 @pytest.mark.parametrize("kind", ["ckpt", "safetensors"])
-def test_a_state_dict_is_all_it_takes(weights, kind):
+def test_a_state_dict_is_enough(weights, kind):
     path = weights
     if kind == "safetensors":
         path = weights.with_suffix(".safetensors")
@@ -65,7 +65,7 @@ def test_a_state_dict_is_all_it_takes(weights, kind):
     assert list(separator.weights) == [str(path)]
 
 
-def test_what_was_trained_here_says_all_by_itself(tmp_path):
+def test_a_checkpoint_of_train_contains_the_arguments(tmp_path):
     path = tmp_path / "best.safetensors"
     arguments = {key: SETTINGS[key] for key in ("target", "arguments", "sources", "samplerate")}
     save_checkpoint(path, "module", build("module", {**arguments, "consistent": True}))
@@ -77,7 +77,7 @@ def test_what_was_trained_here_says_all_by_itself(tmp_path):
 
 
 @torch.no_grad()
-def test_estimates_that_end_early_keep_their_place():
+def test_short_estimates_are_padded_at_the_end():
     arguments = ModuleArguments(TARGET, ("Cello",), 8000, {"shares": [1.0], "short": 5})
     mixture = torch.randn(1, 2, 50)
     estimate = ModuleNetwork(arguments)(mixture)[:, 0]
@@ -97,7 +97,7 @@ def test_estimates_of_another_shape_are_refused():
         ({"target": "Shares"}, "separator.target: 'Shares', expected package.Class"),
         ({"target": "no.such.Thing"}, "separator.target: 'no.such.Thing' .No module named"),
         ({"target": f"{__name__}.NotAModule"}, "NotAModule' is not a module"),
-        # Of what is importable nothing is called that is no module.
+        # Classes that can be imported but are no modules are not called.
         ({"target": "os.system", "arguments": {"command": "false"}}, "'os.system' is not a module"),
         ({"target": None}, "separator.target: missing"),
         ({"samplerate": None}, "separator.samplerate: missing"),
@@ -117,7 +117,7 @@ def test_a_mistake_is_one_line(weights, changes, message):
 
 
 def test_nothing_is_unpickled(tmp_path):
-    """A pickle that would write a file when it is loaded writes none."""
+    """A pickle that would write a file when unpickled does not write it."""
     written = tmp_path / "written"
 
     class Harmful:
@@ -132,16 +132,16 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"something else", bytes(range(256))])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
-    """torch.load raises errors of many kinds, IndexError among them."""
+def test_other_files_are_refused(tmp_path, content):
+    """torch.load raises many types of errors, such as IndexError."""
     (tmp_path / "other.th").write_bytes(content)
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "other.th")}
     with pytest.raises(InputError, match=r"other\.th: not a state_dict with only tensors"):
         build_separator(settings, RATE_HZ)
 
 
-def test_bs_roformer_learns():
-    """A few steps of a narrow one on one batch."""
+def test_training_of_bs_roformer_reduces_the_loss():
+    """A few steps of a small BS-RoFormer on one batch."""
     pytest.importorskip("bs_roformer")
     torch.manual_seed(0)
     chosen = PRESETS["bs_roformer", "small"]

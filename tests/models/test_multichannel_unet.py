@@ -35,9 +35,9 @@ BOTH = pytest.mark.parametrize(
 
 
 def network(arguments: MultichannelUNetArguments) -> MultichannelUNet:
-    """With scores far apart, so that masks are anything between zero and one, or above with ReLU.
+    """Return a network with large scores, so that masks cover zero to one, and more with ReLU.
 
-    And with statistics of normalisations as after some training.
+    The statistics of batch normalisation are changed as by training.
     """
     torch.manual_seed(0)
     model = MultichannelUNet(arguments)
@@ -79,11 +79,13 @@ def test_mono_features_are_the_log_magnitude_of_the_middle():
     magnitude = model.analyse(mixture.mean(1)).abs().mT @ model.to_bands
     expected = torch.log(magnitude / magnitude.mean((1, 2), keepdim=True))
     assert got.shape == (2, 1 + 900 // 32, 24)
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-3)  # the floor, 1e-7 of the mean
+    torch.testing.assert_close(
+        got, expected, rtol=0, atol=1e-3
+    )  # the lower limit, 1e-7 of the mean
 
 
 @torch.no_grad()
-def test_masks_of_the_published_kind_stand_each_for_itself():
+def test_published_masks_are_independent():
     model = network(MONO)
     spectra = model.analyse(noise(1, 2, 900))
     masks = model.masks(spectra, everyone())
@@ -105,7 +107,7 @@ def test_masks_multiply_the_spectra_of_both_channels():
             torch.testing.assert_close(model(mixture)[0, source, channel], expected)
 
 
-# What it promises.
+# Properties of the estimates.
 
 
 @settings(deadline=None, max_examples=40)
@@ -116,7 +118,7 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samp
 
 @pytest.mark.parametrize("samples", [1, 31, 32, 97, 1000])
 @torch.no_grad()
-def test_any_length_of_the_published_kind(samples):
+def test_any_length_of_the_published_network(samples):
     mixture = noise(2, 2, samples)
     present = torch.tensor([[True] * 4, [True, False] * 2])
     estimates = network(MONO)(mixture, present)
@@ -126,8 +128,8 @@ def test_any_length_of_the_published_kind(samples):
 
 
 @torch.no_grad()
-def test_the_masks_of_the_fixture_tell_sources_apart(model):
-    """What the other tests rely on: with masks all alike, they would not see a mistake."""
+def test_masks_of_the_fixture_differ_between_sources(model):
+    """Precondition of the other tests: with equal masks, they would find no error."""
     masks = model.masks(model.analyse(noise(1, 2, 4000)), everyone())
     assert masks.amax(1).mean() > 0.5
     torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
@@ -143,8 +145,8 @@ def test_all_sources_by_default(arguments):
 
 
 @torch.no_grad()
-def test_who_is_present_matters_to_the_scores(model):
-    """More than that a mask is shared among fewer: the ratio of two is another."""
+def test_presence_of_a_source_changes_the_scores(model):
+    """Not only the normalisation of masks changes: the ratio of two masks changes, too."""
     spectra = model.analyse(noise(1, 2, 2000))
     two = model.masks(spectra, torch.tensor([[True, True, False, False]]))
     three = model.masks(spectra, torch.tensor([[True, True, True, False]]))
@@ -153,7 +155,7 @@ def test_who_is_present_matters_to_the_scores(model):
 
 
 @torch.no_grad()
-def test_the_place_in_the_stereo_image_matters(model):
+def test_the_direction_of_arrival_changes_the_masks(model):
     mixture = noise(1, 2, 2000)
     turned = torch.stack((mixture[:, 0], -mixture[:, 1]), 1)  # equal levels, opposite direction
     change = model.masks(model.analyse(turned), everyone())
@@ -191,7 +193,7 @@ def test_gradients_are_finite_and_reach_every_parameter(arguments, training, bfl
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        # In training, batch normalisation takes away what the bias before it adds.
+        # In training, a bias before batch normalisation has no effect.
         assert training or parameter.grad.abs().max() > 0, name
 
 
@@ -202,8 +204,8 @@ def test_estimates_are_aligned_with_the_mixture_to_the_sample(model, at):
 
 
 @torch.no_grad()
-def test_masks_are_where_the_sound_is(model):
-    """In time and in frequency: sound of another kind changes the masks there, and not far off."""
+def test_masks_are_aligned_with_the_sound(model):
+    """A change of the sound changes masks at its time and frequency, and not far from there."""
     before = noise(1, 2, 9000)
     after = before.clone()
     hz = torch.tensor(3000.0)
@@ -211,7 +213,7 @@ def test_masks_are_where_the_sound_is(model):
     after[..., time] += torch.sin(2 * torch.pi * hz / ALL.samplerate * time)
     change = model.masks(model.analyse(after), everyone())
     change = (change - model.masks(model.analyse(before), everyone())).abs().sum((0, 1))
-    # A gLN over the excerpt lets a little of every change through to everywhere.
+    # By the gLN over the excerpt, every change has a small effect everywhere.
     assert change.sum(1).argmax().item() == pytest.approx(4550 / ALL.hop, abs=4)
     band = model.to_bands[round(3000 / ALL.samplerate * ALL.n_fft)].argmax().item()
     assert change.sum(0).argmax().item() == pytest.approx(band, abs=4)
@@ -220,13 +222,13 @@ def test_masks_are_where_the_sound_is(model):
 @BOTH
 @pytest.mark.parametrize("gain", [1e-2, 0.3, 10.0])
 @torch.no_grad()
-def test_a_louder_mixture_gives_louder_estimates_and_no_others(arguments, gain):
+def test_estimates_scale_with_the_mixture(arguments, gain):
     assert_scales(network(arguments), noise(1, 2, 3000), gain)
 
 
 @BOTH
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(arguments):
+def test_examples_of_a_batch_are_independent(arguments):
     assert_examples_apart(network(arguments), noise(3, 2, 1200))
 
 
@@ -251,7 +253,7 @@ def test_the_remix_loss_trains_it():
 
 
 @torch.no_grad()
-def test_a_network_that_does_not_look_at_what_it_knows_is_one_of_one_pass():
+def test_without_weights_for_the_first_pass_two_passes_equal_one():
     twice, once = network(TWICE), network(ALL)
     first = twice.unet.down[0][0].weight
     first[:, twice.planes :] = 0
@@ -264,7 +266,7 @@ def test_a_network_that_does_not_look_at_what_it_knows_is_one_of_one_pass():
 
 
 @torch.no_grad()
-def test_directions_tell_apart_what_the_masks_hardly_do():
+def test_directions_separate_sources_with_similar_masks():
     """A source on the left and one on the right, which take turns."""
     model = network(TWICE)
     turns = (torch.arange(8000) // 1000 % 2).float()
@@ -280,20 +282,23 @@ def test_directions_tell_apart_what_the_masks_hardly_do():
     assert known.shape == (1, 8, frames, ALL.bands)
     torch.testing.assert_close(known[0, [1, 3]], masks[0, [1, 3]] - 0.5)
     assert not known[0, [0, 2, 4, 6]].any()
-    clear = (torch.arange(frames) * model.hop % 1000 - 500).abs() < 300  # all of a frame one turn
+    # Frames whose samples all belong to one turn.
+    clear = (torch.arange(frames) * model.hop % 1000 - 500).abs() < 300
     clear &= torch.arange(frames) * model.hop < 7500
-    # Masks are 0.1 off an equal share, and directions of distributions that these blur say more.
+    # Masks differ by 0.1 from equal ones; the directions estimated from them differ more.
     assert (known[0, 5] * (2 * right - 1)[:, None])[clear].min() > 0.15
     torch.testing.assert_close(known[0, 5], -known[0, 7], rtol=0, atol=1e-4)
 
 
-def test_a_batch_is_trained_on_every_look(monkeypatch):
-    """One example on its first look, one on its second and so on."""
+def test_a_batch_is_split_between_the_passes(monkeypatch):
+    """One example in the first pass, one in the second, and so on."""
     model = network(replace(TWICE, passes=4)).train()
     seen = []
-    look = model._single_pass
+    single_pass = model._single_pass
     monkeypatch.setattr(
-        model, "_single_pass", lambda image, present: seen.append(image) or look(image, present)
+        model,
+        "_single_pass",
+        lambda image, present: seen.append(image) or single_pass(image, present),
     )
     model(noise(4, 2, 2000))
     *before, last = (images[:, model.planes :].flatten(1).any(1).tolist() for images in seen)
@@ -315,8 +320,8 @@ def test_every_band_averages_bins(arguments):
     torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
-def test_stereo_bands_leave_no_bin_out():
-    """A band above is wider than a bin: an average of energies counts all bins in it."""
+def test_stereo_bands_include_all_bins():
+    """High bands are wider than a bin: energies are averaged over all their bins."""
     with_stereo = replace(ALL, n_fft=2048, bands=64)
     assert (MultichannelUNet(with_stereo).to_bands.sum(1) > 0).all()
 
@@ -331,14 +336,14 @@ def test_stereo_bands_leave_no_bin_out():
         ({"convolutions": 0}, "convolutions"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(wrong, message):
+def test_invalid_arguments_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         replace(ALL, **wrong)
 
 
-def test_only_what_is_learned_is_stored(model):
+def test_only_parameters_and_statistics_are_stored(model):
     assert not {"window", "to_bands", "to_bins"} & set(model.state_dict())
 
 
-def test_lists_as_a_checkpoint_holds_them_are_tuples():
+def test_lists_in_arguments_become_tuples():
     assert replace(ALL, sources=list(OUTPUTS), dims=[4, 6, 8]) == replace(ALL, sources=OUTPUTS)

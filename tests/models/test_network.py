@@ -1,4 +1,4 @@
-"""Networks as folders that the Hugging Face hub keeps."""
+"""Networks as folders in the format of the Hugging Face hub."""
 
 import json
 from dataclasses import asdict
@@ -18,13 +18,13 @@ from tests.support.published_networks import write_networks
 from tests.support.tensors import noise
 
 
-def test_models_are_named_as_they_are_kept():
+def test_names_of_models_are_the_keys_of_the_registry():
     assert {name: kind.model_name for name, (kind, _) in MODELS.items()} == {n: n for n in MODELS}
 
 
 @EACH
 @torch.no_grad()
-def test_what_was_published_comes_back(name, tmp_path):
+def test_a_published_network_is_loaded(name, tmp_path):
     model = network(name)
     model.save_pretrained(tmp_path / "net")
     config = json.loads((tmp_path / "net" / "config.json").read_text())
@@ -44,7 +44,7 @@ def test_what_was_published_comes_back(name, tmp_path):
 
 
 @torch.no_grad()
-def test_the_challenges_program_reads_our_conv_tasnet_and_we_read_its(tmp_path):
+def test_the_challenges_program_and_ours_read_each_others_conv_tasnet(tmp_path):
     ours = network("convtasnet")
     ours.save_pretrained(tmp_path / "ours")
     theirs = ConvTasNetStereo.from_pretrained(str(tmp_path / "ours"))
@@ -52,7 +52,7 @@ def test_the_challenges_program_reads_our_conv_tasnet_and_we_read_its(tmp_path):
         key: value for key, value in asdict(ours.arguments).items() if len(key) == 1
     }
     mixture = noise(1, 2, 400)
-    # As accurate as the two programs are alike, see test_convtasnet.
+    # Tolerance: the difference between both programs, see test_convtasnet.
     torch.testing.assert_close(theirs(mixture), ours(mixture), rtol=1e-4, atol=1e-6)
 
     write_networks(tmp_path, ["Oboe"])

@@ -7,11 +7,11 @@ from cmss.models.presence import in_places, listed, mixture_consistent, presence
 from tests.support.tensors import noise
 
 
-def test_everyone_by_default_else_whoever_is_said():
+def test_all_sources_are_present_by_default():
     mixture = noise(2, 2, 5)
     assert torch.equal(presence(None, mixture, 3), torch.ones(2, 3, dtype=torch.bool))
-    said = torch.tensor([[True, False, False], [False, True, True]])
-    assert presence(said, mixture, 3) is said
+    given = torch.tensor([[True, False, False], [False, True, True]])
+    assert presence(given, mixture, 3) is given
 
 
 @pytest.mark.parametrize("present", [[[False] * 4], [[True] * 4, [False] * 4]])
@@ -28,20 +28,20 @@ def test_consistent_estimates_are_the_nearest_that_sum_to_the_mixture(rows):
     got = mixture_consistent(estimates, mixture, present)
     torch.testing.assert_close(got.sum(1), mixture)
     assert (got[~present] == 0).all()
-    # Nearest: what was added is orthogonal to every change that keeps the sum, so equal in all.
+    # Nearest: the correction is orthogonal to all changes that keep the sum, so it is equal in all.
     for row, playing in enumerate(present):
         added = (got - estimates)[row, playing]
         torch.testing.assert_close(added, added[:1].expand_as(added))
 
 
-def test_consistent_estimates_stay_as_they_are():
+def test_consistent_estimates_are_unchanged():
     estimates = noise(1, 3, 2, 6)
     everyone = torch.ones(1, 3, dtype=torch.bool)
     got = mixture_consistent(estimates, estimates.sum(1), everyone)
     torch.testing.assert_close(got, estimates)
 
 
-def test_listed_names_each_source_that_plays_once():
+def test_listed_has_each_source_that_is_present_once():
     players, chosen = listed(torch.tensor([[True, False, True, True], [False, True, False, False]]))
     assert players[0].tolist() == [0, 2, 3]
     assert chosen.tolist() == [[True, True, True], [True, False, False]]
@@ -49,7 +49,7 @@ def test_listed_names_each_source_that_plays_once():
     assert len(set(players[1].tolist())) == 3
 
 
-def test_estimates_of_the_players_come_to_their_places():
+def test_estimates_of_the_players_are_placed_at_their_sources():
     players, chosen = listed(torch.tensor([[False, True, True], [False, False, True]]))
     estimates = torch.randn(2, 2, 2, 5) * chosen[..., None, None]
     output = in_places(estimates, players, 3)

@@ -23,7 +23,7 @@ ARGUMENTS = RoformerArguments(("Cello", "Viola", "Violin", "Violin_2"), layers=2
 
 @pytest.fixture(scope="module")
 def model() -> Roformer:
-    """With masks far from equal shares."""
+    """A network whose masks are far from equal."""
     torch.manual_seed(0)
     network = Roformer(ARGUMENTS).eval()
     with torch.no_grad():
@@ -36,13 +36,13 @@ def model() -> Roformer:
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(1, 1500), present=rows(4))
 def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
-    # Masks of some tens sum to one in single precision.
+    # Masks reach some tens, and their sum of 1 has the precision of float32.
     assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @torch.no_grad()
-def test_the_estimates_of_the_fixture_tell_sources_apart(model):
-    """What the other tests rely on: with equal shares they would not see a mistake."""
+def test_estimates_of_the_fixture_differ_between_sources(model):
+    """Precondition of the other tests: with equal masks, they would find no error."""
     mixture = noise(1, 2, 4000)
     estimates = model(mixture)
     assert (estimates[0, 0] - mixture[0] / 4).square().mean() > 0.1 * mixture.square().mean()
@@ -55,14 +55,14 @@ def test_all_sources_by_default(model):
 
 
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(model):
+def test_examples_of_a_batch_are_independent(model):
     assert_examples_apart(model, noise(3, 2, 900))
 
 
 @torch.no_grad()
 def test_estimates_scale_with_the_mixture(model):
     mixture = noise(1, 2, 900)
-    for gain in (1e-3, 1e3):  # 60 dB either way
+    for gain in (1e-3, 1e3):  # 60 dB quieter and louder
         torch.testing.assert_close(
             model(gain * mixture) / gain, model(mixture), rtol=1e-3, atol=1e-5
         )
@@ -73,12 +73,12 @@ def test_silence_gives_silence(model):
     assert (model(torch.zeros(1, 2, 500)) == 0).all()
 
 
-def test_somebody_has_to_play(model):
+def test_an_example_without_sources_is_refused(model):
     with pytest.raises(ValueError, match="present: an example without any source"):
         model(noise(1, 2, 500), torch.zeros(1, 4, dtype=torch.bool))
 
 
-def test_every_weight_learns(model):
+def test_every_weight_has_a_gradient(model):
     estimates = model(noise(2, 2, 2000), torch.ones(2, 4, dtype=torch.bool))
     estimates.square().sum().backward()
     for name, parameter in model.named_parameters():
@@ -113,12 +113,12 @@ def test_bands_out_is_a_matrix_for_each_band():
     torch.testing.assert_close(layer(x), torch.cat(expected, 2))
 
 
-def test_more_bins_in_bands_than_there_are():
+def test_bands_with_too_many_bins_are_refused():
     with pytest.raises(ValueError, match="bands: have 12 bins, expected at most 11"):
         band_groups(11, ((2, 2), (1, 8)))
 
 
-def test_rotations_leave_lengths_and_tell_distances():
+def test_rotations_keep_norms_and_products_depend_on_the_distance():
     query, key = noise(2, 1, 8).expand(2, 9, 8)
     turned = [rotate(x, rotations(9, 8, x.device)) for x in (query, key)]
     torch.testing.assert_close(turned[0].norm(dim=-1), query.norm(dim=-1))

@@ -1,4 +1,4 @@
-"""Weights as other training programs wrap them, by way of the commands that take them."""
+"""Weights of other training programs with their wrappers, read by separators and `load_weights`."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ TRACK = sources("Violin_1", "Cello")
 
 
 class Net(nn.Module):
-    """Its two stems are the mixture times learned factors."""
+    """Two stems: the mixture multiplied by learned factors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(4), "step": torch.tensor(3.0)}
         {"model_state_dict": prefixed("module."), "optimizer": OPTIMISER, "step": 7},
         {"state_dict": prefixed("model."), "epoch": 3, "optimizer_states": [OPTIMISER]},
         {"state_dict": {**prefixed("net.core."), "loss.weight": torch.ones(2)}, "epoch": 3},
-        # An average that is equal, as it is after one step, leaves nothing open.
+        # Equal weights, as those of an average after one step, are not ambiguous.
         {"model": TENSORS, "ema": prefixed("module.")},
     ],
 )
-def test_what_is_unambiguous_is_loaded(content, tmp_path):
+def test_unambiguous_weights_are_loaded(content, tmp_path):
     torch.save(content, tmp_path / "weights.ckpt")
     separated(tmp_path / "weights.ckpt")
 
@@ -92,7 +92,7 @@ def test_a_safetensors_file_may_have_a_prefix_too(tmp_path):
         ({"epoch": 3}, "no state_dict"),
     ],
 )
-def test_what_is_not_is_a_line_that_names_the_prefix(content, message, tmp_path):
+def test_ambiguous_or_unfitting_weights_are_refused_with_the_prefix(content, message, tmp_path):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(InputError, match=message) as caught:
         separated(tmp_path / "weights.pt")
@@ -100,7 +100,7 @@ def test_what_is_not_is_a_line_that_names_the_prefix(content, message, tmp_path)
     assert line.startswith(f"{tmp_path / 'weights.pt'}: ")
 
 
-def test_weights_to_start_from_and_of_a_separator(tmp_path):
+def test_wrapped_weights_of_a_training_and_of_a_separator(tmp_path):
     arguments = {"sources": OUTPUTS, "B": 4, "H": 4, "X": 1, "R": 1}
     torch.manual_seed(1)
     given, other = (build("fourier_convtasnet", arguments) for _ in range(2))
@@ -109,7 +109,7 @@ def test_weights_to_start_from_and_of_a_separator(tmp_path):
     load_weights(tmp_path / "last.ckpt", other)
     for key, value in state.items():
         assert torch.equal(other.state_dict()[key], value), key
-    # A file of this project whose tensors another trainer has wrapped.
+    # A checkpoint of this project with the prefix of another trainer.
     path = tmp_path / "best.safetensors"
     save_checkpoint(path, "fourier_convtasnet", given)
     tensors, header = read_weights(path)

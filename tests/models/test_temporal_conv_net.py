@@ -1,4 +1,4 @@
-"""Tile by tile the blocks give what they give as a whole."""
+"""Computation in tiles equals computation on the full excerpt."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def blocks(norm_type: str, causal: bool = False, P: int = 3) -> TemporalConvNet:
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    """Tiles of 5 frames for the one thread of tests: a block's taps lie up to 16 frames apart."""
+    """Tiles of 5 frames with one thread; the taps of a convolution are up to 16 frames apart."""
     monkeypatch.setattr(temporal_conv_net, "TILE_FRAMES", 5)
 
 
@@ -25,32 +25,32 @@ def small_tiles(monkeypatch):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("frames", [1, 4, 5, 6, 33, 100])
 @pytest.mark.parametrize("P", [1, 3])
-def test_tiles_give_what_the_whole_gives(norm_type, causal, frames, P):
+def test_tiles_equal_the_full_excerpt(norm_type, causal, frames, P):
     model, x = blocks(norm_type, causal, P).double(), noise(2, frames, 6).double()
     kept = x.clone()
     whole = model(x).detach()
     with torch.no_grad():
         assert len(tiles(x)) == -(-frames // 5)
-        # Sums in another order; one frame of one channel is no excerpt to normalise over.
+        # Tolerance: sums are computed in another order.
         torch.testing.assert_close(model(x), whole, rtol=0, atol=1e-9 * float(whole.abs().max()))
     torch.testing.assert_close(x, kept, rtol=0, atol=0)
 
 
-def test_an_offset_that_dwarfs_the_rest_costs_few_digits():
-    """Variances are differences of moments: of inputs a hundred times as far as they are wide."""
+def test_a_large_offset_costs_few_digits():
+    """Variances are differences of moments; here the mean is a hundred times the deviation."""
     model, x = blocks("gLN"), noise(1, 400, 6)
     with torch.no_grad():
-        model[0][0].net[0].weight.copy_(1.0)  # all channels of u are 100 and a little
+        model[0][0].net[0].weight.copy_(1.0)  # all channels of u are slightly above 100
         x = x + 100 / 6
         exact = model.double()(x.double())
-        # Float32 keeps 7 digits, of which the offset takes 2 and their square as many.
+        # Of the 7 digits of float32, the offset costs 2, and its square as many again.
         found = model.float()(x)
     assert (found - exact).abs().max() < 2e-3 * exact.std()
 
 
 @EVERY
-def test_products_alone_are_bfloat16(norm_type):
-    """As near to float32 as products of 8 bits let it be, and of float32 again."""
+def test_only_products_are_bfloat16(norm_type):
+    """Only matrix products are rounded to 8 bits, and the output is float32."""
     model, x = blocks(norm_type), noise(1, 100, 6)
     with torch.no_grad():
         whole = model(x)

@@ -42,14 +42,14 @@ def test_published_size():
     with torch.device("meta"):
         model = WaveUNet(PUBLISHED)
         assert sum(p.numel() for p in model.parameters()) == 10_263_498
-        # 16,384 samples are asked for, 16,389 are the least that can be had.
+        # For 16,384 samples, the shortest possible output has 16,389.
         assert model.lengths(16_384) == model.lengths(16_389) == (147_443, 16_389)
         output = model._layers(torch.empty(1, 147_443, 2), torch.ones(1, 4, dtype=torch.bool))
     assert output.shape == (1, 16_389, 2 * 3)
 
 
 def published_layers(model: WaveUNet, mixture: torch.Tensor) -> torch.Tensor:
-    """The authors' graph, operation by operation: (B, 2, input) -> (B, channels, output)."""
+    """Apply the authors' graph, operation by operation: (B, 2, input) -> (B, channels, output)."""
 
     def layer(convolution: torch.nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
         y = F.conv1d(x, convolution.weight, convolution.bias)
@@ -57,7 +57,7 @@ def published_layers(model: WaveUNet, mixture: torch.Tensor) -> torch.Tensor:
 
     def crop_and_concatenate(x1: torch.Tensor, x2: torch.Tensor) -> torch.Tensor:
         difference = x1.shape[-1] - x2.shape[-1]
-        assert difference % 2 == 0  # else the authors' code warns
+        assert difference % 2 == 0  # otherwise the authors' code warns
         return torch.cat((x1[..., difference // 2 : difference // 2 + x2.shape[-1]], x2), 1)
 
     x, skips = mixture, []
@@ -82,13 +82,13 @@ def test_layers_are_the_published_ones(change):
     expected = published_layers(model, mixture)
     assert expected.shape[-1] == given
     got = model._layers(mixture.mT.contiguous(), torch.ones(2, 4, dtype=torch.bool)).mT
-    # Sums in another order.
+    # Sums are computed in another order.
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
 
 
 @torch.no_grad()
-def test_published_output_but_for_the_level():
-    """A mixture of RMS one, whose peak is the full scale that a tanh bounds estimates by."""
+def test_output_is_the_published_one_except_for_the_level():
+    """The mixture has an RMS of 1, and its peak is the full scale that bounds the estimates."""
     model = network(DIFFERENCE)
     mixture = noise(1, 2, 400)
     mixture /= mixture.square().mean().sqrt()
@@ -107,7 +107,7 @@ def test_published_output_but_for_the_level():
     levels=st.integers(1, 8),
     kernels=st.tuples(st.integers(0, 7), st.integers(0, 3)),
 )
-def test_lengths_are_the_least_that_are_enough(samples, levels, kernels):
+def test_lengths_are_the_shortest_possible(samples, levels, kernels):
     down, up = (2 * half + 1 for half in kernels)
     with torch.device("meta"):
         model = WaveUNet(replace(ALL, levels=levels, filters=1, down_kernel=down, up_kernel=up))
@@ -123,8 +123,8 @@ def test_lengths_are_the_least_that_are_enough(samples, levels, kernels):
 
 
 @torch.no_grad()
-def test_a_straight_line_passes_the_lowest_level_unmoved():
-    """Decimated and interpolated again, a straight line is the same; any shift would move it."""
+def test_a_straight_line_passes_the_lowest_level_unchanged():
+    """Decimation and interpolation do not change a straight line, but a shift would."""
     model = network(replace(ALL, conditioned=False))
     for parameter in model.parameters():
         parameter.zero_()
@@ -133,11 +133,11 @@ def test_a_straight_line_passes_the_lowest_level_unmoved():
         layer.weight[0, 0, middle] = layer.weight[1, 1, middle] = 1
     for level, layer in zip(reversed(range(ALL.levels)), model.up, strict=True):
         skipped = ALL.filters * (level + 1)
-        layer.weight[0, skipped, 1] = layer.weight[1, skipped + 1, 1] = 1  # not the skip
+        layer.weight[0, skipped, 1] = layer.weight[1, skipped + 1, 1] = 1  # not the skip connection
     model.output.weight[:2, 2:4] = torch.eye(2)
     mixture = torch.stack((torch.arange(1.0, 801.0), torch.arange(800.0, 0.0, -1.0)))[None]
     estimates = model(mixture)
-    # At the ends the line meets the zeros around it. A shift by one sample would be an error of 1.
+    # Not at the ends, where zeros are padded. A shift by one sample would be an error of 1.
     inside = slice(2**ALL.levels, 800 - 2**ALL.levels)
     expected = torch.cat((mixture.unsqueeze(1), torch.zeros(1, 3, 2, 800)), 1)
     torch.testing.assert_close(estimates[..., inside], expected[..., inside], rtol=0, atol=1e-3)
@@ -145,8 +145,8 @@ def test_a_straight_line_passes_the_lowest_level_unmoved():
 
 @BOTH
 @torch.no_grad()
-def test_a_later_mixture_gives_later_estimates(arguments):
-    """By multiples of the coarsest step, and in silence long enough for all that is in reach."""
+def test_a_delayed_mixture_gives_delayed_estimates(arguments):
+    """A delay by multiples of the coarsest step, with silence longer than the receptive field."""
     model, step = network(arguments), 2**ALL.levels
     sound = noise(1, 2, 200)
     early, late = (F.pad(sound, (400 + shift, 800 - shift)) for shift in (0, 7 * step))
@@ -155,7 +155,7 @@ def test_a_later_mixture_gives_later_estimates(arguments):
     torch.testing.assert_close(model(late), expected, rtol=0, atol=1e-6)
 
 
-# What it promises.
+# Properties of the estimates.
 
 
 @settings(deadline=None, max_examples=40)
@@ -166,9 +166,9 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samp
 
 @pytest.mark.parametrize("samples", [1, 2, 77, 500])
 @torch.no_grad()
-def test_with_difference_all_sum_to_the_mixture_and_a_tanh_bounds_the_others(samples):
+def test_with_difference_all_sum_to_the_mixture_and_others_are_bounded(samples):
     model = network(DIFFERENCE)
-    model.output.weight.mul_(50)  # estimates that would exceed the mixture by far
+    model.output.weight.mul_(50)  # estimates that would far exceed the mixture
     mixture = noise(2, 2, samples)
     estimates = model(mixture)
     assert estimates.shape == (2, 4, 2, samples)
@@ -188,12 +188,12 @@ def test_all_sources_by_default(arguments):
 
 
 @torch.no_grad()
-def test_who_is_present_matters_to_the_others(model):
-    """More than that the residual is shared among fewer: the network itself hears of it."""
+def test_presence_of_a_source_changes_the_other_estimates(model):
+    """Not only the distribution of the residual changes: presence is an input of the network."""
     mixture = noise(1, 2, 500)
     two = model(mixture, torch.tensor([[True, True, False, False]]))
     three = model(mixture, torch.tensor([[True, True, True, False]]))
-    # Sharing adds the same to all that are present, which their difference does not see.
+    # The residual is equal for all sources present, so it cancels in their difference.
     change = (two[:, 0] - two[:, 1]) - (three[:, 0] - three[:, 1])
     assert change.abs().max() > 1e-3
 
@@ -201,7 +201,7 @@ def test_who_is_present_matters_to_the_others(model):
 @BOTH
 @pytest.mark.parametrize("gain", [1e-3, 0.03, 30.0])
 @torch.no_grad()
-def test_a_louder_mixture_gives_louder_estimates_and_no_others(arguments, gain):
+def test_estimates_scale_with_the_mixture(arguments, gain):
     assert_scales(network(arguments), noise(1, 2, 600), gain)
 
 
@@ -234,7 +234,7 @@ def test_gradients_are_finite_and_reach_every_parameter(arguments, bfloat16):
 
 @BOTH
 @torch.no_grad()
-def test_examples_of_a_batch_do_not_touch_each_other(arguments):
+def test_examples_of_a_batch_are_independent(arguments):
     assert_examples_apart(network(arguments), noise(3, 2, 400))
 
 
@@ -246,7 +246,7 @@ def test_examples_of_a_batch_do_not_touch_each_other(arguments):
         ({"levels": 0}, "levels"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(wrong, message):
+def test_invalid_arguments_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         replace(ALL, **wrong)
 

@@ -7,7 +7,7 @@ from cmss.models.weights_file import eight_bits, read_weights, write_weights
 from cmss.training.compress import main
 
 
-def test_rows_come_back_to_half_a_step_and_the_rest_in_half_precision(tmp_path):
+def test_rows_are_within_half_a_step_and_others_in_half_precision(tmp_path):
     torch.manual_seed(0)
     rows = torch.randn(5, 3, 40) * torch.logspace(-6, 3, 15).view(5, 3, 1)
     rows[0, 0] = 0
@@ -21,7 +21,7 @@ def test_rows_come_back_to_half_a_step_and_the_rest_in_half_precision(tmp_path):
     torch.testing.assert_close(read["bias"], written["bias"].half().float(), rtol=0, atol=0)
 
 
-def test_rows_of_a_kernel_are_its_filters_and_short_ones_stay_in_half_precision(tmp_path):
+def test_rows_of_a_kernel_are_its_filters_and_short_ones_have_half_precision(tmp_path):
     torch.manual_seed(0)
     written = {"pointwise": torch.randn(6, 24, 1), "depthwise": torch.randn(6, 1, 3)}
     compressed = eight_bits(written)
@@ -34,7 +34,7 @@ def test_rows_of_a_kernel_are_its_filters_and_short_ones_stay_in_half_precision(
     torch.testing.assert_close(read["depthwise"], written["depthwise"].half().float())
 
 
-def test_a_compressed_network_is_half_as_long_and_separates_alike(tmp_path, capsys):
+def test_a_compressed_network_has_half_the_size_and_similar_estimates(tmp_path, capsys):
     torch.manual_seed(0)
     arguments = RoformerArguments(("Cello", "Viola"), L=512, hop=128, bands=((32, 4),), D=64,
                                   layers=1)  # fmt: skip
@@ -48,11 +48,11 @@ def test_a_compressed_network_is_half_as_long_and_separates_alike(tmp_path, caps
     mixture = 0.1 * torch.randn(1, 2, 6000)
     with torch.no_grad():
         before, after = (load_checkpoint(path)(mixture) for path in paths)
-    # Noise 45 dB below the weights, in a handful of layers one after another.
+    # Noise 45 dB below the weights, in a few consecutive layers.
     assert (after - before).square().sum() < 1e-3 * before.square().sum()
 
 
-def test_what_is_no_network_is_not_compressed(tmp_path, capsys):
+def test_other_files_are_not_compressed(tmp_path, capsys):
     (tmp_path / "w.safetensors").write_bytes(b"no")
     assert main([str(tmp_path / "w.safetensors"), str(tmp_path / "out.safetensors")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
