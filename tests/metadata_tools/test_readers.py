@@ -14,9 +14,9 @@ from cmss.models.checkpoint import build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import MetadataPaths, load_pairs
 from cmss.training.presets import PRESETS
+from metadata_tools import urmp
 from metadata_tools.readers.stem_mp4 import read_stream
-from metadata_tools.readers.stem_names import labels as written
-from metadata_tools.readers.stem_names import spelled
+from metadata_tools.readers.stem_names import part_label
 from metadata_tools.validate import validate
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels
 from tests.support.recipe_calls import call
@@ -174,7 +174,7 @@ def test_evaluation_data_are_refused_as_training_data(name, options, tmp_path, c
     data_set = DATA_SETS[name]
     archive = data_set.write(tmp_path)
     assert data_set.main([str(archive), "--out", str(tmp_path / "data"), *options]) == 2
-    assert "is what the challenge evaluates with, not to be trained on" in only_line(capsys)
+    assert "is the challenge's evaluation data, not for training" in only_line(capsys)
     assert not (tmp_path / "data").exists()
 
 
@@ -203,8 +203,8 @@ def test_by_default_evaluation_data_are_test_scenes_four_a_track_for_two_listene
 
 
 def test_pieces_that_the_challenge_cannot_write_are_left_out_and_named(tmp_path, capsys):
-    urmp, strings = DATA_SETS["urmp"], DATA_SETS["ensembleset"]
-    assert urmp.main([str(urmp.write(tmp_path)), "--out", str(tmp_path / "u"), *ONE_PAIR]) == 0
+    wood, strings = DATA_SETS["urmp"], DATA_SETS["ensembleset"]
+    assert wood.main([str(wood.write(tmp_path)), "--out", str(tmp_path / "u"), *ONE_PAIR]) == 0
     done = capsys.readouterr()
     assert "15_Surprise_tpt_tpt_tbn: left out" in done.err
     assert "3 pieces of URMP, 3 test tracks" in done.out
@@ -216,6 +216,18 @@ def test_pieces_that_the_challenge_cannot_write_are_left_out_and_named(tmp_path,
     assert strings.main([str(archive), "--out", str(tmp_path / "all"), *options]) == 0
     assert "gavotte: left out: Bass, Horn, Oboe_2" in capsys.readouterr().err
     assert [set(x) for x in labels(tmp_path / "all", "train")] == [strings.labels | {"Oboe"}]
+
+
+def test_players_that_the_challenge_never_doubles_are_left_out_of_urmp():
+    pieces = ("70_A_vc_vc", "71_B_vn_vn_vn", "72_C_vn_va_vn")
+    files = [
+        f"{piece}/AuSep_{number}_{player}_{piece[:4]}.wav"
+        for piece in pieces
+        for number, player in enumerate(piece.split("_")[2:], 1)
+    ]
+    found = urmp.catalogue(files)
+    assert [line.partition(":")[0] for line in found.left_out] == list(pieces[:2])
+    assert [list(piece.stems) for piece in found.pieces] == [["Violin_1", "Viola", "Violin_2"]]
 
 
 def test_a_dry_piece_keeps_its_balance_in_a_measured_hall(tmp_path):
@@ -270,11 +282,9 @@ def test_stems_of_different_lengths_and_names_that_fall_together(tmp_path, capsy
         "01-AchGottundHerr-bassoon.wav: lasts 0.50 s, another stem 1.00 s: truncated"
         in only_line(capsys)
     )
-    assert written(["Violin", "Viola", "Violin"]) == ["Violin_1", "Viola", "Violin_2"]
-    assert written(["Cello", "Cello"]) is None
-    assert written(["Violin"] * 3) is None
-    assert [spelled(x) for x in ("AltoSaxophone", "violin 2", "Cello", "Tuba", "Mixture")] == [
-        ("Sax", None), ("Violin", 2), ("Cello", None), None, None,
+    names = ("AltoSaxophone", "violin 2", "Cello", "Cello_1", "Cello_2", "Violin_3", "Tuba")
+    assert [part_label(x) for x in names] == [
+        "Sax", "Violin_2", "Cello", "Cello", None, None, None,
     ]  # fmt: skip
 
 

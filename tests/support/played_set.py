@@ -13,14 +13,14 @@ from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
 from metadata_tools.scores.arrange import instrument_of
-from metadata_tools.scores.pieces import Piece
+from metadata_tools.scores.pieces import TypedPiece
 from tests.support.stages import RECIPES
 
 SPLIT = "valid"
 
 SHORT_PIECES = (
-    Piece("duet", "made for tests", 160, {"Oboe": "f A4 _B4 C5", "Bassoon": "mf D3 F#3 _G3"}),
-    Piece(
+    TypedPiece("duet", "made for tests", 160, {"Oboe": "f A4 _B4 C5", "Bassoon": "mf D3 F#3 _G3"}),
+    TypedPiece(
         "trio",
         "made for tests",
         160,
@@ -38,7 +38,7 @@ def configuration(root: Path, *overrides: str) -> DictConfig:
 
 
 def write_played_set(
-    root: Path, pieces: Sequence[Piece], listeners_per_scene: int, listeners: int
+    root: Path, pieces: Sequence[TypedPiece], listeners_per_scene: int, listeners: int
 ) -> None:
     """One scene for each piece; the last of the listeners, L5999, hears without loss."""
     instruments = {instrument_of(label) for piece in pieces for label in piece.parts}

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from metadata_tools.challenge.gains import gain_pool
-from metadata_tools.challenge.listeners import make_listeners
+from metadata_tools.challenge.gains_and_listeners import gain_pool, make_listeners
 
 RATE_HZ = 44100
 PITCH_HZ = {
