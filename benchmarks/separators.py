@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import ROOT
 from benchmarks.marked_text import replace_marked
 from cmss.command_line import exit_status
 from cmss.errors import InputError
@@ -20,8 +21,6 @@ from cmss.files.text import read_text
 from cmss.models.record import NetworkRecord, Size
 from cmss.models.registry import NAMES, networks_of
 from cmss.separators.catalogue import FAMILIES
-
-ROOT = Path(__file__).parents[1]
 
 
 def network_table() -> str:

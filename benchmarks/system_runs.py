@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
+from benchmarks import RECIPES
 from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.errors import InputError
 from cmss.models.registry import NAMES
@@ -22,9 +23,6 @@ from cmss.run.stem_files import MADE_FROM, STEMS
 from cmss.scenes import Pair
 from cmss.separators import SEPARATORS, build_separator
 from cmss.separators.preparing import load_networks
-
-RECIPES = Path(__file__).parents[1] / "recipes" / "cad2"
-OFFICIAL = "official"
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,11 @@ class DataSet:
             return [Run(name, state=FAILED)]
         runs = [read_run(folder, name)]
         if official:
-            folder = self.out / f"{name}_{OFFICIAL}"
-            if _scored(folder, [*choices, f"remix={OFFICIAL}"]):
+            folder = self.out / f"{name}_official"
+            if _scored(folder, [*choices, "remix=official"]):
                 runs.append(read_run(folder, name).measured_as(runs[0]))
             else:
-                runs.append(Run(name, OFFICIAL, state=FAILED))
+                runs.append(Run(name, "official", state=FAILED))
         # Deleted after use: a later run would measure the time to read estimates.
         shutil.rmtree(cache, ignore_errors=True)
         return runs

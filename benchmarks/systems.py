@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.marked_text import replace_marked, split_at_marks
 from benchmarks.scored_runs import (
-    KINDS,
+    ENSEMBLES,
     UNTRAINED,
     Run,
     check_same_pairs,
@@ -50,7 +50,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     tracks = {pair.scene.track.name for pair in pairs}
     processors = dict.fromkeys(run.processor for run in runs if run.processor)
     kinds = Counter(pair.scene.track.ensemble for pair in pairs)
-    counts = ", ".join(f"{count} for {KINDS[kind]}" for kind, count in kinds.items())
+    counts = ", ".join(f"{count} for {ENSEMBLES[kind]}" for kind, count in kinds.items())
     parts = [
         f"{len(pairs)} pairs of scene and listener, {len(tracks)} tracks:\n",
         system_table(runs),

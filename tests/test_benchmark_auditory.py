@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.auditory import draw, responses_db
-from benchmarks.transforms import save
+from benchmarks.figures import save
 from cmss.casa.grouping import find_notes
 from cmss.casa.units import SAMPLE_RATE_HZ, compute_units
 

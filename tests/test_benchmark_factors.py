@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from benchmarks.factors import draw, fit
-from benchmarks.transforms import save
+from benchmarks.figures import save
 from cmss.nmf.spectrogram import Analysis
 
 

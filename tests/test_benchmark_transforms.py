@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.transforms import compactness, draw, save
+from benchmarks.figures import save
+from benchmarks.transforms import compactness, draw
 
 
 def test_compactness_is_the_share_of_numbers_that_hold_nearly_all_energy():

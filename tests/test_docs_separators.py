@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.separators import ROOT, main
+from benchmarks import ROOT
+from benchmarks.separators import main
 from cmss.separators import SEPARATORS
 
 PAGES = ("docs/separators.md", "README.md")
