@@ -1,4 +1,4 @@
-"""Short pieces in the challenge's layout, made by the demo's players and writer."""
+"""Short pieces in the challenge's layout, played and written as those of the demo."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ SHORT_PIECES = (
 
 
 def configuration(root: Path, *overrides: str) -> DictConfig:
-    """The configuration of the three stages for a data set."""
+    """Compose the configuration of the three stages for a data set."""
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
         add_networks()
         return compose("config", [f"path.root={root}", *overrides])
@@ -40,7 +40,7 @@ def configuration(root: Path, *overrides: str) -> DictConfig:
 def write_played_set(
     root: Path, pieces: Sequence[TypedPiece], listeners_per_scene: int, listeners: int
 ) -> None:
-    """One scene for each piece; the last of the listeners, L5999, hears without loss."""
+    """Write a scene for each piece; the last listener, L5999, has no hearing loss."""
     instruments = {instrument_of(label) for piece in pieces for label in piece.parts}
     sampler = Sampler(make_bank(tuple(instruments), seed=1, spacing_semitones=8))
     with new_dataset(root) as folder:
