@@ -1,4 +1,4 @@
-"""The picture of what the cochlea hears."""
+"""The figure of the auditory model."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""The picture of templates and activations."""
+"""The figure of templates and activations."""
 
 import torch
 from PIL import Image

@@ -1,4 +1,4 @@
-"""STFT and STDCT side by side."""
+"""The figure of STFT and STDCT."""
 
 import pytest
 import torch

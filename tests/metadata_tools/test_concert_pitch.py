@@ -1,4 +1,4 @@
-"""Scores of transposing instruments, microtones and other things that readers get wrong."""
+"""Scores with transposing instruments, microtones and other difficulties for readers."""
 
 import codecs
 import io

@@ -34,7 +34,7 @@ ONE_PAIR = ["--scenes-per-track", "1", "--listeners-per-scene", "1", "--listener
 
 
 def splits(data_set: DataSet) -> list[str]:
-    """Options that send the three pieces to the three splits."""
+    """Options that assign the three pieces to the three splits."""
     _, valid, test = data_set.works
     options = ["--split", "train", "--valid-works", valid, "--test-works", test]
     return [*options, "--force"] if data_set.force else options
@@ -42,7 +42,7 @@ def splits(data_set: DataSet) -> list[str]:
 
 @pytest.fixture(scope="module", params=DATA_SETS)
 def made(request, tmp_path_factory):
-    """A data set and the folder that its reader made of it."""
+    """A data set, and the folder that its reader wrote."""
     data_set = DATA_SETS[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     archive = data_set.write(folder)
@@ -50,7 +50,7 @@ def made(request, tmp_path_factory):
         data_set.main([str(archive), "--out", str(folder / "data"), *splits(data_set), *ONE_PAIR])
         == 0
     )
-    # Beside archive and data nothing is left.
+    # No other files remain.
     assert {path.name for path in folder.iterdir()} == {archive.name, "data"}
     return data_set, folder / "data"
 
@@ -77,7 +77,7 @@ def test_from_archive_to_score(made, server, tmp_path):
     with (tmp_path / "exp" / "scores.csv").open() as file:
         scores = [float(row["avg_haaqi"]) for row in csv.DictReader(file)]
     assert len(scores) == data_set.tracks
-    # True stems: only 16 bits and 32 kHz are between the two.
+    # The stems differ from the reference by 16 bits and 32 kHz only.
     assert min(scores) > 0.95
 
 
@@ -111,14 +111,14 @@ def test_unpacking_that_was_killed_goes_on_where_it_ended(made, tmp_path):
     assert not (tmp_path / "data").exists()
     unpacked = [x for x in (tmp_path / ".data.unpacked").rglob("*") if x.is_file()]
     assert len([path for path in unpacked if not is_temporary(path)]) == 3
-    if data_set.archive == "CadenzaWoodwind.zip":  # is enough: what follows is the same for all
+    if data_set.archive == "CadenzaWoodwind.zip":  # one is enough: the rest is common code
         assert data_set.main(arguments) == 0
         assert digest(tmp_path / "data") == digest(root)
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {data_set.archive, "data"}
 
 
-# What is refused, for all of them.
+# Refusals of all readers.
 
 
 def only_line(capsys) -> str:
@@ -179,7 +179,7 @@ def test_evaluation_data_are_refused_as_training_data(name, options, tmp_path, c
 
 
 def test_by_default_evaluation_data_are_test_scenes_four_a_track_for_two_listeners(tmp_path):
-    """From a folder, too; and of a piece of 6.5 s two excerpts of 3 s."""
+    """Also from a folder; a piece of 6.5 s has two excerpts of 3 s."""
     folder = tmp_path / "Bach10"
     files = {
         k: v for k, v in bach10_files(6.5).items() if "/01-" in k and not k.endswith("err.wav")
@@ -231,7 +231,7 @@ def test_players_that_the_challenge_never_doubles_are_left_out_of_urmp():
 
 
 def test_a_dry_piece_keeps_its_balance_in_a_measured_hall(tmp_path):
-    """One reflection-free response for all seats: stereo stems are the mono ones, scaled alike."""
+    """A response without reflections for all seats: all stems are scaled by the same factor."""
     rooms = tmp_path / "rooms" / "hall"
     rooms.mkdir(parents=True)
     for seat in range(4):

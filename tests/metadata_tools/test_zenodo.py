@@ -1,4 +1,4 @@
-"""The challenge's packages in miniature; compared with what the official script makes of them."""
+"""The challenge's packages in miniature, compared with the output of the official script."""
 
 import json
 import shutil
