@@ -1,5 +1,5 @@
-# make demo, make test, make lint: each sets up all that it needs, in .venv and nowhere else.
-# PYTHON chooses the interpreter that .venv is made from: make demo PYTHON=python3.12
+# Each target installs what it needs in .venv.
+# PYTHON selects the interpreter for .venv: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,13 +12,13 @@ PACKAGING := requirements.txt setup.cfg pyproject.toml
 .PHONY: help demo test test-browser test-slurm fuzz lint bench clean
 
 help:
-	@echo 'make demo    music, scenes and listeners made up; enhanced, scored, packed: five minutes'
-	@echo 'make test    the tests'
-	@echo 'make test-browser   the report in Chromium, which must be installed'
-	@echo 'make test-slurm     jobs of a Slurm that is installed and run for it; Debian, as root'
-	@echo 'make fuzz    random inputs for MINUTES=60, from SEED=0'
-	@echo 'make lint    ruff and mypy'
-	@echo 'make bench   speed against pyclarity, both measured in one run'
+	@echo 'make demo    generate music, scenes and listeners; enhance, score and pack them: five minutes'
+	@echo 'make test    run the tests'
+	@echo 'make test-browser   test the report in Chromium, which must be installed'
+	@echo 'make test-slurm     install and start Slurm, and test jobs; on Debian, as root'
+	@echo 'make fuzz    test random inputs for MINUTES=60, from SEED=0'
+	@echo 'make lint    run ruff and mypy'
+	@echo 'make bench   compare the speed with that of pyclarity'
 	@echo 'make clean   remove .venv, the demo and all caches'
 
 # enhance.py and evaluate.py on the demo. $(1): name of the run, $(2): overrides
@@ -35,19 +35,19 @@ demo: demo/data
 	$(PY) recipes/cad2/merge_results.py path.exp_folder=demo/exp/default \
 		'compare=[demo/exp/passthrough,demo/exp/oracle]'
 	@echo
-	@echo 'The mixture as it is, the default system, the true stems:'
+	@echo 'Unprocessed mixture, default system, ground truth stems:'
 	@echo
 	@$(PY) -m benchmarks.systems demo/exp/passthrough demo/exp/default demo/exp/oracle
 	@echo
-	@echo "To look at and listen to, in a browser: $(CURDIR)/demo/exp/default/report/index.html"
+	@echo "Report with figures and sounds, for a browser: $(CURDIR)/demo/exp/default/report/index.html"
 	@echo "Submission folder: $$(echo $(CURDIR)/demo/exp/default/submission_*/)"
 
-# Made anew where what makes it has changed.
+# Generated again after a change of metadata_tools.
 demo/data: $(wildcard metadata_tools/*.py metadata_tools/*/*.py) $(RUNTIME)
 	rm -rf demo/data
 	$(PY) -m metadata_tools.demo --out demo/data
 
-# One thread each: libraries that bring threads of their own would outnumber the cores.
+# One thread for each process, because there are as many processes as cores.
 test: $(DEVELOPMENT)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
@@ -78,7 +78,7 @@ clean:
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find benchmarks cmss metadata_tools recipes tests -name __pycache__ -prune -exec rm -rf {} +
 
-# Installing into a .venv that is there already only changes what differs.
+# In an existing .venv, pip only changes what differs.
 $(RUNTIME): $(PACKAGING)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer, see PYTHON in Makefile")'
 	$(PYTHON) -m venv $(VENV)
@@ -87,7 +87,7 @@ $(RUNTIME): $(PACKAGING)
 
 $(DEVELOPMENT): $(RUNTIME)
 	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer]'
-	# Without PyAudio, with which it could also play and which needs a compiler.
+	# Without its dependency PyAudio, which is only for playback and needs a compiler.
 	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
 	touch $@
 

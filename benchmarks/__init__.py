@@ -1,5 +1,11 @@
 """Benchmarks: `python -m benchmarks.NAME` prints a ratio relative to another implementation.
 
 Seconds depend on the machine. So both implementations process the same input in the same run,
-alternately. Benchmarks are not part of the test suite.
+alternately. Benchmarks are not part of the test suite. Other modules here write tables and figures
+of the documentation.
 """
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RECIPES = ROOT / "recipes" / "cad2"

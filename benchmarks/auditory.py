@@ -4,28 +4,19 @@ The figure has the responses of the filterbank, the correlogram of a frame with 
 notes of all units. The signal is the demo's first piece, a duet played by the synthesiser.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.transforms import excerpt, save
+from benchmarks.figures import SHOWN_S, excerpt, run
 from cmss.casa.gammatone import gammatone
 from cmss.casa.grouping import find_segments, group
 from cmss.casa.pitch import track_pitches
 from cmss.casa.units import CENTRES_HZ, FRAME_HZ, SAMPLE_RATE_HZ, Units, compute_units
-from cmss.command_line import exit_status
-from cmss.files.output_file import check_output_file
-
-SHOWN_S = 4.0
-FRAME_S = 2.5
-"""Time of the correlogram, at which both instruments play."""
-PLAYERS = 2
 
 _COLOURS = 40
 _EVERY = 16
@@ -81,23 +72,18 @@ def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.auditory", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("docs/casa.png"), metavar="FILE",
-        help="default: %(default)s")  # fmt: skip
-    options = parser.parse_args(arguments)
 
-    def work() -> str:
-        check_output_file(options.out, "--out", ".png")
+    def make() -> tuple[Figure, str]:
         signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]
         units = compute_units(signal)
-        tracks = track_pitches(units, PLAYERS)
+        tracks = track_pitches(units, 2)
         owners = group(units, find_segments(units), tracks)
-        save(draw(units, owners, round(FRAME_S * FRAME_HZ)), options.out)
-        given = (owners[units.active] >= 0).mean()
-        return f"{len(tracks)} notes; {given:.0%} of the active units belong to a note"
+        grouped = (owners[units.active] >= 0).mean()
+        # At 2.5 s, both instruments play.
+        figure = draw(units, owners, round(2.5 * FRAME_HZ))
+        return figure, f"{len(tracks)} notes; {grouped:.0%} of the active units belong to a note"
 
-    return exit_status(work)
+    return run("auditory", __doc__, "casa.png", make, arguments)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,11 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
+from benchmarks import RECIPES
 from cmss.results import EARS, shard_path
 from cmss.run.folder import CONFIGURATION
 from cmss.scenes import MetadataPaths
 
-OFFICIAL = "from recipes.cad2.task2.baseline.evaluate import run_calculate_aq; run_calculate_aq()"
-OURS = Path(__file__).parent.parent / "recipes" / "cad2" / "evaluate.py"
 KEY = ["scene", "listener"]
 
 
@@ -68,13 +67,14 @@ def main() -> None:
             (folder / "enhanced_signals").symlink_to(enhanced)
         ours, official = folders
         (ours / CONFIGURATION).write_text((options.run / CONFIGURATION).read_text())
-        command = [sys.executable, str(OURS), f"path.exp_folder={ours}"]
+        command = [sys.executable, str(RECIPES / "evaluate.py"), f"path.exp_folder={ours}"]
         measured = timed([[*command, f"evaluate.jobs={options.jobs}"]], ours)
         show("ours", *measured)
         if options.ours_only:
             return
         paths = [f"path.{f.name}={config.path[f.name]}" for f in fields(MetadataPaths)]
-        command = [sys.executable, "-c", OFFICIAL, *paths, f"path.exp_folder={official}"]
+        program = "from recipes.cad2.task2.baseline.evaluate import run_calculate_aq as f; f()"
+        command = [sys.executable, "-c", program, *paths, f"path.exp_folder={official}"]
         command.append(f"evaluate.batch_size={options.jobs}")
         peer = timed([[*command, f"evaluate.batch={b}"] for b in range(options.jobs)], official)
         show("official", *peer)

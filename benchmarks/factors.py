@@ -4,11 +4,9 @@ This is the figure of the paper's section on NMF (7): W and H of the demo's firs
 flute and bassoon, fitted as by `separator=nmf` with the templates of the package.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,17 +15,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchmarks.transforms import excerpt, save
-from cmss.command_line import exit_status
-from cmss.files.output_file import check_output_file
+from benchmarks import ROOT
+from benchmarks.figures import SHOWN_S, excerpt, run
 from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.factors import initial_activations, update_activations
 
-WEIGHTS = Path(__file__).parents[1] / "cmss" / "weights" / "nmf_kl_small.safetensors"
-INSTRUMENTS = ("Flute", "Bassoon")
-ITERATIONS = 60
 HIGHEST_HZ = 4000.0
-SHOWN_S = 4.0
+"""Highest frequency in the figure."""
 
 _RANGE_DB = 50
 _COLOURS = 40
@@ -38,7 +32,7 @@ def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     band = torch.arange(len(V), dtype=V.dtype)
     W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
     H = initial_activations(V, W)
-    for _ in range(ITERATIONS):
+    for _ in range(60):
         H = update_activations(V, W, H, "kl")
     return W[0], H
 
@@ -90,32 +84,26 @@ def draw(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.factors", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("docs/nmf.png"), metavar="FILE",
-        help="default: %(default)s")  # fmt: skip
-    options = parser.parse_args(arguments)
 
-    def work() -> str:
-        check_output_file(options.out, "--out", ".png")
-        dictionaries = load_dictionaries(WEIGHTS)
+    def make() -> tuple[Figure, str]:
+        dictionaries = load_dictionaries(ROOT / "cmss" / "weights" / "nmf_kl_small.safetensors")
         analysis = dictionaries.analysis
         signal = excerpt(analysis.sample_rate_hz).float()
         V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
         # The first frames are in the padding before the signal.
         V = V[:, analysis.window // analysis.hop :]
-        templates = {instrument: dictionaries.templates[instrument] for instrument in INSTRUMENTS}
+        templates = {name: dictionaries.templates[name] for name in ("Flute", "Bassoon")}
         W, H = fit(V, templates)
         sizes = {instrument: part.shape[-1] for instrument, part in templates.items()}
         hop_s = analysis.hop / analysis.sample_rate_hz
-        save(draw(V, W, H, analysis.band_centres_hz(), hop_s, sizes), options.out)
-        shares = [float(part.sum() / H.sum()) for part in H.split(list(sizes.values()))]
-        return "\n".join(
-            f"{instrument}: {share:.0%} of the activations"
-            for instrument, share in zip(sizes, shares, strict=True)
+        fractions = [float(part.sum() / H.sum()) for part in H.split(list(sizes.values()))]
+        text = "\n".join(
+            f"{instrument}: {fraction:.0%} of the activations"
+            for instrument, fraction in zip(sizes, fractions, strict=True)
         )
+        return draw(V, W, H, analysis.band_centres_hz(), hop_s, sizes), text
 
-    return exit_status(work)
+    return run("factors", __doc__, "nmf.png", make, arguments)
 
 
 if __name__ == "__main__":

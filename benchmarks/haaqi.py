@@ -21,14 +21,9 @@ from cmss.hearing.haaqi import compute_haaqi
 HAAQI_RATE_HZ = 24000
 
 
-def late(signal: np.ndarray, seconds: float) -> np.ndarray:
-    """Delay a signal, and keep its length."""
-    delay = round(seconds * RATE_HZ)
-    return np.concatenate((np.zeros(delay), signal[:-delay]))
-
-
 def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
     """Return processed versions of a target before amplification; `other` is interference."""
+    delay = round(0.1 * RATE_HZ)
     noise = np.random.default_rng(0).standard_normal(len(target))
     return {
         "true stems": target,
@@ -36,7 +31,7 @@ def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
         "noisy": target + 0.003 * noise,
         "clipped": np.clip(target, -0.012, 0.012),
         "silent ear": np.zeros_like(target),
-        "100 ms late": late(target, 0.1),
+        "100 ms late": np.concatenate((np.zeros(delay), target[:-delay])),
         "shorter": target[: -RATE_HZ // 2],
     }
 

@@ -25,22 +25,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import RECIPES, ROOT
 from benchmarks.evaluation import KEY, show, timed
 from benchmarks.official import OWNER, PUBLISHED, random_network
 from cmss.machine.processor import cores
 from cmss.results import EARS, shard_path
 from cmss.run.configuration import chosen_pairs, kept_configuration
 from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track
-
-ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "recipes" / "cad2"
-
-
-def write_networks(folder: Path, size: dict[str, int]) -> None:
-    """Write a random network for each instrument, in the layout of the hub."""
-    torch.manual_seed(1)
-    for instrument in INSTRUMENTS:
-        random_network(size).save_pretrained(folder / f"ConvTasNet_{instrument}_NonCausal")
 
 
 def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tuple[float, float]:
@@ -117,7 +108,10 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     with tempfile.TemporaryDirectory() as name:
         ours, official = Path(name, "ours"), Path(name, "official")
         official.mkdir()
-        write_networks(official / OWNER, size)
+        torch.manual_seed(1)
+        for instrument in INSTRUMENTS:  # folders as on the hub
+            folder = official / OWNER / f"ConvTasNet_{instrument}_NonCausal"
+            random_network(size).save_pretrained(folder)
         our_s = run_ours(options.data, options.split, official / OWNER, ours, options.jobs)
         config = kept_configuration(ours)
         pairs = chosen_pairs(config)

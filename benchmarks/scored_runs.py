@@ -22,17 +22,11 @@ from cmss.run.configuration import kept_configuration
 from cmss.run.folder import PROVENANCE
 from cmss.scenes import Pair
 
-KINDS: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
+ENSEMBLES: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
 """Types of ensemble and their names in tables."""
-EARS_BY_NAME = dict(zip(EARS, ("left", "right", "average"), strict=True))
-RATIOS = ("sdr", "sir", "sar")
-HIGHEST_DB = 100
-"""Larger ratios are not shown, because the error is only rounding."""
+EAR_NAMES = dict(zip(EARS, ("left", "right", "average"), strict=True))
 UNTRAINED, FAILED = "untrained", "failed"
 """Reasons why a system has no result: it has no weights, or a stage has failed."""
-
-Column = tuple[str, list[str]]
-"""Heading and cells."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,10 @@ def system_table(runs: Sequence[Run]) -> str:
     return _markdown(
         [
             *_score_columns(runs),
-            *((name.upper(), [_ratio(run, name) for run in runs]) for name in RATIOS),
+            *(
+                (name.upper(), [_ratio(run, name) for run in runs])
+                for name in ("sdr", "sir", "sar")
+            ),
             ("s per min", [_number(run.separation_s, ".1f") for run in runs]),
             ("parameters", [_number(run.parameters, ",") for run in runs]),
             ("trained", [run.state or ("yes" if run.parameters else "") for run in runs]),
@@ -155,12 +152,12 @@ def system_table(runs: Sequence[Run]) -> str:
 def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
     """Build a table of mean HAAQI by type of ensemble, as the paper's Tables 1 and 2."""
     columns = _names(runs)
-    for kind, word in KINDS.items():
+    for kind, word in ENSEMBLES.items():
         tracks = ((pair, pair.scene.track) for pair in pairs)
         keys = {
             (pair.scene.id, pair.listener.id) for pair, track in tracks if track.ensemble == kind
         }
-        for ear, name in EARS_BY_NAME.items():
+        for ear, name in EAR_NAMES.items():
             means = [run.mean(ear, keys) for run in runs]
             columns.append((f"{word} {name}", [_number(mean, ".4f") for mean in means]))
     return _markdown(columns)
@@ -180,30 +177,32 @@ def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> 
     )
 
 
-def _names(runs: Sequence[Run]) -> list[Column]:
+def _names(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     return [("system", [run.name for run in runs]), ("remix", [run.remix for run in runs])]
 
 
-def _score_columns(runs: Sequence[Run]) -> list[Column]:
+def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     columns = _names(runs)
-    for ear, name in EARS_BY_NAME.items():
+    for ear, name in EAR_NAMES.items():
         columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
     # If the oracle has two remixes, the first is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if {"passthrough", "oracle"} <= ends.keys():
         low, high = ends["passthrough"], ends["oracle"]
-        shares = [(run.mean() - low) / (high - low) for run in runs]
-        columns.append(("gap closed", [_number(share, "z.2f") for share in shares]))
+        closed = [(run.mean() - low) / (high - low) for run in runs]
+        columns.append(("gap closed", [_number(gap, "z.2f") for gap in closed]))
     return columns
 
 
 def _ratio(run: Run, name: str) -> str:
+    """Format the median over all sources of sdr, sir or sar, in dB; empty if not measured."""
     found = [getattr(row, name) for row in run.separation]
     found = [ratio for ratio in found if not math.isnan(ratio)]
     if not found:
         return ""
     ratio = median(found)
-    return f"{ratio:.1f}" if ratio <= HIGHEST_DB else f"> {HIGHEST_DB:g}"
+    # Above 100 dB the error is only rounding.
+    return f"{ratio:.1f}" if ratio <= 100 else "> 100"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -211,8 +210,8 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
-def _markdown(columns: Sequence[Column]) -> str:
-    """Build a table whose first two columns are text."""
+def _markdown(columns: Sequence[tuple[str, list[str]]]) -> str:
+    """Build a table from columns, each a heading and its cells; the first two are text."""
     heads = [head for head, _ in columns]
     rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)
     rows = zip(*(cells for _, cells in columns), strict=True)

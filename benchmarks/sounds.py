@@ -7,21 +7,25 @@ from cmss.hearing.prescription import compression_from_audiogram
 from cmss.scenes import Audiogram, Compression, Ear
 
 RATE_HZ = 44100
-FREQUENCIES_HZ = (250.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)
-LOSSES_DB = {
-    "none": (0.0,) * 8,
-    "mild": (10.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 35.0),
-    "moderate": (20.0, 25.0, 30.0, 40.0, 45.0, 50.0, 55.0, 60.0),
-    "sloping": (5.0, 5.0, 10.0, 45.0, 65.0, 75.0, 80.0, 85.0),
-    "severe": (65.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0),
-}
-EARS = {
-    name: Ear(
-        Audiogram(FREQUENCIES_HZ, levels_db),
-        Compression(*compression_from_audiogram(FREQUENCIES_HZ, levels_db)),
+
+
+def _ear(*levels_db: float) -> Ear:
+    """Return an ear with hearing levels at eight frequencies and the compression for them."""
+    frequencies_hz = (250.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)
+    return Ear(
+        Audiogram(frequencies_hz, levels_db),
+        Compression(*compression_from_audiogram(frequencies_hz, levels_db)),
     )
-    for name, levels_db in LOSSES_DB.items()
+
+
+EARS = {
+    "none": _ear(*(0.0,) * 8),
+    "mild": _ear(10.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 35.0),
+    "moderate": _ear(20.0, 25.0, 30.0, 40.0, 45.0, 50.0, 55.0, 60.0),
+    "sloping": _ear(5.0, 5.0, 10.0, 45.0, 65.0, 75.0, 80.0, 85.0),
+    "severe": _ear(65.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0),
 }
+"""Ears by their hearing loss."""
 HEARING_AID = HearingAid(
     crossover_frequencies=(353.55, 707.11, 1414.21, 2828.43, 5656.85),
     attack=(11, 11, 14, 13, 11, 11),

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
+from benchmarks import RECIPES
 from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.errors import InputError
 from cmss.models.registry import NAMES
@@ -20,11 +21,8 @@ from cmss.run.folder import CONFIGURATION, absolute_paths
 from cmss.run.stage import add_networks
 from cmss.run.stem_files import MADE_FROM, STEMS
 from cmss.scenes import Pair
-from cmss.separators import build_separator
+from cmss.separators import SEPARATORS, build_separator
 from cmss.separators.preparing import load_networks
-
-RECIPES = Path(__file__).parents[1] / "recipes" / "cad2"
-OFFICIAL = "official"
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,16 @@ class System:
 SYSTEMS = {
     "passthrough": System(("separator=passthrough",)),
     "nmf": System(("separator=nmf",)),
+    # Variants of nmf that the paper compares.
     "nmf_wiener": System(("separator=nmf", "separator.steps=[{name: wiener, iterations: 1}]")),
     "nmf_is": System(("separator=nmf", "separator.divergence=is")),
-    "nmf_convolutive": System(("separator=nmf_convolutive",)),
-    "nmf_smooth": System(("separator=nmf_smooth",)),
-    "plca": System(("separator=plca",)),
-    "casa": System(("separator=casa",)),
-    **{name: System((f"separator={name}",), official=True) for name in NAMES},
+    **{
+        name: System((f"separator={name}",), official=name in NAMES)
+        # Networks after the others.
+        for name in sorted(SEPARATORS, key=NAMES.__contains__)
+        # A module has weights of its own; the upper bound is the last row.
+        if name not in ("module", "oracle")
+    },
     "paper": System(("ensemble=paper",), official=True),
     "paper_multichannel": System(("ensemble=paper_multichannel",), official=True),
     "meta": System(("ensemble=meta",), official=True),
@@ -127,11 +128,11 @@ class DataSet:
             return [Run(name, state=FAILED)]
         runs = [read_run(folder, name)]
         if official:
-            folder = self.out / f"{name}_{OFFICIAL}"
-            if _scored(folder, [*choices, f"remix={OFFICIAL}"]):
+            folder = self.out / f"{name}_official"
+            if _scored(folder, [*choices, "remix=official"]):
                 runs.append(read_run(folder, name).measured_as(runs[0]))
             else:
-                runs.append(Run(name, OFFICIAL, state=FAILED))
+                runs.append(Run(name, "official", state=FAILED))
         # Deleted after use: a later run would measure the time to read estimates.
         shutil.rmtree(cache, ignore_errors=True)
         return runs

@@ -24,8 +24,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.marked_text import replace_marked, split_at_marks
 from benchmarks.scored_runs import (
-    KINDS,
+    ENSEMBLES,
     UNTRAINED,
     Run,
     check_same_pairs,
@@ -38,9 +39,7 @@ from benchmarks.scored_runs import (
 from benchmarks.system_runs import SYSTEMS, DataSet
 from cmss.command_line import one_line
 from cmss.errors import InputError
-from cmss.files.atomic import write_text
 from cmss.files.output_file import check_output_file
-from cmss.files.text import read_text
 from cmss.run.folder import CONFIGURATION
 from cmss.scenes import Pair
 
@@ -51,7 +50,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     tracks = {pair.scene.track.name for pair in pairs}
     processors = dict.fromkeys(run.processor for run in runs if run.processor)
     kinds = Counter(pair.scene.track.ensemble for pair in pairs)
-    counts = ", ".join(f"{count} for {KINDS[kind]}" for kind, count in kinds.items())
+    counts = ", ".join(f"{count} for {ENSEMBLES[kind]}" for kind, count in kinds.items())
     parts = [
         f"{len(pairs)} pairs of scene and listener, {len(tracks)} tracks:\n",
         system_table(runs),
@@ -70,32 +69,6 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
             difference_table(chosen, others, pairs),
         ]
     return "\n".join(parts)
-
-
-def put_into(path: Path, text: str, name: str = "") -> None:
-    """Replace the text between two marks of a file.
-
-    Args:
-        path: the file.
-        text: new text, which ends with a line end.
-        name: of the marks.
-
-    Raises:
-        InputError: the file does not have each mark exactly once, in this order.
-    """
-    before, begin, end, after = _around(path, name)
-    write_text(path, f"{before}{begin}\n\n{text}\n{end}{after}")
-
-
-def _around(path: Path, name: str) -> tuple[str, str, str, str]:
-    """Return the text before the marks of a file, both marks, and the text after them."""
-    begin, end = (f"<!-- {' '.join(('benchmarks.systems', *name.split()))}: {word} -->"
-        for word in ("begin", "end"))  # fmt: skip
-    content = read_text(path)
-    before, *rest = content.split(begin)
-    if len(rest) != 1 or rest[0].count(end) != 1:
-        raise InputError(f"{path}: expected {begin} and {end}, once each")
-    return before, begin, end, rest[0].split(end)[1]
 
 
 def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
@@ -153,11 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="of the marks, if the file has several")
     options = parser.parse_args(arguments)
     first = options.folders[0]
+    mark = " ".join(("benchmarks.systems", *options.name.split()))
     try:
         if options.into:
             # Checked first, because the systems run for hours.
             check_output_file(options.into, "--into")
-            _around(options.into, options.name)
+            split_at_marks(options.into, mark)
         if options.out.exists() and not options.out.is_dir():
             raise InputError(f"--out {options.out}: is a file, expected a folder")
         if len(options.folders) == 1 and (first / "metadata").is_dir():
@@ -171,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = score_table(runs)
             print(f"{len(runs[0].scores)} pairs of scene and listener, mean HAAQI:\n")
         if options.into:
-            put_into(options.into, text, options.name)
+            replace_marked(options.into, mark, text)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,55 +6,29 @@ synthesiser. Prints the compactness of each transform: the fraction of its real 
 first, that contain 99 % of the energy.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
-from cmss.audio import resample
-from cmss.command_line import exit_status
-from cmss.files.atomic import atomic_file
-from cmss.files.output_file import check_output_file
+from benchmarks.figures import SHOWN_S, excerpt, run
 from cmss.models.arunet import ARUNetArguments
 from cmss.transforms.stdct import stdct
 from cmss.transforms.stft import stft
-from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.demo import play
-from metadata_tools.notes.synthesiser import make_bank
-from metadata_tools.rendering.sampler import Sampler
-from metadata_tools.scores.arrange import instrument_of
-from metadata_tools.scores.pieces import PIECES
-
-SEED = 1
-SHOWN_S = 4.0
-DETAIL_S, DETAIL_HZ = (0.6, 1.0), (600.0, 800.0)
-ENERGY = 0.99
 
 _RANGE_DB = 80
 _COLOURS = 40
 
 
-def excerpt(sample_rate_hz: int) -> torch.Tensor:
-    """Return the demo's first piece (samples,), the mean of both channels."""
-    piece = PIECES[0]
-    bank = make_bank(tuple({instrument_of(label) for label in piece.parts}), SEED)
-    stems = play(piece, Sampler(bank), np.random.default_rng([SEED, 20, 0]))
-    mixture = resample(np.sum(list(stems.values()), axis=0), SAMPLE_RATE_HZ, sample_rate_hz)
-    return torch.from_numpy(mixture.mean(0)).double()
-
-
 def compactness(coefficients: torch.Tensor) -> float:
-    """Return the fraction of real numbers, largest first, with :data:`ENERGY` of the energy."""
+    """Return the fraction of real numbers, largest first, with 99 % of the energy."""
+    # A complex number is two real ones.
     if coefficients.is_complex():
         coefficients = torch.view_as_real(coefficients)
     energy = coefficients.square().flatten().sort(descending=True).values.cumsum(0)
-    return (torch.searchsorted(energy, ENERGY * energy[-1]).item() + 1) / len(energy)
+    return (torch.searchsorted(energy, 0.99 * energy[-1]).item() + 1) / len(energy)
 
 
 def draw(
@@ -85,7 +59,8 @@ def draw(
     signs = {"cmap": mpl.colormaps["RdBu_r"].resampled(_COLOURS), "vmin": -1, "vmax": 1}
     values = panels[1, 1].imshow((coefficients / largest).numpy(), **signs, **placed)
     figure.colorbar(values, ax=panels[1], label="value, relative")
-    panels[1, 0].set(title="STFT, level, detail", xlim=DETAIL_S, ylim=DETAIL_HZ)
+    panels[1, 0].set(title="STFT, level, detail", xlim=(0.6, 1.0),
+        ylim=(600, 800))  # fmt: skip
     panels[1, 1].set(title="STDCT, value, detail")
     for left, right in panels:
         left.set(xlabel="time (s)", ylabel="frequency (Hz)")
@@ -93,36 +68,21 @@ def draw(
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG with a palette, which has a third of the size of full colours."""
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-        with Image.open(temporary) as image:
-            reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        reduced.save(temporary, format="png", optimize=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.transforms", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("docs/transforms.png"), metavar="FILE",
-        help="default: %(default)s")  # fmt: skip
-    options = parser.parse_args(arguments)
 
-    def work() -> str:
-        check_output_file(options.out, "--out", ".png")
+    def make() -> tuple[Figure, str]:
         a = ARUNetArguments()
         signal, window = excerpt(a.samplerate), torch.hamming_window(a.L, dtype=torch.float64)
         spectra, coefficients = stft(signal, window, a.hop), stdct(signal, window, a.hop)
-        save(draw(spectra, coefficients, a.hop / a.samplerate, a.samplerate / 2), options.out)
         of_stft, of_stdct = compactness(spectra), compactness(coefficients)
-        return (
-            f"{ENERGY:.0%} of the energy is in the largest {of_stft:.2%} of the STFT's real "
+        text = (
+            f"99% of the energy is in the largest {of_stft:.2%} of the STFT's real "
             f"numbers,\nand in {of_stdct:.2%} of the STDCT's; ratio {of_stdct / of_stft:.2f}"
         )
+        return draw(spectra, coefficients, a.hop / a.samplerate, a.samplerate / 2), text
 
-    return exit_status(work)
+    return run("transforms", __doc__, "transforms.png", make, arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def commands() -> dict[str, str]:
-    """Name of each command and the first line of its docstring, without importing any of them."""
+    """Return the first line of each command's docstring by its name, without importing any."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -17,7 +17,7 @@ def main() -> int:
     """Print one line for each command."""
     listed = commands()
     width = max(map(len, listed))
-    print("python -m metadata_tools.COMMAND, with --help for what it takes:\n")
+    print("python -m metadata_tools.COMMAND; its options: --help\n")
     for name, purpose in listed.items():
         print(f"  {name:{width}}  {purpose}")
     return 0

@@ -2,14 +2,13 @@
 
     python -m metadata_tools.philharmonia --samples DIR --out NOTES
 
-DIR holds the orchestra's files in any folders, under the names that they were published with:
-`violin_As4_15_forte_arco-normal.mp3` is instrument, pitch, length, dynamic and way of playing. Long
-notes played as usual, with or without vibrato, are taken, in all dynamics; those that are not
-readable, too short or far from the pitch that they are named by are left out and named. The samples
-may be used freely, but not be passed on as samples.
+DIR has the orchestra's files, in any folders, with their published names:
+`violin_As4_15_forte_arco-normal.mp3` is instrument, pitch, length, dynamic and way of playing. The
+command uses long notes in all dynamics, with or without vibrato. Files that are not readable, too
+short or far from the pitch of their name are left out and reported. The samples are free for any
+use, but may not be distributed as samples.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -17,9 +16,8 @@ from pathlib import Path
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from metadata_tools.inputs.options import at_least, to_path
-from metadata_tools.notes.bank import Bank, Recording, hold_out
-from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.inputs.options import at_least, command_parser, to_path
+from metadata_tools.notes.bank import Bank, Recording, hold_out, write_bank
 from metadata_tools.notes.sound_files import midi_of, note
 
 INSTRUMENTS = {
@@ -32,22 +30,21 @@ INSTRUMENTS = {
     "bassoon": "Bassoon",
     "saxophone": "Sax",
 }
-LENGTHS = ("1", "15", "long")  # a second, one and a half
-DYNAMICS = ("pianissimo", "piano", "mezzo-piano", "mezzo-forte", "forte", "fortissimo")
-WAYS = ("normal", "arco-normal", "non-vibrato", "molto-vibrato")
-FURTHEST_CENTS = 55  # beyond, the name is that of another note, as of loud high clarinets
+"""Instruments in file names, and in the challenge."""
 
+# Instrument, pitch, length (1 s, 1.5 s or more), dynamic, way of playing.
 _NAME = re.compile(
-    rf"({'|'.join(INSTRUMENTS)})_([A-G]s?\d_(?:{'|'.join(LENGTHS)})"
-    rf"_(?:{'|'.join(DYNAMICS)})_(?:{'|'.join(WAYS)})\.mp3)"
+    rf"({'|'.join(INSTRUMENTS)})_([A-G]s?\d_(?:1|15|long)"
+    r"_(?:pianissimo|piano|mezzo-piano|mezzo-forte|forte|fortissimo)"
+    r"_(?:normal|arco-normal|non-vibrato|molto-vibrato)\.mp3)"
 )
 
 
 def philharmonia_bank(folder: Path) -> Bank:
-    """Notes of all instruments in a folder of the orchestra's files.
+    """Read the notes of all instruments in a folder of the orchestra's files.
 
     Raises:
-        InputError: there are none that can be used.
+        InputError: there is no file that can be used.
     """
     bank: dict[str, dict[str, Recording]] = {}
     for path in sorted(folder.rglob("*.mp3"), key=lambda path: (path.name, path)):
@@ -61,7 +58,8 @@ def philharmonia_bank(folder: Path) -> Bank:
             if name in notes:
                 raise InputError(f"{path}: another file has this name")
             found = note(path, midi_of(named_by_pitch), name)
-            if abs(found.cents) >= FURTHEST_CENTS:
+            # A file with a larger deviation has the name of another note: some loud high clarinets.
+            if abs(found.cents) >= 55:
                 raise InputError(f"{path}: {found.cents:+.0f} cents from the pitch of its name")
         except InputError as error:
             print(f"philharmonia: left out: {error}", file=sys.stderr)
@@ -69,19 +67,15 @@ def philharmonia_bank(folder: Path) -> Bank:
         notes[name] = found
     if not any(bank.values()):
         raise InputError(
-            f"{folder}: holds no files named as violin_A4_1_forte_arco-normal.mp3, of the eight "
-            "instruments, that can be used"
+            f"{folder}: no usable file of the eight instruments; expected names such as "
+            "violin_A4_1_forte_arco-normal.mp3"
         )
     return {instrument: tuple(notes.values()) for instrument, notes in bank.items() if notes}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.philharmonia",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command line; exit status 2 for bad input."""
+    parser = command_parser("philharmonia", __doc__)
     add = parser.add_argument
     add("--samples", type=to_path, required=True, metavar="DIR", help="the orchestra's files")
     add("--out", type=to_path, required=True, metavar="NOTES", help="a new folder")

@@ -2,10 +2,10 @@
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
 
-NOTES is a folder of recorded single notes with a notes.csv; SCORES a folder of MusicXML files.
-Works and notes are split, so that no test hears what training has: works matching --test-works go
-to test, those matching --valid-works to valid, all others to train; of the recorded pitches every
-fourth (--holdout-notes) sounds in test alone. One call may render several splits (--train-tracks,
+NOTES is a folder of recorded single notes with a notes.csv, SCORES a folder of MusicXML files.
+Works and notes of the test split are unseen in training: works that match --test-works are for
+test, those that match --valid-works for valid, all others for train; every fourth recorded pitch
+(--holdout-notes) is for test only. A call may render several splits (--train-tracks,
 --valid-tracks, --test-tracks). The default is a test set: 8 tracks of 15 s from duet to quintet,
 32 pairs.
 
@@ -15,7 +15,7 @@ The same seed gives the same files, whatever the number of processes.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,47 +32,43 @@ from metadata_tools.challenge.writer import (
     write_metadata,
     write_track,
 )
-from metadata_tools.inputs.options import LONGEST_S, at_least, check_outside, to_path
+from metadata_tools.inputs.options import (
+    LONGEST_S,
+    at_least,
+    check_outside,
+    command_parser,
+    to_path,
+)
 from metadata_tools.notes.bank import hold_out, playable_range, read_bank
 from metadata_tools.rendering.parallel import in_parallel
 from metadata_tools.rendering.plan import Job, plan
 from metadata_tools.rendering.room import place
 from metadata_tools.rendering.sampler import Sampler, random_player
-from metadata_tools.scores.arrange import give_parts, instrument_of, thinnest
+from metadata_tools.scores.arrange import give_parts, instrument_of
 from metadata_tools.scores.musicxml import read_score
-from metadata_tools.scores.score import Note, Part, Score, cut, performed
+from metadata_tools.scores.score import Note, Part, Score, activity, cut, performed
 
-DATASET = "RenderedNotes"
-
-_ATTEMPTS = 60
-_BUSY_ENOUGH = 0.6  # share of an excerpt in which every player should sound
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one process does at a time: the tracks of one work, whose scores it reads once."""
-
-    jobs: tuple[Job, ...]
-    notes: Path
-    root: Path
-    duration_s: float
-    holdout_notes: int
+_samplers: dict[tuple[Path, int, bool], Sampler] = {}
 
 
 def render(
     jobs: Sequence[Job], root: Path, options: argparse.Namespace, processes: int
 ) -> list[MadeTrack]:
-    """Render all tracks below `root`, in the order of the jobs."""
-    by_scores: dict[tuple[Path, ...], list[Job]] = {}
+    """Render all tracks to folders in `root`; return them in the order of the jobs."""
+    # A process reads the scores of a work once, and renders all of its tracks.
+    by_work: dict[tuple[Path, ...], list[Job]] = {}
     for job in jobs:
-        by_scores.setdefault(job.scores, []).append(job)
-    tasks = [
-        Task(tuple(group), options.notes, root, options.duration, options.holdout_notes)
-        for group in by_scores.values()
-    ]
+        by_work.setdefault(job.scores, []).append(job)
+    work = partial(
+        render_work,
+        notes=options.notes,
+        root=root,
+        duration_s=options.duration,
+        holdout_notes=options.holdout_notes,
+    )
     made: dict[tuple[str, str], MadeTrack] = {}
     with tqdm(total=len(jobs), unit="track", disable=None) as progress:
-        for tracks, remarks in in_parallel(render_task, tasks, processes):
+        for tracks, remarks in in_parallel(work, list(by_work.values()), processes):
             made.update({(track.split, track.name): track for track in tracks})
             progress.update(len(tracks))
             for remark in remarks:
@@ -80,41 +76,33 @@ def render(
     return [made[job.split, job.name] for job in jobs]
 
 
-_samplers: dict[tuple[Path, int, bool], Sampler] = {}
+def render_work(
+    jobs: Sequence[Job], notes: Path, root: Path, duration_s: float, holdout_notes: int
+) -> tuple[list[MadeTrack], list[str]]:
+    """Render tracks of one work.
 
-
-def _sampler(notes: Path, holdout_notes: int, test: bool) -> Sampler:
-    """Decoded once per process; 349 notes take some 70 MB."""
-    key = (notes, holdout_notes, test)
-    if key not in _samplers:
-        _samplers[key] = Sampler(hold_out(read_bank(notes), holdout_notes, test))
-    return _samplers[key]
-
-
-def render_task(task: Task) -> tuple[list[MadeTrack], list[str]]:
-    """Read the scores of one work and render its tracks; returns them and what to remark on."""
-    scores = [read_score(path) for path in task.jobs[0].scores]
-    tracks = []
-    for job in task.jobs:
-        sampler = _sampler(task.notes, task.holdout_notes, job.split == "test")
-        stems = render_stems(scores, job, sampler, task.duration_s)
-        tracks.append(write_track(task.root, job.split, job.name, stems, DATASET))
-    return tracks, [remark for score in scores for remark in score.remarks]
-
-
-def render_stems(
-    scores: Sequence[Score], job: Job, sampler: Sampler, duration_s: float
-) -> dict[str, np.ndarray]:
-    """The stems of one track: (2, samples) by label, not yet levelled."""
-    rng = np.random.default_rng(job.seed)
-    parts = draw_excerpt(scores, job.labels, sampler, duration_s, rng)
+    Returns:
+        The tracks, and remarks on the scores.
+    """
+    scores = [read_score(path) for path in jobs[0].scores]
     samples = round(duration_s * SAMPLE_RATE_HZ)
-    dry = {}
-    for label in job.labels:
-        instrument = instrument_of(label)
-        player = random_player(instrument, sampler.bank[instrument], rng)
-        dry[label] = sampler.play(instrument, parts[label], samples, rng, player)
-    return place(dry, rng)
+    tracks = []
+    for job in jobs:
+        # Notes are decoded once per process; 349 notes take some 70 MB.
+        key = (notes, holdout_notes, job.split == "test")
+        if key not in _samplers:
+            _samplers[key] = Sampler(hold_out(read_bank(notes), holdout_notes, key[2]))
+        sampler = _samplers[key]
+        rng = np.random.default_rng(job.seed)
+        parts = draw_excerpt(scores, job.labels, sampler, duration_s, rng)
+        dry = {}
+        for label in job.labels:
+            instrument = instrument_of(label)
+            player = random_player(instrument, sampler.bank[instrument], rng)
+            dry[label] = sampler.play(instrument, parts[label], samples, rng, player)
+        stems = place(dry, rng)
+        tracks.append(write_track(root, job.split, job.name, stems, "RenderedNotes"))
+    return tracks, [remark for score in scores for remark in score.remarks]
 
 
 def draw_excerpt(
@@ -124,31 +112,43 @@ def draw_excerpt(
     duration_s: float,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Note, ...]]:
-    """A passage in which everybody has something to play, at a tempo near the written one.
+    """Draw a passage in which all players have notes, at a tempo close to that of the score.
 
-    Of some random passages the first in which all are busy is taken, or else the busiest.
+    Of up to 60 random passages, this is the first in which each player plays for 60 % of the time,
+    or else the one in which the least active player plays most.
+
+    Args:
+        scores: of a work.
+        labels: of the players.
+        sampler: with the notes of their instruments.
+        duration_s: of the passage.
+        rng: draws passage and tempo.
+
+    Returns:
+        Notes by label.
 
     Raises:
-        InputError: the scores hold no passage in which all play.
+        InputError: the scores have no passage in which all play.
     """
     instruments = {instrument_of(label) for label in labels}
     ranges = {
         name: playable_range(name, (note.midi for note in sampler.bank[name]))
         for name in instruments
     }
+    # Activity of the least active player, tempo and parts of the best passage so far.
     best: tuple[float, float, dict[str, Part]] = (0.0, 1.0, {})
-    for _ in range(_ATTEMPTS):
+    for _ in range(60):
         score = scores[int(rng.integers(len(scores)))]
         begin = float(np.floor(rng.uniform(0, max(1.0, score.length))))
         tempo = float(np.clip(score.tempo_at(begin) * rng.uniform(0.8, 1.15), 40, 180))
-        length = duration_s * tempo / 60
+        length = duration_s * tempo / 60  # in quarter notes
         begin = min(begin, max(0.0, np.floor(score.length - length)))
         excerpt = [cut(part, begin, begin + length) for part in score.parts]
         parts = give_parts(excerpt, labels, ranges, rng)
-        busy = thinnest(parts, length)
+        busy = min(activity(part, length) for part in parts.values())
         if busy > best[0]:
             best = (busy, tempo, parts)
-        if busy >= _BUSY_ENOUGH:
+        if busy >= 0.6:
             break
     if not best[2]:
         works = ", ".join(sorted({score.work for score in scores}))
@@ -159,11 +159,8 @@ def draw_excerpt(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.render",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Return the parser of the command line."""
+    parser = command_parser("render", __doc__)
     add = parser.add_argument
     count, some = at_least(0), at_least(1)
     data = Path("../shared/data")
@@ -187,31 +184,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--train-tracks", type=count, default=0, metavar="N", help="default: 0")
     add("--valid-tracks", type=count, default=0, metavar="N", help="default: 0")
     add("--test-tracks", type=count, metavar="N",
-        help="default: 8, or 0 if another split is asked for")  # fmt: skip
+        help="default: 8, or 0 if another split is rendered")  # fmt: skip
     add("--duration", type=at_least(1, float, LONGEST_S), default=15.0, metavar="SECONDS",
         help="default: %(default)g")  # fmt: skip
     add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
         help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
-    add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="SHARE",
-        help="of ensembles with two players of one instrument; default: %(default)g")  # fmt: skip
+    add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="FRACTION",
+        help="of ensembles with two players of an instrument; default: %(default)g")  # fmt: skip
     add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
         help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
     add("--valid-works", nargs="*", default=["Saint-Georges"], metavar="PATTERN",
         help="works of the valid split; default: Saint-Georges")  # fmt: skip
     add("--exclude-works", nargs="*", default=[], metavar="PATTERN", help="works left out")
     add("--holdout-notes", type=count, default=4, metavar="N",
-        help="every N-th recorded pitch sounds in test alone; 0: none; default: 4")  # fmt: skip
+        help="every N-th recorded pitch is for test only; 0: none; default: 4")  # fmt: skip
     add("--scenes-per-track", type=some, default=4, metavar="N", help="default: 4")
     add("--listeners-per-scene", type=some, default=1, metavar="N", help="default: 1")
     add("--listeners", type=some, default=8, metavar="N",
-        help="per split, one of them without loss; default: 8")  # fmt: skip
+        help="per split, one of them without hearing loss; default: 8")  # fmt: skip
     add("--jobs", type=some, default=cores(), metavar="N",
         help="processes; default: all cores")  # fmt: skip
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
+    """Run the command line; exit status 2 for bad input."""
     options = _parser().parse_args(arguments)
     if options.test_tracks is None:
         options.test_tracks = 0 if options.train_tracks or options.valid_tracks else 8

@@ -2,17 +2,17 @@
 
     python -m metadata_tools.scenes DATA --split train
 
-For each track of music.<split>.json some scenes, each with a gain from the pool of gains_meta.json
-that is kept for its number of sources, and for each scene some listeners of listeners.<split>.json.
-The same seeds give the same scenes as generate_train_scenes.py of pyclarity, to the byte.
+Each track of music.<split>.json gets several scenes. The gains of a scene are drawn from those that
+gains_meta.json has for this number of sources, and its listeners from listeners.<split>.json. The
+same seed gives the same scenes as generate_train_scenes.py of pyclarity, to the byte.
 
-It has faults, which --mend does without: a track may get one gain twice and a scene one listener
-twice (which enhance.py refuses); of more than five sources the sixth gets no gain; scenes beyond
-S49999 would be validation's. Mended, gains and listeners are drawn without repetition, tracks with
-a number of sources that the pool does not know get no scene, and too many scenes are an error.
+The official generator has faults: a track may get the same gains twice, a scene the same listener
+twice (which enhance.py refuses); the sixth of more than five sources gets no gain; scenes after
+S49999 have ids of the validation split. --mend avoids them: gains and listeners are drawn without
+repetition, tracks with a number of sources that the pool does not have get no scene, and too many
+scenes are an error.
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -27,22 +27,16 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
 from metadata_tools.challenge.writer import SCENE_IDS
-from metadata_tools.inputs.options import at_least, to_path
+from metadata_tools.inputs.options import at_least, command_parser, to_path
 
 SCENE_SEED = "Cad2Task2_2024"
-LISTENER_SEED = "Cadenza2-scene"
-SCENES_PER_TRACK = 4
-LISTENERS_PER_SCENE = 2
-MOST = 10_000
-"""Scenes of a track or listeners of a scene: more than a split has ids for."""
+"""Default seed of the official generator for the scenes."""
 
 _MOST_SOURCES = 5
 
-Scenes = dict[str, dict[str, str]]
-
 
 def seeded(words: str) -> np.random.RandomState:
-    """The official seed: the last eight digits of the MD5 of some words."""
+    """Return the official random generator, seeded by the last eight digits of an MD5 sum."""
     return np.random.RandomState(int(hashlib.md5(words.encode()).hexdigest(), 16) % 10**8)
 
 
@@ -53,22 +47,26 @@ def draw_scenes(
     split: str = "train",
     seed: str = SCENE_SEED,
     mend: bool = False,
-) -> Scenes:
-    """Scenes of some tracks.
+) -> dict[str, dict[str, str]]:
+    """Draw the scenes of some tracks.
 
     Args:
         sources: number of sources of each track.
         pool: names of gains by number of sources.
-        per_track: number of scenes.
+        per_track: number of scenes of a track.
         split: decides the ids.
-        mend: see the module.
+        seed: any text.
+        mend: see the module's docstring.
+
+    Returns:
+        {"S10001": {"music": track, "gain": name of the gains}}.
 
     Raises:
         InputError: no gains for a number of sources, or too many scenes.
     """
     rng = seeded(seed)
     first, last = SCENE_IDS[split]
-    scenes: Scenes = {}
+    scenes: dict[str, dict[str, str]] = {}
     for track, count in sources.items():
         gains = list(pool.get(str(count if mend else min(_MOST_SOURCES, count)), ()))
         drawn: Iterable[str]
@@ -92,13 +90,19 @@ def draw_listeners(
     scenes: Sequence[str],
     listeners: Sequence[str],
     per_scene: int,
-    seed: str = LISTENER_SEED,
+    seed: str = "Cadenza2-scene",
     mend: bool = False,
 ) -> dict[str, list[str]]:
-    """Who hears which scene.
+    """Draw the listeners of each scene.
+
+    Args:
+        scenes, listeners: ids.
+        per_scene: number of listeners of a scene.
+        seed: any text; by default that of the official generator.
+        mend: see the module's docstring.
 
     Raises:
-        InputError: mended, fewer listeners than a scene wants.
+        InputError: there are no listeners or, with `mend`, fewer than a scene needs.
     """
     if not listeners or (mend and len(listeners) < per_scene):
         raise InputError(f"{len(listeners)} listeners, expected {per_scene} or more")
@@ -121,10 +125,10 @@ def make_scenes(
     """Draw and write scenes.<split>.json and scene_listeners.<split>.json of a data folder.
 
     Returns:
-        The number of scenes, and a line for each thing that enhance.py would refuse.
+        The number of scenes, and a line for everything that enhance.py would refuse.
 
     Raises:
-        InputError: metadata missing or not valid; the files are there already.
+        InputError: metadata are missing or not valid, or the files exist already.
     """
     folder = root / "metadata"
     targets = [folder / f"{kind}.{split}.json" for kind in ("scenes", "scene_listeners")]
@@ -147,17 +151,17 @@ def make_scenes(
     if problems:
         raise InputError(problems)
     scenes = draw_scenes(sources, pool, per_track, split, seed, mend)
-    heard_by = draw_listeners(list(scenes), list(people.entries), per_scene, mend=mend)
-    # Both or none: listeners of other scenes would be refused.
+    scene_listeners = draw_listeners(list(scenes), list(people.entries), per_scene, mend=mend)
+    # Both files or none: listeners of other scenes would be refused.
     with atomic_file(targets[0]) as first, atomic_file(targets[1]) as second:
-        for target, content in ((first, scenes), (second, heard_by)):
+        for target, content in ((first, scenes), (second, scene_listeners)):
             # As the official generator writes them.
             target.write_text(json.dumps(content, indent=4), encoding="utf-8")
-    return len(scenes), _refused(scenes, heard_by, sources)
+    return len(scenes), _refused(scenes, scene_listeners, sources)
 
 
 def _count(parts: dict[str, Any], mend: bool) -> int:
-    """Sources of a track; the official generator takes all entries but one for sources."""
+    """Return the number of sources; the official generator counts all entries but one."""
     if mend:
         return sum(part.startswith("source_") for part in parts)
     return len(parts) - 1
@@ -174,14 +178,16 @@ def _named_gains(gains: MetadataFile, count: str) -> dict[str, Any]:
 
 
 def _refused(
-    scenes: Scenes, heard_by: Mapping[str, Sequence[str]], sources: Mapping[str, int]
+    scenes: Mapping[str, object],
+    scene_listeners: Mapping[str, Sequence[str]],
+    sources: Mapping[str, int],
 ) -> list[str]:
-    """What of the drawn scenes the recipes do not take."""
+    """Return a line for each reason why enhance.py would refuse the drawn scenes."""
     lines = []
-    if twice := sum(len(set(names)) < len(names) for names in heard_by.values()):
+    if twice := sum(len(set(names)) < len(names) for names in scene_listeners.values()):
         lines.append(
-            f"{twice} of {len(scenes)} scenes have one listener twice, which enhance.py refuses; "
-            "--mend draws each once"
+            f"{twice} of {len(scenes)} scenes have the same listener twice, which enhance.py "
+            "refuses; --mend draws each listener once"
         )
     if many := [track for track, count in sources.items() if count > _MOST_SOURCES]:
         lines.append(
@@ -192,23 +198,19 @@ def _refused(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.scenes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command line; exit status 2 for bad input."""
+    parser = command_parser("scenes", __doc__)
     add = parser.add_argument
     add("root", type=to_path, metavar="DATA", help="the folder with audio/ and metadata/")
     add("--split", choices=list(SCENE_IDS), default="train", help="default: %(default)s")
-    some = at_least(1, most=MOST)
-    add("--scenes-per-track", type=some, default=SCENES_PER_TRACK, metavar="N",
+    some = at_least(1, most=10_000)  # a split has fewer ids
+    add("--scenes-per-track", type=some, default=4, metavar="N",
         help="default: %(default)s")  # fmt: skip
-    add("--listeners-per-scene", type=some, default=LISTENERS_PER_SCENE, metavar="N",
+    add("--listeners-per-scene", type=some, default=2, metavar="N",
         help="default: %(default)s")  # fmt: skip
-    add("--seed", default=SCENE_SEED, help="any words; default: %(default)s")
-    add("--mend", action="store_true", help="without the generator's faults, see above")
-    add("--overwrite", action="store_true", help="replace scenes that are there")
+    add("--seed", default=SCENE_SEED, help="any text; default: %(default)s")
+    add("--mend", action="store_true", help="avoid the faults of the official generator")
+    add("--overwrite", action="store_true", help="replace existing scenes")
     options = parser.parse_args(arguments)
 
     def work() -> None:

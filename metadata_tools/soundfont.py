@@ -1,14 +1,13 @@
 """Single notes of the eight instruments from a General MIDI SoundFont.
 
-Players, instruments and rooms that a network trained on other notes has never heard: what it does
-with them says more than any test on its own notes. Debian's package fluid-soundfont-gm holds one
-(FluidR3_GM.sf2, MIT). Takes the library tinysoundfont, without PyAudio, which it would only play
-with and which needs a compiler: pip install --no-deps tinysoundfont
+Its instruments and rooms are unseen in training of a network that was trained on other notes, so
+they make a harder test than held-out notes. Debian's package fluid-soundfont-gm has a SoundFont
+(FluidR3_GM.sf2, MIT licence). The command needs the library tinysoundfont; its dependency PyAudio
+is only for playback and needs a compiler: pip install --no-deps tinysoundfont
 
     python -m metadata_tools.soundfont --soundfont FILE.sf2 --out NOTES
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,8 @@ import numpy as np
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.inputs.options import to_path
-from metadata_tools.notes.bank import Bank, recording
-from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.inputs.options import command_parser, to_path
+from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, recording, write_bank
 from metadata_tools.scores.score import RANGES
 
 PROGRAMS = {
@@ -36,45 +34,40 @@ PROGRAMS = {
 }
 """General MIDI programs, counted from 0."""
 
-VELOCITY = 90
-HELD_S, RELEASE_S = 2.5, 0.3
-SUSTAIN_DBFS = -20.0
-QUIETEST_DBFS = -80.0
 
-
-def note(synthesiser: Any, midi: int) -> np.ndarray | None:
-    """One note, held and released: (samples,) float32, its sustain at -20 dBFS.
+def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
+    """Play a note that is held for 2.5 s and released, with its sustain at -20 dBFS.
 
     Args:
         synthesiser: a tinysoundfont.Synth with a program on channel 0.
         midi: key.
 
     Returns:
-        None for a key without a sound; real instruments end somewhere.
+        (samples,) float32; None for a key without a sound.
     """
-    synthesiser.noteon(0, midi, VELOCITY)
-    held = _generate(synthesiser, HELD_S)
+    synthesiser.noteon(0, midi, 90)  # channel, key, velocity
+    held = _generate(synthesiser, 2.5)
     synthesiser.noteoff(0, midi)
-    sound = np.concatenate((held, _generate(synthesiser, RELEASE_S)))
+    sound = np.concatenate((held, _generate(synthesiser, 0.3)))
     synthesiser.sounds_off(0)
     fade = round(0.05 * SAMPLE_RATE_HZ)
     sound[-fade:] *= np.linspace(1, 0, fade)
     rms = np.sqrt(np.mean(held[len(held) // 4 : len(held) * 3 // 4] ** 2))
-    if rms < 10 ** (QUIETEST_DBFS / 20):
+    if rms < 10 ** (-80 / 20):
         return None
-    # Plucked or struck attacks stay below full scale.
+    # Plucked or struck attacks must not clip.
     gain = min(10 ** (SUSTAIN_DBFS / 20) / rms, 0.99 / np.abs(sound).max())
     return (gain * sound).astype(np.float32)
 
 
 def _generate(synthesiser: Any, seconds: float) -> np.ndarray:
-    """Mean of both channels, (samples,) float64."""
+    """Return the mean of both channels, (samples,) float64."""
     block = synthesiser.generate(round(seconds * SAMPLE_RATE_HZ))
     return np.frombuffer(block, np.float32).reshape(-1, 2).mean(1, dtype=np.float64)
 
 
 def soundfont_bank(path: Path) -> Bank:
-    """Notes of all instruments, every semitone of their ranges that has a sound.
+    """Play every semitone of all instruments that has a sound.
 
     Raises:
         InputError: the library or the file is missing, or the file is not a General MIDI SoundFont.
@@ -99,7 +92,7 @@ def soundfont_bank(path: Path) -> Bank:
         try:
             synthesiser.program_select(0, font, 0, program)
             for midi in range(low, high + 1):
-                if (samples := note(synthesiser, midi)) is not None:
+                if (samples := play_key(synthesiser, midi)) is not None:
                     notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
         except RuntimeError as error:
             raise InputError(f"{path}: {instrument}, program {program}: {error}") from error
@@ -110,12 +103,8 @@ def soundfont_bank(path: Path) -> Bank:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.soundfont",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command line; exit status 2 for bad input."""
+    parser = command_parser("soundfont", __doc__)
     parser.add_argument(
         "--soundfont", type=to_path, required=True, metavar="FILE", help="an .sf2 file"
     )

@@ -1,14 +1,13 @@
-"""Check a whole data folder, and say what is in it.
+"""Check a data folder and list its contents.
 
     python -m metadata_tools.validate DATA
 
-For every split that has a music.<split>.json: the metadata and how they join, every sound file from
-its first sample to its last, whether it lasts as long as is said, the level of the mixtures and
-whether they are the sum of their stems, and over all splits whether one hears in training what is
-tested on. Problems end with exit status 2; what only looks odd is a warning.
+Checks the following for every split that has a music.<split>.json: metadata and their references to
+each other; all samples of every sound file, and its duration; level of the mixtures, and whether
+they are the sum of their stems; and whether two splits share works, files or sounds. Errors give
+exit status 2; unusual data only give a warning.
 """
 
-import argparse
 import hashlib
 import math
 import re
@@ -16,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -35,20 +35,14 @@ from cmss.scenes import (
 )
 from cmss.scenes.files import MetadataFile
 from metadata_tools.challenge.writer import MIXTURE_LUFS, SAMPLE_RATE_HZ
-from metadata_tools.inputs.options import to_path
-
-EVALUATION_DATASETS = ("BACH10", "URMP")
-"""What the challenge evaluates with, and nobody may train on."""
-LARGEST_OFFSET_LU = 3.0
-LARGEST_RESIDUAL_DB = -40.0
-"""Of mixture minus stems against the mixture: rounding to 16 bit is far below."""
+from metadata_tools.inputs.options import command_parser, to_path
 
 _MOST_LINES = 40
 
 
 @dataclass
 class Split:
-    """What one split holds."""
+    """The contents of a split."""
 
     name: str
     tracks: list[Track] = field(default_factory=list)
@@ -58,14 +52,14 @@ class Split:
 
 @dataclass
 class Report:
-    """What was found: problems and warnings, one line each."""
+    """The result of the checks: problems and warnings, one line each."""
 
     splits: list[Split] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """A table of the splits, and one of their instruments."""
+        """Return a table of the splits, and a table of their instruments, line by line."""
         rows = [["split", "tracks", "minutes", "scenes", "pairs", "listeners", "from"]]
         for split in self.splits:
             minutes = sum(track.mixture.duration_s for track in split.tracks) / 60
@@ -90,10 +84,11 @@ def validate(root: Path, decode: bool = True) -> Report:
     """Check a data folder.
 
     Args:
-        decode: look at all samples, rather than at headers and the last sample alone.
+        root: the folder with audio/ and metadata/.
+        decode: check all samples; otherwise only the headers and the last sample of files.
 
     Raises:
-        InputError: there is no metadata at all.
+        InputError: there are no metadata.
     """
     files = sorted((root / "metadata").glob("music.*.json"))
     names = [file.name.removeprefix("music.").removesuffix(".json") for file in files]
@@ -104,11 +99,11 @@ def validate(root: Path, decode: bool = True) -> Report:
     for name in names:
         split = _read(root, name, report)
         report.splits.append(split)
-        for dataset in EVALUATION_DATASETS:
+        for dataset in ("BACH10", "URMP"):
             if split.datasets[dataset] and name in ("train", "valid"):
                 report.problems.append(
                     f"music.{name}.json: {split.datasets[dataset]} sources are from {dataset}, "
-                    "which is the challenge's evaluation set and not to be trained on"
+                    "which is the challenge's evaluation set and not for training"
                 )
     sounds = _sounds(report) if decode else {}
     report.problems += _leaks(report.splits, sounds)
@@ -117,7 +112,7 @@ def validate(root: Path, decode: bool = True) -> Report:
 
 
 def _read(root: Path, name: str, report: Report) -> Split:
-    """Metadata and headers of a split."""
+    """Read metadata and headers of a split."""
     paths = MetadataPaths.of(root, name)
     split = Split(name)
     with noting(report.problems):
@@ -126,7 +121,7 @@ def _read(root: Path, name: str, report: Report) -> Split:
         with noting(report.problems):
             split.pairs = load_pairs(paths, SAMPLE_RATE_HZ)
     else:
-        report.warnings.append(f"scenes.{name}.json: missing, so that nothing can be enhanced")
+        report.warnings.append(f"scenes.{name}.json: missing, so there is nothing to enhance")
     report.warnings += unusual_hearing(
         {pair.listener.id: pair.listener for pair in split.pairs}.values()
     )
@@ -144,20 +139,20 @@ def _read(root: Path, name: str, report: Report) -> Split:
 
 
 def _sounds(report: Report) -> dict[str, dict[str, str]]:
-    """Decode everything; returns names of stems by split and by what they sound like."""
+    """Decode all files; return names of stems by split and by the digest of their samples."""
     sounds: dict[str, dict[str, str]] = {}
     tracks = [(split, track) for split in report.splits for track in split.tracks]
     for split, track in tqdm(tracks, desc="decoding", unit="track", disable=None):
         with noting(report.problems):
-            digests = _listen(split.name, track, report.warnings)
+            digests = _check_sounds(split.name, track, report.warnings)
             sounds.setdefault(split.name, {}).update(
                 {digest: f"{track.name}.{source}" for source, digest in digests.items()}
             )
     return sounds
 
 
-def _listen(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
-    """Level and sum of a track; returns a digest of each stem that is not silent."""
+def _check_sounds(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
+    """Check level and sum of a track; return digests of its stems, except silent ones."""
     mixture = read_excerpt(track.mixture, SAMPLE_RATE_HZ).astype(np.float64)
     rest, digests = mixture.copy(), {}
     for source in track.sources.values():
@@ -171,42 +166,38 @@ def _listen(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
         warnings.append(f"{where}: the mixture is silent")
         return digests
     residual_db = 10 * math.log10(max(float(np.mean(rest**2)) / power, 1e-12))
-    if residual_db > LARGEST_RESIDUAL_DB:
+    # Rounding to 16 bits is far below -40 dB.
+    if residual_db > -40:
         warnings.append(
-            f"{where}: the mixture is not the sum of its stems, what is left has "
-            f"{residual_db:.0f} dB against it"
+            f"{where}: the mixture is not the sum of its stems, the difference has "
+            f"{residual_db:.0f} dB relative to the mixture"
         )
     if mixture.shape[1] >= SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
         lufs = loudness_lufs(mixture, SAMPLE_RATE_HZ)
-        if abs(lufs - MIXTURE_LUFS) > LARGEST_OFFSET_LU:
+        if abs(lufs - MIXTURE_LUFS) > 3:
             warnings.append(
                 f"{where}: the mixture has {lufs:.1f} LUFS, the compressor expects {MIXTURE_LUFS:g}"
             )
     return digests
 
 
-def work_of(track: str) -> str:
-    """The work that an excerpt is from: its name without the number behind it."""
-    return re.sub(r"_\d+$", "", track)
-
-
 def _leaks(splits: Sequence[Split], sounds: dict[str, dict[str, str]]) -> list[str]:
-    """A line for each work, file or sound that two splits share."""
+    """Return a line for each work, file or sound that two splits share."""
     problems = []
-    for number, one in enumerate(splits):
-        for other in splits[number + 1 :]:
-            pair = f"{one.name} and {other.name}"
-            works = {work_of(track.name) for track in one.tracks}
-            shared = works & {work_of(track.name) for track in other.tracks}
-            problems += [f"{pair} share the work {work!r}" for work in sorted(shared)]
-            files = _files(one.tracks) & _files(other.tracks)
-            problems += [f"{pair} share the file {file}" for file in sorted(files)]
-            here, there = sounds.get(one.name, {}), sounds.get(other.name, {})
-            problems += [
-                f"{pair} share a sound: {here[digest]} is {there[digest]}"
-                for digest in here
-                if digest in there
-            ]
+    # The work of an excerpt is its name without the number at the end.
+    works = {x.name: {re.sub(r"_\d+$", "", track.name) for track in x.tracks} for x in splits}
+    for first, second in combinations(splits, 2):
+        pair = f"{first.name} and {second.name}"
+        shared = works[first.name] & works[second.name]
+        problems += [f"{pair} share the work {work!r}" for work in sorted(shared)]
+        files = _files(first.tracks) & _files(second.tracks)
+        problems += [f"{pair} share the file {file}" for file in sorted(files)]
+        here, there = sounds.get(first.name, {}), sounds.get(second.name, {})
+        problems += [
+            f"{pair} share a sound: {here[digest]} is {there[digest]}"
+            for digest in here
+            if digest in there
+        ]
     return problems
 
 
@@ -219,7 +210,7 @@ def _instruments(tracks: Iterable[Track]) -> Counter[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width, numbers to the right."""
+    """Return the lines of a table, with numbers aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -231,16 +222,12 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 if something is wrong with the data."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.validate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command line; exit status 2 for data with problems."""
+    parser = command_parser("validate", __doc__)
     parser.add_argument("root", type=to_path, metavar="DATA",
         help="the folder with audio/ and metadata/")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
-        help="headers alone: no levels, sums and equal sounds")  # fmt: skip
+        help="check only headers: no levels, sums and equal sounds")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:
@@ -255,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _first(lines: Sequence[str]) -> list[str]:
+    """Return the first lines and the number of others."""
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
     return [*lines[:_MOST_LINES], *more]
 

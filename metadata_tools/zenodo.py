@@ -2,16 +2,15 @@
 
     python -m metadata_tools.zenodo DOWNLOADS --out DATA
 
-DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or several
-packages by name; the evaluation package and the tuning set may lie there too. DATA becomes what the
-official process_zenodo_download.py makes of them: the training audio as it is, validation stems cut
-from music.valid.to_generate.json and summed to mixtures, the metadata.
+DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or the
+names of the packages; it may also have the evaluation package and the tuning set. DATA gets the
+files that the official process_zenodo_download.py writes: the unchanged training audio, the
+validation stems of music.valid.to_generate.json and their sums, and the metadata.
 
-A call that was stopped is called again and goes on where it ended. What is wrong with names, sizes
-and metadata is found before anything is written.
+A call that was interrupted continues when it is called again. Errors in names, sizes and metadata
+are reported before anything is written.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,15 +31,15 @@ from metadata_tools.challenge.zenodo_plan import (
     find_packages,
     make_plan,
 )
-from metadata_tools.inputs.options import to_path
+from metadata_tools.inputs.options import command_parser, to_path
 from metadata_tools.inputs.packages import extract
 
 
 def carry_out(plan: Plan, root: Path) -> list[str]:
-    """Do what is planned and not done yet.
+    """Carry out a plan, apart from what an earlier call has done.
 
     Returns:
-        A line for each mixture that went beyond full scale.
+        A line for each mixture that was clipped.
     """
     with alone(root / ".unpacking.lock", "unpacking"):
         tracks = [track for track in plan.tracks if not _is_made(track)]
@@ -66,37 +65,38 @@ def _is_metadata(copies: Mapping[str, Path]) -> bool:
 
 
 def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> list[str]:
-    """Cut and sum validation tracks.
+    """Cut the stems of validation tracks, and sum them.
 
     Args:
-        unpacked: the files that they are cut from.
+        tracks: to make.
+        unpacked: the files from which stems are cut, by their names in the packages.
 
     Returns:
-        A line for each mixture that went beyond full scale.
+        A line for each mixture that was clipped.
 
     Raises:
-        InputError: files that are damaged, too short, or of different kinds.
+        InputError: files are damaged or too short, or differ in sampling rate or channels.
     """
     problems: list[str] = []
     headers: dict[str, AudioHeader] = {}
     for track in tracks:
-        kinds = set()
+        formats = set()
         for stem in track.stems:
             if stem.source not in headers:
                 headers[stem.source] = read_header(unpacked[stem.source])
             header = headers[stem.source]
             start, length = stem.span(header.sample_rate_hz)
-            kinds.add((header.sample_rate_hz, header.channels, length))
+            formats.add((header.sample_rate_hz, header.channels, length))
             if start + length > header.samples:
                 problems.append(
                     f"{VALID_FILE}: {track.name}: {stem.source} lasts "
                     f"{header.samples / header.sample_rate_hz:g} s, "
-                    f"{stem.start_s + stem.duration_s:g} s wanted"
+                    f"expected {stem.start_s + stem.duration_s:g} s"
                 )
-        if len(kinds) > 1:
+        if len(formats) > 1:
             problems.append(
                 f"{VALID_FILE}: {track.name}: expected stems of one sampling rate, number of "
-                f"channels and length, got {sorted(kinds)}"
+                f"channels and length, got {sorted(formats)}"
             )
     if problems:
         raise InputError(problems)
@@ -105,17 +105,17 @@ def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> li
         rate_hz = headers[track.stems[0].source].sample_rate_hz
         if clipped := _write_track(track, unpacked, rate_hz):
             warnings.append(
-                f"{track.name}: the sum of the stems is beyond full scale in {clipped} samples, "
-                "which are clipped as in the official data"
+                f"{track.name}: {clipped} samples of the sum of the stems are beyond full scale "
+                "and clipped, as in the official data"
             )
     return warnings
 
 
 def _is_made(track: ValidTrack) -> bool:
-    """Whether all files of a track are there.
+    """Return whether all files of a track exist.
 
     Raises:
-        InputError: a file of another length is in their place.
+        InputError: an existing file has another length.
     """
     targets = [(stem.target, stem) for stem in track.stems] + [(track.mixture, track.stems[0])]
     for target, stem in targets:
@@ -131,13 +131,13 @@ def _is_made(track: ValidTrack) -> bool:
 
 
 def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) -> int:
-    """Write the stems and their sum; returns how many samples of the sum were clipped."""
+    """Write the stems and their sum; return the number of clipped samples of the sum."""
     total: np.ndarray | None = None
     for folder in {stem.target.parent for stem in track.stems} | {track.mixture.parent}:
         clear_stale(folder)
     for stem in track.stems:
         start, length = stem.span(rate_hz)
-        # As floats: what has more than 16 bits is summed before it is rounded, as there.
+        # As floats, because the official script also sums before rounding to 16 bits.
         signal = read_span(unpacked[stem.source], start, start + length)
         total = signal if total is None else total + signal
         write_flac(stem.target, signal, rate_hz)
@@ -146,30 +146,25 @@ def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m metadata_tools.zenodo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command line; exit status 2 for bad input."""
+    parser = command_parser("zenodo", __doc__)
     parser.add_argument("packages", type=to_path, nargs="+", metavar="DOWNLOADS",
         help="a folder of packages, or packages")  # fmt: skip
     parser.add_argument("--out", type=to_path, required=True, metavar="DATA",
         help="becomes path.root of the recipes")  # fmt: skip
     options = parser.parse_args(arguments)
-    return exit_status(lambda: unpack(options.packages, options.out), "zenodo")
 
+    def work() -> None:
+        plan = make_plan(find_packages(options.packages), options.out)
+        for warning in (*plan.notes, *carry_out(plan, options.out)):
+            print(f"zenodo: {warning}", file=sys.stderr)
+        files = sum(len(copies) for _, copies in plan.copies)
+        print(
+            f"{options.out}: {plan.train} training files, {len(plan.tracks)} validation tracks; "
+            f"{files} files of the packages in all"
+        )
 
-def unpack(packages: Sequence[Path], root: Path) -> None:
-    """Unpack packages into a data folder and say what there is."""
-    plan = make_plan(find_packages(packages), root)
-    for warning in (*plan.notes, *carry_out(plan, root)):
-        print(f"zenodo: {warning}", file=sys.stderr)
-    files = sum(len(copies) for _, copies in plan.copies)
-    print(
-        f"{root}: {plan.train} training files, {len(plan.tracks)} validation tracks; "
-        f"{files} files of the packages in all"
-    )
+    return exit_status(work, "zenodo")
 
 
 if __name__ == "__main__":

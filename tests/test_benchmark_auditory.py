@@ -1,10 +1,10 @@
-"""The picture of what the cochlea hears."""
+"""The figure of the auditory model."""
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.auditory import draw, responses_db
-from benchmarks.transforms import save
+from benchmarks.figures import save
 from cmss.casa.grouping import find_notes
 from cmss.casa.units import SAMPLE_RATE_HZ, compute_units
 

@@ -1,4 +1,4 @@
-"""The benchmarks of separation and of the whole chain, at a size that takes seconds."""
+"""The benchmarks of separation and of the full pipeline, with small networks."""
 
 import re
 

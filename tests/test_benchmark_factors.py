@@ -1,10 +1,10 @@
-"""The picture of templates and activations."""
+"""The figure of templates and activations."""
 
 import torch
 from PIL import Image
 
 from benchmarks.factors import draw, fit
-from benchmarks.transforms import save
+from benchmarks.figures import save
 from cmss.nmf.spectrogram import Analysis
 
 

@@ -1,4 +1,4 @@
-"""The command that makes the table of all systems, with the stages themselves."""
+"""The command that writes the table of all systems, with the real stages."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table of runs side by side."""
+"""The table that compares runs."""
 
 import json
 from pathlib import Path
@@ -68,9 +68,9 @@ def test_weights_that_two_installations_took_in_turns_count_once(runs, tmp_path)
     assert read_run(Path(runs[1])).parameters == 6
 
 
-def test_no_distance_without_both_ends(runs, capsys):
+def test_no_gap_closed_without_both_bounds(runs, capsys):
     assert main(runs[1:]) == 0
-    assert "distance" not in capsys.readouterr().out
+    assert "gap closed" not in capsys.readouterr().out
 
 
 def test_table_is_put_between_the_marks_and_only_there(runs, tmp_path, capsys):

@@ -1,10 +1,11 @@
-"""STFT and STDCT side by side."""
+"""The figure of STFT and STDCT."""
 
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks.transforms import compactness, draw, save
+from benchmarks.figures import save
+from benchmarks.transforms import compactness, draw
 
 
 def test_compactness_is_the_share_of_numbers_that_hold_nearly_all_energy():

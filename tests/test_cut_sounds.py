@@ -21,7 +21,7 @@ from cmss import audio, listen
 from cmss.errors import InputError
 from metadata_tools import samples, validate
 from metadata_tools.notes.sound_files import note
-from metadata_tools.rendering.halls import MeasuredHalls
+from metadata_tools.rendering.halls import Halls
 from tests.support.sounds import KINDS, RATE_HZ, cuts, music, spoilt, without_xing, written
 from tests.support.source_tree import files, users_of
 from tests.support.tiny_challenge import TinyChallenge
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_used_or_refused(folder, kind, data):
         lambda path: audio.read_span(path, START, STOP),
         lambda path: audio.read_excerpt(audio.Excerpt(path, 0.05, 0.05), RATE_HZ),
         lambda path: note(path, 69, "A4"),
-        lambda path: MeasuredHalls.read(path.parent),
+        lambda path: Halls.read(path.parent),
     ):
         result, _ = listening(read, path)
         if isinstance(result, np.ndarray):

@@ -104,3 +104,8 @@ def test_one_file_is_enough_to_train_and_to_separate(recipe, tmp_path):
     assert unknown.returncode == 2
     assert "model=toy size=small" in unknown.stderr
     assert "toy|" in recipe("enhance", "--help").stdout
+    page = tmp_path / "separators.md"
+    page.write_bytes((ROOT / "docs/separators.md").read_bytes())
+    listed = recipe("../../benchmarks/separators", str(page))
+    assert listed.returncode == 0, listed.stderr
+    assert "\n| `toy` | a gain for each source | `small`" in page.read_text()

@@ -340,7 +340,7 @@ RECORD = NetworkRecord(
     name="arunet",
     network=ARUNet,
     arguments=ARUNetArguments,
-    summary="masks or a mapping of the short-time DCT by an attentive MultiResUNet",
+    summary="Attentive MultiResUNet: masks or a mapping of the short-time DCT",
     sizes={
         "small": Size(
             {

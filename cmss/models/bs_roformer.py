@@ -13,7 +13,7 @@ RECORD = NetworkRecord(
     name="bs_roformer",
     network=ModuleNetwork,
     arguments=ModuleArguments,
-    summary="masks by attention along time and along frequency bands",
+    summary="BS-RoFormer: masks by attention along time and frequency bands",
     sizes={
         "small": Size(
             {

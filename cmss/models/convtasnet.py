@@ -201,7 +201,7 @@ RECORD = NetworkRecord(
     name="convtasnet",
     network=ConvTasNet,
     arguments=ConvTasNetArguments,
-    summary="masks on learned filters by temporal convolutions",
+    summary="Conv-TasNet: masks on learned filters by temporal convolutions",
     sizes={
         # Sizes in the challenge's training recipe (conf.yml of its ConvTasNet).
         "paper": Size({"R": 4, "X": 10}, "waveform", {"power": 1}),

@@ -190,7 +190,7 @@ RECORD = NetworkRecord(
     name="demucs",
     network=Demucs,
     arguments=DemucsArguments,
-    summary="a U-Net with an LSTM on waveforms, the first two generations",
+    summary="Demucs, first and second generation: a U-Net with an LSTM on waveforms",
     sizes={
         "small": Size(
             {

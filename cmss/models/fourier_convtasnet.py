@@ -98,7 +98,7 @@ RECORD = NetworkRecord(
     name="convtasnet",
     network=FourierConvTasNet,
     arguments=FourierConvTasNetArguments,
-    summary="masks on a spectrogram by temporal convolutions",
+    summary="masks on a spectrogram by the same convolutions",
     sizes={
         "small": Size({"sources": OUTPUTS}, "remix"),
     },

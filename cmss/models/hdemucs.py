@@ -62,7 +62,7 @@ RECORD = NetworkRecord(
     name="hdemucs",
     network=HDemucs,
     arguments=HDemucsArguments,
-    summary="a U-Net on waveforms and one on spectra",
+    summary="Hybrid Demucs: a U-Net on waveforms and one on spectra",
     sizes={
         "small": Size(
             {

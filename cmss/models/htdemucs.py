@@ -209,7 +209,7 @@ RECORD = NetworkRecord(
     name="htdemucs",
     network=HTDemucs,
     arguments=HTDemucsArguments,
-    summary="two U-Nets, on waveforms and on spectra, and a transformer across both",
+    summary="Hybrid Transformer Demucs: both U-Nets, and a transformer across them",
     sizes={
         "small": Size(
             {

@@ -260,7 +260,7 @@ RECORD = NetworkRecord(
     name="multichannel_unet",
     network=MultichannelUNet,
     arguments=MultichannelUNetArguments,
-    summary="masks on a spectrogram of logarithmic frequency by a U-Net",
+    summary="Multichannel U-Net: masks on a spectrogram of logarithmic frequency",
     sizes={
         "small": Size(
             {

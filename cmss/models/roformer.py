@@ -267,7 +267,7 @@ RECORD = NetworkRecord(
     name="roformer",
     network=Roformer,
     arguments=RoformerArguments,
-    summary="masks by attention along time and along frequency bands",
+    summary="band-split rotary transformer: masks by attention along time and frequency bands",
     sizes={
         "small": Size({"sources": OUTPUTS}, "estimates_remix"),
     },

@@ -188,7 +188,7 @@ RECORD = NetworkRecord(
     name="waveunet",
     network=WaveUNet,
     arguments=WaveUNetArguments,
-    summary="a U-Net on waveforms",
+    summary="Wave-U-Net: a U-Net on waveforms",
     sizes={
         "small": Size(
             {

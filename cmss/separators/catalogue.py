@@ -1,5 +1,6 @@
 """Separators by name, the values of `separator=`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from cmss.models.registry import NAMES, RECORDS
@@ -15,21 +16,77 @@ from cmss.separators.official_convtasnet import ConvTasNetSeparator
 from cmss.separators.torch_module import ModuleSeparator
 from cmss.separators.trained import NetworkSeparator
 
+
+@dataclass(frozen=True)
+class Entry:
+    """A separator that has no record in :mod:`cmss.models`.
+
+    Args:
+        separator: its class.
+        method: short description, for lists.
+        weights: where they come from; empty without weights.
+    """
+
+    separator: type[Any]
+    method: str
+    weights: str = ""
+
+
+FAMILIES: dict[str, dict[str, Entry]] = {
+    "networks": {
+        "module": Entry(
+            ModuleSeparator,
+            "any torch module of an installed package, such as BS-RoFormer",
+            "`separator.checkpoint=FILE`",
+        ),
+    },
+    "factorisations": {
+        "nmf": Entry(
+            NMFSeparator,
+            "non-negative matrix factorisation: spectral templates of each instrument and their "
+            "activations, on magnitudes, or on powers with `separator.divergence=is`",
+            "templates in the package, or of `fit_dictionaries.py`",
+        ),
+        "nmf_convolutive": Entry(
+            ConvolutiveNMFSeparator, "NMF with templates of several frames", "as `nmf`"
+        ),
+        "nmf_smooth": Entry(
+            SmoothNMFSeparator,
+            "NMF of powers with a penalty on activations that change quickly",
+            "as `nmf`",
+        ),
+        "plca": Entry(
+            PLCASeparator,
+            "probabilistic latent component analysis: the model of `nmf`, stated with "
+            "probabilities",
+            "the templates of `nmf`",
+        ),
+    },
+    "computational auditory scene analysis": {
+        "casa": Entry(
+            CASASeparator,
+            "units of a gammatone filterbank, grouped by pitch, onset and timbre",
+            "the templates of `nmf`",
+        ),
+    },
+    "references": {
+        "oracle": Entry(Oracle, "returns the ground truth stems: the upper bound"),
+        "passthrough": Entry(
+            Passthrough,
+            "returns no stems: the mixture is neither remixed nor rebalanced, only amplified",
+        ),
+    },
+}
+"""Separators beside the networks of :mod:`cmss.models`, by family and name."""
+
 SEPARATORS: dict[str, type[Any]] = {
     **dict.fromkeys(NAMES, NetworkSeparator),
     # A subclass that also loads the challenge's weights.
     "convtasnet": ConvTasNetSeparator,
-    "oracle": Oracle,
-    "passthrough": Passthrough,
-    "module": ModuleSeparator,
-    "nmf": NMFSeparator,
-    "nmf_convolutive": ConvolutiveNMFSeparator,
-    "nmf_smooth": SmoothNMFSeparator,
-    "plca": PLCASeparator,
-    "casa": CASASeparator,
+    **{name: entry.separator for family in FAMILIES.values() for name, entry in family.items()},
 }
 
-BOUNDS = ("oracle", "passthrough")
+BOUNDS = tuple(FAMILIES["references"])
 """Separators without computation, for which a cache of estimates is useless."""
 
 OF_FULL_RECORDINGS = ("oracle",)

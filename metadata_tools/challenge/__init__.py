@@ -1,1 +1,1 @@
-"""The challenge's own files: metadata, audio, gains, listeners and what becomes of its packages."""
+"""The challenge's layout: metadata, audio, gains, listeners, and the plan for its packages."""

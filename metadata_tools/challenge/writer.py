@@ -1,4 +1,4 @@
-"""The one writer of the challenge's data layout, shared by everything that makes data.
+"""Writer of data sets in the challenge's layout, shared by all commands that make data.
 
     <root>/audio/<split>/<track>/{Violin_1,Cello,...,Mixture}.flac      44.1 kHz, stereo, 16 bit
     <root>/metadata/{gains,gains_meta}.json
@@ -22,8 +22,7 @@ import numpy as np
 from cmss.audio import FULL_SCALE_16_BIT, loudness_lufs, write_flac
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_folder
-from metadata_tools.challenge.gains import GainPool, gain_pool
-from metadata_tools.challenge.listeners import MOST_LISTENERS, make_listeners
+from metadata_tools.challenge.gains_and_listeners import MOST_LISTENERS, gain_pool, make_listeners
 from metadata_tools.inputs.options import real
 
 SAMPLE_RATE_HZ = 44100
@@ -31,12 +30,12 @@ MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
 
 SCENE_IDS = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 99999)}
-"""First and last number of a scene of each split."""
+"""First and last number in the ids of the scenes of each split."""
 
 
 @dataclass(frozen=True)
 class MadeTrack:
-    """What the metadata says about a track whose audio is written.
+    """A track whose audio has been written, as the metadata describe it.
 
     Args:
         labels: instruments as the challenge writes them (`Violin_1`), in the order of source_1...
@@ -51,25 +50,24 @@ class MadeTrack:
 
 @contextmanager
 def new_dataset(root: Path) -> Iterator[Path]:
-    """A folder to write a data set into, which becomes `root` when the block ends well.
+    """Yield a folder to write a data set to, which becomes `root` if the block succeeds.
 
     Raises:
         InputError: see :func:`check_free`.
     """
     check_free(root)
-    # What `..` or a link leads to: these have no place beside them for a temporary folder.
+    # The temporary folder is next to the target, which `..` and links hide.
     with atomic_folder(real(root)) as partial:
         yield partial
 
 
 def check_free(root: Path) -> None:
-    """See that a new folder can be made, or an empty one be replaced.
+    """Check that a new folder can be created, or that an empty one can be replaced.
 
     Raises:
-        InputError: `root` exists and is not an empty folder: nothing is overwritten; or it is the
-            current folder or a mount point, which cannot be replaced; or a file is where one of
-            its parents should be.
-        OSError: the folder that it is to be made in cannot be written.
+        InputError: `root` exists and is not an empty folder; or it is the current folder or a mount
+            point, which cannot be replaced; or one of its parents is a file.
+        OSError: the folder in which it is to be created cannot be written.
     """
     target = real(root)
     place = next(path for path in (target, *target.parents) if path.exists())
@@ -84,7 +82,7 @@ def check_free(root: Path) -> None:
     if not place.is_dir():
         raise InputError(f"{root}: {place} is a file, expected a folder")
     try:
-        # Permissions are not all that can be in the way.
+        # Try it, because permissions are not the only obstacle.
         with tempfile.TemporaryDirectory(prefix=".", dir=place):
             pass
     except OSError as error:
@@ -92,16 +90,21 @@ def check_free(root: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """A name as letters a to z, digits and underscores: what becomes part of paths and ids."""
+    """Return a name as letters a to z, digits and underscores, for paths and ids."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "_".join(words)
 
 
 def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listeners: int) -> None:
-    """Raise InputError when a split would need more ids than the challenge's rule leaves it.
+    """Check that the challenge's rule has enough ids of scenes and listeners for each split.
 
     Args:
-        tracks: number by split.
+        tracks: number of tracks by split.
+        scenes_per_track: number of scenes of a track.
+        listeners: number of listeners of a split.
+
+    Raises:
+        InputError: there are not enough.
     """
     problems = []
     for split, count in tracks.items():
@@ -117,47 +120,36 @@ def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listener
         raise InputError(problems)
 
 
-def at_level(stems: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Bring stems to the level at which their sum has -40 LUFS, and round to 16 bit.
-
-    The mixture is the sum of the rounded stems, so that the files add up exactly.
-
-    Args:
-        stems: (2, samples) each.
-
-    Returns:
-        Stems by label and mixture, (2, samples) float64: whole 16-bit steps over 32768.
-
-    Raises:
-        ValueError: the sum is silent, or it would clip.
-    """
-    mixture = np.stack(list(stems.values())).sum(axis=0, dtype=np.float64)
-    loudness = loudness_lufs(mixture, SAMPLE_RATE_HZ)
-    if not np.isfinite(loudness):
-        raise ValueError("a silent mixture has no level")
-    gain = 10 ** ((MIXTURE_LUFS - loudness) / 20) * FULL_SCALE_16_BIT
-    rounded = {label: np.rint(stem * gain) for label, stem in stems.items()}
-    total = np.stack(list(rounded.values())).sum(axis=0)
-    if np.abs(total).max() >= FULL_SCALE_16_BIT:
-        raise ValueError("the mixture clips at -40 LUFS")
-    stepped = {label: stem / FULL_SCALE_16_BIT for label, stem in rounded.items()}
-    return stepped, total / FULL_SCALE_16_BIT
-
-
 def write_track(
     root: Path, split: str, name: str, stems: Mapping[str, np.ndarray], dataset: str
 ) -> MadeTrack:
-    """Write the stems and the mixture of one track, levelled to -40 LUFS.
+    """Write the stems and the mixture of a track, with the mixture at -40 LUFS.
+
+    The mixture is the sum of the stems after rounding to 16 bits, so the files sum exactly.
 
     Args:
+        root: of the data set.
+        split, name: of the track.
         stems: (2, samples) float by label; their order becomes source_1, source_2...
-        dataset: what the metadata gives as the origin.
+        dataset: `source_dataset` in the metadata.
+
+    Raises:
+        ValueError: the mixture is silent, or it clips at -40 LUFS.
     """
     folder = root / "audio" / split / name
     folder.mkdir(parents=True)
-    levelled, mixture = at_level(stems)
-    for label, samples in {**levelled, "Mixture": mixture}.items():
-        write_flac(folder / f"{label}.flac", samples, SAMPLE_RATE_HZ)
+    mixture = np.stack(list(stems.values())).sum(axis=0, dtype=np.float64)  # (2, samples)
+    loudness = loudness_lufs(mixture, SAMPLE_RATE_HZ)
+    if not np.isfinite(loudness):
+        raise ValueError("a silent mixture has no level")
+    # From here on, one is a step of 16 bits.
+    gain = 10 ** ((MIXTURE_LUFS - loudness) / 20) * FULL_SCALE_16_BIT
+    parts = {label: np.rint(stem * gain) for label, stem in stems.items()}
+    parts["Mixture"] = np.stack(list(parts.values())).sum(axis=0)
+    if np.abs(parts["Mixture"]).max() >= FULL_SCALE_16_BIT:
+        raise ValueError("the mixture clips at -40 LUFS")
+    for label, samples in parts.items():
+        write_flac(folder / f"{label}.flac", samples / FULL_SCALE_16_BIT, SAMPLE_RATE_HZ)
     duration_s = mixture.shape[1] / SAMPLE_RATE_HZ
     return MadeTrack(name, split, tuple(stems), duration_s, dataset)
 
@@ -173,8 +165,12 @@ def write_metadata(
     """Write all metadata files for the tracks of one or more splits.
 
     Args:
-        seed: decides gains, listeners and who hears what.
-        listeners: how many per split, one of them without loss.
+        root: of the data set.
+        tracks: of all splits.
+        seed: decides gains, listeners, and the listeners of each scene.
+        scenes_per_track: number of scenes of a track.
+        listeners_per_scene: number of listeners of a scene.
+        listeners: number of listeners of a split, one of them without loss.
 
     Returns:
         Number of pairs of scene and listener.
@@ -194,25 +190,28 @@ def write_metadata(
         rng = np.random.default_rng([seed, 2, index])
         people, compressors = make_listeners(split, listeners, rng)
         scenes = _scenes(own, pool, scenes_per_track, rng)
-        heard_by = _heard_by(list(scenes), list(people), listeners_per_scene, rng)
+        scene_listeners = _scene_listeners(list(scenes), list(people), listeners_per_scene, rng)
         files: dict[str, dict] = {
             "listeners": people,
             "compressor_params": compressors,
             "music": {track.name: _music(track) for track in own},
             "music_tracks": {track.name: _paths(track) for track in own},
             "scenes": scenes,
-            "scene_listeners": heard_by,
+            "scene_listeners": scene_listeners,
         }
         for kind, content in files.items():
             _write_json(metadata / f"{kind}.{split}.json", content)
-        pairs += sum(len(names) for names in heard_by.values())
+        pairs += sum(len(names) for names in scene_listeners.values())
     return pairs
 
 
 def _scenes(
-    tracks: Sequence[MadeTrack], pool: GainPool, per_track: int, rng: np.random.Generator
+    tracks: Sequence[MadeTrack],
+    pool: Mapping[str, Mapping[str, object]],
+    per_track: int,
+    rng: np.random.Generator,
 ) -> dict[str, dict[str, str]]:
-    """Scenes of some tracks; those that the pool has no gains for, such as solos, get none."""
+    """Draw the scenes of some tracks; tracks without gains in the pool, such as solos, get none."""
     scenes: dict[str, dict[str, str]] = {}
     for track in tracks:
         gains = list(pool.get(str(len(track.labels)), ()))
@@ -222,11 +221,11 @@ def _scenes(
     return scenes
 
 
-def _heard_by(
+def _scene_listeners(
     scenes: list[str], listeners: list[str], per_scene: int, rng: np.random.Generator
 ) -> dict[str, list[str]]:
-    """Listeners take turns in a shuffled order, so that each hears equally many scenes."""
-    heard_by: dict[str, list[str]] = {}
+    """Draw the listeners of each scene, in turn, so that all have equally many scenes."""
+    drawn: dict[str, list[str]] = {}
     waiting: list[str] = []
     for scene in scenes:
         chosen: list[str] = []
@@ -236,8 +235,8 @@ def _heard_by(
             following = next(name for name in waiting if name not in chosen)
             waiting.remove(following)
             chosen.append(following)
-        heard_by[scene] = chosen
-    return heard_by
+        drawn[scene] = chosen
+    return drawn
 
 
 def _prefix(track: MadeTrack) -> str:

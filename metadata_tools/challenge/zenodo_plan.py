@@ -1,7 +1,4 @@
-"""What becomes of the challenge's packages, decided before anything is written.
-
-Names, sizes and metadata are all that is read for it.
-"""
+"""Plan for unpacking the challenge's packages, made from names, sizes and metadata only."""
 
 import re
 import tempfile
@@ -15,11 +12,10 @@ from cmss.errors import InputError
 from cmss.scenes.files import PARTS, ExcerptEntry, MetadataFile
 from metadata_tools.inputs.packages import Package, digest, extract, open_package, safe_name
 
-DATASETS = ("EnsembleSet", "CadenzaWoodwind")
 TRAIN_FILE = "music_tracks.train.json"
 VALID_FILE = "music.valid.to_generate.json"
 UNPACKED = ".unpacked"
-"""Folder in DATA for what validation excerpts are cut from; gone when all is done."""
+"""Temporary folder in DATA for the files from which validation excerpts are cut."""
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _MOST_LINES = 20
@@ -41,7 +37,7 @@ class _Cut(ExcerptEntry):
 
 
 class _Target(BaseModel):
-    """Its `mixture_target`."""
+    """The `mixture_target` of a track of music.valid.to_generate.json."""
 
     model_config = ConfigDict(strict=True)
     track: str
@@ -52,7 +48,7 @@ _TRAIN_TRACK, _CUT, _TARGET = TypeAdapter(_TrainTrack), TypeAdapter(_Cut), TypeA
 
 @dataclass(frozen=True)
 class Stem:
-    """An excerpt to cut: seconds of a file in a package, and where it goes."""
+    """An excerpt to cut: a file in a package, start and duration, and the file to write."""
 
     source: str
     start_s: float
@@ -60,13 +56,13 @@ class Stem:
     target: Path
 
     def span(self, rate_hz: int) -> tuple[int, int]:
-        """First sample and number of samples; each rounded down, as librosa does."""
+        """Return first sample and number of samples, each rounded down, as by librosa."""
         return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
 
 
 @dataclass(frozen=True)
 class ValidTrack:
-    """A validation track to make: its stems, and where their sum goes."""
+    """A validation track to make: its stems, and the file for their sum."""
 
     name: str
     stems: list[Stem]
@@ -75,14 +71,14 @@ class ValidTrack:
 
 @dataclass
 class Plan:
-    """All that is to be done, decided before anything is.
+    """What is to be written.
 
     Args:
-        copies: where files of each package go, by their name in it.
-        tracks: validation tracks.
-        unpacked: files that validation tracks are cut from, where they are or will be.
+        copies: each package with the destinations of its files, by their names in the package.
+        tracks: validation tracks to make.
+        unpacked: paths of the files from which validation tracks are cut, by these names.
         train: number of training files.
-        notes: a line for each thing that looks odd and is no error.
+        notes: a line for each warning.
     """
 
     copies: list[tuple[Package, dict[str, Path]]] = field(default_factory=list)
@@ -93,10 +89,10 @@ class Plan:
 
 
 def find_packages(paths: Sequence[Path]) -> list[Package]:
-    """The packages given by name, and those in the folders given.
+    """Open the packages with given names, and all packages in given folders.
 
-    Of a folder everything that looks like an archive is taken, and the folders that the official
-    script would unpack them to, where there is no archive of the same data.
+    Packages in a folder are archives, and the folders to which the official script would unpack
+    them, unless there is an archive with the same data.
     """
     packages: list[Package] = []
     for path in paths:
@@ -108,7 +104,7 @@ def find_packages(paths: Sequence[Path]) -> list[Package]:
             for file in sorted(path.iterdir())
             if file.name.lower().endswith(_ARCHIVES) and file.is_file()
         ]
-        for folder in (*DATASETS, "metadata"):
+        for folder in ("EnsembleSet", "CadenzaWoodwind", "metadata"):
             if (path / folder).is_dir() and not any(
                 name.startswith(f"{folder}/") for package in packages for name in package.sizes
             ):
@@ -117,15 +113,15 @@ def find_packages(paths: Sequence[Path]) -> list[Package]:
                     Package(path, {f"{folder}/{name}": size for name, size in files.items()})
                 )
     if not packages:
-        raise InputError(f"{', '.join(map(str, paths))}: holds no zip or tar archive")
+        raise InputError(f"{', '.join(map(str, paths))}: no zip or tar archive found")
     return packages
 
 
 def make_plan(packages: Iterable[Package], root: Path) -> Plan:
-    """Decide what goes where.
+    """Decide which files are written, and where.
 
     Raises:
-        InputError: stems or packages missing, names that clash, metadata that are not valid.
+        InputError: stems or packages are missing, names clash, or metadata are not valid.
     """
     plan, claimed = Plan(), _Claims()
     metadata: Package | None = None
@@ -133,8 +129,8 @@ def make_plan(packages: Iterable[Package], root: Path) -> Plan:
     for package in packages:
         if "tuning" in package.path.name.lower() and not package.is_folder:
             copies = {name: root / "audio" / "tuning" / name for name in package.sizes}
-        elif whole := _evaluation(package, root):
-            copies = whole
+        elif evaluation := _evaluation(package, root):
+            copies = evaluation
         elif prefix := _metadata_prefix(package):
             metadata, copies = package, {}
             for name in package.sizes:
@@ -156,7 +152,7 @@ def make_plan(packages: Iterable[Package], root: Path) -> Plan:
 
 
 class _Claims:
-    """Who wants to be which file, so that no two are."""
+    """The files to be written and their sources, to find different sources for the same file."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -164,15 +160,16 @@ class _Claims:
         self._copied: dict[Path, tuple[Package, str]] = {}
 
     def clash(self, where: str, name: object) -> None:
+        """Report two sources for a file."""
         self.problems.append(f"{where}: name clash: two different files would be {name}")
 
     def claim(self, target: Path, owner: object, where: str) -> None:
-        """Note that a target is to be made of something; it may be made of the same twice."""
+        """Register the source of a target; the same source twice is allowed."""
         if self._owners.setdefault(target, owner) != owner:
             self.clash(where, target)
 
     def add(self, package: Package, copies: Mapping[str, Path]) -> None:
-        """Note where files of a package go; equal files of two packages may go to one place."""
+        """Register the targets of a package; equal files of two packages may share a target."""
         for name, target in copies.items():
             first, first_name = self._copied.setdefault(target, (package, name))
             if first is package or digest(first, first_name) == digest(package, name):
@@ -182,7 +179,7 @@ class _Claims:
 
 
 def _evaluation(package: Package, root: Path) -> dict[str, Path]:
-    """Where the files of a package go that has `audio` and `metadata` side by side; else none."""
+    """Return the targets of a package with `audio` and `metadata` in one folder; else none."""
     for name in package.sizes:
         head, found, _ = f"/{name}".rpartition("/metadata/")
         prefix = f"{head}/"[1:]
@@ -196,7 +193,7 @@ def _evaluation(package: Package, root: Path) -> dict[str, Path]:
 
 
 def _metadata_prefix(package: Package) -> tuple[str] | None:
-    """The folder of the metadata in a package that has them."""
+    """Return the folder of the metadata in a package, with its slash, if it has metadata."""
     for name in package.sizes:
         if PurePosixPath(name).name in (TRAIN_FILE, VALID_FILE):
             return (name[: name.rfind("/") + 1],)
@@ -210,9 +207,9 @@ def _plan_music(
     root: Path,
     claims: _Claims,
 ) -> None:
-    """Training and validation audio, as the metadata want them."""
+    """Plan training and validation audio as the metadata state them."""
     if metadata is None:
-        claims.problems.append(f"no package holds {TRAIN_FILE}, expected metadata.zip")
+        claims.problems.append(f"no package has {TRAIN_FILE}, expected metadata.zip")
         return
     wanted: dict[str, Path] = {}
     prefix = (_metadata_prefix(metadata) or ("",))[0]
@@ -222,7 +219,7 @@ def _plan_music(
             if name in metadata.sizes:
                 there[name] = Path(scratch, name)
             else:
-                claims.problems.append(f"{metadata.path}: holds no {PurePosixPath(name).name}")
+                claims.problems.append(f"{metadata.path}: has no {PurePosixPath(name).name}")
         extract(metadata, there, "metadata")
         problems: list[str] = []
         for name, path in there.items():
@@ -234,10 +231,10 @@ def _plan_music(
                 entries = (x for x in file.entries.values() if isinstance(x, dict))
                 if mixed := sum("mixture" in track for track in entries):
                     plan.notes.append(
-                        f"{VALID_FILE}: {mixed} tracks have an entry 'mixture', which is no stem "
-                        "and not summed; the official script would"
+                        f"{VALID_FILE}: {mixed} tracks have an entry 'mixture', which is not added "
+                        "to the stems; the official script adds it"
                     )
-        # The file lies in the package for whoever reads this, not in the scratch folder.
+        # Messages name the package, not the temporary folder.
         claims.problems += [line.replace(scratch, str(metadata.path)) for line in problems]
     plan.train = len(wanted)
     sources = {stem.source for track in plan.tracks for stem in track.stems}
@@ -246,7 +243,7 @@ def _plan_music(
     for name in dict.fromkeys((*wanted, *sorted(sources))):
         dataset = name.split("/")[0]
         if dataset not in there_are:
-            claims.problems.append(f"{dataset}: no package holds it")
+            claims.problems.append(f"{dataset}: in none of the packages")
         elif name not in music:
             claims.problems.append(f"{metadata.path}: missing stem: {name} is in no package")
         else:
@@ -260,12 +257,12 @@ def _plan_music(
                 plan.unpacked[name] = target
             if not in_place:
                 by_package.setdefault((package.path, dataset), (package, {}))[1][name] = target
-    # Music before metadata: a folder with metadata is whole.
+    # Metadata last: a folder with metadata is complete.
     plan.copies = [*by_package.values(), *plan.copies]
 
 
 def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, Path]:
-    """Where training files go, by their name in the packages."""
+    """Return the targets of training files, by their names in the packages."""
     files = {}
     for track, value in file.entries.items():
         entry = file.validate(track, value, _TRAIN_TRACK)
@@ -281,7 +278,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
 
 
 def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[ValidTrack]:
-    """The validation tracks of a file, as far as they are valid."""
+    """Yield the valid tracks of music.valid.to_generate.json."""
     audio = root / "audio"
     for name, value in file.entries.items():
         stems: list[Stem] = []
@@ -296,7 +293,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
             elif not re.fullmatch(r"source_[1-9][0-9]*", part):
                 file.report(where, "expected source_1, ... or mixture_target")
             elif cut := file.validate(where, content, _CUT):
-                # The official rule for the name: without the piece and the microphone.
+                # As in the official script: the name without the piece and the microphone.
                 below = "/".join(cut.track.replace("/Mix_1", "").split("/")[1:])
                 source = _inside(Path(), f"{cut.source_dataset}/{cut.track}", where, file)
                 path = _inside(audio, f"valid/{name}/{below}", where, file)
@@ -304,13 +301,14 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
                     claims.claim(path, (source, cut.start), f"{VALID_FILE}: {where}")
                     stems.append(Stem(source.as_posix(), cut.start, cut.duration, path))
         if mixture is None:
-            file.report(f"{name}.mixture_target", "expected where to write the mixture to")
+            file.report(f"{name}.mixture_target", "expected the file for the mixture")
         elif stems:
             claims.claim(mixture, name, f"{VALID_FILE}: {name}.mixture_target")
             yield ValidTrack(name, stems, mixture)
 
 
 def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
+    """Return a path in a folder; report a name that leads out of it."""
     safe = safe_name(name)
     if safe is None:
         file.report(f"{where}.track", f"the path {name!r} leaves the folder")

@@ -1,1 +1,1 @@
-"""What a command is given: its options and the packages that it reads."""
+"""Input of the commands: their options, and the packages that they read."""

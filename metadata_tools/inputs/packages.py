@@ -1,8 +1,8 @@
-"""Packages as they are downloaded: listed, checked, and unpacked file by file.
+"""Downloaded packages: listing, checks, and unpacking of files.
 
-A package is a zip or tar archive, or a folder that holds what such an archive would hold. Nothing
-is written before all of its names and sizes have been looked at. A file appears whole or not at
-all, so that unpacking which was killed goes on where it ended.
+A package is a zip or tar archive, or a folder with the contents of an archive. All names and sizes
+are checked before anything is written. Files are renamed when they are complete, so unpacking
+continues after an interruption.
 """
 
 import hashlib
@@ -25,14 +25,8 @@ from tqdm import tqdm
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file, clear_stale
 
-LARGEST_BYTES = 256 * 2**30
-"""All of a package; the largest that is known, EnsembleSet with all microphones, has some 60 GB."""
-LARGEST_RATIO = 100
-"""Bytes out per byte in. Music as FLAC or WAV gives 1 to 3, digital silence up to 1000."""
-
-_SMALL = 64 * 2**20  # no bomb, whatever its ratio
 _CHUNK = 2**20
-_NO_DATA = {"__MACOSX", ".DS_Store"}  # what a Mac adds to an archive
+_NO_DATA = {"__MACOSX", ".DS_Store"}  # added to archives by macOS
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Package:
 
     Args:
         path: the archive or folder.
-        sizes: bytes of each file by its name, a relative path with slashes.
+        sizes: number of bytes of each file by its name, a relative path with slashes.
     """
 
     path: Path
@@ -49,7 +43,7 @@ class Package:
 
     @property
     def is_folder(self) -> bool:
-        """Whether its files need no unpacking."""
+        """Whether it is a folder, whose files need not be unpacked."""
         return self.path.is_dir()
 
 
@@ -57,8 +51,8 @@ def open_package(path: Path) -> Package:
     """List the files of a package.
 
     Raises:
-        InputError: missing or damaged; a name that leaves the folder it is unpacked into; a link
-            or a device; two files of one name; encrypted; more bytes than such an archive can hold.
+        InputError: the package is missing, damaged or encrypted; it contains a name that leads out
+            of a folder, a link, a device, two files of the same name, or too many bytes.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -66,17 +60,19 @@ def open_package(path: Path) -> Package:
         return Package(path, {name: size for name, size in names.items() if _is_data(name)})
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    limit = min(LARGEST_BYTES, max(LARGEST_RATIO * path.stat().st_size, _SMALL))
+    # Against decompression bombs: FLAC and WAV files of music grow by a factor of 1 to 3. The
+    # largest known package, EnsembleSet with all microphones, has some 60 GB.
+    limit = min(256 * 2**30, max(100 * path.stat().st_size, 64 * 2**20))
     total, sizes = 0, {}
     with reading_archive(path):
         for name, size in _members(path):
             if name in sizes:
                 raise InputError(f"{path}: name clash: two files are called {name}")
-            # Before the next name is read: in a tar archive it lies behind all of these bytes.
+            # Check before the next name is read, which in a tar archive is after these bytes.
             total += size
             if size < 0 or total > limit:
                 raise InputError(
-                    f"{path}: unpacks to more than {limit} bytes, which no archive of music does; "
+                    f"{path}: unpacks to more than {limit} bytes, unlike any archive of music; "
                     "not unpacked"
                 )
             sizes[name] = size
@@ -88,22 +84,23 @@ def open_package(path: Path) -> Package:
 
 
 def extract(package: Package, targets: Mapping[str, Path], description: str) -> int:
-    """Copy files out of a package, those that are not there yet.
+    """Copy files from a package, unless they have been copied before.
 
     Args:
-        targets: where each goes, by its name in the package.
+        package: the package.
+        targets: destination of each file, by its name in the package.
         description: of the progress bar.
 
     Returns:
-        How many were copied.
+        Number of copied files.
 
     Raises:
-        InputError: the package is damaged, a target is another file, or the disk is too small.
+        InputError: the package is damaged, a target is a different file, or the disk is too small.
     """
     waiting = {
         name: target
         for name, target in targets.items()
-        if not _is_there(target, package.sizes[name], package.path)
+        if not _exists(target, package.sizes[name], package.path)
     }
     needed = sum(package.sizes[name] for name in waiting)
     for folder in {target.parent for target in waiting.values()}:
@@ -134,22 +131,22 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
                     progress.update(len(chunk))
                 if written != package.sizes[name]:
                     raise InputError(
-                        f"{package.path}: damaged: {name} has not the {package.sizes[name]} bytes "
-                        "that it should have; download the archive again"
+                        f"{package.path}: damaged: {name} has not the expected "
+                        f"{package.sizes[name]} bytes; download the archive again"
                     )
     return len(waiting)
 
 
 def digest(package: Package, name: str) -> str:
-    """SHA-256 of a file in a package."""
+    """Return the SHA-256 of a file in a package."""
     with reading_archive(package.path):
         for _, stream in _streams(package, [name]):
             return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-    raise InputError(f"{package.path}: holds no {name}")
+    raise InputError(f"{package.path}: has no {name}")
 
 
 def safe_name(name: str) -> str | None:
-    """A name as a relative path of plain parts; None if it could lead out of a folder."""
+    """Return a name as a relative path; None if it could lead out of a folder."""
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts
     if unsafe or "\\" in name or not name.isprintable() or ":" in path.parts[0]:
@@ -158,12 +155,13 @@ def safe_name(name: str) -> str | None:
 
 
 def _is_data(name: str) -> bool:
+    """Return whether a file is not one that macOS adds."""
     parts = PurePosixPath(name).parts
     return not _NO_DATA & set(parts) and not parts[-1].startswith("._")
 
 
 def _members(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and size of all files in an archive."""
+    """Yield name and size of all files in an archive."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -185,11 +183,12 @@ def _members(path: Path) -> Iterator[tuple[str, int]]:
                         yield name, member.size
     else:
         raise InputError(
-            f"{path}: not a whole zip or tar archive; download it again if it should be one"
+            f"{path}: not a complete zip or tar archive; if it should be one, download it again"
         )
 
 
 def _checked(path: Path, name: str) -> str:
+    """Return a name in an archive that does not lead out of a folder."""
     safe = safe_name(name)
     if safe is None:
         raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")
@@ -197,7 +196,7 @@ def _checked(path: Path, name: str) -> str:
 
 
 def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """The contents of some files, in the order in which they lie in the package."""
+    """Yield the contents of some files, in the order of the package."""
     if not names:
         return
     if package.is_folder:
@@ -221,8 +220,8 @@ def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO
 
 @contextmanager
 def reading_archive(path: Path) -> Iterator[None]:
-    """Turn what the readers of archives raise into one line."""
-    # NotImplementedError is how zipfile says that a byte it read names no compression it knows.
+    """Convert exceptions of the readers of archives to InputError."""
+    # zipfile raises NotImplementedError for a damaged byte that is no known compression method.
     damage = (
         zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error,
         NotImplementedError, ValueError,
@@ -232,14 +231,14 @@ def reading_archive(path: Path) -> Iterator[None]:
     except damage as error:
         raise InputError(f"{path}: damaged ({error}); download the archive again") from error
     except OSError as error:
-        # What the system has not said: a decompressor has.
+        # Without a number of the system it is an error of the decompressor.
         if error.errno is not None:
             raise
         raise InputError(f"{path}: damaged ({error}); download the archive again") from error
 
 
-def _is_there(target: Path, size: int, package: Path) -> bool:
-    """Whether a file has been unpacked already."""
+def _exists(target: Path, size: int, package: Path) -> bool:
+    """Return whether a file has been unpacked already."""
     try:
         found = target.stat().st_size
     except FileNotFoundError:
@@ -252,6 +251,7 @@ def _is_there(target: Path, size: int, package: Path) -> bool:
 
 
 def _require_space(folder: Path, needed: int, package: Path) -> None:
+    """Raise InputError if a disk is too small."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(

@@ -1,1 +1,1 @@
-"""Single notes: read, synthesised, and written to a folder that `render` reads."""
+"""Single notes: reading and writing folders of them, sound files, and a synthesiser."""

@@ -1,33 +1,39 @@
-"""Recorded single notes: reading a folder of them, and which of them may sound where."""
+"""Banks of single notes: reading and writing a folder of them, and choosing held-out pitches.
 
-from collections.abc import Iterable
+A folder of notes has a sound file for each note and a list of them, notes.csv, with the columns
+file, instrument, midi, cents and dynamic.
+"""
+
+import csv
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cmss.audio import read_sound
+from cmss.audio import read_sound, write_flac
 from cmss.errors import InputError
 from cmss.files.text import read_table
-from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
+from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset
+from metadata_tools.inputs.options import check_outside
 from metadata_tools.scores.score import RANGES
 
-_FURTHEST_SEMITONES = 3  # a note re-pitched further than this sounds like another instrument
-_ATTACK_BELOW_SUSTAIN_DB = 4.0
+SUSTAIN_DBFS = -20.0
+"""Level of the sustain of all notes that the commands here write."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded note.
+    """A single note.
 
     Args:
         name: unique, for reports and tests.
         midi: nominal pitch.
-        cents: measured deviation from it.
-        dynamic: layer that it was recorded in.
+        cents: measured deviation from the nominal pitch.
+        dynamic: name of the layer, such as f.
         samples: (samples,) float32 at 44.1 kHz.
         attack: sample at which the note has reached its sustain.
-        sustain_end: sample at which it begins to die away.
+        sustain_end: sample at which its decay begins.
     """
 
     name: str
@@ -40,23 +46,31 @@ class Recording:
 
     @property
     def pitch(self) -> float:
-        """Sounding pitch in semitones, MIDI scale."""
+        """Sounding pitch in MIDI semitones, with a fraction."""
         return self.midi + self.cents / 100
 
 
 Bank = dict[str, tuple[Recording, ...]]
+"""Notes by instrument."""
 
 
 def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndarray) -> Recording:
-    """Find attack and sustain of a note by its envelope."""
+    """Return a note whose attack and sustain are found from its envelope.
+
+    Args:
+        name, midi, cents, dynamic: as of :class:`Recording`.
+        samples: (samples,) at 44.1 kHz.
+    """
     hop = SAMPLE_RATE_HZ // 100
+    # (samples,) -> (frames, hop) -> level of each frame of 10 ms, averaged over five frames
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.mean(frames.astype(float) ** 2, axis=1) + 1e-12)
     smooth = np.convolve(np.pad(level_db, 2, mode="edge"), np.ones(5) / 5, mode="valid")
     typical = np.median(smooth[smooth > smooth.max() - 12])
-    loud = np.flatnonzero(smooth > typical - _ATTACK_BELOW_SUSTAIN_DB)
+    # The attack has ended when the level is within 4 dB of that of the sustain.
+    loud = np.flatnonzero(smooth > typical - 4.0)
     attack, end = (int(loud[0]) * hop, (int(loud[-1]) + 1) * hop)
-    # An envelope without a plateau (too short, or plucked) is sustained from its first third on.
+    # Short or plucked notes have no plateau: take all after the first third as the sustain.
     if end - attack < 4 * hop:
         attack, end = len(samples) // 3, len(samples)
     return Recording(
@@ -65,11 +79,11 @@ def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndar
 
 
 def read_bank(folder: Path) -> Bank:
-    """Read a folder of recorded notes and its notes.csv (file,instrument,midi,cents,dynamic,...).
+    """Read a folder of notes.
 
     Raises:
         InputError: notes.csv is missing or incomplete, or names a file that is missing or not mono
-            44.1 kHz, or an instrument outside the eight.
+            at 44.1 kHz, or an instrument that the challenge does not have.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)
@@ -78,14 +92,17 @@ def read_bank(folder: Path) -> Bank:
 
 
 def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """The rows of notes.csv by instrument, checked, sorted by pitch.
+    """Read and check notes.csv.
+
+    Returns:
+        Rows by instrument, sorted by pitch.
 
     Raises:
-        InputError: as `read_bank`, all problems together.
+        InputError: as :func:`read_bank`, all problems together.
     """
     table = folder / "notes.csv"
     if not table.is_file():
-        raise InputError(f"{table}: missing; a folder of recorded notes needs this list")
+        raise InputError(f"{table}: missing; a folder of notes needs this list")
     rows = read_table(table, ("cents", "dynamic", "file", "instrument", "midi")).rows
     problems = []
     by_instrument: dict[str, list[dict[str, str]]] = {}
@@ -132,22 +149,23 @@ def _read_recording(folder: Path, row: dict[str, str]) -> Recording:
 
 
 def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]:
-    """Every `every`-th of some recorded pitches, or all the others.
+    """Return the pitches that are held out for testing, or all others.
 
     Args:
-        every: 0 holds nothing out: both sides have all pitches.
-        held_out: True for the pitches kept for testing.
+        pitches: of the notes.
+        every: every `every`-th pitch is held out; 0: both sides have all pitches.
+        held_out: True for the held-out pitches.
     """
     distinct = sorted(set(pitches))
     if every == 0:
         return set(distinct)
-    # Counted from the middle of a group, so that the lowest and highest notes stay in training.
+    # Start in the middle of a group, so that the lowest and highest notes stay in training.
     chosen = set(distinct[every // 2 :: every])
     return chosen if held_out else set(distinct) - chosen
 
 
 def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
-    """The part of a bank that `kept_pitches` leaves, for each instrument by itself."""
+    """Return the notes of a bank whose pitches :func:`kept_pitches` selects, per instrument."""
     kept: Bank = {}
     for instrument, recordings in bank.items():
         pitches = kept_pitches((r.midi for r in recordings), every, held_out)
@@ -156,7 +174,37 @@ def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
 
 
 def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
-    """Lowest and highest pitch that recordings reach, within the practical range."""
+    """Return the lowest and highest pitch that can be played with recordings of some pitches.
+
+    A note that is shifted by more than three semitones sounds like another instrument.
+    """
     low, high = RANGES[instrument]
-    recorded, reach = sorted(pitches), _FURTHEST_SEMITONES
-    return max(low, recorded[0] - reach), min(high, recorded[-1] + reach)
+    recorded = sorted(pitches)
+    return max(low, recorded[0] - 3), min(high, recorded[-1] + 3)
+
+
+def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] = ()) -> None:
+    """Write notes and their notes.csv as :func:`read_bank` reads them.
+
+    Args:
+        folder: a new folder.
+        make: returns the notes; called after the folder has been checked, because it takes long.
+        sources: folders and files that `make` reads.
+
+    Raises:
+        InputError: the folder exists and is not empty, or is in one of `sources`.
+        OSError: it cannot be written.
+    """
+    check_outside(folder, sources)
+    with new_dataset(folder) as partial:
+        rows = []
+        for instrument, notes in make().items():
+            for note in notes:
+                file = f"{note.name}_{note.dynamic}.flac"
+                write_flac(partial / file, note.samples[None, :], SAMPLE_RATE_HZ)
+                seconds = round(len(note.samples) / SAMPLE_RATE_HZ, 2)
+                rows.append([file, instrument, note.midi, note.cents, note.dynamic, seconds])
+        with (partial / "notes.csv").open("w", encoding="utf-8", newline="") as table:
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(["file", "instrument", "midi", "cents", "dynamic", "seconds"])
+            writer.writerows(rows)

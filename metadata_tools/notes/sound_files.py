@@ -1,4 +1,4 @@
-"""Sound files that hold a single note, named by their pitch: trimmed, levelled and measured."""
+"""Sound files of single notes: their names, trimming, level and pitch."""
 
 import re
 from dataclasses import replace
@@ -9,74 +9,89 @@ import numpy as np
 from cmss.audio import read_sound, resample
 from cmss.errors import InputError
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.notes.bank import Bank, Recording, recording
+from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, Recording, recording
 from metadata_tools.scores.score import RANGES
-
-SHORTEST_S, LONGEST_S, FADE_S = 0.3, 3.0, 0.05
-SUSTAIN_DBFS, QUIETEST_DBFS, HIGHEST_PEAK = -20.0, -80.0, 0.99
-SILENCE_DB = -45.0
-FURTHEST_CENTS = 80
-HARMONICS = 10  # those above come, within 80 cents, as near to a neighbour as to themselves
-PIECE_S = 0.1  # half a period of vibrato
 
 _NAME = re.compile(r"([A-G])([#sb]?)(\d)(?:[ _].*)?\.(?:wav|flac|mp3|ogg|aiff?)")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _HOP = SAMPLE_RATE_HZ // 100
-_POINTS = 2**17  # of a spectrum: a third of a hertz, a cent at the lowest note's tenth harmonic
 
 
 def midi_of(path: Path) -> int:
-    """The pitch that a file is named by.
+    """Return the pitch in the name of a sound file, such as A4.wav, as a MIDI number.
 
     Raises:
-        InputError: the name is no pitch, or no sound file's.
+        InputError: the name does not begin with a pitch, or is not that of a sound file.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
-        raise InputError(f"{path}: expected a sound file named by its pitch, as A4.wav or Bb3.mp3")
+        raise InputError(
+            f"{path}: expected a sound file named by its pitch, such as A4.wav or Bb3.mp3"
+        )
     letter, accidental, octave = match.groups()
     sharpened = {"": 0, "b": -1}.get(accidental, 1)
     return 12 * (int(octave) + 1) + _SEMITONES[letter] + sharpened
 
 
 def trimmed(samples: np.ndarray) -> np.ndarray:
-    """A note without the silence around it, 3 s at most, faded out; empty if all is silence.
+    """Remove the silence around a note, cut it to 3 s, and fade it out.
 
     Args:
         samples: (samples,) at 44.1 kHz.
+
+    Returns:
+        (samples,); empty if the note is silent, which is below -80 dBFS.
     """
+    # (samples,) -> (frames, hop) -> level of each frame of 10 ms
     frames = samples[: len(samples) // _HOP * _HOP].reshape(-1, _HOP).astype(float)
     level_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-30)
-    if level_db.max(initial=-np.inf) < QUIETEST_DBFS:
+    if level_db.max(initial=-np.inf) < -80.0:
         return samples[:0]
-    loud = np.flatnonzero(level_db > level_db.max() + SILENCE_DB)
+    # Background noise of recordings is more than 45 dB below the loudest frame.
+    loud = np.flatnonzero(level_db > level_db.max() - 45.0)
     start, stop = max(0, loud[0] - 1) * _HOP, (loud[-1] + 1) * _HOP
-    note = samples[start : min(stop, start + round(LONGEST_S * SAMPLE_RATE_HZ))].copy()
-    fade = min(len(note), round(FADE_S * SAMPLE_RATE_HZ))
+    note = samples[start : min(stop, start + 3 * SAMPLE_RATE_HZ)].copy()
+    fade = min(len(note), round(0.05 * SAMPLE_RATE_HZ))
     note[len(note) - fade :] *= np.linspace(1, 0, fade)
     return note
 
 
 def cents_from(midi: int, sustain: np.ndarray) -> float:
-    """Deviation from a nominal pitch: where the sum of the harmonics' magnitudes is largest.
+    """Measure the deviation from a nominal pitch in cents.
 
-    The median of short pieces: the spectrum of a whole note with vibrato has its peaks anywhere.
+    In each short piece, it is the deviation at which the sum of the magnitudes of ten harmonics is
+    largest. The result is the median of all pieces, because vibrato spreads the peaks in the
+    spectrum of a complete note.
+
+    Args:
+        midi: nominal pitch.
+        sustain: (samples,) at 44.1 kHz.
     """
-    length = min(len(sustain), round(PIECE_S * SAMPLE_RATE_HZ))
+    # 0.1 s are half a period of vibrato.
+    length = min(len(sustain), round(0.1 * SAMPLE_RATE_HZ))
     pieces = np.lib.stride_tricks.sliding_window_view(sustain, length)[:: max(1, length // 2)]
-    cents = np.arange(-FURTHEST_CENTS, FURTHEST_CENTS + 0.25, 0.5)
+    cents = np.arange(-80, 80.25, 0.5)
     fundamental_hz = 440 * 2 ** ((midi - 69 + cents / 100) / 12)
-    places = fundamental_hz[:, None] * np.arange(1, HARMONICS + 1) * _POINTS / SAMPLE_RATE_HZ
+    # Bins are a third of a hertz apart: a cent at the tenth harmonic of the lowest note.
+    points = 2**17
+    # (deviations, 10) positions of harmonics in bins. Within 80 cents, a harmonic above the tenth
+    # could be closer to its neighbour's nominal frequency than to its own.
+    places = fundamental_hz[:, None] * np.arange(1, 11) * points / SAMPLE_RATE_HZ
     found = []
     for piece in pieces:
-        spectrum = np.abs(np.fft.rfft(piece * np.hanning(length), _POINTS))
+        spectrum = np.abs(np.fft.rfft(piece * np.hanning(length), points))
         magnitudes = np.interp(places, np.arange(len(spectrum)), spectrum, right=0.0)
         found.append(cents[magnitudes.sum(axis=1).argmax()])
     return float(np.median(found))
 
 
 def note(path: Path, midi: int, name: str) -> Recording:
-    """The note in a file: trimmed, its sustain at -20 dBFS, its deviation from a pitch measured.
+    """Read the note in a file, trim it, set its sustain to -20 dBFS, and measure its pitch.
+
+    Args:
+        path: the file.
+        midi: nominal pitch.
+        name: of the note.
 
     Raises:
         InputError: the file is not readable, silent or too short.
@@ -85,22 +100,23 @@ def note(path: Path, midi: int, name: str) -> Recording:
     samples = trimmed(resample(sound.mean(axis=0), rate_hz, SAMPLE_RATE_HZ))
     if len(samples) == 0:
         raise InputError(f"{path}: silent")
-    if len(samples) < SHORTEST_S * SAMPLE_RATE_HZ:
+    if len(samples) < 0.3 * SAMPLE_RATE_HZ:
         seconds = len(samples) / SAMPLE_RATE_HZ
-        raise InputError(f"{path}: sounds for {seconds:.2f} s, expected {SHORTEST_S} s at least")
+        raise InputError(f"{path}: sounds for {seconds:.2f} s, expected at least 0.3 s")
     found = recording(name, midi, 0.0, "f", samples)
     sustain = samples[found.attack : found.sustain_end].astype(float)
     rms = np.sqrt(np.mean(sustain**2))
-    gain = min(10 ** (SUSTAIN_DBFS / 20) / rms, HIGHEST_PEAK / np.abs(samples).max())
+    # Loud attacks must not clip.
+    gain = min(10 ** (SUSTAIN_DBFS / 20) / rms, 0.99 / np.abs(samples).max())
     scaled = (gain * samples).astype(np.float32)
     return replace(found, cents=cents_from(midi, sustain), samples=scaled)
 
 
 def samples_bank(folder: Path) -> Bank:
-    """The notes of all instruments in a folder of samples.
+    """Read the notes of all instruments in a folder of samples.
 
     Raises:
-        InputError: it holds anything but notes of the eight instruments, all problems together.
+        InputError: it contains anything but notes of the eight instruments; all problems together.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
@@ -108,7 +124,7 @@ def samples_bank(folder: Path) -> Bank:
     bank: Bank = {}
     for place in sorted(folder.iterdir()):
         if place.name not in RANGES or not place.is_dir():
-            problems.append(f"{place}: expected a folder named as one of {', '.join(RANGES)}")
+            problems.append(f"{place}: expected a folder named {', '.join(RANGES)}")
             continue
         notes: dict[str, Recording] = {}
         for path in sorted(place.iterdir()):
@@ -118,11 +134,11 @@ def samples_bank(folder: Path) -> Bank:
                 problems += error.problems
                 continue
             if read.name in notes:
-                problems.append(f"{path}: another file has this name with another ending")
+                problems.append(f"{path}: another file has this name with another suffix")
             notes[read.name] = read
         bank[place.name] = tuple(notes.values())
     if not problems and not any(bank.values()):
-        problems.append(f"{folder}: holds no sound files")
+        problems.append(f"{folder}: contains no sound files")
     if problems:
         raise InputError(problems)
     return bank

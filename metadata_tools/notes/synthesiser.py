@@ -1,42 +1,35 @@
-"""A small synthesiser of the eight instruments: single notes where there are no recordings.
+"""A small synthesiser of single notes of the eight instruments.
 
-Harmonic spectra shaped by a source slope and formants, an attack in which high partials come later,
-slow independent fluctuation of the partials, and the noise of bow or breath. The notes are played
-by the same sampler as recorded ones, so everything that is made of notes is made in one way.
-Formants in round numbers after Meyer, Acoustics and the Performance of Music.
+A note has a harmonic spectrum, shaped by the slope of its source and by formants; an attack, in
+which high partials start later; slow, independent fluctuation of the partials; and bow or breath
+noise. The sampler plays synthesised and recorded notes in the same way. The formants are rounded
+from Meyer, Acoustics and the Performance of Music.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy import signal
 
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.notes.bank import Bank, recording
-from metadata_tools.notes.note_folder import write_bank
+from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, recording
 from metadata_tools.scores.score import RANGES
 
-SPACING_SEMITONES = 6  # no note is re-pitched by more than three
-NOTE_S = 2.0
-
-_SUSTAIN_DBFS = -20.0
-_HIGHEST_HZ = 14000.0
-_PARTIALS = 64
 _CONTROL_HZ = 100  # rate at which envelopes are drawn before interpolation
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """How an instrument sounds.
+    """Timbre of an instrument.
 
     Args:
         slope_db: of the source spectrum per octave above the fundamental.
-        formants: (Hz, dB, width in octaves) resonances.
-        even_db: level of the even partials against the odd ones (a closed pipe lacks them).
-        attack_s: time until the fundamental stands; the highest partials take twice as long.
-        noise_db: bow or breath against the tone; `noise_hz` its centre.
+        formants: resonances, each (Hz, dB, width in octaves).
+        even_db: level of the even partials relative to the odd ones (a closed pipe lacks them).
+        attack_s: duration of the fundamental's attack; twice as long for the highest partial.
+        noise_db: level of bow or breath noise relative to the tone.
+        noise_hz: its centre frequency.
         flutter: relative fluctuation of each partial.
     """
 
@@ -61,11 +54,14 @@ TIMBRES: dict[str, Timbre] = {
 }
 
 
-def another(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
-    """Another specimen of an instrument: its resonances lie elsewhere, its tone is brighter or not.
+def vary(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
+    """Return the timbre of another specimen of an instrument: other resonances and brightness.
 
     Args:
-        variety: 0 for the same, 1 for as different as a student's instrument and a master's.
+        timbre: of the instrument.
+        variety: 0 for no change, 1 for the difference between a student's and a master's
+            instrument.
+        rng: draws the changes.
     """
     draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
     formants = tuple(
@@ -86,26 +82,26 @@ def another(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
     )
 
 
-def tone(
-    timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float = NOTE_S
-) -> np.ndarray:
-    """One sustained note, levelled to -20 dBFS.
+def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float = 2.0) -> np.ndarray:
+    """Synthesise a sustained note at -20 dBFS.
 
     Args:
-        midi: pitch in semitones, may lie between keys.
-        seconds: length with attack and a short release.
+        timbre: of the instrument.
+        midi: pitch in semitones, also between keys.
+        rng: draws fluctuation and noise.
+        seconds: length, including attack and a short release.
 
     Returns:
         (samples,) float32 at 44.1 kHz.
     """
     samples = round(seconds * SAMPLE_RATE_HZ)
     frequency_hz = 440.0 * 2 ** ((midi - 69) / 12)
-    partials = max(1, min(_PARTIALS, int(_HIGHEST_HZ / frequency_hz)))
-    # A player does not hold a pitch to the last cent.
+    partials = max(1, min(64, int(14000 / frequency_hz)))
+    # The pitch of a player drifts by a cent or two.
     drift = 2 ** (_slow_noise(rng, samples, 3.0, 1.5) / 1200)
     phase = 2 * np.pi * np.cumsum(frequency_hz * drift) / SAMPLE_RATE_HZ
     sound = np.zeros(samples)
-    # sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x): partials without a sine for each.
+    # By sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), only one sine is computed.
     previous, current, twice_cosine = np.zeros(samples), np.sin(phase), 2 * np.cos(phase)
     for number, level_db in enumerate(spectrum_db(timbre, frequency_hz, partials), 1):
         onset_s = timbre.attack_s * (1 + (number - 1) / partials)
@@ -114,28 +110,28 @@ def tone(
         previous, current = current, twice_cosine * current - previous
     sound *= _release(samples)
     steady = sound[samples // 4 : samples * 3 // 4]
-    sound *= 10 ** (_SUSTAIN_DBFS / 20) / np.sqrt(np.mean(steady**2))
+    sound *= 10 ** (SUSTAIN_DBFS / 20) / np.sqrt(np.mean(steady**2))
     return (sound + _noise(timbre, samples, rng)).astype(np.float32)
 
 
 def spectrum_db(timbre: Timbre, frequency_hz: float, partials: int) -> np.ndarray:
-    """Levels of the partials in dB: slope, formants, and what the bore leaves out."""
+    """Return the levels of the partials in dB: slope, formants, and weak even partials."""
     number = np.arange(1, partials + 1)
     at_hz = number * frequency_hz
     levels = timbre.slope_db * np.log2(number)
     for centre_hz, gain_db, octaves in timbre.formants:
         levels = levels + gain_db * np.exp(-0.5 * (np.log2(at_hz / centre_hz) / octaves) ** 2)
-    # The closed pipe holds for the lowest partials alone.
+    # Only the lowest even partials are weak in a closed pipe.
     return levels + np.where(number % 2 == 0, timbre.even_db * np.exp(-number / 8), 0.0)
 
 
 def _slow_noise(
     rng: np.random.Generator, samples: int, cutoff_hz: float, scale: float = 1.0
 ) -> np.ndarray:
-    """Smooth random fluctuation of unit variance, times `scale`."""
+    """Return smooth random fluctuation (samples,) of unit variance, times `scale`."""
     points = samples * _CONTROL_HZ // SAMPLE_RATE_HZ + 3
     pole = np.exp(-2 * np.pi * cutoff_hz / _CONTROL_HZ)
-    settled = 50
+    settled = 50  # points after which the filter has forgotten its initial state
     drawn = rng.standard_normal(points + settled) * np.sqrt(1 - pole**2)
     smooth = signal.lfilter([1], [1, -pole], drawn)[settled:]
     index = np.arange(samples) * (_CONTROL_HZ / SAMPLE_RATE_HZ)
@@ -143,7 +139,7 @@ def _slow_noise(
 
 
 def _rise(samples: int, seconds: float) -> np.ndarray:
-    """From zero to one within `seconds`, then one."""
+    """Return a ramp (samples,) from zero to one within `seconds`, then one."""
     rising = min(samples, round(seconds * SAMPLE_RATE_HZ))
     ramp = np.ones(samples)
     ramp[:rising] = np.sin(0.5 * np.pi * np.arange(rising) / rising) ** 2
@@ -155,11 +151,11 @@ def _release(samples: int, seconds: float = 0.06) -> np.ndarray:
 
 
 def _noise(timbre: Timbre, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Bow or breath: band-passed noise, stronger while the note begins."""
+    """Return bow or breath noise (samples,): band-passed, stronger at the start of the note."""
     band = np.array([timbre.noise_hz / 2, timbre.noise_hz * 2])
     sections = signal.butter(2, band, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = signal.sosfilt(sections, rng.standard_normal(samples))
-    level = 10 ** ((_SUSTAIN_DBFS + timbre.noise_db) / 20) / np.sqrt(np.mean(noise**2))
+    level = 10 ** ((SUSTAIN_DBFS + timbre.noise_db) / 20) / np.sqrt(np.mean(noise**2))
     time = np.arange(samples) / SAMPLE_RATE_HZ
     swell = _rise(samples, timbre.attack_s / 2) * (1 + 2 * np.exp(-time / 0.05))
     return noise * level * swell * _release(samples)
@@ -173,33 +169,25 @@ def _pitches(instrument: str, spacing: int) -> Iterator[int]:
 def make_bank(
     instruments: Sequence[str],
     seed: int,
-    spacing_semitones: int = SPACING_SEMITONES,
+    spacing_semitones: int = 6,
     variety: float = 0.0,
 ) -> Bank:
-    """Notes of some instruments all over their ranges, ready for the sampler."""
+    """Synthesise notes of some instruments over their ranges.
+
+    Args:
+        instruments: their names.
+        seed: decides fluctuation and noise.
+        spacing_semitones: between notes; with 6, the sampler shifts no note by more than three.
+        variety: see :func:`vary`.
+    """
     bank: Bank = {}
     for instrument in sorted(instruments):
         index = sorted(TIMBRES).index(instrument)
-        specimen = another(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
+        specimen = vary(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
         notes = []
         for midi in _pitches(instrument, spacing_semitones):
-            # Seeded by pitch: a note sounds the same whatever else the bank holds.
+            # Seeded by pitch: a note does not depend on the other notes of the bank.
             samples = tone(specimen, midi, np.random.default_rng([seed, index, midi]))
             notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
         bank[instrument] = tuple(notes)
     return bank
-
-
-def write_notes(
-    folder: Path,
-    instruments: Sequence[str],
-    seed: int,
-    spacing_semitones: int = SPACING_SEMITONES,
-    variety: float = 0.0,
-) -> None:
-    """Write a folder of notes with a notes.csv, as metadata_tools.render reads it.
-
-    Raises:
-        InputError: the folder exists and is not empty.
-    """
-    write_bank(folder, lambda: make_bank(instruments, seed, spacing_semitones, variety))

@@ -1,1 +1,1 @@
-"""How published data sets are read: the protocol, the names of stems, the common command line."""
+"""Readers of published data sets: names of stems, decoding, and the options of all readers."""

@@ -1,4 +1,4 @@
-"""One of the sounds in a .stem.mp4 file, by the system's ffmpeg."""
+"""Audio streams of .stem.mp4 files, decoded by the system's ffmpeg."""
 
 import shutil
 import subprocess
@@ -9,12 +9,10 @@ import numpy as np
 from cmss.audio import read_pipe
 from cmss.errors import InputError
 
-FFMPEG = "ffmpeg"
-
 
 def require_ffmpeg() -> None:
     """Raise InputError if there is no ffmpeg."""
-    if not shutil.which(FFMPEG):
+    if not shutil.which("ffmpeg"):
         raise InputError(
             "ffmpeg: not found, and .stem.mp4 files need it; install it (Debian: apt install "
             "ffmpeg) or use MUSDB18-HQ, which has WAV files"
@@ -25,6 +23,7 @@ def read_stream(path: Path, stream: int) -> tuple[np.ndarray, int]:
     """Decode one audio stream of a file.
 
     Args:
+        path: the file.
         stream: number among the audio streams, from 0.
 
     Returns:
@@ -36,14 +35,15 @@ def read_stream(path: Path, stream: int) -> tuple[np.ndarray, int]:
     require_ffmpeg()
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    # An absolute path cannot be taken for an option or for a protocol; `xerror` ends at damage.
-    # AU, because the length of a WAV has to be known before it is written into a pipe.
+    # An absolute path is never parsed as an option or a protocol. With -xerror, damage is an error.
+    # The format is AU, because a WAV header needs the length, which a pipe does not know.
     done = subprocess.run(
-        [FFMPEG, "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path.absolute()}",
+        ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path.absolute()}",
          "-map", f"0:a:{stream}", "-c:a", "pcm_f32be", "-f", "au", "-"],
         capture_output=True,
         check=False,
     )  # fmt: skip
+    # An AU header has at least 24 bytes: less than 32 are no sound.
     if done.returncode or len(done.stdout) < 32:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no sound"]
         raise InputError(f"{path}: audio stream {stream}: ffmpeg: {reason[-1]}")

@@ -1,1 +1,1 @@
-"""How notes become stems: the sampler, rooms, and the plan of a rendering."""
+"""Rendering of stems: the sampler, rooms, and the plan of a data set."""

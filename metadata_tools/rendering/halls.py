@@ -1,9 +1,8 @@
-"""Dry mono stems -> what a stereo pair hears in a hall: measured responses, or made-up rooms."""
+"""Dry mono stems -> stereo stems in a hall, by measured impulse responses or simulated rooms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -12,52 +11,33 @@ from cmss.errors import InputError
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.rendering.room import impulse_response, random_room, random_seats, reverberate
 
-_SOUND_FILES = (".wav", ".flac", ".aif", ".aiff")
-
-
-class Halls(Protocol):
-    """Where a piece can be played."""
-
-    def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Responses from the seats of one hall to the pair: (2, taps) float32 for each player."""
-        ...
-
 
 @dataclass(frozen=True)
-class SyntheticHalls:
-    """Rooms drawn at random, see :mod:`metadata_tools.rendering.room`."""
-
-    def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Another room at each call."""
-        room = random_room(rng)
-        seats = random_seats(room, players, rng)
-        return [impulse_response(room, seats[n], rng) for n in rng.permutation(players)]
-
-
-@dataclass(frozen=True)
-class MeasuredHalls:
-    """Stereo room impulse responses in files, those of one folder from seats of one hall.
+class Halls:
+    """Halls in which a piece can be played: measured ones, or rooms drawn at random.
 
     Args:
-        responses: (2, taps) at 44.1 kHz by hall. Within a hall all are scaled alike: how loud a
-            seat is stays, how loud the measurement was does not.
+        responses: (2, taps) float32 at 44.1 kHz for the seats of each measured hall. All responses
+            of a hall have the same factor, so the differences in level between seats are kept, and
+            the level of the measurement has no effect. Empty for rooms drawn at random, see
+            :mod:`metadata_tools.rendering.room`.
     """
 
-    responses: dict[str, list[np.ndarray]]
+    responses: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> "MeasuredHalls":
-        """Read all sound files below a folder.
+    def read(cls, folder: Path) -> "Halls":
+        """Read stereo room impulse responses; the files of a folder are the seats of a hall.
 
         Raises:
-            InputError: no such folder, no file, or one that is not stereo.
+            InputError: no such folder, no file, or a file that is silent or not stereo.
         """
         if not folder.is_dir():
             raise InputError(f"--rooms: {folder}: no such folder")
         halls: dict[str, list[np.ndarray]] = {}
         problems = []
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in _SOUND_FILES:
+            if path.suffix.lower() not in (".wav", ".flac", ".aif", ".aiff"):
                 continue
             if (channels := read_header(path).channels) != 2:
                 problems.append(f"{path}: {channels} channel(s), expected the 2 of a stereo pair")
@@ -73,16 +53,21 @@ class MeasuredHalls:
         if problems:
             raise InputError(problems)
         for hall, responses in halls.items():
+            # Mean energy of a channel, over all seats.
             energy = np.mean([np.sum(np.square(x, dtype=float)) / 2 for x in responses])
             halls[hall] = [np.asarray(x / np.sqrt(energy), np.float32) for x in responses]
         return cls(halls)
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Different seats of one hall that has enough.
+        """Draw a hall, and return a response (2, taps) float32 for the seat of each player.
 
         Raises:
-            InputError: none has.
+            InputError: no measured hall has enough seats.
         """
+        if not self.responses:
+            room = random_room(rng)
+            seats = random_seats(room, players, rng)
+            return [impulse_response(room, seats[n], rng) for n in rng.permutation(players)]
         large = [responses for responses in self.responses.values() if len(responses) >= players]
         if not large:
             most = max(map(len, self.responses.values()))
@@ -93,13 +78,15 @@ class MeasuredHalls:
         return [hall[n] for n in rng.permutation(len(hall))[:players]]
 
 
-def seated(
+def in_hall(
     dry: Mapping[str, np.ndarray], halls: Halls, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Play a piece in a hall, in the balance in which it was recorded.
+    """Play a piece in a hall, in the balance of the recording.
 
     Args:
         dry: (samples,) by label.
+        halls: to draw from.
+        rng: draws hall and seats.
 
     Returns:
         (2, samples) by label.

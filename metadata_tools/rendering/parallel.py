@@ -1,4 +1,4 @@
-"""Work shared out to processes that end with their parent, whatever ends it."""
+"""Tasks in several processes, which end if their parent ends."""
 
 import multiprocessing
 import signal
@@ -12,11 +12,12 @@ R = TypeVar("R")
 
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[R]:
-    """Results of some tasks, in their order.
+    """Yield the results of some tasks, in their order.
 
     Args:
-        work: a function of a module.
-        processes: with 1 everything is done in this one.
+        work: a function of a module, which can be pickled.
+        tasks: its arguments.
+        processes: number of processes; with 1, all tasks are done in this process.
 
     Raises:
         ChildProcessError: a process was killed, as by the system when memory is exhausted.
@@ -25,7 +26,7 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
         yield from map(work, tasks)
         return
     earlier = set(multiprocessing.active_children())
-    # spawn: a child must not inherit the threads of numerical libraries.
+    # spawn, because a forked child inherits the state of the threads of numerical libraries.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_end_when_interrupted) as pool:
         try:
@@ -35,12 +36,12 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
                 "a process was killed, perhaps because memory is exhausted; ask for fewer processes"
             ) from error
         except BaseException:
-            # Nothing waits for the tasks in hand: their results are not wanted any more.
+            # Do not wait for the running tasks, whose results are no longer needed.
             for child in set(multiprocessing.active_children()) - earlier:
                 child.terminate()
             raise
 
 
 def _end_when_interrupted() -> None:
-    """Ctrl-C reaches every process of a terminal; the parent alone says something about it."""
+    """End without a message at Ctrl-C, which reaches all processes; the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

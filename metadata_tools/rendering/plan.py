@@ -1,4 +1,4 @@
-"""What a rendering will hold: works, ensembles and seeds of all tracks, decided beforehand."""
+"""Plan of a rendering: works, ensembles and seeds of all tracks."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from cmss.errors import InputError
 from metadata_tools.challenge.writer import SPLITS, check_ids_suffice, slug
-from metadata_tools.inputs.options import matches
+from metadata_tools.inputs.options import matches, split_of
 from metadata_tools.notes.bank import kept_pitches, playable_range, read_notes_csv
 from metadata_tools.scores.arrange import draw_ensembles
 from metadata_tools.scores.musicxml import find_scores
@@ -17,7 +17,14 @@ from metadata_tools.scores.musicxml import find_scores
 
 @dataclass(frozen=True)
 class Job:
-    """One track to render."""
+    """A track to render.
+
+    Args:
+        split, name: of the track.
+        scores: files of its work.
+        labels: of its players.
+        seed: of everything that is drawn for it.
+    """
 
     split: str
     name: str
@@ -26,21 +33,10 @@ class Job:
     seed: tuple[int, ...]
 
 
-def split_works(
-    works: Sequence[str], valid: Sequence[str], test: Sequence[str]
-) -> dict[str, list[str]]:
-    """Share works out by name; test comes first, so the splits never overlap."""
-    split: dict[str, list[str]] = {name: [] for name in SPLITS}
-    for work in sorted(works):
-        side = "test" if matches(work, test) else "valid" if matches(work, valid) else "train"
-        split[side].append(work)
-    return split
-
-
 def note_problems(
     table: Mapping[str, Sequence[Mapping[str, str]]], options: argparse.Namespace
 ) -> list[str]:
-    """What is wrong with the recorded notes for these options, one line each."""
+    """Return a line for each reason why the recorded notes are too few for these options."""
     where = options.notes / "notes.csv"
     problems = []
     if len(table) < max(options.players):
@@ -62,10 +58,14 @@ def note_problems(
 
 
 def plan(options: argparse.Namespace) -> list[Job]:
-    """Decide works, ensembles and seeds of all tracks, before anything is rendered.
+    """Draw works, ensembles and seeds of all tracks.
+
+    Args:
+        options: of `metadata_tools.render`.
 
     Raises:
-        InputError: no works for a split, instruments missing, or folders that cannot be used.
+        InputError: a split has no works, there are too few notes or instruments, or a folder cannot
+            be used.
     """
     wanted = {split: getattr(options, f"{split}_tracks") for split in SPLITS}
     check_ids_suffice(wanted, options.scenes_per_track, options.listeners)
@@ -74,7 +74,9 @@ def plan(options: argparse.Namespace) -> list[Job]:
         for work, paths in find_scores(options.scores).items()
         if not matches(work, options.exclude_works)
     }
-    works = split_works(list(scores), options.valid_works, options.test_works)
+    works: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for work in sorted(scores):
+        works[split_of(work, options, "train")].append(work)
     table = read_notes_csv(options.notes)
     problems = [
         f"{options.scores}: no score for the {split} split; see --{split}-works"
@@ -84,7 +86,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
         if count and not works[split]
     ]
     if not any(wanted.values()):
-        problems.append("no tracks asked for")
+        problems.append("no tracks to render; see --train-tracks, --valid-tracks, --test-tracks")
     problems += note_problems(table, options)
     if problems:
         raise InputError(problems)

@@ -1,10 +1,10 @@
-"""A shared room: dry stems -> what a stereo pair of microphones hears.
+"""Dry stems -> stereo stems, recorded by a pair of microphones in a simulated room.
 
-Image sources for direct sound and early reflections in a shoebox (Allen and Berkley, J. Acoust.
-Soc. Am. 65, 1979, pp. 943-950), then diffuse noise that decays exponentially, faster at high
-frequencies, at the level that statistical acoustics gives (Kuttruff, Room Acoustics, section
-5.5). Every track has a room of its own, every player a seat and a tone of their own, so that a
-network cannot learn one room.
+Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley, J.
+Acoust. Soc. Am. 65, 1979, pp. 943-950). The later reverberation is noise that decays exponentially,
+faster at high frequencies, with the level of statistical acoustics (Kuttruff, Room Acoustics,
+section 5.5). Each track has another room, and each player another seat and equaliser, so that a
+network cannot learn a single room.
 """
 
 from collections.abc import Mapping
@@ -19,26 +19,24 @@ from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 SPEED_OF_SOUND = 343.0  # m/s
 
 _IMAGE_ORDER = 3
-_LONGEST_TAIL_S = 1.6
 _SINC_HALF_WIDTH = 8
-_BALANCE_DB = (-5.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Room:
-    """A shoebox with a stereo pair in it.
+    """A rectangular room with a stereo pair of microphones.
 
     Args:
-        size_m: length, width, height; the players sit along the first axis from the pair.
+        size_m: length, width, height; the players are ahead of the pair along the first axis.
         decay_s: reverberation time (T60) at mid frequencies.
         pair_m: centre of the microphone pair.
-        spacing_m: distance between the two microphones, across the room.
-        angle_rad: each microphone's turn outwards from straight ahead.
+        spacing_m: distance between the two microphones, along the second axis.
+        angle_rad: angle by which each microphone is turned outwards.
         omni: 1 for omnidirectional microphones, 0.5 for cardioids.
-        diffuse_db: level of the tail against statistical acoustics (directional players and pairs
-            excite and hear less of it).
-        spot: amplitude of a close microphone per player against the pair's direct sound, in time
-            with it and panned to the seat; 0 without.
+        diffuse_db: level of the late reverberation relative to statistical acoustics; lower for
+            directional instruments and microphones.
+        spot: amplitude of a close microphone for each player relative to the direct sound at the
+            pair, time-aligned and panned to the seat; 0 without.
     """
 
     size_m: tuple[float, float, float]
@@ -52,12 +50,12 @@ class Room:
 
     @property
     def volume_m3(self) -> float:
-        """Cubic metres."""
+        """Volume in cubic metres."""
         return float(np.prod(self.size_m))
 
     @property
     def reflection(self) -> float:
-        """Amplitude left after one reflection (Sabine's absorption)."""
+        """Amplitude after a reflection, by Sabine's formula of the reverberation time."""
         length, width, height = self.size_m
         surface = 2 * (length * width + length * height + width * height)
         absorption = min(0.95, 0.161 * self.volume_m3 / (surface * self.decay_s))
@@ -65,7 +63,7 @@ class Room:
 
 
 def random_room(rng: np.random.Generator) -> Room:
-    """From a large living room to a chamber music hall."""
+    """Draw a room, from a large living room to a chamber music hall."""
     length = float(rng.uniform(6, 22))
     width = float(rng.uniform(5, min(14, length)))
     height = float(rng.uniform(2.8, 8))
@@ -89,7 +87,7 @@ def random_room(rng: np.random.Generator) -> Room:
 def random_seats(
     room: Room, players: int, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Seats on an arc before the pair, from one side to the other, in metres."""
+    """Draw seats on an arc ahead of the pair, from one side to the other, in metres."""
     length, width, _ = room.size_m
     opening = np.deg2rad(rng.uniform(50, 130))
     radius = rng.uniform(1.5, min(4.5, 0.6 * length))
@@ -105,9 +103,13 @@ def random_seats(
 
 
 def random_tone(rng: np.random.Generator, amount: float = 1.0) -> np.ndarray:
-    """A gentle random equaliser: second-order sections (4, 6), minimum phase.
+    """Draw a moderate minimum-phase equaliser.
 
-    Low and high shelf up to about 4 dB, two wide peaks up to about 5 dB, times `amount`.
+    It has a low and a high shelf of up to about 4 dB, and two wide peaks of up to about 5 dB, all
+    times `amount`.
+
+    Returns:
+        Second-order sections (4, 6).
     """
     low = _shelf(float(rng.uniform(120, 350)), amount * float(rng.normal(0, 1.8)), high=False)
     high = _shelf(float(rng.uniform(2500, 7000)), amount * float(rng.normal(0, 2.2)), high=True)
@@ -124,62 +126,66 @@ def impulse_response(
     rng: np.random.Generator,
     tone: np.ndarray | None = None,
 ) -> np.ndarray:
-    """From a seat to the two microphones.
+    """Compute the impulse response from a seat to the two microphones.
 
-    The direct sound has unit energy in the mean of both channels and arrives within 2 ms.
+    The direct sound has unit energy, as the mean of both channels, and arrives within 2 ms.
 
     Args:
-        tone: second-order sections (sections, 6) applied on the way.
+        room: the room.
+        seat_m: position of the player.
+        rng: draws the late reverberation.
+        tone: second-order sections (sections, 6) of an equaliser.
 
     Returns:
         (2, samples) float32.
     """
-    tail_s = min(_LONGEST_TAIL_S, 0.9 * room.decay_s)
+    tail_s = min(1.6, 0.9 * room.decay_s)
     by_order = _reflections(room, np.array(seat_m), int(tail_s * SAMPLE_RATE_HZ))
     distance = float(np.linalg.norm(np.subtract(seat_m, room.pair_m)))
-    heard = np.sqrt(np.mean(np.sum(by_order[0] ** 2, axis=-1)))
-    # Walls and air take the treble first: one pole more for each reflection.
-    whole = by_order[_IMAGE_ORDER]
+    direct = np.sqrt(np.mean(np.sum(by_order[0] ** 2, axis=-1)))
+    # Walls and air attenuate high frequencies: a further pole for each reflection.
+    response = by_order[_IMAGE_ORDER]  # (2, samples)
     for order in range(_IMAGE_ORDER - 1, -1, -1):
-        whole = by_order[order] + signal.lfilter([0.75], [1, -0.25], whole, axis=-1)
-    whole += heard * _tail(room, distance, whole.shape[-1], rng)
-    close = np.zeros_like(whole)
+        response = by_order[order] + signal.lfilter([0.75], [1, -0.25], response, axis=-1)
+    response += direct * _tail(room, distance, response.shape[-1], rng)
+    close = np.zeros_like(response)
     pan = np.pi / 4 + 0.5 * np.arctan2(seat_m[1] - room.pair_m[1], seat_m[0] - room.pair_m[0])
     for channel, panned in enumerate((np.cos(pan), np.sin(pan))):
-        gain = heard * room.spot * np.sqrt(2) * panned
+        gain = direct * room.spot * np.sqrt(2) * panned
         _add_impulse(close[channel], _first_arrival(room), gain)
-    whole += close
+    response += close
     if tone is not None:
-        whole = signal.sosfilt(tone, whole, axis=-1)
+        response = signal.sosfilt(tone, response, axis=-1)
     direct_energy = np.mean(np.sum((by_order[0] + close) ** 2, axis=-1))
-    return (whole / np.sqrt(direct_energy)).astype(np.float32)
+    return (response / np.sqrt(direct_energy)).astype(np.float32)
 
 
 def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Seat the players of a track in one random room, with a random balance between them.
+    """Place the players of a track in a random room, with a random balance.
 
     Args:
         dry: (samples,) by label.
+        rng: draws room, seats, equalisers and balance.
 
     Returns:
-        (2, samples) by label, in the same order. While they play, stems have the same loudness but
-        for the balance of -5 to +4 dB; a silent stem stays silent.
+        (2, samples) by label, in the same order. While players play, their levels differ by a
+        balance of -5 to +4 dB only. A silent stem remains silent.
     """
     room = random_room(rng)
     seats = random_seats(room, len(dry), rng)
-    # Neighbours in the score need not sit next to each other.
+    # Seats are independent of the order in the score.
     order = rng.permutation(len(seats))
     placed = {}
     for (label, stem), seat in zip(dry.items(), order, strict=True):
         response = impulse_response(room, seats[seat], rng, random_tone(rng))
         wet = reverberate(stem, response)
-        balance = 10 ** (rng.uniform(*_BALANCE_DB) / 20)
+        balance = 10 ** (rng.uniform(-5.0, 4.0) / 20)
         placed[label] = wet * np.float32(balance / max(_sounding_rms(wet), 1e-9))
     return placed
 
 
 def _sounding_rms(stem: np.ndarray) -> float:
-    """Root mean square where a stem is within 20 dB of its loudest tenth of a second."""
+    """Return the RMS over all frames of 0.1 s that are within 20 dB of the loudest one."""
     hop = SAMPLE_RATE_HZ // 10
     frames = stem[:, : stem.shape[1] // hop * hop].reshape(2, -1, hop)
     power = np.mean(frames.astype(float) ** 2, axis=(0, 2))
@@ -187,29 +193,29 @@ def _sounding_rms(stem: np.ndarray) -> float:
 
 
 def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """A dry stem in the room.
+    """Convolve a dry stem with an impulse response.
 
     Args:
         dry: (samples,).
         response: (2, taps).
 
     Returns:
-        (2, samples) float32: the reverberation after the end of the stem is cut off.
+        (2, samples) float32, without the reverberation after the end of the stem.
     """
     wet = signal.oaconvolve(dry[None, :].astype(np.float32), response, axes=1)
     return np.asarray(wet[:, : len(dry)], np.float32)
 
 
 def _first_arrival(room: Room) -> float:
-    """Sample at which the direct sound reaches the middle of the pair.
+    """Return the sample at which the direct sound arrives at the centre of the pair.
 
-    Late enough for a seat nearer to one microphone of a spaced pair, and for the sinc before it.
+    It is late enough for a seat that is closer to one of the microphones, and for the sinc.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 
 
 def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
-    """Direct sound and reflections at the pair by order: (orders + 1, 2, samples)."""
+    """Return direct sound and reflections by order of reflection: (orders + 1, 2, samples)."""
     response = np.zeros((_IMAGE_ORDER + 1, 2, samples))
     pair = np.array(room.pair_m)
     distance = float(np.linalg.norm(seat - pair))
@@ -228,12 +234,12 @@ def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
 
 
 def _images(seat: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Image sources up to the reflection order: positions (images, 3) and orders (images,)."""
+    """Return positions (images, 3) and orders (images,) of the image sources."""
     positions, orders = [], []
     for cell in product(range(-_IMAGE_ORDER, _IMAGE_ORDER + 1), repeat=3):
         order = int(np.abs(cell).sum())
         if order <= _IMAGE_ORDER:
-            # In odd cells of the mirrored lattice the source lies the other way round.
+            # In odd cells of the lattice, the source is mirrored.
             index = np.array(cell)
             positions.append(index * size + np.where(index % 2 == 0, seat, size - seat))
             orders.append(order)
@@ -241,9 +247,9 @@ def _images(seat: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _add_impulse(channel: np.ndarray, delay: float, gain: float) -> None:
-    """A band-limited impulse at a fractional sample."""
-    whole = int(np.floor(delay))
-    index = np.arange(whole - _SINC_HALF_WIDTH + 1, whole + _SINC_HALF_WIDTH + 1)
+    """Add a band-limited impulse at a fractional sample to a channel (samples,)."""
+    before = int(np.floor(delay))
+    index = np.arange(before - _SINC_HALF_WIDTH + 1, before + _SINC_HALF_WIDTH + 1)
     if index[0] < 0 or index[-1] >= len(channel):
         return
     offset = index - delay
@@ -252,9 +258,9 @@ def _add_impulse(channel: np.ndarray, delay: float, gain: float) -> None:
 
 
 def _tail(room: Room, distance: float, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Diffuse reverberation for a direct sound of unit energy: (2, samples)."""
+    """Return late reverberation for a direct sound of unit energy: (2, samples)."""
     time = np.arange(samples) / SAMPLE_RATE_HZ
-    # The tail takes over where the image sources thin out: a few mean free times.
+    # It starts when the image sources become sparse, after a few mean free times.
     length, width, height = room.size_m
     surface = 2 * (length * width + length * height + width * height)
     begin_s = 2.0 * 4 * room.volume_m3 / (surface * SPEED_OF_SOUND)
@@ -275,7 +281,7 @@ def _tail(room: Room, distance: float, samples: int, rng: np.random.Generator) -
 
 
 def _shelf(frequency_hz: float, gain_db: float, high: bool) -> np.ndarray:
-    """Shelving filter, slope 1 (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
+    """Return a shelving filter, slope 1 (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
     a = 10 ** (gain_db / 40)
     omega = 2 * np.pi * frequency_hz / SAMPLE_RATE_HZ
     cosine, alpha = np.cos(omega), np.sin(omega) / np.sqrt(2)
@@ -299,7 +305,7 @@ def _shelf(frequency_hz: float, gain_db: float, high: bool) -> np.ndarray:
 
 
 def _peak(frequency_hz: float, gain_db: float, quality: float = 0.9) -> np.ndarray:
-    """Peaking filter (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
+    """Return a peaking filter (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
     a = 10 ** (gain_db / 40)
     omega = 2 * np.pi * frequency_hz / SAMPLE_RATE_HZ
     cosine, alpha = np.cos(omega), np.sin(omega) / (2 * quality)

@@ -1,9 +1,8 @@
 """Recorded single notes -> the dry mono stem of a player.
 
-Each note of a part plays the recording nearest in pitch at a varying speed, so that re-pitching,
-the player's detuning and vibrato are one operation: band-limited interpolation at moving positions
-(windowed sinc, J. O. Smith, "Digital Audio Resampling"). The sustain is looped where a note
-outlasts its recording.
+For each note of a part, the recording with the closest pitch is played at a varying speed, which
+sets pitch, detuning and vibrato in one operation: band-limited interpolation (windowed sinc, J. O.
+Smith, "Digital Audio Resampling"). If a note is longer than its recording, the sustain is looped.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,24 +16,24 @@ from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import Bank, Recording
 from metadata_tools.scores.score import Note
 
-_TAPS = 16  # 8 either side: images below -85 dB for partials up to 14 kHz
+_TAPS = 16  # images are below -85 dB for partials up to 14 kHz
 _PHASES = 512
-_CROSSFADE_S = 0.08
 
 
 @dataclass(frozen=True)
 class Player:
-    """How one player plays in one track.
+    """Habits of a player in a track.
 
     Args:
-        detune_cents: of the whole track; `spread_cents`: standard deviation from note to note.
+        detune_cents: of all notes.
+        spread_cents: standard deviation of the pitch of notes.
         timing_s: standard deviation of onsets.
         vibrato_cents, vibrato_hz: depth and rate on long notes.
-        articulation: share of a detached note's duration that sounds.
-        variety_semitones: how far the choice of recording may stray from the nearest.
-        swell_db: rise towards the middle of long notes.
-        softness: how much darker soft notes are; 0 not at all, 1 strongly.
-        dynamic: layer to play from, where the bank has it.
+        articulation: sounding fraction of the duration of notes that are not slurred.
+        variety_semitones: random term in the distance to recordings, for more variety.
+        swell_db: increase of the level towards the middle of long notes.
+        softness: attenuation of high frequencies in soft notes, 0 (none) to 1 (strong).
+        dynamic: layer of the recordings, if the bank has it.
     """
 
     detune_cents: float = 0.0
@@ -55,7 +54,7 @@ _VIBRATO = {"Violin", "Viola", "Cello", "Flute", "Oboe", "Sax", "Bassoon"}
 def random_player(
     instrument: str, recordings: Sequence[Recording], rng: np.random.Generator
 ) -> Player:
-    """A player with habits drawn at random."""
+    """Draw the habits of a player."""
     layers = sorted({r.dynamic for r in recordings})
     vibrato = instrument in _VIBRATO and rng.random() < 0.7
     return Player(
@@ -73,7 +72,7 @@ def random_player(
 
 
 class Sampler:
-    """Plays parts from a bank; keeps the looped recordings it has made, so keep the sampler.
+    """Plays parts from a bank. It stores looped recordings, so use it for many parts.
 
     Args:
         bank: recordings by instrument.
@@ -91,12 +90,14 @@ class Sampler:
         rng: np.random.Generator,
         player: Player | None = None,
     ) -> np.ndarray:
-        """The dry stem of one part.
+        """Play the dry stem of a part.
 
         Args:
-            notes: may overlap (double stops) and outlast the stem, which then ends within the note.
+            instrument: of the bank.
+            notes: may overlap (double stops); notes that are longer than the stem are cut.
             samples: length of the stem.
-            player: a machine (no detuning, exact timing) when left out.
+            rng: draws the deviations of the player.
+            player: by default without deviations in pitch and timing.
 
         Returns:
             (samples,) float32.
@@ -117,7 +118,7 @@ class Sampler:
                 and following.slurred
                 and abs(note.onset_s + note.duration_s - following.onset_s) < 0.02
             )
-            # A phrase breathes: a slow rise and fall of the level over some seconds.
+            # The level of a phrase rises and falls slowly, over some seconds.
             breath_db = 1.5 * np.sin(phase + 2 * np.pi * note.onset_s / 6.5)
             self._add_note(stem, instrument, note, bound, float(breath_db), player, rng)
         return stem
@@ -132,8 +133,9 @@ class Sampler:
         player: Player,
         rng: np.random.Generator,
     ) -> None:
+        """Add a note to a stem (samples,); `bound`: the next note is slurred to it."""
         chosen = self._choose(instrument, note, player, rng)
-        # Drawn for every note, so that one note's kind does not change what follows.
+        # Always draw all numbers, so that those of later notes do not depend on this note.
         wobble, spread, loudness, skip = rng.normal(
             0, (player.timing_s, player.spread_cents, 0.7, 1)
         )
@@ -150,11 +152,11 @@ class Sampler:
         length = min(length, len(stem) - int(onset * SAMPLE_RATE_HZ))
 
         if note.slurred:
-            # The bow or the breath goes on: no attack, a crossfade within the sustain.
+            # No attack, because bow or breath continue: fade in within the sustain.
             start = chosen.attack + abs(skip) * 0.03 * SAMPLE_RATE_HZ
             fade_in = 0.035
         else:
-            # Short notes are bitten: a slow recorded attack is entered further in.
+            # In short notes, the start of a slow recorded attack is skipped.
             longest = min(0.25, max(0.03, 0.35 * sounding)) * SAMPLE_RATE_HZ
             start = max(0.0, chosen.attack - longest)
             fade_in = 0.004 if start == 0 else 0.012
@@ -169,7 +171,7 @@ class Sampler:
         level_db = note.level_db + breath_db + loudness
         envelope = _envelope(length, fade_in, sounding, release, player.swell_db)
         envelope *= 10 ** (level_db / 20)
-        # One pole: soft playing has weaker upper partials.
+        # A filter with one pole, because upper partials are weaker in soft notes.
         darkness = player.softness * min(1.0, max(0.0, -level_db) / 10)
         smoothing = float(np.exp(-2 * np.pi * 2500 / SAMPLE_RATE_HZ)) * darkness
         begin = int(onset * SAMPLE_RATE_HZ)
@@ -178,35 +180,39 @@ class Sampler:
     def _choose(
         self, instrument: str, note: Note, player: Player, rng: np.random.Generator
     ) -> Recording:
+        """Choose the recording with the closest pitch, apart from the player's random term."""
         recordings = self.bank[instrument]
         layer = [r for r in recordings if r.dynamic == player.dynamic] or list(recordings)
         distance = np.array([abs(r.pitch - note.midi) for r in layer])
         return layer[int(np.argmin(distance + player.variety_semitones * rng.random(len(layer))))]
 
     def _looped_to(self, instrument: str, chosen: Recording, samples: int) -> np.ndarray:
-        """The recording up to the end of its sustain, then looped until it is long enough."""
+        """Return the recording up to the end of its sustain, looped if it is too short."""
         key = (instrument, chosen.name)
         source = self._looped.get(key)
         if source is None:
             source = chosen.samples[: chosen.sustain_end]
         if len(source) < samples:
-            # Ahead of need: the same recording will be asked for again, perhaps a little longer.
+            # A second more than needed, because later notes may be a little longer.
             source = _loop(source, chosen, samples + SAMPLE_RATE_HZ)
         self._looped[key] = source
         return source
 
 
 def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
-    """Append stretches of the sustain, each entered where it is in phase with the end so far."""
-    fade = int(min(_CROSSFADE_S * SAMPLE_RATE_HZ, (chosen.sustain_end - chosen.attack) // 4))
+    """Append the sustain repeatedly, each time from a point that is in phase with the end so far.
+
+    The crossfade has 80 ms, or a quarter of the sustain if this is shorter.
+    """
+    fade = int(min(0.08 * SAMPLE_RATE_HZ, (chosen.sustain_end - chosen.attack) // 4))
     period = SAMPLE_RATE_HZ / (440 * 2 ** ((chosen.pitch - 69) / 12))
     search = int(2 * period) + 1
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
     sustain = chosen.samples[: chosen.sustain_end]
-    # Not before the attack has settled, and never so late that a loop becomes a buzz.
+    # After the attack, and not so late that loops are too short, which sounds like a buzz.
     earliest = chosen.attack
     latest = max(earliest, earliest + (chosen.sustain_end - earliest - 2 * fade - search) // 2)
-    rng = np.random.default_rng(chosen.midi)  # of the recording alone: loops do not depend on order
+    rng = np.random.default_rng(chosen.midi)  # loops do not depend on the order of notes
     while len(source) < samples:
         tail = source[-fade:]
         entry = int(rng.integers(earliest, latest + 1))
@@ -222,12 +228,15 @@ def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
 def _positions(
     length: int, start: float, speed: float, depth_cents: float, rate_hz: float
 ) -> np.ndarray:
-    """Where in the recording each output sample lies: a ramp, bent by a late vibrato."""
+    """Return the position in the recording of each output sample, (length,).
+
+    Positions are a ramp, with a vibrato that starts after 0.15 s.
+    """
     index = np.arange(length)
     positions = start + speed * index
     if depth_cents > 0:
         omega = 2 * np.pi * rate_hz / SAMPLE_RATE_HZ
-        # The speed swings by 2^(d/1200) - 1 of itself; integration divides that by omega.
+        # The relative change of the speed is 2^(d/1200) - 1; its integral is divided by omega.
         swing = speed * (2 ** (depth_cents / 1200) - 1) / omega
         onset = np.clip((index / SAMPLE_RATE_HZ - 0.15) / 0.3, 0, 1)
         positions = positions + swing * onset * np.sin(omega * index)
@@ -237,6 +246,7 @@ def _positions(
 def _envelope(
     length: int, fade_in_s: float, sounding_s: float, release_s: float, swell_db: float
 ) -> np.ndarray:
+    """Return the envelope of a note, (length,): fade-in, swell and release."""
     time = np.arange(length, dtype=np.float32) / SAMPLE_RATE_HZ
     rise = np.sin(0.5 * np.pi * np.clip(time / fade_in_s, 0, 1)) ** 2
     fall = np.cos(0.5 * np.pi * np.clip((time - sounding_s) / release_s, 0, 1)) ** 2
@@ -247,7 +257,7 @@ def _envelope(
 
 
 def _sinc_table() -> np.ndarray:
-    """(phases + 1, taps) windowed sinc; Kaiser window, beta 8."""
+    """Return sinc functions with a Kaiser window, beta 8, for all phases: (phases + 1, taps)."""
     offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
     phase = np.arange(_PHASES + 1)[:, None] / _PHASES
     distance = offsets - phase
@@ -268,7 +278,16 @@ def _play(
     smoothing: float,
     sinc: np.ndarray,
 ) -> None:
-    """Add source(positions) * envelope to stem, through one pole at `smoothing` (0: none)."""
+    """Add source(positions) * envelope to a stem, filtered by a pole at `smoothing` (0: none).
+
+    Args:
+        stem: (length,), changed in place.
+        source: (samples,).
+        positions: (length,) in the source, in samples.
+        envelope: (length,).
+        smoothing: pole of the filter.
+        sinc: (phases + 1, taps), interpolated linearly between phases.
+    """
     phases = sinc.shape[0] - 1
     taps = sinc.shape[1]
     before = taps // 2 - 1

@@ -1,1 +1,1 @@
-"""What is played: scores, the parts in them and the instruments that play these."""
+"""Scores, their parts, and the instruments that play them."""

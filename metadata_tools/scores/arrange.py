@@ -1,4 +1,4 @@
-"""Who plays what: ensembles of two to five instruments, and a score's parts given to them."""
+"""Arrangements: ensembles of two to five instruments, and parts of a score for their players."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cmss.scenes import DOUBLED, STRINGS
-from metadata_tools.scores.score import RANGES, Part, activity, into_range, one_voice, shared_by_two
+from metadata_tools.scores.score import RANGES, Part, into_range, one_voice, shared_by_two
 
-# One player cannot hold two notes on these.
+# Instruments that play one note at a time.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
 
-# How strings come together where a violin is doubled; by far the commonest doubling there is.
+# Ensembles of strings with two violins, by far the most frequent doubling.
 _STRING_GROUPS = {
     2: ("Violin", "Violin"),
     3: ("Violin", "Violin", "Cello"),
@@ -27,16 +27,18 @@ def draw_ensembles(
     doubled_share: float,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, ...]]:
-    """Ensembles in which all instruments occur about equally often.
+    """Draw ensembles in which all instruments occur about equally often.
 
-    Sizes take turns. An evenly spread share of the ensembles doubles an instrument, every other of
-    them as a string group (two violins, trio, quartet, quintet). A third of the others are drawn
-    from one family, strings or winds, where it is large enough; the rest are mixed.
+    Sizes alternate. `doubled_share` of the ensembles, evenly spaced, double an instrument; half of
+    them are string groups (two violins, trio, quartet, quintet). A third of the others have only
+    strings or only winds, if the bank has enough of them; the rest are mixed.
 
     Args:
-        instruments: what the bank of notes has.
-        sizes: players, in turn.
-        doubled_share: of all ensembles, 0 to 1.
+        instruments: those of the bank of notes.
+        sizes: numbers of players, in turn.
+        tracks: number of ensembles.
+        doubled_share: fraction of all ensembles, 0 to 1.
+        rng: draws the instruments.
 
     Yields:
         Labels as the challenge writes them (`Violin_1` and `Violin_2`), from high to low.
@@ -45,14 +47,14 @@ def draw_ensembles(
     may_double = [name for name in instruments if name in DOUBLED]
     for index in range(tracks):
         size = sizes[index % len(sizes)]
-        # Counted per round of sizes, so that every size is doubled equally often.
+        # Count per round of sizes, so that every size is doubled equally often.
         turn = index // len(sizes) + index % len(sizes)
         wants = int((turn + 1) * doubled_share + 0.5) > int(turn * doubled_share + 0.5)
         doubles = wants and bool(may_double)
         group = _STRING_GROUPS[size]
         if doubles and rng.random() < 0.5 and set(group) <= set(instruments):
             played.update(set(group))
-            yield label(group)
+            yield number_players(group)
             continue
         strings = rng.random() < 0.4
         family = [n for n in instruments if (n in STRINGS) == strings]
@@ -63,13 +65,13 @@ def draw_ensembles(
         rest = [name for name in pool if name not in chosen]
         chosen += _rarest(rest, played, size - len(chosen), rng)
         played.update(set(chosen))
-        yield label(sorted(chosen, key=lambda n: -sum(RANGES[n])))
+        yield number_players(sorted(chosen, key=lambda n: -sum(RANGES[n])))
 
 
 def _rarest(
     names: Sequence[str], played: Mapping[str, int], count: int, rng: np.random.Generator
 ) -> list[str]:
-    """Draw without repetition, those that were drawn least so far being the likeliest."""
+    """Draw names without repetition; the less often a name was drawn, the more likely it is."""
     if count <= 0:
         return []
     times = np.array([played.get(name, 0) for name in names], float)
@@ -78,8 +80,8 @@ def _rarest(
     return [names[int(i)] for i in picked]
 
 
-def label(instruments: Sequence[str]) -> tuple[str, ...]:
-    """Number the two voices of a doubled instrument: Violin, Violin -> Violin_1, Violin_2."""
+def number_players(instruments: Sequence[str]) -> tuple[str, ...]:
+    """Return labels as in the challenge: Violin, Viola, Violin -> Violin_1, Viola, Violin_2."""
     total, seen = Counter(instruments), Counter[str]()
     labels = []
     for name in instruments:
@@ -89,7 +91,7 @@ def label(instruments: Sequence[str]) -> tuple[str, ...]:
 
 
 def instrument_of(label: str) -> str:
-    """Violin_2 -> Violin."""
+    """Return the instrument of a label: Violin_2 -> Violin."""
     return label.split("_")[0]
 
 
@@ -99,19 +101,21 @@ def give_parts(
     ranges: Mapping[str, tuple[int, int]],
     rng: np.random.Generator,
 ) -> dict[str, Part]:
-    """Give the parts of an excerpt to an ensemble.
+    """Assign the parts of an excerpt to the players of an ensemble.
 
     With fewer players than parts, the top part is kept and the others are drawn at random. With
-    more, a random part is shared by two players (`score.shared_by_two`) until all have one. High
-    instruments get high parts, and of two players of one instrument the first has the higher one;
-    each part is moved by octaves into its player's range.
+    more, random parts are divided between two players (`score.shared_by_two`) until all players
+    have a part. High instruments get high parts, and the first of two players of an instrument gets
+    the higher part. Each part is transposed by octaves into the range of its player.
 
     Args:
-        parts: excerpts, onsets from zero.
+        parts: excerpts of the score, with onsets from zero.
+        labels: of the players.
         ranges: lowest and highest pitch by instrument.
+        rng: draws parts and octaves.
 
     Returns:
-        Part by label; empty parts mean that the excerpt is too thin.
+        Part by label; empty parts if the excerpt has too few notes.
     """
     available = [part for part in parts if part]
     if not available:
@@ -127,8 +131,8 @@ def give_parts(
         return float(np.mean([n.midi for n in part])) if part else 0.0
 
     by_height = sorted(available, key=height, reverse=True)
-    # Mostly in score order, now and then a cello that sings above a flute; but the first of two
-    # players of an instrument has the upper part, for which the order of labels stands.
+    # The random term sometimes puts a cello above a flute. Both players of an instrument have the
+    # same term, so that the stable sort below keeps the order of their labels.
     drawn = {name: rng.normal(0, 8) for name in labels}
     height_of = {
         instrument_of(name): sum(ranges[instrument_of(name)]) - drawn[name]
@@ -144,13 +148,8 @@ def give_parts(
         shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
         given[name] = into_range(voiced, low, high, shift)
     for name in labels:
-        # Octaves may have turned two voices round.
+        # Transposition may have exchanged the order of both players.
         upper, lower = f"{instrument_of(name)}_1", f"{instrument_of(name)}_2"
         if name == lower and height(given[upper]) < height(given[lower]):
             given[upper], given[lower] = given[lower], given[upper]
     return {name: given[name] for name in labels}
-
-
-def thinnest(parts: Mapping[str, Part], length: float) -> float:
-    """The share of the excerpt in which its least busy player sounds."""
-    return min(activity(part, length) for part in parts.values())

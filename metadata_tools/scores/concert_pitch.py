@@ -1,7 +1,7 @@
-"""MusicXML documents at concert pitch: what is written for transposing instruments, as it sounds.
+"""MusicXML documents at concert pitch: written pitches of transposing instruments -> sounding ones.
 
-A `transpose` element holds for a part, or for one of its staves, from its place in time until the
-next: chromatic semitones, octaves, and whether the part is doubled an octave away.
+A `transpose` element is valid for a part, or for one of its staves, from its place in time to the
+next one. It states chromatic semitones, octaves, and whether the part is doubled in another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 
@@ -34,26 +34,24 @@ _ACCIDENTALS = {
     "three-quarters-sharp": "1.5",
     "three-quarters-flat": "-1.5",
 }
-"""Alterations of notes that have a sign and no `alter`; other signs, such as naturals, are 0."""
+"""Alterations of notes with a sign but no `alter`; other signs, such as naturals, are 0."""
 
 _DECIMAL = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
 _HIGHEST = 127
 
-Time = tuple[int, Fraction]
-"""Number of the measure, and quarters from its beginning."""
-
 
 @dataclass(frozen=True)
 class Transposition:
-    """From written to sounding pitch, from a time on.
+    """A transposition from written to sounding pitch.
 
     Args:
+        time: from which it is valid: number of the measure, and quarters from its beginning.
         semitones: to add.
-        doubled: octaves at which it sounds, too: -1, 1, or 0 for none.
-        staff: that it holds for; None for all.
+        doubled: octave in which the part also sounds, -1 or 1; 0 for none.
+        staff: for which it is valid; None for all.
     """
 
-    time: Time
+    time: tuple[int, Fraction]
     semitones: Fraction
     doubled: int
     staff: str | None
@@ -61,25 +59,31 @@ class Transposition:
 
 @dataclass(frozen=True)
 class Written:
-    """A note of a document: where it is in time and, for messages, in the file."""
+    """A note of a document.
 
-    time: Time
+    Args:
+        time: as of :class:`Transposition`.
+        staff: of the note.
+        element: of the document.
+        where: place in the file, for messages.
+    """
+
+    time: tuple[int, Fraction]
     staff: str
     element: etree._Element
     where: str
 
 
 def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
-    """Replace written pitches by sounding ones, to the nearest semitone, in place.
+    """Replace written pitches by sounding ones, rounded to semitones, in place.
 
-    A quarter tone lies as near to the semitone above as to that below; the upper one is taken. The
-    spelling is lost: all black keys become sharps.
+    Quarter tones are rounded up. The spelling is lost: all black keys become sharps.
 
     Returns:
         A line if pitches were rounded.
 
     Raises:
-        InputError: a pitch or a transposition is not valid, or a note is outside of MIDI's range.
+        InputError: a pitch or a transposition is not valid, or a note is out of MIDI's range.
     """
     rounded = 0
     for part in root.findall("part"):
@@ -95,7 +99,7 @@ def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
         for note in notes:
             before = by_staff[note.staff]
             index = bisect_right(before, note.time, key=lambda change: change.time)
-            rounded += _sound(note, before[index - 1] if index else None)
+            rounded += _transpose(note, before[index - 1] if index else None)
         for attributes in part.iter("attributes"):
             for element in attributes.findall("transpose"):
                 attributes.remove(element)
@@ -105,7 +109,7 @@ def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
 
 
 def _timeline(part: etree._Element, path: Path) -> tuple[list[Written], list[Transposition]]:
-    """Pitched notes and transpositions of a part, in the order of the file."""
+    """Return the pitched notes and the transpositions of a part, in the order of the file."""
     notes: list[Written] = []
     changes: list[Transposition] = []
     divisions = 1
@@ -133,7 +137,9 @@ def _timeline(part: etree._Element, path: Path) -> tuple[list[Written], list[Tra
     return notes, changes
 
 
-def _transposition(element: etree._Element, time: Time, where: str) -> Transposition:
+def _transposition(
+    element: etree._Element, time: tuple[int, Fraction], where: str
+) -> Transposition:
     chromatic = _number(element.findtext("chromatic"), f"{where}: transpose.chromatic")
     octaves = _number(element.findtext("octave-change") or "0", f"{where}: transpose.octave-change")
     double = element.find("double")
@@ -148,8 +154,8 @@ def _number(text: str | None, where: str) -> Fraction:
     return Fraction(text)
 
 
-def _sound(note: Written, change: Transposition | None) -> bool:
-    """Replace the pitch of a note; returns whether it was rounded."""
+def _transpose(note: Written, change: Transposition | None) -> bool:
+    """Replace the pitch of a note; return whether it was rounded."""
     pitch = note.element.find("pitch")
     step, octave = (pitch.findtext("step") or "").strip(), pitch.findtext("octave")
     if step not in _SEMITONES:
@@ -165,8 +171,7 @@ def _sound(note: Written, change: Transposition | None) -> bool:
     )
     midi = floor(exact + Fraction(1, 2))
     if not 0 <= midi <= _HIGHEST:
-        raise InputError(f"{note.where}: a note of {midi} as MIDI counts, expected 0 to {_HIGHEST}")
-    _write(pitch, midi)
+        raise InputError(f"{note.where}: MIDI pitch {midi}, expected 0 to {_HIGHEST}")
     _write(pitch, midi)
     if change and change.doubled and note.element.find("grace") is None:
         _double(note.element, midi + 12 * change.doubled)
@@ -174,6 +179,7 @@ def _sound(note: Written, change: Transposition | None) -> bool:
 
 
 def _write(pitch: etree._Element, midi: int) -> None:
+    """Replace the content of a `pitch` element."""
     name = _SPELLINGS[midi % 12]
     for child in list(pitch):
         pitch.remove(child)
@@ -182,13 +188,13 @@ def _write(pitch: etree._Element, midi: int) -> None:
 
 
 def _double(note: etree._Element, midi: int) -> None:
-    """Add to a note one of another octave, as of a chord."""
+    """Add a note in another octave, as in a chord."""
     if not 0 <= midi <= _HIGHEST:
         return
     copy = deepcopy(note)
     copy.attrib.pop("id", None)
     for notations in copy.findall("notations"):
-        # A slur or a tuplet begins and ends once.
+        # A slur or a tuplet must not begin and end twice.
         for child in list(notations):
             if child.tag != "articulations":
                 notations.remove(child)

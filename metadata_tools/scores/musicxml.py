@@ -1,4 +1,4 @@
-"""MusicXML files: finding the works in a folder and reading one into a `Score` (by partitura)."""
+"""MusicXML files: the works in a folder, and a `Score` from a file, by partitura."""
 
 import io
 import re
@@ -12,23 +12,23 @@ from lxml import etree
 from cmss.errors import InputError
 from metadata_tools.scores.concert_pitch import to_concert_pitch
 from metadata_tools.scores.musicxml_document import implausible, read_document, tidy
-from metadata_tools.scores.score import ACCENT_DB, DYNAMICS_DB, Part, Score, ScoreNote
+from metadata_tools.scores.score import DYNAMICS_DB, Part, Score, ScoreNote
 
 
 def work_name(path: Path) -> str:
-    """The work that a score file belongs to.
+    """Return the name of the work of a score file.
 
-    Editions and movements that carry a catalogue number of their edition (`..._sq7082029`) are one
-    work: they must never lie on two sides of a split.
+    Movements and editions that differ in a catalogue number (`..._sq7082029`) are the same work, so
+    they are always in the same split.
     """
     return re.sub(r"_sq\d+$", "", path.stem)
 
 
 def find_scores(folder: Path) -> dict[str, list[Path]]:
-    """The MusicXML files of each work in a folder, sorted.
+    """Return the MusicXML files of each work in a folder, sorted.
 
     Raises:
-        InputError: the folder is missing or holds no score.
+        InputError: the folder is missing or has no score.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of scores")
@@ -45,19 +45,19 @@ def find_scores(folder: Path) -> dict[str, list[Path]]:
 def read_score(path: Path) -> Score:
     """Read a MusicXML file at concert pitch.
 
-    Ties are merged, grace notes left out, dynamics and slurs applied to notes.
+    Tied notes are merged, grace notes are left out, dynamics and slurs are stored in the notes.
 
     Raises:
-        InputError: the file is not MusicXML, or holds no pitched note.
+        InputError: the file is not MusicXML, or has no pitched note.
         OSError: it cannot be read.
     """
-    # takes half a second to import, and only rendering from scores needs it
+    # Imported here, because it takes half a second and only rendering needs it.
     from partitura.io.importmusicxml import load_musicxml
 
     root = read_document(path)
     remarks = tidy(root, path) + to_concert_pitch(root, path)
     with warnings.catch_warnings():
-        # partitura reports each word of text that it does not know as a tempo.
+        # partitura warns about every text that it does not know as a tempo.
         warnings.simplefilter("ignore")
         try:
             document = load_musicxml(io.BytesIO(etree.tostring(root)))
@@ -104,7 +104,7 @@ def _read_part(part: Any) -> Part:
 
 
 def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
-    """Level of each note start in dB: the last dynamic mark, hairpins as ramps, accents added."""
+    """Return the level of each note in dB: last dynamic mark, hairpins as ramps, accents."""
     from partitura import score as pt
 
     marks = sorted(
@@ -126,7 +126,7 @@ def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
             ramp = (starts[inside] - first) / (last - first)
             levels[inside] += ramp * (values[following] - levels[inside])
     accents = {d.start.t for d in part.iter_all(pt.ImpulsiveLoudnessDirection)}
-    return levels + ACCENT_DB * np.isin(starts, list(accents))
+    return levels + 3.0 * np.isin(starts, list(accents))
 
 
 def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
@@ -137,5 +137,5 @@ def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
         float(part.quarter_map(mark.start.t)): float(mark.bpm) * quarters.get(mark.unit or "q", 1.0)
         for mark in part.iter_all(pt.Tempo)
     }
-    # Those that are words ("q = 0") come here without having been looked at.
+    # Tempi in words ("q = 0") have not been checked by `tidy`.
     return tuple(sorted((at, tempo) for at, tempo in marks.items() if not implausible(tempo)))

@@ -1,7 +1,7 @@
-"""MusicXML files as XML documents: found in their archive, decoded, part by part, and checked.
+"""MusicXML files as XML documents: unpacking, decoding, and checks.
 
-What partitura would read wrong in silence, or fail on without saying where, is put right or refused
-here, before it.
+Corrects or refuses what partitura would read incorrectly without a message, or would fail on
+without naming the place.
 """
 
 import codecs
@@ -17,9 +17,7 @@ from cmss.files.text import decode
 from metadata_tools.inputs.packages import reading_archive
 
 LARGEST_BYTES = 2**28
-"""Of a score; a whole symphony has some 2**26."""
-TEMPI = (5.0, 1000.0)
-"""Lowest and highest plausible tempo in quarters per minute."""
+"""Largest score in bytes; a symphony has some 2**26."""
 
 _SUFFIXES = (".xml", ".musicxml")
 _CONTAINER = "META-INF/container.xml"
@@ -29,13 +27,13 @@ _DECLARED = re.compile(rb"\s*<\?xml\b[^>]*\bencoding\s*=\s*[\"']([A-Za-z][A-Za-z
 
 
 def read_document(path: Path) -> etree._Element:
-    """Read a MusicXML file: its root, a score-partwise in which every part is listed once.
+    """Read a MusicXML file, compressed or not.
 
-    Args:
-        path: compressed or not, whatever its suffix.
+    Returns:
+        Its root: a score-partwise element in which every part is listed once.
 
     Raises:
-        InputError: damaged, not MusicXML, or not in the encoding that it names.
+        InputError: the file is damaged, not MusicXML, or not in the encoding that it states.
         OSError: it cannot be read.
     """
     data = path.read_bytes()
@@ -56,15 +54,15 @@ def read_document(path: Path) -> etree._Element:
 
 
 def implausible(tempo: str | float) -> bool:
-    """Whether a tempo is no number, or one that nobody plays."""
+    """Return whether a tempo is no number from 5 to 1000 quarters per minute."""
     try:
-        return not TEMPI[0] <= float(tempo) <= TEMPI[1]
+        return not 5.0 <= float(tempo) <= 1000.0
     except ValueError:
         return True
 
 
 def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element]]:
-    """The measures of a part, each with the words that say in a message where it is."""
+    """Return the measures of a part, each with its place in the file, for messages."""
     return [
         (f"{path}: part {part.get('id')}, measure {measure.get('number', number)}", measure)
         for number, measure in enumerate(part.findall("measure"), 1)
@@ -72,13 +70,13 @@ def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element
 
 
 def tidy(root: etree._Element, path: Path) -> list[str]:
-    """Put right in a document what is not as partitura expects it.
+    """Correct what partitura does not expect in a document.
 
     Returns:
-        A line for each type of thing that is left out.
+        A line for each type of element that is left out.
 
     Raises:
-        InputError: durations or their unit are missing or no numbers.
+        InputError: durations or their unit are missing or not numbers.
     """
     for part in root.findall("part"):
         _whole_durations(part, path)
@@ -87,7 +85,7 @@ def tidy(root: etree._Element, path: Path) -> list[str]:
         if "tempo" in sound.attrib and implausible(sound.attrib["tempo"]):
             del sound.attrib["tempo"]
             left_out["tempo marks that are not plausible"] += 1
-        # Nothing here uses it, and partitura fails on what is no number.
+        # Not used here, and partitura fails if it is not a number.
         sound.attrib.pop("dynamics", None)
     for element in list(root.iter("unpitched")):
         element.getparent().replace(element, etree.Element("rest"))
@@ -103,7 +101,7 @@ def _unreadable(path: Path, reason: object) -> InputError:
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
-    """The score in an archive: the one that its container names, or the only one in it."""
+    """Return the content of the score in an archive."""
     with reading_archive(path), zipfile.ZipFile(io.BytesIO(data)) as archive:
         name = _score_name(path, archive)
         info = archive.getinfo(name)
@@ -117,12 +115,13 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
+    """Return the name of the score that the container file names, or of the only score."""
     names = {name.replace("\\", "/").casefold(): name for name in archive.namelist()}
     if container := names.get(_CONTAINER.casefold()):
         root = _parsed(_decoded(archive.read(container), path), path)
         for file in root.iter("{*}rootfile"):
             named = PurePosixPath(file.get("full-path", "").replace("\\", "/")).as_posix()
-            # Others are for instance a PDF of it.
+            # Other root files may be, for example, a PDF.
             if named.casefold().endswith(_SUFFIXES) and named.lstrip("/").casefold() in names:
                 return names[named.lstrip("/").casefold()]
     scores = [
@@ -132,21 +131,21 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
     ]
     if len(scores) != 1:
         raise InputError(
-            f"{path}: not readable as MusicXML (an archive whose {_CONTAINER} names no score in "
-            f"it, and {len(scores)} files that could be one)"
+            f"{path}: not readable as MusicXML ({_CONTAINER} names no score in this archive, and "
+            f"{len(scores)} files could be one)"
         )
     return scores[0]
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    """Text of an XML document, by its byte order mark or else by what it says about itself."""
+    """Decode an XML document, by its byte order mark or else by the encoding that it states."""
     encoding = "utf-8"
     if data[:2] in (b"<\0", b"\0<"):
         encoding = "utf-16-le" if data[:1] == b"<" else "utf-16-be"
     elif match := _DECLARED.match(data[:1000]):
         named = match[1].decode("ascii")
         try:
-            # A file that says UTF-16 in letters of one byte was converted by who forgot that line.
+            # A file that states UTF-16 in single bytes was converted later, usually to UTF-8.
             known = codecs.lookup(named).name
             encoding = "utf-8" if known.startswith(("utf-16", "utf-32")) else known
             return decode(data, path, encoding)
@@ -165,14 +164,14 @@ def _parsed(text: str, path: Path) -> etree._Element:
         remove_pis=True,
     )
     try:
-        # Without the declaration, which speaks of the encoding that the file had.
+        # Without the declaration, which states the encoding of the file.
         return etree.fromstring(_DECLARATION.sub("", text, count=1).encode("utf-8"), parser)
     except (etree.XMLSyntaxError, UnicodeError) as error:
         raise _unreadable(path, error) from error
 
 
 def _partwise(root: etree._Element) -> etree._Element:
-    """Measures that hold parts -> parts that hold measures."""
+    """Convert a timewise score, measures with parts, to parts with measures."""
     made = etree.Element("score-partwise", dict(root.attrib))
     made.extend([child for child in root if child.tag != "measure"])
     parts: dict[str, etree._Element] = {}
@@ -187,6 +186,7 @@ def _partwise(root: etree._Element) -> etree._Element:
 
 
 def _check_parts(root: etree._Element, path: Path) -> None:
+    """Raise InputError unless every part is listed once and exists once."""
     listed = [part.get("id") for part in root.iterfind("part-list/score-part")]
     found = [part.get("id") for part in root.findall("part")]
     problems = [
@@ -196,13 +196,13 @@ def _check_parts(root: etree._Element, path: Path) -> None:
         if listed.count(name) != 1 or found.count(name) > 1
     ]
     if not found:
-        problems.append(f"{path}: holds no part")
+        problems.append(f"{path}: has no part")
     if problems:
         raise InputError(problems)
 
 
 def _whole_durations(part: etree._Element, path: Path) -> None:
-    """Make durations of fractions of their unit whole numbers: partitura takes others for zero."""
+    """Multiply durations and their unit so that all are integers; partitura reads others as 0."""
     decimals, unit = 0, False
     for where, measure in measures(part, path):
         for element in measure.iter("divisions", "duration"):
@@ -210,7 +210,7 @@ def _whole_durations(part: etree._Element, path: Path) -> None:
             if element.tag == "divisions":
                 unit = True
             elif not unit:
-                raise InputError(f"{where}: a duration, but no divisions before it say its unit")
+                raise InputError(f"{where}: a duration without a unit, expected divisions before")
             if not _NUMBER.fullmatch(text) or (element.tag == "divisions" and not float(text)):
                 raise InputError(
                     f"{where}: {element.tag}: expected a positive number, got {text!r}"

@@ -1,18 +1,18 @@
-"""The demo's pieces: openings of works in the public domain, typed in as notes.
+"""The pieces of the demo: openings of works in the public domain.
 
-The notation is that of `metadata_tools.scores.score.typed`; one beat is a quarter note.
+The notation is that of `metadata_tools.scores.score.typed`; a beat is a quarter note.
 """
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Piece:
+class TypedPiece:
     """An excerpt for an ensemble.
 
     Args:
         name: of the track.
-        title: composer, work, and what was done to it.
+        title: composer, work, and the arrangement.
         quarters_per_minute: tempo.
         parts: notation by label, in the order of source_1, source_2...
     """
@@ -24,7 +24,7 @@ class Piece:
 
 
 PIECES = (
-    Piece(
+    TypedPiece(
         "bach_invention_1",
         "J. S. Bach, Invention in C major, BWV 772, bars 1 to 3",
         84,
@@ -44,7 +44,7 @@ PIECES = (
             """,
         },
     ),
-    Piece(
+    TypedPiece(
         "pachelbel_canon",
         "J. Pachelbel, Canon in D major, two of the three violins and the bass",
         108,
@@ -64,7 +64,7 @@ PIECES = (
             """,
         },
     ),
-    Piece(
+    TypedPiece(
         "crueger_nun_danket",
         "J. Crueger, Nun danket alle Gott (1647), first line; setting made for this demo",
         112,
@@ -75,7 +75,7 @@ PIECES = (
             "Bassoon": "f D3 | D3 F#3 G3 E3 | D3:3 D3 | E3 _F#3 A2 _D3 | A2:2 _D3:2",
         },
     ),
-    Piece(
+    TypedPiece(
         "beethoven_ode_to_joy",
         "L. van Beethoven, Symphony No. 9, theme of the finale; setting made for this demo",
         116,

@@ -1,7 +1,6 @@
-"""Scores: what is to be played, as parts of notes that become timed notes for each player.
+"""Scores: parts of notes, and the timed notes that the sampler plays.
 
-A score counts in quarter notes; `Note` is the one record that a sampler plays, in seconds. Both
-tools that make data (demo and render) hand notes on in this form.
+Times of a `ScoreNote` are in quarter notes, those of a `Note` in seconds.
 """
 
 import re
@@ -11,7 +10,6 @@ import numpy as np
 
 from cmss.errors import InputError
 
-# Practical ranges, MIDI pitch: what a professional is asked to play, not the extremes.
 RANGES: dict[str, tuple[int, int]] = {
     "Bassoon": (34, 74),
     "Cello": (36, 79),
@@ -22,9 +20,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "Viola": (48, 86),
     "Violin": (55, 96),
 }
+"""Lowest and highest MIDI pitch in usual parts for professionals, not the extremes."""
 
-# Dynamic marks as levels against mezzo-forte: half of what a soloist would do, for in an ensemble
-# players match each other.
 DYNAMICS_DB = {
     "pppp": -12.0,
     "ppp": -11.0,
@@ -37,24 +34,25 @@ DYNAMICS_DB = {
     "fff": 6.5,
     "ffff": 7.0,
 }
-ACCENT_DB = 3.0
+"""Levels of dynamic marks relative to mezzo-forte: half of a soloist's, because the players of an
+ensemble adapt to each other."""
 
 
 @dataclass(frozen=True)
 class ScoreNote:
-    """One note as written: onset and duration in quarter notes from the start of the score."""
+    """A note in a score: onset from the start of the score and duration, in quarter notes."""
 
     onset: float
     duration: float
     midi: int
     level_db: float = 0.0
-    slurred: bool = False  # bound to the note before it
+    slurred: bool = False  # to the note before it
     short: bool = False  # staccato
 
 
 @dataclass(frozen=True)
 class Note:
-    """One note as played: what a sampler needs to know."""
+    """A note as the sampler plays it."""
 
     onset_s: float
     duration_s: float
@@ -69,12 +67,13 @@ Part = tuple[ScoreNote, ...]
 
 @dataclass(frozen=True)
 class Score:
-    """One work.
+    """The score of a work.
 
     Args:
-        parts: from the top of the page to the bottom; each sorted by onset.
+        work: its name.
+        parts: from the top to the bottom of the page, each sorted by onset.
         tempi: (onset in quarters, quarters per minute) of each tempo mark, ascending; may be empty.
-        remarks: a line for each type of thing that was left out or rounded in reading.
+        remarks: a line for each type of element that was left out or rounded.
     """
 
     work: str
@@ -88,15 +87,15 @@ class Score:
         return max((n.onset + n.duration for part in self.parts for n in part), default=0.0)
 
     def tempo_at(self, onset: float, default: float = 100.0) -> float:
-        """Quarters per minute in force at an onset in quarters."""
+        """Return the tempo at an onset: quarters per minute, and quarters."""
         before = [tempo for start, tempo in self.tempi if start <= onset]
         return before[-1] if before else default
 
 
 def cut(part: Part, start: float, stop: float) -> Part:
-    """The notes that sound between two positions, moved so that `start` becomes zero.
+    """Return the notes between two positions, shifted so that `start` becomes zero.
 
-    A note that begins before `start` is left out; one that outlasts `stop` is shortened.
+    Notes that begin before `start` are left out; notes that end after `stop` are shortened.
     """
     return tuple(
         replace(n, onset=n.onset - start, duration=min(n.duration, stop - n.onset))
@@ -106,7 +105,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """The share of `length` quarters in which a part sounds."""
+    """Return the fraction of `length` quarters in which a part has notes."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -116,9 +115,9 @@ def activity(part: Part, length: float) -> float:
 
 
 def one_voice(part: Part) -> Part:
-    """A part for an instrument that plays one note at a time: of each chord the highest note.
+    """Reduce a part to one note at a time: the highest note of each chord.
 
-    A note still held when the next begins ends there.
+    A note ends at the latest when the next begins.
     """
     highest: dict[float, ScoreNote] = {}
     for note in part:
@@ -135,12 +134,14 @@ def one_voice(part: Part) -> Part:
 def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Part:
     """Transpose a part by octaves into a range.
 
-    The whole part moves by the number of octaves that leaves the fewest notes outside, the nearest
-    to `preferred_shift` among equals; notes still outside move alone.
+    The part is shifted by the number of octaves with the fewest notes out of range; if several have
+    equally few, by the closest to `preferred_shift`. Then the notes that are still out of range
+    are shifted one by one.
 
     Args:
-        low, high: lowest and highest MIDI pitch allowed, at least an octave apart.
-        preferred_shift: octaves.
+        part: to transpose.
+        low, high: lowest and highest MIDI pitch, at least an octave apart.
+        preferred_shift: in octaves.
     """
     if not part:
         return part
@@ -163,15 +164,15 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
 
 
 def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> tuple[Part, Part]:
-    """Give one part to two players, for ensembles with more players than the score has parts.
+    """Divide a part between two players, for ensembles with more players than parts.
 
-    The part is cut into phrases of `phrase` quarters. Of each phrase one of the two plays, or
-    both, the second then an octave away: the ways in which an arranger fills a fifth chair from a
-    quartet.
+    Each phrase of `phrase` quarters is played by one of the two, or by both, the second an octave
+    higher or lower, as an arranger would make a quintet of a quartet.
     """
     first: list[ScoreNote] = []
     second: list[ScoreNote] = []
     octave = 12 * int(rng.choice((-1, 1)))
+    # Phrase -> 0: the first player plays, 1: the second, 2: both.
     roles: dict[int, int] = {}
     for note in part:
         index = int(note.onset // phrase)
@@ -184,7 +185,7 @@ def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> 
 
 
 def performed(part: Part, quarters_per_minute: float) -> tuple[Note, ...]:
-    """Quarter notes -> seconds at a steady tempo."""
+    """Convert a part to timed notes at a constant tempo."""
     seconds = 60.0 / quarters_per_minute
     return tuple(
         Note(n.onset * seconds, n.duration * seconds, n.midi, n.level_db, n.slurred, n.short)
@@ -193,17 +194,19 @@ def performed(part: Part, quarters_per_minute: float) -> tuple[Note, ...]:
 
 
 def typed(text: str, beat: float = 1.0) -> Part:
-    """Read the compact notation in which the demo's pieces are typed.
+    """Read the compact notation of the demo's pieces.
 
-    Words are separated by blanks: `C4` is a note one beat long, `Bb3:2` two beats, `F#5:1/2` half
-    a beat, `R:3` a rest, `_` before a note slurs it to the one before, `'` after it makes it
-    short, `|` does nothing, and `p`, `mf` or any other dynamic mark holds from there on.
+    Words are separated by spaces: `C4` is a note of one beat, `Bb3:2` of two beats, `F#5:1/2` of
+    half a beat, `R:3` a rest of three beats. `_` before a note slurs it to the note before, `'`
+    after it makes it short, `|` has no effect, and a dynamic mark such as `p` or `mf` is valid for
+    all notes after it.
 
     Args:
-        beat: quarters in a beat.
+        text: the notation.
+        beat: number of quarters in a beat.
 
     Raises:
-        InputError: a word that is none of these.
+        InputError: there is another word.
     """
     notes: list[ScoreNote] = []
     onset, level_db = 0.0, 0.0

@@ -1,6 +1,7 @@
 import pytest
 
-from metadata_tools.notes.synthesiser import make_bank, write_notes
+from metadata_tools.notes.bank import write_bank
+from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.scores.score import RANGES
 from tests.support.tiny_music import write_quartet
 
@@ -22,7 +23,7 @@ def bank():
 @pytest.fixture(scope="session")
 def notes_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded") / "notes"
-    write_notes(folder, tuple(RANGES), seed=3, spacing_semitones=5)
+    write_bank(folder, lambda: make_bank(tuple(RANGES), seed=3, spacing_semitones=5))
     return folder
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
-from metadata_tools.demo import main, make_demo
+from metadata_tools.demo import main
 from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
 from metadata_tools.scores.score import RANGES, typed
@@ -11,7 +11,7 @@ from tests.support.challenge_set import assert_levels_and_sums, digest, labels, 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo") / "data"
-    assert make_demo(root, seed=1) == 8
+    assert main(["--out", str(root)]) == 0
     return root
 
 
@@ -44,7 +44,7 @@ def test_tracks_last_six_to_ten_seconds_and_the_whole_is_small(demo):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(demo, tmp_path):
-    make_demo(tmp_path / "same", seed=1)
+    assert main(["--out", str(tmp_path / "same"), "--seed", "1"]) == 0
     assert digest(tmp_path / "same") == digest(demo)
 
 

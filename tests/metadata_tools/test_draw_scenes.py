@@ -13,8 +13,7 @@ from recipes.cad2.task2.process_dataset import generate_train_scenes as official
 from cmss.audio import write_flac
 from cmss.errors import InputError
 from cmss.scenes import MetadataPaths, load_pairs
-from metadata_tools.challenge.gains import gain_pool
-from metadata_tools.challenge.listeners import make_listeners
+from metadata_tools.challenge.gains_and_listeners import gain_pool, make_listeners
 from metadata_tools.scenes import draw_listeners, draw_scenes, main
 from tests.support.challenge_set import read_json
 
@@ -97,7 +96,7 @@ def test_mended_scenes_are_read_where_the_official_ones_are_refused(root, capsys
             signal = 0.01 * np.ones((2, 8820))
             write_flac(root / "audio" / "train" / part["track"], signal, 44100)
     assert main([str(root)]) == 0
-    assert "have one listener twice, which enhance.py refuses" in capsys.readouterr().err
+    assert "have the same listener twice, which enhance.py refuses" in capsys.readouterr().err
     with pytest.raises(InputError, match="listed 2 times"):
         load_pairs(MetadataPaths.of(root, "train"))
     assert main([str(root), "--mend"]) == 2

@@ -14,9 +14,9 @@ from cmss.models.checkpoint import build
 from cmss.models.outputs import OUTPUTS
 from cmss.scenes import MetadataPaths, load_pairs
 from cmss.training.presets import PRESETS
+from metadata_tools import urmp
 from metadata_tools.readers.stem_mp4 import read_stream
-from metadata_tools.readers.stem_names import labels as written
-from metadata_tools.readers.stem_names import spelled
+from metadata_tools.readers.stem_names import part_label
 from metadata_tools.validate import validate
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels
 from tests.support.recipe_calls import call
@@ -34,7 +34,7 @@ ONE_PAIR = ["--scenes-per-track", "1", "--listeners-per-scene", "1", "--listener
 
 
 def splits(data_set: DataSet) -> list[str]:
-    """Options that send the three pieces to the three splits."""
+    """Options that assign the three pieces to the three splits."""
     _, valid, test = data_set.works
     options = ["--split", "train", "--valid-works", valid, "--test-works", test]
     return [*options, "--force"] if data_set.force else options
@@ -42,7 +42,7 @@ def splits(data_set: DataSet) -> list[str]:
 
 @pytest.fixture(scope="module", params=DATA_SETS)
 def made(request, tmp_path_factory):
-    """A data set and the folder that its reader made of it."""
+    """A data set, and the folder that its reader wrote."""
     data_set = DATA_SETS[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     archive = data_set.write(folder)
@@ -50,7 +50,7 @@ def made(request, tmp_path_factory):
         data_set.main([str(archive), "--out", str(folder / "data"), *splits(data_set), *ONE_PAIR])
         == 0
     )
-    # Beside archive and data nothing is left.
+    # No other files remain.
     assert {path.name for path in folder.iterdir()} == {archive.name, "data"}
     return data_set, folder / "data"
 
@@ -77,7 +77,7 @@ def test_from_archive_to_score(made, server, tmp_path):
     with (tmp_path / "exp" / "scores.csv").open() as file:
         scores = [float(row["avg_haaqi"]) for row in csv.DictReader(file)]
     assert len(scores) == data_set.tracks
-    # True stems: only 16 bits and 32 kHz are between the two.
+    # The stems differ from the reference by 16 bits and 32 kHz only.
     assert min(scores) > 0.95
 
 
@@ -111,14 +111,14 @@ def test_unpacking_that_was_killed_goes_on_where_it_ended(made, tmp_path):
     assert not (tmp_path / "data").exists()
     unpacked = [x for x in (tmp_path / ".data.unpacked").rglob("*") if x.is_file()]
     assert len([path for path in unpacked if not is_temporary(path)]) == 3
-    if data_set.archive == "CadenzaWoodwind.zip":  # is enough: what follows is the same for all
+    if data_set.archive == "CadenzaWoodwind.zip":  # one is enough: the rest is common code
         assert data_set.main(arguments) == 0
         assert digest(tmp_path / "data") == digest(root)
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {data_set.archive, "data"}
 
 
-# What is refused, for all of them.
+# Refusals of all readers.
 
 
 def only_line(capsys) -> str:
@@ -174,12 +174,12 @@ def test_evaluation_data_are_refused_as_training_data(name, options, tmp_path, c
     data_set = DATA_SETS[name]
     archive = data_set.write(tmp_path)
     assert data_set.main([str(archive), "--out", str(tmp_path / "data"), *options]) == 2
-    assert "is what the challenge evaluates with, not to be trained on" in only_line(capsys)
+    assert "is the challenge's evaluation data, not for training" in only_line(capsys)
     assert not (tmp_path / "data").exists()
 
 
 def test_by_default_evaluation_data_are_test_scenes_four_a_track_for_two_listeners(tmp_path):
-    """From a folder, too; and of a piece of 6.5 s two excerpts of 3 s."""
+    """Also from a folder; a piece of 6.5 s has two excerpts of 3 s."""
     folder = tmp_path / "Bach10"
     files = {
         k: v for k, v in bach10_files(6.5).items() if "/01-" in k and not k.endswith("err.wav")
@@ -203,8 +203,8 @@ def test_by_default_evaluation_data_are_test_scenes_four_a_track_for_two_listene
 
 
 def test_pieces_that_the_challenge_cannot_write_are_left_out_and_named(tmp_path, capsys):
-    urmp, strings = DATA_SETS["urmp"], DATA_SETS["ensembleset"]
-    assert urmp.main([str(urmp.write(tmp_path)), "--out", str(tmp_path / "u"), *ONE_PAIR]) == 0
+    wood, strings = DATA_SETS["urmp"], DATA_SETS["ensembleset"]
+    assert wood.main([str(wood.write(tmp_path)), "--out", str(tmp_path / "u"), *ONE_PAIR]) == 0
     done = capsys.readouterr()
     assert "15_Surprise_tpt_tpt_tbn: left out" in done.err
     assert "3 pieces of URMP, 3 test tracks" in done.out
@@ -218,8 +218,20 @@ def test_pieces_that_the_challenge_cannot_write_are_left_out_and_named(tmp_path,
     assert [set(x) for x in labels(tmp_path / "all", "train")] == [strings.labels | {"Oboe"}]
 
 
+def test_players_that_the_challenge_never_doubles_are_left_out_of_urmp():
+    pieces = ("70_A_vc_vc", "71_B_vn_vn_vn", "72_C_vn_va_vn")
+    files = [
+        f"{piece}/AuSep_{number}_{player}_{piece[:4]}.wav"
+        for piece in pieces
+        for number, player in enumerate(piece.split("_")[2:], 1)
+    ]
+    found = urmp.catalogue(files)
+    assert [line.partition(":")[0] for line in found.left_out] == list(pieces[:2])
+    assert [list(piece.stems) for piece in found.pieces] == [["Violin_1", "Viola", "Violin_2"]]
+
+
 def test_a_dry_piece_keeps_its_balance_in_a_measured_hall(tmp_path):
-    """One reflection-free response for all seats: stereo stems are the mono ones, scaled alike."""
+    """A response without reflections for all seats: all stems are scaled by the same factor."""
     rooms = tmp_path / "rooms" / "hall"
     rooms.mkdir(parents=True)
     for seat in range(4):
@@ -270,11 +282,9 @@ def test_stems_of_different_lengths_and_names_that_fall_together(tmp_path, capsy
         "01-AchGottundHerr-bassoon.wav: lasts 0.50 s, another stem 1.00 s: truncated"
         in only_line(capsys)
     )
-    assert written(["Violin", "Viola", "Violin"]) == ["Violin_1", "Viola", "Violin_2"]
-    assert written(["Cello", "Cello"]) is None
-    assert written(["Violin"] * 3) is None
-    assert [spelled(x) for x in ("AltoSaxophone", "violin 2", "Cello", "Tuba", "Mixture")] == [
-        ("Sax", None), ("Violin", 2), ("Cello", None), None, None,
+    names = ("AltoSaxophone", "violin 2", "Cello", "Cello_1", "Cello_2", "Violin_3", "Tuba")
+    assert [part_label(x) for x in names] == [
+        "Sax", "Violin_2", "Cello", "Cello", None, None, None,
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 import re
 import shutil
+from argparse import Namespace
 from collections import Counter
 
 import numpy as np
@@ -7,13 +8,12 @@ import pytest
 import soundfile
 
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
-from metadata_tools.inputs.options import matches
+from metadata_tools.inputs.options import matches, split_of
 from metadata_tools.notes.bank import kept_pitches, read_notes_csv
 from metadata_tools.render import main
-from metadata_tools.rendering.plan import split_works
-from metadata_tools.scores.arrange import draw_ensembles, give_parts, instrument_of, thinnest
+from metadata_tools.scores.arrange import draw_ensembles, give_parts, instrument_of
 from metadata_tools.scores.musicxml import read_score
-from metadata_tools.scores.score import RANGES, ScoreNote, cut
+from metadata_tools.scores.score import RANGES, ScoreNote, activity, cut
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 SPLITS = ("train", "valid", "test")
@@ -114,8 +114,9 @@ def test_a_word_matches_anywhere_and_a_pattern_the_whole_name():
 
 
 def test_a_work_claimed_by_two_splits_is_in_test_alone():
-    split = split_works(["A", "B", "C"], valid=["A", "B"], test=["B"])
-    assert split == {"train": ["C"], "valid": ["A"], "test": ["B"]}
+    options = Namespace(valid_works=["A", "B"], test_works=["B"])
+    splits = {work: split_of(work, options, "train") for work in "ABC"}
+    assert splits == {"A": "valid", "B": "test", "C": "train"}
 
 
 def test_instruments_occur_about_equally_often_and_a_fifth_is_doubled():
@@ -141,7 +142,8 @@ def test_parts_lie_in_their_players_ranges_and_everybody_plays(scores_folder, si
         for label, part in parts.items():
             low, high = RANGES[instrument_of(label)]
             assert all(low <= note.midi <= high for note in part)
-        assert thinnest(parts, 40) > 0.2  # two players may share a part, half each at worst
+        # Two players may share a part, half each at worst.
+        assert min(activity(part, 40) for part in parts.values()) > 0.2
 
 
 @pytest.mark.parametrize("instrument", ["Violin", "Viola", "Flute", "Sax"])
@@ -164,7 +166,7 @@ def test_the_first_of_two_players_has_the_upper_part(instrument):
         (["--test-works", "Bruckner"], "no score for the test split; see --test-works"),
         (["--train-tracks", "1", "--exclude-works", "*"], "no score for the train split"),
         (["--holdout-notes", "9"], "less than an octave; see --holdout-notes"),
-        (["--test-tracks", "0"], "no tracks asked for"),
+        (["--test-tracks", "0"], "no tracks to render"),
         (["--test-tracks", "50000"], "test scenes have ids S60001 to S99999 only"),
         (["--listeners", "99"], "99 listeners: expected at most 98"),
         (["--notes", "nowhere"], "nowhere/notes.csv: missing"),

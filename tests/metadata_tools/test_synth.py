@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from metadata_tools.notes.synthesiser import TIMBRES, another, make_bank, spectrum_db, tone
+from metadata_tools.notes.synthesiser import TIMBRES, make_bank, spectrum_db, tone, vary
 from metadata_tools.scores.score import RANGES
 from tests.support.measure import pitch_midi
 
@@ -46,10 +46,9 @@ def test_a_note_does_not_depend_on_the_rest_of_the_bank():
 @pytest.mark.parametrize("instrument", TIMBRES)
 def test_another_specimen_is_itself_without_variety_and_near_it_with(instrument):
     usual = TIMBRES[instrument]
-    assert another(usual, 0.0, np.random.default_rng(1)) == usual
+    assert vary(usual, 0.0, np.random.default_rng(1)) == usual
     levels = [
-        spectrum_db(another(usual, 1.0, np.random.default_rng(seed)), 220.0, 12)
-        for seed in range(20)
+        spectrum_db(vary(usual, 1.0, np.random.default_rng(seed)), 220.0, 12) for seed in range(20)
     ]
     spread = np.std([level - level[0] for level in levels], axis=0)[1:]
     # Heard, and less than what lies between two instruments.

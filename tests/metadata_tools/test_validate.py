@@ -114,7 +114,7 @@ def test_levels_and_sums_are_warned_of(root, capsys):
     level, total = sorted(capsys.readouterr().err.splitlines())
     assert level.startswith("validate: warning: valid: fugue_000: the mixture has -28.0 LUFS")
     # Mixture minus stems is three of the four: -2.5 dB.
-    assert "is not the sum of its stems, what is left has -2 dB against it" in total
+    assert "is not the sum of its stems, the difference has -2 dB relative to the" in total
     write_flac(path, np.zeros_like(mixture.T), 44100)
     assert validate(root).warnings == ["valid: fugue_000: the mixture is silent"]
 

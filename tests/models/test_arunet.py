@@ -14,8 +14,8 @@ from cmss.models.arunet import (
     signed_power,
 )
 from cmss.models.presence import listed
+from tests.support.conditioning import assert_sums_to_mixture, rows
 from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import assert_shares_the_mixture, rows
 
 # L is not a power of two and not a multiple of the hop, so that confused sizes are found.
 PUBLISHED = ARUNetArguments(L=72, hop=20, filters=(6, 8, 10), bottleneck=12)
@@ -221,7 +221,7 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(
     shared, masking, samples, present, masks
 ):
     model = masking if masks else shared
-    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
+    assert_sums_to_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.registry import MODELS
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
+from tests.support.conditioning import assert_all_present_by_default, assert_examples_independent
 from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import assert_everyone_by_default, assert_examples_apart
 
 SOURCES = ("Cello", "Viola", "Violin", "Violin_2")
 TOLD = {"conditioned": True, "consistent": True}
@@ -193,7 +193,7 @@ def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(kind, sampl
 @EACH
 @torch.no_grad()
 def test_all_sources_by_default(kind):
-    assert_everyone_by_default(network(kind), noise(1, 2, 1000))
+    assert_all_present_by_default(network(kind), noise(1, 2, 1000))
 
 
 @EACH
@@ -217,7 +217,7 @@ def test_silence_gives_silence(kind):
 @EACH
 @torch.no_grad()
 def test_examples_of_a_batch_are_independent(kind):
-    assert_examples_apart(network(kind), noise(3, 2, 2000))
+    assert_examples_independent(network(kind), noise(3, 2, 2000))
 
 
 @EACH

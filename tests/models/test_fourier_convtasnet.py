@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 
 from cmss.models.fourier_convtasnet import FourierConvTasNet, FourierConvTasNetArguments
 from cmss.models.outputs import OUTPUTS
-from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import (
+from tests.support.conditioning import (
     assert_aligned,
-    assert_examples_apart,
-    assert_shares_the_mixture,
+    assert_examples_independent,
+    assert_sums_to_mixture,
     rows,
 )
+from tests.support.tensors import quiet_noise as noise
 
 ARGUMENTS = FourierConvTasNetArguments(
     ("Cello", "Viola", "Violin", "Violin_2"), L=256, hop=64, Q=20, B=12, H=16, X=3, R=1
@@ -32,7 +32,7 @@ def model() -> FourierConvTasNet:
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(1, 1500), present=rows(4))
 def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
-    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-6)
+    assert_sums_to_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-6)
 
 
 @torch.no_grad()
@@ -105,7 +105,7 @@ def test_estimates_scale_with_the_mixture(model, gain):
 
 @torch.no_grad()
 def test_examples_of_a_batch_are_independent(model):
-    assert_examples_apart(model, noise(3, 2, 1200), atol=1e-6)
+    assert_examples_independent(model, noise(3, 2, 1200), atol=1e-6)
 
 
 def test_only_parameters_are_stored(model):

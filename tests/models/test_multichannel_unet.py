@@ -10,14 +10,14 @@ from cmss.models.outputs import OUTPUTS
 from cmss.scenes import INSTRUMENTS
 from cmss.training.mixtures import Batch
 from cmss.training.remix_loss import RemixLoss
-from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import (
+from tests.support.conditioning import (
     assert_aligned,
-    assert_examples_apart,
+    assert_examples_independent,
     assert_scales,
-    assert_shares_the_mixture,
+    assert_sums_to_mixture,
     rows,
 )
+from tests.support.tensors import quiet_noise as noise
 
 PUBLISHED = MultichannelUNetArguments(INSTRUMENTS)
 ALL = MultichannelUNetArguments(
@@ -113,7 +113,7 @@ def test_masks_multiply_the_spectra_of_both_channels():
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(1, 1500), present=rows(4))
 def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
-    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-6)
+    assert_sums_to_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 31, 32, 97, 1000])
@@ -229,7 +229,7 @@ def test_estimates_scale_with_the_mixture(arguments, gain):
 @BOTH
 @torch.no_grad()
 def test_examples_of_a_batch_are_independent(arguments):
-    assert_examples_apart(network(arguments), noise(3, 2, 1200))
+    assert_examples_independent(network(arguments), noise(3, 2, 1200))
 
 
 def test_the_remix_loss_trains_it():

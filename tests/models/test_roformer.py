@@ -14,8 +14,8 @@ from cmss.models.roformer import (
     rotate,
     rotations,
 )
+from tests.support.conditioning import assert_examples_independent, assert_sums_to_mixture, rows
 from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import assert_examples_apart, assert_shares_the_mixture, rows
 
 SMALL = {"L": 256, "hop": 64, "bands": ((8, 2), (5, 8)), "D": 16, "hidden": 24, "heads": 2}
 ARGUMENTS = RoformerArguments(("Cello", "Viola", "Violin", "Violin_2"), layers=2, **SMALL)
@@ -37,7 +37,7 @@ def model() -> Roformer:
 @given(samples=st.integers(1, 1500), present=rows(4))
 def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
     # Masks reach some tens, and their sum of 1 has the precision of float32.
-    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
+    assert_sums_to_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def test_all_sources_by_default(model):
 
 @torch.no_grad()
 def test_examples_of_a_batch_are_independent(model):
-    assert_examples_apart(model, noise(3, 2, 900))
+    assert_examples_independent(model, noise(3, 2, 900))
 
 
 @torch.no_grad()

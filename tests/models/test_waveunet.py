@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmss.models.waveunet import WaveUNet, WaveUNetArguments
-from tests.support.tensors import quiet_noise as noise
-from tests.support.told_who_plays import (
-    assert_everyone_by_default,
-    assert_examples_apart,
+from tests.support.conditioning import (
+    assert_all_present_by_default,
+    assert_examples_independent,
     assert_scales,
-    assert_shares_the_mixture,
+    assert_sums_to_mixture,
     rows,
 )
+from tests.support.tensors import quiet_noise as noise
 
 PUBLISHED = WaveUNetArguments(("bass", "drums", "other", "vocals"))
 ALL = WaveUNetArguments(
@@ -161,7 +161,7 @@ def test_a_delayed_mixture_gives_delayed_estimates(arguments):
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(1, 700), present=rows(4))
 def test_present_sources_sum_to_the_mixture_and_absent_ones_are_zero(model, samples, present):
-    assert_shares_the_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
+    assert_sums_to_mixture(model, noise(2, 2, samples), torch.tensor(present), 1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 77, 500])
@@ -182,7 +182,7 @@ def test_with_difference_all_sum_to_the_mixture_and_others_are_bounded(samples):
 @torch.no_grad()
 def test_all_sources_by_default(arguments):
     model, mixture = network(arguments), noise(1, 2, 300)
-    assert_everyone_by_default(model, mixture)
+    assert_all_present_by_default(model, mixture)
     absent = torch.tensor([[True, False, True, True]])
     assert (model(mixture, absent)[:, 1] == 0).all()
 
@@ -235,7 +235,7 @@ def test_gradients_are_finite_and_reach_every_parameter(arguments, bfloat16):
 @BOTH
 @torch.no_grad()
 def test_examples_of_a_batch_are_independent(arguments):
-    assert_examples_apart(network(arguments), noise(3, 2, 400))
+    assert_examples_independent(network(arguments), noise(3, 2, 400))
 
 
 @pytest.mark.parametrize(

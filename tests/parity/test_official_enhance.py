@@ -9,7 +9,7 @@ import soundfile
 
 from benchmarks.official import OWNER
 from cmss.scenes import INSTRUMENTS
-from metadata_tools.scores.pieces import Piece
+from metadata_tools.scores.pieces import TypedPiece
 from tests.support.played_set import write_played_set
 from tests.support.published_networks import write_networks
 from tests.support.stages import ROOT, run_python, run_stage, succeeded
@@ -17,7 +17,7 @@ from tests.support.stages import ROOT, run_python, run_stage, succeeded
 # Below and above the baseline's chunk of 11 s, to either side of where its fades change. In the
 # first, two instruments are doubled.
 PIECES = (
-    Piece(
+    TypedPiece(
         "nine_seconds",
         "made for tests",
         60,
@@ -29,7 +29,7 @@ PIECES = (
             "Cello": "f F3 _G3 A3 D3 F3 _G3 A3 G2",
         },
     ),
-    Piece(
+    TypedPiece(
         "fifteen_seconds",
         "made for tests",
         60,

@@ -10,7 +10,7 @@ CAUSAL = {"N": 16, "B": 8, "H": 12, "X": 3, "R": 2, "causal": True, "norm_type":
 
 
 def write_network(folder: Path, instrument: str, **arguments) -> None:
-    """Random weights, every parameter away from where it starts, estimates as loud as the input."""
+    """Write a network with random weights, whose estimates have the level of the input."""
     torch.manual_seed(len(instrument))
     network = build("convtasnet", {**CAUSAL, **arguments}).eval()
     noise = 0.01 * torch.randn(1, 2, 8000)

@@ -1,4 +1,4 @@
-"""What must hold of every data set in the challenge's layout."""
+"""Checks of data sets in the challenge's layout."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def read_json(root: Path, name: str):
 
 
 def labels(root: Path, split: str) -> list[list[str]]:
-    """The instruments of each track, as written in the metadata."""
+    """Return the labels of each track in the metadata."""
     return [
         [entry["instrument"] for key, entry in track.items() if key != "mixture"]
         for track in read_json(root, f"music.{split}.json").values()
@@ -24,7 +24,7 @@ def labels(root: Path, split: str) -> list[list[str]]:
 
 
 def assert_levels_and_sums(root: Path, split: str) -> None:
-    """Mixtures at -40 LUFS; each the exact sum of its stems, which are rounded first."""
+    """Check that mixtures have -40 LUFS and are the exact sum of their rounded stems."""
     folder = MetadataPaths.of(root, split).music_dir
     for track in read_json(root, f"music.{split}.json").values():
         samples = {
@@ -36,11 +36,11 @@ def assert_levels_and_sums(root: Path, split: str) -> None:
         assert abs(loudness_lufs(mixture.T / 32768, 44100) + 40) < 0.5
         for stem in samples.values():
             assert stem.shape == (track["mixture"]["duration"] * 44100, 2)
-            assert np.abs(stem).max() > 50  # everybody is heard
+            assert np.abs(stem).max() > 50  # no stem is silent
 
 
 def digest(root: Path) -> dict[str, str]:
-    """Content of every file."""
+    """Return the SHA-256 of every file."""
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))

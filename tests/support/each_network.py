@@ -1,4 +1,4 @@
-"""Every kind of network that a checkpoint holds, as small as it can be."""
+"""A minimal network of each type that a checkpoint can contain."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Enhancing without a folder, and what a stage would show."""
+"""Enhancement without files, and a progress bar without output."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Templates of two instruments, learned from notes that are made up."""
+"""Templates of two instruments, learned from synthetic notes."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NOTES_HZ = {"Oboe": (440.0, 587.3), "Cello": (98.0, 130.8)}
 
 
 def play(instrument: str, seconds: float, seed: int) -> np.ndarray:
-    """Notes of 0.2 s at random, twelve partials each; mono, at 0.1 RMS or so."""
+    """Return random notes of 0.2 s with twelve partials; mono, RMS some 0.1."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(0.2 * RATE_HZ)) / RATE_HZ
     notes = [
@@ -30,7 +30,7 @@ def play(instrument: str, seconds: float, seed: int) -> np.ndarray:
 
 
 def write_templates(folder: Path) -> dict[str, Path]:
-    """Files of static templates of magnitudes and powers, and of templates of four frames."""
+    """Write static templates of magnitudes and of powers, and templates of four frames."""
     paths = {}
     for kind, divergence, lags in (("kl", "kl", 1), ("is", "is", 1), ("convolutive", "kl", 4)):
         analysis = Analysis(divergence)

@@ -6,7 +6,7 @@ SAMPLE_RATE_HZ = 44100
 
 
 def pitch_midi(signal: np.ndarray, near_midi: float) -> float:
-    """Fundamental from the phase advance between two windows a hop apart, within half a semitone.
+    """Measure the pitch, within half a semitone, by the phase advance between two windows.
 
     The first harmonic is isolated by a Gaussian band around the nearest FFT peak.
     """

@@ -1,4 +1,4 @@
-"""Sound files of notes that are known to the cent."""
+"""Sound files of notes with known pitch."""
 
 import numpy as np
 import soundfile
@@ -8,7 +8,7 @@ TONE_S = 1.2
 
 
 def tone(midi, cents=0.0, seconds=TONE_S, rate_hz=RATE_HZ, vibrato_cents=0.0):
-    """Ten harmonics, the fundamental the weakest, as of a bassoon or a violin's lowest notes."""
+    """A tone with ten harmonics and a weak fundamental, like low notes of a bassoon or violin."""
     time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     deviation = cents + vibrato_cents * np.sin(2 * np.pi * 5.5 * time_s)
     hz = 440 * 2 ** ((midi - 69 + deviation / 100) / 12)
@@ -18,7 +18,7 @@ def tone(midi, cents=0.0, seconds=TONE_S, rate_hz=RATE_HZ, vibrato_cents=0.0):
 
 
 def write(folder, files):
-    """Files below `samples`, each in 0.5 s of silence before and after."""
+    """Write files to `samples`, with 0.5 s of silence before and after; return the options."""
     for name, samples in files.items():
         path = folder / "samples" / name
         path.parent.mkdir(parents=True, exist_ok=True)

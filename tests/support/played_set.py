@@ -1,4 +1,4 @@
-"""Short pieces in the challenge's layout, made by the demo's players and writer."""
+"""Short pieces in the challenge's layout, played and written as those of the demo."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
 from metadata_tools.scores.arrange import instrument_of
-from metadata_tools.scores.pieces import Piece
+from metadata_tools.scores.pieces import TypedPiece
 from tests.support.stages import RECIPES
 
 SPLIT = "valid"
 
 SHORT_PIECES = (
-    Piece("duet", "made for tests", 160, {"Oboe": "f A4 _B4 C5", "Bassoon": "mf D3 F#3 _G3"}),
-    Piece(
+    TypedPiece("duet", "made for tests", 160, {"Oboe": "f A4 _B4 C5", "Bassoon": "mf D3 F#3 _G3"}),
+    TypedPiece(
         "trio",
         "made for tests",
         160,
@@ -31,16 +31,16 @@ SHORT_PIECES = (
 
 
 def configuration(root: Path, *overrides: str) -> DictConfig:
-    """The configuration of the three stages for a data set."""
+    """Compose the configuration of the three stages for a data set."""
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
         add_networks()
         return compose("config", [f"path.root={root}", *overrides])
 
 
 def write_played_set(
-    root: Path, pieces: Sequence[Piece], listeners_per_scene: int, listeners: int
+    root: Path, pieces: Sequence[TypedPiece], listeners_per_scene: int, listeners: int
 ) -> None:
-    """One scene for each piece; the last of the listeners, L5999, hears without loss."""
+    """Write a scene for each piece; the last listener, L5999, has no hearing loss."""
     instruments = {instrument_of(label) for piece in pieces for label in piece.parts}
     sampler = Sampler(make_bank(tuple(instruments), seed=1, spacing_semitones=8))
     with new_dataset(root) as folder:

@@ -1,4 +1,4 @@
-"""Networks of random weights and small width in the form in which the challenge's are published."""
+"""Small networks with random weights in the format of the challenge's published networks."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,14 +12,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def write_networks(folder: Path, instruments: Iterable[str]) -> None:
-    """`ConvTasNet_<Instrument>_NonCausal/` for each, whose estimates are as loud as their input."""
+    """Write `ConvTasNet_<Instrument>_NonCausal/`; estimates have the level of the input."""
     torch.manual_seed(1)
     for instrument in instruments:
         random_network(TINY).save_pretrained(folder / f"ConvTasNet_{instrument}_NonCausal")
 
 
 def fill_hub_cache(cache: Path, instruments: Iterable[str]) -> None:
-    """The same as the hub's client leaves them behind after it has downloaded branch `main`."""
+    """Write the same as the hub's client stores them after a download of the branch `main`."""
     for instrument in instruments:
         repository = cache / f"models--{OWNER}--ConvTasNet_{instrument}_NonCausal"
         (repository / "refs").mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""Recipes called in this process, as from the command line, and what may become of a call.
+"""Calls of recipes in this process, as from the command line, and checks of how they ended.
 
-A recipe may be given anything: it does its work, or says in a line which key is wrong. Starting a
-process for each call takes seconds, importing what is imported already nothing.
+With any input, a recipe succeeds, or reports the wrong key in one line. A new process for each call
+would take seconds for imports.
 """
 
 import io
@@ -21,17 +21,17 @@ from cmss.run.stage import add_networks
 from tests.support.stages import RECIPES, run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
-"""Names of the recipes' configurations where they are not the recipe's own."""
+"""Names of configurations that differ from the name of the recipe."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call ended.
+    """Result of a call.
 
     Args:
-        status: exit status; None if the recipe ended by an exception.
-        stdout: what it printed.
-        stderr: what it printed, or the traceback.
+        status: exit status; None after an exception.
+        stdout: standard output.
+        stderr: standard error, or the traceback.
     """
 
     status: int | None
@@ -40,16 +40,16 @@ class Ended:
 
 
 def call(recipe: str, *words: str, cwd: Path) -> Ended:
-    """`python recipes/cad2/<recipe>.py WORDS` in a folder, within this process."""
+    """Run `python recipes/cad2/<recipe>.py WORDS` in a folder, within this process."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), _put_back(cwd):
+    with redirect_stdout(out), redirect_stderr(err), _restored(cwd):
         status = run_in_this_process(recipe, *words)
     return Ended(status, out.getvalue(), err.getvalue())
 
 
 @contextmanager
-def _put_back(cwd: Path) -> Iterator[None]:
-    """Enter a folder; put back what a call changes of the process."""
+def _restored(cwd: Path) -> Iterator[None]:
+    """Enter a folder; at the end, restore what a call changes in the process."""
     before = sys.argv, Path.cwd(), dict(os.environ), logging.root.handlers[:], logging.root.level
     os.chdir(cwd)
     try:
@@ -65,11 +65,11 @@ def _put_back(cwd: Path) -> Iterator[None]:
 
 
 def keys(recipe: str, *words: str) -> list[str]:
-    """Full keys of all sections and values of a recipe's configuration, in its order.
+    """Return the full keys of all sections and values of a recipe's configuration, in order.
 
     Args:
         recipe: enhance, evaluate, merge_results, train, fit, fit_postfilter or fit_dictionaries.
-        words: which choose other groups, such as separator=nmf.
+        words: choices of other groups, such as separator=nmf.
     """
     add_networks()
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
@@ -85,11 +85,11 @@ def _keys(section: Any, prefix: str) -> Iterator[str]:
 
 
 def complaint(ended: Ended, given: Sequence[str]) -> str | None:
-    """What is wrong with the way in which a call ended; None if nothing is.
+    """Return what is wrong with the end of a call; None if nothing is wrong.
 
     Args:
         ended: the call.
-        given: the words KEY=VALUE that were tried in it, at least one.
+        given: its words KEY=VALUE under test, at least one.
     """
     if ended.status not in (0, 1, 2) or "Traceback" in ended.stderr:
         return f"{' '.join(given)}: a traceback\n{ended.stderr}"
@@ -99,7 +99,7 @@ def complaint(ended: Ended, given: Sequence[str]) -> str | None:
 
 
 def blamed(ended: Ended, given: Sequence[str]) -> list[str]:
-    """Those of the words that were tried whose key, or file, a line on standard error names."""
+    """Return the words whose key or file is in a line on standard error."""
     lines = ended.stderr.splitlines()
     return [word for word in given if any(_names(line, word) for line in lines)]
 
@@ -108,5 +108,5 @@ def _names(line: str, word: str) -> bool:
     key, _, value = word.partition("=")
     if key in line:
         return True
-    # A file that is not there is named by itself, a path in it.
+    # A missing file is reported by its own path.
     return len(value) > 3 and value.strip("'\"[]") in line

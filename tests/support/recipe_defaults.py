@@ -1,4 +1,4 @@
-"""Sections of the training recipes as their files have them, where the defaults stand."""
+"""Sections of the training recipes with the defaults of their files."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ Built = TypeVar("Built")
 
 
 def of_recipe(recipe: str, section: str, kind: type[Built], **changes: Any) -> Built:
-    """The dataclass of a section, some of its values changed."""
+    """Return the dataclass of a section, with some values changed."""
     loaded = OmegaConf.load(RECIPES / "conf" / f"{recipe}.yaml")
     settings = OmegaConf.to_container(loaded[section])
     return from_settings(kind, {**settings, **changes}, section)

@@ -1,4 +1,4 @@
-"""A run that has been scored, without any of the work: sound made up, scores given."""
+"""A scored run without computation, with random sounds and given scores."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SECONDS = 0.3
 
 
 def tiny_pairs(root: Path, songs: dict[str, str] | None = None) -> list[Pair]:
-    """The three pairs of the tiny challenge, tracks renamed as `songs` say."""
+    """Return the three pairs of the tiny challenge; `songs` has new names of tracks."""
     tiny = TinyChallenge(root)
     for old, new in (songs or {}).items():
         tiny.files["music_file"][new] = tiny.files["music_file"].pop(old)
@@ -30,7 +30,7 @@ def tiny_pairs(root: Path, songs: dict[str, str] | None = None) -> list[Pair]:
 
 
 def write_run(folder: Path, pairs: list[Pair], separator: str, scores: list[float]) -> Path:
-    """The folder of a run as merge_results.py leaves it; the left ear is always 0.1 better."""
+    """Write the folder of a run after merge_results.py; the left ear always scores 0.1 more."""
     save_configuration(
         configuration(folder.parent, f"path.exp_folder={folder}", f"separator={separator}")
     )

@@ -1,4 +1,4 @@
-"""What tests of separators share: players, mixtures of noise, separators that are known."""
+"""Players, mixtures of noise, and simple separators, for tests of separators."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SMALL = FourierConvTasNetArguments(OUTPUTS, B=8, H=8, X=1, R=1)
 
 
 def sources(*labels: str, excerpt: Excerpt | None = None) -> dict[str, Source]:
-    """Players as labels name them, `Violin_2`; their stems lie in an excerpt, or nowhere."""
+    """Return sources with labels such as `Violin_2`; their excerpt does not exist by default."""
     nowhere = Excerpt(Path("none.flac"), 0.0, 1.0)
     made = {}
     for number, label in enumerate(labels, 1):
@@ -49,7 +49,7 @@ def convtasnet(weights_from: Path | str, **settings) -> ConvTasNetSeparator:
 
 
 class Fixed:
-    """Estimates what it was given."""
+    """A separator that returns fixed estimates."""
 
     sample_rate_hz = RATE_HZ
 

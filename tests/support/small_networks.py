@@ -1,4 +1,4 @@
-"""A small network for each separator that takes one."""
+"""A small network for each separator with a network."""
 
 import torch
 
@@ -6,14 +6,14 @@ from cmss.models.outputs import OUTPUTS
 
 
 class Quarters(torch.nn.Module):
-    """A module of no package of ours: each of twelve outputs is a quarter of the mixture."""
+    """A module outside of cmss: each of its twelve outputs is a quarter of the mixture."""
 
     def __init__(self):
         super().__init__()
-        self.share = torch.nn.Parameter(torch.tensor(0.25))
+        self.gain = torch.nn.Parameter(torch.tensor(0.25))
 
     def forward(self, mixture):
-        return self.share * mixture.unsqueeze(1).expand(-1, len(OUTPUTS), -1, -1)
+        return self.gain * mixture.unsqueeze(1).expand(-1, len(OUTPUTS), -1, -1)
 
 
 NETWORKS = {

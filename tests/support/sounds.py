@@ -1,4 +1,4 @@
-"""Sound files of many kinds as bytes: whole, unfinished, without a stated length, cut, spoilt."""
+"""Sound files in many formats as bytes: complete, unfinished, without length, cut, damaged."""
 
 import io
 import re
@@ -24,14 +24,14 @@ def music(samples: int = RATE_HZ // 2, channels: int = 2, seed: int = 1) -> np.n
 
 
 def encoded(signal: np.ndarray, kind: str, subtype: str, **options: float) -> bytes:
-    """A sound as libsndfile writes it."""
+    """Encode a sound by libsndfile."""
     file = io.BytesIO()
     soundfile.write(file, signal, RATE_HZ, format=kind, subtype=subtype, **options)
     return file.getvalue()
 
 
 def patched(data: bytes, *changes: tuple[int, bytes]) -> bytes:
-    """Bytes with others in their place."""
+    """Return bytes with some of them replaced, each (offset, new bytes)."""
     changed = bytearray(data)
     for place, part in changes:
         changed[place : place + len(part)] = part
@@ -70,12 +70,12 @@ def without_xing(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of sound file.
+    """A format of sound files.
 
     Args:
-        make: a sound, (samples, channels), as a file.
-        states_length: whether a file of it that was cut can be told from a whole one.
-        suffix: of its name.
+        make: encodes a sound (samples, channels).
+        states_length: whether a cut file can be distinguished from a complete one.
+        suffix: of file names.
     """
 
     make: Callable[[np.ndarray], bytes]
@@ -131,7 +131,7 @@ KINDS = {
     ),
     "flac-pipe": Kind(lambda s: streamed_flac(encoded(s, "FLAC", "PCM_16")), False, ".flac"),
 }
-"""Files that hold all of a sound, by name. Those without a stated length end wherever they end."""
+"""Complete files by the name of their format, with and without a stated length."""
 
 
 def _opus(signal: np.ndarray) -> bytes:

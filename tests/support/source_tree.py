@@ -1,4 +1,4 @@
-"""The files of this repository and what they import."""
+"""The files of this repository, and their imports."""
 
 import ast
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ def files(*folders: str) -> list[Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """Full dotted names of all that a file imports, wherever in it the statement stands."""
+    """Return the dotted names of all imports in a file, also those within functions."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -26,7 +26,7 @@ def imports(path: Path) -> set[str]:
 
 
 def users_of(library: str, paths: Iterable[Path]) -> set[str]:
-    """Files, relative to the repository, that import a library."""
+    """Return the files that import a library, relative to the repository."""
     return {
         path.relative_to(ROOT).as_posix()
         for path in paths

@@ -22,9 +22,9 @@ from tests.support.stages import ROOT, import_recipe, run_in_this_process
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended: exit status, or minus the signal that killed it.
+    """Result of a call: exit status, or the negative number of the signal that killed it.
 
-    `writes` counts the times it opened a file for writing, renamed, linked or deleted one; 0 if it
+    `writes` is how often it opened a file for writing, or renamed, linked or deleted one; 0 if it
     was killed.
     """
 
@@ -51,16 +51,16 @@ class StageServer:
         kill_at_write: int | None = None,
         largest_file: int | None = None,
     ) -> Done:
-        """A stage in a folder.
+        """Run a stage in a folder.
 
         Args:
             stage: enhance, evaluate or merge_results.
             overrides: of the configuration.
             cwd: the current folder.
             env: variables of its environment.
-            kill_after_s: when to kill it, if it is still running then.
-            kill_at_write: before which of its `writes`, from 1, it kills itself.
-            largest_file: limit in bytes on what it may write into one file.
+            kill_after_s: time after which it is killed.
+            kill_at_write: number of the write, from 1, before which it kills itself.
+            largest_file: maximum size of a file in bytes.
         """
         assert self._process.stdin
         assert self._process.stdout
@@ -79,7 +79,7 @@ class StageServer:
         return Done(**json.loads(answer))
 
     def succeed(self, stage: str, *overrides: str, cwd: Path) -> Done:
-        """A stage whose exit status must be 0."""
+        """Run a stage whose exit status must be 0."""
         done = self.run(stage, *overrides, cwd=cwd)
         assert done.status == 0, f"{stage} {overrides}\n{done.stdout}\n{done.stderr}"
         return done
@@ -139,7 +139,7 @@ def _wait(child: int, kill_after_s: float | None) -> int:
 
 
 class _Writes:
-    """Counts what Python reports of changes to files; kills the process before one of them."""
+    """Counts changes to files by Python's audit events; kills the process before one of them."""
 
     EVENTS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")
 
@@ -168,7 +168,7 @@ def _be_the_stage(order: dict, out: int, err: int, count: int) -> NoReturn:
     if limit := order["largest_file"]:
         import resource
 
-        # Python ignores the signal that comes with it: writing fails as on a full disk.
+        # Python ignores the signal for this limit, so writing fails as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     writes = _Writes(order["kill_at_write"])
     sys.addaudithook(writes)

@@ -1,4 +1,4 @@
-"""The programs under test, run as a user runs them."""
+"""Calls of the programs under test, as by a user."""
 
 import os
 import runpy
@@ -19,7 +19,7 @@ def run_stage(
     env: Mapping[str, str] | None = None,
     timeout_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
-    """`python recipes/cad2/<stage>.py OVERRIDES` in a folder, whatever its exit status."""
+    """Run `python recipes/cad2/<stage>.py OVERRIDES` in a folder; any exit status is accepted."""
     return run_python(program(stage), *overrides, cwd=cwd, env=env, timeout_s=timeout_s)
 
 
@@ -29,7 +29,7 @@ def run_python(
     env: Mapping[str, str] | None = None,
     timeout_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
-    """`python ARGUMENTS` in a folder, on one thread: several are run side by side."""
+    """Run `python ARGUMENTS` in a folder, with one thread, because tests run in parallel."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -41,20 +41,20 @@ def run_python(
 
 
 def program(recipe: str) -> str:
-    """The file of a recipe."""
+    """Return the path of a recipe."""
     return str(RECIPES / f"{recipe}.py")
 
 
 def import_recipe(recipe: str) -> None:
-    """Import what a recipe does, so that it begins at once in this process and its forks."""
+    """Import the modules of a recipe, so that it starts faster in this process and its forks."""
     runpy.run_path(program(recipe), run_name="imported")
 
 
 def run_in_this_process(recipe: str, *words: str) -> int | None:
-    """`python recipes/cad2/<recipe>.py WORDS` without a process of its own.
+    """Run `python recipes/cad2/<recipe>.py WORDS` in this process.
 
     Returns:
-        The exit status; None if the recipe ended by an exception, which is printed.
+        The exit status; None after an exception, which is printed.
     """
     sys.argv = [program(recipe), *words]
     try:
@@ -70,6 +70,6 @@ def run_in_this_process(recipe: str, *words: str) -> int | None:
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-    """The same, if its exit status is 0; otherwise an assertion that shows what it printed."""
+    """Return the call if its exit status is 0; otherwise fail with its output."""
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done

@@ -1,12 +1,12 @@
-"""Trainings that are stopped between two steps."""
+"""Trainings that are interrupted between two steps."""
 
 
 class Stopped(Exception):
-    """Stands for Ctrl-C, a crash, a power cut."""
+    """Interruption by Ctrl-C, a crash or a power failure."""
 
 
 def stop_after(count: int):
-    """A progress bar that stops the training after some steps."""
+    """Return a progress bar that interrupts the training after `count` steps."""
 
     def progress(steps):
         for number, step in enumerate(steps):

@@ -1,10 +1,10 @@
-"""Signals and weights at random, as torch tensors."""
+"""Random signals and weights as torch tensors."""
 
 import torch
 
 
 def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Every parameter away from its start, norms and slopes included, as after training."""
+    """Change all parameters, including norms and slopes, from their initial values."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -18,5 +18,5 @@ def noise(*shape: int, seed: int = 1) -> torch.Tensor:
 
 
 def quiet_noise(*shape: int, seed: int = 1) -> torch.Tensor:
-    """White noise at -20 dB, as loud as music may be."""
+    """White noise at -20 dB, a level of loud music."""
     return 0.1 * noise(*shape, seed=seed)

@@ -1,4 +1,4 @@
-"""A very small challenge in the official layout, whole and valid, for tests to spoil."""
+"""A very small valid data set in the official layout, which tests can change."""
 
 import json
 from dataclasses import dataclass, field
@@ -76,7 +76,7 @@ def metadata() -> dict[str, dict[str, Any]]:
 
 @dataclass
 class TinyChallenge:
-    """`files` may be changed at will before `paths()` writes them."""
+    """A small data set; `files` can be changed before `paths()` writes them."""
 
     root: Path
     files: dict[str, dict[str, Any]] = field(default_factory=metadata)

@@ -101,14 +101,14 @@ def write_stem_mp4(path: Path, sources: Mapping[str, np.ndarray]) -> None:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One of them.
+    """A data set in miniature.
 
     Args:
-        works: words in the names of its pieces, which go to train, valid and test in this order.
-        tracks: how many excerpts a piece gives.
-        stem: a file of the first.
-        labels: the players of its test piece, or of one of them.
-        split: the split that its pieces go to of themselves.
+        works: words in the names of its pieces for train, valid and test.
+        tracks: number of excerpts of a piece.
+        stem: a file of the first piece.
+        labels: of the players of a test piece.
+        split: default split of its pieces.
     """
 
     main: Callable[[list[str]], int]

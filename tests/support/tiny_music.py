@@ -1,4 +1,4 @@
-"""A MusicXML quartet written by hand: a scale in each part, as long as asked for."""
+"""MusicXML for tests, such as a quartet with a scale in each part."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def measure(number: int, content: str) -> str:
 
 
 def document(parts: list[list[str]]) -> str:
-    """MusicXML of parts given as the contents of their measures."""
+    """Return MusicXML with parts, each a list of the contents of its measures."""
     listed = "".join(
         f'<score-part id="P{n}"><part-name>{name}</part-name></score-part>'
         for n, name in enumerate(NAMES[: len(parts)], 1)
@@ -52,7 +52,7 @@ def document(parts: list[list[str]]) -> str:
 
 
 def write_quartet(path: Path, measures: int = 12) -> None:
-    """Four parts in quarter notes, each a scale in its register."""
+    """Write four parts in quarter notes, each a scale in another register."""
     parts = []
     for index, octave in enumerate((5, 4, 4, 3)):
         steps = [STEPS[(n + 2 * index) % 7] for n in range(4 * measures)]

@@ -1,4 +1,4 @@
-"""Miniature archives in the layouts in which data sets are published; their sound is made here."""
+"""Miniature archives in the layouts of published data sets, with synthetic sounds."""
 
 import io
 import json
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from metadata_tools.challenge.gains import gain_pool
-from metadata_tools.challenge.listeners import make_listeners
+from metadata_tools.challenge.gains_and_listeners import gain_pool, make_listeners
 
 RATE_HZ = 44100
 PITCH_HZ = {
@@ -24,7 +23,7 @@ PITCH_HZ = {
 
 
 def tones(label: str, seconds: float, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarray:
-    """Notes of a player on some steps of a scale: (samples,), of -14 dB or so."""
+    """Notes of a player on a scale: (samples,), some -14 dB."""
     rng = np.random.default_rng([seed, sum(label.encode())])
     time = np.arange(round(seconds * rate_hz)) / rate_hz
     steps = rng.choice([0, 2, 4, 5, 7], int(seconds / 0.4) + 1)
@@ -35,7 +34,7 @@ def tones(label: str, seconds: float, rate_hz: int = RATE_HZ, seed: int = 0) -> 
 
 
 def stereo(label: str, seconds: float, seed: int = 0, gain: float = 0.1) -> np.ndarray:
-    """The same, seated somewhere between two microphones: (2, samples)."""
+    """The same tones with random panning: (2, samples)."""
     pan = np.random.default_rng([seed, len(label), 7]).uniform(0.3, 0.7)
     return gain * np.outer([1 - pan, pan], tones(label, seconds, seed=seed))
 
@@ -43,7 +42,7 @@ def stereo(label: str, seconds: float, seed: int = 0, gain: float = 0.1) -> np.n
 def encoded(
     signal: np.ndarray, form: str = "FLAC", subtype: str = "PCM_16", rate_hz: int = RATE_HZ
 ) -> bytes:
-    """A sound file in memory, of (samples,) or (channels, samples)."""
+    """Encode (samples,) or (channels, samples) as a sound file."""
     buffer = io.BytesIO()
     soundfile.write(buffer, signal.T, rate_hz, format=form, subtype=subtype)
     return buffer.getvalue()
@@ -68,7 +67,7 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def killed_at(rename: int, main: Callable[[list[str]], int], arguments: list[str]) -> bool:
-    """Run a program in a fork that kills itself before its `rename`-th file gets its name."""
+    """Run a program in a fork that kills itself before it renames its `rename`-th file."""
     if (child := os.fork()) == 0:
         count = 0
 

@@ -1,4 +1,4 @@
-"""Pairs as `load_pairs` would give them, without any file behind them."""
+"""Pairs as of `load_pairs`, without files."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def make_listener(listener_id: str) -> Listener:
 def make_pairs(
     listener_ids: tuple[str, ...] = ("L5002", "L5001"), duration_s: float = 1.0
 ) -> list[Pair]:
-    """Three scenes (quartet, reeds, duo), each for all listeners."""
+    """Return three scenes (quartet, reeds, duo), each for all listeners."""
     return [
         Pair(
             Scene(f"S5000{number}", track, dict.fromkeys(track.sources, 0.0)),

@@ -1,4 +1,4 @@
-"""A very small challenge, and the three stages run on it side by side with its data."""
+"""A very small data set, and the three stages that process it."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.support.tiny_challenge import TinyChallenge
 STAGES = {
     "enhance": ("path.root=data", "separator=oracle"),
     "evaluate": ("evaluate.jobs=1",),
-    # The page takes seconds and is whole or not there, as all that atomic_folder writes.
+    # Without the report, which takes seconds.
     "merge_results": ("report=false",),
 }
 TABLES = ("scores.csv", "components.csv", "fingerprints.csv")
@@ -28,7 +28,7 @@ OFFICIAL_NAMES = {
 
 
 def write_tiny_data(root: Path) -> TinyChallenge:
-    """Two tracks, each in two scenes that lie apart, for two listeners: eight pairs."""
+    """Write two tracks, each in two scenes that are not consecutive, for two listeners."""
     root.mkdir(parents=True)
     tiny = TinyChallenge(root)
     tiny.files["scenes_file"] |= {
@@ -42,7 +42,7 @@ def write_tiny_data(root: Path) -> TinyChallenge:
 
 
 def write_metadata(tiny: TinyChallenge) -> None:
-    """What `tiny.files` holds, under the official names."""
+    """Write `tiny.files` under the official names."""
     (tiny.root / "metadata").mkdir(exist_ok=True)
     for name, entries in tiny.files.items():
         (tiny.root / "metadata" / OFFICIAL_NAMES[name]).write_text(json.dumps(entries))
@@ -50,10 +50,10 @@ def write_metadata(tiny: TinyChallenge) -> None:
 
 @dataclass
 class TinyRun:
-    """Stages called from a folder that holds `data`, with results in `exp`.
+    """Stages that are called in a folder with `data`, with results in `exp`.
 
     Args:
-        server: runs them.
+        server: runs the stages.
         folder: the current folder of all calls.
     """
 
@@ -66,7 +66,7 @@ class TinyRun:
         return self.folder / "exp"
 
     def call(self, stage: str, *overrides: str, **limits: float) -> Done:
-        """A stage with its usual overrides and more, whatever its status."""
+        """Run a stage with its usual and further overrides; any status is accepted."""
         return self.server.run(
             stage,
             *STAGES[stage],
@@ -76,12 +76,12 @@ class TinyRun:
         )
 
     def succeed(self, *stages: str) -> None:
-        """Stages that must succeed."""
+        """Run stages that must succeed."""
         for stage in stages:
             self.server.succeed(stage, *STAGES[stage], cwd=self.folder)
 
     def refused(self, stage: str, *overrides: str, status: int = 2) -> str:
-        """The one line with which a stage ends that must leave the results as they were."""
+        """Run a stage that must fail without changing results; return its only line."""
         before = results(self.exp)
         done = self.call(stage, *overrides)
         assert (done.status, done.stdout) == (status, ""), done
@@ -90,19 +90,19 @@ class TinyRun:
         return line
 
     def restore(self, state: Path) -> None:
-        """Make the run what it was when `state` was copied from it."""
+        """Restore the run from a copy."""
         shutil.rmtree(self.exp, ignore_errors=True)
         shutil.copytree(state, self.exp)
 
 
 def new_run(server: StageServer, folder: Path) -> TinyRun:
-    """A run in a folder with new data, which is not enhanced yet."""
+    """Return a run in a folder with new data, not yet enhanced."""
     write_tiny_data(folder / "data")
     return TinyRun(server, folder)
 
 
 def results(exp: Path) -> dict[str, bytes]:
-    """All files of a run, without what says which code made it, by which call, at what cost."""
+    """Return all files of a run, without provenance, commands and computing time."""
     files = {path.relative_to(exp): path for path in exp.rglob("*") if path.is_file()}
     contents = {
         name.as_posix(): path.read_bytes()
@@ -117,13 +117,13 @@ def results(exp: Path) -> dict[str, bytes]:
 
 
 def identities(exp: Path) -> dict[str, tuple[int, int]]:
-    """Which file each FLAC is: one that is made anew is another, be its content the same."""
+    """Return inode and time of each FLAC, which change when it is written again."""
     found = {path.name: path.stat() for path in (exp / "enhanced_signals").rglob("*.flac")}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 def training_data(folder: Path) -> Path:
-    """The tiny challenge's tracks as a train split."""
+    """Write the tracks of the tiny challenge as a train split."""
     write_metadata(TinyChallenge(folder))
     for path in (folder / "metadata").glob("*.valid.json"):
         path.rename(path.with_name(path.name.replace("valid", "train")))

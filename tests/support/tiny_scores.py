@@ -1,4 +1,4 @@
-"""Three scenes for two listeners, with scores as a run of evaluate.py would write them."""
+"""Three scenes for two listeners, with scores as evaluate.py writes them."""
 
 import numpy as np
 

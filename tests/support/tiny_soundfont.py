@@ -1,6 +1,6 @@
-"""The smallest General MIDI SoundFont that has a sound: one looped sine for some programs.
+"""A minimal General MIDI SoundFont: one looped sine for some programs.
 
-Written by the SoundFont 2.04 specification; for tests, which cannot carry a real one.
+It follows the SoundFont 2.04 specification.
 """
 
 import struct
@@ -17,7 +17,7 @@ INSTRUMENT, KEYS, SAMPLE, LOOP = 41, 43, 53, 54
 
 
 def write(path: Path, programs: Sequence[int], highest_key: int = 127) -> None:
-    """A SoundFont whose every program is the same sine, up to some key."""
+    """Write a SoundFont in which all programs are the same sine, up to some key."""
     time = np.arange(20 * PERIOD)
     wave = np.round(12000 * np.sin(2 * np.pi * time / PERIOD)).astype("<i2")
     info = _chunk(b"ifil", struct.pack("<HH", 2, 4)) + _chunk(b"isng", b"EMU8000\0")
@@ -30,7 +30,7 @@ def write(path: Path, programs: Sequence[int], highest_key: int = 127) -> None:
 
 
 def _hydra(programs: Sequence[int], samples: int, highest_key: int) -> bytes:
-    """The nine tables that lead from a program to the sample; each ends with a terminal row."""
+    """Return the nine tables from programs to the sample; each ends with a terminal row."""
     presets = [
         struct.pack("<20sHHHLLL", b"Sine", program, 0, number, 0, 0, 0)
         for number, program in enumerate(programs)

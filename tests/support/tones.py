@@ -1,4 +1,4 @@
-"""Tracks in which each player has a pitch of its own, so that a signal tells who plays it."""
+"""Tracks in which every player has a different pitch, so a signal identifies its player."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ PITCH_HZ = {name: 100.0 + 60.0 * number for number, name in enumerate(OUTPUTS)}
 
 
 def tone_track(name: str, players: tuple[str, ...], seconds: float = 2.0) -> StemTrack:
-    """Each player's tone swells and fades, out of phase between the channels."""
+    """Return a track with a tone of fluctuating level for each player."""
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     stems = {}
     for number, player in enumerate(players):
@@ -22,12 +22,12 @@ def tone_track(name: str, players: tuple[str, ...], seconds: float = 2.0) -> Ste
 
 
 def dominant_hz(signal: np.ndarray) -> float:
-    """Frequency with most energy in (samples,)."""
+    """Return the frequency with the most energy in (samples,)."""
     spectrum = np.abs(np.fft.rfft(signal * np.hanning(len(signal))))
     return float(np.fft.rfftfreq(len(signal), 1 / RATE_HZ)[spectrum.argmax()])
 
 
 def nearest_player(signal: np.ndarray) -> str:
-    """Whose pitch is nearest to that of (samples,)."""
-    heard_hz = dominant_hz(signal)
-    return min(PITCH_HZ, key=lambda name: abs(PITCH_HZ[name] - heard_hz))
+    """Return the player with the pitch closest to that of (samples,)."""
+    found_hz = dominant_hz(signal)
+    return min(PITCH_HZ, key=lambda name: abs(PITCH_HZ[name] - found_hz))

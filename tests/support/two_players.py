@@ -1,4 +1,4 @@
-"""Two players with a place each, for tests of what sorts them."""
+"""Two players with different directions of arrival."""
 
 import numpy as np
 

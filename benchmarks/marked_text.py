@@ -1,0 +1,36 @@
+"""Text between two marks of a file, which a command writes."""
+
+from pathlib import Path
+
+from cmss.errors import InputError
+from cmss.files.atomic import write_text
+from cmss.files.text import read_text
+
+
+def split_at_marks(path: Path, name: str) -> tuple[str, str]:
+    """Return the text up to and including the first mark, and from the second mark on.
+
+    Raises:
+        InputError: the file does not have each mark exactly once, in this order.
+    """
+    begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
+    content = read_text(path)
+    before, *rest = content.split(begin)
+    if len(rest) != 1 or rest[0].count(end) != 1:
+        raise InputError(f"{path}: expected {begin} and {end}, once each")
+    return before + begin, end + rest[0].split(end)[1]
+
+
+def replace_marked(path: Path, name: str, text: str) -> None:
+    """Replace the text between two marks of a file.
+
+    Args:
+        path: the file.
+        name: of the marks, such as `benchmarks.systems demo`.
+        text: new text, which ends with a line end.
+
+    Raises:
+        InputError: as :func:`split_at_marks`.
+    """
+    before, after = split_at_marks(path, name)
+    write_text(path, f"{before}\n\n{text}\n{after}")
