@@ -26,7 +26,8 @@ Section = dict[str, Any]
 
 
 def _check_name(key: str, name: Any) -> None:
-    known = ("ensemble", *SEPARATORS)
+    # Passthrough has no estimates that anything could be fitted on.
+    known = ["ensemble", *(known for known in SEPARATORS if known != "passthrough")]
     if name not in known:
         raise ValueError(f"{key}: {name!r}, expected one of {', '.join(known)}")
 

@@ -62,7 +62,6 @@ class LoopSettings:
 
 
 def train(
-    name: str,
     model: Network,
     loss: Loss,
     training: RandomMixtures,
@@ -79,7 +78,6 @@ def train(
     validation was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
 
     Args:
-        name: the model's name in :data:`cmss.models.registry.MODELS`.
         model: the network, on the device to train on.
         loss: what to minimise.
         training: batches to train on.
@@ -97,7 +95,7 @@ def train(
         FloatingPointError: a loss or its gradient is not finite; names the step as the log does.
         InputError: `folder` holds the state of another network.
     """
-    task = _NetworkTask(name, model, loss, training, validation, settings, folder, notes, haaqi)
+    task = _NetworkTask(model, loss, training, validation, settings, folder, notes, haaqi)
     trainer = Trainer(
         model,
         task,
@@ -118,7 +116,6 @@ def train(
 class _NetworkTask:
     """Random mixtures, and validations that are logged and choose the best network."""
 
-    name: str
     model: Network
     loss: Loss
     training: RandomMixtures
@@ -162,7 +159,8 @@ class _NetworkTask:
         self.since_best += 1
         if measured[0] < self.best:
             self.best, self.since_best = measured[0], 0
-            save_checkpoint(self.best_path, self.name, self.model, torch.float16, self.notes)
+            name = self.model.model_name
+            save_checkpoint(self.best_path, name, self.model, torch.float16, self.notes)
 
     @property
     def seconds(self) -> float:

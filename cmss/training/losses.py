@@ -3,10 +3,9 @@
 A loss takes the network and a batch and gives a scalar.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import partial
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -14,32 +13,13 @@ from torch import Tensor
 
 from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
-from cmss.settings import NotNegative, from_settings
+from cmss.settings import NotNegative
 from cmss.training.mixtures import Batch
 from cmss.transforms.magnitudes import stft_magnitudes
 
 Loss = Callable[[Network, Batch], Tensor]
 
 Exponent = Annotated[float, Field(ge=0, le=10)]
-
-
-def build_loss(make: Callable[..., Loss], settings: Mapping[str, Any]) -> Loss:
-    """Build the loss of a preset from the section `loss` of the configuration.
-
-    Args:
-        make: the dataclass of the loss, or a partial of it with the preset's own arguments, which
-            the settings override.
-        settings: further arguments of the loss.
-
-    Raises:
-        InputError: arguments that the loss does not have, or of another type.
-    """
-    kind: type[Any] = make.func if isinstance(make, partial) else make  # type: ignore[assignment]
-    preset: dict[str, Any] = {}
-    if isinstance(make, partial):
-        names = [field.name for field in fields(kind)]
-        preset = dict(zip(names, make.args, strict=False)) | make.keywords
-    return from_settings(kind, {**preset, **settings}, "loss")
 
 
 @dataclass

@@ -55,7 +55,7 @@ def network(name=NAME, **changes):
 
 def run(folder: Path, model=None, loss=None, settings=SETTINGS, **more) -> Path:
     return train(
-        NAME, model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
+        model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
         settings, folder, **more,
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_a_network_of_one_instrument_learns(tmp_path):
     index = player_index((TARGET, ACCOMPANIMENT), "Violin")
     small = {"N": 24, "B": 16, "H": 24, "X": 2, "R": 1, "samplerate": RATE_HZ}
     train(
-        "convtasnet", network("convtasnet", **small), WaveformLoss(),
+        network("convtasnet", **small), WaveformLoss(),
         mixtures(index, "Violin"), mixtures(index, "Violin", together=1.0),
         replace(SETTINGS, steps=60, validate_every=20), tmp_path,
     )  # fmt: skip

@@ -30,7 +30,7 @@ def test_a_preset_can_be_trained(key):
     index = player_index(model.sources, "Viola" if len(model.sources) <= 2 else None)
     stems = 0.1 * torch.randn(1, 2, 2, model.sample_rate_hz)
     batch = Batch(stems, torch.tensor([[index["Viola"], index["Oboe"]]]), torch.ones(1, 2))
-    loss = chosen.loss()(model, batch)
+    loss = chosen.build_loss()(model, batch)
     loss.backward()
     assert loss.isfinite()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
