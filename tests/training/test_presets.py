@@ -7,6 +7,7 @@ import torch
 from cmss.models.outputs import player_index
 from cmss.training.mixtures import Batch
 from cmss.training.presets import PRESETS
+from tests.support.recipe_calls import call
 
 
 @pytest.mark.parametrize("key", PRESETS, ids="-".join)
@@ -82,3 +83,12 @@ def test_published_sizes():
         # 41,984,456 for four sources; each further one adds 4 channels of spectra, 2 of waveforms.
         "htdemucs": 41_984_456 + 4 * (4 + 2) * (48 * 8 + 1),
     }
+
+
+def test_the_help_of_train_lists_every_size_of_every_network(tmp_path):
+    text = call("train", "--help", cwd=tmp_path).stdout
+    rows = text.split("model=NAME size=SIZE")[1].split("instrument=")[0].splitlines()[1:-1]
+    listed = [
+        (row.split()[0], size) for row in rows for size in row.split(maxsplit=1)[1].split(", ")
+    ]
+    assert sorted(listed) == sorted(PRESETS)
