@@ -1,7 +1,7 @@
-"""The programs: what train.py, fit.py and fit_postfilter.py do, from objects to results.
+"""The programs train.py, fit.py and fit_postfilter.py, from objects to results.
 
-Each recipe builds objects from its configuration, has every setting checked before the work begins,
-and calls one of these functions.
+Each recipe builds objects from its configuration, so that all settings are checked before the work
+begins, and calls one of these functions. fit_dictionaries.py calls :mod:`cmss.training.isolated`.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,13 @@ from cmss.separators.steps.postfilter import equals
 from cmss.separators.steps.step import Step
 from cmss.training.fitting import WeightFit
 from cmss.training.keys import FitKeys, PostfilterKeys, TrainKeys
-from cmss.training.listening import ListeningTest
 from cmss.training.loop import train
 from cmss.training.losses import Loss
+from cmss.training.mean_haaqi import MeanHaaqi
 from cmss.training.mixtures import RandomMixtures
-from cmss.training.postfiltering import Example, check_state, mean_loss, train_postfilter
+from cmss.training.postfiltering import Example, mean_loss, train_postfilter
 from cmss.training.stems import level_warning, load_stems
-
-Progress = Callable[..., Any]
-"""A progress bar that is called as tqdm is."""
-Warn = Callable[[str], object]
-"""Shows a line without breaking a progress bar."""
-
+from cmss.training.trainer import load_state
 
 # train.py
 
@@ -51,9 +46,9 @@ def train_network(
     held_out: Sequence[Track],
     folder: Path,
     settings: str,
-    haaqi: ListeningTest | None,
-    progress: Progress,
-    warn: Warn,
+    haaqi: MeanHaaqi | None,
+    progress: Callable[..., Any],
+    warn: Callable[[str], object],
 ) -> Path:
     """Decode the stems of all tracks, then train a network on random mixtures of them.
 
@@ -135,9 +130,9 @@ def fit_ensemble(
     ensemble: Ensemble,
     candidates: Sequence[Sequence[Step]],
     tracks: Sequence[Track],
-    haaqi: ListeningTest | None,
-    progress: Progress,
-    warn: Warn,
+    haaqi: MeanHaaqi | None,
+    progress: Callable[..., Any],
+    warn: Callable[[str], object],
 ) -> tuple[dict[str, Any], str]:
     """Fit the members' weights on tracks, then choose the steps with the highest HAAQI.
 
@@ -187,7 +182,7 @@ def fit_ensemble(
     summary = [f"{len(members)} members, {len(weights)} instruments, prior {fit.prior():g}"]
     if haaqi:
         settings = {"name": "ensemble", "device": keys.device, **section}
-        means = haaqi.after(build_separator(settings, rate_hz), candidates, progress)
+        means = haaqi.after_steps(build_separator(settings, rate_hz), candidates, progress)
         section["steps"] = keys.steps[means.argmax()]
         summary += [f"{m:.4f} HAAQI {steps}" for m, steps in zip(means, keys.steps, strict=True)]
     return section, "\n".join(summary)
@@ -222,7 +217,7 @@ def fit_postfilter(
     path: Path,
     state: Path,
     notes: dict[str, str],
-    progress: Progress,
+    progress: Callable[..., Any],
 ) -> str:
     """Separate tracks, train a post-filter on the estimates, write its weights.
 
@@ -249,7 +244,8 @@ def fit_postfilter(
         raise InputError(
             f"held_out: {every}, expected from 2 to as many as there are tracks, {len(tracks)}"
         )
-    check_state(state, settings, len(tracks) - len(tracks) // every)
+    # Refuse the state of another training before anything is separated.
+    load_state(state, lambda _: None, settings.with_examples(len(tracks) - len(tracks) // every))
     separator.prepare(source for track in tracks for source in track.sources.values())
     examples = [
         _example(track, separator, network.arguments) for track in progress(tracks, "separate")
@@ -272,6 +268,7 @@ def fit_postfilter(
 
 
 def _example(track: Track, separator: Separator, arguments: PostfilterArguments) -> Example:
+    """Separate a track and read its true stems."""
     rate_hz = separator.sample_rate_hz
     mixture = read_excerpt(track.mixture, rate_hz)
     stems = separator.separate(mixture, track.sources)

@@ -15,7 +15,7 @@ from cmss.run.stage import progress, run, stage, warn
 from cmss.scenes import load_pairs
 from cmss.settings import from_settings
 from cmss.training.keys import FitKeys
-from cmss.training.listening import ListeningTest
+from cmss.training.mean_haaqi import MeanHaaqi
 from cmss.training.programs import build_candidates, fit_ensemble
 
 
@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
     haaqi = None
     if candidates:
         pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
-        haaqi = ListeningTest.spread(pairs, keys.haaqi_pairs, Scorer(hearing_aid))
+        haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, Scorer(hearing_aid))
     section, summary = fit_ensemble(keys, ensemble, candidates, tracks, haaqi, progress, warn)
     write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
     print(f"{path}: {summary}")

@@ -15,11 +15,9 @@ from cmss.run.stage import progress, run, stage, warn
 from cmss.scenes import load_pairs, load_tracks
 from cmss.settings import from_settings
 from cmss.training.keys import TrainKeys
-from cmss.training.listening import ListeningTest
+from cmss.training.mean_haaqi import MeanHaaqi
 from cmss.training.presets import preset
 from cmss.training.programs import train_network
-
-SETTINGS = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
 
 
 @hydra.main(config_path="conf", config_name="train", version_base=None)
@@ -45,9 +43,10 @@ def main(config: DictConfig) -> None:
     if keys.loop.haaqi_every:
         pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
         scorer = Scorer(hearing_aid)
-        haaqi = ListeningTest.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
+        haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
     # The weights may be published, so their header does not have the paths of the data.
-    settings = OmegaConf.to_yaml(OmegaConf.masked_copy(config, SETTINGS))
+    shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
+    settings = OmegaConf.to_yaml(OmegaConf.masked_copy(config, shaping))
     best = train_network(
         keys, model, loss, tracks, held_out, folder, settings, haaqi, progress, warn
     )

@@ -229,7 +229,7 @@ def test_players_without_an_output_of_their_own():
 def test_what_each_output_should_give():
     """The sum of the stems that go to it, and together the mixture if all go somewhere."""
     batch = mixtures(index=player_index((TARGET, ACCOMPANIMENT), "Violin"), together=1.0).batch(0)
-    wanted = batch.wanted(2)
+    wanted = batch.targets(2)
     for row, index in enumerate(batch.index):
         for output in (0, 1):
             assert torch.equal(wanted[row, output], batch.stems[row, index == output].sum(0))

@@ -15,7 +15,7 @@ from cmss.audio import write_flac
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
-from cmss.training.publish import read_record
+from cmss.training.publish import TrainingRecord
 from tests.support.stages import RECIPES, run_stage
 from tests.support.tiny_challenge import RATE_HZ, excerpt
 
@@ -122,7 +122,7 @@ def test_weights_to_start_from(root, tmp_path, capsys):
     kept = load_checkpoint(tmp_path / "best.safetensors").state_dict()
     for key, value in given.state_dict().items():
         assert torch.equal(kept[key], value.half().float()), key
-    assert read_record(tmp_path / "best.safetensors").data == (
+    assert TrainingRecord.read(tmp_path / "best.safetensors").data == (
         "train: 1 tracks, 0.00 h; valid: 1 tracks, 0.00 h"
     )
 
