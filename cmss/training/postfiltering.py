@@ -1,4 +1,4 @@
-"""Training of a post-filter (:mod:`cmss.models.postfilter`) on the estimates of a separator.
+"""Training of a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
 
 Shapes: S sources, T samples, F bins, K frames, N auditory bands.
 """
@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.models.postfilter import Postfilter, PostfilterArguments, clues, corrected
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments, clues, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.mixtures import GAINS_DB
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
 from cmss.training.trainer import Trainer, warmup_and_line
-from cmss.transforms.shares import channel_log_shares
+from cmss.transforms.masks import channel_log_masks
 from cmss.transforms.stft import istft, stft
 
 
@@ -56,7 +56,7 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        features, log_masks = clues(X, E), channel_log_shares(E)
+        features, log_masks = clues(X, E), channel_log_masks(E)
         return cls(features.half(), log_masks.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":

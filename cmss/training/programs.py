@@ -17,7 +17,7 @@ from cmss.errors import InputError, noting
 from cmss.machine.device import device_named
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import player_index
-from cmss.models.postfilter import MODEL, Postfilter, PostfilterArguments, load_postfilter
+from cmss.models.postfilter_network import MODEL, Postfilter, PostfilterArguments, load_postfilter
 from cmss.scenes import Track
 from cmss.scenes import level_warning as mixture_warning
 from cmss.separators import Separator, build_separator

@@ -81,7 +81,7 @@ def level_warning(tracks: Sequence[StemTrack]) -> str | None:
     """Return a line about tracks whose level is far from that of the challenge, None if none is.
 
     Networks are applied to mixtures that are scaled to this level, see
-    :data:`cmss.separators.network.LEVEL`.
+    :data:`cmss.separators.estimators.LEVEL`.
     """
     usual_db = 20 * math.log10(LEVEL)
     offsets = {track.name: track.level_db - usual_db for track in tracks}
