@@ -53,5 +53,5 @@ def test_all_at_once_is_one_after_another():
     ]
     together = StemsOnDevice(stems, torch.device("cpu")).augment(segments, 6000)
     one_by_one = torch.stack([segment.augmented(6000) for segment in segments])
-    # Single precision, and what still rings after RINGING samples.
+    # Single precision, and the end of the responses of the equalisers after 4096 samples.
     torch.testing.assert_close(together, one_by_one, rtol=0, atol=2e-5)

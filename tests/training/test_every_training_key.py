@@ -158,7 +158,7 @@ def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, m
 def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
     name, key, root, tmp_path, monkeypatch, capsys
 ):
-    """A folder in which the system lets nobody create a file."""
+    """In /proc no file can be created."""
     monkeypatch.chdir(tmp_path)
     overrides = [f"path.root={root}", f"path.{key}=/proc/deeper", *OVERRIDES[name]]
     with initialize_config_dir(str(RECIPES / "conf"), version_base=None):

@@ -120,7 +120,7 @@ def fit_of_tracks(truth: list, tracks: int, noise: float, priors: list) -> Weigh
 def test_the_prior_is_weak_where_tracks_agree_and_strong_where_they_say_nothing():
     priors = [1e-3, 1.0]
     assert fit_of_tracks([0.8, 0.1, 0.0], 5, 0.1, priors).prior() == 1e-3
-    # The plain average is the truth, and what single tracks say beside it is noise.
+    # The true weights are those of the average; deviations of single tracks are noise.
     assert fit_of_tracks([1 / 3, 1 / 3, 1 / 3], 5, 2.0, priors).prior() == 1.0
 
 

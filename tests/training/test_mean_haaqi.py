@@ -35,7 +35,7 @@ def _duet(challenge):
 
 
 class Side(torch.nn.Module):
-    """What lies on one side of 600 Hz: below, the cello; above, the oboe."""
+    """Separates at 600 Hz: the cello plays below, the oboe above."""
 
     sample_rate_hz = RATE_HZ
     sources = (TARGET,)
@@ -56,7 +56,7 @@ def test_the_right_stem_scores_like_a_perfect_system_and_another_less(pairs):
     test = MeanHaaqi.spread(pairs, 5, SCORER, "Cello")
     assert [pair.scene.track.name for pair in test.pairs] == ["duet"]
     right, wrong = test(Side(above=False)), test(Side(above=True))
-    # What a perfect system scores: steady tones have little for the metric to correlate.
+    # The score of a perfect system is below 1, because steady tones have few modulations.
     pair = test.pairs[0]
     reference = SCORER.reference(pair.scene)
     amplified = SCORER.hearing_aid(reference, pair.listener)
@@ -67,7 +67,7 @@ def test_the_right_stem_scores_like_a_perfect_system_and_another_less(pairs):
 
 
 class Mixture(torch.nn.Module):
-    """Everything goes to the first output asked for."""
+    """The first source that is present gets the mixture, all others get silence."""
 
     sample_rate_hz = RATE_HZ
     sources = OUTPUTS

@@ -63,8 +63,8 @@ def test_the_loss_grows_with_what_leaks(truth, bands, modulation):
     assert losses[2] > 1.3 * losses[0]
 
 
-def test_the_loss_is_of_what_equals_get(truth):
-    """How equals share is not corrected, so one against the other is not."""
+def test_the_loss_keeps_the_division_between_players_of_the_same_instrument(truth):
+    """The division between players of the same instrument is not corrected."""
     torch.manual_seed(0)
     network = Postfilter(SMALL)
     torch.nn.init.normal_(network.last.weight)
@@ -218,7 +218,7 @@ def test_the_state_of_another_training_is_refused_before_anything_is_separated(t
     assert state.read_bytes() == b"something else"
 
 
-def test_a_second_filter_is_trained_behind_the_first_and_may_begin_like_it(tmp_path):
+def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(tmp_path):
     root = training_data(tmp_path / "data")
     done = run(
         tmp_path, f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",

@@ -1,4 +1,4 @@
-"""Published folders: what training wrote, and a card that says so."""
+"""Published folders: weights and model card."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ BATCH = Batch(
 
 
 class Given:
-    """A network that gives what it is told to."""
+    """A network that returns given estimates."""
 
     sources = ("Cello", "Viola", "Violin")
     sample_rate_hz = RATE_HZ

@@ -144,7 +144,7 @@ def test_a_state_of_other_settings_is_refused(tmp_path):
 
 
 def test_terms_of_a_loss_add_up(tmp_path):
-    """Two halves of a step have the gradient and the value of one whole."""
+    """Loss and gradient of a step are the sums over its terms."""
     run = trainer(tmp_path / "state.pt", lambda _: 1.0, 1)
     values = []
     run.task.after = lambda step, loss: values.append(loss)  # noqa: ARG005
