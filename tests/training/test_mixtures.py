@@ -218,7 +218,7 @@ def test_an_instrument_where_one_is_needed_and_only_there(sources, instrument, m
 
 
 def test_players_without_an_output_of_their_own():
-    """Both violins share an output if there is only one; without accompaniment, others have none."""
+    """Both violins share the only output; without an accompaniment, other players have none."""
     one_each = player_index(INSTRUMENTS)
     assert one_each["Violin"] == one_each["Violin_2"] == INSTRUMENTS.index("Violin")
     alone = player_index((TARGET,), "Cello")
