@@ -12,7 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from cmss.models.postfilter_network import Postfilter, PostfilterArguments, clues, corrected
+from cmss.models.postfilter_features import features_of
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.mixtures import GAINS_DB
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
@@ -26,7 +27,7 @@ class Example:
     """Mixture, estimates and stems of a track, scaled so that the mixture's mean power is 1/16.
 
     Args:
-        features: of the estimates, inputs of the post-filter, (S, CLUES, F, K), float16.
+        features: of the estimates, inputs of the post-filter, (S, FEATURES, F, K), float16.
         log_masks: logarithm of the estimates' masks, (S, 2, F, K), float16.
         mixture: complex (2, F, K).
         stems: complex (S, 2, F, K).
@@ -56,7 +57,7 @@ class Example:
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        features, log_masks = clues(X, E), channel_log_masks(E)
+        features, log_masks = features_of(X, E), channel_log_masks(E)
         return cls(features.half(), log_masks.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":
