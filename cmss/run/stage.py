@@ -176,15 +176,20 @@ def _choices(names: Iterable[str], key: str) -> str:
     return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
 
 
+def _sizes() -> str:
+    """Networks that can be trained, each in a line with its sizes."""
+    sizes: dict[str, list[str]] = {}
+    for record in RECORDS:
+        sizes.setdefault(record.name, []).extend(record.sizes)
+    lines = [f"{name:26}{', '.join(of_name)}" for name, of_name in sizes.items() if of_name]
+    return "".join(f"\n    {line}" for line in lines)
+
+
 # For the help texts of the recipes.
 OmegaConf.register_new_resolver(
     "separators", lambda: _choices(("ensemble", *SEPARATORS), "separator"), replace=True
 )
-OmegaConf.register_new_resolver(
-    "trainable",
-    lambda: _choices(dict.fromkeys(r.name for r in RECORDS if r.sizes), "model"),
-    replace=True,
-)
+OmegaConf.register_new_resolver("sizes", _sizes, replace=True)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """A progress bar with time left; quiet when not on a terminal."""

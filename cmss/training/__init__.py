@@ -1,1 +1,1 @@
-"""Training of separators: stems in memory, random mixtures of them, losses, and the loop."""
+"""Training of separators, ensembles, post-filters and templates."""

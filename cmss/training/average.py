@@ -1,9 +1,10 @@
-"""The mean of the weights of some networks: of one as it was and as it is after going on.
+"""Average the weights of networks, such as a network before and after further training.
 
 python -m cmss.training.average WEIGHTS.safetensors... MEAN.safetensors
 
-Networks that went on from the same weights lie in one valley of the loss, and between them it is
-often lower than at either (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", CVPR).
+Networks that were trained further from the same weights lie in the same basin of the loss, and
+their mean often has a lower loss than each of them (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models", CVPR).
 """
 
 import argparse
@@ -16,32 +17,31 @@ import torch
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.files.output_file import check_output_file
-from cmss.models.checkpoint import Network, load_checkpoint
+from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:
-    """Write the mean of weights in single precision, with the header of the last.
+    """Write the mean of weights in single precision, with the header of the last file.
 
     Args:
-        weights: of the same network, at least one.
+        weights: files of the same network, at least one.
         mean: a new file.
 
     Raises:
-        InputError: one cannot be read, or is of another network than the first.
+        InputError: a file cannot be read, or has a different network than the first.
     """
     networks = [load_checkpoint(path) for path in weights]
-    kinds = [(type(network), _shapes(network)) for network in networks]
-    for path, kind in zip(weights, kinds, strict=True):
-        if kind != kinds[0]:
-            raise InputError(f"{path}: another network than {weights[0]}")
     states = [network.state_dict() for network in networks]
+    forms = [
+        (type(network), {key: value.shape for key, value in state.items()})
+        for network, state in zip(networks, states, strict=True)
+    ]
+    for path, form in zip(weights, forms, strict=True):
+        if form != forms[0]:
+            raise InputError(f"{path}: another network than {weights[0]}")
     tensors = {key: torch.stack([s[key].float() for s in states]).mean(0) for key in states[0]}
     write_weights(mean, tensors, read_weights(weights[-1])[1])
-
-
-def _shapes(network: Network) -> dict[str, torch.Size]:
-    return {key: value.shape for key, value in network.state_dict().items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

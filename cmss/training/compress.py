@@ -1,6 +1,8 @@
-"""Weights in eight bits instead of sixteen: half the file, and noise 45 dB below the weights.
+"""Store weights in eight bits instead of sixteen.
 
 python -m cmss.training.compress WEIGHTS.safetensors SMALLER.safetensors
+
+The file has half the size, and the rounding errors are 45 dB below the weights.
 """
 
 import argparse
@@ -14,17 +16,6 @@ from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import eight_bits, read_weights, write_weights
 
 
-def compress(weights: Path, smaller: Path) -> None:
-    """Write the weights of a network in eight bits, its header as it is.
-
-    Raises:
-        InputError: they cannot be read.
-    """
-    load_checkpoint(weights)  # refuses what is no network of this project
-    tensors, header = read_weights(weights)
-    write_weights(smaller, eight_bits(tensors), header)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 2 for input that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m cmss.training.compress", description=__doc__,
@@ -35,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> str:
         check_output_file(options.smaller, "smaller", inputs=[options.weights])
-        compress(options.weights, options.smaller)
+        load_checkpoint(options.weights)  # refuses files that are not networks of this package
+        tensors, header = read_weights(options.weights)
+        write_weights(options.smaller, eight_bits(tensors), header)
         return f"{options.smaller}: {options.smaller.stat().st_size / 1e6:.1f} MB"
 
     return exit_status(work)

@@ -1,18 +1,18 @@
 """Weights of an ensemble by non-negative least squares, per instrument and frequency band.
 
-The estimate of a source is the sum over members m and bands b of w[m, b] times the part of
-member m's estimate in band b. The weights that bring it nearest to the true stems in the
-least-squares sense depend on the stems through sums of products alone, which are added up track by
-track, so that memory does not grow with the data. Weights are not negative and need not sum to one:
-less than one says how far the estimates of an instrument in a band can be trusted.
+The estimate of a source is the sum over members m and bands b of w[m, b] times the part of member
+m's estimate in band b. The weights with the smallest squared error depend on the stems only through
+sums of products. These sums are accumulated over tracks, so that memory does not grow with the
+data. Weights are not negative and need not sum to 1: a sum below 1 attenuates the estimates of an
+instrument in a band where they have large errors, as a Wiener gain does.
 
-Each source counts as much as any other, however loud, and a prior holds the weights near the plain
-average of the members: where few tracks speak for an instrument, least squares alone makes up for
-one member's silence by another's surplus. How strong a prior is best is asked of the tracks: with
-each left out in turn, its stems are estimated by the weights of the others.
+Every source has the same weight, whatever its level. A prior keeps the weights close to the average
+of the members: with few tracks of an instrument, least squares alone would let one member
+compensate for the errors of another. The strength of the prior is chosen by leave-one-out
+cross-validation over tracks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -27,43 +27,50 @@ from cmss.transforms.band_split import band_split
 
 @dataclass(frozen=True)
 class _Sums:
-    """What least squares needs of some sources: P = sum of y y' and q = sum of y s over samples,
-    y the members' estimates in each band and s the stem, of energy one."""
+    """Sums for least squares over some sources.
 
-    products: NDArray[np.float64]
-    wanted: NDArray[np.float64]
+    P is the sum of y y' and q the sum of y s over samples, where the vector y has the members'
+    estimates in each band, and s is the stem; both are scaled so that the stem has energy 1.
+    """
+
+    products: NDArray[np.float64]  # P
+    correlations: NDArray[np.float64]  # q
     sources: int
 
     def __add__(self, other: "_Sums") -> "_Sums":
         return _Sums(
-            self.products + other.products, self.wanted + other.wanted, self.sources + other.sources
+            self.products + other.products,
+            self.correlations + other.correlations,
+            self.sources + other.sources,
         )
 
     def __sub__(self, other: "_Sums") -> "_Sums":
         return _Sums(
-            self.products - other.products, self.wanted - other.wanted, self.sources - other.sources
+            self.products - other.products,
+            self.correlations - other.correlations,
+            self.sources - other.sources,
         )
 
     def error(self, weights: NDArray[np.float64]) -> float:
-        """Energy of the error of the estimates."""
+        """Return the energy of the error, |w' y - s|^2 = w' P w - 2 w' q + sources."""
         w = weights.reshape(-1)
-        return float(w @ self.products @ w - 2 * w @ self.wanted + self.sources)
+        return float(w @ self.products @ w - 2 * w @ self.correlations + self.sources)
 
 
 @dataclass
 class WeightFit:
-    """Sums of products for each instrument, and the weights that follow from them.
+    """Accumulates the sums of each instrument, and solves for the weights.
 
     Args:
         members: number of estimates of each source.
         edges_hz: edges between the bands.
         sample_rate_hz: of the signals.
-        priors: how much the plain average counts, as a share of the data; above zero, so that
-            members that are alike share weight. Of several, the one is taken whose weights are
-            best on tracks that they were not fitted on.
+        priors: weights of the average of the members, relative to the data; above zero, so that
+            equal members get equal weights. Of several priors, the one with the smallest error on
+            left-out tracks is used.
 
     Raises:
-        InputError: no priors, or one that is not above zero.
+        InputError: there are no priors, or a prior is not above zero.
     """
 
     members: int
@@ -83,34 +90,35 @@ class WeightFit:
         estimates: Sequence[NDArray[np.floating]],
         stem: NDArray[np.floating],
     ) -> None:
-        """Take a source into account; a silent one says nothing.
+        """Add a source to the sums; a silent source has no effect.
 
         Args:
-            track: where it plays.
-            instrument: what plays it.
-            estimates: each member's, (2, samples).
-            stem: the true one, (2, samples).
+            track: name of the track of the source.
+            instrument: of the source.
+            estimates: of each member, (2, samples).
+            stem: ground truth, (2, samples).
         """
         energy = np.square(stem, dtype=float).sum()
         if not energy:
             return
         parts = np.stack([band_split(e, self.edges_hz, self.sample_rate_hz) for e in estimates])
+        # (members, bands, 2, samples) -> (members * bands, 2 * samples)
         rows = parts.reshape(self.members * (len(self.edges_hz) + 1), -1)
-        wanted = rows @ stem.reshape(-1).astype(float)
-        sums = _Sums(rows @ rows.T / energy, wanted / energy, 1)
+        correlations = rows @ stem.reshape(-1).astype(float)
+        sums = _Sums(rows @ rows.T / energy, correlations / energy, 1)
         tracks = self._sums.setdefault(instrument, {})
         tracks[track] = tracks[track] + sums if track in tracks else sums
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
-        """(members, bands) for each instrument that was taken into account."""
+        """Return the weights of each instrument, (members, bands)."""
         prior = self.prior()
         return {
-            instrument: self._solve(_total(self._sums[instrument]), prior)
+            instrument: self._solve(reduce(add, self._sums[instrument].values()), prior)
             for instrument in sorted(self._sums)
         }
 
     def prior(self) -> float:
-        """That of the priors whose weights have the least error on tracks left out.
+        """Return the prior with the smallest error on left-out tracks.
 
         Raises:
             InputError: all stems are silent.
@@ -119,39 +127,37 @@ class WeightFit:
             raise InputError("all stems are silent, expected music that weights can be fitted on")
         if len(self.priors) == 1:
             return self.priors[0]
-        return min(self.priors, key=self.error_on_others)
+        return min(self.priors, key=self.left_out_error)
 
-    def error_on_others(self, prior: float) -> float:
-        """Energy of the errors of all sources, each with the weights of all tracks but its own.
+    def left_out_error(self, prior: float) -> float:
+        """Return the mean energy of the errors of all sources, relative to their stems.
 
-        As a share of the stems' energy, all sources counting alike. An instrument of one track has
-        the plain average there.
+        The weights for a source are fitted on all tracks except its own. If no other track has the
+        instrument, they are those of the average of the members.
         """
         errors, sources = 0.0, 0
         for tracks in self._sums.values():
-            total = _total(tracks)
-            for own in tracks.values():
+            total = reduce(add, tracks.values())
+            for left_out in tracks.values():
                 if len(tracks) > 1:
-                    weights = self._solve(total - own, prior)
+                    weights = self._solve(total - left_out, prior)
                 else:
-                    weights = np.full(len(own.wanted), 1 / self.members)
-                errors += own.error(weights)
-                sources += own.sources
+                    weights = np.full(len(left_out.correlations), 1 / self.members)
+                errors += left_out.error(weights)
+                sources += left_out.sources
         return errors / sources
 
     def _solve(self, sums: _Sums, prior: float) -> NDArray[np.float64]:
-        """Minimise w' P w - 2 w' q + prior (w - a)' D (w - a) over w >= 0, a the plain average.
+        """Minimise w' P w - 2 w' q + prior (w - a)' D (w - a) over w >= 0.
 
-        D has, for each band, the mean energy of the members' estimates in it, so that the prior
-        weighs as much in soft bands as in loud ones. By the Cholesky factor L of P + prior D:
-        |L' w - L^-1 (q + prior D a)|.
+        The vector a has the weights of the average. The diagonal matrix D has the mean energy of
+        the members' estimates in each band, so that the prior is equally strong in soft and loud
+        bands. With the Cholesky factor L of P + prior D, this is the non-negative least squares
+        problem |L' w - L^-1 (q + prior D a)|.
         """
-        energy = np.diag(sums.products).reshape(self.members, -1).mean(0)
+        energy = np.diag(sums.products).reshape(self.members, -1).mean(0)  # (bands,)
         ridge = prior * np.tile(energy, self.members) + np.finfo(float).tiny
         factor = np.linalg.cholesky(sums.products + np.diag(ridge))
-        weights, _ = nnls(factor.T, np.linalg.solve(factor, sums.wanted + ridge / self.members))
+        target = np.linalg.solve(factor, sums.correlations + ridge / self.members)
+        weights, _ = nnls(factor.T, target)
         return weights.reshape(self.members, -1)
-
-
-def _total(tracks: Mapping[str, _Sums]) -> _Sums:
-    return reduce(add, tracks.values())

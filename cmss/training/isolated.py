@@ -1,6 +1,6 @@
-"""Spectrograms of each instrument alone, to learn templates from."""
+"""Learning of templates from recordings of single instruments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cmss.audio import Excerpt, read_excerpt, resample
 from cmss.errors import InputError
+from cmss.nmf.dictionaries import Dictionaries, learn_templates
 from cmss.nmf.factors import Divergence
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Track
@@ -21,13 +22,13 @@ class Learning:
     """The section `dictionaries`.
 
     Args:
-        divergence: `kl`, of magnitudes, or `is`, of powers.
-        lags: frames in a template.
-        components: templates of each instrument.
-        iterations: of both factors.
-        stems: how many of each instrument are looked at, evenly spread over the tracks.
-        seconds: of each of them, from its middle.
-        seed: of the excerpts that templates start as.
+        divergence: `kl` (Kullback-Leibler, of magnitudes) or `is` (Itakura-Saito, of powers).
+        lags: number of frames in a template.
+        components: number of templates of each instrument.
+        iterations: number of updates of templates and activations.
+        stems: number of stems of each instrument, evenly spread over the tracks.
+        seconds: length of the excerpt of each stem, from its middle.
+        seed: of the excerpts that initialise the templates.
     """
 
     divergence: Divergence
@@ -39,47 +40,68 @@ class Learning:
     seed: Seed
 
 
-def isolated_stems(tracks: Sequence[Track]) -> dict[str, list[Excerpt]]:
-    """All stems by instrument, instruments in alphabetical order."""
+def learn_dictionaries(
+    tracks: Sequence[Track],
+    settings: Learning,
+    sample_rate_hz: int,
+    progress: Callable[..., Iterable[tuple[str, list[Excerpt]]]],
+) -> Dictionaries:
+    """Learn templates of each instrument that plays in some tracks.
+
+    Args:
+        tracks: their stems are recordings of single instruments.
+        settings: how many stems, and how to factorise them.
+        sample_rate_hz: of the stems.
+        progress: counts the instruments; called as tqdm is.
+
+    Raises:
+        InputError: a stem cannot be read, or all stems of an instrument are silent.
+    """
+    analysis = Analysis(settings.divergence, sample_rate_hz)
     stems: dict[str, list[Excerpt]] = {}
     for track in tracks:
         for source in track.sources.values():
             stems.setdefault(source.instrument, []).append(source.excerpt)
-    return dict(sorted(stems.items()))
+    templates = {}
+    for instrument, excerpts in progress(sorted(stems.items()), "instruments"):
+        V = isolated_spectrogram(excerpts, settings, analysis, sample_rate_hz)
+        templates[instrument] = learn_templates(
+            V, analysis, settings.components, settings.lags, settings.iterations, settings.seed
+        )
+    return Dictionaries(analysis, templates)
 
 
 def isolated_spectrogram(
-    stems: Sequence[Excerpt], learning: Learning, analysis: Analysis, sample_rate_hz: int
+    stems: Sequence[Excerpt], settings: Learning, analysis: Analysis, sample_rate_hz: int
 ) -> Tensor:
-    """One spectrogram of some stems, one after another, all at one level.
+    """Concatenate the spectrograms of some stems, each scaled to a mean of 1.
 
     Args:
         stems: of one instrument.
-        learning: how much of them.
-        analysis: how to look at them.
-        sample_rate_hz: of their files.
+        settings: number of stems, and seconds of each.
+        analysis: computes the spectrograms.
+        sample_rate_hz: of the stems.
 
     Returns:
-        (bands, frames), of both channels' mean.
+        (bands, frames), mean over both channels.
 
     Raises:
-        InputError: a stem that cannot be read, or nothing but silence.
+        InputError: a stem cannot be read, or all stems are silent.
     """
-    count = min(learning.stems, len(stems))
+    count = min(settings.stems, len(stems))
     spectrograms = []
     for number in range(count):
-        excerpt = _middle(stems[number * len(stems) // count], learning.seconds)
+        # Evenly spread over the stems; of each, the middle, where a part is least likely to rest.
+        stem = stems[number * len(stems) // count]
+        duration_s = min(settings.seconds, stem.duration_s)
+        start_s = stem.start_s + (stem.duration_s - duration_s) / 2
+        excerpt = replace(stem, start_s=start_s, duration_s=duration_s)
         signal = read_excerpt(excerpt, sample_rate_hz)
         signal = resample(signal, sample_rate_hz, analysis.sample_rate_hz)
         V = analysis.spectrogram(analysis.spectra(torch.from_numpy(signal))).mean(0)
         if V.any():
+            # Soft and loud stems have the same weight.
             spectrograms.append(V / V.mean())
     if not spectrograms:
         raise InputError(f"{stems[0].path}: silent, as are all other stems of its instrument")
     return torch.cat(spectrograms, -1)
-
-
-def _middle(excerpt: Excerpt, seconds: float) -> Excerpt:
-    duration_s = min(seconds, excerpt.duration_s)
-    start_s = excerpt.start_s + (excerpt.duration_s - duration_s) / 2
-    return replace(excerpt, start_s=start_s, duration_s=duration_s)

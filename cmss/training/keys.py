@@ -1,7 +1,7 @@
 """The configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-One dataclass for each program, with the keys of its file in recipes/cad2/conf, where the defaults
-stand. :func:`cmss.settings.from_settings` builds it and so checks all values before any work.
+There is a dataclass for each program, with the keys of its YAML file, which has the defaults.
+:func:`cmss.settings.from_settings` builds it, and thereby checks all values before the work begins.
 """
 
 from collections.abc import Mapping
@@ -14,101 +14,108 @@ from pydantic import Field
 from cmss.machine.device import DeviceName
 from cmss.models.postfilter_network import PostfilterArguments
 from cmss.separators import SEPARATORS
-from cmss.settings import Count, NotNegative, Rate, Seed
+from cmss.settings import Count, Name, NotNegative, Rate, Seed
 from cmss.training.isolated import Learning
 from cmss.training.loop import LoopSettings
 from cmss.training.mixtures import MixtureSettings
 from cmss.training.postfiltering import PostfilterTraining
 
-Text = Annotated[str, Field(min_length=1)]
-Section = dict[str, Any]
-"""A section that what is built of it checks."""
 
+def _check_separator(key: str, name: Any) -> None:
+    """Refuse names of separators that do not exist or have no estimates.
 
-def _check_name(key: str, name: Any) -> None:
-    known = ("ensemble", *SEPARATORS)
+    Raises:
+        ValueError: names the key, as :func:`cmss.settings.from_settings` expects.
+    """
+    known = ["ensemble", *(known for known in SEPARATORS if known != "passthrough")]
     if name not in known:
         raise ValueError(f"{key}: {name!r}, expected one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """The section `path` as far as all four have it."""
+    """The keys of the section `path` that all programs have."""
 
-    root: Text
-    metadata_dir: Text
-    train_music_dir: Text
-    train_file: Text
-    exp_folder: Text
+    root: Name
+    metadata_dir: Name
+    train_music_dir: Name
+    train_file: Name
+    exp_folder: Name
 
 
 @dataclass(frozen=True)
 class ListeningPaths(TrainingPaths):
-    """The section `path` where HAAQI is measured too."""
+    """The keys of the section `path` of programs that measure HAAQI."""
 
-    more: list[Text]
-    music_dir: Text
-    music_file: Text
-    gains_file: Text
-    listeners_file: Text
-    enhancer_params_file: Text
-    scenes_file: Text
-    scene_listeners_file: Text
+    more: list[Name]
+    music_dir: Name
+    music_file: Name
+    gains_file: Name
+    listeners_file: Name
+    enhancer_params_file: Name
+    scenes_file: Name
+    scene_listeners_file: Name
 
 
 @dataclass(frozen=True)
 class TrainPaths(ListeningPaths):
     """The section `path` of train.py."""
 
-    valid_music_dir: Text
-    valid_file: Text
+    valid_music_dir: Name
+    valid_file: Name
 
 
 @dataclass(frozen=True)
 class TrainKeys:
-    """The configuration of train.py; see its file."""
+    """The configuration of train.py.
+
+    The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built.
+    """
 
     path: TrainPaths
-    model: Text
-    size: Text
+    model: Name
+    size: Name
     instrument: str | None
-    init_from: Text | None
+    init_from: Name | None
     seed: Seed
     device: DeviceName
-    loss: Section
+    loss: dict[str, Any]
     mixtures: MixtureSettings
     loop: LoopSettings
     input_sample_rate: Rate
     haaqi_pairs: Count
-    enhancer: Section
+    enhancer: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class FitPaths(ListeningPaths):
     """The section `path` of fit.py."""
 
-    ensemble_file: Text
+    ensemble_file: Name
 
 
 @dataclass(frozen=True)
 class FitKeys:
-    """The configuration of fit.py; see its file."""
+    """The configuration of fit.py.
+
+    Members, steps and the section `enhancer` are checked when the objects are built.
+    """
 
     path: FitPaths
-    members: Annotated[list[Section], Field(min_length=1)]
+    members: Annotated[list[dict[str, Any]], Field(min_length=1)]
     edges_hz: list[Annotated[float, Field(gt=0)]]
     pool: Literal["linear", "logarithmic"]
     priors: Annotated[list[Annotated[float, Field(ge=1e-9, le=1e9)]], Field(min_length=1)]
     tracks: Count | None
-    steps: list[list[Section]]
+    steps: list[list[dict[str, Any]]]
     haaqi_pairs: Count
     device: DeviceName
     input_sample_rate: Rate
-    enhancer: Section
+    enhancer: dict[str, Any]
 
     def __post_init__(self) -> None:
         for number, member in enumerate(self.members):
-            _check_name(f"members[{number}].name", member.get("name"))
+            _check_separator(f"members[{number}].name", member.get("name"))
         limits = (0, *self.edges_hz, self.input_sample_rate / 2)
         if (np.diff(limits) <= 0).any():
             raise ValueError(
@@ -121,29 +128,32 @@ class FitKeys:
 class PostfilterPaths(TrainingPaths):
     """The section `path` of fit_postfilter.py."""
 
-    more: list[Text]
-    weights_file: Text
+    more: list[Name]
+    weights_file: Name
 
 
 @dataclass(frozen=True)
 class PostfilterKeys:
-    """The configuration of fit_postfilter.py; see its file."""
+    """The configuration of fit_postfilter.py.
+
+    The section `separator` is checked when the separator is built.
+    """
 
     path: PostfilterPaths
-    separator: Section
+    separator: dict[str, Any]
     tracks: Count | None
     held_out: Annotated[int, Field(ge=2)]
-    init_from: Text | None
-    begin_like: Text | None
+    init_from: Name | None
+    begin_like: Name | None
     postfilter: PostfilterArguments
     training: PostfilterTraining
     save_every_s: NotNegative
     input_sample_rate: Rate
     ensemble: Mapping[str, Any] = field(default_factory=dict)
-    """What `separator` refers to, if it is one."""
+    """The separator refers to this section if it is an ensemble."""
 
     def __post_init__(self) -> None:
-        _check_name("separator.name", self.separator.get("name"))
+        _check_separator("separator.name", self.separator.get("name"))
         if self.init_from and self.begin_like:
             raise ValueError("begin_like: expected null where init_from is given")
 
@@ -152,12 +162,12 @@ class PostfilterKeys:
 class DictionaryPaths(TrainingPaths):
     """The section `path` of fit_dictionaries.py."""
 
-    weights_file: Text
+    weights_file: Name
 
 
 @dataclass(frozen=True)
 class DictionaryKeys:
-    """The configuration of fit_dictionaries.py; see its file."""
+    """The configuration of fit_dictionaries.py."""
 
     path: DictionaryPaths
     dictionaries: Learning

@@ -1,4 +1,4 @@
-"""Training of a network: validates, logs, and keeps the best network on validation."""
+"""Training of a network: validates, logs, and keeps the network with the lowest loss."""
 
 import math
 import time
@@ -26,25 +26,21 @@ LOG_COLUMNS = (
 )  # fmt: skip
 
 
-COUNTERS = ("best", "validations", "since_best", "recent")
-"""What the state of a training keeps of the validations."""
-
-
 @dataclass(frozen=True)
 class LoopSettings:
-    """The section `loop`: how long and how fast to train.
+    """The section `loop`: length and speed of the training.
 
     Args:
-        steps: batches in all; the learning rate falls to zero over them (half a cosine).
-        learning_rate: its highest value, reached after `warmup_steps`.
+        steps: number of batches; the learning rate falls to zero over them (half a cosine).
+        learning_rate: maximum, reached after `warmup_steps`.
         warmup_steps: steps over which the learning rate rises.
         weight_decay: of AdamW.
-        clip_norm: largest norm of the gradient.
-        bfloat16: run the network's convolutions in bfloat16.
+        clip_norm: maximum norm of the gradient.
+        bfloat16: run the convolutions and matrix products of the network in bfloat16.
         validate_every: steps between validations.
-        validation_batches: fixed batches that are validated on.
-        patience: validations without a lower loss after which to stop; 0 goes on to the end.
-        haaqi_every: validations from one measurement of HAAQI to the next; 0 never measures it.
+        validation_batches: number of batches of a validation; they are always the same.
+        patience: number of validations without a lower loss after which to stop; 0 never stops.
+        haaqi_every: measure HAAQI at every Nth validation; 0 never measures it.
         save_every_s: seconds between saved states.
     """
 
@@ -62,7 +58,6 @@ class LoopSettings:
 
 
 def train(
-    name: str,
     model: Network,
     loss: Loss,
     training: RandomMixtures,
@@ -75,29 +70,28 @@ def train(
 ) -> Path:
     """Train a network, or continue its training.
 
-    `folder` gets state.pt (to continue from), best.safetensors (the network whose loss on
-    validation was lowest) and log.csv (step, seconds, losses, SDR improvement, HAAQI; for plots).
+    Writes three files in `folder`: state.pt (from which a training continues), best.safetensors
+    (the network with the lowest validation loss) and log.csv (:data:`LOG_COLUMNS`).
 
     Args:
-        name: the model's name in :data:`cmss.models.registry.MODELS`.
         model: the network, on the device to train on.
-        loss: what to minimise.
+        loss: to minimise.
         training: batches to train on.
         validation: batches to validate on.
-        settings: how long and how fast.
-        folder: where state, weights and log go.
+        settings: length and speed of the training.
+        folder: for state, weights and log.
         progress: wraps the steps, such as tqdm.
         notes: text for the header of the weights.
-        haaqi: measures HAAQI with the network, for the log; needed if `settings.haaqi_every` is.
+        haaqi: measures HAAQI with the network, for the log; required if `settings.haaqi_every` > 0.
 
     Returns:
-        the path of best.safetensors.
+        Path of best.safetensors.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; names the step as the log does.
-        InputError: `folder` holds the state of another network.
+        InputError: `folder` has the state of another network.
     """
-    task = _NetworkTask(name, model, loss, training, validation, settings, folder, notes, haaqi)
+    task = _NetworkTask(model, loss, training, validation, settings, folder, notes, haaqi)
     trainer = Trainer(
         model,
         task,
@@ -109,16 +103,18 @@ def train(
         settings.clip_norm,
         settings.save_every_s,
     )
-    _open_log(task.log, trainer.step)
+    # Rows after the step of the state belong to steps that are done again.
+    rows = read_text(task.log).splitlines()[1:] if task.log.exists() else []
+    kept = [row for row in rows if int(row.split(",")[0]) <= trainer.step]
+    write_text(task.log, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
     trainer.run(progress)
     return task.best_path
 
 
 @dataclass
 class _NetworkTask:
-    """Random mixtures, and validations that are logged and choose the best network."""
+    """Random mixtures, and validations that are logged and select the best network."""
 
-    name: str
     model: Network
     loss: Loss
     training: RandomMixtures
@@ -131,17 +127,17 @@ class _NetworkTask:
     def __post_init__(self) -> None:
         self.log, self.best_path = self.folder / "log.csv", self.folder / "best.safetensors"
         self.began = time.monotonic()
-        self.best = math.inf  # lowest loss on validation
-        self.validations, self.since_best = 0, 0  # in all, and since the best one
-        self.recent: list[float] = []  # losses since the last validation
+        self.best = math.inf  # lowest validation loss
+        self.validations, self.since_best = 0, 0  # in total, and since the lowest loss
+        self.recent: list[float] = []  # training losses since the last validation
 
     @property
     def finished(self) -> bool:
         return 0 < self.settings.patience <= self.since_best
 
     def losses(self, steps: range) -> Iterator[list[Tensor]]:
-        for batch in _ahead(self.training, steps):
-            yield [_loss(self.model, self.loss, _to(batch, self.model), self.settings)]
+        for batch in _prefetched(self.training, steps, self.model):
+            yield [_loss(self.model, self.loss, batch, self.settings)]
 
     def after(self, step: int, loss: float) -> None:
         self.recent.append(loss)
@@ -151,55 +147,64 @@ class _NetworkTask:
     def _validate(self, step: int) -> None:
         measured = validate(self.model, self.loss, self.validation, self.settings)
         check_finite(step, validation_loss=measured[0])
-        seconds = self.seconds
+        seconds = time.monotonic() - self.began
         self.validations += 1
         every = self.settings.haaqi_every
         due = self.haaqi and every and self.validations % every == 0
         scores = [self.haaqi(self.model)] if self.haaqi and due else []
-        mean = sum(self.recent) / len(self.recent)
-        _append_log(self.log, step, seconds, mean, *measured, *scores)
+        values = [sum(self.recent) / len(self.recent), *measured, *scores]
+        row = [str(step), str(round(seconds)), *(f"{value:.5f}" for value in values)]
+        row += [""] * (len(LOG_COLUMNS) - len(row))
+        with self.log.open("a") as file:
+            file.write(",".join(row) + "\n")
         self.recent.clear()
         self.since_best += 1
         if measured[0] < self.best:
             self.best, self.since_best = measured[0], 0
-            save_checkpoint(self.best_path, self.name, self.model, torch.float16, self.notes)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
+            name = self.model.model_name
+            save_checkpoint(self.best_path, name, self.model, torch.float16, self.notes)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, **{name: getattr(self, name) for name in COUNTERS}}
+        return {
+            "seconds": time.monotonic() - self.began,
+            "best": self.best,
+            "validations": self.validations,
+            "since_best": self.since_best,
+            "recent": self.recent,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.began -= state["seconds"]
-        for name in COUNTERS:
-            setattr(self, name, state[name])
+        self.best, self.recent = state["best"], state["recent"]
+        self.validations, self.since_best = state["validations"], state["since_best"]
 
 
 @torch.no_grad()
 def validate(
     model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
 ) -> tuple[float, float]:
-    """Mean loss, and mean improvement of the SDR of the sources over the mixture in dB."""
+    """Return the mean loss, and the mean SDR improvement of the sources over the mixture in dB."""
     model.eval()
     losses, improvements = [], []
-    for batch in _ahead(mixtures, range(settings.validation_batches)):
-        batch = _to(batch, model)
+    for batch in _prefetched(mixtures, range(settings.validation_batches), model):
         losses.append(_loss(model, loss, batch, settings).item())
         improvements.append(sdr_improvement(model, batch))
     return sum(losses) / len(losses), torch.cat(improvements).mean().item()
 
 
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
-    """Improvement in dB of each source that plays: 10 log10 of the ratio of the error energies."""
-    wanted = batch.wanted(len(model.sources))
+    """Return the SDR improvement in dB of each source that plays, as a vector.
+
+    With the mixture as the estimate it is 0: SDR(estimate) - SDR(mixture) is the ratio of the
+    energies of their errors.
+    """
+    targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))
-    # What goes with a target is not a source.
-    sources = torch.tensor([name != ACCOMPANIMENT for name in model.sources], device=wanted.device)
-    playing = sources & (wanted.abs().amax((2, 3)) > 1e-4)
-    before = (batch.mixture.unsqueeze(1) - wanted).square().sum((2, 3))
-    after = (estimates - wanted).square().sum((2, 3))
+    # An accompaniment is not a source.
+    sources = torch.tensor([name != ACCOMPANIMENT for name in model.sources], device=targets.device)
+    playing = sources & (targets.abs().amax((2, 3)) > 1e-4)  # (B, S)
+    before = (batch.mixture.unsqueeze(1) - targets).square().sum((2, 3))
+    after = (estimates - targets).square().sum((2, 3))
     return 10 * torch.log10((before[playing] + 1e-9) / (after[playing] + 1e-9))
 
 
@@ -208,31 +213,16 @@ def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> T
         return loss(model, batch)
 
 
-def _to(batch: Batch, model: Network) -> Batch:
+def _prefetched(mixtures: RandomMixtures, steps: range, model: Network) -> Iterator[Batch]:
+    """Yield the batch of each step on the model's device.
+
+    A thread draws the next three batches while the network processes the current one.
+    """
     device = next(model.parameters()).device
-    return Batch(batch.stems.to(device), batch.index.to(device), batch.gains.to(device))
-
-
-def _ahead(mixtures: RandomMixtures, steps: range, depth: int = 3) -> Iterator[Batch]:
-    """Batches of some steps, drawn in a thread while the network works on earlier ones."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(mixtures.batch, step) for step in steps[:depth]]
+        waiting = [pool.submit(mixtures.batch, step) for step in steps[:3]]
         for step in steps:
             batch = waiting.pop(0).result()
-            if step + depth < steps.stop:
-                waiting.append(pool.submit(mixtures.batch, step + depth))
-            yield batch
-
-
-def _open_log(path: Path, step: int) -> None:
-    """Keep the rows up to a step: those after it were written later than the state was."""
-    rows = read_text(path).splitlines()[1:] if path.exists() else []
-    kept = [row for row in rows if int(row.split(",")[0]) <= step]
-    write_text(path, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
-
-
-def _append_log(path: Path, step: int, seconds: float, *values: float) -> None:
-    row = [str(step), str(round(seconds)), *(f"{value:.5f}" for value in values)]
-    row += [""] * (len(LOG_COLUMNS) - len(row))
-    with path.open("a") as file:
-        file.write(",".join(row) + "\n")
+            if step + 3 < steps.stop:
+                waiting.append(pool.submit(mixtures.batch, step + 3))
+            yield Batch(batch.stems.to(device), batch.index.to(device), batch.gains.to(device))

@@ -1,12 +1,13 @@
-"""Losses on the sources; those on their remix are in :mod:`cmss.training.remix_loss`.
+"""Losses of the sources; those of their remix are in :mod:`cmss.training.remix_loss`.
 
-A loss takes the network and a batch and gives a scalar.
+A loss maps the network and a batch to a scalar.
+
+Shapes: B batch, S outputs of the network, T samples, F bins, K frames, N bands.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import partial
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -14,113 +15,92 @@ from torch import Tensor
 
 from cmss.models.band_masks import BandMasks
 from cmss.models.checkpoint import Network
-from cmss.settings import NotNegative, from_settings
+from cmss.settings import NotNegative
 from cmss.training.mixtures import Batch
 from cmss.transforms.magnitudes import stft_magnitudes
 
 Loss = Callable[[Network, Batch], Tensor]
 
-Exponent = Annotated[float, Field(ge=0, le=10)]
-
-
-def build_loss(make: Callable[..., Loss], settings: Mapping[str, Any]) -> Loss:
-    """Build the loss of a preset from the section `loss` of the configuration.
-
-    Args:
-        make: the dataclass of the loss, or a partial of it with the preset's own arguments, which
-            the settings override.
-        settings: further arguments of the loss.
-
-    Raises:
-        InputError: arguments that the loss does not have, or of another type.
-    """
-    kind: type[Any] = make.func if isinstance(make, partial) else make  # type: ignore[assignment]
-    preset: dict[str, Any] = {}
-    if isinstance(make, partial):
-        names = [field.name for field in fields(kind)]
-        preset = dict(zip(names, make.args, strict=False)) | make.keywords
-    return from_settings(kind, {**preset, **settings}, "loss")
-
 
 @dataclass
 class WaveformLoss:
-    """Error of the waveforms of the outputs that play, and of their spectra's magnitudes.
+    """Error of the waveforms of the sources that play, and of the magnitudes of their spectra.
 
     Args:
-        power: 1 for the mean absolute error, on which the challenge trained Conv-TasNet; 2 for the
-            mean squared error, on which Wave-U-Net was trained.
-        spectral: weight of the multi-resolution STFT loss (Yamamoto, Song and Kim 2020, "Parallel
-            WaveGAN", section 2.2): of the spectral convergence and of the log magnitudes' mean
-            absolute difference.
+        power: 1 for the mean absolute error, as in the challenge's training of Conv-TasNet; 2 for
+            the mean squared error, as in the training of Wave-U-Net.
+        spectral: weight of the multi-resolution STFT loss.
     """
 
     power: Literal[1, 2] = 1
     spectral: NotNegative = 0.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Loss of any network; what an absent output gives does not count."""
+        """Compute the loss of any network; outputs of absent sources have no effect."""
         outputs = len(model.sources)
-        present = batch.present(outputs)
-        estimates = model(batch.mixture, present).float()[present]
-        wanted = batch.wanted(outputs)[present]
-        error = (estimates - wanted).abs().pow(self.power).mean()
+        present = batch.present(outputs)  # (B, S)
+        estimates = model(batch.mixture, present).float()[present]  # (sources that play, 2, T)
+        targets = batch.targets(outputs)[present]
+        error = (estimates - targets).abs().pow(self.power).mean()
         if not self.spectral:
             return error
-        return error + self.spectral * multi_resolution_stft_loss(estimates, wanted)
+        return error + self.spectral * multi_resolution_stft_loss(estimates, targets)
 
 
-RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
-"""Length of the frames and hop of the multi-resolution STFT loss, in samples."""
-
-
-def multi_resolution_stft_loss(estimates: Tensor, wanted: Tensor) -> Tensor:
-    """Mean over :data:`RESOLUTIONS` of spectral convergence plus log-magnitude difference.
+def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean over three resolutions of spectral convergence plus log-magnitude error.
 
     Args:
-        estimates, wanted: (..., samples).
+        estimates, targets: (..., T).
+
+    Source: Yamamoto, Song and Kim 2020, "Parallel WaveGAN", section 2.2, with hops of a quarter of
+    a frame.
     """
     losses = []
-    for length, hop in RESOLUTIONS:
-        window = torch.hann_window(length, device=wanted.device)
+    for length in (512, 1024, 2048):
+        window, hop = torch.hann_window(length, device=targets.device), length // 4
         # A floor under the power keeps the logarithm and the root's gradient finite in silence.
-        floor = 1e-5 * wanted.square().mean().detach() * window.square().sum() + 1e-12
-        got, true = (stft_magnitudes(s, window, hop, floor) for s in (estimates, wanted))
-        # Where nothing is wrong the root has no gradient either, but for the added constant.
-        wrong = (got - true).square().sum() + 1e-8 * true.square().sum()
-        convergence = (wrong / true.square().sum()).sqrt()
-        losses.append(convergence + (got.log() - true.log()).abs().mean())
+        floor = 1e-5 * targets.square().mean().detach() * window.square().sum() + 1e-12
+        estimate, target = (stft_magnitudes(s, window, hop, floor) for s in (estimates, targets))
+        # The gradient of the root is infinite at 0, where all estimates are exact: add a constant.
+        error = (estimate - target).square().sum() + 1e-8 * target.square().sum()
+        convergence = (error / target.square().sum()).sqrt()
+        losses.append(convergence + (estimate.log() - target.log()).abs().mean())
     return torch.stack(losses).mean()
 
 
 @dataclass
 class MaskLoss:
-    """Error of masks against ratios of magnitudes, on which Multichannel U-Net was trained.
+    """Error of masks, compared with ratios of magnitudes, as in the training of Multichannel U-Net.
 
-    A source's error is weighted by (E_max / E)^p, E its energy in the batch and E_max that of the
-    strongest: rare and soft sources count as much as others (Kadandale et al. 2020, section 3.2).
+    The error of a source is weighted by (E_max / E)^p, where E is its energy in the batch and E_max
+    the largest energy of a source: rare and soft sources have the same weight as others.
 
     Args:
         exponent: p.
-        largest: ratios above count as this much.
+        largest: maximum of the ratios.
+
+    Source: Kadandale et al. 2020, "Multi-channel U-Net for Music Source Separation", section 3.2.
     """
 
-    exponent: Exponent = 1.0
+    exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
     largest: Annotated[float, Field(gt=0)] = 10.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Loss of a network of masks on bands."""
+        """Compute the loss of a network of masks on bands."""
         assert isinstance(model, BandMasks)
         outputs = len(model.sources)
-        present = batch.present(outputs)
+        present = batch.present(outputs)  # (B, S)
         with torch.no_grad():
-            mixture = model.analyse(batch.mixture)
-            stems = model.analyse(batch.wanted(outputs).mean(2)).abs().mT @ model.to_bands
-            whole = mixture.mean(1).abs().mT @ model.to_bands
-            ratios = (stems / (whole.unsqueeze(1) + 1e-8)).clamp(max=self.largest)
-            energy = stems.square().sum((0, 2, 3))
-            # A source that is silent in the whole batch has no weight, rather than an infinite one.
+            mixture = model.analyse(batch.mixture)  # (B, 2, F, K)
+            # The mean of both channels: (B, S, T) -> (B, S, F, K) -> (B, S, K, N)
+            stems = model.analyse(batch.targets(outputs).mean(2)).abs().mT @ model.to_bands
+            total = mixture.mean(1).abs().mT @ model.to_bands  # (B, K, N)
+            ratios = (stems / (total.unsqueeze(1) + 1e-8)).clamp(max=self.largest)
+            energy = stems.square().sum((0, 2, 3))  # (S,)
+            # A source that is silent in the entire batch has weight 0 instead of infinity.
             weight = (energy.max() / energy).pow(self.exponent)
             weight = torch.where(energy > 0, weight, 0.0)
-        error = (model.masks(mixture, present).float() - ratios).abs().mean((2, 3))
+        error = (model.masks(mixture, present).float() - ratios).abs().mean((2, 3))  # (B, S)
         playing = present.float()
         return (error * weight * playing).sum() / playing.sum()

@@ -1,5 +1,10 @@
-"""Random mixtures of stems. The batch of a step depends on the seed and the step alone, so a
-training that was stopped goes on with the batches that it would have seen."""
+"""Random mixtures of stems.
+
+The batch of a step depends only on the seed and the step, so that a training that was interrupted
+continues with the same batches.
+
+Shapes: B batch, P players of an example, T samples.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +19,11 @@ from torch import Tensor
 from cmss.errors import InputError
 from cmss.models.outputs import instrument_of
 from cmss.settings import BatchSize
-from cmss.training.playing import Segment, StemsOnDevice
+from cmss.training.augmentation import Segment, StemsOnDevice
 from cmss.training.stems import StemTrack
 
-GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)  # the challenge's
+GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
+"""Gains of the challenge's scenes."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,13 @@ class MixtureSettings:
 
     Args:
         segment_s: length of an example in seconds.
-        batch_size: examples in a batch.
-        together: probability of taking all players from one track, playing together as written;
-            otherwise each instrument comes from a track of its own.
-        gain_db: each stem's level changes by up to this much either way.
-        semitones: pitch (and tempo, and formants) move by up to this much, together.
-        cents: each instrument of different tracks is detuned by up to this much on top.
-        equaliser_db: two random peaks or dips of up to this much colour each stem.
+        batch_size: number of examples in a batch.
+        together: probability that all players come from the same track and play together as
+            written; otherwise each instrument comes from a different track.
+        gain_db: maximum change of the level of a stem, up or down.
+        semitones: maximum shift of pitch, tempo and formants, common to all players of an example.
+        cents: maximum additional shift of each instrument if they come from different tracks.
+        equaliser_db: maximum height of the two random peaks or dips that filter each stem.
     """
 
     segment_s: Annotated[float, Field(ge=0.1, le=3600)]
@@ -44,19 +50,19 @@ class MixtureSettings:
     equaliser_db: Annotated[float, Field(ge=0, le=60)]
 
     def as_played(self) -> "MixtureSettings":
-        """Of as many excerpts as long, but of tracks as they were recorded."""
+        """Return settings for batches of the same size, of tracks without any change."""
         return replace(self, together=1.0, gain_db=0.0, semitones=0.0, cents=0.0, equaliser_db=0.0)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some examples of equal length.
+    """Examples of the same length.
 
     Args:
-        stems: (batch, players, 2, samples), zero where an example has fewer players.
-        index: (batch, players) output of the network that each goes to, -1 for none and where
-            an example has fewer players.
-        gains: (batch, players) factors that a listener might ask for.
+        stems: (B, P, 2, T), zero if an example has fewer players.
+        index: (B, P) index of the output of the network that is to estimate each player; -1 if
+            there is no output or no player.
+        gains: (B, P) gains of the remix, as factors.
     """
 
     stems: Tensor
@@ -65,36 +71,38 @@ class Batch:
 
     @property
     def mixture(self) -> Tensor:
-        """(batch, 2, samples)."""
+        """Sum of the stems, (B, 2, T)."""
         return self.stems.sum(1)
 
     def present(self, outputs: int) -> Tensor:
-        """bool (batch, outputs): which of the network's outputs an example has a player for."""
+        """Return which outputs of the network have a player: bool (B, outputs)."""
+        # Index -1 is mapped to an additional last output, which is dropped.
         marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
 
-    def wanted(self, outputs: int) -> Tensor:
-        """What the network should give: (batch, outputs, 2, samples), sums of players' stems."""
-        wanted = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
+    def targets(self, outputs: int) -> Tensor:
+        """Return the target of each output, the sum of its players: (B, outputs, 2, T)."""
+        # Index -1 is mapped to an additional last output, which is dropped.
+        targets = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
         rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)
-        wanted.index_put_((rows, self.index % (outputs + 1)), self.stems, accumulate=True)
-        return wanted[:, :outputs]
+        targets.index_put_((rows, self.index % (outputs + 1)), self.stems, accumulate=True)
+        return targets[:, :outputs]
 
 
 class RandomMixtures:
-    """Batches of random mixtures.
+    """Draws batches of random mixtures.
 
     Args:
-        tracks: what to draw from.
-        index: output of the network that each player goes to, by the name in the stems.
+        tracks: to draw from.
+        index: name of a stem -> index of the output of the network that is to estimate it.
         sample_rate_hz: of the stems.
-        settings: how to draw.
-        seed: of all draws.
-        instrument: one that plays in every mixture; any by default.
-        device: where batches are made; a GPU holds the stems.
+        settings: how mixtures are drawn.
+        seed: of all random numbers.
+        instrument: plays in every mixture; None for any instruments.
+        device: on which batches are computed; a GPU also holds the stems.
 
     Raises:
-        InputError: no track is long enough for a segment, or none has the instrument.
+        InputError: no track is long enough for a segment, or no track has the instrument.
     """
 
     def __init__(
@@ -112,10 +120,10 @@ class RandomMixtures:
         self.settings = settings
         self.seed = seed
         self.samples = round(settings.segment_s * sample_rate_hz)
-        # Above the highest pitch shift, a segment takes this many samples of a stem.
-        self.reach = int(self.samples * 2 ** ((settings.semitones + 1) / 12)) + 2
+        # Samples of a stem in a segment at the highest pitch; a semitone is added for the detuning.
+        self.source_samples = int(self.samples * 2 ** ((settings.semitones + 1) / 12)) + 2
         self.by_instrument: dict[str, list[StemTrack]] = {}
-        tracks = [track for track in tracks if track.samples > self.reach]
+        tracks = [track for track in tracks if track.samples > self.source_samples]
         for track in tracks:
             for name in {instrument_of(name) for name in track.stems}:
                 self.by_instrument.setdefault(name, []).append(track)
@@ -124,7 +132,7 @@ class RandomMixtures:
         if not self.tracks:
             raise InputError(
                 f"mixtures.segment_s: {settings.segment_s:g} s with pitch shifts take "
-                f"{self.reach / sample_rate_hz:.1f} s, no track with "
+                f"{self.source_samples / sample_rate_hz:.1f} s, no track with "
                 f"{instrument or 'any instrument'} is longer"
             )
         self._on_device = None
@@ -133,33 +141,40 @@ class RandomMixtures:
             self._on_device = StemsOnDevice(stems, device)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Draw the batch of a step."""
         rng = np.random.default_rng((self.seed, step))
         examples = [self._example(rng) for _ in range(self.settings.batch_size)]
         players = max(len(segments) for segments, _ in examples)
-        index = torch.full((len(examples), players), -1, dtype=torch.int64)
+        index = torch.full((len(examples), players), -1, dtype=torch.int64)  # (B, P)
         places = []
         for row, (_, names) in enumerate(examples):
             index[row, : len(names)] = torch.tensor([self.index[name] for name in names])
             places += [(row, column) for column in range(len(names))]
-        played = self._play([s for segments, _ in examples for s in segments])
-        stems = played.new_zeros(len(examples), players, 2, self.samples)
-        rows, columns = torch.tensor(places, device=played.device).T
-        stems[rows, columns] = played
+        # All segments of the batch are computed together: (segments, 2, T) -> (B, P, 2, T)
+        segments = [segment for segments, _ in examples for segment in segments]
+        if self._on_device is not None:
+            augmented = self._on_device.augment(segments, self.samples)
+        else:
+            augmented = torch.stack([segment.augmented(self.samples) for segment in segments])
+        stems = augmented.new_zeros(len(examples), players, 2, self.samples)
+        rows, columns = torch.tensor(places, device=augmented.device).T
+        stems[rows, columns] = augmented
         gains = torch.from_numpy((10 ** (rng.choice(GAINS_DB, index.shape) / 20)).astype("f4"))
         return Batch(stems, index.to(stems.device), gains.to(stems.device))
 
     def _example(self, rng: np.random.Generator) -> tuple[list[Segment], list[str]]:
+        """Draw the segments of an example and the names of their players."""
         s = self.settings
         speed = 2 ** (rng.uniform(-s.semitones, s.semitones) / 12)
         segments, names = [], []
         if rng.random() < s.together:
             track = self.tracks[rng.integers(len(self.tracks))]
-            start = int(rng.integers(track.samples - self.reach))
+            start = int(rng.integers(track.samples - self.source_samples))
             for name, stem in track.stems.items():
                 segments.append(self._segment(stem, start, speed, rng))
                 names.append(name)
         else:
+            # Duets to quintets of different instruments, small ensembles more often.
             count = rng.choice((2, 3, 4, 5), p=(0.35, 0.3, 0.25, 0.1))
             others = [name for name in sorted(self.by_instrument) if name != self.instrument]
             chosen = [self.instrument] if self.instrument else []
@@ -167,11 +182,12 @@ class RandomMixtures:
             for instrument in (*chosen, *rng.choice(others, count - len(chosen), replace=False)):
                 choice = self.by_instrument[instrument]
                 track = choice[rng.integers(len(choice))]
-                start = int(rng.integers(track.samples - self.reach))
-                detuned = speed * 2 ** (rng.uniform(-s.cents, s.cents) / 1200)
+                start = int(rng.integers(track.samples - self.source_samples))
+                detuned_speed = speed * 2 ** (rng.uniform(-s.cents, s.cents) / 1200)
+                # Two players of the same instrument come from the same track.
                 for name in (instrument, f"{instrument}_2"):
                     if name in track.stems:
-                        segments.append(self._segment(track.stems[name], start, detuned, rng))
+                        segments.append(self._segment(track.stems[name], start, detuned_speed, rng))
                         names.append(name)
         swap = bool(rng.random() < 0.5)
         return [replace(segment, swap=swap) for segment in segments], names
@@ -179,20 +195,14 @@ class RandomMixtures:
     def _segment(
         self, stem: NDArray[np.int16], start: int, speed: float, rng: np.random.Generator
     ) -> Segment:
-        """A segment of a stem, at a random level and of a random colour."""
+        """Draw level, polarity and equaliser of a segment."""
         sections = np.concatenate([self._peak(rng) for _ in range(2)])
         gain_db = rng.uniform(-self.settings.gain_db, self.settings.gain_db)
         gain = 10 ** (gain_db / 20) * float(rng.choice((-1, 1)))
         return Segment(stem, start, speed, sections, gain, swap=False)
 
-    def _play(self, segments: Sequence[Segment]) -> Tensor:
-        """(segments, 2, samples)."""
-        if self._on_device is not None:
-            return self._on_device.play(segments, self.samples)
-        return torch.stack([segment.played(self.samples) for segment in segments])
-
     def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """A peaking equaliser of random place, width and height, as one second-order section.
+        """Draw a peaking equaliser with random centre, width and height, as a second-order section.
 
         Source: R. Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients".
         """

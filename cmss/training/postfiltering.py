@@ -1,6 +1,6 @@
 """Training of a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
 
-Shapes: S sources, F bins, K frames, N auditory bands.
+Shapes: S sources, T samples, F bins, K frames, N auditory bands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,33 +15,27 @@ from torch import Tensor
 from cmss.models.postfilter_features import features_of
 from cmss.models.postfilter_network import Postfilter, PostfilterArguments, corrected
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
+from cmss.training.mixtures import GAINS_DB
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
-from cmss.training.state import load_state
 from cmss.training.trainer import Trainer, warmup_and_line
 from cmss.transforms.masks import channel_log_masks
 from cmss.transforms.stft import istft, stft
 
-GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
-"""What the challenge's listeners ask for."""
-
-FLOOR = 1e-5
-"""Power that counts as silence, against the mixture's mean per bin."""
-
 
 @dataclass(frozen=True)
 class Example:
-    """A mixture, what a separator made of it, and what is true, at a mean power of a sixteenth.
+    """Mixture, estimates and stems of a track, scaled so that the mixture's mean power is 1/16.
 
     Args:
-        clues: (S, CLUES, F, K), float16.
-        shares: logarithm of the estimates' shares, (S, 2, F, K), float16.
+        features: of the estimates, inputs of the post-filter, (S, FEATURES, F, K), float16.
+        log_masks: logarithm of the estimates' masks, (S, 2, F, K), float16.
         mixture: complex (2, F, K).
         stems: complex (S, 2, F, K).
-        alike: numbers of sources that play one instrument, see :class:`Postfilter`.
+        alike: groups of sources that play the same instrument, see :class:`Postfilter`.
     """
 
-    clues: Tensor
-    shares: Tensor
+    features: Tensor
+    log_masks: Tensor
     mixture: Tensor
     stems: Tensor
     alike: Sequence[Sequence[int]] = ()
@@ -55,39 +49,40 @@ class Example:
         arguments: PostfilterArguments,
         alike: Sequence[Sequence[int]] = (),
     ) -> "Example":
-        """That of waveforms (2, T), (S, 2, T) and (S, 2, T)."""
+        """Build an example from waveforms (2, T), (S, 2, T) and (S, 2, T)."""
         window = torch.hann_window(arguments.window)
+        # Only the bins that the post-filter corrects: (2, F, K), (S, 2, F, K), (S, 2, F, K)
         X, E, T = (
             stft(signal, window, arguments.window // 4)[..., : arguments.bins, :]
             for signal in (mixture, estimates, stems)
         )
         level = 4 * X.abs().square().mean().sqrt()
-        told, shares = features_of(X, E), channel_log_masks(E)
-        return cls(told.half(), shares.half(), X / level, T / level, alike)
+        features, log_masks = features_of(X, E), channel_log_masks(E)
+        return cls(features.half(), log_masks.half(), X / level, T / level, alike)
 
     def cut(self, first: int, frames: int) -> "Example":
-        """Some of its frames."""
+        """Return an excerpt of some frames."""
         part = slice(first, first + frames)
         return replace(
             self,
-            clues=self.clues[..., part],
-            shares=self.shares[..., part],
+            features=self.features[..., part],
+            log_masks=self.log_masks[..., part],
             mixture=self.mixture[..., part],
             stems=self.stems[..., part],
         )
 
 
 class PostfilterLoss:
-    """Errors of the sources and of their remix, in each bin, in auditory bands, and as heard.
+    """Error of the sources and of their remix, in bins, in auditory bands and in modulations.
 
-    Sources are compared by spectra with the square root of their magnitudes, the remix by its log
-    power in each bin and in bands half as wide as auditory filters, there also as the mean over
-    the excerpt, since HAAQI listens to the long-term spectrum as well, and by its modulations
-    (:mod:`cmss.training.modulation`).
+    Sources are compared by compressed spectra, which have the square root of the magnitude. Remixes
+    are compared by their log power in bins; in bands half as wide as auditory filters, in each
+    frame and as the mean over the excerpt, because HAAQI compares long-term spectra too; and by
+    their modulations (:mod:`cmss.training.modulation`).
 
     Args:
         arguments: of the post-filter.
-        bands: weight of the log power in bands, of frames and of the excerpt.
+        bands: weight of the log power in bands, for frames and for the excerpt.
         modulation: weight of the modulations.
     """
 
@@ -95,39 +90,43 @@ class PostfilterLoss:
         self.arguments, self.bands, self.modulation = arguments, bands, modulation
         bins, rate_hz = arguments.bins, arguments.samplerate
         weight = inverse_bandwidth(arguments.window // 2 + 1, rate_hz)[:bins]
-        self._weight = weight / weight.mean()
+        self._weight = weight / weight.mean()  # (F,)
         hz = torch.arange(bins) * rate_hz / arguments.window
-        rate = 2 * 21.4 * torch.log10(4.37e-3 * hz + 1)  # bands (Glasberg and Moore 1990)
+        # Number of half auditory filters below a frequency (ERB-rate, Glasberg and Moore 1990).
+        rate = 2 * 21.4 * torch.log10(4.37e-3 * hz + 1)
         centres = torch.arange(int(rate[-1]))[:, None] + 0.5
+        # Triangular bands, which sum to 1 between the first and the last centre.
         self._to_bands = (1 - (rate - centres).abs()).clamp(min=0)  # (N, F)
 
     def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
-        """Loss of the network on an example under gains (S,), as factors."""
-        corrections = network.corrections(example.clues.float())
-        shares = corrected(example.shares.float(), corrections, example.alike)  # (S, 2, F, K)
+        """Compute the loss of the network on an example with gains (S,), as factors."""
+        corrections = network.corrections(example.features.float())
+        masks = corrected(example.log_masks.float(), corrections, example.alike)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
-            return self._loss(shares, example, gains[:, None, None, None])
+            return self._loss(masks, example, gains[:, None, None, None])
 
-    def _loss(self, shares: Tensor, example: Example, gains: Tensor) -> Tensor:
-        size, sizes = example.mixture.abs(), example.stems.abs()
-        product = (example.mixture.conj() * example.stems).real * (size * sizes + 1e-6).rsqrt()
-        error = mask_error(shares, size, product, sizes)
-        factor = (shares * gains).sum(0)
-        got, wanted = (factor * size).square(), (gains * example.stems).sum(0).abs().square()
-        in_bins = _log_ratio(got, wanted).abs().mean((0, 2)) + error.sum(0).mean((0, 2))
-        got, wanted = self._to_bands @ got, self._to_bands @ wanted
-        in_bands = _log_ratio(got, wanted).abs().mean()
-        in_all = _log_ratio(got.mean(-1), wanted.mean(-1)).abs().mean()
-        loss = (in_bins * self._weight).mean() + self.bands * (in_bands + in_all)
+    def _loss(self, masks: Tensor, example: Example, gains: Tensor) -> Tensor:
+        # |X| (2, F, K) and |S| (S, 2, F, K), then Re(X* S) / sqrt(|X| |S|): see mask_error.
+        mixture, stems = example.mixture.abs(), example.stems.abs()
+        product = (example.mixture.conj() * example.stems).real * (mixture * stems + 1e-6).rsqrt()
+        error = mask_error(masks, mixture, product, stems)  # (S, 2, F, K)
+        # The remix of masked spectra is the mixture times the sum of masks and gains.
+        factor = (masks * gains).sum(0)  # (2, F, K)
+        target_spectra = (gains * example.stems).sum(0)
+        estimate, target = (factor * mixture).square(), target_spectra.abs().square()
+        in_bins = _log_ratio(estimate, target).abs().mean((0, 2)) + error.sum(0).mean((0, 2))
+        estimate, target = self._to_bands @ estimate, self._to_bands @ target  # (2, N, K)
+        in_bands = _log_ratio(estimate, target).abs().mean()
+        long_term = _log_ratio(estimate.mean(-1), target.mean(-1)).abs().mean()
+        loss = (in_bins * self._weight).mean() + self.bands * (in_bands + long_term)
 
         def remixes() -> tuple[Tensor, Tensor]:
-            wanted = (gains * example.stems).sum(0)
-            return self._waveform(factor * example.mixture), self._waveform(wanted)
+            return self._waveform(factor * example.mixture), self._waveform(target_spectra)
 
         return with_modulations(loss, self.modulation, remixes, self.arguments.samplerate)
 
     def _waveform(self, spectra: Tensor) -> Tensor:
-        """(2, F, K) -> (1, 2, T)."""
+        """Synthesise a remix, with silence in the bins above F: (2, F, K) -> (1, 2, T)."""
         window, hop = self.arguments.window, self.arguments.window // 4
         above = window // 2 + 1 - spectra.shape[-2]
         padded = torch.nn.functional.pad(spectra, (0, 0, 0, above))
@@ -135,10 +134,11 @@ class PostfilterLoss:
         return istft(padded, torch.hann_window(window), hop, samples).unsqueeze(0)
 
 
-def _log_ratio(got: Tensor, wanted: Tensor) -> Tensor:
-    # One logarithm, where log_error takes two: the filters in the package were trained with this
+def _log_ratio(estimate: Tensor, target: Tensor) -> Tensor:
+    """Compute the logarithm of a ratio of powers; below 1e-5 they count as silence."""
+    # A single logarithm, unlike log_error: the post-filters in the package were trained with its
     # rounding.
-    return ((got + FLOOR) / (wanted + FLOOR)).log()
+    return ((estimate + 1e-5) / (target + 1e-5)).log()
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,13 @@ class PostfilterTraining:
 
     Args:
         steps: number of updates.
-        batch_size: excerpts of each.
-        frames: of an excerpt, at least 24, which are more than a second.
-        learning_rate: the highest of AdamW, after a fiftieth of the steps; then it falls to zero.
+        batch_size: number of excerpts in each step.
+        frames: length of an excerpt; the modulation loss needs a second, which is 24 frames.
+        learning_rate: maximum, reached after 2 % of the steps; then it falls to zero.
         bands: see :class:`PostfilterLoss`.
         modulation: see :class:`PostfilterLoss`.
-        bfloat16: products of matrices in bfloat16.
-        seed: of the weights, the excerpts and the gains.
+        bfloat16: compute convolutions in bfloat16.
+        seed: of the initial weights, the excerpts and the gains.
     """
 
     steps: Steps
@@ -165,6 +165,10 @@ class PostfilterTraining:
     bfloat16: bool
     seed: Seed
 
+    def with_examples(self, examples: int) -> str:
+        """Return the text that identifies a training: the settings and the number of examples."""
+        return repr((self, examples))
+
 
 def train_postfilter(
     network: Postfilter,
@@ -174,19 +178,19 @@ def train_postfilter(
     save_every_s: float = 60.0,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> None:
-    """Train a network on excerpts of examples, or continue its training.
+    """Train a post-filter on excerpts of examples, or continue its training.
 
     Args:
         network: trained in place; in evaluation mode afterwards.
         examples: at least one.
-        settings: how.
-        state: file from which a stopped training continues.
-        save_every_s: seconds from one writing of it to the next.
+        settings: of the training.
+        state: file from which an interrupted training continues.
+        save_every_s: seconds between saved states.
         progress: wraps the steps, such as tqdm.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; names the step.
-        InputError: `state` is of another training.
+        InputError: `state` belongs to another training.
     """
     warmup_steps = max(settings.steps // 50, 1)
     Trainer(
@@ -197,16 +201,16 @@ def train_postfilter(
         settings.learning_rate,
         lambda step: warmup_and_line(step, settings.steps, warmup_steps),
         weight_decay=1e-3,
-        clip_norm=1.0,  # no single excerpt outweighs the others
+        clip_norm=1.0,  # so that no single excerpt dominates
         save_every_s=save_every_s,
-        training=_training(settings, len(examples)),
+        training=settings.with_examples(len(examples)),
     ).run(progress)
 
 
 class _PostfilterTask:
-    """Random excerpts under random gains, all drawn from one generator."""
+    """Random excerpts with random gains, all drawn from one generator."""
 
-    finished = False  # before the last step
+    finished = False  # it never stops before the last step
 
     def __init__(
         self, network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
@@ -234,28 +238,10 @@ class _PostfilterTask:
         self.generator.set_state(state["generator"])
 
 
-def check_state(state: Path, settings: PostfilterTraining, examples: int) -> None:
-    """Refuse the state of another training, before its examples are made.
-
-    Args:
-        state: see :func:`train_postfilter`; it need not exist.
-        settings: of the training that is to continue.
-        examples: number of its examples.
-
-    Raises:
-        InputError: it is damaged or of other settings or another number of examples.
-    """
-    load_state(state, lambda _: None, _training(settings, examples))
-
-
-def _training(settings: PostfilterTraining, examples: int) -> str:
-    return repr((settings, examples))
-
-
 def mean_loss(
     network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
 ) -> float:
-    """Mean loss of a network on one excerpt of each example, the same whenever it is called."""
+    """Compute the mean loss on one excerpt of each example; excerpts and gains never change."""
     generator = torch.Generator().manual_seed(0)
     loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
     losses = []
@@ -268,9 +254,9 @@ def mean_loss(
 def draw(
     examples: Sequence[Example], frames: int, generator: torch.Generator
 ) -> tuple[Example, Tensor]:
-    """An excerpt of one of the examples, and a factor for each of its sources."""
+    """Draw an excerpt of an example, and a gain for each of its sources, as factors (S,)."""
     example = examples[int(torch.randint(len(examples), (), generator=generator))]
-    room = max(example.mixture.shape[-1] - frames, 0) + 1
-    first = int(torch.randint(room, (), generator=generator))
+    starts = max(example.mixture.shape[-1] - frames, 0) + 1
+    first = int(torch.randint(starts, (), generator=generator))
     chosen = torch.randint(len(GAINS_DB), (len(example.stems),), generator=generator)
     return example.cut(first, frames), 10 ** (torch.tensor(GAINS_DB)[chosen] / 20)

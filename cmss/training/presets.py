@@ -1,62 +1,98 @@
 """Networks that can be trained, by the names that users type: model and size."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from cmss.errors import InputError
-from cmss.models.checkpoint import Network, build
+from cmss.models.checkpoint import Network, build, load_weights
+from cmss.models.outputs import player_index
 from cmss.models.registry import RECORDS
+from cmss.settings import from_settings
 from cmss.training.losses import Loss, MaskLoss, WaveformLoss
 from cmss.training.remix_loss import EstimatesRemixLoss, RemixLoss
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A network in a size.
-
-    Args:
-        network: key of :data:`cmss.models.registry.MODELS`.
-        arguments: of that network; its outputs say whether it is one for all instruments or one of
-            many, see :mod:`cmss.models.outputs`.
-        loss: makes what it is trained on.
-    """
-
-    network: str
-    arguments: dict[str, Any]
-    loss: Callable[..., Loss]
-
-    def build(self) -> Network:
-        """The network with fresh weights."""
-        return build(self.network, self.arguments)
-
-
-LOSSES: dict[str, Callable[..., Loss]] = {
+LOSSES: dict[str, type[Any]] = {
     "estimates_remix": EstimatesRemixLoss,
     "mask": MaskLoss,
     "remix": RemixLoss,
     "waveform": WaveformLoss,
 }
-"""Losses by the names that the records of networks have for them."""
+"""Classes of losses by their names in :class:`cmss.models.record.Size`."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of a network, and the loss that it is trained with.
+
+    Args:
+        network: key of :data:`cmss.models.registry.MODELS`.
+        arguments: of that network. Its outputs determine whether it separates all instruments or a
+            single one, see :mod:`cmss.models.outputs`.
+        loss_name: key of :data:`LOSSES`.
+        loss_arguments: of that loss.
+    """
+
+    network: str
+    arguments: Mapping[str, Any]
+    loss_name: str
+    loss_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Network:
+        """Build the network with random weights."""
+        return build(self.network, dict(self.arguments))
+
+    def build_loss(self, settings: Mapping[str, Any] | None = None) -> Loss:
+        """Build the loss; `settings` override its arguments.
+
+        Raises:
+            InputError: the loss has no such argument, or a value has the wrong type.
+        """
+        arguments = {**self.loss_arguments, **(settings or {})}
+        return from_settings(LOSSES[self.loss_name], arguments, "loss")
+
+    def initial_network(
+        self, seed: int, instrument: str | None = None, init_from: str | None = None
+    ) -> Network:
+        """Build the network with the weights that a training starts from.
+
+        Args:
+            seed: of the random weights.
+            instrument: that the network is for; None for all instruments.
+            init_from: file of weights; None for random weights.
+
+        Raises:
+            InputError: the instrument does not fit the network, or the file does not.
+        """
+        torch.manual_seed(seed)
+        model = self.build()
+        player_index(model.sources, instrument)  # refuses an instrument that does not fit
+        if init_from:
+            try:
+                load_weights(Path(init_from), model)
+            except InputError as error:
+                raise InputError(f"init_from: {line}" for line in error.problems) from error
+        return model
+
 
 PRESETS: dict[tuple[str, str], Preset] = {
     (record.name, name): Preset(
-        record.network.model_name,
-        dict(size.arguments),
-        partial(LOSSES[size.loss], **size.loss_arguments),
+        record.network.model_name, size.arguments, size.loss, size.loss_arguments
     )
     for record in RECORDS
     for name, size in record.sizes.items()
 }
-"""Every size of every network: name and size as users type them."""
+"""All sizes of all networks, by the names of model and size."""
 
 
 def preset(model: str, size: str) -> Preset:
-    """The preset of a model and a size.
+    """Return the preset of a model and a size.
 
     Raises:
-        InputError: there is none; the message lists those that there are.
+        InputError: it does not exist; the message lists all presets.
     """
     if (model, size) not in PRESETS:
         known = ", ".join(f"model={m} size={s}" for m, s in PRESETS)

@@ -1,11 +1,11 @@
-"""A trained network as a folder that the Hugging Face hub can keep.
+"""Write a trained network into a folder for the Hugging Face hub.
 
     python -m cmss.training.publish exp/train/convtasnet_small/best.safetensors FOLDER
 
-FOLDER gets the weights as they are, their arguments (config.json) and a model card (README.md),
-written from what training left: the header of the weights, and the log beside them, log.csv or
-what is called like the weights themselves. `from_pretrained(FOLDER)` and
-`separator.weights_from=FOLDER` take it; `hf upload NAME FOLDER` puts it on the hub.
+FOLDER gets a copy of the weights, their arguments (config.json) and a model card (README.md). The
+card has the header of the weights and the best validation in their log, which is the file log.csv
+beside them or the file with the name of the weights and the suffix .csv. Load the folder by
+`from_pretrained(FOLDER)` or `separator.weights_from=FOLDER`; `hf upload NAME FOLDER` uploads it.
 """
 
 import argparse
@@ -26,13 +26,11 @@ from cmss.models.outputs import TARGET
 from cmss.models.registry import RECORDS
 from cmss.models.weights_file import read_weights
 
-MEASURED = ("step", "seconds", "validation_loss", "sdr_improvement_db")
-
 CARD = """
 # {title}
 
-Takes a stereo recording of classical chamber music apart into {what}, so that it can be rebalanced
-for a listener with a hearing loss: task 2 of the
+Separates a stereo recording of classical chamber music into {what}, so that it can be remixed for a
+listener with a hearing loss: task 2 of the
 [Second Cadenza Challenge](https://cadenzachallenge.org/docs/cadenza2/intro). Trained and used with
 the Python package `cmss`.
 
@@ -56,29 +54,22 @@ network = {kind}.from_pretrained("{folder}")  # or its name on the hub
 {call}
 ```
 
-A mixture is (batch, 2, samples), `present`, where it is taken, says which outputs have a player,
-bool (batch, outputs), and estimates are (batch, outputs, 2, samples).
+The shape of `mixture` is (batch, 2, samples), that of `estimates` (batch, outputs, 2, samples). If
+the network has the argument `present`, bool (batch, outputs), it marks the outputs with a player.
 
-In a system for the challenge, for all scenes of a data set:
+To enhance all scenes of a data set of the challenge:
 
     python recipes/cad2/enhance.py path.root=DATA separator={separator} {weights_from}
-"""
-
-SETTINGS = """The configuration:
-
-```yaml
-{settings}
-```
 """
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What training left beside a network.
+    """Documentation of a training: the header of the weights and the log.
 
     Args:
         settings: the configuration, YAML; empty if the header of the weights has none.
-        data: what it was trained on, in words.
+        data: description of the training data.
         log: rows of log.csv.
     """
 
@@ -86,51 +77,67 @@ class TrainingRecord:
     data: str
     log: Sequence[dict[str, str]]
 
+    @classmethod
+    def read(cls, weights: Path) -> "TrainingRecord":
+        """Read the header of weights, and the log beside them if there is one.
+
+        Raises:
+            InputError: the weights or their log cannot be read.
+        """
+        _, header = read_weights(weights)
+        log: list[dict[str, str]] = []
+        logs = (weights.with_suffix(".csv"), weights.with_name("log.csv"))
+        if path := next((path for path in logs if path.is_file()), None):
+            columns = ("step", "seconds", "validation_loss", "sdr_improvement_db")
+            log = [row for _, row in read_table(path, columns).rows]
+            try:
+                for row in log:
+                    for name in columns:
+                        float(row[name])
+            except ValueError as error:
+                raise InputError(f"{path}: not the log of a training: {name}: {error}") from error
+        return cls(header.get("training", ""), header.get("data", ""), log)
+
     @property
     def instrument(self) -> str | None:
-        """The one that the network was trained for, if there is one."""
+        """The instrument that the network was trained for; None for all instruments."""
         found = re.search(r"^instrument: (\w+)$", self.settings, re.MULTILINE)
         return found[1] if found and found[1] != "null" else None
 
-
-def read_record(weights: Path) -> TrainingRecord:
-    """What training left beside some weights.
-
-    Raises:
-        InputError: the weights or their log cannot be read.
-    """
-    _, header = read_weights(weights)
-    logs = (weights.with_suffix(".csv"), weights.with_name("log.csv"))
-    log = next((_read_log(path) for path in logs if path.is_file()), [])
-    return TrainingRecord(header.get("training", ""), header.get("data", ""), log)
-
-
-def _read_log(path: Path) -> list[dict[str, str]]:
-    rows = [row for _, row in read_table(path, MEASURED).rows]
-    try:
-        for row in rows:
-            for name in MEASURED:
-                float(row[name])
-    except ValueError as error:
-        raise InputError(f"{path}: not the log of a training: {name}: {error}") from error
-    return rows
+    def rows(self) -> dict[str, str]:
+        """Return the rows of a table: data, duration and best validation."""
+        rows = {"data": self.data or "not recorded"}
+        if self.log:
+            last = self.log[-1]
+            best = min(self.log, key=lambda row: float(row["validation_loss"]))
+            rows |= {
+                "duration": f"{last['step']} steps, {float(last['seconds']) / 3600:.1f} h",
+                "best validation": f"step {best['step']}, with the lowest loss",
+                "validation loss": best["validation_loss"],
+                "SDR improvement on validation": f"{float(best['sdr_improvement_db']):.2f} dB",
+            }
+            measured = [row for row in self.log if row.get("haaqi")]
+            rows |= {
+                f"HAAQI on validation, step {row['step']}": row["haaqi"] for row in measured[-1:]
+            }
+        return rows
 
 
 def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -> None:
-    """Write the folder, whole or not at all.
+    """Write the folder; if this fails, nothing is left.
 
     Args:
-        weights: as train.py wrote them.
-        folder: a new one.
-        data: more about what the network was trained on, such as names and licences.
-        licence: of the weights, as the hub names it.
+        weights: a file of train.py.
+        folder: a new folder.
+        data: description of the training data, such as names and licences.
+        licence: of the weights, by its identifier on the hub.
 
     Raises:
-        InputError: the weights cannot be read, or the folder is there.
+        InputError: the weights cannot be read, or the folder exists.
     """
     if folder.exists():
         raise InputError(f"{folder}: exists, expected a new folder")
-    network, record = load_checkpoint(weights), read_record(weights)
+    network, record = load_checkpoint(weights), TrainingRecord.read(weights)
     record = TrainingRecord(
         record.settings, "; ".join(filter(None, (data, record.data))), record.log
     )
@@ -145,7 +152,7 @@ def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -
 
 
 def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], folder: str) -> str:
-    """A model card below its header; `about` adds to what is said about the network."""
+    """Return the text of a model card; `about` has further rows for the table of the network."""
     kind, rate_hz, reach = type(network), network.sample_rate_hz, network.reach
     single = TARGET in network.sources
     instrument = record.instrument or "one instrument"
@@ -154,46 +161,33 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
         "parameters": f"{sum(parameter.numel() for parameter in network.parameters()):,}",
         "input": f"stereo mixture at {rate_hz} Hz",
         "outputs": ", ".join(network.sources),
-        "looks ahead": "over all of the mixture"
+        "look-ahead": "the entire mixture"
         if reach is None
         else f"{1e3 * reach.future / rate_hz:.1f} ms",
         **about,
     }
+    settings = ""
+    if record.settings:
+        settings = f"The configuration:\n\n```yaml\n{record.settings.rstrip()}\n```\n"
     return CARD.format(
         title=f"{kind.__name__} for {instrument}" if single else kind.__name__,
-        what=f"{instrument} and the rest" if single else "its instruments",
+        what=f"{instrument} and the accompaniment" if single else "its instruments",
         network=_rows(rows),
-        training=_rows(_training(record)),
-        settings=SETTINGS.format(settings=record.settings.rstrip()) if record.settings else "",
+        training=_rows(record.rows()),
+        settings=settings,
         module=kind.__module__,
         kind=kind.__name__,
         folder=folder,
-        # Which sources play concerns networks of several.
+        # A network of a single instrument has no argument for the sources that play.
         call="estimates = network(mixture)" if single else "estimates = network(mixture, present)",
         separator=next(
             record.name
             for record in RECORDS
             if record.separates and isinstance(network, record.network)
         ),
-        # Folders of one instrument each, by its name, lie in one.
+        # For networks of a single instrument, the folder that contains the folders of all.
         weights_from=f"separator.weights_from={'.' if single else folder}",
     )
-
-
-def _training(record: TrainingRecord) -> dict[str, str]:
-    rows = {"data": record.data or "not recorded"}
-    if record.log:
-        last = record.log[-1]
-        best = min(record.log, key=lambda row: float(row["validation_loss"]))
-        rows |= {
-            "trained for": f"{last['step']} steps, {float(last['seconds']) / 3600:.1f} h",
-            "taken from": f"step {best['step']}, where the loss on validation was lowest",
-            "loss on validation": best["validation_loss"],
-            "improvement in SDR on validation": f"{float(best['sdr_improvement_db']):.2f} dB",
-        }
-        heard = [row for row in record.log if row.get("haaqi")]
-        rows |= {f"HAAQI on validation, step {row['step']}": row["haaqi"] for row in heard[-1:]}
-    return rows
 
 
 def _rows(cells: Mapping[str, str]) -> str:
@@ -208,11 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", type=Path, metavar="FILE.safetensors")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new one")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
     parser.add_argument("--data", default="", metavar="TEXT",
-        help="more about what it was trained on: names, licences")  # fmt: skip
+        help="description of the training data: names, licences")  # fmt: skip
     parser.add_argument("--licence", default="mit", metavar="ID",
-        help="of the weights, as the hub names it; default: %(default)s")  # fmt: skip
+        help="licence of the weights, an identifier of the hub; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> str:

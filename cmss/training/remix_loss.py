@@ -1,10 +1,11 @@
-"""The error of the remix that a listener gets, and losses of networks on it and on the sources.
+"""Losses of the sources and of their remix with random gains, which is what a listener hears.
 
-All of them compare spectra compressed as by the ear (their phases and the square root of their
-magnitudes), and the remix of the sources under random gains. Bins are weighted by the inverse
-bandwidth of the auditory filter, since HAAQI has bands that are equally spaced on that scale.
+Sources are compared by compressed spectra, which have the square root of the magnitude and the
+same phase, similar to the compression in the ear. Remixes are compared by their log power. Bins are
+weighted by the inverse bandwidth of the auditory filter, because the bands of HAAQI are equally
+spaced on that scale.
 
-Shapes: B batch, P players, T samples, F bins, K frames.
+Shapes: B batch, S outputs of the network, P players of an example, T samples, F bins, K frames.
 """
 
 import math
@@ -23,25 +24,24 @@ from cmss.training.mixtures import Batch
 from cmss.training.modulation import modulation_distance
 from cmss.transforms.stft import stft
 
-FRAME_S = 0.093
-"""Length of the frames of :class:`EstimatesRemixLoss`, to the nearest power of two samples."""
-
-
-# Terms of the error.
+# Terms of the losses.
 
 
 def inverse_bandwidth(bins: int, sample_rate_hz: int) -> Tensor:
-    """(bins,) inverse bandwidth of the auditory filter, mean 1 (Glasberg and Moore 1990)."""
+    """Return the inverse bandwidth of the auditory filter in each bin: (bins,), mean 1.
+
+    Source: Glasberg and Moore 1990.
+    """
     hz = torch.linspace(0, sample_rate_hz / 2, bins)
     weight = 1 / (24.7 * (4.37e-3 * hz + 1))
     return weight / weight.mean()
 
 
 def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -> Tensor:
-    """Squared error of masked compressed spectra, of broadcastable shapes.
+    """Compute the squared error of masked compressed spectra; shapes are broadcast.
 
-    A mask m is real and not negative, so with compressed spectra x and s the error is a polynomial
-    in its root: |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
+    A mask m is real and not negative. So with the compressed spectra x and s of mixture and stem,
+    the error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
 
     Args:
         masks: m.
@@ -49,13 +49,13 @@ def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -
         product: Re(x* s).
         stems: |s|^2.
     """
-    # The root's gradient is infinite at 0.
+    # The constant keeps the gradient of the root finite at 0.
     return masks * mixture - 2 * (masks + 1e-6).sqrt() * product + stems
 
 
-def log_error(got: Tensor, wanted: Tensor, floor: float) -> Tensor:
-    """Absolute difference of log powers; powers below `floor` count as silence."""
-    return (torch.log(got + floor) - torch.log(wanted + floor)).abs()
+def log_error(estimate: Tensor, target: Tensor, floor: float) -> Tensor:
+    """Compute the absolute difference of log powers; powers below `floor` count as silence."""
+    return (torch.log(estimate + floor) - torch.log(target + floor)).abs()
 
 
 def with_modulations(
@@ -64,12 +64,12 @@ def with_modulations(
     remixes: Callable[[], tuple[Tensor, Tensor]],
     sample_rate_hz: int,
 ) -> Tensor:
-    """Add the distance of the remix's modulations (:mod:`cmss.training.modulation`).
+    """Add the modulation loss of the remix (:mod:`cmss.training.modulation`) to an error.
 
     Args:
         error: scalar.
-        weight: of the distance; with 0 the remixes are not computed.
-        remixes: the remix of the estimates and of the stems, (B, 2, T).
+        weight: of the modulation loss; if it is 0, the remixes are not computed.
+        remixes: returns the remix of the estimates and the remix of the stems, (B, 2, T) each.
         sample_rate_hz: of both.
     """
     if not weight:
@@ -85,9 +85,9 @@ class RemixTerms:
     """Weights of the terms of the losses below.
 
     Args:
-        remix: weight of the remix's log power, relative to the sources.
-        floor_db: power in the remix that counts as silence, relative to the mixture's mean.
-        modulation: weight of the remix's modulations, see :mod:`cmss.training.modulation`.
+        remix: weight of the error of the remix, relative to the error of the sources.
+        floor_db: power of the remix that counts as silence, relative to the mean of the mixture.
+        modulation: weight of the modulation loss of the remix.
     """
 
     remix: NotNegative = 1.0
@@ -102,36 +102,41 @@ class RemixTerms:
 
 @dataclass
 class RemixLoss(RemixTerms):
-    """Error of the masked sources and of their remix, for networks of masks on bands.
+    """Error of the masked sources and of their remix, for networks that estimate masks on bands.
 
-    Takes the network's own masks and spectra: no estimate is synthesised, except for the
-    modulations. For its arguments see :class:`RemixTerms`.
+    It is computed from the masks and spectra of the network. Waveforms are synthesised only for the
+    modulation loss. For the arguments see :class:`RemixTerms`.
     """
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Loss of a network of masks, without leaving its spectra."""
+        """Compute the loss of a network of masks on bands."""
         assert isinstance(model, BandMasks)
-        level = batch.mixture.square().mean((1, 2)).add(1e-12).sqrt()
-        # Bins of noise at full scale then have an energy around one.
+        level = batch.mixture.square().mean((1, 2)).add(1e-12).sqrt()  # RMS, (B,)
+        # Scaled so that the spectrum of white noise has a mean power of 1 in each bin.
         level = level * model.window.square().sum().sqrt()
         with torch.no_grad():
             stems = model.analyse(batch.stems / level[:, None, None, None])  # (B, P, 2, F, K)
-            mixture = stems.sum(1)
-            # Real and imaginary parts each in one piece, so that loops over them vectorise.
+            mixture = stems.sum(1)  # (B, 2, F, K)
+            # Contiguous real and imaginary parts (B, P, 2, K, F), so that loops can be vectorised.
             real, imaginary = stems.mT.real.contiguous(), stems.mT.imag.contiguous()
-            targets = _targets(real, imaginary, batch.gains)
-        masks = model.masks(mixture, batch.present(len(model.sources)))
+            size, product, sizes, remix_power, power = _targets(real, imaginary, batch.gains)
+        masks = model.masks(mixture, batch.present(len(model.sources)))  # (B, S, K, bands)
+        # Of the S outputs, the P players; -1 takes any output, which `playing` removes.
         index = batch.index.clamp(min=0)[..., None, None].expand(-1, -1, *masks.shape[-2:])
         masks = model.spread(masks.gather(1, index)).float()  # (B, P, K, F)
-        playing = (batch.index >= 0).float()
-        sources, remix = _errors(masks, playing, batch.gains, self.floor, *targets)
+        playing = (batch.index >= 0).float()  # (B, P)
+        of_players = masks * playing[..., None, None]
+        sources = mask_error(of_players, size, product, sizes).sum(1).mean((0, 1))  # (F,)
+        estimate = (of_players * batch.gains[..., None, None]).sum(1).square() * power  # (B, K, F)
+        remix = log_error(estimate, remix_power, self.floor).mean((0, 1))  # (F,)
         weight = inverse_bandwidth(mixture.shape[-2], model.sample_rate_hz).to(masks.device)
         loss = ((sources + self.remix * remix) * weight).mean()
 
         def remixes() -> tuple[Tensor, Tensor]:
+            # The remix of masked spectra is the mixture times the sum of masks and gains.
             factor = (masks * (playing * batch.gains)[..., None, None]).sum(1).mT.unsqueeze(1)
-            wanted = (batch.stems * batch.gains[..., None, None]).sum(1) / level[:, None, None]
-            return model.synthesise(factor * mixture, batch.stems.shape[-1]), wanted
+            target = (batch.stems * batch.gains[..., None, None]).sum(1) / level[:, None, None]
+            return model.synthesise(factor * mixture, batch.stems.shape[-1]), target
 
         return with_modulations(loss, self.modulation, remixes, model.sample_rate_hz)
 
@@ -139,12 +144,12 @@ class RemixLoss(RemixTerms):
 def _targets(
     real: Tensor, imaginary: Tensor, gains: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """What the masks are compared with, summed over both channels; no gradient is needed.
+    """Compute the part of the loss that does not depend on the masks, summed over both channels.
 
-    x and s are the compressed spectra of mixture and stems.
+    x and s are the compressed spectra of mixture and stems, see :func:`mask_error`.
 
     Args:
-        real, imaginary: (B, P, 2, K, F), parts of the stems' spectra.
+        real, imaginary: parts of the stems' spectra, (B, P, 2, K, F).
         gains: (B, P).
 
     Returns:
@@ -154,6 +159,7 @@ def _targets(
     x_real, x_imaginary = real.sum(1), imaginary.sum(1)
     power = x_real.square() + x_imaginary.square()
     size, sizes = power.sqrt(), (real.square() + imaginary.square()).sqrt()
+    # Re(X* S) / sqrt(|X| |S|), with the spectra X and S before compression.
     product = x_real.unsqueeze(1) * real + x_imaginary.unsqueeze(1) * imaginary
     product = product * (size.unsqueeze(1) * sizes + 1e-10).rsqrt()
     gains = gains[..., None, None, None]
@@ -161,74 +167,68 @@ def _targets(
     return size.sum(1, keepdim=True), product.sum(2), sizes.sum(2), remix.sum(1), power.sum(1)
 
 
-def _errors(
-    masks: Tensor,
-    playing: Tensor,
-    gains: Tensor,
-    floor: float,
-    mixture: Tensor,
-    product: Tensor,
-    stems: Tensor,
-    remix_power: Tensor,
-    mixture_power: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Errors of the sources and of the remix in each bin, (F,) each."""
-    masks = masks * playing[..., None, None]
-    error = mask_error(masks, mixture, product, stems)
-    got = (masks * gains[..., None, None]).sum(1).square() * mixture_power
-    return error.sum(1).mean((0, 1)), log_error(got, remix_power, floor).mean((0, 1))
-
-
 @dataclass
 class EstimatesRemixLoss(RemixTerms):
     """Error of the estimates' spectra and of their remix, for any network.
 
-    Unlike :class:`RemixLoss` it includes errors of the phase. For its arguments see
+    Unlike :class:`RemixLoss` it includes errors of the phase. For the arguments see
     :class:`RemixTerms`.
     """
 
     modulation: NotNegative = 1.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Loss of any network with an output for each player; others' players do not count."""
+        """Compute the loss of any network; players without an output have no effect."""
         outputs = len(model.sources)
         mixture = batch.mixture
-        level = mixture.square().mean((1, 2)).add(1e-12).sqrt()[:, None, None, None]
-        estimates = model(mixture, batch.present(outputs)).float()
+        level = mixture.square().mean((1, 2)).add(1e-12).sqrt()[:, None, None, None]  # RMS
+        estimates = model(mixture, batch.present(outputs)).float()  # (B, S, 2, T)
+        # Of the S outputs, the P players; -1 takes any output, which `playing` removes.
         index = batch.index.clamp(min=0)[..., None, None].expand_as(batch.stems)
         playing = (batch.index >= 0).float()[..., None, None]
-        got = estimates.gather(1, index) * playing / level
-        wanted = batch.stems * playing / level
-        with torch.autocast(wanted.device.type, enabled=False):
-            return self._loss(got, wanted, batch.gains[..., None, None], model.sample_rate_hz)
+        estimates = estimates.gather(1, index) * playing / level  # (B, P, 2, T)
+        stems = batch.stems * playing / level
+        with torch.autocast(stems.device.type, enabled=False):
+            return self._loss(estimates, stems, batch.gains[..., None, None], model.sample_rate_hz)
 
-    def _loss(self, got: Tensor, wanted: Tensor, gains: Tensor, sample_rate_hz: int) -> Tensor:
-        """Estimates and stems (B, P, 2, T), gains (B, P, 1, 1)."""
-        length = 2 ** round(math.log2(FRAME_S * sample_rate_hz))
-        window = torch.hann_window(length, device=wanted.device)
-        window = window / window.square().sum().sqrt()  # bins of noise of level 1 have energy 1
+    def _loss(self, estimates: Tensor, stems: Tensor, gains: Tensor, sample_rate_hz: int) -> Tensor:
+        """Compute the loss of estimates and stems (B, P, 2, T), gains (B, P, 1, 1)."""
+        # Frames of about 93 ms, a power of two in samples.
+        length = 2 ** round(math.log2(0.093 * sample_rate_hz))
+        window = torch.hann_window(length, device=stems.device)
+        window = window / window.square().sum().sqrt()  # white noise of RMS 1: mean power 1 per bin
         with torch.no_grad():
-            S = stft(wanted, window, length // 4)  # (B, P, 2, F, K)
+            S = stft(stems, window, length // 4)  # (B, P, 2, F, K)
             target, power = compressed(S), _remix_power(S, gains)
-        E = stft(got, window, length // 4)
+        E = stft(estimates, window, length // 4)
+        # Mean over batch and frames; sum over players, channels, real and imaginary part.
         sources = (compressed(E) - target).square().sum((1, 2, 5)).mean((0, 2))  # (F,)
         remix = log_error(_remix_power(E, gains), power, self.floor).mean((0, 2))  # (F,)
-        weight = inverse_bandwidth(length // 2 + 1, sample_rate_hz).to(wanted.device)
+        weight = inverse_bandwidth(length // 2 + 1, sample_rate_hz).to(stems.device)
         loss = ((sources + self.remix * remix) * weight).mean()
 
         def remixes() -> tuple[Tensor, Tensor]:
-            return (gains * got).sum(1), (gains * wanted).sum(1)
+            return (gains * estimates).sum(1), (gains * stems).sum(1)
 
         return with_modulations(loss, self.modulation, remixes, sample_rate_hz)
 
 
 def compressed(spectra: Tensor) -> Tensor:
-    """Complex (...) with the square root of its magnitude, as real (..., 2)."""
+    """Take the square root of the magnitude, keep the phase: complex (...) -> real (..., 2)."""
     parts = torch.view_as_real(spectra)
+    # The constant keeps the gradient finite at 0.
     return parts * (parts.square().sum(-1, keepdim=True) + 1e-4).pow(-0.25)
 
 
 def _remix_power(spectra: Tensor, gains: Tensor) -> Tensor:
-    """Complex (B, P, 2, F, K), gains (B, P, 1, 1) -> power of both channels' remix, (B, F, K)."""
+    """Compute the power of the remix in both channels.
+
+    Args:
+        spectra: complex (B, P, 2, F, K).
+        gains: (B, P, 1, 1).
+
+    Returns:
+        (B, F, K).
+    """
     remix = (spectra * gains.unsqueeze(-1)).sum(1)
     return torch.view_as_real(remix).square().sum((1, -1))

@@ -1,4 +1,4 @@
-"""Stems of a data set in the challenge's layout, decoded once and held in memory."""
+"""Stems of a data set in the challenge's layout, decoded once and kept in memory."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -15,16 +15,14 @@ from cmss.scenes import Track
 from cmss.separators.estimators import LEVEL
 
 FULL_SCALE = 32767
-LARGEST_OFFSET_DB = 10.0
-"""What the RMS of music of -40 LUFS differs by, for its spectrum and its rests, and no more."""
 
 
 @dataclass(frozen=True)
 class StemTrack:
-    """One piece of music in memory.
+    """A track in memory.
 
     Args:
-        name: the track's name.
+        name: of the track.
         stems: name of the network's output (see :mod:`cmss.models.outputs`) -> int16 (2, samples).
     """
 
@@ -38,7 +36,7 @@ class StemTrack:
 
     @property
     def level_db(self) -> float:
-        """RMS of the mixture of its stems in dB re full scale."""
+        """RMS of the sum of the stems in dB re full scale."""
         mixture = sum(stem[:, : self.samples].astype(np.float32) for stem in self.stems.values())
         rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64))) / FULL_SCALE
         return 20 * math.log10(max(rms, 1e-10))
@@ -47,17 +45,17 @@ class StemTrack:
 def load_stems(
     tracks: Iterable[Track], sample_rate_hz: int, progress: Callable = lambda tracks, **_: tracks
 ) -> list[StemTrack]:
-    """Decode all stems of some tracks at a network's sampling rate.
+    """Decode all stems of some tracks at the sampling rate of a network.
 
-    Memory is 4 bytes per second and hertz: 88 kB for a second of stem at 22.05 kHz.
+    A stem takes 4 bytes of memory for each sample: 88 kB for each second at 22.05 kHz.
 
     Args:
-        tracks: the tracks.
-        sample_rate_hz: rate to resample to.
-        progress: wraps the sequence of tracks, such as tqdm.
+        tracks: their stems are decoded in parallel.
+        sample_rate_hz: of the network.
+        progress: wraps the tracks, such as tqdm.
 
     Raises:
-        InputError: two sources of a track that cannot be told apart by their names.
+        InputError: a stem cannot be read, or two sources of a track have the same name.
     """
     with ThreadPoolExecutor() as pool:
         tracks = list(tracks)
@@ -80,10 +78,15 @@ def _load(track: Track, sample_rate_hz: int) -> StemTrack:
 
 
 def level_warning(tracks: Sequence[StemTrack]) -> str | None:
-    """A line about tracks far from the level that networks are used at, None if there are none."""
+    """Return a line about tracks whose level is far from that of the challenge, None if none is.
+
+    Networks are applied to mixtures that are scaled to this level, see
+    :data:`cmss.separators.estimators.LEVEL`.
+    """
     usual_db = 20 * math.log10(LEVEL)
     offsets = {track.name: track.level_db - usual_db for track in tracks}
-    far = [name for name, offset in offsets.items() if abs(offset) > LARGEST_OFFSET_DB]
+    # The RMS of music of -40 LUFS varies by up to 10 dB, because of its spectrum and its rests.
+    far = [name for name, offset in offsets.items() if abs(offset) > 10]
     if not far:
         return None
     name = max(far, key=lambda name: abs(offsets[name]))

@@ -15,22 +15,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cmss.training.state import load_state, save_state
+from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 
 
 def warmup_and_cosine(step: int, steps: int, warmup_steps: int) -> float:
-    """Factor that rises linearly over `warmup_steps`, times half a cosine to zero at `steps`."""
+    """Return a factor: a linear rise over `warmup_steps`, times half a cosine to 0 at `steps`."""
     rise = min(1.0, (step + 1) / max(1, warmup_steps))
     return rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def warmup_and_line(step: int, steps: int, warmup_steps: int) -> float:
-    """Factor that rises linearly over `warmup_steps`, then falls linearly to zero at `steps`."""
+    """Return a factor: a linear rise over `warmup_steps`, then a linear fall to 0 at `steps`."""
     return min((step + 1) / warmup_steps, (steps - step) / (steps - warmup_steps + 1))
 
 
 class Task(Protocol):
-    """What is trained on, and what happens between steps."""
+    """Data and loss of a training, and what is done between its steps."""
 
     @property
     def finished(self) -> bool:
@@ -38,15 +39,15 @@ class Task(Protocol):
         ...
 
     def losses(self, steps: range) -> Iterator[Iterable[Tensor]]:
-        """Yield the terms of each step's loss; their gradients are added up one by one."""
+        """Yield the terms of the loss of each step; their gradients are added up one by one."""
         ...
 
     def after(self, step: int, loss: float) -> None:
-        """Do what is due after a step, the first being 1."""
+        """Do what is due after a step; the first step is 1."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to continue: tensors, numbers and text by name."""
+        """Return what is needed to continue: tensors, numbers and text by name."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -58,15 +59,18 @@ class Task(Protocol):
 class Trainer:
     """Trains a module on a task, from the step at which an earlier call stopped.
 
+    The state is a dictionary in one file: `model` and `optimizer` (state dicts), `step` (number of
+    steps so far), `training`, and what the task needs to continue.
+
     Args:
         module: trained in place, on the device where it is.
         task: see :class:`Task`.
-        state: file from which a stopped training continues.
+        state: file from which an interrupted training continues.
         steps: number of updates.
         learning_rate: of AdamW.
-        schedule: factor of the learning rate in each step, the first being 0.
+        schedule: factor of the learning rate in each step; the first step is 0.
         weight_decay: of AdamW.
-        clip_norm: largest norm of the gradient.
+        clip_norm: maximum norm of the gradient.
         save_every_s: seconds between saved states.
         training: text that identifies the settings; a state with another text is refused. None:
             any state of this module is accepted.
@@ -92,13 +96,13 @@ class Trainer:
             self.module.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
         load_state(self.state, self._restore, self.training)
-        # The rate is that of the settings, whatever it was when the state was saved.
+        # The learning rate is that of the settings, not the one in the state.
         for group in self.optimizer.param_groups:
             group["initial_lr"] = self.learning_rate
         self._schedule = LambdaLR(self.optimizer, self.schedule, last_epoch=self.step - 1)
 
     def run(self, progress: Callable[[range], Iterable[int]] = iter) -> None:
-        """Make all steps that are left; the module is in evaluation mode afterwards.
+        """Do all remaining steps; the module is in evaluation mode afterwards.
 
         Args:
             progress: wraps the steps, such as tqdm.
@@ -106,7 +110,7 @@ class Trainer:
         Raises:
             FloatingPointError: a loss or its gradient is not finite; names the step, from 1.
         """
-        # A training that was stopped early stays so when it is called again.
+        # A training that stopped early has no steps left when it is called again.
         steps = range(self.step, self.step if self.task.finished else self.steps)
         last_saved = time.monotonic()
         for _, losses in zip(progress(steps), self.task.losses(steps), strict=True):
@@ -128,27 +132,66 @@ class Trainer:
             loss.backward()
             total += loss.item()
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
-        # Before the parameters change, or the next state would be one that cannot be continued.
+        # Before the parameters change, so that the saved state always has finite weights.
         check_finite(self.step + 1, loss=total, gradient=norm.item())
         self.optimizer.step()
         self._schedule.step()
         self.step += 1
         return total
 
-    def _restore(self, kept: dict[str, Any]) -> None:
-        self.module.load_state_dict(kept["model"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.task.load_state_dict(kept)
-        self.step = kept["step"]
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.module.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.task.load_state_dict(state)
+        self.step = state["step"]
 
     def _save(self) -> None:
-        kept = {
+        state = {
             "training": self.training,
             "model": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
         }
-        save_state(self.state, kept | self.task.state_dict())
+        with atomic_file(self.state) as temporary:
+            torch.save(state | self.task.state_dict(), temporary)
+
+
+def load_state(
+    path: Path, restore: Callable[[dict[str, Any]], None], training: str | None = None
+) -> None:
+    """Read the state of a training, if the file exists.
+
+    Tensors are loaded into main memory, whatever device they were on: a training continues with or
+    without the GPU that it began on.
+
+    Args:
+        path: the file, in the format of :class:`Trainer` or an earlier one.
+        restore: receives the values by name; raises any error if they do not fit.
+        training: text that the state must have; None accepts any text.
+
+    Raises:
+        InputError: the file is damaged or does not fit.
+    """
+    if not path.exists():
+        return
+    owner = "this training" if training else "a training of this network"
+    advice = "to start anew, choose another path.exp_folder"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load may raise anything if the bytes are not a pickle
+        raise InputError(f"{path}: cannot be read as the state of {owner}; {advice}") from error
+    try:
+        # Post-filters once had other names. Networks had these names, but no `training`.
+        names = {"network": "model", "optimiser": "optimizer"}
+        state = {names.get(name, name): value for name, value in state.items()}
+        if training and state["training"] != training:
+            raise ValueError(f"it is of {state['training']}, expected {training}")
+        restore(state)
+    except Exception as error:  # the values of another training may be anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: not the state of {owner} ({reason}); {advice}") from error
 
 
 def check_finite(step: int, **values: float) -> None:

@@ -150,7 +150,7 @@ def test_training_of_bs_roformer_reduces_the_loss():
     tones = torch.sin(torch.arange(4800) * torch.tensor([[0.1], [0.23]]))
     batch = Batch(0.05 * tones[None, :, None].expand(1, 2, 2, -1), torch.tensor([[0, 1]]),
                   torch.ones(1, 2))  # fmt: skip
-    loss, optimiser = chosen.loss(), torch.optim.AdamW(model.parameters(), 3e-3)
+    loss, optimiser = chosen.build_loss(), torch.optim.AdamW(model.parameters(), 3e-3)
     losses = []
     for _ in range(8):
         losses.append(loss(model, batch))

@@ -31,7 +31,7 @@ STEPS = (
 )
 
 
-def test_a_step_that_is_no_good_is_found_before_anything_is_separated(root, tmp_path):
+def test_an_invalid_step_is_reported_before_anything_is_separated(root, tmp_path):
     bad = "steps=[[{name: wiener, iterations: 0}],[{name: echo}]]"
     done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", bad)
     assert done.returncode == 2
@@ -72,11 +72,11 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         haaqi, way = line.split(" HAAQI ")
         scores[way] = float(haaqi)
     assert list(scores) == [str(way) for way in yaml.safe_load(STEPS)]
-    # Lists that are alike to four digits are not told apart here.
+    # Several lists may have the same score in four digits.
     assert scores[str(ensemble["steps"])] == max(scores.values())
 
 
-def test_it_can_do_without_directions_and_then_wants_no_scenes(root, tmp_path):
+def test_without_steps_no_scenes_are_needed(root, tmp_path):
     (root / "metadata" / "scenes.train.json").unlink()
     done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", "steps=[]")
     assert done.returncode == 0, done.stderr

@@ -120,11 +120,11 @@ def fit_of_tracks(truth: list, tracks: int, noise: float, priors: list) -> Weigh
 def test_the_prior_is_weak_where_tracks_agree_and_strong_where_they_say_nothing():
     priors = [1e-3, 1.0]
     assert fit_of_tracks([0.8, 0.1, 0.0], 5, 0.1, priors).prior() == 1e-3
-    # The plain average is the truth, and what single tracks say beside it is noise.
+    # The true weights are those of the average; deviations of single tracks are noise.
     assert fit_of_tracks([1 / 3, 1 / 3, 1 / 3], 5, 2.0, priors).prior() == 1.0
 
 
-def test_the_error_on_others_is_that_of_weights_fitted_without_a_track():
+def test_the_left_out_error_is_that_of_weights_fitted_without_a_track():
     fit = fit_of_tracks([0.8, 0.1, 0.3], 3, 2.0, [0.5])
     estimates, stem = zip(
         *(noisy(seed, np.array([0.8, 0.1, 0.3]), 2.0) for seed in range(3)), strict=True
@@ -137,14 +137,14 @@ def test_the_error_on_others_is_that_of_weights_fitted_without_a_track():
         estimate = np.tensordot(others.weights()["Oboe"][:, 0], estimates[out], 1)
         errors.append(np.square(estimate - stem[out]).sum() / np.square(stem[out]).sum())
     # Sums over 40 samples, added in another order.
-    assert fit.error_on_others(0.5) == pytest.approx(np.mean(errors), rel=1e-9)
+    assert fit.left_out_error(0.5) == pytest.approx(np.mean(errors), rel=1e-9)
 
 
 def test_an_instrument_of_one_track_has_the_plain_average_there():
     fit = WeightFit(2, (), RATE_HZ, [0.1, 1.0])
     fit.add("duet", "Oboe", [STEM, OTHER], STEM)
     error = np.square((STEM + OTHER) / 2 - STEM).sum() / np.square(STEM).sum()
-    assert fit.error_on_others(0.1) == pytest.approx(error)
+    assert fit.left_out_error(0.1) == pytest.approx(error)
 
 
 @pytest.mark.parametrize("priors", [[], [0.1, 0.0], [-1.0]])

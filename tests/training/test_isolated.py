@@ -1,4 +1,4 @@
-"""What templates are learned from, and recipes/cad2/fit_dictionaries.py as a user runs it."""
+"""Learning of templates, and recipes/cad2/fit_dictionaries.py as a user runs it."""
 
 import subprocess
 from pathlib import Path

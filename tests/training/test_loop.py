@@ -55,7 +55,7 @@ def network(name=NAME, **changes):
 
 def run(folder: Path, model=None, loss=None, settings=SETTINGS, **more) -> Path:
     return train(
-        NAME, model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
+        model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
         settings, folder, **more,
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_a_network_of_one_instrument_learns(tmp_path):
     index = player_index((TARGET, ACCOMPANIMENT), "Violin")
     small = {"N": 24, "B": 16, "H": 24, "X": 2, "R": 1, "samplerate": RATE_HZ}
     train(
-        "convtasnet", network("convtasnet", **small), WaveformLoss(),
+        network("convtasnet", **small), WaveformLoss(),
         mixtures(index, "Violin"), mixtures(index, "Violin", together=1.0),
         replace(SETTINGS, steps=60, validate_every=20), tmp_path,
     )  # fmt: skip
@@ -120,7 +120,7 @@ def test_log(tmp_path):
 
 
 def test_haaqi_is_measured_every_so_many_validations(tmp_path):
-    """Also across a stop, which does not start the count again."""
+    """An interruption does not restart the count."""
     settings = replace(SETTINGS, steps=20, haaqi_every=2)
     with pytest.raises(Stopped):
         run(tmp_path, settings=settings, haaqi=lambda _: 0.25, progress=stop_after(6))
@@ -215,11 +215,11 @@ def test_a_state_that_cannot_be_read_is_refused(tmp_path, content):
         run(tmp_path)
 
 
-# What the loss says decides.
+# The loss decides which network is kept.
 
 
 class Scripted:
-    """A loss with given values on validation, that notes the weights it was asked about."""
+    """A loss with given values on validation; it records the weights of each validation."""
 
     def __init__(self, validation: list[float], training: list[float] | None = None) -> None:
         self.validation, self.training = iter(validation), iter(training or [1.0] * 100)
@@ -282,7 +282,7 @@ def test_a_validation_that_is_no_number_stops_the_training(tmp_path):
 
 
 class Fixed(nn.Module):
-    """Gives what it was told to, in place of a network of one instrument."""
+    """Returns given estimates, in place of a network of one instrument."""
 
     def __init__(self, estimates: Tensor) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ def compressed(spectra: Tensor) -> Tensor:
 
 
 def remix_loss_by_complex_numbers(model: FourierConvTasNet, batch: Batch, remix: float) -> float:
-    """As the docstring of RemixLoss says it, an example at a time, in double precision."""
+    """Compute RemixLoss by its definition, one example after the other, in double precision."""
     model.double()
     frequencies = model.analyse(torch.zeros(1, dtype=torch.float64)).shape[-2]
     total = torch.zeros(frequencies, dtype=torch.float64)
@@ -95,13 +95,13 @@ def test_remix_loss_equals_its_definition(model, remix):
 def test_a_source_alone_costs_nothing(model):
     """Its mask is one, so the estimate is the mixture and the mixture the source."""
     alone = RemixLoss()(model, batch_of([1], [0], [2])).item()
-    # Not quite zero, since the root of a mask is taken a millionth above it.
+    # Not exactly zero, because a constant of 1e-6 is added to masks before the root is taken.
     assert abs(alone) < 1e-5 * RemixLoss()(model, BATCH).item()
 
 
 @torch.no_grad()
 def test_the_right_stem_costs_less_than_another():
-    """A network that gives all to the source that plays, beside one that is silent."""
+    """The network assigns the mixture to the source that plays; the other source is silent."""
     batch = batch_of([0, 1])
     silent = Batch(batch.stems * torch.tensor([1.0, 0.0])[:, None, None], batch.index, batch.gains)
     swapped = Batch(silent.stems.flip(1), batch.index, batch.gains)

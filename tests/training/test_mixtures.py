@@ -32,7 +32,7 @@ def mixtures(tracks=TRACKS, index=INDEX, instrument=None, seed=1, **changes) -> 
 
 
 def players(batch: Batch, row: int) -> list[str]:
-    """Who plays in an example, by the index of its columns."""
+    """Return the players of an example, from the index of its columns."""
     return [OUTPUTS[number] for number in batch.index[row].tolist() if number >= 0]
 
 
@@ -93,7 +93,7 @@ def test_players_of_different_tracks_are_two_to_five_instruments():
             names = players(batch, row)
             assert len(set(names)) == len(names)
             sizes.add(len({name.removesuffix("_2") for name in names}))
-            # Two voices come from the same piece, so that they are heard as two.
+            # Two players of the same instrument come from the same track.
             assert ("Violin" in names) == ("Violin_2" in names)
             assert ("Flute" in names) == ("Flute_2" in names)
     assert sizes == {2, 3, 4, 5}
@@ -218,7 +218,7 @@ def test_an_instrument_where_one_is_needed_and_only_there(sources, instrument, m
 
 
 def test_players_without_an_output_of_their_own():
-    """Both voices go to a network's only violin; nobody to the accompaniment that is not given."""
+    """Both violins share the only output; without an accompaniment, other players have none."""
     one_each = player_index(INSTRUMENTS)
     assert one_each["Violin"] == one_each["Violin_2"] == INSTRUMENTS.index("Violin")
     alone = player_index((TARGET,), "Cello")
@@ -229,7 +229,7 @@ def test_players_without_an_output_of_their_own():
 def test_what_each_output_should_give():
     """The sum of the stems that go to it, and together the mixture if all go somewhere."""
     batch = mixtures(index=player_index((TARGET, ACCOMPANIMENT), "Violin"), together=1.0).batch(0)
-    wanted = batch.wanted(2)
+    wanted = batch.targets(2)
     for row, index in enumerate(batch.index):
         for output in (0, 1):
             assert torch.equal(wanted[row, output], batch.stems[row, index == output].sum(0))

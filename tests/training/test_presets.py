@@ -7,6 +7,7 @@ import torch
 from cmss.models.outputs import player_index
 from cmss.training.mixtures import Batch
 from cmss.training.presets import PRESETS
+from tests.support.recipe_calls import call
 
 
 @pytest.mark.parametrize("key", PRESETS, ids="-".join)
@@ -30,7 +31,7 @@ def test_a_preset_can_be_trained(key):
     index = player_index(model.sources, "Viola" if len(model.sources) <= 2 else None)
     stems = 0.1 * torch.randn(1, 2, 2, model.sample_rate_hz)
     batch = Batch(stems, torch.tensor([[index["Viola"], index["Oboe"]]]), torch.ones(1, 2))
-    loss = chosen.loss()(model, batch)
+    loss = chosen.build_loss()(model, batch)
     loss.backward()
     assert loss.isfinite()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -82,3 +83,12 @@ def test_published_sizes():
         # 41,984,456 for four sources; each further one adds 4 channels of spectra, 2 of waveforms.
         "htdemucs": 41_984_456 + 4 * (4 + 2) * (48 * 8 + 1),
     }
+
+
+def test_the_help_of_train_lists_every_size_of_every_network(tmp_path):
+    text = call("train", "--help", cwd=tmp_path).stdout
+    rows = text.split("model=NAME size=SIZE")[1].split("instrument=")[0].splitlines()[1:-1]
+    listed = [
+        (row.split()[0], size) for row in rows for size in row.split(maxsplit=1)[1].split(", ")
+    ]
+    assert sorted(listed) == sorted(PRESETS)

@@ -1,4 +1,4 @@
-"""Published folders: what training wrote, and a card that says so."""
+"""Published folders: weights and model card."""
 
 import pytest
 import torch
@@ -56,13 +56,13 @@ def test_the_card_says_what_training_left(tmp_path):
         "# FourierConvTasNet",
         f"| outputs | {', '.join(OUTPUTS)} |",
         "| input | stereo mixture at 22050 Hz |",
-        "| looks ahead | over all of the mixture |",
+        "| look-ahead | the entire mixture |",
         "| licence | cc0-1.0 |",
         "| data | recordings of my own; train: 12 tracks, 1.5 h |",
-        "| trained for | 1500 steps, 1.5 h |",
-        "| taken from | step 1000, where the loss on validation was lowest |",
-        "| loss on validation | 1.4 |",
-        "| improvement in SDR on validation | 6.12 dB |",
+        "| duration | 1500 steps, 1.5 h |",
+        "| best validation | step 1000, with the lowest loss |",
+        "| validation loss | 1.4 |",
+        "| SDR improvement on validation | 6.12 dB |",
         "| HAAQI on validation, step 1000 | 0.7321 |",
         "seed: 7",
         'network = FourierConvTasNet.from_pretrained("small")  # or its name on the hub',
@@ -79,8 +79,8 @@ def test_the_card_of_a_network_of_one_instrument_without_a_log(tmp_path):
     publish(weights, tmp_path / "Oboe")
     text = ModelCard.load(tmp_path / "Oboe" / "README.md").text
     assert "\n# ConvTasNet for Oboe\n" in text
-    assert "apart into Oboe and the rest" in text
-    assert "| looks ahead | 0.4 ms |" in text  # filters of 20 samples
+    assert "into Oboe and the accompaniment" in text
+    assert "| look-ahead | 0.4 ms |" in text  # filters of 20 samples
     assert "| data | not recorded |" in text
     assert "separator=convtasnet separator.weights_from=." in text
 
@@ -129,7 +129,7 @@ def test_the_log_of_weights_in_the_package_is_called_as_they_are(tmp_path):
     weights = trained(tmp_path / "run")
     weights.with_suffix(".csv").write_text(LOG.replace("1500,5400", "1800,5400"))
     publish(weights, tmp_path / "small")
-    assert "| trained for | 1800 steps" in (tmp_path / "small" / "README.md").read_text()
+    assert "| duration | 1800 steps" in (tmp_path / "small" / "README.md").read_text()
 
 
 def test_the_command(tmp_path, capsys):

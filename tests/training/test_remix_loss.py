@@ -24,7 +24,7 @@ BATCH = Batch(
 
 
 class Given:
-    """A network that gives what it is told to."""
+    """A network that returns given estimates."""
 
     sources = ("Cello", "Viola", "Violin")
     sample_rate_hz = RATE_HZ
@@ -75,7 +75,7 @@ def test_it_is_what_the_docstring_says(remix):
 
 
 def test_the_true_stems_cost_nothing():
-    wanted = BATCH.wanted(3)
+    wanted = BATCH.targets(3)
     assert abs(loss_of(wanted)) < 1e-5 * loss_of(wanted.flip(1))
 
 

@@ -43,7 +43,7 @@ def test_a_track_is_as_long_as_its_shortest_stem():
     assert StemTrack("uneven", stems).samples == 80
 
 
-def test_progress_is_told_how_many_there_are(tracks):
+def test_progress_gets_the_number_of_tracks(tracks):
     seen = []
 
     def progress(items, total):

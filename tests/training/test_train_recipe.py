@@ -15,7 +15,7 @@ from cmss.audio import write_flac
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
-from cmss.training.publish import read_record
+from cmss.training.publish import TrainingRecord
 from tests.support.stages import RECIPES, run_stage
 from tests.support.tiny_challenge import RATE_HZ, excerpt
 
@@ -69,7 +69,7 @@ def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
     assert done.stdout == ""
 
 
-# Without a process of its own, which takes seconds to import all.
+# In this process, because a new process takes seconds to import everything.
 
 
 def train_here(*arguments: str) -> None:
@@ -104,7 +104,7 @@ def test_bad_input_ends_with_status_2_and_a_line(root, tmp_path, capsys, argumen
 
 
 def test_weights_to_start_from(root, tmp_path, capsys):
-    """After no step at a learning rate above zero, they are what is kept; others are refused."""
+    """With a learning rate of 0 they are kept unchanged; weights of another network are refused."""
     arguments = {"N": 8, "B": 6, "H": 8, "X": 2, "R": 1}
     torch.manual_seed(3)
     given = build("fourier_convtasnet", {"sources": OUTPUTS, "B": 8, "H": 8, "X": 1, "R": 1})
@@ -122,7 +122,7 @@ def test_weights_to_start_from(root, tmp_path, capsys):
     kept = load_checkpoint(tmp_path / "best.safetensors").state_dict()
     for key, value in given.state_dict().items():
         assert torch.equal(kept[key], value.half().float()), key
-    assert read_record(tmp_path / "best.safetensors").data == (
+    assert TrainingRecord.read(tmp_path / "best.safetensors").data == (
         "train: 1 tracks, 0.00 h; valid: 1 tracks, 0.00 h"
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.training.trainer import Trainer, warmup_and_cosine, warmup_and_line
+from cmss.training.trainer import Trainer, load_state, warmup_and_cosine, warmup_and_line
 from tests.support.stopped_training import Stopped, stop_after
 
 
@@ -119,6 +119,23 @@ def test_states_of_earlier_versions_are_read(tmp_path, trained):
     assert torch.equal(continued.module.weight, undisturbed.module.weight)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"something else", b"PK\x03\x04abc", bytes(range(256))]
+)  # each raises a different error in torch.load
+def test_a_file_that_is_not_a_state_is_refused_and_not_changed(tmp_path, content):
+    path = tmp_path / "state.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"state\.pt: cannot be read as the state of this tr"):
+        load_state(path, print, "this")
+    assert path.read_bytes() == content
+
+
+def test_a_state_without_the_weights_is_refused(tmp_path):
+    torch.save({"step": 3}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="not the state of a training of this network"):
+        trainer(tmp_path / "state.pt", lambda _: 1.0, 2)
+
+
 def test_a_state_of_other_settings_is_refused(tmp_path):
     path = tmp_path / "state.pt"
     trainer(path, lambda _: 1.0, 2, training="these").run()
@@ -127,7 +144,7 @@ def test_a_state_of_other_settings_is_refused(tmp_path):
 
 
 def test_terms_of_a_loss_add_up(tmp_path):
-    """Two halves of a step have the gradient and the value of one whole."""
+    """Loss and gradient of a step are the sums over its terms."""
     run = trainer(tmp_path / "state.pt", lambda _: 1.0, 1)
     values = []
     run.task.after = lambda step, loss: values.append(loss)  # noqa: ARG005

@@ -8,7 +8,7 @@ from cmss.hearing.hearing_aid import HearingAid
 from cmss.models.outputs import OUTPUTS, TARGET
 from cmss.run.scoring import Scorer
 from cmss.scenes import load_pairs
-from cmss.training.listening import ListeningTest
+from cmss.training.mean_haaqi import MeanHaaqi
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge, excerpt
 
 SCORER = Scorer(HearingAid((350.0, 700.0, 1400.0, 2800.0, 5600.0), 11, 80, -30, RATE_HZ))
@@ -35,7 +35,7 @@ def _duet(challenge):
 
 
 class Side(torch.nn.Module):
-    """What lies on one side of 600 Hz: below, the cello; above, the oboe."""
+    """Separates at 600 Hz: the cello plays below, the oboe above."""
 
     sample_rate_hz = RATE_HZ
     sources = (TARGET,)
@@ -53,10 +53,10 @@ class Side(torch.nn.Module):
 
 
 def test_the_right_stem_scores_like_a_perfect_system_and_another_less(pairs):
-    test = ListeningTest.spread(pairs, 5, SCORER, "Cello")
+    test = MeanHaaqi.spread(pairs, 5, SCORER, "Cello")
     assert [pair.scene.track.name for pair in test.pairs] == ["duet"]
     right, wrong = test(Side(above=False)), test(Side(above=True))
-    # What a perfect system scores: steady tones have little for the metric to correlate.
+    # The score of a perfect system is below 1, because steady tones have few modulations.
     pair = test.pairs[0]
     reference = SCORER.reference(pair.scene)
     amplified = SCORER.hearing_aid(reference, pair.listener)
@@ -67,7 +67,7 @@ def test_the_right_stem_scores_like_a_perfect_system_and_another_less(pairs):
 
 
 class Mixture(torch.nn.Module):
-    """Everything goes to the first output asked for."""
+    """The first source that is present gets the mixture, all others get silence."""
 
     sample_rate_hz = RATE_HZ
     sources = OUTPUTS
@@ -84,17 +84,17 @@ class Mixture(torch.nn.Module):
 
 
 def test_a_network_for_all_instruments(pairs):
-    test = ListeningTest.spread(pairs, 1, SCORER, None)
+    test = MeanHaaqi.spread(pairs, 1, SCORER, None)
     assert 0 < test(Mixture()) < 1
 
 
 def test_pairs_are_spread_evenly(pairs):
     many = [*pairs, *pairs, *pairs]
-    chosen = ListeningTest.spread(many, 3, SCORER, None).pairs
+    chosen = MeanHaaqi.spread(many, 3, SCORER, None).pairs
     assert list(chosen) == [many[0], many[3], many[6]]
-    assert list(ListeningTest.spread(pairs, 50, SCORER, None).pairs) == pairs
+    assert list(MeanHaaqi.spread(pairs, 50, SCORER, None).pairs) == pairs
 
 
 def test_an_instrument_that_nobody_plays_is_refused(pairs):
     with pytest.raises(InputError, match="haaqi_pairs: no pair of scene and listener has Sax"):
-        ListeningTest.spread(pairs, 3, SCORER, "Sax")
+        MeanHaaqi.spread(pairs, 3, SCORER, "Sax")

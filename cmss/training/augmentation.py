@@ -1,8 +1,9 @@
-"""Segments of stems as random mixtures play them: at another pitch, coloured, at another level.
+"""Augmentation of stems for random mixtures: change of pitch, equaliser, level, swapped channels.
 
-A step of training plays thirty of them or, on a GPU, hundreds, and a separator of a few million
-parameters would wait for its data. So there are two ways to the same signals: compiled, one segment
-after another, on a processor; and all at once where a GPU holds the stems.
+A step of training needs thirty segments or, on a GPU, hundreds, and drawing them must not take
+longer than the step of a small network. So there are two implementations with the same result:
+compiled code for one segment after the other on a processor, and operations on all segments
+together on the GPU that holds the stems.
 """
 
 from collections.abc import Sequence
@@ -15,20 +16,18 @@ from torch import Tensor
 
 from cmss.machine.compiled import compiled
 
-RINGING = 4096  # samples after which a random equaliser has died away
-
 
 @dataclass(frozen=True)
 class Segment:
-    """What is to be played of a stem.
+    """A segment of a stem and its augmentation.
 
     Args:
-        stem: int16 (2, samples), at least start + length x speed + 2 of them.
-        start: first sample taken.
-        speed: samples of the stem per sample played; above one the pitch is higher.
+        stem: int16 (2, T), where T is at least start + length x speed + 2.
+        start: first sample of the stem.
+        speed: samples of the stem per sample of the result; above 1 the pitch is higher.
         sections: (sections, 6), second-order sections as in :func:`scipy.signal.sosfilt`.
-        gain: factor of the level; full scale of `stem` is one.
-        swap: whether the channels change places.
+        gain: factor of the level; full scale of `stem` is 1.
+        swap: whether to swap the channels.
     """
 
     stem: NDArray[np.int16]
@@ -38,18 +37,18 @@ class Segment:
     gain: float
     swap: bool
 
-    def played(self, samples: int) -> Tensor:
-        """(2, samples), on the processor."""
-        signal = play(self.stem, self.start, self.speed, self.sections, self.gain, samples)
+    def augmented(self, samples: int) -> Tensor:
+        """Compute the segment on the processor: (2, samples)."""
+        signal = augment(self.stem, self.start, self.speed, self.sections, self.gain, samples)
         return torch.from_numpy(np.ascontiguousarray(signal[::-1]) if self.swap else signal)
 
 
 class StemsOnDevice:
-    """Stems held where the network is.
+    """Stems in the memory of the network's device.
 
     Args:
-        stems: int16 (2, samples) each.
-        device: where to hold them.
+        stems: int16 (2, T) each.
+        device: of the network.
     """
 
     def __init__(self, stems: Sequence[NDArray[np.int16]], device: torch.device) -> None:
@@ -57,16 +56,17 @@ class StemsOnDevice:
         self._starts = dict(
             zip(map(id, stems), np.cumsum([0, *lengths])[:-1].tolist(), strict=True)
         )
-        self._kept = list(stems)  # or another stem might get the identity of one of them
+        self._stems = list(stems)  # keeps them alive, so that no other array gets the same id
         self._samples = torch.empty(2, sum(lengths), dtype=torch.int16, device=device)
         for stem in stems:
             start = self._starts[id(stem)]
             self._samples[:, start : start + stem.shape[-1]] = torch.from_numpy(stem).to(device)
 
-    def play(self, segments: Sequence[Segment], samples: int) -> Tensor:
-        """All segments at once: (segments, 2, samples), as :meth:`Segment.played` but for rounding.
+    def augment(self, segments: Sequence[Segment], samples: int) -> Tensor:
+        """Compute all segments: (segments, 2, samples).
 
-        The equalisers are applied to spectra, where a segment's end may not ring into its start.
+        The result is that of :meth:`Segment.augmented` except for rounding. The equalisers are
+        applied to spectra, zero-padded so that the end of a segment does not ring into its start.
         """
         device = self._samples.device
 
@@ -77,26 +77,27 @@ class StemsOnDevice:
         speed = column([s.speed for s in segments], torch.float64)
         gain = column([s.gain / 32768 for s in segments], torch.float32)
         swap = column([s.swap for s in segments], torch.bool)[..., None]
-        position = torch.arange(samples, device=device) * speed
+        # Linear interpolation between the samples before and after each position.
+        position = torch.arange(samples, device=device) * speed  # (segments, samples)
         before = position.long()
         part = (position - before).float()
         index = starts + before
+        # (2, segments, samples)
         signal = (1 - part) * self._samples[:, index] + part * self._samples[:, index + 1]
-        points = 1 << (samples + RINGING - 1).bit_length()
+        # Responses of the random equalisers decay within 4096 samples.
+        points = 1 << (samples + 4096 - 1).bit_length()
         sections = torch.tensor(np.stack([s.sections for s in segments]), dtype=torch.float32)
-        spectrum = torch.fft.rfft(gain * signal, points) * _response(sections.to(device), points)
-        played = torch.fft.irfft(spectrum, points)[..., :samples].transpose(0, 1)
-        return torch.where(swap, played.flip(1), played).contiguous()
-
-
-def _response(sections: Tensor, points: int) -> Tensor:
-    """Of second-order sections (N, sections, 6), complex (N, points // 2 + 1)."""
-    numerator, denominator = torch.fft.rfft(sections.unflatten(-1, (2, 3)), points).unbind(-2)
-    return (numerator / denominator).prod(1)
+        # (segments, sections, 6) -> numerator and denominator (segments, sections, points // 2 + 1)
+        coefficients = sections.to(device).unflatten(-1, (2, 3))
+        numerator, denominator = torch.fft.rfft(coefficients, points).unbind(-2)
+        response = (numerator / denominator).prod(1)  # (segments, points // 2 + 1)
+        spectrum = torch.fft.rfft(gain * signal, points) * response
+        filtered = torch.fft.irfft(spectrum, points)[..., :samples].transpose(0, 1)
+        return torch.where(swap, filtered.flip(1), filtered).contiguous()
 
 
 @compiled(nogil=True)
-def play(
+def augment(
     stem: NDArray[np.int16],
     start: int,
     speed: float,
@@ -104,21 +105,21 @@ def play(
     gain: float,
     samples: int,
 ) -> NDArray[np.float32]:
-    """Resample by linear interpolation, filter, scale.
+    """Resample a segment by linear interpolation, filter it and scale it.
 
     Args:
         stem: (channels, at least start + samples x speed + 2).
-        start: first sample taken.
-        speed: samples of the stem per sample played; above one the pitch is higher.
+        start: first sample of the stem.
+        speed: samples of the stem per sample of the result; above 1 the pitch is higher.
         sections: (sections, 6), second-order sections as in :func:`scipy.signal.sosfilt`.
-        gain: factor of the level; full scale of `stem` is one.
-        samples: how many to play.
+        gain: factor of the level; full scale of `stem` is 1.
+        samples: length of the result.
 
     Returns:
         (channels, samples).
     """
     channels = stem.shape[0]
-    played = np.empty((channels, samples), np.float32)
+    augmented = np.empty((channels, samples), np.float32)
     state = np.empty((len(sections), 2))
     for channel in range(channels):
         state[:] = 0
@@ -130,11 +131,12 @@ def play(
                 channel, start + before + 1
             ]
             x *= gain / 32768
+            # Second-order sections in transposed direct form II.
             for k in range(len(sections)):
                 b0, b1, b2, _, a1, a2 = sections[k]
                 y = b0 * x + state[k, 0]
                 state[k, 0] = b1 * x - a1 * y + state[k, 1]
                 state[k, 1] = b2 * x - a2 * y
                 x = y
-            played[channel, n] = x
-    return played
+            augmented[channel, n] = x
+    return augmented

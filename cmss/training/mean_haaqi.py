@@ -1,4 +1,4 @@
-"""HAAQI of validation scenes with a network that is being trained: what the training is for."""
+"""Mean HAAQI on some pairs of scene and listener, for a network in training or a list of steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from cmss.separators.steps.step import Step
 
 
 @dataclass(frozen=True)
-class ListeningTest:
-    """Mean HAAQI of some pairs, separated by a network, remixed and amplified.
+class MeanHaaqi:
+    """Measures the mean HAAQI of pairs after separation, remix and amplification.
 
-    With the network of one instrument the other players' stems are the true ones, so that the
-    figure tells about this network alone.
+    For a network of a single instrument, the stems of all other players are the ground truth, so
+    that the result depends only on this network.
 
     Args:
-        pairs: what to listen to; with the network of one instrument, scenes in which it plays.
-        scorer: how; its hearing aid is also the system's.
-        instrument: the network's, if it is a network of one.
+        pairs: scenes and listeners; for a network of a single instrument, scenes with it.
+        scorer: measures HAAQI; its hearing aid amplifies the remix.
+        instrument: of a network of a single instrument; None for all instruments.
     """
 
     pairs: Sequence[Pair]
@@ -44,11 +44,11 @@ class ListeningTest:
     @classmethod
     def spread(
         cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None = None
-    ) -> "ListeningTest":
-        """A test of `count` of the pairs, evenly spread over them.
+    ) -> "MeanHaaqi":
+        """Choose `count` pairs, evenly spread over those in which the instrument plays.
 
         Raises:
-            InputError: no pair in which the instrument plays.
+            InputError: the instrument plays in no pair.
         """
         pairs = [
             pair
@@ -66,26 +66,26 @@ class ListeningTest:
         return cls(chosen, scorer, instrument)
 
     def __call__(self, model: Network) -> float:
-        """Mean over pairs and ears."""
-        return float(np.mean([self._score(model, pair) for pair in self.pairs]))
-
-    def _score(self, model: Network, pair: Pair) -> float:
+        """Return the mean over pairs and ears with a network."""
         rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
-        mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
-        stems = self._stems(model, mixture, pair.scene.track, rate_hz)
-        return self._heard(mixture, stems, pair)
+        scores = []
+        for pair in self.pairs:
+            mixture = read_excerpt(pair.scene.track.mixture, rate_hz)
+            stems = self._separated(model, mixture, pair.scene.track, rate_hz)
+            scores.append(self._score(mixture, stems, pair))
+        return float(np.mean(scores))
 
-    def after(
+    def after_steps(
         self,
         separator: Separator,
         candidates: Sequence[Sequence[Step]],
         progress: Callable = iter,
     ) -> NDArray[np.float64]:
-        """Mean HAAQI of a separator's estimates after each of several lists of steps.
+        """Return the mean over pairs and ears after each of several lists of steps.
 
         Args:
             separator: separates each pair once.
-            candidates: lists of steps. What two lists begin with alike is computed once.
+            candidates: lists of steps. Steps with which several lists begin are computed once.
             progress: wraps the pairs, such as tqdm.
 
         Returns:
@@ -102,31 +102,32 @@ class ListeningTest:
                     if (done := (*steps[:length],)) not in known:
                         stems = known[done[:-1]]
                         known[done] = after_steps([step], mixture, stems, sources, rate_hz)
-                sums[number] += self._heard(mixture, known[(*steps,)], pair)
+                sums[number] += self._score(mixture, known[(*steps,)], pair)
         return sums / len(self.pairs)
 
-    def _heard(self, mixture: NDArray[np.float32], stems: Stems, pair: Pair) -> float:
-        """Mean HAAQI of both ears of a pair whose mixture (2, samples) was taken apart so."""
+    def _score(self, mixture: NDArray[np.float32], stems: Stems, pair: Pair) -> float:
+        """Return the mean HAAQI of both ears for a mixture (2, samples) and its stems."""
         rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
         remix = rebalance(mixture, stems, pair.scene, ConsistentRemix())
         enhanced = self.scorer.hearing_aid(remix, pair.listener)
         ears = self.scorer.score(self.scorer.reference(pair.scene), enhanced, rate_hz, pair)
         return float(np.mean([ear.score for ear in ears]))
 
-    def _stems(
+    def _separated(
         self, model: Network, mixture: NDArray[np.float32], track: Track, rate_hz: int
     ) -> Stems:
+        """Separate a mixture by the network, and by the oracle what it does not estimate."""
         device = next(model.parameters()).device
         if self.instrument is None:
-            estimate = OneForAll(lambda: model, rate_hz, Segments(), device)
+            separate_all = OneForAll(lambda: model, rate_hz, Segments(), device)
             names = output_names(track.sources.values())
-            return share_out(estimate(mixture, names), track.sources)
+            return share_out(separate_all(mixture, names), track.sources)
         stems = Oracle(rate_hz).separate(mixture, track.sources)
         own = {
             key: source
             for key, source in track.sources.items()
             if source.instrument == self.instrument
         }
-        one = OnePerInstrument(lambda _: model, rate_hz, Segments(), device)
-        estimates = one(mixture, output_names(own.values()))
+        separate_one = OnePerInstrument(lambda _: model, rate_hz, Segments(), device)
+        estimates = separate_one(mixture, output_names(own.values()))
         return {**stems, **share_out(estimates, own)}
