@@ -1,6 +1,6 @@
 """The configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-One dataclass for each program, with the keys of its file in recipes/cad2/conf, where the defaults
+One dataclass for each program, with the keys of its file in cmss/conf, where the defaults
 stand. :func:`cmss.settings.from_settings` builds it and so checks all values before any work.
 """
 

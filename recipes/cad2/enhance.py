@@ -23,7 +23,7 @@ from cmss.scenes import SoundFiles
 from cmss.separators import build_separator
 
 
-@hydra.main(config_path="conf", config_name="config", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read and check the metadata, build the system, write the FLACs that are not there yet."""

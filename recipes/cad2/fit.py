@@ -27,7 +27,7 @@ from cmss.training.keys import FitKeys
 from cmss.training.listening import ListeningTest
 
 
-@hydra.main(config_path="conf", config_name="fit", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, add up, solve, write."""

@@ -17,7 +17,7 @@ from cmss.training.isolated import isolated_spectrogram, isolated_stems
 from cmss.training.keys import DictionaryKeys
 
 
-@hydra.main(config_path="conf", config_name="fit_dictionaries", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit_dictionaries", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read the stems of each instrument, factorise them, write."""

@@ -28,7 +28,7 @@ from cmss.training.postfiltering import (
 )
 
 
-@hydra.main(config_path="conf", config_name="fit_postfilter", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit_postfilter", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track, train, write; run again to go on where it was stopped."""

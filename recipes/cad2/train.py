@@ -30,7 +30,7 @@ from cmss.training.stems import level_warning, load_stems
 SETTINGS = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
 
 
-@hydra.main(config_path="conf", config_name="train", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="train", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read the stems, build the network, train it; run again to go on where it stopped."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 
 from cmss.audio import write_flac
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
@@ -76,7 +76,7 @@ def train_here(*arguments: str) -> None:
     spec = importlib.util.spec_from_file_location("train_recipe", RECIPE)
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    with initialize_config_dir(str(RECIPE.parent / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         recipe.main(compose("train", list(arguments)))
 
 
