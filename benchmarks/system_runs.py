@@ -17,8 +17,8 @@ from cmss.models.registry import NAMES
 from cmss.results.separation import SEPARATION
 from cmss.run.configuration import chosen_pairs, kept_configuration, plain
 from cmss.run.folder import CONFIGURATION, absolute_paths
+from cmss.run.kept_files import MADE_FROM, STEMS
 from cmss.run.stage import add_networks
-from cmss.run.stem_files import MADE_FROM, STEMS
 from cmss.scenes import Pair
 from cmss.separators import build_separator
 from cmss.separators.preparing import load_networks

@@ -9,7 +9,6 @@ excerpt is decoded, no temporary WAV is left, and a `.txt` file that happens to 
 does not rescale it.
 """
 
-import hashlib
 import io
 import os
 import sys
@@ -30,6 +29,7 @@ from cmss.command_line import one_line
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 from cmss.files.containers import Container, Spliced, examine
+from cmss.files.digests import file_sha256
 
 FULL_SCALE_16_BIT = 32768.0
 LARGEST_PEAK = 1000.0
@@ -145,7 +145,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
         try:
             container = examine(path, raw)
             raw.seek(0)
-            sha256 = hashlib.file_digest(raw, "sha256").hexdigest() if digest else None
+            sha256 = file_sha256(raw) if digest else None
             if not container.head:
                 # libsndfile begins where the descriptor is, which buffering has moved on.
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)

@@ -9,9 +9,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError, noting
+from cmss.files.digests import file_sha256
 from cmss.files.output_file import check_output_file
 from cmss.machine.device import device_named
-from cmss.models.checkpoint import load_weights, sha256
+from cmss.models.checkpoint import load_weights
 from cmss.models.outputs import player_index
 from cmss.run.configuration import build_hearing_aid, plain
 from cmss.run.folder import metadata_paths, training_tracks
@@ -92,7 +93,7 @@ def main(config: DictConfig) -> None:
         },
         haaqi=haaqi,
     )
-    print(f"{best}  sha256 {sha256(best)}")
+    print(f"{best}  sha256 {file_sha256(best)}")
 
 
 if __name__ == "__main__":
