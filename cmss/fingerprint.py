@@ -1,4 +1,4 @@
-"""What a result was made from, so that a run taken up again notices when that has changed.
+"""Fingerprints of results: a run that continues detects when inputs or settings have changed.
 
 A fingerprint is a line of `part=digest`: one part for each section of the configuration, network
 and input that shapes the result. A file counts by its content, wherever it lies; what only says
@@ -215,7 +215,7 @@ def described(changed: Changes) -> str:
 
 
 def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
-    """The pairs whose results have to be made anew.
+    """Return the pairs whose results are outdated and have to be replaced.
 
     Args:
         where: the results, for the message.

@@ -89,8 +89,10 @@ def test_another_mixture_costs_its_pairs_alone(done):
     # Enhanced files of other music are not scored, nor handed in.
     for stage in ("evaluate", "merge_results"):
         line = done.refused(stage)
-        assert line.endswith("mixture (4: S50001_L5001, ...); run enhance.py with on_change=redo makes "
-                             "these anew")  # fmt: skip
+        assert line.endswith(
+            "mixture (4: S50001_L5001, ...); run enhance.py with on_change=redo to replace these "
+            "results"
+        )
     before = identities(done.exp)
     again = done.call("enhance", REDO)
     assert "8 pairs enhanced in" in again.stdout

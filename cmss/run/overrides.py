@@ -238,7 +238,7 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
 def _misread(word: str) -> str:
     """What to say about a word that is no KEY=VALUE to hydra."""
     if "=" not in word:
-        # The shell splits where a space is, and hydra sees the part behind it alone.
+        # The shell splits where a space is, and hydra sees only the part after it.
         before, after = sys.argv[1 : sys.argv.index(word)], sys.argv[sys.argv.index(word) :]
         parts = [before[-1]] if before and "=" in before[-1] else []
         for part in after if parts else []:
