@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
@@ -18,8 +18,8 @@ from cmss.models.registry import NAMES
 from cmss.results.separation import SEPARATION
 from cmss.run.configuration import chosen_pairs, kept_configuration, plain
 from cmss.run.folder import CONFIGURATION, absolute_paths
+from cmss.run.kept_files import MADE_FROM, STEMS
 from cmss.run.stage import add_networks
-from cmss.run.stem_files import MADE_FROM, STEMS
 from cmss.scenes import Pair
 from cmss.separators import SEPARATORS, build_separator
 from cmss.separators.preparing import load_networks
@@ -84,7 +84,7 @@ class DataSet:
         paths = [f"path.root={self.data}", f"split={self.split}", f"path.exp_folder={self.out}"]
         add_networks()
         try:
-            with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+            with initialize_config_module("cmss.conf", version_base=None):
                 return absolute_paths(compose("config", [*choices, *paths]))
         except CompactHydraException as error:
             raise InputError(f"{' '.join(choices)}: {str(error).splitlines()[0]}") from error

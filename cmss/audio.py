@@ -9,7 +9,6 @@ excerpt, leaves no temporary WAV file, and does not rescale a FLAC if there is a
 same name.
 """
 
-import hashlib
 import io
 import os
 import sys
@@ -30,6 +29,7 @@ from cmss.command_line import one_line
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 from cmss.files.containers import Container, Spliced, examine
+from cmss.files.digests import file_sha256
 
 FULL_SCALE_16_BIT = 32768.0
 SHORTEST_LOUDNESS_S = 0.4
@@ -142,7 +142,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
         try:
             container = examine(path, raw)
             raw.seek(0)
-            sha256 = hashlib.file_digest(raw, "sha256").hexdigest() if digest else None
+            sha256 = file_sha256(raw) if digest else None
             if not container.head:
                 # libsndfile starts at the position of the descriptor, which buffering has changed.
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""What a result was made from, so that a run taken up again notices when that has changed.
+"""Fingerprints of results: a run that continues detects when inputs or settings have changed.
 
 A fingerprint is a line of `part=digest`: one part for each section of the configuration, network
 and input that shapes the result. A file counts by its content, wherever it lies; what only says
@@ -6,7 +6,6 @@ where or how fast to work, such as a number of processes, has no part. enhance.p
 fingerprint of each FLAC into its comment, evaluate.py that of each score into fingerprints.csv.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from cmss.audio import Excerpt
 from cmss.errors import InputError
+from cmss.files.digests import sha256
 from cmss.scenes import Ear, Pair, SoundFiles, Track
 
 # 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
@@ -43,7 +43,7 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return sha256([text.encode()])[:DIGITS]
 
 
 def of_enhanced(
@@ -206,7 +206,7 @@ def _parts(line: str) -> dict[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
-def told(changed: Changes) -> str:
+def described(changed: Changes) -> str:
     """Changes in words: each part, with how many pairs and which is the first."""
     return ", ".join(
         f"{part} ({len(names)}: {min(names)}{', ...' if len(names) > 1 else ''})"
@@ -215,7 +215,7 @@ def told(changed: Changes) -> str:
 
 
 def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
-    """The pairs whose results have to be made anew.
+    """Return the pairs whose results are outdated and have to be replaced.
 
     Args:
         where: the results, for the message.
@@ -227,7 +227,7 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
     """
     if changed and on_change != REDO:
         raise InputError(
-            f"{where}: produced with different inputs or settings: {told(changed)}; "
-            "on_change=redo makes these anew, another path.exp_folder keeps them"
+            f"{where}: produced with different inputs or settings: {described(changed)}; "
+            "on_change=redo replaces these results, another path.exp_folder keeps them"
         )
     return {name for names in changed.values() for name in names}

@@ -30,9 +30,9 @@ from cmss.remix import Remix, Waveform, rebalance
 from cmss.report import write_report, write_technical_report
 from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, merge
 from cmss.results.separation import SeparationRow, measure, write_separation
-from cmss.run import enhancing, stem_files
-from cmss.run.enhanced_files import check_files
+from cmss.run import enhancing
 from cmss.run.enhancing import EnhanceSettings
+from cmss.run.kept_files import enhanced_files, keep_stems, read_stems, stem_files
 from cmss.run.scoring import FileScorer, Scorer, ScoreSettings, score_files, with_references
 from cmss.run.submission import PROVENANCE, Packing, Submission, build_submission
 from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
@@ -139,7 +139,7 @@ def enhance_run(
                 done.separation_s += perf_counter() - began
                 done.separated_s += seconds
                 if made_from := plan.stem_prints.get(track.name):
-                    stem_files.keep(folder, track, stems, sounds.sample_rate_hz, made_from)
+                    keep_stems(folder, track, stems, sounds.sample_rate_hz, made_from)
                 for pair in plan.pairs.get(track.name, ()):
                     with noting(problems):
                         began = perf_counter()
@@ -191,7 +191,8 @@ def score_run(
         IncompleteError: some pairs could not be scored; all others were.
         ChildProcessError: a worker process was killed.
     """
-    check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
+    inputs = of_enhanced(pairs, sounds, settings.references)
+    enhanced_files(folder, pairs, sounds, digest=True).check(inputs)
     prints = of_scores(pairs, sounds, folder, settings.shaping)
     results = ScoreFiles(folder, prints, settings.batch, settings.batch_size, settings.on_change)
     todo = [pair for pair in pairs if not results.has(pair)]
@@ -271,15 +272,16 @@ def merge_run(
         InputError: results are missing or damaged, or were produced with different inputs or
             settings.
     """
-    check_files(folder, pairs, sounds, of_enhanced(pairs, sounds, settings.references))
+    inputs = of_enhanced(pairs, sounds, settings.references)
+    enhanced_files(folder, pairs, sounds, digest=True).check(inputs)
     summary, separation = None, list[SeparationRow]()
     if settings.batch_size is not None:
         summary = merge(folder, pairs, settings.batch_size, of_scores(pairs, sounds, folder))
         if settings.stems:
             tracks = [track for track, _ in by_track(pairs)]
-            stem_files.check(folder, tracks, of_stems(tracks, sounds, settings.references))
+            stem_files(folder, tracks).check(of_stems(tracks, sounds, settings.references))
             for track in progress(tracks, desc="separation"):
-                found = measure(track, stem_files.kept(folder, track, sounds), sounds)
+                found = measure(track, read_stems(folder, track, sounds), sounds)
                 for key in track.sources.keys() - {row.source for row in found}:
                     warn(f"{track.name}: {key} is silent, not measured")
                 separation += found

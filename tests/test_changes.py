@@ -24,7 +24,7 @@ from tests.support.tiny_run import (
 
 REDO = "on_change=redo"
 DUETS = ("S50001_L5001", "S50001_L5999", "S50003_L5001", "S50003_L5999")
-CHOICE = "; on_change=redo makes these anew, another path.exp_folder keeps them"
+CHOICE = "; on_change=redo replaces these results, another path.exp_folder keeps them"
 
 
 @pytest.fixture
@@ -89,8 +89,10 @@ def test_another_mixture_costs_its_pairs_alone(done):
     # Enhanced files of other music are not scored, nor handed in.
     for stage in ("evaluate", "merge_results"):
         line = done.refused(stage)
-        assert line.endswith("mixture (4: S50001_L5001, ...); enhance.py with on_change=redo makes "
-                             "these anew")  # fmt: skip
+        assert line.endswith(
+            "mixture (4: S50001_L5001, ...); run enhance.py with on_change=redo to replace these "
+            "results"
+        )
     before = identities(done.exp)
     again = done.call("enhance", REDO)
     assert "8 pairs enhanced in" in again.stdout
@@ -229,7 +231,7 @@ def test_shards_of_two_systems_are_not_scored_nor_handed_in_as_one(run):
     for stage, whole in (("evaluate", "evaluate.batch_size=1"), ("merge_results", "split=valid")):
         line = run.refused(stage, whole, *(["evaluate.batch=0"] if stage == "evaluate" else []))
         assert (
-            "inputs or settings: remix (4: S50002_L5001, ...); enhance.py with on_change=redo"
+            "inputs or settings: remix (4: S50002_L5001, ...); run enhance.py with on_change=redo"
             in line
         )
 

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.hearing.hearing_aid import HearingAid
@@ -18,7 +18,7 @@ from cmss.separators import SEPARATORS
 from cmss.separators.estimators import Segments
 
 ROOT = Path(__file__).parents[1]
-CONF = ROOT / "recipes" / "cad2" / "conf"
+CONF = ROOT / "cmss/conf"
 PAGE = (ROOT / "docs" / "from_the_baseline.md").read_text(encoding="utf-8")
 
 
@@ -58,7 +58,7 @@ def ours() -> set[str]:
     """Keys of every configuration that can be chosen, those of hydra as far as we set them."""
     config = OmegaConf.load(CONF / "config.yaml")
     keys = leaves(OmegaConf.create({"hydra": config.hydra}))
-    with initialize_config_dir(str(CONF), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         for separator, remix in product(choices("separator"), choices("remix")):
             overrides = [f"separator={separator}", f"remix={remix}"]
             keys |= leaves(compose("config", overrides))

@@ -57,7 +57,7 @@ def test_it_separates_and_enhances(registers, tmp_path):  # noqa: ARG001
 
 def test_its_file_has_the_fields_of_the_class(registers):
     conf = yaml.safe_load(block("yaml"))
-    base = yaml.safe_load((ROOT / "recipes/cad2/conf/separator/base.yaml").read_text())
+    base = yaml.safe_load((ROOT / "cmss/conf/separator/base.yaml").read_text())
     own = conf.keys() - {"defaults", "name"}
     # Steps follow any separator.
     assert own | base.keys() - {"steps"} == {f.name for f in fields(registers) if f.init} - {

@@ -380,7 +380,7 @@ def test_an_unknown_separator_is_told_which_there_are(others):
 def test_what_enhance_decided_stays(others):
     assert lines(others["decided"]) == [
         "separator.name: passthrough, but enhance.py has made the run with oracle; leave separator "
-        "out, or run enhance.py anew to change it"
+        "out, or run enhance.py again to change it"
     ]
 
 

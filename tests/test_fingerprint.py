@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from cmss.errors import InputError
 from cmss.fingerprint import (
     changes,
+    described,
     fingerprint,
     mixed,
     of_enhanced,
     of_scores,
     outdated,
-    told,
 )
 from cmss.scenes import SoundFiles, load_pairs
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
@@ -77,12 +77,12 @@ def test_results_of_one_system_differ_in_their_inputs_alone():
 
 def test_what_is_out_of_date_is_told_or_given():
     changed = {"scene": ["S2_L1", "S1_L1"], "remix": ["S2_L1"]}
-    assert told(changed) == "remix (1: S2_L1), scene (2: S1_L1, ...)"
+    assert described(changed) == "remix (1: S2_L1), scene (2: S1_L1, ...)"
     with pytest.raises(InputError) as caught:
         outdated(Path("exp"), changed, "error")
     assert caught.value.problems == (
         "exp: produced with different inputs or settings: remix (1: S2_L1), scene (2: S1_L1, ...); "
-        "on_change=redo makes these anew, another path.exp_folder keeps them",
+        "on_change=redo replaces these results, another path.exp_folder keeps them",
     )
     assert outdated(Path("exp"), changed, "redo") == {"S1_L1", "S2_L1"}
     assert outdated(Path("exp"), {}, "error") == set()

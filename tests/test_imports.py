@@ -7,7 +7,17 @@ import pytest
 from tests.support.source_tree import ROOT, files, imports, users_of
 
 LAYERS = (
-    ("errors", "command_line", "files", "machine", "quantities", "renamed", "settings", "weights"),
+    (
+        "errors",
+        "command_line",
+        "conf",
+        "files",
+        "machine",
+        "quantities",
+        "renamed",
+        "settings",
+        "weights",
+    ),
     ("audio", "scenes", "transforms", "fingerprint"),
     ("models", "nmf", "casa", "remix", "hearing", "results"),
     ("separators",),

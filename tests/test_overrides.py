@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.support.recipe_calls import Ended, call
 from tests.support.tiny_challenge import TinyChallenge
@@ -129,6 +130,26 @@ def test_a_list_of_names_is_shown_as_a_list(here):
 )
 def test_what_cannot_be_is_one_line_with_its_key(word, told, here):
     assert line(enhance(here, word)).startswith(told)
+
+
+OWN_FOLDER = [["hydra.searchpath=[own]"], ["--config-dir", "own"]]
+
+
+@pytest.mark.parametrize("words", OWN_FOLDER, ids=["searchpath", "config-dir"])
+@pytest.mark.parametrize(
+    ("group", "text", "chosen"),
+    [
+        ("ensemble", "normalise: false\nedges_hz: []\nmembers: []\n", ["separator=passthrough"]),
+        ("remix", "name: consistent\ntrust: 0.25\n", []),
+    ],
+)
+def test_choices_in_a_folder_of_the_user_are_found(group, text, chosen, words, here):
+    (here / "own" / group).mkdir(parents=True)
+    (here / f"own/{group}/mine.yaml").write_text(text)
+    ended = enhance(here, *chosen, f"{group}=mine", *words)
+    assert ended.status == 0, ended
+    kept = OmegaConf.load(here / "exp/config.yaml")
+    assert OmegaConf.to_yaml(kept[group]) == text
 
 
 def test_several_jobs_are_still_several_values_of_a_key(here):

@@ -41,12 +41,13 @@ def test_wheel_holds_both_packages_and_nothing_else(wheel):
     assert sources <= set(wheel)
 
 
-def test_wheel_holds_weights_types_and_licences(wheel):
-    kinds = (".safetensors", ".csv", ".yaml", ".md")
-    paths = [path for path in (ROOT / "cmss/weights").rglob("*") if path.suffix in kinds]
-    assert {path.suffix for path in paths} == set(kinds)
-    weights = {path.relative_to(ROOT).as_posix() for path in paths}
-    assert weights | {"cmss/py.typed"} <= set(wheel)
+def test_wheel_holds_weights_configuration_types_and_licences(wheel):
+    suffixes = {".safetensors", ".csv", ".yaml", ".md"}
+    folders = (ROOT / "cmss/weights", ROOT / "cmss/conf")
+    paths = [p for folder in folders for p in folder.rglob("*") if p.suffix in suffixes]
+    assert {path.suffix for path in paths} == suffixes
+    assert {path.relative_to(ROOT).as_posix() for path in paths} <= set(wheel)
+    assert "cmss/py.typed" in wheel
     for name in ("LICENSE", "NOTICE"):
         assert any(re.fullmatch(rf"cmss-.*\.dist-info/licenses/{name}", file) for file in wheel)
 

@@ -10,7 +10,8 @@ from scipy.signal import firwin, lfilter
 
 from cmss.audio import Excerpt, read_excerpt, write_flac
 from cmss.errors import InputError
-from cmss.models.checkpoint import save_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import save_checkpoint
 from cmss.models.convtasnet import ConvTasNet, ConvTasNetArguments
 from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET
@@ -240,7 +241,7 @@ def test_published_and_own_weights_are_named_with_their_digest(tmp_path):
     separator = convtasnet(tmp_path)
     separator.prepare(sources("Viola_1", "Viola_2").values())
     path = tmp_path / "ConvTasNet_Viola_NonCausal" / "model.safetensors"
-    assert separator.weights == {str(path): sha256(path)}
+    assert separator.weights == {str(path): file_sha256(path)}
 
 
 def test_own_networks_of_one_instrument(tmp_path):

@@ -6,13 +6,13 @@ from omegaconf import OmegaConf
 
 from cmss.errors import InputError
 from cmss.settings import check_fields, check_values
-from tests.support.stages import RECIPES
+from tests.support.stages import ROOT
 
 
 @pytest.fixture
 def config():
     """Values of config.yaml, with a profile and a separator."""
-    loaded = OmegaConf.load(RECIPES / "conf" / "config.yaml")
+    loaded = OmegaConf.load(ROOT / "cmss/conf" / "config.yaml")
     own = {key: OmegaConf.to_container(loaded)[key] for key in loaded if key != "defaults"}
     separator = {"name": "oracle", "causality": "noncausal"}
     return {**own, "profile": "default", "separator": separator}

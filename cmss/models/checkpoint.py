@@ -3,7 +3,6 @@
 Nothing is unpickled.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -113,8 +112,3 @@ def load_weights(path: Path, module: Network) -> None:
     if type(given) is not type(module) or given.arguments != module.arguments:
         raise InputError(f"{path}: holds another network than {wanted}")
     module.load_state_dict(given.state_dict())
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file; results record it to identify their weights."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

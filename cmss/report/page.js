@@ -1,6 +1,6 @@
 "use strict";
 
-// Sorting: a click on a column's head; a second one turns the order round.
+// Sorting: a click on a column header; a second click reverses the order.
 function valueOf(row, column) {
   const cell = row.cells[column];
   const value = cell.dataset.value ?? cell.textContent.trim();
@@ -20,7 +20,7 @@ function sortBy(table, column) {
   const rows = [...table.tBodies[0].rows];
   rows.sort((a, b) => {
     const [x, y] = [valueOf(a, column), valueOf(b, column)];
-    // What has no value stays last either way.
+    // Rows without a value stay last in both orders.
     if (x === "" || y === "") return (x === "") - (y === "");
     return falling ? compare(y, x) : compare(x, y);
   });
@@ -32,7 +32,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.querySelector("button").addEventListener("click", () => sortBy(table, column)));
 }
 
-// Filtering: rows that hold every word and are of the chosen ensemble.
+// Filtering: rows that contain every word and belong to the chosen ensemble.
 for (const form of document.querySelectorAll("form.filter")) {
   const rows = [...document.getElementById(form.dataset.table).tBodies[0].rows];
   const filter = () => {

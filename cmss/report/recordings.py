@@ -12,7 +12,7 @@ from cmss.audio import (
     resample,
 )
 from cmss.models.outputs import output_name
-from cmss.run import stem_files
+from cmss.run.kept_files import read_stems
 from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, SoundFiles
 
@@ -43,7 +43,7 @@ def versions(
     aid_rate_hz = int(aid.sample_rate_hz)
     mixture = files.excerpt(track.mixture)
     plain: Sounds = {"mixture": mixture, "reference": scorer.reference(pair.scene, files)}
-    for source_id, stem in (stem_files.kept(folder, track, files) if stems else {}).items():
+    for source_id, stem in (read_stems(folder, track, files) if stems else {}).items():
         source = track.sources[source_id]
         plain[output_name(source.instrument, source.voice)] = stem
     amplified: Sounds = {

@@ -10,7 +10,7 @@ import pandas as pd
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_folder, write_text
 from cmss.files.row_file import Row, read_rows, write_rows
-from cmss.fingerprint import Fingerprints, changes, mixed, told
+from cmss.fingerprint import Fingerprints, changes, described, mixed
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.results.summary import summarise
 from cmss.scenes import Pair, shard
@@ -56,8 +56,8 @@ def merge(
     made_from = {row.pair: row.fingerprint for row in fingerprints}
     if outdated := {**changes(made_from, inputs or {}), **mixed(made_from)}:
         problems.append(
-            f"{folder}: scores produced with different inputs or settings: {told(outdated)}; run "
-            "evaluate.py with on_change=redo to score these again"
+            f"{folder}: scores produced with different inputs or settings: {described(outdated)}; "
+            "run evaluate.py with on_change=redo to score these again"
         )
     if problems:
         raise InputError(problems)

@@ -30,7 +30,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def default_separator() -> dict[str, Any]:
     """The separator of the stages' default, as :func:`cmss.separators.build_separator` takes it."""
-    meta = OmegaConf.load(str(files("cmss.weights") / "ensemble" / "meta.yaml"))
+    meta = OmegaConf.load(str(files("cmss.conf") / "ensemble" / "meta.yaml"))
     assert isinstance(meta, DictConfig)
     return {"name": "ensemble", **plain(meta)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cmss.fingerprint import Fingerprints, of_enhanced, of_stems
-from cmss.run import enhanced_files, stem_files
+from cmss.run.kept_files import enhanced_files, stem_files
 from cmss.scenes import Pair, SoundFiles, Track, by_track, level_warnings, unusual_hearing
 
 
@@ -86,13 +86,14 @@ def plan(
     """
     references, on_change = settings.references, settings.on_change
     prints = of_enhanced(pairs, sounds, references, settings.shaping_files, weights)
-    todo = enhanced_files.missing(folder, pairs, sounds, prints, on_change)
-    groups = {track.name: group for track, group in by_track(todo)}
+    todo = enhanced_files(folder, pairs, sounds).missing(prints, on_change)
+    remaining = [pair for pair in pairs if pair.name in todo]
+    groups = {track.name: group for track, group in by_track(remaining)}
     tracks = [track for track, _ in by_track(pairs)]
     stem_prints: dict[str, str] = {}
     if settings.stems:
         wanted = of_stems(tracks, sounds, references, settings.shaping_stems, weights)
-        without = stem_files.missing(folder, tracks, wanted, on_change)
-        stem_prints = {track.name: wanted[track.name] for track in without}
+        without = stem_files(folder, tracks).missing(wanted, on_change)
+        stem_prints = {name: wanted[name] for name in without}
     tracks = [track for track in tracks if track.name in groups or track.name in stem_prints]
     return Plan(groups, tracks, prints, stem_prints)

@@ -23,7 +23,7 @@ CONFIGURATION = "config.yaml"
 PROVENANCE = "provenance.json"
 SECTIONS = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
 """Those of every run's configuration."""
-_DAMAGED = "run enhance.py with the same path.exp_folder to write it anew"
+_DAMAGED = "run enhance.py with the same path.exp_folder to write it again"
 DECIDED = ("separator", "ensemble", "remix", "profile", "soft_clip")
 """Keys and sections whose effect is in the enhanced files; later stages cannot change them."""
 
@@ -50,7 +50,7 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 
 
 def save_configuration(config: DictConfig) -> None:
-    """Write the resolved configuration of a run, whole or not at all.
+    """Write the resolved configuration of a run, completely or not at all.
 
     Which share of the tracks one job has is none of it: later stages have jobs of their own.
     """
@@ -142,8 +142,8 @@ def _disagreement(key: str, kept: DictConfig, config: DictConfig) -> Iterator[st
     for leaf in ours | theirs:
         if leaf not in ours or leaf not in theirs or ours[leaf] != theirs[leaf]:
             yield (
-                f"{leaf}: {_told(ours, leaf)}, but enhance.py has made the run with "
-                f"{_told(theirs, leaf)}; leave {key} out, or run enhance.py anew to change it"
+                f"{leaf}: {_shown(ours, leaf)}, but enhance.py has made the run with "
+                f"{_shown(theirs, leaf)}; leave {key} out, or run enhance.py again to change it"
             )
             return
 
@@ -156,7 +156,7 @@ def _leaves(key: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def _told(values: Mapping[str, Any], key: str) -> str:
+def _shown(values: Mapping[str, Any], key: str) -> str:
     return str(values[key]) if key in values else "no such key"
 
 

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from hydra import compose
@@ -108,7 +108,9 @@ def _defaults() -> DictConfig:
         for group, choice in composed.runtime.choices.items()
         if choice is not None and not group.startswith("hydra/")
     ]
-    return compose(composed.job.config_name, choices)
+    # Without the user's own folders, choices from there would not be found.
+    folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
+    return compose(composed.job.config_name, [*choices, *folders])
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
@@ -216,7 +218,7 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
             if override.is_sweep_override()
         ]
     if isinstance(error, ValueError | TypeError):
-        groups = Path(sys.argv[0]).parent / "conf"
+        groups = files("cmss.conf")
         return [
             f"{override.key_or_group}: expected the name of a choice, got {split(word)[2] or '``'}"
             for word, override in parsed
@@ -236,7 +238,7 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
 def _misread(word: str) -> str:
     """What to say about a word that is no KEY=VALUE to hydra."""
     if "=" not in word:
-        # The shell splits where a space is, and hydra sees the part behind it alone.
+        # The shell splits where a space is, and hydra sees only the part after it.
         before, after = sys.argv[1 : sys.argv.index(word)], sys.argv[sys.argv.index(word) :]
         parts = [before[-1]] if before and "=" in before[-1] else []
         for part in after if parts else []:

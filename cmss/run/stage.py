@@ -113,7 +113,7 @@ def refuse_official_keys(arguments: list[str]) -> None:
     for argument in arguments:
         key = argument.split("=")[0].lstrip("+~")
         if key in REFUSED:
-            sys.exit(_say(f"{key}: not taken here, since {REFUSED[key]}; leave it out", 2))
+            sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
     keys = (argument.split("=")[0].lstrip("+~") for argument in arguments)
     if lines := [*renamed(keys)]:
         sys.exit(_say("\n".join(lines), 2))

@@ -6,7 +6,6 @@ The rules are those of the second Cadenza Challenge, task 2: for each pair of sc
 `.zip` for extra training data or supplementary systems.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from cmss.audio import resampled_length
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file, atomic_folder, is_temporary, write_text
+from cmss.files.digests import file_sha256, sha256
 from cmss.scenes import Pair, SoundFiles
 
 REMIX_SAMPLE_RATE_HZ = 32000
@@ -166,7 +166,7 @@ def build_submission(
         for archive, part in zip(written, parts, strict=True):
             checksums |= _fill(folder, archive, exp_folder, islice(bar, len(part)))
         shutil.copyfile(provenance, folder / PROVENANCE)
-        checksums[PROVENANCE] = hashlib.sha256(provenance.read_bytes()).hexdigest()
+        checksums[PROVENANCE] = file_sha256(provenance)
         lines = (f"{checksum}  {file}\n" for file, checksum in sorted(checksums.items()))
         write_text(folder / CHECKSUMS, "".join(lines))
     for path in exp_folder.glob(f"{name}*.zip"):
@@ -216,7 +216,7 @@ def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) 
             source, name = exp_folder / pair.enhanced_file, pair.enhanced_file.as_posix()
             _link_or_copy(source, folder / name)
             data = source.read_bytes()
-            checksums[name] = hashlib.sha256(data).hexdigest()
+            checksums[name] = sha256([data])
             entry = zipfile.ZipInfo(name, _NO_TIME)
             entry.create_system = 3  # Unix, wherever it is made
             entry.external_attr = 0o644 << 16

@@ -1,6 +1,5 @@
 """The sound files of a stage, each opened as seldom as its checks allow and decoded once."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from cmss.audio import AudioHeader, Excerpt, read_excerpt, read_header, read_sound
 from cmss.errors import InputError
+from cmss.files.digests import file_sha256
 
 KEPT_BYTES = 2**29
 """512 MiB: a hundred stereo excerpts of 15 s at 44.1 kHz in float32."""
@@ -70,8 +70,7 @@ class SoundFiles:
         """
         if path not in self._digests:
             try:
-                with path.open("rb") as file:
-                    self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+                self._digests[path] = file_sha256(path)
             except OSError as error:
                 raise InputError(f"{path}: {error.strerror or error}") from error
         return self._digests[path]

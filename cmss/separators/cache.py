@@ -6,7 +6,6 @@ file is missing or damaged, the track is separated again. Files are never delete
 deleted at any time.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from cmss.errors import InputError, noting
 from cmss.files.atomic import clear_stale
+from cmss.files.digests import sha256
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
@@ -61,7 +61,7 @@ class Cached(Around):
         """See :class:`Separator`."""
         self.prepare(sources.values())
         made_from = self._made_from(mixture, sources)
-        path = self.folder / f"{hashlib.sha256(made_from.encode()).hexdigest()}.safetensors"
+        path = self.folder / f"{sha256([made_from.encode()])}.safetensors"
         stems = _read(path, made_from)
         if stems is None:
             stems = self.separator.separate(mixture, sources)
@@ -83,7 +83,7 @@ class Cached(Around):
             "settings": settings,
             "weights": sorted(self._common.union(*own)),
             "code": _code(),
-            "mixture": [list(mixture.shape), hashlib.sha256(mixture.tobytes()).hexdigest()],
+            "mixture": [list(mixture.shape), sha256([mixture.tobytes()])],
             "sources": [[key, source.instrument, source.voice] for key, source in sources.items()],
         }
         return json.dumps(parts, sort_keys=True, default=dict)
@@ -92,11 +92,9 @@ class Cached(Around):
 @cache
 def _code() -> str:
     """Return a digest of the code that may affect estimates."""
-    digest = hashlib.sha256()
-    for folder in ("models", "separators", "transforms", "nmf", "casa"):
-        for path in sorted(Path(str(files("cmss") / folder)).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    folders = ("models", "separators", "transforms", "nmf", "casa")
+    paths = [p for f in folders for p in sorted(Path(str(files("cmss") / f)).glob("*.py"))]
+    return sha256(path.read_bytes() for path in paths)
 
 
 def _write(path: Path, stems: Stems, made_from: str) -> None:
@@ -118,8 +116,8 @@ def _read(path: Path, made_from: str) -> Stems | None:
 
 def _content(stems: Stems) -> str:
     """Return a digest of the stems, which reveals damaged files."""
-    digest = hashlib.sha256()
-    for key, stem in sorted(stems.items()):
-        digest.update(f"{key} {stem.shape}".encode())
-        digest.update(stem.tobytes())
-    return digest.hexdigest()
+    return sha256(
+        part
+        for key, stem in sorted(stems.items())
+        for part in (f"{key} {stem.shape}".encode(), stem.tobytes())
+    )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import sha256
+from cmss.files.digests import file_sha256
 from cmss.nmf.dictionaries import Dictionaries, load_dictionaries
 from cmss.nmf.factors import Divergence
 from cmss.scenes import Source
@@ -84,7 +84,7 @@ class TemplateSeparator(ABC):
             stem = f"nmf_{self._divergence}" if self.static else self.model
             path = Path(str(files("cmss") / "weights" / f"{stem}_small.safetensors"))
         self._dictionaries = self._checked(path)
-        self.weights[str(path)] = sha256(path)
+        self.weights[str(path)] = file_sha256(path)
 
     def _checked(self, path: Path) -> Dictionaries:
         dictionaries = load_dictionaries(path)

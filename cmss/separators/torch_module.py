@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import load_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import load_checkpoint
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.outputs import TARGET
 from cmss.models.weights_file import matching, read_state_dicts
@@ -64,7 +65,7 @@ class ModuleSeparator(Estimating):
         network = self._load(path)
         if TARGET in network.sources:
             raise InputError(f"{path}: separator.checkpoint: the network of a single instrument")
-        self.weights[str(path)] = sha256(path)
+        self.weights[str(path)] = file_sha256(path)
         self._device = chosen_device(self.device)
         segments = Segments(**self.separation)
         self._estimate = OneForAll(lambda: network, self.sample_rate_hz, segments, self._device)

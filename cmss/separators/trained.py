@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import load_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
 from cmss.models.registry import networks_of
@@ -172,7 +173,7 @@ class NetworkSeparator(Estimating):
         """Check the causality of a network, and record the digest of its weights."""
         if self.causality == "causal" and (why := self._looks_ahead(network)):
             raise InputError(f"separator.causality: causal, but {path} {why}")
-        self.weights[str(path)] = sha256(path)
+        self.weights[str(path)] = file_sha256(path)
         return network
 
     def _looks_ahead(self, network: Network) -> str | None:

@@ -1,6 +1,7 @@
 """The configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-There is a dataclass for each program, with the keys of its YAML file, which has the defaults.
+There is a dataclass for each program, with the keys of its file in cmss/conf, which
+has the defaults.
 :func:`cmss.settings.from_settings` builds it, and thereby checks all values before the work begins.
 """
 

@@ -1,1 +1,1 @@
-"""Trained weights, each with the log of its training, and the ensemble that was fitted to them."""
+"""Trained weights, each with the log of its training."""

@@ -23,7 +23,7 @@ from cmss.scenes import SoundFiles
 from cmss.separators import build_separator
 
 
-@hydra.main(config_path="conf", config_name="config", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read and check the metadata, build the system, write the FLACs that are not there yet."""
@@ -52,8 +52,7 @@ def main(config: DictConfig) -> None:
         done = enhance_run(folder, pairs, system, sounds, settings, begin, progress, warn)
         compute = {key: value for key, value in asdict(done).items() if key.endswith("_s")}
         save_provenance(folder, config, separator.weights, compute)
-    earlier = len(pairs) - done.pairs
-    note = f" ({earlier} of them before)" if earlier else ""
+    note = f" ({earlier} of them before)" if (earlier := len(pairs) - done.pairs) else ""
     print(f"{len(pairs)} pairs enhanced in {folder}{note}, {done.clipped} samples clipped")
 
 

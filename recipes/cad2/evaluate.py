@@ -14,7 +14,7 @@ from cmss.run.stage import progress, run, stage
 from cmss.scenes import SoundFiles
 
 
-@hydra.main(config_path="conf", config_name="config", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Take up the configuration of enhance.py, score each pair that has no row yet."""

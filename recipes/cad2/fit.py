@@ -19,7 +19,7 @@ from cmss.training.mean_haaqi import MeanHaaqi
 from cmss.training.programs import build_candidates, fit_ensemble
 
 
-@hydra.main(config_path="conf", config_name="fit", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track by every member, fit the weights, choose the steps, write the file."""

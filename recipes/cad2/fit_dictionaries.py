@@ -16,7 +16,7 @@ from cmss.training.isolated import learn_dictionaries
 from cmss.training.keys import DictionaryKeys
 
 
-@hydra.main(config_path="conf", config_name="fit_dictionaries", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit_dictionaries", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read the stems of each instrument, learn its templates, write them."""

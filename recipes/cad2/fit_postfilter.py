@@ -16,7 +16,7 @@ from cmss.training.keys import PostfilterKeys
 from cmss.training.programs import fit_postfilter, initial_postfilter
 
 
-@hydra.main(config_path="conf", config_name="fit_postfilter", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="fit_postfilter", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Separate each track, train, write the weights; called again, it continues."""

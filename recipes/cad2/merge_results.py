@@ -17,7 +17,7 @@ from cmss.run.submission import Packing
 from cmss.scenes import SoundFiles
 
 
-@hydra.main(config_path="conf", config_name="config", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Take up the configuration of enhance.py, join the shards, build archive and page."""

@@ -6,8 +6,8 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError, noting
+from cmss.files.digests import file_sha256
 from cmss.files.output_file import check_output_file
-from cmss.models.checkpoint import sha256
 from cmss.run.configuration import build_hearing_aid, plain
 from cmss.run.folder import metadata_paths, training_tracks
 from cmss.run.scoring import Scorer
@@ -20,7 +20,7 @@ from cmss.training.presets import preset
 from cmss.training.programs import train_network
 
 
-@hydra.main(config_path="conf", config_name="train", version_base=None)
+@hydra.main(config_path="pkg://cmss.conf", config_name="train", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
     """Read the stems, build the network, train it; called again, it continues."""
@@ -50,7 +50,7 @@ def main(config: DictConfig) -> None:
     best = train_network(
         keys, model, loss, tracks, held_out, folder, settings, haaqi, progress, warn
     )
-    print(f"{best}  sha256 {sha256(best)}")
+    print(f"{best}  sha256 {file_sha256(best)}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.registry import MODELS
 from tests.support.each_network import EACH, SMALL, network
 from tests.support.tensors import noise
@@ -70,7 +71,7 @@ def test_equal_weights_give_equal_digests(tmp_path):
     for path, model in zip(paths, models, strict=True):
         # Enough notes that a random order would be found.
         save_checkpoint(path, "convtasnet", model, notes=dict.fromkeys("qwertz", "é"))
-    digests = [sha256(path) for path in paths]
+    digests = [file_sha256(path) for path in paths]
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -35,7 +35,7 @@ def test_of_a_system_without_training(tmp_path):
     assert "**Separator**: oracle.\n" in text
     assert "**Steps after it**: none.\n" in text
     assert "3 bands" in text
-    assert "No trained part." in text
+    assert "The system has no trained weights." in text
     assert "Not measured." in text
     # Listeners are many, and are in summary.csv.
     assert "| overall: all | 4 | 0.2500 | 0.7500 | 0.5000 |\n" in text
@@ -62,7 +62,7 @@ def test_of_an_ensemble_with_weights(tmp_path):
     assert "**Steps after it**: directions, postfilter.\n" in text
     assert "| nets/a.safetensors | 0123456789ab | 1,212 |\n" in text
     assert "not stated in the file" in text
-    assert "\n1,212 in all.\n" in text
+    assert "\n1,212 in total.\n" in text
     assert "on P: 6.0 s for the separation, once per track, and 0.5 s for\n" in text
     assert "- nets/a.safetensors: train: 2 h\n" in text
     assert "no part looks ahead by more than 5 ms" in text

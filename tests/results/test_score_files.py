@@ -92,7 +92,8 @@ def test_rows_made_from_something_else_are_told_and_left_alone(tmp_path, part):
         ScoreFiles(tmp_path, now)
     assert caught.value.problems == (
         f"{tmp_path}/scores.csv: produced with different inputs or settings: {part} ({len(names)}: "
-        f"{min(names)}{more}); on_change=redo makes these anew, another path.exp_folder keeps them",
+        f"{min(names)}{more}); on_change=redo replaces these results, another "
+        "path.exp_folder keeps them",
     )
     assert contents(tmp_path) == before
 

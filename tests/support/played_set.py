@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from cmss.run.stage import add_networks
@@ -14,7 +14,6 @@ from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
 from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import TypedPiece
-from tests.support.stages import RECIPES
 
 SPLIT = "valid"
 
@@ -32,7 +31,7 @@ SHORT_PIECES = (
 
 def configuration(root: Path, *overrides: str) -> DictConfig:
     """Compose the configuration of the three stages for a data set."""
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         add_networks()
         return compose("config", [f"path.root={root}", *overrides])
 

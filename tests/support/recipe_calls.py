@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from cmss.run.stage import add_networks
-from tests.support.stages import RECIPES, run_in_this_process
+from tests.support.stages import run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
 """Names of configurations that differ from the name of the recipe."""
@@ -72,7 +72,7 @@ def keys(recipe: str, *words: str) -> list[str]:
         words: choices of other groups, such as separator=nmf.
     """
     add_networks()
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         config = compose(CONFIGURATIONS.get(recipe, recipe), list(words))
     return list(_keys(OmegaConf.to_container(config, resolve=False), ""))
 

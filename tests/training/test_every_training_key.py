@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from cmss.models.outputs import OUTPUTS
@@ -75,7 +75,7 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
         monkeypatch.setattr("cmss.training.programs.train", begin)
     else:
         monkeypatch.setattr(recipe, "progress", begin)
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         composed = compose(name, [f"path.root={root}", *OVERRIDES[name]])
     with pytest.raises(WorkBeginsError):
         recipe.main(composed)
@@ -140,7 +140,7 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
 )
 def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         config = compose(name, [f"path.root={root}", *arguments])
     with pytest.raises(SystemExit) as caught:
         recipe_of(name).main(config)
@@ -161,7 +161,7 @@ def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
     """In /proc no file can be created."""
     monkeypatch.chdir(tmp_path)
     overrides = [f"path.root={root}", f"path.{key}=/proc/deeper", *OVERRIDES[name]]
-    with initialize_config_dir(str(RECIPES / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         config = compose(name, overrides)
     with pytest.raises(SystemExit) as caught:
         recipe_of(name).main(config)

@@ -5,7 +5,8 @@ import torch
 from huggingface_hub import ModelCard
 
 from cmss.errors import InputError
-from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.convtasnet import ConvTasNet
 from cmss.models.fourier_convtasnet import FourierConvTasNet
 from cmss.models.outputs import OUTPUTS
@@ -37,7 +38,7 @@ def test_weights_come_back_to_the_bit(tmp_path):
     publish(weights, tmp_path / "small")
     names = sorted(path.name for path in (tmp_path / "small").iterdir())
     assert names == ["README.md", "config.json", "model.safetensors"]
-    assert sha256(tmp_path / "small" / "model.safetensors") == sha256(weights)
+    assert file_sha256(tmp_path / "small" / "model.safetensors") == file_sha256(weights)
     loaded = FourierConvTasNet.from_pretrained(tmp_path / "small")
     mixture = torch.from_numpy(noise())[None]
     assert torch.equal(loaded(mixture), load_checkpoint(weights)(mixture))
@@ -108,7 +109,7 @@ def test_separators_take_what_was_published(tmp_path):
         separator = build_separator(settings, 44100)
         assert separator.separate(noise(), sources("Oboe"))["source_1"].shape == (2, 3000)
         path = tmp_path / weights / "model.safetensors"
-        assert separator.weights == {str(path): sha256(path)}
+        assert separator.weights == {str(path): file_sha256(path)}
 
 
 def test_what_is_there_is_not_replaced(tmp_path):

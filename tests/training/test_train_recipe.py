@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_module
 
 from cmss.audio import write_flac
-from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint, sha256
+from cmss.files.digests import file_sha256
+from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.training.presets import PRESETS
 from cmss.training.publish import TrainingRecord
@@ -54,7 +55,7 @@ def test_it_trains_and_says_where_the_weights_are(root, tmp_path):
     assert "%|" not in done.stderr  # no bars where there is no terminal
     folder = tmp_path / "exp" / "train" / "convtasnet_small"
     best = folder / "best.safetensors"
-    assert done.stdout.split()[-1] == sha256(best)
+    assert done.stdout.split()[-1] == file_sha256(best)
     assert load_checkpoint(best).sources == OUTPUTS
     assert best.stat().st_size < 10e6
     assert len((folder / "log.csv").read_text().splitlines()) == 2
@@ -76,7 +77,7 @@ def train_here(*arguments: str) -> None:
     spec = importlib.util.spec_from_file_location("train_recipe", RECIPE)
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    with initialize_config_dir(str(RECIPE.parent / "conf"), version_base=None):
+    with initialize_config_module("cmss.conf", version_base=None):
         recipe.main(compose("train", list(arguments)))
 
 
@@ -137,5 +138,5 @@ def test_each_instrument_has_a_folder_of_its_own(root, tmp_path, monkeypatch):
             f"path.root={root}", f"path.exp_folder={tmp_path}", "size=paper",
             f"instrument={instrument}", *SHORT,
         )  # fmt: skip
-    digests = [sha256(tmp_path / name / "best.safetensors") for name in ("Violin", "Cello")]
+    digests = [file_sha256(tmp_path / name / "best.safetensors") for name in ("Violin", "Cello")]
     assert digests[0] != digests[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmss.models.checkpoint import sha256
+from cmss.files.digests import file_sha256
 from cmss.models.postfilter_features import LongTerm
 from cmss.models.postfilter_network import Postfilter, load_postfilter
 
@@ -42,7 +42,7 @@ class PostfilterStep:
             path = Path(str(files("cmss") / "weights")) / name
         # A frozen dataclass can set its fields only this way.
         object.__setattr__(self, "_network", load_postfilter(path))
-        object.__setattr__(self, "weights", {str(path): sha256(path)})
+        object.__setattr__(self, "weights", {str(path): file_sha256(path)})
 
     def window_samples(self, sample_rate_hz: int) -> int:
         """See :class:`cmss.separators.steps.step.Step`."""

@@ -1,0 +1,1 @@
+"""Configuration files of the recipes, which hydra finds as pkg://cmss.conf."""

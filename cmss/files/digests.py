@@ -1,0 +1,26 @@
+"""SHA-256, by which runs recognise inputs, weights and results."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def sha256(parts: Iterable[bytes]) -> str:
+    """Return the SHA-256 of the parts one after another, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def file_sha256(file: Path | BinaryIO) -> str:
+    """Return the SHA-256 of a file, or of the rest of an open one, without loading all of it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return file_sha256(opened)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
