@@ -5,8 +5,9 @@ import pytest
 
 from cmss.errors import InputError
 from cmss.separators import build_separator
+from cmss.separators.bounds import Passthrough
 from cmss.separators.ensemble import Ensemble, Member
-from tests.support.separation import RATE_HZ, convtasnet, noise, sources, write_small
+from tests.support.separation import RATE_HZ, Fixed, convtasnet, noise, sources, write_small
 
 
 class Constant:
@@ -159,3 +160,17 @@ def test_a_pool_leaves_silence_silent():
 def test_another_pool_is_refused():
     with pytest.raises(InputError, match=r"ensemble\.pool: 'median', expected linear or logarithm"):
         Ensemble([Member(Constant(1), 1.0)], pool="median")
+
+
+@pytest.mark.parametrize("pool", ["linear", "logarithmic"])
+def test_a_member_without_stems_estimates_silence(pool):
+    mixture, estimate = noise(9000), noise(9000, seed=2)
+    others = [
+        Member(Fixed(estimate, mixture - estimate), 0.75),
+        Member(Passthrough(sample_rate_hz=RATE_HZ), 0.25),
+    ]
+    stems = Ensemble(others, pool=pool).separate(mixture, sources("Oboe", "Flute"))
+    # The silent member weakens the other.
+    alone = Ensemble(others[:1], pool=pool).separate(mixture, sources("Oboe", "Flute"))
+    assert np.abs(stems["source_1"] - alone["source_1"]).max() > 0.01
+    assert all(np.isfinite(stem).all() for stem in stems.values())

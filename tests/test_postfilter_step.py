@@ -11,7 +11,7 @@ from cmss.run.configuration import default_separator
 from cmss.separators import build_separator
 from cmss.separators.spectra import on_spectra
 from cmss.separators.steps.chain import Stepped
-from cmss.separators.steps.postfilter import PACKAGED, PostfilterStep, equals
+from cmss.separators.steps.postfilter import PACKAGED, PostfilterStep, doubled_sources
 from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources
 from tests.support.two_players import two_players
 
@@ -91,8 +91,8 @@ def test_several_stand_behind_one_another():
 
 
 def test_equals_are_those_that_play_one_instrument():
-    assert equals(["Oboe", "Flute", "Oboe", "Viola", "Viola"]) == [[0, 2], [3, 4]]
-    assert equals(["Oboe", "Flute"]) == []
+    assert doubled_sources(["Oboe", "Flute", "Oboe", "Viola", "Viola"]) == [[0, 2], [3, 4]]
+    assert doubled_sources(["Oboe", "Flute"]) == []
 
 
 def test_nothing_of_nothing():

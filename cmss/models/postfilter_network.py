@@ -126,7 +126,7 @@ class Postfilter(nn.Module):
         self,
         mixture: Tensor,
         estimates: Tensor,
-        alike: Sequence[Sequence[int]] = (),
+        doubled: Sequence[Sequence[int]] = (),
         learned: tuple[Tensor, LongTerm] | None = None,
     ) -> Tensor:
         """Correct estimates, for inference: complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
@@ -134,9 +134,9 @@ class Postfilter(nn.Module):
         Args:
             mixture: complex (2, F, K).
             estimates: complex (S, 2, F, K); they are replaced by the result.
-            alike: groups of sources that are players of the same instrument. The mask of their sum
-                is corrected, and its division among them stays as estimated, because the features
-                do not distinguish players of the same instrument.
+            doubled: groups of sources that play the same instrument. The mask of their sum is
+                corrected, and its division among them stays as estimated, because the features do
+                not distinguish players of the same instrument.
             learned: result of :meth:`learn` for all frames, if the inputs hold only some frames.
 
         Returns:
@@ -159,7 +159,7 @@ class Postfilter(nn.Module):
                 logarithms = channel_log_masks(estimates[..., part], silent)
                 all_bins = torch.zeros_like(logarithms)
                 all_bins[:, :, :bins] = corrections[..., part.start - first : end - first]
-                masks = corrected(logarithms, all_bins, alike)
+                masks = corrected(logarithms, all_bins, doubled)
                 estimates[..., part] = masks * mixture[..., part]
             first += corrections.shape[-1]
         return estimates
@@ -200,22 +200,22 @@ class Postfilter(nn.Module):
         self.blocks.load_state_dict(other.blocks.state_dict())
 
 
-def corrected(logarithms: Tensor, corrections: Tensor, alike: Sequence[Sequence[int]]) -> Tensor:
-    """Return corrected masks; within a group of `alike` sources, only their sum is corrected.
+def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:
+    """Return corrected masks; of a group of `doubled` sources, only the sum is corrected.
 
     Args:
         logarithms: of the estimates' masks, (S, 2, F, K).
         corrections: added to the logarithms, (S, 2, F, K).
-        alike: groups of indices of sources that are players of the same instrument.
+        doubled: groups of indices of sources that are players of the same instrument.
 
     Returns:
         (S, 2, F, K), which sum to 1 over sources.
     """
     masks = (logarithms + corrections).softmax(0)
-    if not alike:
+    if not doubled:
         return masks
     parts = list(masks.unbind(0))
-    for group in map(list, alike):
+    for group in map(list, doubled):
         # Fractions of the group's sum as estimated; NaN if all sources of the group are silent.
         fractions = logarithms[group].softmax(0).nan_to_num(0.0)
         total = masks[group].sum(0)

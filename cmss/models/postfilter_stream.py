@@ -113,6 +113,7 @@ class _Layer:
             .contiguous(memory_format=torch.channels_last)
             for convolution in (block.own, block.mean)
         )
+        self._mean = self._mean / sources  # applied to the sum over sources
         self._out = _matrix(block.out)
         spread, self.delay = block.own.dilation
         self._spread = spread
@@ -135,14 +136,15 @@ class _Layer:
         inputs = self._inputs[:, : 2 * delay + frames]
         active = torch.clamp_min(inputs, 0, out=scratch[:, : 2 * delay + frames])
         # Sources are added in a loop: torch's sum over them is slow.
-        mean = active[0] / len(active)
-        for source in active[1:]:
-            mean.add_(source, alpha=1 / len(active))
-        mean = self._convolved(mean, self._mean)
+        total = active[0] + active[1] if len(active) > 1 else active[0]
+        for source in active[2:]:
+            total += source
+        mean = self._convolved(total, self._mean)
         for source, before, after in zip(active, inputs[:, delay:], result, strict=True):
             own = self._convolved(source, self._own).add_(mean).relu_()
             torch.addmm(_rows(before[:frames]), _rows(own), self._out, out=_rows(after))
-        self._inputs[:, : 2 * delay] = inputs[:, frames:].clone()
+        kept = inputs[:, frames:]
+        self._inputs[:, : 2 * delay] = kept if frames >= 2 * delay else kept.clone()
 
     def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """Convolve: (K + 2 delay, F, C) -> (K, F, C)."""

@@ -249,17 +249,24 @@ class Block(nn.Module):
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines of rotary positions (Su et al. 2021), (positions, width / 2)."""
+    """Return cosines and sines of rotary positions (Su et al. 2021), (positions, width) each.
+
+    The sines of the first half are negative, see :func:`rotate`.
+    """
     exponents = torch.arange(0, width, 2, device=device) / width
     angles = torch.arange(positions, device=device)[:, None] * 10000.0**-exponents
-    return angles.cos(), angles.sin()
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.cat((cosine, cosine), -1), torch.cat((-sine, sine), -1)
 
 
 def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate pairs of features by an angle that depends on position: (..., positions, width)."""
+    """Rotate pairs of features by an angle that depends on position: (..., positions, width).
+
+    A pair is a feature of the first half and the feature at the same place of the second half.
+    """
     cosine, sine = (turn.to(x.dtype) for turn in turns)
     first, second = x.chunk(2, -1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
+    return torch.addcmul(x * cosine, torch.cat((second, first), -1), sine)
 
 
 # fmt: off

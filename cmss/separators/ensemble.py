@@ -4,7 +4,7 @@ Either by a sum with weights per instrument and band, or by a log-opinion pool
 (:mod:`cmss.separators.pooling`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,9 +124,9 @@ class Ensemble:
         stems = {key: np.zeros_like(mixture) for key in sources}
         for separator, weights in weighed:
             # Added at once, so that only the estimates of a single member are in memory.
-            estimates = separator.separate(mixture, sources)
-            for (key, stem), weight in zip(stems.items(), weights, strict=True):
-                stem += self._weighted(estimates[key], weight)
+            estimates = _estimates(separator, mixture, sources)
+            for stem, estimate, weight in zip(stems.values(), estimates, weights, strict=True):
+                stem += self._weighted(estimate, weight)
         return stems
 
     def _pooled(
@@ -138,13 +138,8 @@ class Ensemble:
         hz = np.fft.rfftfreq(WINDOW, 1 / self.sample_rate_hz)
         weights = np.stack([of_sources for _, of_sources in weighed])  # (M, S, bands)
         at_bins = weights_of_bins(weights, band_responses(hz, self.edges_hz))
-
-        def estimates() -> Iterator[list[NDArray[np.float32]]]:
-            for separator, _ in weighed:
-                stems = separator.separate(mixture, sources)
-                yield [stems[key] for key in sources]
-
-        return dict(zip(sources, pooled(mixture, estimates(), at_bins), strict=True))
+        estimates = (_estimates(separator, mixture, sources) for separator, _ in weighed)
+        return dict(zip(sources, pooled(mixture, estimates, at_bins), strict=True))
 
     def _of_sources(self, member: Member, sources: Mapping[str, Source]) -> NDArray[np.float64]:
         """Return the weights of a member for each source, (S, bands)."""
@@ -168,3 +163,11 @@ class Ensemble:
         if (weight == weight[0]).all():
             return np.float32(weight[0]) * estimate
         return band_sum(estimate, weight, self.edges_hz, self.sample_rate_hz).astype(np.float32)
+
+
+def _estimates(
+    separator: Separator, mixture: NDArray[np.float32], sources: Mapping[str, Source]
+) -> list[NDArray[np.float32]]:
+    """Return the estimate of each source, (2, samples): silence if there are no stems."""
+    stems = separator.separate(mixture, sources)
+    return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

@@ -31,14 +31,14 @@ class Example:
         log_masks: logarithm of the estimates' masks, (S, 2, F, K), float16.
         mixture: complex (2, F, K).
         stems: complex (S, 2, F, K).
-        alike: groups of sources that play the same instrument, see :class:`Postfilter`.
+        doubled: groups of sources that play the same instrument, see :class:`Postfilter`.
     """
 
     features: Tensor
     log_masks: Tensor
     mixture: Tensor
     stems: Tensor
-    alike: Sequence[Sequence[int]] = ()
+    doubled: Sequence[Sequence[int]] = ()
 
     @classmethod
     def of(
@@ -47,7 +47,7 @@ class Example:
         estimates: Tensor,
         stems: Tensor,
         arguments: PostfilterArguments,
-        alike: Sequence[Sequence[int]] = (),
+        doubled: Sequence[Sequence[int]] = (),
     ) -> "Example":
         """Build an example from waveforms (2, T), (S, 2, T) and (S, 2, T)."""
         window = torch.hann_window(arguments.window)
@@ -58,7 +58,7 @@ class Example:
         )
         level = 4 * X.abs().square().mean().sqrt()
         features, log_masks = features_of(X, E), channel_log_masks(E)
-        return cls(features.half(), log_masks.half(), X / level, T / level, alike)
+        return cls(features.half(), log_masks.half(), X / level, T / level, doubled)
 
     def cut(self, first: int, frames: int) -> "Example":
         """Return an excerpt of some frames."""
@@ -101,7 +101,7 @@ class PostfilterLoss:
     def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
         """Compute the loss of the network on an example with gains (S,), as factors."""
         corrections = network.corrections(example.features.float())
-        masks = corrected(example.log_masks.float(), corrections, example.alike)  # (S, 2, F, K)
+        masks = corrected(example.log_masks.float(), corrections, example.doubled)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(masks, example, gains[:, None, None, None])
 

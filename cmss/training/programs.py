@@ -23,7 +23,7 @@ from cmss.scenes import level_warning as mixture_warning
 from cmss.separators import Separator, build_separator
 from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
-from cmss.separators.steps.postfilter import equals
+from cmss.separators.steps.postfilter import doubled_sources
 from cmss.separators.steps.step import Step
 from cmss.training.fitting import WeightFit
 from cmss.training.keys import FitKeys, PostfilterKeys, TrainKeys
@@ -278,5 +278,5 @@ def _example(track: Track, separator: Separator, arguments: PostfilterArguments)
         torch.from_numpy(np.stack(list(stems.values()))),
         torch.from_numpy(np.stack(true)),
         arguments,
-        equals(track.sources[key].instrument for key in stems),
+        doubled_sources(track.sources[key].instrument for key in stems),
     )

@@ -71,7 +71,7 @@ def test_the_loss_keeps_the_division_between_players_of_the_same_instrument(trut
     loss_of = PostfilterLoss(SMALL, 0.5, 0.0)
     gains = torch.tensor([0.5, 2.0])
     free = example_of(truth, 0.3).cut(8, 48)
-    kept = replace(free, alike=[[0, 1]])
+    kept = replace(free, doubled=[[0, 1]])
     untouched = float(loss_of(Postfilter(SMALL), free, gains).detach())
     # Sums of float32.
     with torch.inference_mode():

@@ -70,11 +70,11 @@ class PostfilterStep:
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         with torch.inference_mode():
-            return self._network(mixture, estimates, equals(instruments), learned)
+            return self._network(mixture, estimates, doubled_sources(instruments), learned)
 
 
-def equals(instruments: Iterable[str]) -> list[list[int]]:
-    """Return the groups of indices of sources that are players of the same instrument."""
+def doubled_sources(instruments: Iterable[str]) -> list[list[int]]:
+    """Return groups of indices of sources that play the same (doubled) instrument."""
     players: dict[str, list[int]] = {}
     for number, instrument in enumerate(instruments):
         players.setdefault(instrument, []).append(number)

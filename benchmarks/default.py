@@ -1,0 +1,215 @@
+"""The default separator: where its time and memory go, beside the official module.
+
+    python -m benchmarks.default [--seconds 15] [--players 4] [--ours-only]
+
+Separates made-up music, each measurement in a process of its own, and prints, per minute of music:
+
+- the default as the stages run it, with all cores: seconds, CPU seconds, and peak memory;
+- each member and each step on one core: CPU seconds, floating-point operations of its convolutions
+  and products of matrices, and the CPU seconds that these would take at the speed that the
+  processor reaches in a large product of matrices (the floor);
+- the official module, a Conv-TasNet of the published size for each player, on one core.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.official import PUBLISHED, official_enhance, random_network
+from benchmarks.sounds import RATE_HZ, stem
+from cmss.audio import Excerpt
+from cmss.machine.memory import keep_freed_memory
+from cmss.machine.processor import cores
+from cmss.run.configuration import default_separator
+from cmss.scenes import Source
+from cmss.separators import Separator, build_separator
+
+INSTRUMENTS = ("Flute", "Oboe", "Clarinet", "Bassoon", "Sax")
+
+
+def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]]:
+    """Return a mixture (2, samples) of players between left and right, and the players."""
+    sides = np.linspace(0.2, 0.8, players)
+    parts = [stem(seconds, seed) for seed in range(players)]
+    mixture = sum(
+        np.stack([(1 - side) * part, side * part]) for side, part in zip(sides, parts, strict=True)
+    )
+    nowhere = Excerpt(Path("none.flac"), 0.0, seconds)
+    keys = [f"source_{number}" for number in range(1, players + 1)]
+    sources = {
+        k: Source(k, name, None, nowhere) for k, name in zip(keys, INSTRUMENTS, strict=False)
+    }
+    return np.asarray(mixture, np.float32), sources
+
+
+def default() -> Separator:
+    """Build the default separator on the CPU."""
+    keep_freed_memory()  # as the stages do
+    return build_separator({**default_separator(), "device": "cpu"}, RATE_HZ)
+
+
+def total(seconds: float, players: int) -> tuple[float, float, float]:
+    """Separate with all cores: seconds, CPU seconds, and peak memory in MiB."""
+    torch.set_num_threads(cores())
+    mixture, sources = quartet(seconds, players)
+    separator = default()
+    separator.prepare(sources.values())
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    separator.separate(mixture, sources)
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    return wall_s, cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@dataclass
+class Part:
+    """A member or a step: CPU seconds and floating-point operations."""
+
+    cpu_s: float = 0.0
+    operations: float = 0.0
+
+    def measured(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a function so that its calls count for this part."""
+
+        def call(*arguments: Any) -> Any:
+            before = time.process_time()
+            result = work(*arguments)
+            self.cpu_s += time.process_time() - before
+            return result
+
+        def counted(*arguments: Any) -> Any:
+            with FlopCounterMode(display=False) as counter:
+                result = work(*arguments)
+            self.operations += counter.get_total_flops()
+            return result
+
+        self.calls = call, counted
+        return call
+
+
+@dataclass
+class Parts:
+    """A separator whose members and steps are measured."""
+
+    separator: Any
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def wrap(self, counting: bool) -> None:
+        """Replace the methods of members and steps by ones that count time, or operations."""
+        stepped = self.separator.separator
+        members = [member.separator for member in stepped.separator.members]
+        works: list[tuple[str, Any, tuple[str, ...]]]
+        works = [(member.name, member, ("separate",)) for member in members]
+        works += [
+            (f"{number}. {type(step).__name__}", step, ("learn", "apply"))
+            for number, step in enumerate(stepped.steps, 1)
+        ]
+        for name, owner, methods in works:
+            part = self.parts.setdefault(name, Part())
+            for method in methods:
+                work = getattr(type(owner), method).__get__(owner)
+                part.measured(work)
+                # Steps are frozen.
+                object.__setattr__(owner, method, part.calls[counting])
+
+
+def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float, float]]]:
+    """Separate on one core: total CPU seconds, and those and operations of each part."""
+    torch.set_num_threads(1)
+    mixture, sources = quartet(seconds, players)
+    measured = Parts(default())
+    measured.separator.prepare(sources.values())
+    measured.wrap(counting=True)
+    measured.separator.separate(mixture, sources)  # also warms up
+    measured.wrap(counting=False)
+    before = time.process_time()
+    measured.separator.separate(mixture, sources)
+    total_s = time.process_time() - before
+    return total_s, {name: (part.cpu_s, part.operations) for name, part in measured.parts.items()}
+
+
+def peak_speed() -> float:
+    """Measure floating-point operations a second of one core in a large product of matrices."""
+    torch.set_num_threads(1)
+    a = torch.randn(1024, 1024)
+    best_s = np.inf
+    for _ in range(10):
+        before = time.process_time()
+        torch.mm(a, a)
+        best_s = min(best_s, time.process_time() - before)
+    return 2 * 1024**3 / best_s
+
+
+def official(seconds: float, players: int) -> float:
+    """Separate with the official module, a network for each player: CPU seconds on one core."""
+    torch.set_num_threads(1)
+    mixture, _ = quartet(seconds, players)
+    torch.manual_seed(1)
+    network = random_network(PUBLISHED)
+    separate_sources = official_enhance().separate_sources
+    separate_sources(network, mixture[:, :RATE_HZ], RATE_HZ, number_sources=2)
+    before = time.process_time()
+    for _ in range(players):
+        separate_sources(network, mixture, RATE_HZ, number_sources=2)
+    return time.process_time() - before
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a new process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, *arguments).result()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.default",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="length of the music")
+    parser.add_argument("--players", type=int, default=4, choices=range(2, 6))
+    parser.add_argument(
+        "--ours-only", action="store_true", help="do not measure the official module"
+    )
+    options = parser.parse_args(arguments)
+    asked = (options.seconds, options.players)
+    per_minute = 60 / options.seconds
+    wall_s, cpu_s, peak_mib = apart(total, *asked)
+    print(f"{options.players} players, {options.seconds:g} s; per minute of music:")
+    print(
+        f"default, {cores()} cores: {wall_s * per_minute:.1f} s, "
+        f"{cpu_s * per_minute:.1f} CPU seconds; peak memory {peak_mib:.0f} MiB"
+    )
+    speed = apart(peak_speed)
+    total_s, parts = apart(by_part, *asked)
+    print(f"\none core, {speed / 1e9:.0f} billion operations a second in a product of matrices")
+    print(f"{'':24} {'CPU s':>8} {'10^9 op.':>9} {'floor s':>8}")
+    rest_s = total_s - sum(part_s for part_s, _ in parts.values())
+    rows = [*parts.items(), ("pool, transforms", (rest_s, 0.0))]
+    rows.append(("sum", (total_s, sum(operations for _, operations in parts.values()))))
+    for name, (part_s, operations) in rows:
+        floor_s = operations / speed
+        print(
+            f"{name:24} {part_s * per_minute:8.1f} {operations * per_minute / 1e9:9.0f} "
+            f"{floor_s * per_minute:8.1f}"
+        )
+    if not options.ours_only:
+        peer_s = apart(official, *asked)
+        print(
+            f"\nofficial module: {peer_s * per_minute:.0f} CPU seconds, "
+            f"ratio {peer_s / total_s:.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
