@@ -5,6 +5,7 @@ import math
 import mmap
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,16 @@ def keep_freed_memory() -> bool:
         return False
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX in glibc's malloc.h
     return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system, where the C library can.
+
+    Arrays of many sizes leave holes between those that stay. Without this call, a process that
+    keeps its memory grows with each recording.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # not glibc, or not Linux
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:

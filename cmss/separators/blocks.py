@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.machine.memory import large_array, release
+from cmss.machine.memory import give_back_memory, large_array, release
 from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
@@ -37,6 +37,7 @@ class InBlocks(Around):
         stems: Stems = {}
         for part in blocks(samples, block, cross_fade):
             of_block = self.separator.separate(mixture[:, part], sources)
+            give_back_memory()
             if self.report:
                 self.report(part.stop - part.start)
             if part == slice(0, samples):

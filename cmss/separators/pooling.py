@@ -49,6 +49,7 @@ def pooled(
             sounds |= masks.amax((1, 2)) > 0
             logarithms[..., tile] += weight[..., None] * masks.add_(MASK_FLOOR).log_()
         present |= sounds & (weight > 0).any(1)
+        del spectra  # the largest array, before the next member needs memory
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()
     result = X.new_empty(sources, *X.mT.shape).mT  # (S, 2, F, K)
