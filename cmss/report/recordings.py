@@ -38,7 +38,7 @@ def versions(
         Name -> (2, samples), at the sampling rate of the enhanced file, and this rate in Hz.
     """
     track = pair.scene.track
-    enhanced, rate_hz = files.whole(folder / pair.enhanced_file)
+    enhanced, rate_hz = files.read(folder / pair.enhanced_file)
     aid = scorer.hearing_aid
     aid_rate_hz = int(aid.sample_rate_hz)
     mixture = files.excerpt(track.mixture)

@@ -155,7 +155,7 @@ def read_stems(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
         InputError: a file cannot be read.
     """
     paths = sorted(_stem_folder(folder, track).glob("*.flac"))
-    return {path.stem: sounds.whole(path)[0] for path in paths}
+    return {path.stem: sounds.read(path)[0] for path in paths}
 
 
 def _stem_folder(folder: Path, track: Track) -> Path:

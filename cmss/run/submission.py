@@ -121,7 +121,7 @@ def _wrong_with(path: Path, pair: Pair, sounds: SoundFiles) -> list[str]:
             f"{path}: {header.samples} samples, expected {samples} for an excerpt of "
             f"{pair.scene.track.mixture.duration_s:g} s"
         )
-    sounds.whole(path)  # The header says nothing about damage in the middle.
+    sounds.read(path)  # The header says nothing about damage in the middle.
     return problems
 
 
