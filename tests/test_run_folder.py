@@ -5,7 +5,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError
 from cmss.run.folder import (
-    LIBRARIES,
     absolute_paths,
     continued_configuration,
     job,

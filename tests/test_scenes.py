@@ -244,7 +244,7 @@ BAD_ENTRIES = {
     ),
     "excerpt without a sample": (
         lambda f: f["music_file"]["duet"]["mixture"].update(start=0, duration=1e-6),
-        ["metadata/music.json: duet.mixture.duration: 1e-06 s hold no sample"],
+        ["metadata/music.json: duet.mixture.duration: 1e-06 s contain no sample"],
     ),
     "stem of another length": (
         lambda f: f["music_file"]["duet"]["source_2"].update(duration=0.2),

@@ -68,4 +68,4 @@ def test_a_missing_mixture_is_named_all_the_same(mixtures):
 
 def test_the_oracle_needs_references(mixtures):
     line = mixtures.refused("enhance", "references=false")
-    assert line == "references: false, but separator=oracle is made of the true stems"
+    assert line == "references: false, but separator=oracle needs the ground truth stems"

@@ -11,7 +11,7 @@ from cmss.errors import InputError
 from cmss.files.row_file import read_rows
 from cmss.results import ComponentRow, ScoreRow, shard_path
 from cmss.results.separation import median_sdr, read_separation
-from cmss.run.configuration import kept_configuration
+from cmss.run.folder import read_configuration
 from cmss.scenes import Audiogram, Listener, Pair
 
 AVERAGED_HZ = (500, 1000, 2000, 4000)
@@ -48,7 +48,7 @@ def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
     Raises:
         InputError: the folder is not that of a scored run, or the scores are for other pairs.
     """
-    config = kept_configuration(folder)
+    config = read_configuration(folder)
     separation = read_separation(folder)
     separator = str(config.separator.name)
     return RunScores(
