@@ -261,6 +261,6 @@ def test_the_same_job_is_not_done_twice_at_a_time(done, stage):
     lock = done.exp / f".{stage}_1-1.lock"
     with alone(lock, "the first"):
         line = done.refused(stage)
-    assert line == f"{done.exp}: another process is at work on it: {stage}.py, job 1 of 1"
+    assert line == f"{done.exp}: another process is working in this folder: {stage}.py, job 1 of 1"
     assert done.call(stage).status == 0
     assert not lock.exists()

@@ -133,7 +133,7 @@ def test_provenance_says_what_made_a_run(here):
     provenance = json.loads((here / "provenance.json").read_text())
     assert provenance["configuration"] == OmegaConf.to_container(config, resolve=True)
     assert provenance["weights"] == {"weights.safetensors": "digest"}
-    assert set(provenance["libraries"]) == set(LIBRARIES)
+    assert {"pyclarity", "torch", "numpy"} <= set(provenance["libraries"])
     assert provenance["compute"]["separation_s"] == 1.5
     assert provenance["compute"]["processor"].endswith(" cores")
 

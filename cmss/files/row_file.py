@@ -49,23 +49,23 @@ class PairRow:
 Row = TypeVar("Row", bound=PairRow)
 
 
-def columns(kind: type[PairRow]) -> list[str]:
+def columns(row_type: type[PairRow]) -> list[str]:
     """The header: the names of the fields, in their order."""
-    return [field.name for field in fields(kind)]
+    return [field.name for field in fields(row_type)]
 
 
-def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
     """All whole rows of a file; what a killed run left of its last one is passed over.
 
     Raises:
         InputError: not readable, another header, or rows that do not fit it.
     """
-    return _parse(path, _whole_lines(path)[0], kind)
+    return _parse(path, _complete_lines(path)[0], row_type)
 
 
-def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
+def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
     """Write a whole file at once, replacing what is there."""
-    write_text(path, _csv_lines([columns(kind), *map(astuple, rows)]))
+    write_text(path, _csv_lines([columns(row_type), *map(astuple, rows)]))
 
 
 def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
@@ -75,7 +75,7 @@ def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def _whole_lines(path: Path) -> tuple[bytes, bool]:
+def _complete_lines(path: Path) -> tuple[bytes, bool]:
     """The whole lines of a file, and whether it has them as they are written here.
 
     A file that somebody has looked at in a spreadsheet and saved there may have a byte order mark
@@ -91,8 +91,8 @@ def _whole_lines(path: Path) -> tuple[bytes, bool]:
     return data[: data.rfind(b"\n") + 1], True
 
 
-def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
-    expected = columns(kind)
+def _parse(path: Path, data: bytes, row_type: type[Row]) -> list[Row]:
+    expected = columns(row_type)
     try:
         lines = parse_csv(decode(data, path))
     except csv.Error as error:
@@ -100,7 +100,7 @@ def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
     if lines[:1] != [expected]:
         found = ",".join(lines[0]) if lines else "none"
         raise InputError(f"{path}: columns {found}, expected {','.join(expected)}")
-    types = get_type_hints(kind)
+    types = get_type_hints(row_type)
     rows, problems = [], []
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) != len(expected):
@@ -111,7 +111,7 @@ def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
         except ValueError as error:
             problems.append(f"{path}: row {number}: {error}")
             continue
-        rows.append(kind(*values))
+        rows.append(row_type(*values))
     if problems:
         raise InputError(problems)
     return rows
@@ -131,11 +131,11 @@ class RowFile(Generic[Row]):
         InputError: the file is there and holds something else.
     """
 
-    def __init__(self, path: Path, kind: type[Row]) -> None:
+    def __init__(self, path: Path, row_type: type[Row]) -> None:
         self.path = path
-        self._kind = kind
-        whole, ours = _whole_lines(path) if path.exists() else (b"", True)
-        self.rows = {row.key: row for row in (_parse(path, whole, kind) if whole else [])}
+        self._row_type = row_type
+        whole, ours = _complete_lines(path) if path.exists() else (b"", True)
+        self.rows = {row.key: row for row in (_parse(path, whole, row_type) if whole else [])}
         # 0 for a file that is to be written anew before anything is appended to it.
         self._end = len(whole) if ours else 0
         self._ready = False
@@ -182,6 +182,6 @@ class RowFile(Generic[Row]):
             self._rewrite(ordered)
 
     def _rewrite(self, rows: list[Row]) -> None:
-        write_rows(self.path, self._kind, rows)
+        write_rows(self.path, self._row_type, rows)
         self._end = self.path.stat().st_size
         self.rows = {row.key: row for row in rows}

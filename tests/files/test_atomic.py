@@ -228,7 +228,7 @@ def test_a_lock_is_waited_for_with_a_word_and_not_for_ever(tmp_path, another, mo
     monkeypatch.setattr(atomic, "_SAY_AFTER_S", 0.05)
     monkeypatch.setattr(atomic, "WAIT_S", 0.2)
     with (
-        pytest.raises(InputError, match="another process is at work on it: notes"),
+        pytest.raises(InputError, match="another process is working in this folder: notes"),
         alone(tmp_path / ".work.lock", "notes", wait=True),
     ):
         pass
@@ -265,7 +265,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, another):
 
 def test_two_processes_are_not_at_the_same_work(tmp_path, another):
     with (
-        pytest.raises(InputError, match=f"{tmp_path}: another process is at work on it: third"),
+        pytest.raises(InputError, match=f"{tmp_path}: another process is working in this folder: third"),
         alone(tmp_path / ".work.lock", "third"),
     ):
         pass
