@@ -285,7 +285,7 @@ def test_a_scoring_process_that_is_killed(fresh, states):
         os.kill(processes_in(fresh.folder)[0], signal.SIGKILL)
         line = call.result()
     assert line.startswith(
-        "evaluate.jobs: a scoring process was killed, perhaps for lack of memory"
+        "evaluate.jobs: a scoring process was killed, perhaps because memory was exhausted"
     )
     assert line.endswith("the same command goes on where this one ended")
     finishes(fresh, states, "evaluate")

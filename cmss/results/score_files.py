@@ -1,4 +1,4 @@
-"""Files of a shard, which can be continued after an interruption."""
+"""Score files of a shard; after an interruption, the next run continues them."""
 
 import math
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ class ScoreFiles:
         batch_size: int = 1,
         on_change: str = ERROR,
     ) -> None:
-        def of(kind: str) -> Path:
-            return shard_path(folder, kind, batch, batch_size)
+        def path(table: str) -> Path:
+            return shard_path(folder, table, batch, batch_size)
 
-        self._components = RowFile(of("components"), ComponentRow)
-        self._fingerprints = RowFile(of("fingerprints"), FingerprintRow)
-        self._scores = RowFile(of("scores"), ScoreRow)
+        self._components = RowFile(path("components"), ComponentRow)
+        self._fingerprints = RowFile(path("fingerprints"), FingerprintRow)
+        self._scores = RowFile(path("scores"), ScoreRow)
         found = self._found()
         changed = dict(changes(found, wanted))
         if others := sorted(found.keys() - wanted.keys()):
@@ -53,14 +53,14 @@ class ScoreFiles:
 
     def _found(self) -> Fingerprints:
         """Return the fingerprints of the rows that are in all three files."""
-        scores, made_from = self._scores.rows, self._fingerprints.rows
+        scores, prints = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
             # Scores of another program: an empty fingerprint differs from every expected one, so
             # they are not dropped without on_change=redo.
             return {row.pair: "" for row in scores.values()}
         # A run killed between two writes leaves a row in only some of the files.
-        complete = scores.keys() & self._components.rows.keys() & made_from.keys()
-        return {made_from[key].pair: made_from[key].fingerprint for key in complete}
+        complete = scores.keys() & self._components.rows.keys() & prints.keys()
+        return {prints[key].pair: prints[key].fingerprint for key in complete}
 
     @property
     def rows(self) -> list[ScoreRow]:

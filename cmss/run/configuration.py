@@ -114,7 +114,7 @@ def precision_warnings(config: DictConfig) -> list[str]:
         for member in members
     ):
         return []
-    return ["separator.precision: bfloat16 is slower than float32 here, the processor does not support it"]
+    return ["separator.precision: this processor does not support bfloat16; float32 is faster"]
 
 
 def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:

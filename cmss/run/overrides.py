@@ -97,9 +97,7 @@ def run_folder(config: DictConfig) -> str:
     if problems:
         raise InputError(f"{key}: {text}{_hint(key)}" for key, text in problems.items())
     if "${" in str(section.exp_folder):
-        raise InputError(
-            "path.exp_folder: hydra cannot write into a folder whose name contains ${"
-        )
+        raise InputError("path.exp_folder: hydra cannot write into a folder whose name contains ${")
     try:
         return _with_home(str(section.exp_folder))
     except ValueError as error:
@@ -195,7 +193,9 @@ def with_path_as_text(word: str) -> str:
     if override is None or override.value_type is None or not is_path(override.key_or_group):
         return word
     value = override.value()
-    return _as_text(word) if isinstance(value, int | float) and not isinstance(value, bool) else word
+    return (
+        _as_text(word) if isinstance(value, int | float) and not isinstance(value, bool) else word
+    )
 
 
 def _parsed(word: str) -> Override | None:

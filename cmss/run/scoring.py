@@ -263,8 +263,8 @@ def score_files(
                 if future.done() and not isinstance(future.exception(), BrokenProcessPool)
             )
             raise ChildProcessError(
-                "a scoring process was killed, perhaps because memory was exhausted (fewer processes "
-                "need less); the same command continues"
+                "a scoring process was killed, perhaps because memory was exhausted (fewer "
+                "processes need less); the same command continues"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

@@ -123,13 +123,19 @@ class SceneEntry(_Entry):
 Parts = dict[str, dict[str, Any]]
 """Entry of the music file: sources and mixture by key."""
 
-Gains = dict[str, Annotated[
-    Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
-]]
+Gains = dict[
+    str,
+    Annotated[
+        Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
+    ],
+]
 """Entry of the gains file: source id -> gain in dB."""
 
-# Schemas are compiled once.
-_adapter = cache(TypeAdapter)
+
+@cache
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    """Compile a schema, once."""
+    return TypeAdapter(schema)
 
 
 class MetadataFile:
@@ -194,9 +200,7 @@ class MetadataFile:
             line if line.isprintable() else line.encode("unicode_escape").decode("ascii")
         )
 
-    def find(
-        self, key: str, schema: type[T], referrer: "MetadataFile", where: str
-    ) -> T | None:
+    def find(self, key: str, schema: type[T], referrer: "MetadataFile", where: str) -> T | None:
         """Return the validated entry of a key.
 
         Args:

@@ -43,8 +43,6 @@ class _Target(BaseModel):
     track: str
 
 
-
-
 @dataclass(frozen=True)
 class Stem:
     """An excerpt to cut: a file in a package, start and duration, and the file to write."""

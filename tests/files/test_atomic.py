@@ -265,7 +265,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, another):
 
 def test_two_processes_are_not_at_the_same_work(tmp_path, another):
     with (
-        pytest.raises(InputError, match=f"{tmp_path}: another process is working in this folder: third"),
+        pytest.raises(
+            InputError, match=f"{tmp_path}: another process is working in this folder: third"
+        ),
         alone(tmp_path / ".work.lock", "third"),
     ):
         pass
