@@ -223,7 +223,7 @@ class MetadataFile:
     def validate(self, key: str, value: object, schema: type[T]) -> T | None:
         """Validate the value of a key; return None and report the problems if it is not valid."""
         try:
-            return cast(T, _adapter(schema).validate_python(value, strict=True))
+            return cast(T, _adapter(cast(Any, schema)).validate_python(value, strict=True))
         except ValidationError as error:
             for detail in error.errors():
                 where = ".".join([key, *map(str, detail["loc"])])

@@ -225,7 +225,7 @@ def test_a_rename_that_fails_loses_nothing_and_names_the_result(tmp_path, monkey
 
 
 def test_a_lock_is_waited_for_with_a_word_and_not_for_ever(tmp_path, another, monkeypatch, capsys):
-    monkeypatch.setattr(atomic, "_SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(atomic, "_MESSAGE_AFTER_S", 0.05)
     monkeypatch.setattr(atomic, "WAIT_S", 0.2)
     with (
         pytest.raises(InputError, match="another process is working in this folder: notes"),
