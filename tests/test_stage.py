@@ -17,7 +17,7 @@ CONFIG = OmegaConf.create(
 
 
 def run(work, capsys) -> tuple[int, list[str]]:
-    """Exit status and what was printed on standard error."""
+    """Return the exit status and the lines on standard error."""
     with pytest.raises(SystemExit) as caught:
         stage(work)(CONFIG)
     printed = capsys.readouterr()
