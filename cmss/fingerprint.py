@@ -24,8 +24,6 @@ DIGITS = 16
 _PART = re.compile(rf"([\w.]{{1,64}})=([0-9a-f]{{{DIGITS}}})", re.ASCII)
 ORIGIN = "origin"
 """Name of the change if a result has no fingerprint."""
-ERROR, REDO = "error", "redo"
-"""Values of `on_change`."""
 
 Fingerprints = Mapping[str, str]
 """Name of a pair or track -> fingerprint; empty for a result without a fingerprint."""
@@ -236,7 +234,7 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
     Raises:
         InputError: there are outdated results, and `on_change` is "error".
     """
-    if changed and on_change != REDO:
+    if changed and on_change != "redo":
         raise InputError(
             f"{where}: produced with different inputs or settings: {described(changed)}; "
             "on_change=redo replaces these results, another path.exp_folder keeps them"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmss.files.row_file import RowFile
-from cmss.fingerprint import ERROR, Fingerprints, changes, outdated
+from cmss.fingerprint import Fingerprints, changes, outdated
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.scenes import Pair
 
@@ -34,7 +34,7 @@ class ScoreFiles:
         wanted: Fingerprints,
         batch: int = 0,
         batch_size: int = 1,
-        on_change: str = ERROR,
+        on_change: str = "error",
     ) -> None:
         def path(table: str) -> Path:
             return shard_path(folder, table, batch, batch_size)

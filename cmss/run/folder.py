@@ -97,7 +97,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     sections = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
     if wrong := [key for key in sections if not OmegaConf.is_dict(kept.get(key))]:
         raise InputError(f"{path}: {key}: expected a section; {_DAMAGED}" for key in wrong)
-    # Keys of later versions of this program get their default values.
+    # A run of an earlier version of this program lacks newer keys: they get their defaults.
     for key in config.keys() - kept.keys():
         kept[key] = config[key]
     kept.submission = OmegaConf.merge(config.submission, kept.submission)

@@ -111,7 +111,7 @@ class Scorer:
             reference_sample_rate=self.haaqi_rate_hz,
             audiogram=audiogram,
             equalisation=2,
-            # The level of the reference before the hearing aid is 65 dB SPL.
+            # Level in dB SPL of an RMS of 1: the reference before the hearing aid has 65 dB SPL.
             level1=65 - 20 * np.log10(rms),
         )
 

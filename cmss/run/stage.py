@@ -102,20 +102,6 @@ def _say(text: str, status: int) -> int:
     return status
 
 
-def refuse_official_keys(arguments: list[str]) -> None:
-    """End with status 2 and a hint if the command line has a key that is not supported.
-
-    These are some official keys, and old keys of this project (:mod:`cmss.renamed`).
-    """
-    for argument in arguments:
-        key = argument.split("=")[0].lstrip("+~")
-        if key in REFUSED:
-            sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
-    keys = (argument.split("=")[0].lstrip("+~") for argument in arguments)
-    if lines := [*renamed(keys)]:
-        sys.exit(_say("\n".join(lines), 2))
-
-
 def run(main: Callable[[], Any]) -> None:
     """Run a recipe with the command line of this process.
 
@@ -125,7 +111,13 @@ def run(main: Callable[[], Any]) -> None:
     Args:
         main: the function that is decorated by ``@hydra.main``.
     """
-    refuse_official_keys(sys.argv[1:])
+    # Official keys that are not supported, and old keys of this project.
+    keys = [argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:]]
+    for key in keys:
+        if key in REFUSED:
+            sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
+    if lines := [*renamed(keys)]:
+        sys.exit(_say("\n".join(lines), 2))
     sys.argv[1:] = [overrides.with_path_as_text(word) for word in sys.argv[1:]]
     # Hydra then raises its exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
