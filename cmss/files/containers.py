@@ -47,7 +47,7 @@ def examine(path: Path, file: BinaryIO) -> Container:
     """Read the container of an open file.
 
     Args:
-        path: names the file in messages.
+        path: path of the file, for messages.
         file: the open file; its position is undefined afterwards.
 
     Raises:
@@ -179,7 +179,7 @@ _LAYOUTS = (
 )
 _LARGEST_CHUNKS = 100_000
 _TAG_BYTES = 1024
-"""So many bytes after the stated end are ignored, even if they are not a chunk: usually a tag."""
+"""Up to this number of bytes after the stated end are ignored; they are usually a tag."""
 
 
 def _is_placeholder(value: int, bits: int) -> bool:

@@ -133,7 +133,7 @@ def audiogram(axes: Axes, listener: Listener) -> None:
 
 
 def applied_gain(axes: Axes, listener: Listener) -> None:
-    """Draw the gain of the compressor for soft sounds in each band."""
+    """Draw the gain of the compressor in each band, for sounds below its threshold."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.compression.frequencies_hz, ear.compression.gains_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)

@@ -79,7 +79,7 @@ class ScoreFiles:
     def append(
         self, scores: ScoreRow, components: ComponentRow, fingerprint: FingerprintRow
     ) -> None:
-        """Add a pair; it is on disk when this returns.
+        """Add a pair; its rows are on disk when this method returns.
 
         Raises:
             ValueError: a score is NaN or infinite, or the pair has a score already.

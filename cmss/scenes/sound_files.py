@@ -66,7 +66,7 @@ class SoundFiles:
         """Return the SHA-256 of a file of any format.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the file cannot be read.
         """
         if path not in self._digests:
             try:

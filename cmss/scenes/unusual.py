@@ -50,7 +50,7 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
 
 
 def unusual_hearing(listeners: Iterable[Listener]) -> Iterator[str]:
-    """Yield at most one warning for each quantity, whatever the number of listeners.
+    """Yield at most one warning for each quantity, for all listeners together.
 
     Args:
         listeners: whose audiograms and compressors are examined.
