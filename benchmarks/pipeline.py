@@ -30,7 +30,8 @@ from benchmarks.evaluation import KEY, show, timed
 from benchmarks.official import OWNER, PUBLISHED, random_network
 from cmss.machine.processor import cores
 from cmss.results import EARS, shard_path
-from cmss.run.configuration import chosen_pairs, kept_configuration
+from cmss.run.configuration import chosen_pairs
+from cmss.run.folder import read_configuration
 from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track
 
 
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
             folder = official / OWNER / f"ConvTasNet_{instrument}_NonCausal"
             random_network(size).save_pretrained(folder)
         our_s = run_ours(options.data, options.split, official / OWNER, ours, options.jobs)
-        config = kept_configuration(ours)
+        config = read_configuration(ours)
         pairs = chosen_pairs(config)
         groups = [group for _, group in by_track(pairs)]
         in_turn = (pair for row in zip_longest(*groups) for pair in row if pair)

@@ -18,8 +18,7 @@ from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import read_weights
 from cmss.results import EARS, ScoreRow, compare, shard_path
 from cmss.results.separation import SeparationRow, read_separation
-from cmss.run.configuration import kept_configuration
-from cmss.run.folder import PROVENANCE
+from cmss.run.folder import PROVENANCE, read_configuration
 from cmss.scenes import Pair
 
 ENSEMBLES: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
@@ -79,7 +78,7 @@ def read_run(folder: Path, name: str = "") -> Run:
     Raises:
         InputError: scores or configuration are missing or damaged, or no pair has been scored.
     """
-    config = kept_configuration(folder)
+    config = read_configuration(folder)
     rows = read_rows(shard_path(folder, "scores"), ScoreRow)
     if not rows:
         raise InputError(f"{shard_path(folder, 'scores')}: no scores")

@@ -16,9 +16,9 @@ from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.errors import InputError
 from cmss.models.registry import NAMES
 from cmss.results.separation import SEPARATION
-from cmss.run.configuration import chosen_pairs, kept_configuration, plain
-from cmss.run.folder import CONFIGURATION, absolute_paths
-from cmss.run.kept_files import MADE_FROM, STEMS
+from cmss.run.configuration import chosen_pairs, plain
+from cmss.run.folder import CONFIGURATION, absolute_paths, read_configuration
+from cmss.run.kept_files import FINGERPRINT_FILE, STEMS
 from cmss.run.stage import add_networks
 from cmss.scenes import Pair
 from cmss.separators import SEPARATORS, build_separator
@@ -97,7 +97,7 @@ class DataSet:
         """
         config = self.configuration(SYSTEMS["passthrough"].choices)
         for path in self.out.glob(f"*/{CONFIGURATION}"):
-            kept = kept_configuration(path.parent)
+            kept = read_configuration(path.parent)
             if (kept.path.root, kept.split) != (config.path.root, config.split):
                 raise InputError(
                     f"{path.parent}: run of {kept.path.root}, split {kept.split}; expected another "
@@ -152,7 +152,7 @@ def _scored(folder: Path, choices: Sequence[str]) -> bool:
 def _measured(folder: Path) -> bool:
     """Measure the stems of a run, unless results are newer than all stems."""
     done = folder / SEPARATION
-    made = [path.stat().st_mtime for path in (folder / STEMS).glob(f"*/{MADE_FROM}")]
+    made = [path.stat().st_mtime for path in (folder / STEMS).glob(f"*/{FINGERPRINT_FILE}")]
     if done.exists() and done.stat().st_mtime > max(made, default=0):
         return True
     return _stage("merge_results", f"path.exp_folder={folder}")

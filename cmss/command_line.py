@@ -1,4 +1,4 @@
-"""How a program ends: messages for what goes wrong, and the exit status."""
+"""Messages and exit status of the programs."""
 
 import io
 import os
@@ -9,22 +9,25 @@ from cmss.errors import InputError, ProblemsError
 from cmss.files.atomic import final_path
 
 INTERRUPTED, READER_GONE = 130, 141
-"""As shells count: 128 and the number of the signal, SIGINT or SIGPIPE."""
+"""Exit status by the convention of shells: 128 plus the number of the signal, SIGINT or SIGPIPE."""
 
 
 def exit_status(work: Callable[[], str | None], program: str = "") -> int:
-    """Do the work of a program and print what came of it; no exception of the system gets out.
+    """Run a program; print its result, or a line for each problem instead of a traceback.
 
     Args:
-        work: returns the text to print, if any.
-        program: name to begin messages with.
+        work: returns the text to print, or None.
+        program: name with which each message begins.
 
     Returns:
-        0; 2 if the input cannot be used; 1 if the system refuses to read or write, memory is
-        exhausted, or a result is not finite, with a line for each problem; 130 if the user
-        interrupts it; 141 if the reader of its output has gone.
+        The exit status:
+        0 for success;
+        1 if a file cannot be read or written, memory is exhausted, or a result is not finite;
+        2 if an input is not valid;
+        130 if the user interrupts the program;
+        141 if the reader of its output has ended.
     """
-    # A file name may hold bytes that the terminal's encoding has no letter for.
+    # Names of files may have bytes that cannot be printed in the terminal's encoding.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -53,12 +56,12 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
 
 
 def one_line(text: str) -> str:
-    """Text as it can be printed in one line: names come from files, and may hold anything."""
+    """Escape a text that cannot be printed in one line; names from files may have any character."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def reason(error: OSError) -> str:
-    """The file and what the system said about it."""
+    """Return the message of a system error, with the file if it is known."""
     if error.errno is None:
         return str(error)
     name = error.filename2 or error.filename
@@ -68,7 +71,7 @@ def reason(error: OSError) -> str:
 def _print(text: str | None) -> None:
     if text is not None:
         print(text)
-    # Here rather than at the interpreter's end, where a failure would be a traceback.
+    # If the flush failed only at the end of the interpreter, a traceback would be printed.
     sys.stdout.flush()
 
 
@@ -82,7 +85,7 @@ def _output_works() -> bool:
 
 
 def _discard_output() -> None:
-    """Let what is still buffered go nowhere, so that it cannot fail again at the end."""
+    """Redirect buffered output to the null device, so that the final flush cannot fail again."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, sys.stdout.fileno())
     os.close(descriptor)

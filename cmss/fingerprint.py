@@ -1,9 +1,10 @@
-"""Fingerprints of results: a run that continues detects when inputs or settings have changed.
+"""Fingerprints of results, by which a run detects that its inputs or settings have changed.
 
-A fingerprint is a line of `part=digest`: one part for each section of the configuration, network
-and input that shapes the result. A file counts by its content, wherever it lies; what only says
-where or how fast to work, such as a number of processes, has no part. enhance.py writes the
-fingerprint of each FLAC into its comment, evaluate.py that of each score into fingerprints.csv.
+A fingerprint is a line of parts `name=digest`, one for each section of the configuration, network
+and input that affects the result. The digest of a file depends on its content, not on its path.
+Settings that do not affect results, such as the number of processes, have no part. enhance.py
+writes the fingerprint of each FLAC into its comment, evaluate.py that of each score into
+fingerprints.csv.
 """
 
 import json
@@ -18,25 +19,21 @@ from cmss.errors import InputError
 from cmss.files.digests import sha256
 from cmss.scenes import Ear, Pair, SoundFiles, Track
 
-# 64 bits: enough to tell what was changed, and short enough to be read and compared by eye.
+# 64 bits: enough to detect changes, and short enough to be compared by eye.
 DIGITS = 16
 _PART = re.compile(rf"([\w.]{{1,64}})=([0-9a-f]{{{DIGITS}}})", re.ASCII)
-INPUTS = ("mixture", "references", "scene", "listener", "enhanced")
-"""Parts that may differ from pair to pair; all others are those of the system as a whole."""
 ORIGIN = "origin"
-"""In place of all parts of a result that states none."""
-ERROR, REDO = "error", "redo"
-"""Values of `on_change`."""
+"""Name of the change if a result has no fingerprint."""
 
 Fingerprints = Mapping[str, str]
-"""Name of a pair -> fingerprint; empty for a result that has none, of unknown origin."""
+"""Name of a pair or track -> fingerprint; empty for a result without a fingerprint."""
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """The line that stands for these parts.
+    """Compute the fingerprint of parts.
 
     Args:
-        parts: name, without a space or an equals sign -> what JSON can hold.
+        parts: name, without a space or an equals sign -> value that can be written as JSON.
     """
     return " ".join(f"{name}={_digest(value)}" for name, value in parts.items())
 
@@ -53,14 +50,17 @@ def of_enhanced(
     system: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """Fingerprints of the enhanced files of pairs.
+    """Compute the fingerprints of enhanced files.
 
     Args:
-        pairs: what is enhanced.
-        sounds: gives the digests of their mixtures.
-        references: whether the separator reads the true stems.
-        system: settings that shape every file; left out, the inputs alone are stated.
-        weights: instrument -> digests of the weights that its estimates come from.
+        pairs: pairs of the files.
+        sounds: has the digests of mixtures and stems.
+        references: whether the separator reads the ground truth stems.
+        system: settings that affect all files; None for fingerprints of the inputs alone.
+        weights: instrument -> digests of the weights with which it is estimated.
+
+    Returns:
+        Name of a pair -> fingerprint.
     """
     return {
         pair.name: fingerprint(
@@ -82,14 +82,17 @@ def of_stems(
     separator: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """Fingerprints of the stems of tracks, by their names.
+    """Compute the fingerprints of estimated stems.
 
     Args:
-        tracks: what is separated.
-        sounds: gives the digests of their mixtures.
-        references: whether the separator reads the true stems.
-        separator: settings that shape all stems; left out, the inputs alone are stated.
-        weights: as for :func:`of_enhanced`.
+        tracks: tracks of the stems.
+        sounds: has the digests of mixtures and stems.
+        references: whether the separator reads the ground truth stems.
+        separator: settings that affect all stems; None for fingerprints of the inputs alone.
+        weights: instrument -> digests of the weights with which it is estimated.
+
+    Returns:
+        Name of a track -> fingerprint.
     """
     return {
         track.name: fingerprint(
@@ -105,7 +108,7 @@ def _separated(
     references: bool,
     weights: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
-    """What the estimates of a track come from, beside the settings."""
+    """Return the parts of the inputs and weights that affect the stems of a track."""
     sources = track.sources.values()
     networks = {
         f"weights.{name}": weights[name]
@@ -122,13 +125,16 @@ def of_scores(
     folder: Path,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Fingerprints of the scores of pairs.
+    """Compute the fingerprints of scores.
 
     Args:
-        pairs: what is scored.
-        sounds: gives the digests of their stems and enhanced files.
+        pairs: pairs of the scores.
+        sounds: has the digests of stems and enhanced files.
         folder: the run's folder.
-        settings: those that shape every score; left out, the inputs alone are stated.
+        settings: settings that affect all scores; None for fingerprints of the inputs alone.
+
+    Returns:
+        Name of a pair -> fingerprint.
     """
     common = settings or {}
     return {
@@ -148,7 +154,7 @@ def of_scores(
 
 
 def _sound(excerpt: Excerpt, sounds: SoundFiles) -> list[Any]:
-    """The content of an excerpt, wherever its file lies."""
+    """Return digest, start and stop of an excerpt, which do not depend on the path of its file."""
     return [sounds.digest(excerpt.path), *excerpt.span(sounds.sample_rate_hz)]
 
 
@@ -164,18 +170,19 @@ def _ears(pair: Pair) -> tuple[Ear, Ear]:
     return pair.listener.left, pair.listener.right
 
 
-# Comparing.
+# Comparison.
 
 Changes = Mapping[str, Sequence[str]]
-"""Part -> names of the pairs whose results it makes out of date."""
+"""Name of a part that has changed -> names of the pairs whose results are outdated."""
 
 
 def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
-    """Which parts of what is wanted are stated otherwise, or not at all, by results that are there.
+    """Return the parts that differ between existing results and the present inputs and settings.
 
     Args:
-        found: of the results.
-        wanted: of the same pairs as they would come out now; pairs in one of both are passed over.
+        found: fingerprints of the existing results.
+        wanted: fingerprints for the present inputs and settings. Only parts in these, and only
+            pairs in both, are compared.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():
@@ -190,24 +197,26 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
 
 def mixed(found: Fingerprints) -> Changes:
-    """Parts of the system in which results differ that should come from one."""
+    """Return the parts in which results differ that should come from the same system."""
+    # Parts of the inputs may differ from pair to pair; all others belong to the system.
+    inputs = ("mixture", "references", "scene", "listener", "enhanced")
     first: dict[str, str] = {}
     differing: dict[str, list[str]] = {}
     for name, line in found.items():
         for part, digest in _parts(line).items():
-            if part not in INPUTS and first.setdefault(part, digest) != digest:
+            if part not in inputs and first.setdefault(part, digest) != digest:
                 differing.setdefault(part, []).append(name)
     return differing
 
 
 def _parts(line: str) -> dict[str, str]:
-    """Nothing from a comment that is another program's."""
+    """Split a fingerprint into name -> digest; empty for the comment of another program."""
     matches = map(_PART.fullmatch, line.split(" "))
     return {match[1]: match[2] for match in matches if match}
 
 
 def described(changed: Changes) -> str:
-    """Changes in words: each part, with how many pairs and which is the first."""
+    """Format changes: each part with the number of its pairs and the first of them."""
     return ", ".join(
         f"{part} ({len(names)}: {min(names)}{', ...' if len(names) > 1 else ''})"
         for part, names in sorted(changed.items())
@@ -215,17 +224,17 @@ def described(changed: Changes) -> str:
 
 
 def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
-    """Return the pairs whose results are outdated and have to be replaced.
+    """Return the names of the pairs whose results are outdated.
 
     Args:
-        where: the results, for the message.
-        changed: what has changed.
-        on_change: "redo", or "error" to stop where there is any.
+        where: path of the results, for the message.
+        changed: changes of the results.
+        on_change: "redo" to return the outdated results, "error" to raise if there are any.
 
     Raises:
-        InputError: there is, and one has to choose.
+        InputError: there are outdated results, and `on_change` is "error".
     """
-    if changed and on_change != REDO:
+    if changed and on_change != "redo":
         raise InputError(
             f"{where}: produced with different inputs or settings: {described(changed)}; "
             "on_change=redo replaces these results, another path.exp_folder keeps them"

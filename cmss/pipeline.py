@@ -32,9 +32,10 @@ from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, mer
 from cmss.results.separation import SeparationRow, measure, write_separation
 from cmss.run import enhancing
 from cmss.run.enhancing import EnhanceSettings
+from cmss.run.folder import PROVENANCE
 from cmss.run.kept_files import enhanced_files, keep_stems, read_stems, stem_files
 from cmss.run.scoring import FileScorer, Scorer, ScoreSettings, score_files, with_references
-from cmss.run.submission import PROVENANCE, Packing, Submission, build_submission
+from cmss.run.submission import Packing, Submission, build_submission
 from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
 from cmss.separators import Separator, Stems
 from cmss.separators.preparing import load_networks
@@ -138,8 +139,8 @@ def enhance_run(
                 stems = separate_track(system.separator, track, mixture)
                 done.separation_s += perf_counter() - began
                 done.separated_s += seconds
-                if made_from := plan.stem_prints.get(track.name):
-                    keep_stems(folder, track, stems, sounds.sample_rate_hz, made_from)
+                if stem_print := plan.stem_prints.get(track.name):
+                    keep_stems(folder, track, stems, sounds.sample_rate_hz, stem_print)
                 for pair in plan.pairs.get(track.name, ()):
                     with noting(problems):
                         began = perf_counter()
@@ -147,9 +148,9 @@ def enhance_run(
                         done.hearing_aid_s += perf_counter() - began
                         done.enhanced_s += seconds
                         signal = resample(ears, sounds.sample_rate_hz, settings.rate_hz)
-                        path, made_from = folder / pair.enhanced_file, plan.prints[pair.name]
+                        path, comment = folder / pair.enhanced_file, plan.prints[pair.name]
                         done.clipped += write_flac(
-                            path, signal, settings.rate_hz, settings.soft_clip, made_from
+                            path, signal, settings.rate_hz, settings.soft_clip, comment
                         )
                     bar.update()
     if problems:
@@ -193,7 +194,7 @@ def score_run(
     """
     inputs = of_enhanced(pairs, sounds, settings.references)
     enhanced_files(folder, pairs, sounds, digest=True).check(inputs)
-    prints = of_scores(pairs, sounds, folder, settings.shaping)
+    prints = of_scores(pairs, sounds, folder, settings.score_settings)
     results = ScoreFiles(folder, prints, settings.batch, settings.batch_size, settings.on_change)
     todo = [pair for pair in pairs if not results.has(pair)]
     work = with_references(scorer.scorer, todo, sounds)

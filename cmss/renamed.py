@@ -1,4 +1,4 @@
-"""Keys of the configuration that have changed, and how they are spelled now: docs/renamed.md."""
+"""Old keys of the configuration and their new spelling; docs/renamed.md lists them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,11 +24,11 @@ RENAMED: Mapping[str, str] = {
     "save_every": "save_every_s=60.0 (seconds, not steps) in fit_postfilter.py",
     "partials": "steps=[[], [{name: partials, window: 32768}]] in fit.py",
 }
-"""Old key, which may be that of a section -> an example of the new spelling."""
+"""Old key, of a value or a section -> an example of the new spelling."""
 
 
 def renamed(keys: Iterable[str]) -> Iterator[str]:
-    """A line for each of some keys, with dots between sections, that is spelled otherwise now."""
+    """Yield a line for each of these full keys that has a new spelling."""
     for key in keys:
         for old, new in RENAMED.items():
             if key == old or key.startswith(f"{old}."):
@@ -36,14 +36,14 @@ def renamed(keys: Iterable[str]) -> Iterator[str]:
 
 
 def refuse_renamed(settings: Mapping[str, Any], section: str = "") -> None:
-    """Refuse old keys of a configuration or of a section of it.
+    """Refuse old keys in a configuration, or in one of its sections.
 
     Args:
-        settings: the values, and sections below.
-        section: key of the section.
+        settings: values and sections.
+        section: full key of the section; empty for the configuration.
 
     Raises:
-        InputError: a line for each.
+        InputError: one line for each old key.
     """
     if problems := [*renamed(_keys(settings, section))]:
         raise InputError(problems)

@@ -25,7 +25,7 @@ import numpy as np
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
-from cmss.scenes.files import GAINS, LISTENER, PARTS, MetadataFile
+from cmss.scenes.files import Gains, ListenerEntry, MetadataFile, Parts
 from metadata_tools.challenge.writer import SCENE_IDS
 from metadata_tools.inputs.options import at_least, command_parser, to_path
 
@@ -143,11 +143,11 @@ def make_scenes(
     sources = {
         track: _count(parts, mend)
         for track, entry in music.entries.items()
-        if (parts := music.validate(track, entry, PARTS)) is not None
+        if (parts := music.validate(track, entry, Parts)) is not None
     }
     pool = {count: list(_named_gains(gains, count)) for count in gains.entries}
     for name, entry in people.entries.items():
-        people.validate(name, entry, LISTENER)
+        people.validate(name, entry, ListenerEntry)
     if problems:
         raise InputError(problems)
     scenes = draw_scenes(sources, pool, per_track, split, seed, mend)
@@ -173,7 +173,7 @@ def _named_gains(gains: MetadataFile, count: str) -> dict[str, Any]:
         gains.report(count, "expected an object of named gains")
         return {}
     for name, entry in content.items():
-        gains.validate(f"{count}.{name}", entry, GAINS)
+        gains.validate(f"{count}.{name}", entry, Gains)
     return content
 
 

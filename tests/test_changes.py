@@ -1,4 +1,4 @@
-"""What has changed between two calls is noticed by content, and refused or redone."""
+"""Changes between two calls: detected by content, then refused or redone."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ CHOICE = "; on_change=redo replaces these results, another path.exp_folder keeps
 
 @pytest.fixture
 def run(server, tmp_path):
-    """A folder with data of its own, not yet enhanced."""
+    """A folder with its own data, not yet enhanced."""
     return new_run(server, tmp_path)
 
 
@@ -43,9 +43,9 @@ def scored(server, tmp_path_factory):
 
 @pytest.fixture
 def done(run, scored):
-    """The same run, that was enhanced and scored; its data may be spoiled."""
+    """A run that is enhanced and scored; a test may damage its data."""
     run.restore(scored)
-    run.succeed("enhance")  # has all, and says where the data are now
+    run.succeed("enhance")  # The run has all results; the new path of the data is given.
     return run
 
 
@@ -53,7 +53,7 @@ def noise(seed: int, samples: int = RATE_HZ // 2) -> np.ndarray:
     return 0.01 * np.random.default_rng(seed).standard_normal((2, samples))
 
 
-# Enhancing.
+# enhance.py
 
 
 def test_another_setting_is_refused_or_redone(done):
@@ -71,7 +71,7 @@ def test_another_setting_is_refused_or_redone(done):
 
 
 def test_the_choice_is_for_one_call(done):
-    """Or evaluate.py would delete scores because enhance.py was told to delete FLACs."""
+    """Otherwise evaluate.py would delete scores because of an earlier on_change=redo."""
     assert done.call("enhance", "remix.trust=0.5", REDO).status == 0
     assert done.refused("evaluate") == (
         f"{done.exp}/scores.csv: produced with different inputs or settings: "
@@ -82,11 +82,11 @@ def test_the_choice_is_for_one_call(done):
 def test_another_mixture_costs_its_pairs_alone(done):
     write_flac(done.folder / "data" / "audio" / "duet" / "Mixture.flac", noise(99), RATE_HZ)
     line = done.refused("enhance", "separator=passthrough")
-    # The true stems that the oracle reads are no input of this one.
+    # The ground truth stems are inputs of the oracle, but not of this separator.
     assert "mixture (4: S50001_L5001, ...), separator (8: " in line
     line = done.refused("enhance")
     assert f"inputs or settings: mixture (4: S50001_L5001, ...){CHOICE}" in line
-    # Enhanced files of other music are not scored, nor handed in.
+    # Enhanced files of other music are neither scored nor submitted.
     for stage in ("evaluate", "merge_results"):
         line = done.refused(stage)
         assert line.endswith(
@@ -129,7 +129,7 @@ def test_metadata_count_by_what_a_pair_has_of_them(done):
         f"inputs or settings: listener (4: S50001_L5001, ...), scene (4: S50002_L5001, ...){CHOICE}"
     )
     assert done.call("enhance", REDO).status == 0
-    # For scores the audiogram counts too, which no hearing aid here reads.
+    # Scores also depend on the audiogram, which the hearing aid does not use.
     line = done.refused("evaluate")
     assert "enhanced (6: " in line
     assert "listener (8: S50001_L5001, ...), scene (4: S50002_L5001, ...)" in line
@@ -184,7 +184,7 @@ def test_files_of_another_program_are_not_lost_unasked(done):
     path = done.exp / "enhanced_signals" / "valid" / "S50001_L5001_remix.flac"
     write_flac(path, noise(3, 9600), 32000)
     assert f"inputs or settings: origin (1: S50001_L5001){CHOICE}" in done.refused("enhance")
-    # They can be scored like any other.
+    # These files can also be scored.
     assert f"inputs or settings: enhanced (1: S50001_L5001){CHOICE}" in done.refused("evaluate")
     assert done.call("evaluate", REDO).status == 0
 
@@ -197,7 +197,7 @@ def test_a_truncated_enhanced_file_is_made_anew(done):
     assert results(done.exp) == whole
 
 
-# Scoring.
+# evaluate.py
 
 
 def test_another_way_of_scoring_is_refused_or_redone(done):
@@ -236,7 +236,7 @@ def test_shards_of_two_systems_are_not_scored_nor_handed_in_as_one(run):
         )
 
 
-# Several at a time.
+# Several processes at a time.
 
 
 def test_jobs_side_by_side_make_what_one_makes(run, scored):
@@ -248,10 +248,10 @@ def test_jobs_side_by_side_make_what_one_makes(run, scored):
                 pool.submit(one.call, stage, *job) for one, job in zip(pair, jobs, strict=True)
             ]
             assert [call.result().status for call in calls] == [0, 0], calls
-    # Each stage may have jobs of its own, so merge_results.py is told of evaluate.py's.
+    # Stages may differ in their number of jobs; merge_results.py needs that of evaluate.py.
     assert run.call("merge_results", "evaluate.batch_size=2").status == 0
     made, expected = results(run.exp), results(scored)
-    for name in expected.keys() - {"config.yaml"}:  # of either job
+    for name in expected.keys() - {"config.yaml"}:  # From one of the two jobs.
         assert made[name] == expected[name], name
     assert not [name for name in made if name.endswith((".tmp", ".lock"))]
 
@@ -261,6 +261,6 @@ def test_the_same_job_is_not_done_twice_at_a_time(done, stage):
     lock = done.exp / f".{stage}_1-1.lock"
     with alone(lock, "the first"):
         line = done.refused(stage)
-    assert line == f"{done.exp}: another process is at work on it: {stage}.py, job 1 of 1"
+    assert line == f"{done.exp}: another process is working in this folder: {stage}.py, job 1 of 1"
     assert done.call(stage).status == 0
     assert not lock.exists()

@@ -1,4 +1,4 @@
-"""Stages shared out among jobs by hydra's launchers, as docs/on_a_cluster.md says."""
+"""Stages in several jobs by hydra's launchers, as in docs/on_a_cluster.md."""
 
 import shutil
 
@@ -14,17 +14,17 @@ pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def whole(server, tmp_path_factory):
-    """Eight pairs of two tracks, and what one job makes of them, in `alone`."""
+    """Eight pairs of two tracks, and the results of a single job in `alone`."""
     run = new_run(server, tmp_path_factory.mktemp("cluster"))
     run.succeed("enhance", "evaluate", "merge_results")
-    # Copied rather than made in another place, since the results have paths in them.
+    # Copied, because results contain paths.
     shutil.copytree(run.exp, run.folder / "alone")
     return run
 
 
 @pytest.fixture
 def run(whole):
-    """The same, for one test to change."""
+    """A copy that a test may change."""
     whole.restore(whole.folder / "alone")
     return whole
 
@@ -32,7 +32,7 @@ def run(whole):
 @pytest.mark.parametrize(
     ("launcher", "jobs"),
     [
-        # Each job imports all libraries, which is most of its time: here enhance.py has none.
+        # Most of the time of a job is the import of libraries, so enhance.py has no jobs here.
         ("submitit_local", {"evaluate": 2}),
         pytest.param("submitit_slurm", {"enhance": 50, "evaluate": 50}, marks=pytest.mark.slurm),
     ],

@@ -1,4 +1,4 @@
-"""How the commands end: a line that names the file, a status, and nothing half-written."""
+"""Ends of commands: a line that names the file, an exit status, no incomplete files."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ NO_SOURCE = {"demo", "synth", "render"}
 
 
 def command(tool, out):
-    """A command line of a tool that would write to `out`."""
+    """Return the command line of a tool that writes to `out`."""
     if tool in ("validate", "scenes"):
         return [str(out)]
     source = [] if tool in NO_SOURCE else ["here"]
@@ -89,7 +89,7 @@ def test_a_place_that_cannot_be_written(tool, place, tmp_path, monkeypatch, caps
     }[place]
     before = sorted(tmp_path.rglob("*"))
     assert import_module(f"metadata_tools.{tool}").main(["--out", str(out)]) in (1, 2)
-    # Of links in a circle the system names the link.
+    # For a cycle of links, the system names the link.
     assert str(out.parent if place == "link" else out) in one_line(capsys)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -152,7 +152,7 @@ def test_joined_recordings_are_not_read_in_part(folder):
     read, said = listening(lambda: audio.read_sound(written(folder, "mp3", mp3 + mp3))[0])
     assert REMARK in said
     assert read.shape[1] >= 2 * one
-    with pytest.raises(InputError, match="several recordings in a row, the second from byte"):
+    with pytest.raises(InputError, match="several recordings in one file, the second from byte"):
         audio.read_sound(written(folder, "vorbis", ogg + ogg))
 
 

@@ -1,4 +1,4 @@
-"""What the documentation says about the configuration is the configuration."""
+"""The documentation agrees with the configuration."""
 
 import re
 from importlib.resources import files as package_files
@@ -23,7 +23,7 @@ PAGE = (ROOT / "docs" / "from_the_baseline.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, list[str]]:
-    """The table below a heading: its first column, a key in code quotes -> the other columns."""
+    """Return the table below a heading: key in the first column -> the other columns."""
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
     return {first.strip("`"): rest for first, *rest in cells}
@@ -34,7 +34,7 @@ NEW = rows("Keys that are new")
 
 
 def leaves(config: DictConfig) -> set[str]:
-    """Dotted keys of all that is not a section itself."""
+    """Yield the full keys of all values that are not sections."""
     return _leaves(OmegaConf.to_container(config, resolve=False), "")
 
 
@@ -47,7 +47,7 @@ def _leaves(section: dict, prefix: str) -> set[str]:
 
 
 def choices(group: str) -> list[str]:
-    # What separators' files share is no separator.
+    # The common part of the separators' files is not a separator.
     shared = ("base", "network", "templates")
     found = {p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared}
     return sorted(found | {*NAMES}) if group == "separator" else sorted(found)
@@ -55,7 +55,7 @@ def choices(group: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def ours() -> set[str]:
-    """Keys of every configuration that can be chosen, those of hydra as far as we set them."""
+    """Return the keys of every choice of configuration, and the keys of hydra that we set."""
     config = OmegaConf.load(CONF / "config.yaml")
     keys = leaves(OmegaConf.create({"hydra": config.hydra}))
     with initialize_config_module("cmss.conf", version_base=None):
@@ -82,7 +82,7 @@ def test_every_key_of_ours_is_explained_and_there(ours):
 
 
 def test_every_key_of_ours_is_read():
-    """Outside the sections that become arguments of dataclasses, which refuse unknown keys."""
+    """Return the keys outside sections whose dataclasses refuse unknown keys."""
     built = {
         "path": MetadataPaths,
         "enhancer": HearingAid,
@@ -109,7 +109,7 @@ def test_every_key_of_ours_is_read():
 def test_choices_are_named_where_users_look(group):
     help_text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
     comments = (CONF / "config.yaml").read_text(encoding="utf-8")
-    # A list that ends in a bar goes on in the next line.
+    # A list whose line ends in a bar continues in the next line.
     named = re.search(rf"{group}=((?:\S+\|\s+)*\S+)", help_text)
     assert named
     assert set("".join(named[1].split()).split("|")) == set(choices(group))

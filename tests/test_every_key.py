@@ -1,6 +1,6 @@
 """Every key of the three stages with values of every type: accepted, or refused by its name.
 
-Each type is tried with one stage, by turns; with CMSS_EXAMPLES in the environment with all three.
+Each type is tried with one of the stages, or with all if CMSS_EXAMPLES is in the environment.
 """
 
 import os
@@ -54,7 +54,7 @@ def scored(tmp_path_factory):
 
 
 def tried(stage: str, words: list[str], scored: Path, folder: Path) -> Iterator[str]:
-    """Try words together, those not refused again, until all are accepted; yield complaints."""
+    """Try words together, without those refused, until all are accepted; yield the messages."""
     while words:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(scored, folder)

@@ -1,4 +1,4 @@
-"""What goes wrong on a cluster, caused on purpose: one line, a status, and nothing half-written."""
+"""Simulated failures of a cluster: one line, an exit status, no incomplete files."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def run(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def states(run):
-    """What an undisturbed run is after each stage."""
+    """The state of an uninterrupted run after each stage."""
     kept = {}
     for stage in STAGES:
         run.succeed(stage)
@@ -52,14 +52,14 @@ def states(run):
 
 @pytest.fixture
 def fresh(run):
-    """No results yet, and afterwards none either."""
+    """A run without results, which are deleted after the test."""
     shutil.rmtree(run.exp, ignore_errors=True)
     yield run
     shutil.rmtree(run.exp, ignore_errors=True)
 
 
 def failed(run: TinyRun, stage: str, *overrides: str, status: int = 1, **limits: float) -> str:
-    """The one line of a stage that fails; what it leaves is whole."""
+    """Return the single line of a stage that fails; check that its files are complete."""
     done = run.call(stage, *overrides, **limits)
     assert (done.status, done.stdout) == (status, ""), done
     assert_nothing_is_half_written(run.exp)
@@ -77,14 +77,14 @@ def assert_nothing_is_half_written(exp: Path) -> None:
 
 
 def finishes(run: TinyRun, states: dict[str, Path], stage: str) -> None:
-    """Called again, without what was in its way, it ends as if nothing had been."""
+    """Check that a second call, without the obstacle, gives the results of an uninterrupted run."""
     before = identities(run.exp)
     run.succeed(stage)
     assert results(run.exp) == results(states[stage])
     assert identities(run.exp).items() >= before.items()
 
 
-# Places where nothing can be created, though the folder is there.
+# Folders in which no file can be created.
 
 
 @pytest.mark.parametrize("place", ["/proc/self/fd", "/proc/self"])
@@ -109,7 +109,7 @@ def test_a_run_in_such_a_place_ends_with_a_line(fresh):
 
 @pytest.fixture
 def small_disk(fresh) -> Iterator[Callable[[str], None]]:
-    """The folder of the run on a disk of its own, of 80 KiB; to be mounted anew with options."""
+    """Put the folder of the run on its own disk of 80 KiB; options are set by a new mount."""
     fresh.exp.mkdir()
 
     def mount(options: str) -> bool:
@@ -157,7 +157,7 @@ def test_a_disk_that_is_only_read(fresh, states, small_disk):
     ],
 )
 def test_a_file_that_may_not_grow(fresh, states, stage, file, bytes_):
-    """A limit on the size of files fails a write in its middle, as a quota does."""
+    """With a limit on the size of files, a write fails in its middle, as with a quota."""
     earlier = list(STAGES).index(stage) - 1
     if earlier >= 0:
         fresh.restore(states[list(STAGES)[earlier]])
@@ -176,7 +176,7 @@ def test_a_file_where_the_folder_should_be(fresh, folder, line):
     assert (done.status, done.stdout, done.stderr) == (1, "", f"{line}\n")
 
 
-# Files that are damaged.
+# Damaged files.
 
 
 def with_a_hole(path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_network_that_gives_nan_costs_its_tracks_alone(fresh):
     network = ("separator=convtasnet", "separator.weights_from=networks", "separator.device=cpu")
     assert failed(fresh, "enhance", *network) == "duet: the estimate of source_2 is not finite"
     assert {name[:6] for name in identities(fresh.exp)} == {"S50002", "S50004"}
-    # Another network for the same instrument: tracks without it stay as they are.
+    # Another network of an instrument: tracks without this instrument do not change.
     save_file(tensors, path)
     before = identities(fresh.exp)
     assert "(4 of them before)" in fresh.call("enhance", *network).stdout
@@ -257,14 +257,14 @@ def test_a_network_that_gives_nan_costs_its_tracks_alone(fresh):
 
 
 def processes_in(folder: Path) -> list[int]:
-    """Scoring processes that work in a folder."""
+    """Return the scoring processes of a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             here = (process / "cwd").readlink() == folder
             if here and b"spawn_main" in (process / "cmdline").read_bytes():
                 found.append(int(process.name))
-        except OSError:  # ended, or not ours to look at
+        except OSError:  # Ended, or without permission.
             continue
     return found
 
@@ -285,7 +285,7 @@ def test_a_scoring_process_that_is_killed(fresh, states):
         os.kill(processes_in(fresh.folder)[0], signal.SIGKILL)
         line = call.result()
     assert line.startswith(
-        "evaluate.jobs: a scoring process was killed, perhaps for lack of memory"
+        "evaluate.jobs: a scoring process was killed, perhaps because memory was exhausted"
     )
     assert line.endswith("the same command goes on where this one ended")
     finishes(fresh, states, "evaluate")

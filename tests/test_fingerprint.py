@@ -71,7 +71,7 @@ def test_results_of_one_system_differ_in_their_inputs_alone():
     assert mixed(found) == {}
     found["S1_L2"] = fingerprint({"remix": 2, "mixture": 2, "enhanced": 2})
     assert mixed(found) == {"remix": ["S1_L2"]}
-    # Tracks without an instrument have nothing to say about its network.
+    # Tracks without an instrument do not depend on its network.
     assert mixed({"a": "weights.Oboe=" + "0" * 16, "b": "weights.Viola=" + "1" * 16}) == {}
 
 
@@ -88,7 +88,7 @@ def test_what_is_out_of_date_is_told_or_given():
     assert outdated(Path("exp"), {}, "error") == set()
 
 
-# Of pairs.
+# Fingerprints of pairs.
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
-"""Data folders that were put together by chance or in bad faith.
+"""Random and malicious data folders.
 
-Valid ones come out as they went in. Spoilt ones either can be used, or are refused in printable
-lines that name the file. CMSS_EXAMPLES in the environment says how many are tried by each test.
+Valid data are read without changes. Invalid data are refused in printable lines that name the file.
+The environment variable CMSS_EXAMPLES is the number of examples of each test.
 """
 
 import ast
@@ -40,11 +40,11 @@ SYSTEM = System(
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Where each example writes its metadata, beside sound files that stay."""
+    """A folder for the metadata of each example, with sound files that all of them use."""
     return TinyChallenge(tmp_path_factory.mktemp("hostile"))
 
 
-# What is valid.
+# Valid data.
 
 decibels = st.floats(-200, 200)
 names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Zs", "Cf", "Co", "Cn"]))
@@ -56,7 +56,7 @@ def listed(number: int, values: st.SearchStrategy[float]) -> st.SearchStrategy[l
 
 @st.composite
 def listener_entries(draw) -> tuple[dict, dict]:
-    """Audiograms and compressors of one listener."""
+    """Draw the audiograms and compressors of a listener."""
     cfs = sorted(draw(st.sets(st.floats(50, 20000), min_size=1, max_size=9)))
     hearing = {"audiogram_cfs": cfs}
     aid = {"frequencies": sorted(draw(st.sets(st.floats(50, 20000), min_size=6, max_size=6)))}
@@ -69,7 +69,7 @@ def listener_entries(draw) -> tuple[dict, dict]:
 
 @st.composite
 def valid_sets(draw) -> dict[str, dict[str, Any]]:
-    """All six files, about the sound files of the tiny challenge."""
+    """Draw all six files for the sound files of the tiny challenge."""
     music = metadata()["music_file"]
     for track in music.values():
         start = draw(st.floats(0, SECONDS / 2))
@@ -86,7 +86,7 @@ def valid_sets(draw) -> dict[str, dict[str, Any]]:
         sources = [part for part in renamed[track] if part != "mixture"]
         gain = draw(names.filter(lambda name: name not in gains))
         levels = st.lists(decibels, min_size=len(sources), max_size=len(sources))
-        drawn = draw(levels.filter(lambda values: max(values) > -100))  # somebody can be heard
+        drawn = draw(levels.filter(lambda values: max(values) > -100))  # at least one audible
         gains[gain] = dict(zip(draw(st.permutations(sources)), drawn, strict=True))
         scenes[scene_id] = {"music": track, "gain": gain}
         chosen = st.lists(st.sampled_from(sorted(listeners)), min_size=1, unique=True)
@@ -141,7 +141,7 @@ def test_what_is_valid_comes_out_as_it_went_in(tiny, files):
             assert (hearing | aid).items() >= ear_as_written(ear, side).items()
 
 
-# What is spoilt.
+# Invalid data.
 
 HOSTILE = [
     None, True, "", "1", 0, -1, 1.5, -0.0, 1e-320, 1e308, -1e308, 1e400, -1e400, float("nan"),
@@ -152,7 +152,7 @@ HOSTILE = [
 
 
 def places(tree: Any, path: tuple = ()):
-    """Every place below the root of nested dicts and lists."""
+    """Yield every place below the root of nested dicts and lists."""
     if path:
         yield path
     if isinstance(tree, dict | list):
@@ -194,7 +194,7 @@ def assert_used_or_refused(paths: MetadataPaths, root: Path) -> None:
 
 
 def assert_goes_through(pair: Pair, root: Path) -> None:
-    """Whatever its numbers, a pair that was let in has an enhanced file."""
+    """A pair that passes the checks can be enhanced, with any numbers."""
     ((_, ears),) = enhance(SYSTEM, [pair])
     path = root / "out" / pair.enhanced_file
     write_flac(path, resample(ears, RATE_HZ, 32000), 32000)
@@ -213,7 +213,7 @@ def test_spoilt_entries_are_used_or_refused(tiny, places_, how, value):
     for place in places_:
         try:
             spoil(tiny.files, place, how, deepcopy(value))
-        except (KeyError, TypeError, IndexError):  # the first left no such place
+        except (KeyError, TypeError, IndexError):  # The first change has removed this place.
             continue
     assert_used_or_refused(tiny.paths(), tiny.root)
 
@@ -248,7 +248,7 @@ def test_spoilt_text_is_used_or_refused(tiny, name, how, data):
 
 
 def test_numbers_at_their_bounds_go_through(tiny):
-    """As far as the schema lets them, alone and all at once."""
+    """Extreme values that the schema allows, separately and together."""
     for level, other, make_up_db in ((-200, -99, -40), (200, 200, 80)):
         for ratio in (0.5, 1000):
             tiny.files = metadata()
@@ -262,7 +262,7 @@ def test_numbers_at_their_bounds_go_through(tiny):
 
 
 def test_nothing_of_a_data_folder_is_executed_or_unpickled():
-    """What train.py kept is read by torch, and as numbers alone."""
+    """The state of train.py is read by torch, and only as numbers."""
     root = Path(__file__).parents[1]
     for path in (*(root / "cmss").rglob("*.py"), *(root / "recipes").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

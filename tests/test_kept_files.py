@@ -22,14 +22,14 @@ def write(folder, pair, comment: str) -> None:
 
 @pytest.fixture
 def run(tmp_path):
-    """All but the last pair are enhanced."""
+    """A run in which all pairs except the last are enhanced."""
     for pair in PAIRS[:-1]:
         write(tmp_path, pair, WANTED[pair.name])
     return tmp_path
 
 
 def missing(folder, pairs, wanted, on_change) -> list:
-    """The pairs whose files are to be made, in their order."""
+    """Return the names of pairs without a valid file, in order."""
     found = enhanced_files(folder, pairs, SoundFiles(44100)).missing(wanted, on_change)
     return [pair for pair in pairs if pair.name in found]
 

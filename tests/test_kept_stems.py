@@ -1,4 +1,4 @@
-"""Runs that keep their stems: what lies there, what is measured, what becomes of them later."""
+"""Runs that keep their stems: files, ratios, and later changes."""
 
 import shutil
 
@@ -22,7 +22,7 @@ def run(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def merged(run):
-    """A whole run with stems, and what merge_results.py said."""
+    """A complete run with stems, and the output of merge_results.py."""
     assert run.call("enhance", KEPT).status == 0
     assert run.call("evaluate").status == 0
     done = run.call("merge_results", "report=true")
@@ -48,13 +48,13 @@ def test_true_stems_come_out_as_they_went_in(run, merged):
 def test_they_can_be_heard_on_the_page(run, merged):  # noqa: ARG001
     page = (run.exp / "report" / "index.html").read_text()
     heard = [name for name in results(run.exp) if name.startswith("report/sounds/")]
-    # Of eight pairs mixture, reference and enhanced; four are of the duet, four of the trio.
+    # Mixture, reference and enhanced signal of eight pairs; four of the duet, four of the trio.
     assert len(heard) == 8 * 3 + 4 * 2 + 4 * 3
     assert all(name.removeprefix("report/") in page for name in heard)
 
 
 def test_a_run_without_stems_takes_them_up_later(run, merged):  # noqa: ARG001
-    """The enhanced files stay as they are."""
+    """The enhanced files do not change."""
     before = results(run.exp)
     shutil.rmtree(run.exp / "stems")
     run.succeed("enhance")
@@ -73,7 +73,7 @@ def test_without_stems_merging_says_what_to_do(run, merged):  # noqa: ARG001
 
 
 def test_stems_of_another_mixture_are_noticed(run, merged):  # noqa: ARG001
-    """Both by the stage that makes them and by the one that measures them."""
+    """Both by the stage that writes them and by the stage that measures them."""
     run.restore(run.folder / "merged")
     made_from = run.exp / "stems" / "duet" / "made_from.txt"
     text = made_from.read_text()

@@ -1,6 +1,6 @@
-"""Each stage is killed at random points and started again; nothing is lost and nothing differs.
+"""Each stage is killed at random points and started again; results do not differ.
 
-CMSS_KILLS in the environment says how many kills there are, over all stages.
+The environment variable CMSS_KILLS is the number of kills, over all stages.
 """
 
 import os
@@ -31,7 +31,7 @@ def run(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(run):
-    """How each stage ends, and where the state of the run before and after it is kept."""
+    """Return the results of each stage, and the folders with the state before and after it."""
     done, states = {}, [run.folder / "before"]
     states[0].mkdir()
     for stage in STAGES:
@@ -43,12 +43,12 @@ def undisturbed(run):
 
 
 def assert_what_is_there_is_right(exp: Path, whole: dict[str, bytes]) -> None:
-    """After a kill: every file is whole and as it should be, and tables have whole rows of it."""
+    """Check after a kill that every file is complete and correct, and tables have complete rows."""
     for name, data in results(exp).items():
         if is_temporary(Path(name)) or any(is_temporary(parent) for parent in Path(name).parents):
             continue
         if name in TABLES:
-            # Scores come track by track, and are put in order at the end.
+            # Scores are computed by track, and sorted at the end.
             rows = data[: data.rfind(b"\n") + 1].splitlines()
             assert len(set(rows)) == len(rows), name
             assert set(rows) <= set(whole[name].splitlines()), name
@@ -67,7 +67,7 @@ def test_killed_and_started_again_a_run_ends_with_the_same_bytes(run, undisturbe
         run.restore(states[number])
         whole = results(states[number + 1])
         for _ in range(rng.choice((1, 2))):
-            # Every other time between two steps of writing something, where it would hurt most.
+            # Every other kill is between two steps of writing a file, the most critical time.
             if sum(killed.values()) % 2:
                 moment = {"kill_at_write": rng.randint(1, whole_run[stage].writes)}
             else:

@@ -301,7 +301,7 @@ def test_the_output_is_checked_before_the_separation(tmp_path, me, capsys):
         (mixture, "folder.flac"): "is a folder",
         (mixture, "pictured.flac"): "pictured.png: is a folder",
         (mixture, "sound.flac"): "would replace the input",
-        (mixture, "pipe.flac"): "is neither a file nor free",
+        (mixture, "pipe.flac"): "exists and is not a regular file",
         (mixture, "a.wav/out.flac"): "a.wav is a file, expected a folder",
         (mixture, "a.wav/b/c/out.flac"): "a.wav is a file, expected a folder",
         (flac, "b.flac"): "would replace the input",

@@ -1,4 +1,4 @@
-"""An output that cannot be written is named before the work, by every command that has one."""
+"""Every command refuses an output that cannot be written before its work."""
 
 from pathlib import Path
 

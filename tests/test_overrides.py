@@ -1,4 +1,4 @@
-"""What is given on the command line of the stages, whatever hydra makes of it."""
+"""Command lines of the stages: values that hydra misreads, and their messages."""
 
 import subprocess
 from pathlib import Path
@@ -30,7 +30,7 @@ def here(data, tmp_path):
 
 
 def enhance(here: Path, *words: str) -> Ended:
-    """One pair, by the passthrough."""
+    """Enhance one pair by passthrough."""
     usual = ("path.root=data", "separator=passthrough", "evaluate.pairs=one.csv")
     return call("enhance", *usual, *words, cwd=here)
 
@@ -42,12 +42,12 @@ def line(ended: Ended, status: int = 2) -> str:
 
 
 def through_sh(word: str) -> str:
-    """What a program receives for what is typed in a shell."""
+    """Return the words that a program receives for a text typed in a shell."""
     done = subprocess.run(["sh", "-c", f"printf %s. {word}"], capture_output=True, check=True)
     return done.stdout.decode().removesuffix(".")
 
 
-# Names of files and folders that mean something to hydra.
+# Names of files and folders with a special meaning for hydra.
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_job_without_a_track_has_nothing_to_do(here):
         assert ended.status == 0, ended
 
 
-# The configuration that enhance.py has kept.
+# The configuration that enhance.py has written.
 
 
 DAMAGES = {
@@ -301,6 +301,6 @@ def test_a_damaged_configuration_of_a_run_is_named(here):
             ended = call(stage, "path.exp_folder=run", cwd=here)
             assert ended.status == 2, (name, ended)
             assert all(str(kept) in line for line in ended.stderr.splitlines()), (name, ended)
-    # As the message advises.
+    # As advised by the message.
     assert enhance(here, "path.exp_folder=run").status == 0
     assert call("evaluate", "path.exp_folder=run", "evaluate.jobs=1", cwd=here).status == 0

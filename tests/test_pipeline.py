@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from cmss.hearing.hearing_aid import HearingAid
 from cmss.pipeline import System, enhance_run
 from cmss.remix import ConsistentRemix, OfficialRemix, reference_remix
 from cmss.run.enhancing import EnhanceSettings
-from cmss.run.scoring import FileScorer, Scorer, scene_seed, score_files, with_references
+from cmss.run.scoring import FileScorer, Scorer, score_files, with_references
 from cmss.scenes import SoundFiles, level_warning, level_warnings, load_pairs
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.preparing import load_networks
@@ -30,7 +31,7 @@ AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_
 
 
 class Counting(Oracle):
-    """True stems, and how often each ensemble was asked for."""
+    """The oracle, with a count of calls for each ensemble."""
 
     def __init__(self) -> None:
         super().__init__(RATE_HZ)
@@ -43,7 +44,7 @@ class Counting(Oracle):
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Two tracks, each in two scenes that lie apart, for two listeners."""
+    """Two tracks, each in two scenes that are not adjacent, for two listeners."""
     tiny = TinyChallenge(tmp_path_factory.mktemp("tiny"))
     tiny.files["scenes_file"] |= {
         "S50003": {"music": "duet", "gain": "gain_0001"},
@@ -73,7 +74,7 @@ def test_a_pair_comes_out_the_same_whatever_is_run_beside_it(pairs):
 
 
 def test_memory_is_flat_in_the_number_of_scenes(pairs, tmp_path):
-    """One track and one pair at a time: 0.3 s of two ears in float64 take 0.2 MB."""
+    """One track and one pair are in memory: 0.3 s of two ears in float64 take 0.2 MB."""
     settings = EnhanceSettings(32000, False, False, "error", False, {}, {})
 
     def peak_bytes(times: int) -> int:
@@ -90,7 +91,7 @@ def test_memory_is_flat_in_the_number_of_scenes(pairs, tmp_path):
         tracemalloc.stop()
         return peak
 
-    peak_bytes(1)  # what is made once: filters, compiled loops
+    peak_bytes(1)  # Created once: filters, compiled loops.
     few, many = peak_bytes(1), peak_bytes(8)
     assert few > 2e5
     assert many < few + 2e5
@@ -107,7 +108,7 @@ def test_passthrough_amplifies_the_mixture_as_it_is(pairs, remix):
 def test_true_stems_give_what_scores_compare_with(pairs):
     enhanced = run(Oracle(RATE_HZ), OfficialRemix(), pairs)
     scorer = Scorer(AID)
-    duets = [pair for pair in pairs if pair.scene.track.name == "duet"]  # nobody is doubled
+    duets = [pair for pair in pairs if pair.scene.track.name == "duet"]  # No doubled instruments.
     for pair in duets:
         np.testing.assert_array_equal(
             enhanced[pair.name], AID(scorer.reference(pair.scene), pair.listener)
@@ -115,7 +116,7 @@ def test_true_stems_give_what_scores_compare_with(pairs):
 
 
 def test_ears_are_not_exchanged(pairs):
-    """Each ear of a listener has a compressor of its own, and the sides differ in the music."""
+    """Each ear of a listener has its own compressor, and the channels of the music differ."""
     pair = pairs[1]
     (ears,) = run(Passthrough(RATE_HZ), ConsistentRemix(), [pair]).values()
     mixture = read_excerpt(pair.scene.track.mixture, RATE_HZ)
@@ -179,7 +180,7 @@ def test_all_mixtures_that_cannot_be_decoded_are_named(pairs, tmp_path):
 
 
 class PerInstrument:
-    """Loads weights when they are asked for, as separators of one network per instrument do."""
+    """Loads weights when first used, as separators with one network per instrument do."""
 
     def __init__(self, common: dict[str, str], lacking: tuple[str, ...] = ()) -> None:
         self.weights = dict(common)
@@ -211,7 +212,7 @@ def test_all_missing_weights_are_named_once(pairs):
     assert sorted(caught.value.problems) == ["Oboe: no weights", "Violin: no weights"]
 
 
-# Scoring: the counterpart.
+# evaluate.py
 
 
 def test_the_reference_is_cut_as_the_mixture_is(pairs):
@@ -230,7 +231,7 @@ def test_seeds_are_the_official_ones():
     for scene in ("S50001", "S60001"):
         set_song_seed(scene)
         expected = np.random.get_state()[1].copy()
-        np.random.seed(scene_seed(scene))
+        np.random.seed(int(hashlib.md5(scene.encode()).hexdigest(), 16) % 10**8)
         np.testing.assert_array_equal(np.random.get_state()[1], expected)
 
 
@@ -327,10 +328,10 @@ def test_a_damaged_file_costs_the_score_of_its_pair_alone(pairs, files, tmp_path
 
 
 class KilledAt:
-    """Scores by number alone; the process that is given the pair `name` is killed, as for memory.
+    """Return a constant score; kill the process of one pair, as if memory were exhausted.
 
     Args:
-        name: of the pair.
+        name: name of this pair.
     """
 
     def __init__(self, name: str) -> None:
@@ -351,7 +352,7 @@ def test_a_killed_process_is_named_and_other_pairs_are_scored(pairs):
             scored.append(pair.name)
             assert result() == pair.name
     assert in_order[killed].name not in scored
-    # The process beside it may have been at one of those before.
+    # The other process may have worked on an earlier pair.
     assert len(scored) >= killed - 1
 
 
@@ -376,12 +377,12 @@ def test_what_is_too_short_to_score_names_the_pair(pairs):
 
 
 def lost_while_starting(work):
-    """The first process is killed, and has been missed, before the second pair is named."""
+    """The first process is killed, and the pool has noticed it, before the second pair is given."""
     yield next(work)
     (process,) = active_children()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    time.sleep(0.5)  # the pool's own thread notices within milliseconds
+    time.sleep(0.5)  # The thread of the pool notices it within milliseconds.
     yield from work
 
 

@@ -29,13 +29,13 @@ def tiny(tmp_path):
 
 
 def problems(challenge: TinyChallenge) -> list[str]:
-    """What is wrong, with the folder of the test left out."""
+    """Return the problems, without the folder of the test."""
     with pytest.raises(InputError) as caught:
         scenes.load_pairs(challenge.paths(), RATE_HZ)
     return [line.replace(f"{challenge.root}/", "") for line in caught.value.problems]
 
 
-# What is right.
+# Valid data.
 
 
 def test_pairs_are_joined_by_key_in_the_order_of_the_file(tiny):
@@ -123,7 +123,7 @@ def test_each_sound_file_is_looked_at_once(tiny, monkeypatch):
 
 
 def test_thousands_of_pairs_share_their_scenes_and_listeners(tiny):
-    # As many as the evaluation set has: 348 scenes for 21 listeners.
+    # As many as in the evaluation set: 348 scenes and 21 listeners.
     files = tiny.files
     names = [f"L62{number:02d}" for number in range(21)]
     files["listeners_file"] = {name: listener(name, 30) for name in names}
@@ -140,7 +140,7 @@ def test_thousands_of_pairs_share_their_scenes_and_listeners(tiny):
     assert len({id(pair.scene.track) for pair in pairs}) == 1
 
 
-# What is wrong, entry by entry. Each case: what to spoil, and the message.
+# Invalid entries. Each case: the change of the data, and the message.
 
 BAD_ENTRIES = {
     "unknown listener": (
@@ -244,7 +244,7 @@ BAD_ENTRIES = {
     ),
     "excerpt without a sample": (
         lambda f: f["music_file"]["duet"]["mixture"].update(start=0, duration=1e-6),
-        ["metadata/music.json: duet.mixture.duration: 1e-06 s hold no sample"],
+        ["metadata/music.json: duet.mixture.duration: 1e-06 s contain no sample"],
     ),
     "stem of another length": (
         lambda f: f["music_file"]["duet"]["source_2"].update(duration=0.2),
@@ -355,7 +355,7 @@ def test_a_bad_entry_is_named(tiny, spoil, expected):
     assert problems(tiny) == expected
 
 
-# Files as such.
+# Files that are not JSON.
 
 BAD_FILES = {
     "missing": (lambda path: path.unlink(), "path.music_file: No such file or directory"),
@@ -499,11 +499,11 @@ def test_everything_wrong_is_reported_together(tiny):
     assert len(found) == 6
 
 
-# Whatever the files hold, the answer is pairs or an InputError, never another exception.
+# Any content of the files gives pairs or an InputError, but no other exception.
 
 
 def nodes(tree, path=()):
-    """Every place in nested dicts and lists."""
+    """Yield every place in nested dicts and lists."""
     yield path
     if isinstance(tree, dict | list):
         for key in tree if isinstance(tree, dict) else range(len(tree)):

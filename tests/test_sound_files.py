@@ -1,4 +1,4 @@
-"""How often each stage opens and decodes the sound files of its data and of its run."""
+"""Numbers of openings and decodes of sound files in each stage."""
 
 import os
 import shutil
@@ -25,19 +25,19 @@ def note_opening(event: str, arguments: tuple) -> None:
         OPENED.append(Path(arguments[0]))
 
 
-# Once for the process: an audit hook cannot be removed.
+# Once per process, because an audit hook cannot be removed.
 sys.addaudithook(note_opening)
 
 
 class Counts:
-    """Openings of each file, and how many times the length of what it holds was decoded."""
+    """Counts of openings of each file, and of decoded samples relative to its length."""
 
     def __init__(self) -> None:
         self.openings: Counter[str] = Counter()
         self.decodes: Counter[str] = Counter()
 
     def most(self, name: str) -> tuple[int, int]:
-        """Openings and decodes of the file for which they are most, among those of a name."""
+        """Return the largest numbers of openings and decodes of the files with a name."""
         names = [path for path in self.openings if name in path]
         assert names
         return max(self.openings[n] for n in names), max(self.decodes[n] for n in names)
@@ -45,7 +45,7 @@ class Counts:
 
 @pytest.fixture
 def counted(tmp_path, monkeypatch):
-    """Calls a stage in this process, and counts."""
+    """Call a stage in this process and count."""
     write_tiny_data(tmp_path / "data")
 
     def run(stage: str, *words: str) -> Counts:
@@ -56,7 +56,7 @@ def counted(tmp_path, monkeypatch):
         def counting(file, *arguments, **named):
             place = file.tell()
             block = read(file, *arguments, **named)
-            # The last sample alone is read to see that it is there.
+            # Only the last sample is read, as a check of the length.
             if len(block) > 1 or place + 1 < file.frames:
                 status = os.fstat(file.name)
                 decoded[status.st_dev, status.st_ino] += len(block)
@@ -84,7 +84,7 @@ def counted(tmp_path, monkeypatch):
 
 
 def test_no_file_is_decoded_twice_in_a_stage(counted):
-    """Each is opened to be checked, and once more if its sound is needed."""
+    """Each file is opened for the check, and once more if its samples are needed."""
     done = counted("enhance", "path.root=data", "separator=passthrough", "stems=true")
     assert done.most("Mixture") == (2, 1)
     assert done.most("Oboe") == (1, 0)
@@ -93,7 +93,7 @@ def test_no_file_is_decoded_twice_in_a_stage(counted):
     assert done.most("Viola") == (2, 1)
     assert done.most("Oboe") == (2, 1)
     assert done.most("enhanced_signals") == (2, 1)
-    # Enhanced files are opened a third time to be copied into the archive.
+    # Enhanced files are opened a third time and copied into the archive.
     done = counted("merge_results", "report=true")
     assert done.most("data/") == (2, 1)
     assert done.most("exp/enhanced_signals") == (3, 1)
@@ -119,7 +119,7 @@ def test_what_is_done_already_is_opened_and_not_decoded(counted):
 
 
 def test_no_more_is_kept_than_was_agreed(tmp_path):
-    """Three excerpts of 8 kB: two fit, until one of them is released."""
+    """Two of three excerpts of 8 kB can be kept, until one of them is released."""
     path = tmp_path / "long.flac"
     write_flac(path, np.full((2, 3 * 1000), 0.1), RATE_HZ)
     first, second, third = (Excerpt(path, n / RATE_HZ, 1000 / RATE_HZ) for n in (0, 1000, 2000))

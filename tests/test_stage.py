@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cmss.errors import IncompleteError, InputError
-from cmss.run.stage import LINES_SHOWN, JobError, stage
+from cmss.run.stage import JobError, stage
 
 CONFIG = OmegaConf.create(
     {
@@ -17,7 +17,7 @@ CONFIG = OmegaConf.create(
 
 
 def run(work, capsys) -> tuple[int, list[str]]:
-    """Exit status and what was printed on standard error."""
+    """Return the exit status and the lines on standard error."""
     with pytest.raises(SystemExit) as caught:
         stage(work)(CONFIG)
     printed = capsys.readouterr()
@@ -64,11 +64,11 @@ def test_each_problem_is_a_line(capsys):
 
 @pytest.mark.parametrize("more", [0, 1, 30])
 def test_the_first_of_many_problems_are_shown(more, capsys):
-    problems = [f"{number}: wrong" for number in range(LINES_SHOWN + more)]
+    problems = [f"{number}: wrong" for number in range(20 + more)]
     status, lines = run(fail(InputError(problems)), capsys)
     assert status == 2
-    assert lines[:LINES_SHOWN] == problems[:LINES_SHOWN]
-    assert lines[LINES_SHOWN:] == ([f"... and {more} more"] if more else [])
+    assert lines[:20] == problems[:20]
+    assert lines[20:] == ([f"... and {more} more"] if more else [])
 
 
 def test_a_result_that_is_no_number_is_status_1(capsys):

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from cmss.errors import InputError
 from cmss.renamed import RENAMED
-from cmss.run.configuration import separating
+from cmss.run.configuration import stem_settings
 from cmss.separators import build_separator, builder
 from cmss.separators.builder import build_steps
 from cmss.separators.spectra import on_spectra
@@ -154,7 +154,7 @@ def test_all_that_is_wrong_with_the_steps_is_reported_together():
 
 
 def fingerprint(*steps: dict) -> dict:
-    return separating(OmegaConf.create(
+    return stem_settings(OmegaConf.create(
         {"separator": {"name": "oracle", "steps": [*steps]}, "input_sample_rate": RATE_HZ}
     ))  # fmt: skip
 

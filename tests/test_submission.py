@@ -142,7 +142,7 @@ def test_a_build_that_fails_leaves_the_last_submission(run, monkeypatch):
     assert not list(run.glob(".*"))
 
 
-# What cannot be handed in.
+# Invalid submissions.
 
 
 def test_everything_wrong_is_named_and_nothing_is_built(run):
@@ -223,13 +223,13 @@ def test_parts_hold_every_signal_once_and_none_is_too_large(run):
     names = [name for path in built.archives for name in zipfile.ZipFile(path).namelist()]
     assert names == NAMES
     assert not whole.exists()
-    # And back: parts of an earlier call do not stay beside the whole.
+    # And back to one archive: the parts of the earlier call are deleted.
     assert [path.name for path in build(run).archives] == [whole.name]
     assert sorted(run.glob("*.zip")) == [whole]
 
 
 def test_the_size_of_a_part_is_known_to_the_byte(run):
-    """As large as the whole archive one part is enough, a byte less and there are two."""
+    """A limit of the archive's size gives one part; with one byte less there are two parts."""
     size = build(run).archives[0].stat().st_size
     assert len(build(run, part_mb=size / 1e6).archives) == 1
     assert len(build(run, part_mb=(size - 1) / 1e6).archives) == 2

@@ -1,4 +1,4 @@
-"""Text that a person may have saved, on whatever system: read as it was meant, or refused."""
+"""Text files of users in several encodings: read correctly, or refused."""
 
 import codecs
 

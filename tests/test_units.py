@@ -62,7 +62,7 @@ def run(server, data):
 
 @pytest.fixture
 def tiny(data):
-    """Copy of the data that a test modifies."""
+    """A copy of the data that the test modifies."""
     before = deepcopy(data.files)
     yield data
     data.files = before

@@ -1,4 +1,4 @@
-"""Mixtures alone, as an evaluation set is handed out: enhanced and packed, not scored."""
+"""Mixtures without stems, as in an evaluation set: enhanced and packed, not scored."""
 
 import zipfile
 
@@ -17,7 +17,7 @@ def run(server, tmp_path):
 
 @pytest.fixture
 def mixtures(run):
-    """The run on data whose stems have been taken away."""
+    """A run on data without stems."""
     take_stems_away(run)
     return run
 
@@ -41,7 +41,7 @@ def test_what_is_handed_in_is_made_from_mixtures(run):
     run.server.succeed("enhance", *SYSTEM, "references=false", cwd=run.folder)
     assert flacs(run) == expected
     assert run.refused("evaluate") == "references: false, so there is nothing to score against"
-    # As submission and report are made by default, not those of the other tests.
+    # The default submission and report, unlike in the other tests.
     run.server.succeed("merge_results", cwd=run.folder)
     (archive,) = run.exp.glob("submission_*.zip")
     with zipfile.ZipFile(archive) as packed:
@@ -68,4 +68,4 @@ def test_a_missing_mixture_is_named_all_the_same(mixtures):
 
 def test_the_oracle_needs_references(mixtures):
     line = mixtures.refused("enhance", "references=false")
-    assert line == "references: false, but separator=oracle is made of the true stems"
+    assert line == "references: false, but separator=oracle needs the ground truth stems"

@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, and rows in them: nothing here knows what a run is."""
+"""Reading and writing of files: atomic files, rows of CSV, text, containers of sound, digests."""

@@ -1,15 +1,16 @@
-"""Files and folders that appear whole or not at all, and work that one process does at a time.
+"""Atomic writing of files and folders, and locks for work that only one process may do.
 
-A result is written under a hidden temporary name next to its final one, flushed to disk and
-renamed. Both names lie on one file system, so that the rename is one step: whoever finds the file
-finds all of it.
+A result is written under a hidden temporary name in the folder of its final name, flushed to disk
+and renamed. Both names are on the same file system, so the rename is atomic: a file under its final
+name is always complete.
 
-Whoever writes a temporary holds a lock on it (flock), which the system takes back when the process
-ends, however it ends. So what is not locked was left behind and can go, whichever process on
-whichever machine left it; on a file system without locks it stays.
+The process that writes a temporary file holds a lock on it (flock). The system releases the lock
+when the process ends, even if it is killed. A temporary file without a lock is therefore left over
+from a killed process, on this or another machine, and can be deleted. On a file system without
+locks it is not deleted.
 
-Nothing is retried without end: other processes may delete what was just made, but there are places,
-such as /proc, where nothing can ever be made.
+The number of attempts is limited. Another process may delete a new file at once, but there are also
+folders, such as /proc, in which no file can be created.
 """
 
 import errno
@@ -27,10 +28,10 @@ from pathlib import Path
 from cmss.errors import InputError
 
 ATTEMPTS = 100
-"""How often a file is created that other processes delete at once: in a second's time at most."""
+"""How often the creation of a file is tried if other processes delete it at once."""
 WAIT_S = 60.0
-"""How long a lock is waited for; it is held for some milliseconds."""
-_SAY_AFTER_S = 1.0
+"""Maximum time of waiting for a lock, which is usually held for some milliseconds."""
+_MESSAGE_AFTER_S = 1.0
 
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -43,22 +44,22 @@ def _temporary_name(path: Path) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is what a killed run left half-written: never a result, safe to delete."""
+    """Return whether this is the name of a temporary file, which is never a result."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def final_path(text: str) -> str:
-    """A path in which each temporary has the name that it is to get."""
+    """Replace each temporary name in a path by its final name."""
     return _TEMPORARY_PART.sub(r"\1", text)
 
 
 def _open(path: Path, flags: int = 0) -> int:
-    # Network file systems lock only what is open for writing, which a folder cannot be.
+    # Network file systems lock only files that are open for writing; a folder cannot be.
     return os.open(path, flags | (os.O_RDONLY if path.is_dir() else os.O_RDWR), 0o666)
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock until closed: False if another process has the lock, None where there are no locks."""
+    """Lock until closed; return False if another process has the lock, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -69,13 +70,13 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
-    """As `_lock`, but try for `WAIT_S` seconds; say so if it takes long."""
+    """Call `_lock` for up to `WAIT_S` seconds, and print a message if this takes long."""
     begin, is_said = time.monotonic(), False
     while (locked := _lock(descriptor)) is False:
         waited_s = time.monotonic() - begin
         if waited_s > WAIT_S:
             break
-        if waited_s > _SAY_AFTER_S and not is_said:
+        if waited_s > _MESSAGE_AFTER_S and not is_said:
             is_said = True
             print(f"waiting for another process to finish {work}: {path}", file=sys.stderr)
         time.sleep(0.02)
@@ -83,7 +84,7 @@ def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:
-    """Whether the path still names what was opened, or another process has deleted it since."""
+    """Return whether an open file still has this path; another process may have deleted it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -91,10 +92,10 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
 
 
 def flush_to_disk(descriptor: int) -> None:
-    """Return when what was written is on the disk, or at once where a file system cannot tell.
+    """Wait until written data are on the disk, if the file system supports this.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the data cannot be written.
     """
     try:
         os.fsync(descriptor)
@@ -104,11 +105,11 @@ def flush_to_disk(descriptor: int) -> None:
 
 
 def _attempts(path: Path) -> Iterator[None]:
-    """Make the folder of `path`, which another process may have deleted, each time anew.
+    """Yield for each attempt to create `path`, after creating its folder if necessary.
 
     Raises:
-        NotADirectoryError: it is a file.
-        FileNotFoundError: none of `ATTEMPTS` has succeeded.
+        NotADirectoryError: the folder is a file.
+        FileNotFoundError: all `ATTEMPTS` have failed.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -118,7 +119,7 @@ def _attempts(path: Path) -> Iterator[None]:
             raise NotADirectoryError(errno.ENOTDIR, reason, str(path.parent)) from error
         except FileNotFoundError:
             if not path.parent.parent.exists():
-                raise  # dangling, or in a place where no folder can be made
+                raise  # A dangling link, or a place in which no folder can be created.
         yield
     reason = "cannot be created: its folder accepts no files or is deleted again and again"
     raise FileNotFoundError(errno.ENOENT, reason, str(path))
@@ -126,7 +127,10 @@ def _attempts(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
-    """An empty temporary for `path`, locked, and its descriptor; gone when the block ends."""
+    """Yield a locked, empty temporary file or folder for `path`, and its descriptor.
+
+    If it still exists when the block ends, it is deleted.
+    """
     for _ in _attempts(path):
         temporary = _temporary_name(path)
         try:
@@ -135,7 +139,8 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
             descriptor = _open(temporary, 0 if folder else os.O_CREAT | os.O_EXCL)
         except FileNotFoundError:
             continue
-        # `clear_stale`, which deletes nothing without locks, may have come by before this one.
+        # `clear_stale` of another process may have deleted it before it was locked. On a file
+        # system without locks, `clear_stale` deletes nothing.
         locked = _lock(descriptor)
         if locked is None or (locked and _is_open_as(descriptor, temporary)):
             break
@@ -154,9 +159,9 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
 
 
 def _name_result(error: OSError, temporary: Path, path: Path) -> None:
-    """Have an error name the file that was to be written, not its temporary, which is gone.
+    """Replace the temporary name in an error by the final name.
 
-    A write that fails, on a full disk for one, names no file at all.
+    An error of a write, for example on a full disk, names no file; it gets the final name as well.
     """
     if error.errno is None:
         return
@@ -169,54 +174,54 @@ def _name_result(error: OSError, temporary: Path, path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield the empty file to write to; it becomes `path`, replacing it, when the block ends well.
+    """Yield an empty temporary file, and rename it to `path` after the block.
 
-    The folder of `path` is made when it is missing. If the block raises, `path` stays as it was
-    and nothing half-written is left.
+    An existing `path` is replaced, and its folder is created if necessary. If the block raises an
+    exception, `path` is unchanged and the temporary file is deleted.
     """
     with _temporary(path, folder=False) as (temporary, descriptor):
         yield temporary
-        # Without this a power cut after the rename may leave an empty file of the final name.
+        # Otherwise a power failure after the rename could leave an empty file.
         flush_to_disk(descriptor)
         temporary.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it becomes `path`, replacing it, when the block ends well.
+    """Yield an empty temporary folder, and rename it to `path` after the block.
 
-    A folder cannot be renamed onto one that has files: the old one steps aside first and is
-    deleted last. It comes back if the new one cannot take its place.
+    A folder with files cannot be replaced in one step. An existing `path` is therefore renamed
+    first, and deleted last. If the new folder cannot be renamed, the old one is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(path))
         yield temporary
         previous = _temporary_name(path)
-        is_aside = path.exists()
-        if is_aside:
+        had_previous = path.exists()
+        if had_previous:
             path.rename(previous)
         try:
             temporary.rename(path)
         except OSError:
-            if is_aside:
+            if had_previous:
                 previous.rename(path)
             raise
         shutil.rmtree(previous, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 text file, line ends as given."""
+    """Write a UTF-8 text file atomically; line ends are not changed."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def clear_stale(folder: Path) -> None:
-    """Delete the temporaries in a folder that no living process is writing."""
+    """Delete the temporary files in a folder that no running process is writing."""
     for path in filter(is_temporary, folder.glob(".*")):
         try:
             descriptor = _open(path)
-        except OSError:  # gone by now, or not ours to delete
+        except OSError:  # Deleted by now, or without permission.
             continue
         try:
             if _lock(descriptor):
@@ -230,17 +235,19 @@ def clear_stale(folder: Path) -> None:
 
 @contextmanager
 def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file for as long as the block lasts.
+    """Hold a lock during the block, so that only one process does this work.
+
+    On a file system without locks, a warning is printed and the work continues.
 
     Args:
-        path: the lock file; made, and deleted at the end. One that a killed process left is empty
-            and locks nobody out.
-        work: what is being done, for the message.
-        wait: for up to `WAIT_S` seconds until another process lets go of it; one line on standard
-            error says so. Where a file system has no locks, a line says that too.
+        path: the lock file, which is created and at the end deleted. A lock file that is left over
+            from a killed process does not lock.
+        work: name of the work, for messages.
+        wait: wait up to `WAIT_S` seconds for another process, and print a message if this takes
+            long; otherwise raise at once.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds the lock.
     """
     for _ in _attempts(path):
         try:
@@ -250,9 +257,9 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
         locked = _wait_for_lock(descriptor, path, work) if wait else _lock(descriptor)
         if locked is False:
             os.close(descriptor)
-            raise InputError(f"{path.parent}: another process is at work on it: {work}")
+            raise InputError(f"{path.parent}: another process is working in this folder: {work}")
         if locked is None:
-            _say_without_locks(path.parent)
+            _warn_without_locks(path.parent)
         if locked is None or _is_open_as(descriptor, path):
             break
         os.close(descriptor)
@@ -266,7 +273,7 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
 _without_locks: set[Path] = set()
 
 
-def _say_without_locks(folder: Path) -> None:
+def _warn_without_locks(folder: Path) -> None:
     if folder not in _without_locks:
         _without_locks.add(folder)
         print(

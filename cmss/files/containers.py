@@ -1,14 +1,17 @@
-"""What the container of a sound file says about its length, and whether the file has that much.
+"""Check of the length that the container of a sound file states.
 
-libsndfile decodes, but its lengths cannot be relied on: where a file is shorter than its header
-says, libsndfile corrects the length without a word; where the header is unfinished, it finds no
-sound; the length of an MP3 file without a Xing header it estimates, and it decodes no further than
-that. This module reads the containers themselves: a file that falls short of a stated length, of
-an end mark or of a checksum is refused; for a file that states none, it gives the header with which
-libsndfile decodes to the end.
+Sounds are decoded by libsndfile, but the lengths that it returns are not reliable:
 
-Read are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and MP3. Other
-containers are taken to state nothing.
+* If a file is shorter than its header states, libsndfile corrects the length without an error.
+* If the header has no length because the writer was interrupted, libsndfile finds no sound.
+* For an MP3 file without a Xing header, libsndfile estimates the length and decodes no more.
+
+This module therefore reads the containers. A file is refused if it is shorter than stated, has no
+end mark or has a wrong checksum. For a file without a stated length, this module returns a header
+with which libsndfile decodes to the end.
+
+The containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and MP3. For
+all others, no length is known.
 """
 
 import io
@@ -25,13 +28,13 @@ from cmss.errors import InputError
 
 @dataclass(frozen=True)
 class Container:
-    """What a container says about the length of its sound.
+    """Result of the check of a container.
 
     Args:
-        stated: whether it states a length or an end, and the file has that much.
-        head: what libsndfile must see in place of the first `skip` bytes in order to decode all.
+        stated: whether the container states a length or an end, and the file is complete.
+        head: bytes that must replace the first `skip` bytes, so that libsndfile decodes all sound.
         skip: number of bytes that `head` replaces.
-        surplus: bytes after the stated end that do not belong to the container.
+        surplus: number of bytes after the stated end that do not belong to the container.
     """
 
     stated: bool = False
@@ -44,13 +47,13 @@ def examine(path: Path, file: BinaryIO) -> Container:
     """Read the container of an open file.
 
     Args:
-        path: names the file in messages.
-        file: the file; its position afterwards is undefined.
+        path: path of the file, for messages.
+        file: the open file; its position is undefined afterwards.
 
     Raises:
         InputError: the file is shorter than the container states, or a page of an Ogg file is
             damaged.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     source = _Source(path, file, file.seek(0, io.SEEK_END))
     start = _end_of_id3(source)
@@ -70,28 +73,34 @@ def examine(path: Path, file: BinaryIO) -> Container:
 
 
 class Spliced(io.RawIOBase):
-    """A file whose first bytes are replaced, for libsndfile to read."""
+    """A read-only file for libsndfile, in which other bytes replace the first bytes of a file.
+
+    Args:
+        file: the original file.
+        head: the new first bytes.
+        skip: number of bytes of `file` that `head` replaces.
+    """
 
     def __init__(self, file: BinaryIO, head: bytes, skip: int) -> None:
         self._file, self._head, self._skip, self._at = file, head, skip, 0
         self._size = len(head) + file.seek(0, io.SEEK_END) - skip
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """The position in the spliced file."""
+        """Return the position in the spliced file."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position, within the file whatever is asked for."""
+        """Set the position, limited to the range of the file, and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = min(max(base + offset, 0), self._size)
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer as far as the file reaches."""
+        """Read into a buffer until it is full or the file ends; return the number of bytes."""
         done = 0
         if self._at < len(self._head):
             part = self._head[self._at : self._at + len(buffer)]
@@ -113,11 +122,12 @@ class _Source:
     size: int
 
     def at(self, place: int, count: int) -> bytes:
-        self.file.seek(min(place, self.size))  # a damaged header may name any place
+        """Read bytes at a place; fewer at the end of the file."""
+        self.file.seek(min(place, self.size))  # A damaged header may state any place.
         return self.file.read(count)
 
     def number(self, form: str, place: int) -> int:
-        """One number at a place; 0 beyond the end."""
+        """Read a number at a place, by a format of :mod:`struct`; missing bytes count as 0."""
         count = struct.calcsize(form)
         return struct.unpack(form, self.at(place, count).ljust(count, b"\0"))[0]
 
@@ -128,22 +138,22 @@ class _Source:
         return self.damaged(f"{stated}, the file ends after {self.size} bytes")
 
 
-# Containers of chunks: RIFF and its like.
+# Containers of chunks: RIFF and similar formats.
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How chunks lie in a container.
+    """Layout of the chunks of a container.
 
     Args:
-        magic: pattern of the first bytes.
-        first: where the first chunk begins.
-        id_bytes: of a chunk's name.
-        size: of a chunk, as in :mod:`struct`.
-        align: chunks begin at multiples of this.
-        sound: the name with which that of the sound's chunk begins.
-        counts_header: whether a chunk's size includes its name and its size.
-        before: bytes in the sound's chunk before the sound.
+        magic: pattern of the first bytes of the file.
+        first: position of the first chunk.
+        id_bytes: number of bytes of a chunk's name.
+        size: format of a chunk's size, see :mod:`struct`.
+        align: the position of each chunk is a multiple of this.
+        sound: name of the chunk with the sound, or its beginning.
+        counts_header: whether the size of a chunk includes its name and its size.
+        before: number of bytes before the sound in its chunk.
     """
 
     magic: bytes
@@ -169,14 +179,15 @@ _LAYOUTS = (
 )
 _LARGEST_CHUNKS = 100_000
 _TAG_BYTES = 1024
-"""What follows the stated end without being a chunk, and is too short to be worth a remark."""
+"""Up to this number of bytes after the stated end are ignored; they are usually a tag."""
 
 
 def _is_placeholder(value: int, bits: int) -> bool:
-    """Whether programs that cannot go back to the header write this in place of a size.
+    """Return whether a size is a placeholder.
 
-    Zero, or close to the largest signed or unsigned number: ffmpeg 0xFFFFFFFF, SoX 0x7FFFF000,
-    arecord 0x80000000; some subtract the bytes of the header.
+    Programs that write to a pipe cannot correct the header at the end. They leave zero in it, or a
+    number close to the largest signed or unsigned one: ffmpeg 0xFFFFFFFF, SoX 0x7FFFF000, arecord
+    0x80000000. Some programs subtract the size of the header.
     """
     if bits == 64:
         return value == 0 or value >= 2**60
@@ -184,7 +195,7 @@ def _is_placeholder(value: int, bits: int) -> bool:
 
 
 def _chunks(source: _Source, layout: _Layout) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and stated size of each chunk's contents."""
+    """Yield name, position of the content and stated size of each chunk."""
     place = layout.first
     for _ in range(_LARGEST_CHUNKS):
         header = source.at(place, layout.header)
@@ -201,7 +212,7 @@ def _chunks(source: _Source, layout: _Layout) -> Iterator[tuple[bytes, int, int]
 
 def _chunked(source: _Source, layout: _Layout) -> Container:
     bits = 8 * struct.calcsize(layout.size)
-    long_size = None  # of RF64: where the 64 bits are
+    long_size = None  # RF64: position of the size with 64 bits.
     frames = 0
     for chunk in _chunks(source, layout):
         name, content, size = chunk
@@ -212,7 +223,7 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
         if name.startswith(layout.sound):
             break
     else:
-        return Container()  # libsndfile says that there is no sound
+        return Container()  # libsndfile reports that there is no sound.
     if long_size is not None and size == 0xFFFFFFFF:
         size, bits = source.number("<Q", long_size), 64
     else:
@@ -222,9 +233,9 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
     if is_unfinished or (_is_placeholder(size, bits) and end > source.size):
         return _open_ended(source, layout, content, long_size)
     if end > source.size:
-        raise source.truncated(f"the header promises {size} bytes of sound from byte {content} on")
+        raise source.truncated(f"the header states {size} bytes of sound from byte {content} on")
     if frames > size - layout.before and not _is_placeholder(frames, 32):
-        raise source.truncated(f"the header promises {frames} bytes of sound, its chunk has {size}")
+        raise source.truncated(f"the header states {frames} bytes of sound, its chunk has {size}")
     surplus = source.size - end
     if surplus <= _TAG_BYTES or _is_chunk(source, layout, end):
         surplus = 0
@@ -232,7 +243,7 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
 
 
 def _aiff_bytes(source: _Source, content: int) -> int:
-    """Bytes of sound that the COMM chunk of an AIFF file states; 0 if it is compressed."""
+    """Return the bytes of sound that the COMM chunk of an AIFF file states; 0 if compressed."""
     if source.at(8, 4) == b"AIFC" and source.at(content + 18, 4) not in (b"NONE", b"sowt", b"twos"):
         return 0
     channels = source.number(">H", content)
@@ -240,7 +251,7 @@ def _aiff_bytes(source: _Source, content: int) -> int:
 
 
 def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
-    """Whether another chunk begins at a place, or the file ends there."""
+    """Return whether another chunk begins at a place, or the file ends there."""
     place += -place % layout.align
     header = source.at(place, layout.header)
     if not header:
@@ -253,7 +264,7 @@ def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
 
 
 def _open_ended(source: _Source, layout: _Layout, content: int, long_size: int | None) -> Container:
-    """A header that gives the sound all bytes up to the end of the file."""
+    """Return a header in which the chunk of the sound lasts until the end of the file."""
     size = source.size - content
     form, place = layout.size, content - struct.calcsize(layout.size)
     if long_size is not None:
@@ -274,16 +285,16 @@ def _au(source: _Source, order: str) -> Container:
     start, size = source.number(f"{order}I", 4), source.number(f"{order}I", 8)
     end = start + size
     if _is_placeholder(size, 32) and end != source.size:
-        # libsndfile knows this placeholder, and reads to the end of the file.
+        # With this placeholder libsndfile reads to the end of the file.
         head = source.at(0, 8) + b"\xff\xff\xff\xff"
         return Container(head=head, skip=len(head))
     if end > source.size:
-        raise source.truncated(f"the header promises {size} bytes of sound from byte {start} on")
+        raise source.truncated(f"the header states {size} bytes of sound from byte {start} on")
     surplus = source.size - end
     return Container(stated=True, surplus=surplus if surplus > _TAG_BYTES else 0)
 
 
-# FLAC: the number of samples, which libFLAC holds the file to, frame by frame with checksums.
+# FLAC: if the header states the number of samples, libFLAC itself checks length and checksums.
 
 
 def _flac(source: _Source, start: int) -> Container:
@@ -291,22 +302,23 @@ def _flac(source: _Source, start: int) -> Container:
     return Container(stated=source.number(">Q", start + 18) & (2**36 - 1) > 0)
 
 
-# Ogg: pages with checksums, the last of each stream with a mark.
+# Ogg: each page has a checksum, and the last page of each stream has a mark.
 
 _PAGE = struct.Struct("<4sBBqIIIB")
 _FIRST, _LAST = 2, 4
+# Each byte with its bits in reverse order.
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _ogg(source: _Source, start: int) -> Container:
-    """Hold each page to its checksum, and each stream to its numbering and its end."""
+    """Check the checksum of each page, and the page numbers and the last page of each stream."""
     file, place = source.file, start
-    expected: dict[int, int | None] = {}  # next page by stream; None after its last
+    expected: dict[int, int | None] = {}  # Number of a stream's next page; None after its last.
     file.seek(place)
     while True:
         header = file.read(_PAGE.size)
         if expected and not any(expected.values()) and not header.startswith(b"OggS"):
-            return Container(stated=True)  # whatever follows is a tag of another format
+            return Container(stated=True)  # What follows is a tag of another format.
         if not header:
             raise source.truncated("the Ogg stream has no last page")
         if len(header) < _PAGE.size:
@@ -323,8 +335,8 @@ def _ogg(source: _Source, start: int) -> Container:
         if flags & _FIRST:
             if None in expected.values():
                 raise InputError(
-                    f"{source.path}: several recordings in a row, the second from byte {place} "
-                    "on; expected one, save each as a file"
+                    f"{source.path}: several recordings in one file, the second from byte {place} "
+                    "on; expected one, save each to its own file"
                 )
         elif expected.get(serial) != number:
             raise InputError(
@@ -335,15 +347,18 @@ def _ogg(source: _Source, start: int) -> Container:
 
 
 def _ogg_checksum(page: bytes) -> int:
-    """CRC-32 with the bits the other way round than zlib's, from 0, not inverted (RFC 3533)."""
+    """Compute the CRC-32 of Ogg (RFC 3533) by zlib's, whose bit order is reversed.
+
+    The CRC of Ogg starts from 0 and is not inverted at the end, unlike zlib's.
+    """
     value = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{value:032b}"[::-1], 2)
 
 
-# MP3: frames, the first of which may hold a table that states their number.
+# MP3: a sequence of frames. The first frame may have a table with the number of frames.
 
 _KBPS = {
-    # by version (1; or 2 and 2.5) and layer, from index 1 on
+    # (version 1; or versions 2 and 2.5, layer): bit rates, from index 1
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -358,7 +373,7 @@ _SMALLEST_FRAME = 24
 
 
 def _frame_bytes(header: bytes) -> int:
-    """Length of the MPEG audio frame that begins with these four bytes; 0 if none does."""
+    """Return the length of the MPEG audio frame with these first four bytes; 0 if it is none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -374,7 +389,7 @@ def _frame_bytes(header: bytes) -> int:
 
 
 def _end_of_id3(source: _Source) -> int:
-    """Where the tags at the beginning end."""
+    """Return the end of the ID3 tags at the beginning of a file."""
     place = 0
     while (tag := source.at(place, 10)).startswith(b"ID3") and len(tag) == 10:
         size = 0
@@ -386,6 +401,7 @@ def _end_of_id3(source: _Source) -> int:
 
 def _mp3(source: _Source, start: int) -> Container:
     beginning = source.at(start, _SEARCHED_BYTES)
+    # The first frame: a valid header, and another one after the length that it states.
     first = next(
         (
             n
@@ -399,7 +415,7 @@ def _mp3(source: _Source, start: int) -> Container:
         return Container()
     frame = beginning[first:][: _frame_bytes(beginning[first : first + 4])]
     place, after = start + first, start + first + len(frame)
-    # More than there can be, so that libsndfile goes on to the end of the file.
+    # More frames than the file can have, so that libsndfile decodes to the end of the file.
     plenty = struct.pack(">I", min(source.size // _SMALLEST_FRAME + 1, 2**31))
     xing = _xing(frame)
     if xing is not None:
@@ -407,7 +423,8 @@ def _mp3(source: _Source, start: int) -> Container:
         found, end = _count_frames(source, after)
         if found == stated:
             return Container(stated=True)
-        # Some encoders count the table's frame, too; the number of bytes shows that all are there.
+        # Some encoders also count the frame of the table. Then the stated number of bytes shows
+        # whether the file is complete.
         is_complete = found == stated - 1 and _xing_bytes(frame, xing) == end - place
         if is_complete or found > stated:
             frames = struct.pack(">I", found) if is_complete else plenty
@@ -421,25 +438,25 @@ def _mp3(source: _Source, start: int) -> Container:
     else:
         stated, found, after = 0, 0, place
     if found < stated:
-        raise source.truncated(f"the header promises {stated} MP3 frames, {found} are complete")
+        raise source.truncated(f"the header states {stated} MP3 frames, {found} are complete")
     return Container(stated=found == stated > 0, head=_xing_frame(frame, plenty), skip=after)
 
 
 def _xing(frame: bytes) -> int | None:
-    """Where a Xing or LAME encoder's table begins, if it states the number of frames."""
+    """Return the position of a Xing or LAME table in a frame, if it has the number of frames."""
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """The number of bytes that a table states, of the table's frame and all others."""
+    """Return the number of bytes of all frames that a Xing table states, or None."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 
 
 def _side_end(frame: bytes) -> int:
-    """Where the header and the side information of a Layer III frame end."""
+    """Return the end of the header and side information of a Layer III frame."""
     is_mono = frame[3] >> 6 == 3
     if frame[1] >> 3 & 3 == _VERSION_1:
         return 4 + (17 if is_mono else 32)
@@ -447,14 +464,14 @@ def _side_end(frame: bytes) -> int:
 
 
 def _xing_frame(frame: bytes, frames: bytes) -> bytes:
-    """A frame with nothing but a Xing table, of the version, layer and mode of another."""
+    """Return a frame with only a Xing table, and version, layer and mode of a given frame."""
     header = bytes([frame[0], frame[1] | 1, frame[2] & 0x0C | 0x90, frame[3]])
     table = header.ljust(_side_end(frame), b"\0") + b"Xing" + struct.pack(">I", 1) + frames
     return table.ljust(_frame_bytes(header), b"\0")
 
 
 def _count_frames(source: _Source, place: int) -> tuple[int, int]:
-    """Number of complete frames in a row from a place on, and where they end."""
+    """Count the complete frames from a place on; also return their end."""
     file, found = source.file, 0
     while True:
         file.seek(place)

@@ -1,4 +1,4 @@
-"""SHA-256, by which runs recognise inputs, weights and results."""
+"""SHA-256 digests of data and files."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Return the SHA-256 of the parts one after another, as hexadecimal digits."""
+    """Return the SHA-256 of the concatenated parts, as hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -15,7 +15,7 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 def file_sha256(file: Path | BinaryIO) -> str:
-    """Return the SHA-256 of a file, or of the rest of an open one, without loading all of it.
+    """Return the SHA-256 of a file, or of the rest of an open file, read in blocks.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Files that a command is asked to write, checked before its work instead of after it."""
+"""Check of an output file before a long computation."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,27 +8,27 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 
 
-class _EnoughError(Exception):
-    """Ends the trial of a file before it gets its name."""
+class _TrialError(Exception):
+    """Ends the trial before the temporary file is renamed."""
 
 
 def check_output_file(
     path: Path, option: str, suffix: str | None = None, inputs: Iterable[Path] = ()
 ) -> None:
-    """See that a file can be written at the end of a long computation.
+    """Check that a file can be written.
 
-    Nothing is left behind: an existing file stays as it is, and folders that would have to be made
-    are removed again.
+    The file is created under a temporary name, and deleted together with any new folders. An
+    existing file is not changed.
 
     Args:
         path: the file.
-        option: that named it, for the message.
-        suffix: which its name must have, such as ".flac", in upper or lower case.
-        inputs: files that it must not replace.
+        option: option that gave the path, for the message.
+        suffix: required suffix in upper or lower case, such as ".flac".
+        inputs: files that must not be replaced.
 
     Raises:
-        InputError: a name that no such file can have.
-        OSError: the system does not let it be written: no permission, a full or read-only disk.
+        InputError: the path cannot be that of such a file.
+        OSError: the file cannot be written: no permission, a full or read-only disk.
     """
     where = f"{option} {path}" if option else str(path)
     if suffix and path.suffix.lower() != suffix:
@@ -36,7 +36,7 @@ def check_output_file(
     if path.is_dir() or not path.name:
         raise InputError(f"{where}: is a folder, expected the name of a file")
     if path.exists() and not path.is_file():
-        raise InputError(f"{where}: is neither a file nor free, expected another name")
+        raise InputError(f"{where}: exists and is not a regular file, expected another name")
     for given in inputs:
         if _same_file(path, given):
             raise InputError(f"{where}: would replace the input {given}, expected another name")
@@ -45,11 +45,11 @@ def check_output_file(
     if not existing.is_dir():
         raise InputError(f"{where}: {existing} is a file, expected a folder")
     try:
-        with suppress(_EnoughError), atomic_file(path):
-            raise _EnoughError
+        with suppress(_TrialError), atomic_file(path):
+            raise _TrialError
     finally:
         for folder in missing:
-            # Something else may have been put into it meanwhile, or it could not be made.
+            # Another process may have written to it meanwhile, or it could not be created.
             with suppress(OSError):
                 folder.rmdir()
 

@@ -1,8 +1,8 @@
-"""A CSV file that grows by whole rows, one for each pair of scene and listener.
+"""A CSV file to which rows are appended, one for each pair of scene and listener.
 
-A run of hours is killed sooner or later. Each row goes to disk in one write before the next is
-computed, so that all that can be lost is the row in hand: a last line without its line end is
-dropped on reading, and the next run goes on behind the last whole one.
+A long run may be killed at any time. Each row is written to disk in one step before the next one is
+computed, so that at most the last row is lost: a last line without a line end is ignored, and the
+next run continues after the last complete row.
 """
 
 import csv
@@ -21,7 +21,7 @@ from cmss.files.text import decode, is_foreign, parse_csv
 
 @dataclass(frozen=True)
 class PairRow:
-    """What a row begins with, in the official order; a kind of row adds its own numbers."""
+    """The first columns of every row, in the official order; subclasses add further columns."""
 
     scene: str
     song: str
@@ -29,16 +29,16 @@ class PairRow:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Scene and listener, which a file holds once."""
+        """Scene and listener, which must be unique in a file."""
         return self.scene, self.listener
 
     @property
     def pair(self) -> str:
-        """Name of its pair of scene and listener."""
+        """Name of the pair of scene and listener."""
         return f"{self.scene}_{self.listener}"
 
     def not_finite(self) -> list[str]:
-        """The columns that hold NaN or infinity."""
+        """Return the names of columns with NaN or infinity."""
         return [
             name
             for name, value in asdict(self).items()
@@ -49,37 +49,37 @@ class PairRow:
 Row = TypeVar("Row", bound=PairRow)
 
 
-def columns(kind: type[PairRow]) -> list[str]:
-    """The header: the names of the fields, in their order."""
-    return [field.name for field in fields(kind)]
+def columns(row_type: type[PairRow]) -> list[str]:
+    """Return the header: the names of the fields, in their order."""
+    return [field.name for field in fields(row_type)]
 
 
-def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """All whole rows of a file; what a killed run left of its last one is passed over.
+def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+    """Read the complete rows of a file; an incomplete last row is ignored.
 
     Raises:
-        InputError: not readable, another header, or rows that do not fit it.
+        InputError: the file cannot be read, or has another header, or rows that do not fit it.
     """
-    return _parse(path, _whole_lines(path)[0], kind)
+    return _parse(path, _complete_lines(path)[0], row_type)
 
 
-def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
-    """Write a whole file at once, replacing what is there."""
-    write_text(path, _csv_lines([columns(kind), *map(astuple, rows)]))
+def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
+    """Write a file with all its rows; an existing file is replaced."""
+    write_text(path, _csv_lines([columns(row_type), *map(astuple, rows)]))
 
 
 def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
-    # The csv module writes a float with the digits that it takes to read the same float back.
+    # The csv module writes enough digits of a float to read the same float again.
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
 
-def _whole_lines(path: Path) -> tuple[bytes, bool]:
-    """The whole lines of a file, and whether it has them as they are written here.
+def _complete_lines(path: Path) -> tuple[bytes, bool]:
+    """Return the complete lines of a file, and whether it has our encoding and line ends.
 
-    A file that somebody has looked at in a spreadsheet and saved there may have a byte order mark
-    and other line ends; the official evaluation ends its lines with both characters.
+    Spreadsheets may save a file with a byte order mark and other line ends, and the official
+    evaluation writes line ends of Windows. In these cases the lines are converted.
     """
     try:
         data = path.read_bytes()
@@ -91,8 +91,8 @@ def _whole_lines(path: Path) -> tuple[bytes, bool]:
     return data[: data.rfind(b"\n") + 1], True
 
 
-def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
-    expected = columns(kind)
+def _parse(path: Path, data: bytes, row_type: type[Row]) -> list[Row]:
+    expected = columns(row_type)
     try:
         lines = parse_csv(decode(data, path))
     except csv.Error as error:
@@ -100,7 +100,7 @@ def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
     if lines[:1] != [expected]:
         found = ",".join(lines[0]) if lines else "none"
         raise InputError(f"{path}: columns {found}, expected {','.join(expected)}")
-    types = get_type_hints(kind)
+    types = get_type_hints(row_type)
     rows, problems = [], []
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) != len(expected):
@@ -111,37 +111,37 @@ def _parse(path: Path, data: bytes, kind: type[Row]) -> list[Row]:
         except ValueError as error:
             problems.append(f"{path}: row {number}: {error}")
             continue
-        rows.append(kind(*values))
+        rows.append(row_type(*values))
     if problems:
         raise InputError(problems)
     return rows
 
 
 class RowFile(Generic[Row]):
-    """A file of rows, open at its end; nothing is written before the first of its methods.
+    """A CSV file to which rows can be appended; nothing is written before the first method call.
 
     Args:
-        path: made, with its header, when it is missing.
-        kind: the record that a row holds.
+        path: the file; it is created with its header if it does not exist.
+        row_type: type of the rows.
 
     Attributes:
-        rows: by pair, those of earlier runs and those appended since.
+        rows: key of a pair -> row, of earlier runs and of this run.
 
     Raises:
-        InputError: the file is there and holds something else.
+        InputError: the file exists and is not a table of such rows.
     """
 
-    def __init__(self, path: Path, kind: type[Row]) -> None:
+    def __init__(self, path: Path, row_type: type[Row]) -> None:
         self.path = path
-        self._kind = kind
-        whole, ours = _whole_lines(path) if path.exists() else (b"", True)
-        self.rows = {row.key: row for row in (_parse(path, whole, kind) if whole else [])}
-        # 0 for a file that is to be written anew before anything is appended to it.
-        self._end = len(whole) if ours else 0
+        self._row_type = row_type
+        lines, is_ours = _complete_lines(path) if path.exists() else (b"", True)
+        self.rows = {row.key: row for row in (_parse(path, lines, row_type) if lines else [])}
+        # Length of the complete lines; 0 if the file must be rewritten before a row is appended.
+        self._end = len(lines) if is_ours else 0
         self._ready = False
 
     def keep(self, keys: Set[tuple[str, str]]) -> None:
-        """Drop the rows of all other pairs, and what a killed run left of its last row."""
+        """Delete the rows of all other pairs, and an incomplete last row."""
         kept = [row for key, row in self.rows.items() if key in keys]
         if len(kept) < len(self.rows) or not self._end:
             self._rewrite(kept)
@@ -150,11 +150,11 @@ class RowFile(Generic[Row]):
         self._ready = True
 
     def append(self, row: Row) -> None:
-        """Add one row; it is on disk when this returns.
+        """Append a row; it is on disk when this method returns.
 
         Raises:
-            ValueError: NaN or infinity, or a pair that the file has already.
-            OSError: it cannot be written; nothing of the row stays.
+            ValueError: the row has NaN or infinity, or the file already has a row of this pair.
+            OSError: the row cannot be written; then the file is unchanged.
         """
         where = f"{self.path}: scene {row.scene}, listener {row.listener}"
         if row.not_finite():
@@ -176,12 +176,12 @@ class RowFile(Generic[Row]):
         self.rows[row.key] = row
 
     def put_in_order(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Order the rows as these pairs, of which each row must be one."""
+        """Sort the rows in the order of these pairs, which must include the pairs of all rows."""
         ordered = [self.rows[key] for key in keys if key in self.rows]
         if ordered != list(self.rows.values()):
             self._rewrite(ordered)
 
     def _rewrite(self, rows: list[Row]) -> None:
-        write_rows(self.path, self._kind, rows)
+        write_rows(self.path, self._row_type, rows)
         self._end = self.path.stat().st_size
         self.rows = {row.key: row for row in rows}

@@ -1,8 +1,8 @@
-"""Text files that a person may have saved, with whatever editor or spreadsheet on whatever system.
+"""Text files that users have saved by any editor or spreadsheet.
 
-Text is read as UTF-8. A byte order mark says otherwise: Windows writes one before UTF-8, and before
-what its programs call Unicode, which is UTF-16. Text in any other encoding is refused and not
-guessed: every byte is a letter in Latin-1, so that a wrong guess would go unnoticed.
+Text is read as UTF-8, or as UTF-16 or UTF-32 if the file begins with the byte order mark of this
+encoding. Programs on Windows write such marks. Other encodings are refused. They are not guessed,
+because in Latin-1 every byte is a letter, and a wrong guess would not be noticed.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cmss.errors import InputError
 
-# UTF-32 before UTF-16, whose little-endian mark is the beginning of the other's.
+# UTF-32 comes first, because its little-endian mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -30,7 +30,7 @@ class Table:
 
     Args:
         columns: the header.
-        rows: number of the line in the file, and cell by column.
+        rows: number of the line in the file, and its cells by column.
     """
 
     columns: list[str]
@@ -38,22 +38,22 @@ class Table:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file; line ends as in the file.
+    """Read a text file; line ends are not changed.
 
     Raises:
-        InputError: neither UTF-8 nor marked as UTF-16 or UTF-32.
-        OSError: it cannot be read.
+        InputError: the text is not UTF-8, and has no byte order mark of UTF-16 or UTF-32.
+        OSError: the file cannot be read.
     """
     return decode(path.read_bytes(), path)
 
 
 def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
-    """Text without its byte order mark.
+    """Decode the content of a text file; a byte order mark is removed.
 
     Args:
-        data: content of a file.
-        path: of the file, for the message.
-        encoding: of a file without a mark, where the file itself says so.
+        data: content of the file.
+        path: path of the file, for the message.
+        encoding: encoding of a file without a byte order mark, if the file states it.
 
     Raises:
         InputError: the bytes are not in that encoding.
@@ -65,7 +65,7 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
     except UnicodeDecodeError as error:
         position = len(mark) + error.start
     else:
-        # Valid UTF-8, but no text has it: UTF-16 without a mark, or a hole in a damaged file.
+        # NUL is valid UTF-8, but shows UTF-16 without a mark, or a damaged file.
         if "\0" not in text:
             return text
         position = len(mark) + len(text[: text.index("\0")].encode(encoding))
@@ -76,12 +76,12 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
 
 
 def is_foreign(data: bytes) -> bool:
-    """Whether a file that this project had written was saved again by another program."""
+    """Return whether another program saved a file: our files have no mark and no "\\r"."""
     return data.startswith(tuple(_MARKS)) or b"\r" in data
 
 
 def parse_csv(text: str) -> list[list[str]]:
-    """Cells of a CSV text with line ends of any system.
+    """Return the cells of a CSV text; line ends of all systems are accepted.
 
     Raises:
         csv.Error: a quotation mark is not closed, or text follows a closed one.
@@ -93,12 +93,13 @@ def read_table(path: Path, required: Iterable[str]) -> Table:
     """Read a CSV file with a header; empty lines are skipped.
 
     Args:
-        required: columns that it must have; others may be there, in any order.
+        path: the file.
+        required: required columns; there may be others, in any order.
 
     Raises:
-        InputError: everything found wrong, one line each: not a CSV file, a column missing or
-            twice, or a line with more or fewer cells than the header.
-        OSError: it cannot be read.
+        InputError: all problems, one line each: not a CSV file, a column that is missing or
+            appears twice, or a line with more or fewer cells than the header.
+        OSError: the file cannot be read.
     """
     try:
         lines = parse_csv(read_text(path))

@@ -11,11 +11,8 @@ from cmss.errors import InputError
 from cmss.files.row_file import read_rows
 from cmss.results import ComponentRow, ScoreRow, shard_path
 from cmss.results.separation import median_sdr, read_separation
-from cmss.run.configuration import kept_configuration
-from cmss.scenes import Audiogram, Listener, Pair
-
-AVERAGED_HZ = (500, 1000, 2000, 4000)
-"""Frequencies in Hz of the pure-tone average (World Health Organization)."""
+from cmss.run.folder import read_configuration
+from cmss.scenes import Ear, Pair
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,11 @@ class RunScores:
     """A scored run.
 
     Args:
-        name: of its folder.
+        name: name of its folder.
         separator: name of the separator in the configuration.
         remix: name of the remix; empty for passthrough, which does not separate.
         table: a row for each pair in the official order, see :func:`score_table`.
-        sdr: median SDR of its stems in dB; None if it has not been measured.
+        sdr: median SDR of its stems in dB; None if it was not measured.
     """
 
     name: str
@@ -48,7 +45,7 @@ def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
     Raises:
         InputError: the folder is not that of a scored run, or the scores are for other pairs.
     """
-    config = kept_configuration(folder)
+    config = read_configuration(folder)
     separation = read_separation(folder)
     separator = str(config.separator.name)
     return RunScores(
@@ -92,17 +89,14 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
             "instruments": ", ".join(s.instrument for s in pair.scene.track.sources.values()),
             "players": len(pair.scene.track.sources),
             "spread_db": max(pair.scene.gains_db.values()) - min(pair.scene.gains_db.values()),
-            "loss_db": hearing_loss_db(pair.listener),
+            "loss_db": min(map(_pure_tone_average, (pair.listener.left, pair.listener.right))),
             "clipped": clipped.get(key, 0),
         }
         for key, pair in zip(keys, pairs, strict=True)
     )
 
 
-def hearing_loss_db(listener: Listener) -> float:
-    """Return the pure-tone average of the better ear, in dB HL."""
-    return min(_average(ear.audiogram) for ear in (listener.left, listener.right))
-
-
-def _average(audiogram: Audiogram) -> float:
-    return float(np.mean(np.interp(AVERAGED_HZ, audiogram.frequencies_hz, audiogram.levels_db)))
+def _pure_tone_average(ear: Ear) -> float:
+    """Return the pure-tone average of an ear in dB HL, as defined by the WHO."""
+    audiogram, hertz = ear.audiogram, (500, 1000, 2000, 4000)
+    return float(np.mean(np.interp(hertz, audiogram.frequencies_hz, audiogram.levels_db)))

@@ -52,7 +52,7 @@ for (const form of document.querySelectorAll("form.filter")) {
   filter();
 }
 
-// Listening: one player for all versions of a pair; another version goes on at the same position.
+// Listening: one player for all versions of a pair; the next version continues at the same position.
 for (const player of document.querySelectorAll(".player")) {
   const audio = player.querySelector("audio");
   audio.addEventListener("play", () => {

@@ -1,6 +1,6 @@
 """The HTML page of a run: a folder with index.html, which needs no server and no network."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,20 +16,19 @@ from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
 from cmss.report.recordings import equally_loud, versions
-from cmss.results import compare_folders
+from cmss.results import Difference, compare_folders
 from cmss.run.scoring import Scorer
+from cmss.run.submission import Progress
 from cmss.scenes import Pair, SoundFiles
 
 REPORT = "report"
 SHOWN = 10
-"""Number of the best pairs, and of the worst pairs, that are shown with sounds."""
-
-Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
+"""Number of pairs with the highest scores, and with the lowest scores, that have sounds."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the page: file, relative to the page, and caption."""
+    """An image: path relative to the page, and caption."""
 
     file: str
     caption: str
@@ -54,19 +53,19 @@ def write_report(
     stems: bool = False,
     sounds: SoundFiles | None = None,
 ) -> Path:
-    """Write `report/index.html` of a scored run, and the files that it shows.
+    """Write `report/index.html` of a scored run, and its figures and sounds.
 
-    Sounds are written only for the best and the worst pairs, so that the size of the folder does
-    not depend on the number of pairs.
+    Only the pairs with the highest and the lowest scores have sounds, so that the size of the
+    folder does not depend on the number of pairs.
 
     Args:
         folder: the run's folder, with scores.csv and the enhanced files.
-        pairs: all that were scored, in the official order.
-        scorer: makes the references that one can listen to.
-        beside: folders of other runs of the same pairs, shown beside this one.
-        progress: wraps the pairs that can be heard.
-        stems: whether the run has kept its stems, which can then be heard as well.
-        sounds: reads all sound files; None makes one for this call.
+        pairs: all pairs of the run, in the official order.
+        scorer: computes the references.
+        beside: folders of other runs of the same pairs, for comparison.
+        progress: wraps the pairs with sounds, for a progress bar.
+        stems: whether the run has kept its stems; the page then has them as sounds.
+        sounds: reads all sound files; None for a new one.
 
     Returns:
         Path of index.html.
@@ -93,38 +92,49 @@ def write_report(
             _detail(report, folder, pair, rows[pair.name], scorer, stems, sounds)
             for pair in progress([by_name[name] for name in rows])
         ]
-        page = _template().render(
-            run=runs[0],
-            runs=runs,
-            gaps=gap_closed(runs),
-            differences=[
-                (run.name, row)
-                for run, other in zip(runs[1:], beside, strict=True)
-                for row in compare_folders(other, folder, pairs)
-            ],
-            measured=any(run.sdr is not None for run in runs),
-            pictures=pictures,
-            details=details,
-            shown=rows,
-        )
+        differences = [
+            (run.name, row)
+            for run, other in zip(runs[1:], beside, strict=True)
+            for row in compare_folders(other, folder, pairs)
+        ]
+        page = _render(runs, differences, pictures, details)
         (report / "index.html").write_text(page, encoding="utf-8")
     return folder / REPORT / "index.html"
 
 
-def gap_closed(runs: Sequence[RunScores]) -> list[float] | None:
-    """Return the gap closed by each run, 0 for passthrough and 1 for oracle; None without both."""
-    ends = {run.separator: run.mean("average") for run in runs}
-    if not {"passthrough", "oracle"} <= ends.keys() or ends["passthrough"] == ends["oracle"]:
-        return None
-    low, high = ends["passthrough"], ends["oracle"]
-    return [(run.mean("average") - low) / (high - low) for run in runs]
+def _render(
+    runs: Sequence[RunScores],
+    differences: Sequence[tuple[str, Difference]],
+    pictures: Sequence[Picture],
+    details: Sequence[Detail],
+) -> str:
+    """Return the HTML of the page.
 
-
-def _template() -> Any:
+    Args:
+        runs: this run, then the runs for comparison.
+        differences: name of another run, and the difference of this run from it.
+        pictures: figures of the run.
+        details: pairs with sounds.
+    """
+    # Gap closed by each run: 0 for passthrough, 1 for oracle; None without both of them.
+    gaps = None
+    means = {run.separator: run.mean("average") for run in runs}
+    low, high = means.get("passthrough"), means.get("oracle")
+    if low is not None and high is not None and low != high:
+        gaps = [(run.mean("average") - low) / (high - low) for run in runs]
     environment = Environment(
         loader=PackageLoader("cmss", "report"), autoescape=True, undefined=StrictUndefined
     )
-    return environment.get_template("page.html")
+    return environment.get_template("page.html").render(
+        run=runs[0],
+        runs=runs,
+        gaps=gaps,
+        differences=differences,
+        measured=any(run.sdr is not None for run in runs),
+        pictures=pictures,
+        details=details,
+        shown={detail.row.pair for detail in details},
+    )
 
 
 def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple[str, Figure, str]]:

@@ -18,8 +18,8 @@ RIGHT = "#c02020"
 EARS = (("left", LEFT, "x"), ("right", RIGHT, "o"))
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 16000.0
-"""Frequency range of a spectrogram: the lowest note of a cello is at 65 Hz, and enhanced signals,
-sampled at 32 kHz, end at 16 kHz."""
+"""Frequency range of a spectrogram. The lowest note of a cello has 65 Hz; enhanced signals are
+sampled at 32 kHz and therefore end at 16 kHz."""
 
 _COLUMNS, _ROWS = 480, 160
 _WINDOW = 2048
@@ -31,7 +31,7 @@ _COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG with a palette, which has a third of the size of full colours."""
+    """Render a figure as a PNG with a palette, a third as large as one with full colours."""
     full, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(full, format="png")
     with Image.open(full) as image:
@@ -57,7 +57,7 @@ def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
-    """Draw the level of the sum of all channels' powers over time and frequency.
+    """Draw the level over time and frequency; the powers of all channels are added.
 
     Args:
         axes: to draw on.
@@ -81,10 +81,10 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
-    """Compute the power (rows, columns) at logarithmically spaced frequencies, averaged in columns.
+    """Compute the power (rows, columns) at logarithmically spaced frequencies.
 
-    The windows of a column overlap by half. They are transformed in blocks, so that memory does not
-    depend on the length of the signal.
+    Each column is the mean over windows that overlap by half. The windows are transformed in
+    blocks, so that memory does not depend on the length of the signal.
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
@@ -101,7 +101,7 @@ def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Sum the power spectra (bins,) of windows that overlap by half, over windows and channels.
+    """Sum power spectra (bins,) over channels, and over windows that overlap by half.
 
     Args:
         signal: (channels, samples); it is padded with zeros.
@@ -124,7 +124,7 @@ def _starts(samples: int) -> NDArray[np.intp]:
 
 
 def audiogram(axes: Axes, listener: Listener) -> None:
-    """Draw the hearing thresholds of both ears, with higher thresholds further down as usual."""
+    """Draw the hearing thresholds of both ears, with higher thresholds further down."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.audiogram.frequencies_hz, ear.audiogram.levels_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -133,7 +133,7 @@ def audiogram(axes: Axes, listener: Listener) -> None:
 
 
 def applied_gain(axes: Axes, listener: Listener) -> None:
-    """Draw the gain of the compressor for soft sounds in each band."""
+    """Draw the gain of the compressor in each band, for sounds below its threshold."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.compression.frequencies_hz, ear.compression.gains_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -151,18 +151,13 @@ def _over_frequency(axes: Axes, frequencies_hz: tuple, values: tuple) -> None:
     axes.grid(alpha=0.3)
 
 
-def seconds(axes: Axes) -> None:
-    """Label the horizontal axis as time."""
-    axes.set_xlabel("time (s)")
-
-
 def time_and_frequency(signal: NDArray, sample_rate_hz: int) -> Figure:
     """Draw waveform and spectrogram of a signal (2, samples)."""
     figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
     waveform(above, signal, sample_rate_hz)
     spectrogram(below, signal, sample_rate_hz)
-    seconds(below)
+    below.set_xlabel("time (s)")
     return figure
 
 
@@ -193,7 +188,7 @@ def before_and_after(
         waveform(panels[0, column], signal, sample_rate_hz)
         panels[0, column].set_title(name)
         spectrogram(panels[1, column], signal, sample_rate_hz)
-        seconds(panels[1, column])
+        panels[1, column].set_xlabel("time (s)")
     panels[0, 0].legend(loc="upper right", frameon=False)
     audiogram(panels[0, 2], listener)
     applied_gain(panels[1, 2], listener)

@@ -6,18 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import (
-    SHORTEST_LOUDNESS_S,
-    loudness_lufs,
-    resample,
-)
+from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs, resample
 from cmss.models.outputs import output_name
 from cmss.run.kept_files import read_stems
 from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, SoundFiles
-
-LOUDEST_LUFS = -20.0
-"""Loudness of all versions; it is reduced if a version would clip."""
 
 Sounds = dict[str, NDArray[np.floating]]
 
@@ -25,20 +18,20 @@ Sounds = dict[str, NDArray[np.floating]]
 def versions(
     folder: Path, pair: Pair, scorer: Scorer, stems: bool, files: SoundFiles
 ) -> tuple[Sounds, int]:
-    """Mixture, reference and enhanced signal of a pair, all amplified for its listener.
+    """Return mixture, reference and enhanced signal of a pair, amplified for its listener.
 
     Args:
         folder: the run's folder.
         pair: scene and listener.
-        scorer: makes the reference.
-        stems: the run's stems, too, as they were before the remix.
-        files: reads all of them.
+        scorer: computes the reference.
+        stems: also return the estimated stems, amplified for the listener, without the remix.
+        files: reads the sound files.
 
     Returns:
-        Name -> (2, samples), at the sampling rate of the enhanced file, and this rate in Hz.
+        Name -> (2, samples) at the sampling rate of the enhanced file; and this rate in Hz.
     """
     track = pair.scene.track
-    enhanced, rate_hz = files.whole(folder / pair.enhanced_file)
+    enhanced, rate_hz = files.read(folder / pair.enhanced_file)
     aid = scorer.hearing_aid
     aid_rate_hz = int(aid.sample_rate_hz)
     mixture = files.excerpt(track.mixture)
@@ -64,7 +57,8 @@ def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int
     levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}
     audible = [name for name, level in levels_db.items() if np.isfinite(level)]
     headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in audible)
-    target_db = min([LOUDEST_LUFS, *headroom_db])
+    # -20 LUFS, or less if a version would clip.
+    target_db = min([-20.0, *headroom_db])
     return {
         name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in audible else signal
         for name, signal in sounds.items()
@@ -72,7 +66,7 @@ def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int
 
 
 def _level_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Return the loudness, or the power of signals too short for it; minus infinity in silence."""
+    """Return the loudness, or the power if the signal is too short; minus infinity for silence."""
     if signal.shape[-1] >= SHORTEST_LOUDNESS_S * sample_rate_hz:
         return loudness_lufs(signal, sample_rate_hz)
     power = float(np.mean(np.square(signal)))

@@ -1,7 +1,7 @@
 """Draft of the technical report that the challenge requires with a submission.
 
-technical_report.md states what is recorded in a run: system, number of parameters, computing time,
-training data, look-ahead and scores. The authors add the rest.
+technical_report.md has the data that a run records: system, number of parameters, computing time,
+training data, causality and scores. The authors add the other sections.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ def write_technical_report(
 
     Args:
         folder: the run's folder.
-        name: of the submission.
-        provenance: of the run, see :func:`cmss.run.folder.save_provenance`.
+        name: name of the submission.
+        provenance: provenance of the run, see :func:`cmss.run.folder.save_provenance`.
         summary: mean scores, see :func:`cmss.results.summarise`; None without scores.
 
     Returns:

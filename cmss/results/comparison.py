@@ -1,7 +1,7 @@
 """Statistical comparison of two runs on the same pairs: confidence interval and paired test.
 
-Pairs of the same track share its music and its separation, so they are not independent; tracks are.
-So both methods resample tracks:
+Pairs of the same track share its music and its separation, so they are not independent. Tracks are
+independent, so both methods resample tracks:
 
 * The interval is a cluster bootstrap (Davison and Hinkley, Bootstrap Methods and their Application,
   1997, section 3.8): tracks are drawn with replacement, and the interval covers the middle 95 % of
@@ -24,7 +24,6 @@ from cmss.files.row_file import read_rows
 from cmss.results.rows import ScoreRow, shard_path
 from cmss.scenes import Pair
 
-CONFIDENCE = 0.95
 DRAWS = 10_000
 
 _SEED = 0
@@ -99,7 +98,9 @@ def _scores(folder: Path, pairs: Sequence[Pair]) -> list[ScoreRow]:
     path = shard_path(folder, "scores")
     rows = read_rows(path, ScoreRow)
     if {row.key for row in rows} != {(pair.scene.id, pair.listener.id) for pair in pairs}:
-        raise InputError(f"{path}: expected the scores of these {len(pairs)} pairs, no others")
+        raise InputError(
+            f"{path}: scores of other pairs, expected those of the {len(pairs)} pairs of this run"
+        )
     return rows
 
 
@@ -142,7 +143,7 @@ def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[flo
     for _ in range(DRAWS // _CHUNK):
         drawn = rng.integers(len(sums), size=(_CHUNK, len(sums)))
         means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - 0.95) / 2
     low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
     return float(low), float(high)
 

@@ -1,7 +1,7 @@
-"""Merges the shards of a run into tables of scores."""
+"""Merges the shards of a run into tables of scores, and computes their means."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,8 +11,7 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_folder, write_text
 from cmss.files.row_file import Row, read_rows, write_rows
 from cmss.fingerprint import Fingerprints, changes, described, mixed
-from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
-from cmss.results.summary import summarise
+from cmss.results.rows import EARS, ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.scenes import Pair, shard
 
 
@@ -53,8 +52,8 @@ def merge(
                 f"scores: scene {row.scene}, listener {row.listener}: avg_haaqi {row.avg_haaqi} "
                 f"is not the mean of both ears, {mean}"
             )
-    made_from = {row.pair: row.fingerprint for row in fingerprints}
-    if outdated := {**changes(made_from, inputs or {}), **mixed(made_from)}:
+    prints = {row.pair: row.fingerprint for row in fingerprints}
+    if outdated := {**changes(prints, inputs or {}), **mixed(prints)}:
         problems.append(
             f"{folder}: scores produced with different inputs or settings: {described(outdated)}; "
             "run evaluate.py with on_change=redo to score these again"
@@ -75,17 +74,17 @@ def merge(
 
 
 def _collect_any(
-    folder: Path, kind: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
+    folder: Path, table: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """Call `_collect` if any shard has a file of this type; else return empty lists."""
-    paths = (shard_path(folder, kind, batch, batch_size) for batch in range(batch_size))
+    """Call `_collect` if any shard has a file of this table; otherwise return empty lists."""
+    paths = (shard_path(folder, table, batch, batch_size) for batch in range(batch_size))
     if not any(path.exists() for path in paths):
         return [], []
-    return _collect(folder, kind, row_type, pairs, batch_size)
+    return _collect(folder, table, row_type, pairs, batch_size)
 
 
 def _collect(
-    folder: Path, kind: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
+    folder: Path, table: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
     """Return the rows of all shards in the order of the pairs, and a list of problems."""
     rows: list[Row] = []
@@ -93,7 +92,7 @@ def _collect(
     expected = {(pair.scene.id, pair.listener.id): pair for pair in pairs}
     sought = set(expected)
     for batch in range(batch_size):
-        path = shard_path(folder, kind, batch, batch_size)
+        path = shard_path(folder, table, batch, batch_size)
         try:
             rows += read_rows(path, row_type)
         except InputError as error:
@@ -102,19 +101,57 @@ def _collect(
             sought -= {(p.scene.id, p.listener.id) for p in shard(pairs, batch, batch_size)}
     times = Counter(row.key for row in rows)
     found = {row.key: row for row in rows}
-    problems += [_at(kind, key, "no row") for key in expected if key in sought - found.keys()]
-    problems += [_at(kind, key, f"{count} rows") for key, count in times.items() if count > 1]
+    problems += [_at(table, key, "no row") for key in expected if key in sought - found.keys()]
+    problems += [_at(table, key, f"{count} rows") for key, count in times.items() if count > 1]
     for key, row in found.items():
         if key not in expected:
-            problems.append(_at(kind, key, "a row, but no such pair in the metadata"))
+            problems.append(_at(table, key, "a row, but no such pair in the metadata"))
         elif row.song != expected[key].scene.track.name:
             song = expected[key].scene.track.name
-            problems.append(_at(kind, key, f"song {row.song!r}, expected {song!r}"))
+            problems.append(_at(table, key, f"song {row.song!r}, expected {song!r}"))
     for row in rows:
         if row.not_finite():
-            problems.append(_at(kind, row.key, f"{', '.join(row.not_finite())} not finite"))
+            problems.append(_at(table, row.key, f"{', '.join(row.not_finite())} not finite"))
     return [found[key] for key in expected if key in found], problems
 
 
-def _at(kind: str, key: tuple[str, str], problem: str) -> str:
-    return f"{kind}: scene {key[0]}, listener {key[1]}: {problem}"
+def _at(table: str, key: tuple[str, str], problem: str) -> str:
+    return f"{table}: scene {key[0]}, listener {key[1]}: {problem}"
+
+
+def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
+    """Compute mean scores overall and by ensemble, number of players and listener.
+
+    Args:
+        rows: scores.
+        pairs: pairs of these scores.
+
+    Returns:
+        Columns group ("overall", "ensemble", "instruments", "listener"), name, pairs (number of
+        pairs) and the three means. Ensembles are string, wind and mixed. The number of instruments
+        is the number of players: two violins count twice.
+    """
+    tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
+    scores = pd.DataFrame(
+        {
+            "overall": "all",
+            "ensemble": tracks[row.key].ensemble,
+            "instruments": len(tracks[row.key].sources),
+            **asdict(row),
+        }
+        for row in rows
+    )
+    groups = []
+    for group in ("overall", "ensemble", "instruments", "listener"):
+        grouped = scores.groupby(group)[EARS]
+        means = grouped.mean()
+        means.insert(0, "pairs", grouped.size())
+        means.insert(0, "name", means.index.astype(str))
+        means.insert(0, "group", group)
+        groups.append(means)
+    return pd.concat(groups, ignore_index=True)
+
+
+def format_summary(summary: pd.DataFrame) -> str:
+    """Format the summary as a plain-text table, with scores to four decimals."""
+    return summary.to_string(index=False, float_format="{:.4f}".format)

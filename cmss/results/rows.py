@@ -79,13 +79,13 @@ def _names(pair: Pair) -> tuple[str, str, str]:
     return pair.scene.id, pair.scene.track.name, pair.listener.id
 
 
-def shard_path(folder: Path, kind: str, batch: int = 0, batch_size: int = 1) -> Path:
+def shard_path(folder: Path, table: str, batch: int = 0, batch_size: int = 1) -> Path:
     """Return the path of a results file, with the official name.
 
     Args:
         folder: the run's folder.
-        kind: beginning of the name, such as "scores".
+        table: beginning of the name, such as "scores".
         batch: index of the shard, from 0.
         batch_size: number of shards (the official name of this setting).
     """
-    return folder / (f"{kind}.csv" if batch_size == 1 else f"{kind}_{batch + 1}-{batch_size}.csv")
+    return folder / (f"{table}.csv" if batch_size == 1 else f"{table}_{batch + 1}-{batch_size}.csv")

@@ -1,11 +1,11 @@
-"""Files of a shard, which can be continued after an interruption."""
+"""Score files of a shard; after an interruption, the next run continues them."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from cmss.files.row_file import RowFile
-from cmss.fingerprint import ERROR, Fingerprints, changes, outdated
+from cmss.fingerprint import Fingerprints, changes, outdated
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow, shard_path
 from cmss.scenes import Pair
 
@@ -34,14 +34,14 @@ class ScoreFiles:
         wanted: Fingerprints,
         batch: int = 0,
         batch_size: int = 1,
-        on_change: str = ERROR,
+        on_change: str = "error",
     ) -> None:
-        def of(kind: str) -> Path:
-            return shard_path(folder, kind, batch, batch_size)
+        def path(table: str) -> Path:
+            return shard_path(folder, table, batch, batch_size)
 
-        self._components = RowFile(of("components"), ComponentRow)
-        self._fingerprints = RowFile(of("fingerprints"), FingerprintRow)
-        self._scores = RowFile(of("scores"), ScoreRow)
+        self._components = RowFile(path("components"), ComponentRow)
+        self._fingerprints = RowFile(path("fingerprints"), FingerprintRow)
+        self._scores = RowFile(path("scores"), ScoreRow)
         found = self._found()
         changed = dict(changes(found, wanted))
         if others := sorted(found.keys() - wanted.keys()):
@@ -53,14 +53,14 @@ class ScoreFiles:
 
     def _found(self) -> Fingerprints:
         """Return the fingerprints of the rows that are in all three files."""
-        scores, made_from = self._scores.rows, self._fingerprints.rows
+        scores, prints = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
             # Scores of another program: an empty fingerprint differs from every expected one, so
             # they are not dropped without on_change=redo.
             return {row.pair: "" for row in scores.values()}
         # A run killed between two writes leaves a row in only some of the files.
-        complete = scores.keys() & self._components.rows.keys() & made_from.keys()
-        return {made_from[key].pair: made_from[key].fingerprint for key in complete}
+        complete = scores.keys() & self._components.rows.keys() & prints.keys()
+        return {prints[key].pair: prints[key].fingerprint for key in complete}
 
     @property
     def rows(self) -> list[ScoreRow]:
@@ -79,7 +79,7 @@ class ScoreFiles:
     def append(
         self, scores: ScoreRow, components: ComponentRow, fingerprint: FingerprintRow
     ) -> None:
-        """Add a pair; it is on disk when this returns.
+        """Add a pair; its rows are on disk when this method returns.
 
         Raises:
             ValueError: a score is NaN or infinite, or the pair has a score already.

@@ -41,10 +41,10 @@ def measure(
     """Measure the separation of each source of a track that is not silent.
 
     Args:
-        track: its sources say where the true stems lie.
-        stems: estimates by source id, (2, samples) each; without any, the mixture is judged in
-            place of each stem: what there is before anything is separated.
-        sounds: reads true stems and mixture.
+        track: has the ground truth stems and the mixture.
+        stems: source id -> estimate (2, samples). If empty, the mixture is evaluated as the
+            estimate of each stem: the values before any separation.
+        sounds: reads ground truth stems and mixture.
     """
     sources = track.sources
     true = {key: sounds.excerpt(source.excerpt) for key, source in sources.items()}

@@ -1,4 +1,4 @@
-"""From the configuration to the objects of a run."""
+"""Builds the objects of a run from its configuration."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,7 @@ from cmss.files.text import read_table
 from cmss.hearing.hearing_aid import HearingAid
 from cmss.machine.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
-from cmss.run.folder import CONFIGURATION, metadata_paths, read_configuration
+from cmss.run.folder import metadata_paths
 from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
@@ -22,47 +22,35 @@ REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": Offi
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """A section of the configuration as a resolved dictionary."""
+    """Convert a section of the configuration to a dictionary, with references resolved."""
     section = OmegaConf.to_container(config, resolve=True)
     assert isinstance(section, dict)
     return {str(key): value for key, value in section.items()}
 
 
 def default_separator() -> dict[str, Any]:
-    """The separator of the stages' default, as :func:`cmss.separators.build_separator` takes it."""
+    """Return the default separator as a section for :func:`cmss.separators.build_separator`."""
     meta = OmegaConf.load(str(files("cmss.conf") / "ensemble" / "meta.yaml"))
     assert isinstance(meta, DictConfig)
     return {"name": "ensemble", **plain(meta)}
 
 
-def kept_configuration(folder: Path) -> DictConfig:
-    """The configuration that a run was made with.
-
-    Raises:
-        InputError: the folder is none of a run.
-    """
-    path = folder / CONFIGURATION
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
-    return read_configuration(path)
-
-
 def build_remix(config: DictConfig) -> Remix:
-    """The remix of a run, from its section of the configuration.
+    """Build the remix from its section of the configuration.
 
     Raises:
-        InputError: no such remix, or arguments that it cannot have.
+        InputError: there is no such remix, or its settings are not valid.
     """
     settings = plain(config)
     name = settings.pop("name")
-    kind = REMIXES.get(name) if isinstance(name, str) else None
-    if kind is None:
+    remix = REMIXES.get(name) if isinstance(name, str) else None
+    if remix is None:
         raise InputError(f"remix.name: {name!r}, expected one of {', '.join(REMIXES)}")
-    return from_settings(kind, settings, "remix")
+    return from_settings(remix, settings, "remix")
 
 
 def build_hearing_aid(config: DictConfig) -> HearingAid:
-    """The hearing aid of a run, at the sampling rate of its input."""
+    """Build the hearing aid, for the sampling rate of the mixtures."""
     settings = plain(config.enhancer)
     if "sample_rate_hz" in settings:
         raise InputError("enhancer.sample_rate_hz: no such setting, expected input_sample_rate")
@@ -70,18 +58,18 @@ def build_hearing_aid(config: DictConfig) -> HearingAid:
     return from_settings(HearingAid, settings, "enhancer")
 
 
-def separating(config: DictConfig) -> dict[str, Any]:
-    """The settings that shape estimated stems, for their fingerprint."""
+def stem_settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings that affect the estimated stems, for their fingerprints."""
     return {
-        "separator": _shaping(plain(config.separator)),
+        "separator": _affecting(plain(config.separator)),
         "input_sample_rate": config.input_sample_rate,
     }
 
 
-def enhancing(config: DictConfig) -> dict[str, Any]:
-    """The settings that shape an enhanced file, for its fingerprint."""
+def enhanced_settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings that affect the enhanced files, for their fingerprints."""
     return {
-        **separating(config),
+        **stem_settings(config),
         "remix": plain(config.remix),
         "enhancer": plain(config.enhancer),
         "soft_clip": config.soft_clip,
@@ -89,18 +77,19 @@ def enhancing(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def _shaping(node: Any) -> Any:
+def _affecting(node: Any) -> Any:
+    """Return a section without settings that do not affect results, such as the device."""
     if isinstance(node, dict):
         return {
-            key: described_steps(value) if key == "steps" else _shaping(value)
+            key: described_steps(value) if key == "steps" else _affecting(value)
             for key, value in node.items()
             if key not in NOT_SHAPING
         }
-    return [_shaping(value) for value in node] if isinstance(node, list) else node
+    return [_affecting(value) for value in node] if isinstance(node, list) else node
 
 
-def scoring(config: DictConfig) -> dict[str, Any]:
-    """The settings that shape a score, for its fingerprint."""
+def score_settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings that affect the scores, for their fingerprints."""
     return {
         "enhancer": plain(config.enhancer),
         "input_sample_rate": config.input_sample_rate,
@@ -110,14 +99,14 @@ def scoring(config: DictConfig) -> dict[str, Any]:
 
 
 def reads_references(config: DictConfig) -> bool:
-    """Whether the separator, or a member of it, is given the true stems."""
+    """Return whether the separator, or a member of it, reads the ground truth stems."""
     separator = plain(config.separator)
     members = [separator, *separator.get("members", [])]
     return any(member.get("name") == "oracle" for member in members)
 
 
 def precision_warnings(config: DictConfig) -> list[str]:
-    """A line where products of matrices will be slow for their precision."""
+    """Return a warning if the processor computes slowly in the chosen precision; else nothing."""
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
     if has_bfloat16() or not any(
@@ -125,22 +114,22 @@ def precision_warnings(config: DictConfig) -> list[str]:
         for member in members
     ):
         return []
-    return ["separator.precision: bfloat16 is slower than float32 here, the processor has none"]
+    return ["separator.precision: this processor does not support bfloat16; float32 is faster"]
 
 
 def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
-    """The pairs that a run is about, all of its jobs together.
+    """Load the pairs of a run, of all its jobs.
 
     Args:
-        config: of the run.
-        sounds: opens the sound files; None makes one for this call.
+        config: configuration of the run.
+        sounds: opens the sound files; None for a new one.
 
     Raises:
-        InputError: anything wrong with the settings, the metadata or the choice; no pairs.
+        InputError: all problems of settings, metadata or `evaluate.pairs`, or no pairs.
     """
     check_values(plain(config))
     if reads_references(config) and not config.references:
-        raise InputError("references: false, but separator=oracle is made of the true stems")
+        raise InputError("references: false, but separator=oracle needs the ground truth stems")
     rate_hz, references = config.input_sample_rate, config.references
     pairs = load_pairs(metadata_paths(config), rate_hz, references, sounds)
     if config.evaluate.small_test:
@@ -151,26 +140,26 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
     if not chosen:
         raise InputError(
             f"{config.evaluate.pairs}: evaluate.pairs: no rows, expected at least one pair of "
-            "scene and listener; evaluate.pairs=null takes all pairs"
+            "scene and listener; evaluate.pairs=null chooses all pairs"
         )
     return chosen
 
 
 def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
-    """The pairs of this job; none where there are more jobs than tracks.
+    """Load the pairs of this job; it may have none if there are more jobs than tracks.
 
     Args:
-        config: of the run.
-        sounds: opens the sound files; None makes one for this call.
+        config: configuration of the run.
+        sounds: opens the sound files; None for a new one.
 
     Raises:
-        InputError: as for :func:`chosen_pairs`.
+        InputError: see :func:`chosen_pairs`.
     """
     return shard(chosen_pairs(config, sounds), config.evaluate.batch, config.evaluate.batch_size)
 
 
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:
-    """Those of `pairs` that a CSV file with columns scene and listener lists."""
+    """Select the pairs that are listed in a CSV file with columns scene and listener."""
     try:
         table = read_table(Path(path), ("scene", "listener"))
     except OSError as error:

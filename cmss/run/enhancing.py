@@ -1,4 +1,4 @@
-"""What is left to enhance in a run: :mod:`cmss.run.scoring` is the counterpart for scores."""
+"""The plan of enhance.py: which tracks to separate and which files to write."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from cmss.scenes import Pair, SoundFiles, Track, by_track, level_warnings, unusu
 
 @dataclass(frozen=True)
 class EnhanceSettings:
-    """How the enhanced files of a run are written, and what shapes them.
+    """Settings of the enhanced files and stems of a run.
 
     Args:
         rate_hz: sampling rate of the files.
-        soft_clip: bend each signal by tanh before it is written.
+        soft_clip: apply tanh to each signal before it is written.
         stems: keep the estimated stems as well.
-        on_change: "redo" replaces results made with different inputs or settings, "error" stops.
-        references: whether the separator reads the true stems.
-        shaping_stems: settings that shape the stems, for their fingerprints.
-        shaping_files: settings that shape the enhanced files, those of the stems included.
+        on_change: "redo" replaces results of different inputs or settings, "error" stops.
+        references: whether the separator reads the ground truth stems.
+        stem_settings: settings that affect the stems, for their fingerprints.
+        enhanced_settings: settings that affect the enhanced files, including those of the stems.
     """
 
     rate_hz: int
@@ -30,19 +30,19 @@ class EnhanceSettings:
     stems: bool
     on_change: str
     references: bool
-    shaping_stems: Mapping[str, Any]
-    shaping_files: Mapping[str, Any]
+    stem_settings: Mapping[str, Any]
+    enhanced_settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do, and what the results will be made from.
+    """The results to compute, and their fingerprints.
 
     Args:
-        pairs: without an enhanced file, by the name of their track.
-        tracks: to be separated, for these pairs or for stems to be kept.
-        prints: fingerprints of the enhanced files, by the name of the pair.
-        stem_prints: fingerprints of the stems that are to be kept, by the name of the track.
+        pairs: name of a track -> its pairs without an enhanced file.
+        tracks: to be separated, for these pairs or to keep their stems.
+        prints: name of a pair -> fingerprint of its enhanced file.
+        stem_prints: name of a track -> fingerprint of its stems, if they are to be kept.
     """
 
     pairs: Mapping[str, Sequence[Pair]]
@@ -52,14 +52,14 @@ class Plan:
 
     @property
     def number_of_pairs(self) -> int:
-        """How many pairs are to be enhanced."""
+        """Number of pairs to enhance."""
         return sum(map(len, self.pairs.values()))
 
     def warnings(self, sounds: SoundFiles) -> Iterator[str]:
-        """Yield a line for each unusual level or hearing; decodes the mixtures.
+        """Yield a line for each unusual level, audiogram or hearing aid; decodes the mixtures.
 
         Raises:
-            InputError: mixtures that cannot be decoded.
+            InputError: one line for each mixture that cannot be decoded.
         """
         listeners = (pair.listener for group in self.pairs.values() for pair in group)
         yield from chain(level_warnings(self.tracks, sounds), unusual_hearing(listeners))
@@ -72,27 +72,27 @@ def plan(
     settings: EnhanceSettings,
     weights: Mapping[str, Sequence[str]],
 ) -> Plan:
-    """Find what is not there yet, or would come out differently now, which is deleted.
+    """Find the results that are missing or outdated, and delete the outdated results.
 
     Args:
-        folder: of the run.
-        pairs: of this job.
+        folder: the run's folder.
+        pairs: pairs of this job.
         sounds: opens mixtures and enhanced files.
-        settings: of the run.
-        weights: instrument -> digests of the weights that its estimates come from.
+        settings: settings of the results.
+        weights: instrument -> digests of the weights with which it is estimated.
 
     Raises:
-        InputError: results were made with different inputs or settings, and are not to be replaced.
+        InputError: results are outdated, and `on_change` is "error".
     """
     references, on_change = settings.references, settings.on_change
-    prints = of_enhanced(pairs, sounds, references, settings.shaping_files, weights)
+    prints = of_enhanced(pairs, sounds, references, settings.enhanced_settings, weights)
     todo = enhanced_files(folder, pairs, sounds).missing(prints, on_change)
     remaining = [pair for pair in pairs if pair.name in todo]
     groups = {track.name: group for track, group in by_track(remaining)}
     tracks = [track for track, _ in by_track(pairs)]
     stem_prints: dict[str, str] = {}
     if settings.stems:
-        wanted = of_stems(tracks, sounds, references, settings.shaping_stems, weights)
+        wanted = of_stems(tracks, sounds, references, settings.stem_settings, weights)
         without = stem_files(folder, tracks).missing(wanted, on_change)
         stem_prints = {name: wanted[name] for name in without}
     tracks = [track for track in tracks if track.name in groups or track.name in stem_prints]

@@ -1,4 +1,4 @@
-"""The folder of a run: the configuration that made it, and where its results came from."""
+"""The folder of a run: its configuration, its provenance and its lock files."""
 
 import json
 import platform
@@ -21,21 +21,15 @@ from cmss.scenes import MetadataPaths, Track, load_tracks
 
 CONFIGURATION = "config.yaml"
 PROVENANCE = "provenance.json"
-SECTIONS = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
-"""Those of every run's configuration."""
 _DAMAGED = "run enhance.py with the same path.exp_folder to write it again"
-DECIDED = ("separator", "ensemble", "remix", "profile", "soft_clip")
-"""Keys and sections whose effect is in the enhanced files; later stages cannot change them."""
-
-LIBRARIES = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
 
 
 def absolute_paths(config: DictConfig) -> DictConfig:
-    """A copy whose paths are absolute, relative ones from the current folder.
+    """Return a copy in which relative paths are replaced by absolute paths.
 
-    These are the `path` section, the list of pairs, which later stages read again, and the runs to
-    compare with. Values that refer to others still do, so that a later stage which overrides
-    `path.root` moves all that hangs on it.
+    Later stages may run in another folder, and read these paths again: the `path` section, the list
+    of pairs, and the runs to compare with. References between paths are kept, so that a later stage
+    which overrides `path.root` also changes all paths that depend on it.
     """
     config = config.copy()
     for key in config.path:
@@ -50,9 +44,9 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 
 
 def save_configuration(config: DictConfig) -> None:
-    """Write the resolved configuration of a run, completely or not at all.
+    """Write the resolved configuration of a run.
 
-    Which share of the tracks one job has is none of it: later stages have jobs of their own.
+    The number of this job and the number of jobs are not recorded: each stage has its own.
     """
     config = config.copy()
     config.evaluate.batch, config.evaluate.batch_size = 0, 1
@@ -60,12 +54,15 @@ def save_configuration(config: DictConfig) -> None:
     write_text(Path(config.path.exp_folder) / CONFIGURATION, text)
 
 
-def read_configuration(path: Path) -> DictConfig:
-    """The configuration that a run was made with.
+def read_configuration(folder: Path) -> DictConfig:
+    """Read the configuration of a run.
 
     Raises:
-        InputError: the file cannot be read, or holds something else.
+        InputError: the folder is not that of a run, or its configuration is damaged.
     """
+    path = folder / CONFIGURATION
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected the folder of a run of enhance.py")
     try:
         config = OmegaConf.create(read_text(path))
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
@@ -77,15 +74,15 @@ def read_configuration(path: Path) -> DictConfig:
 
 
 def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
-    """The configuration that the run was made with, changed by what this stage was called with.
+    """Read the configuration of a run, and apply the command line of this stage to it.
 
     Args:
-        config: as composed for this stage; tells where the run is.
-        overrides: key -> value as given on this stage's command line.
+        config: as composed for this stage; has the folder of the run.
+        overrides: key -> value from the command line of this stage.
 
     Raises:
-        InputError: neither a run nor data are given, or an override gives what enhance.py decided
-            another value than the run was made with.
+        InputError: neither a run nor data are given, or an override would change a value that
+            affects the enhanced files.
     """
     folder = Path(config.path.exp_folder).resolve()
     path = folder / CONFIGURATION
@@ -96,23 +93,26 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
                 "path.root=DATA to score files made elsewhere"
             )
         return absolute_paths(config)
-    kept = read_configuration(path)
-    if wrong := [key for key in SECTIONS if not OmegaConf.is_dict(kept.get(key))]:
+    kept = read_configuration(folder)
+    sections = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
+    if wrong := [key for key in sections if not OmegaConf.is_dict(kept.get(key))]:
         raise InputError(f"{path}: {key}: expected a section; {_DAMAGED}" for key in wrong)
-    # What came after the run was made has its default.
+    # A run of an earlier version of this program lacks newer keys: they get their defaults.
     for key in config.keys() - kept.keys():
         kept[key] = config[key]
     kept.submission = OmegaConf.merge(config.submission, kept.submission)
     OmegaConf.set_struct(kept, True)
     _relink(kept, config)
-    # Asked for once, results are not deleted ever after.
+    # These two apply to a single call: results must not be deleted without a new request.
     kept.on_change, kept.compare = config.on_change, []
     problems: list[str] = []
+    # Sections and keys that affect the enhanced files.
+    decided = ("separator", "ensemble", "remix", "profile", "soft_clip")
     for key in _single_keys(overrides):
-        if key.split(".")[0] in DECIDED:
+        if key.split(".")[0] in decided:
             problems += _disagreement(key, kept, config)
         else:
-            OmegaConf.update(kept, key, _as_it_stands(config, key), merge=False)
+            OmegaConf.update(kept, key, _unresolved(config, key), merge=False)
     if problems:
         raise InputError(problems)
     kept.path.exp_folder = str(folder)
@@ -120,7 +120,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
 
 
 def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys of overrides; where a section is given by several values, the key of each."""
+    """Yield the keys of overrides; for a section, the full key of each of its values."""
     for key, value in overrides.items():
         if isinstance(value, dict):
             yield from _single_keys(value, f"{prefix}{key}.")
@@ -128,8 +128,8 @@ def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str
             yield f"{prefix}{key}"
 
 
-def _as_it_stands(config: DictConfig, key: str) -> Any:
-    """A value of the configuration, references to others unresolved."""
+def _unresolved(config: DictConfig, key: str) -> Any:
+    """Return a value of the configuration without resolving its references."""
     value = OmegaConf.to_container(config, resolve=False)
     for name in key.split("."):
         value = value[name]  # type: ignore[call-overload,index]
@@ -137,7 +137,7 @@ def _as_it_stands(config: DictConfig, key: str) -> Any:
 
 
 def _disagreement(key: str, kept: DictConfig, config: DictConfig) -> Iterator[str]:
-    """A line if a value, or a section that was chosen by its name, is another than in the run."""
+    """Yield a line if a value, or a section chosen by its name, differs from that of the run."""
     ours, theirs = (dict(_leaves(key, OmegaConf.select(c, key))) for c in (config, kept))
     for leaf in ours | theirs:
         if leaf not in ours or leaf not in theirs or ours[leaf] != theirs[leaf]:
@@ -161,7 +161,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:
-    """Put references between paths back where they give what was kept."""
+    """Restore the references between paths, where they give the same path as in the run."""
     for key in config.path:
         if OmegaConf.is_interpolation(config.path, key):
             value = kept.path[key]
@@ -172,21 +172,21 @@ def _relink(kept: DictConfig, config: DictConfig) -> None:
 
 @contextmanager
 def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> Iterator[Path]:
-    """Be the only process that does this stage of this shard in the folder of the run.
+    """Lock a stage of a shard, so that no other process does the same work in the run's folder.
 
-    What killed ones left half-written is deleted first.
+    Temporary files of killed processes are deleted first.
 
     Args:
-        config: tells where the run is.
+        config: has the folder of the run.
         stage: for instance "enhance".
-        batch: which shard, from 0.
-        batch_size: the number of shards.
+        batch: index of the shard, from 0.
+        batch_size: number of shards.
 
     Yields:
-        the folder.
+        The folder.
 
     Raises:
-        InputError: another process is at it.
+        InputError: another process does this work.
     """
     folder = Path(config.path.exp_folder)
     with alone(
@@ -199,21 +199,21 @@ def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> 
 
 
 def metadata_paths(config: DictConfig) -> MetadataPaths:
-    """The files that a run reads, from the `path` section."""
+    """Return the paths of metadata and music, from the `path` section."""
     return MetadataPaths(
         **{name: Path(config.path[name]) for name in MetadataPaths.__dataclass_fields__}
     )
 
 
 def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]:
-    """The train split of the `path` section, and those of the data sets in `path.more`.
+    """Load the training tracks of the `path` section and of the data sets in `path.more`.
 
     Args:
-        config: has `path`.
-        count: take so many, evenly spread over all; None: all.
+        config: has the `path` section.
+        count: number of tracks, chosen evenly from all; None for all.
 
     Raises:
-        InputError: anything wrong with their files, or no tracks.
+        InputError: all problems of the files, one line each, or no tracks.
     """
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
     for root in map(Path, config.path.more):
@@ -227,21 +227,24 @@ def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]
 def save_provenance(
     folder: Path, config: DictConfig, weights: dict[str, str], compute: dict[str, float]
 ) -> None:
-    """Write with what a run was made: configuration, code, weights, libraries, and at what cost.
+    """Write the provenance of a run: configuration, code, weights, libraries, computing time.
+
+    Weights and times that other jobs with the same separator have written are kept: weights are
+    joined, times are added.
 
     Args:
         folder: the run's folder.
         config: its configuration.
-        weights: weight file -> sha256.
-        compute: seconds of music and of work, by name. Weights and seconds of other jobs with the
-            same separator are kept.
+        weights: weight file -> SHA-256.
+        compute: name -> seconds, of music and of computing time.
     """
+    libraries = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
     configuration: Any = OmegaConf.to_container(config, resolve=True)
     provenance = {
         "configuration": configuration,
         "cmss": version("cmss"),
         "revision": _revision(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
     }
     path = folder / PROVENANCE
@@ -253,7 +256,7 @@ def save_provenance(
                 before = {key: earlier["compute"][key] for key in compute}
                 compute = {key: before[key] + seconds for key, seconds in compute.items()}
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # None there yet, or not one of ours.
+            pass  # No such file yet, or not written by this program.
         provenance["weights"] = dict(sorted(weights.items()))
         device = configuration["separator"].get("device")
         used = f"{processor()}, device {device}" if device else processor()
@@ -262,7 +265,7 @@ def save_provenance(
 
 
 def _revision() -> str | None:
-    """The git commit of this code, with a plus sign if files were changed; None outside git."""
+    """Return the git commit of this code, with "+" if files were changed; None outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,32 +1,45 @@
-"""The form of a configuration: where it has sections, lists, single values and paths.
+"""Check of a configuration's structure: sections, lists, single values and paths.
 
-Each recipe has a configuration with defaults. A section stays a section and a list a list, whatever
-is given on the command line, or reading the configuration fails far from the mistake. Which values
-a single key may have is for the dataclasses of :mod:`cmss.settings` and of what is built to say.
+Each recipe has a configuration with default values. Where the default is a section or a list, the
+command line must also give a section or a list. Otherwise a mistake would be noticed only where the
+value is read, with a message that does not help. The values themselves are checked by
+:func:`cmss.settings.from_settings`.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cmss.run.words import LISTS, is_path
-
 MISSING = "???"
-"""What stands for a value that has to be given, in OmegaConf's files."""
+"""OmegaConf's mark of a value that the user must give."""
 
-ONE_OR_SEVERAL = ("attack", "release", "threshold", "weights_from")
-"""Last parts of the keys whose value may be a list or a single one."""
+PATH_LISTS = ("compare", "more")
+"""Keys whose value is a list of paths; every other path is a single text."""
+
+
+def is_path(key: str) -> bool:
+    """Return whether a value, or an item of a list, is or may be a path.
+
+    Args:
+        key: the full key, such as `path.root` or `ensemble.members.0.weights_from`.
+    """
+    section, *names = [name for name in key.split(".") if not name.isdigit()] or [""]
+    if section == "path":
+        return bool(names)
+    # Keys outside the section `path`.
+    paths = ("cache", "checkpoint", "compare", "init_from", "begin_like", "pairs", "weights_from")
+    return [section, *names][-1] in paths
 
 
 def problems_of_form(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
-    """Compare the form of a configuration with that of its defaults.
+    """Compare the structure of a configuration with that of its defaults.
 
     Args:
-        given: the configuration, resolved; :data:`MISSING` for what cannot be known yet.
-        defaults: the same without what was given. Where it has None, :data:`MISSING` or an empty
-            section, any form will do.
+        given: the configuration, resolved; :data:`MISSING` for values that are not known yet.
+        defaults: the default configuration, resolved. A default of None, :data:`MISSING` or an
+            empty section allows any structure.
 
     Returns:
-        full key -> what is wrong with its value.
+        Full key -> problem.
     """
     unknown = {
         key: f"no such key, expected one of {', '.join(defaults)}"
@@ -57,9 +70,10 @@ def _of_section(
 
 
 def _of_value(key: str, value: Any, default: Any) -> Iterator[tuple[str, str]]:
-    several = key.rpartition(".")[2] in ONE_OR_SEVERAL
+    # These keys take a single value or a list.
+    either = key.rpartition(".")[2] in ("attack", "release", "threshold", "weights_from")
     wrong = isinstance(value, dict) or (
-        not several and isinstance(value, list) != isinstance(default, list)
+        not either and isinstance(value, list) != isinstance(default, list)
     )
     if wrong:
         yield key, f"expected {_form(default)}, got {_shown(value)}"
@@ -74,13 +88,14 @@ def _of_value(key: str, value: Any, default: Any) -> Iterator[tuple[str, str]]:
 def _of_paths(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
     for name, value in node.items() if isinstance(node, dict) else enumerate(node):
         key = f"{prefix}{name}"
-        one = key.startswith("path.") and name not in LISTS
-        if isinstance(value, dict | list) and not one:
+        single = key.startswith("path.") and name not in PATH_LISTS
+        if isinstance(value, dict | list) and not single:
             yield from _of_paths(f"{key}.", value)
         elif value == "" and is_path(key):
-            # As of path.exp_folder=$FOLDER where the variable is not set: the current folder.
+            # For example path.exp_folder=$FOLDER with an unset variable. An empty path would mean
+            # the current folder.
             yield key, "empty, expected a path"
-        elif one and (isinstance(value, bool) or not isinstance(value, str | int | float)):
+        elif single and (isinstance(value, bool) or not isinstance(value, str | int | float)):
             yield key, f"expected a path, got {_shown(value)}"
 
 

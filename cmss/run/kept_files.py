@@ -1,8 +1,8 @@
 """The results that a run keeps: enhanced files and stems, each with its fingerprint.
 
-enhanced_signals/<split>/<scene>_<listener>_remix.flac states its fingerprint in its comment, and
-stems/<track>/ in made_from.txt beside <source>.flac (:mod:`cmss.fingerprint`). Each file or folder
-is complete or absent, so that a run which was interrupted finds what is done.
+The fingerprint (:mod:`cmss.fingerprint`) of enhanced_signals/<split>/<scene>_<listener>_remix.flac
+is in the comment of this file, and that of stems/<track>/<source>.flac is in made_from.txt beside
+it. Each file or folder is complete or absent, so that an interrupted run can continue.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from cmss.scenes import Pair, SoundFiles, Track
 from cmss.separators import Stems
 
 STEMS = "stems"
-MADE_FROM = "made_from.txt"
+FINGERPRINT_FILE = "made_from.txt"
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class KeptFiles:
     """Results of one type in the folder of a run, by the name of their pair or track.
 
     Args:
-        folder: which holds all of them, for messages.
+        folder: contains all results; named in messages.
         paths: name -> file or folder of the result.
-        read: fingerprint in the file that states it; None if that file is missing or damaged.
-        stated_in: name of this file in the folder of a result; empty if the result is the file.
-        if_absent: message for a result that is not there.
-        unstated: whether results without a fingerprint, of another program, are accepted by
-            :meth:`check`.
+        read: reads the fingerprint from a file; None if the file is missing or damaged.
+        stated_in: name of the file with the fingerprint, in the folder of a result; empty if the
+            result is itself this file.
+        if_absent: message for a missing result.
+        unstated: whether :meth:`check` accepts results without a fingerprint, which another
+            program has written.
     """
 
     folder: Path
@@ -44,12 +45,12 @@ class KeptFiles:
     unstated: bool
 
     def missing(self, wanted: Fingerprints, on_change: str) -> set[str]:
-        """Return the names of the results to be made: those that are absent, damaged or outdated.
+        """Return the names of the results that are absent, damaged or outdated.
 
-        Outdated results are deleted first, so that a folder never has old and new ones.
+        Outdated results are deleted, so that a folder never has both old and new results.
 
         Args:
-            wanted: fingerprints that the results would have now.
+            wanted: fingerprints for the present inputs and settings.
             on_change: "redo" deletes outdated results, "error" stops.
 
         Raises:
@@ -63,13 +64,13 @@ class KeptFiles:
         return (self.paths.keys() - found.keys()) | stale
 
     def check(self, inputs: Fingerprints) -> None:
-        """Check that all results are there, from one system and from the present inputs.
+        """Check that all results exist, and come from one system and from the present inputs.
 
         Args:
             inputs: fingerprints of the inputs alone, without the settings of the system.
 
         Raises:
-            InputError: the results that are absent, or the parts in which fingerprints differ.
+            InputError: the missing results, or the parts in which fingerprints differ.
         """
         absent = [p for p in self.paths.values() if not (p / self.stated_in).is_file()]
         if absent:
@@ -95,10 +96,11 @@ def enhanced_files(
     """Return the enhanced files of a run.
 
     Args:
-        folder: of the run.
-        pairs: of scene and listener.
+        folder: the run's folder.
+        pairs: pairs of the run.
         sounds: opens the files.
-        digest: compute their digests in the same opening, for :meth:`SoundFiles.digest`.
+        digest: compute the digests as well, for :meth:`SoundFiles.digest`, so that each file is
+            opened once.
     """
 
     def read(path: Path) -> str | None:
@@ -116,8 +118,8 @@ def stem_files(folder: Path, tracks: Iterable[Track]) -> KeptFiles:
     """Return the stems of a run, a folder for each track.
 
     Args:
-        folder: of the run.
-        tracks: of the run.
+        folder: the run's folder.
+        tracks: tracks of the run.
     """
 
     def read(path: Path) -> str | None:
@@ -125,39 +127,39 @@ def stem_files(folder: Path, tracks: Iterable[Track]) -> KeptFiles:
 
     paths = {track.name: _stem_folder(folder, track) for track in tracks}
     advice = "no stems; enhance.py with stems=true keeps them"
-    return KeptFiles(folder / STEMS, paths, read, MADE_FROM, advice, unstated=False)
+    return KeptFiles(folder / STEMS, paths, read, FINGERPRINT_FILE, advice, unstated=False)
 
 
 def keep_stems(
-    folder: Path, track: Track, stems: Stems, sample_rate_hz: int, made_from: str
+    folder: Path, track: Track, stems: Stems, sample_rate_hz: int, fingerprint: str
 ) -> None:
-    """Write the stems of a track, and replace earlier ones.
+    """Write the stems of a track; existing stems are replaced.
 
-    A separator that returns no stems leaves a folder that has only the fingerprint.
+    If a separator returns no stems, the folder has only the fingerprint.
 
     Args:
-        folder: of the run.
-        track: that was separated.
+        folder: the run's folder.
+        track: the separated track.
         stems: source id -> (2, samples).
         sample_rate_hz: of the stems.
-        made_from: their fingerprint.
+        fingerprint: of the stems.
     """
     with atomic_folder(_stem_folder(folder, track)) as files:
         for source_id, stem in stems.items():
             write_flac(files / f"{source_id}.flac", stem, sample_rate_hz)
-        write_text(files / MADE_FROM, f"{made_from}\n")
+        write_text(files / FINGERPRINT_FILE, f"{fingerprint}\n")
 
 
 def read_stems(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
-    """Read the stems of a track by source id, at the sampling rate of the mixture; may be empty.
+    """Read the stems of a track: source id -> (2, samples) at the mixture's rate; may be empty.
 
     Raises:
         InputError: a file cannot be read.
     """
     paths = sorted(_stem_folder(folder, track).glob("*.flac"))
-    return {path.stem: sounds.whole(path)[0] for path in paths}
+    return {path.stem: sounds.read(path)[0] for path in paths}
 
 
 def _stem_folder(folder: Path, track: Track) -> Path:
-    # A track may have a name that no file can have.
+    # Names of tracks may have characters that names of files cannot have.
     return folder / STEMS / quote(track.name, safe=" ").replace(".", "%2E")

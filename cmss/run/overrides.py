@@ -1,6 +1,13 @@
-"""What was given on the command line of a recipe: read by hydra, checked before anything runs."""
+"""Command line of a recipe, KEY=VALUE: checked before the work, with messages for each mistake.
 
+A word passes three parsers: the shell; hydra's grammar, in which commas, brackets, ``=``, ``~`` and
+letters outside ASCII are special or not allowed; and OmegaConf, which replaces ``${key}``. The
+messages show how a value must be quoted so that all three leave it as it is.
+"""
+
+import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib.resources import files
@@ -24,28 +31,27 @@ from omegaconf.errors import (
 )
 
 from cmss.errors import InputError
-from cmss.run.forms import MISSING, problems_of_form
-from cmss.run.words import as_text, is_path, split, suggestion, with_home
-
-DEEPEST = 12
-"""Sections within sections; more only where a reference leads to a section that it stands in."""
+from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
 def words() -> list[str]:
-    """The overrides of the running stage, as they were given."""
+    """Return the words KEY=VALUE of the running stage, as the user gave them."""
     given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(given, list)
     return [str(word) for word in given]
 
 
 def overrides() -> dict[str, Any]:
-    """Key -> value of what the running stage was given on its command line."""
+    """Return key -> value of the running stage's command line."""
     parsed = OverridesParser.create().parse_overrides(words())
     return {override.key_or_group: override.value() for override in parsed}
 
 
 def missing(config: DictConfig) -> list[str]:
-    """A line for each key without a value; OmegaConf.missing_keys fails on what refers to one."""
+    """Return a line for each key without a value.
+
+    OmegaConf.missing_keys does not do this: it fails on values that refer to a missing value.
+    """
     return [_missing(key) for key, value in _leaves(config).items() if value == MISSING]
 
 
@@ -53,18 +59,18 @@ def check(config: DictConfig) -> None:
     """Compare the configuration of the running stage with its defaults; expand ``~`` in its paths.
 
     Args:
-        config: as hydra composed it; changed in place.
+        config: as composed by hydra; changed in place.
 
     Raises:
-        InputError: values that cannot be resolved, or of another form than the defaults.
+        InputError: values that cannot be resolved, or have another structure than the defaults.
     """
     if not HydraConfig.initialized():
-        return  # called by a program that has composed the configuration itself
+        return  # The caller has composed the configuration without hydra's command line.
     defaults = _defaults()
     problems: dict[str, str] = {}
     given = _resolved(config, problems)
     raw, before = _leaves(config), _leaves(defaults)
-    # What refers to a value that cannot be resolved is not to blame.
+    # Report the values that were given, and not the defaults that refer to them.
     problems = {k: v for k, v in problems.items() if raw.get(k) != before.get(k)} or problems
     for key, value in raw.items():
         if value == MISSING != before.get(key):
@@ -75,10 +81,10 @@ def check(config: DictConfig) -> None:
 
 
 def run_folder(config: DictConfig) -> str:
-    """path.exp_folder of a configuration that is not checked yet, without ``~``.
+    """Return path.exp_folder of a configuration before :func:`check`, with ``~`` expanded.
 
     Raises:
-        InputError: there is none, or it is no path.
+        InputError: the value is missing or not a path.
     """
     try:
         section = config.path
@@ -91,30 +97,28 @@ def run_folder(config: DictConfig) -> str:
     if problems:
         raise InputError(f"{key}: {text}{_hint(key)}" for key, text in problems.items())
     if "${" in str(section.exp_folder):
-        raise InputError(
-            "path.exp_folder: hydra cannot write into a folder whose name has ${ in it"
-        )
+        raise InputError("path.exp_folder: hydra cannot write into a folder whose name contains ${")
     try:
-        return with_home(str(section.exp_folder))
+        return _with_home(str(section.exp_folder))
     except ValueError as error:
         raise InputError(f"path.exp_folder: {error}") from error
 
 
 def _defaults() -> DictConfig:
-    """The configuration of the running stage with the same choices of groups, but nothing else."""
+    """Compose the configuration of the running stage again, with its choices of groups only."""
     composed = HydraConfig.get()
     choices = [
         f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
         for group, choice in composed.runtime.choices.items()
         if choice is not None and not group.startswith("hydra/")
     ]
-    # Without the user's own folders, choices from there would not be found.
+    # Choices may come from folders of the user.
     folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
     return compose(composed.job.config_name, [*choices, *folders])
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
-    """Full key -> value of all that is not a section; references between values as they stand."""
+    """Return full key -> value for all values except sections; references are not resolved."""
 
     def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(node, dict):
@@ -127,10 +131,15 @@ def _leaves(config: DictConfig) -> dict[str, Any]:
 
 
 def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: str = "") -> Any:
-    """The values of a section or list, :data:`MISSING` where there is none; paths have no ``~``.
+    """Resolve the values of a section or list, and expand ``~`` in paths.
 
     Args:
-        problems: receives what is wrong with values that cannot be resolved, by key.
+        node: the section or list; expanded paths are also written to it.
+        problems: receives key -> problem for each value that cannot be resolved.
+        prefix: full key of the node, with a dot at its end; empty for the configuration.
+
+    Returns:
+        The values, with :data:`MISSING` where there is none.
     """
     values: dict[Any, Any] = {}
     names: Any = node if isinstance(node, DictConfig) else range(len(node))
@@ -144,12 +153,13 @@ def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: s
             problems[key] = str(error.msg).splitlines()[0]
             value = MISSING
         if isinstance(value, DictConfig | ListConfig):
-            if key.count(".") > DEEPEST:
-                raise InputError(f"{key}: refers to a section that it stands in")
+            # No configuration is so deep, except one whose reference makes it endless.
+            if key.count(".") > 12:
+                raise InputError(f"{key}: refers to a section that contains this key")
             value = _resolved(value, problems, f"{key}.")
         elif isinstance(value, str) and value.startswith("~") and is_path(key):
             try:
-                value = node[name] = with_home(value)
+                value = node[name] = _with_home(value)
             except ValueError as error:
                 problems[key] = str(error)
         values[name] = value
@@ -161,36 +171,35 @@ def _missing(key: str) -> str:
 
 
 def _hint(key: str) -> str:
-    """How a path is written whose name means something else to hydra."""
-    given = {split(word)[1]: word for word in words() if split(word)[2]}
+    """Return how to quote a path that hydra reads as something else; empty for other values."""
+    given = {_split(word)[1]: word for word in words() if _split(word)[2]}
     return (
-        f"; for a path of this name type {suggestion(given[key])}"
+        f"; for a path of this name type {_suggestion(given[key])}"
         if is_path(key) and key in given
         else ""
     )
 
 
-# What hydra finds wrong with the command line itself.
+# Before hydra reads the command line, and if it refuses it.
 
 
-def with_paths_as_text(arguments: list[str]) -> list[str]:
-    """The same words, so that paths which look like numbers stay as they were written.
+def with_path_as_text(word: str) -> str:
+    """Quote a path that looks like a number: for hydra, 2026_11_29 is the number 20261129.
 
-    To hydra 2026_11_29 is the number 20261129.
+    Args:
+        word: KEY=VALUE; returned unchanged if the value is not such a path.
     """
-    return [_path_as_text(word) for word in arguments]
-
-
-def _path_as_text(word: str) -> str:
     override = _parsed(word)
     if override is None or override.value_type is None or not is_path(override.key_or_group):
         return word
     value = override.value()
-    return as_text(word) if isinstance(value, int | float) and not isinstance(value, bool) else word
+    return (
+        _as_text(word) if isinstance(value, int | float) and not isinstance(value, bool) else word
+    )
 
 
 def _parsed(word: str) -> Override | None:
-    """A word as hydra reads it; None if it cannot."""
+    """Parse a word by hydra's grammar; None if this fails."""
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except HydraException:
@@ -199,10 +208,10 @@ def _parsed(word: str) -> Override | None:
 
 
 def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[str]:
-    """A line for each word of the command line that hydra refuses to make a configuration of.
+    """Return a line for each word of the command line from which hydra cannot compose.
 
     Args:
-        error: what hydra raised.
+        error: raised by hydra.
     """
     if isinstance(error, OverrideParseException):
         return [_misread(error.override)]
@@ -213,14 +222,14 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
     if str(error).startswith("Ambiguous value"):
         return [
             f"{override.key_or_group}: several values, but no -m, which runs one job for each; "
-            f"for a single one type {suggestion(word)}"
+            f"for a single value type {_suggestion(word)}"
             for word, override in parsed
             if override.is_sweep_override()
         ]
     if isinstance(error, ValueError | TypeError):
         groups = files("cmss.conf")
         return [
-            f"{override.key_or_group}: expected the name of a choice, got {split(word)[2] or '``'}"
+            f"{override.key_or_group}: expected the name of a choice, got {_split(word)[2] or '``'}"
             for word, override in parsed
             if (groups / override.key_or_group).is_dir() and not isinstance(override.value(), str)
         ] or [str(error)]
@@ -229,25 +238,83 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
         return [f"{unknown[1]}: no such key" if unknown[1] else "=...: expected KEY=VALUE"]
     why = str(cause.msg).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else ""
     if merging := re.match(r"Error merging override (.*)", text):
-        key = split(merging[1])[1]
-        hint = f"; for a path of this name type {suggestion(merging[1])}" if is_path(key) else ""
+        key = _split(merging[1])[1]
+        hint = f"; for a path of this name type {_suggestion(merging[1])}" if is_path(key) else ""
         return [f"{key}: {why}{hint}"]
     return [f"{text}: {why}" if why else text]
 
 
 def _misread(word: str) -> str:
-    """What to say about a word that is no KEY=VALUE to hydra."""
+    """Return the message for a word that hydra cannot parse as KEY=VALUE."""
     if "=" not in word:
-        # The shell splits where a space is, and hydra sees only the part after it.
+        # The shell splits a value at spaces, so that hydra reports only a later part of it. Join
+        # the parts, from the word with "=" to the next key or option.
         before, after = sys.argv[1 : sys.argv.index(word)], sys.argv[sys.argv.index(word) :]
         parts = [before[-1]] if before and "=" in before[-1] else []
         for part in after if parts else []:
             if "=" in part or part.startswith("-"):
                 break
             parts.append(part)
-        hint = f"; for a space in a value type {suggestion(' '.join(parts))}" if parts else ""
+        hint = f"; for a space in a value type {_suggestion(' '.join(parts))}" if parts else ""
         return f"{word}: expected KEY=VALUE{hint}"
-    _, key, text = split(word)
-    if not key or not _parsed(as_text(word)):
+    _, key, text = _split(word)
+    if not key or not _parsed(_as_text(word)):
         return f"{word}: expected KEY=VALUE, and {key!r} cannot be a key"
-    return f"{key}: {text} holds characters with a special meaning; type {suggestion(word)}"
+    return f"{key}: {text} contains characters with a special meaning; type {_suggestion(word)}"
+
+
+# Words and their quotation.
+
+
+def _with_home(path: str) -> str:
+    """Replace ``~`` or ``~user`` at the beginning of a path by the home folder.
+
+    Raises:
+        ValueError: there is no such user.
+    """
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
+    if expanded.startswith("~"):
+        raise ValueError(f"no home folder of {path.split('/')[0]}; a folder of that name: ./{path}")
+    return expanded
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    """Split a word into its prefix (``+``, ``++``, ``~``), key and value; no key without "="."""
+    key, equals, text = word.partition("=")
+    if not equals:
+        return "", "", word
+    bare = key.lstrip("+~")
+    return key.removesuffix(bare), bare, text
+
+
+def _as_text(word: str) -> str:
+    """Quote the value of a word KEY=VALUE, so that hydra reads it as text."""
+    sign, key, text = _split(word)
+    return f"{sign}{key}={_text(text)}"
+
+
+def _suggestion(word: str) -> str:
+    """Return what to type in a shell so that hydra reads the value of a word as text.
+
+    Args:
+        word: KEY=VALUE as the program received it, without the shell's quotation marks.
+
+    Returns:
+        The quoted word; the items are quoted if the value is a list.
+    """
+    sign, key, text = _split(word)
+    single = is_path(key) and key.rpartition(".")[2] not in PATH_LISTS
+    if text[:1] == "[" and text[-1:] == "]" and not single:
+        items = ",".join(_text(item.strip()) for item in text[1:-1].split(",") if item.strip())
+        return shlex.quote(f"{sign}{key}=[{items}]")
+    return shlex.quote(_as_text(word))
+
+
+def _text(text: str) -> str:
+    """Put a text in quotation marks; hydra and OmegaConf then read the same text."""
+    # Backslashes are doubled where they would escape: before "${" for OmegaConf, and before a
+    # quotation mark, also the closing one, for hydra.
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    text = re.sub(r'(\\*)"', r"\1\1\"", text)
+    trailing = len(text) - len(text.rstrip("\\"))
+    return '"' + text + "\\" * trailing + '"'

@@ -1,4 +1,4 @@
-"""What evaluate.py does with each scene and listener: HAAQI as the challenge computes it."""
+"""Scores of enhanced files: HAAQI as the challenge computes it, in several processes."""
 
 import hashlib
 import os
@@ -27,22 +27,15 @@ from cmss.scenes import Audiogram, Pair, Scene, SoundFiles, by_track
 
 Waveform = NDArray[np.float64]
 
-FULL_SCALE = 32767 / 32768
-"""The highest value of 16 bits, which clipped samples have."""
-LONGEST = 2
-"""How many times as long as its mixture an enhanced file may be to be read at all."""
-AHEAD = 2
-"""Pairs for each process that are handed to it, with their references, before they are scored."""
-
 
 @dataclass(frozen=True)
 class Scorer:
-    """HAAQI as the challenge computes it.
+    """Computes HAAQI as the challenge does.
 
     Args:
         hearing_aid: amplifies the reference.
         haaqi_rate_hz: sampling rate at which signals are compared.
-        random_seed: draw the metric's noise from a seed that depends on the scene alone.
+        random_seed: seed the noise in HAAQI by the scene, so that scores can be repeated.
     """
 
     hearing_aid: HearingAid
@@ -50,11 +43,11 @@ class Scorer:
     random_seed: bool = True
 
     def reference(self, scene: Scene, sounds: SoundFiles | None = None) -> Waveform:
-        """The true stems of a scene, remixed: (2, samples), not yet amplified.
+        """Remix the ground truth stems of a scene: (2, samples), without amplification.
 
         Args:
-            scene: names the stems and their gains.
-            sounds: reads the stems; None reads them for this call alone.
+            scene: has the stems and their gains.
+            sounds: reads the stems; None for a new one.
 
         Raises:
             InputError: a stem cannot be read.
@@ -67,9 +60,9 @@ class Scorer:
     def score(
         self, reference: Waveform, enhanced: NDArray[np.floating], rate_hz: int, pair: Pair
     ) -> tuple[Haaqi, Haaqi]:
-        """HAAQI of the left and the right ear.
+        """Compute HAAQI of the left and the right ear.
 
-        Both ears draw from one stream of noise, left first, so their order matters.
+        Both ears use one random generator for their noise, so the left ear must be first.
 
         Args:
             reference: from :meth:`reference`.
@@ -79,10 +72,12 @@ class Scorer:
 
         Raises:
             FloatingPointError: a score is not finite; the message names the pair.
-            InputError: a silent reference, or less than can be scored; so does this one.
+            InputError: a signal is silent or too short to be scored; the message names the pair.
         """
         if self.random_seed:
-            np.random.seed(scene_seed(pair.scene.id))
+            # The seed of the official evaluation.
+            digest = hashlib.md5(pair.scene.id.encode()).hexdigest()
+            np.random.seed(int(digest, 16) % 10**8)
         amplified = self.hearing_aid(reference, pair.listener)
         try:
             left, right = (
@@ -104,7 +99,7 @@ class Scorer:
         rate_hz: int,
         audiogram: Audiogram,
     ) -> Haaqi:
-        """HAAQI of one ear, all (samples,); the level is that of the reference before the aid."""
+        """Compute HAAQI of an ear; all signals are (samples,)."""
         rms = np.sqrt(np.mean(reference**2))
         if rms == 0:
             raise InputError("the reference is silent in one ear, so it has no score")
@@ -116,21 +111,22 @@ class Scorer:
             reference_sample_rate=self.haaqi_rate_hz,
             audiogram=audiogram,
             equalisation=2,
+            # Level in dB SPL of an RMS of 1: the reference before the hearing aid has 65 dB SPL.
             level1=65 - 20 * np.log10(rms),
         )
 
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """Which job of a run scores, and what shapes its scores.
+    """Settings of a job that scores a run.
 
     Args:
-        batch: which job, from 0.
-        batch_size: the number of jobs.
-        jobs: processes.
-        on_change: "redo" replaces scores made with different inputs or settings, "error" stops.
-        references: whether the separator reads the true stems.
-        shaping: settings that shape every score, for the fingerprints.
+        batch: index of the job, from 0.
+        batch_size: number of jobs.
+        jobs: number of processes.
+        on_change: "redo" replaces scores of different inputs or settings, "error" stops.
+        references: whether the separator reads the ground truth stems.
+        score_settings: settings that affect the scores, for their fingerprints.
     """
 
     batch: int
@@ -138,12 +134,7 @@ class ScoreSettings:
     jobs: int
     on_change: str
     references: bool
-    shaping: Mapping[str, Any]
-
-
-def scene_seed(scene_id: str) -> int:
-    """Seed of the metric's noise for a scene, as in the official evaluation."""
-    return int(hashlib.md5(scene_id.encode()).hexdigest(), 16) % 10**8
+    score_settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -151,9 +142,9 @@ class FileScorer:
     """Scores the enhanced files of a run; can be sent to another process.
 
     Args:
-        scorer: how.
+        scorer: computes HAAQI.
         folder: the run's folder.
-        enhanced_rate_hz: sampling rate that the files must have.
+        enhanced_rate_hz: required sampling rate of the files.
     """
 
     scorer: Scorer
@@ -161,21 +152,23 @@ class FileScorer:
     enhanced_rate_hz: int
 
     def __call__(self, pair: Pair, reference: Waveform) -> tuple[Haaqi, Haaqi, int]:
-        """Left and right HAAQI of a pair, and how many samples of its file are at full scale.
+        """Score a pair: left and right HAAQI, and the number of samples at full scale.
 
         Args:
             pair: scene and listener.
             reference: of the scene, from :meth:`Scorer.reference`.
 
         Raises:
-            InputError: the enhanced file is missing, damaged, far too long, not stereo, or at
-                another rate.
+            InputError: the enhanced file is missing, damaged, not stereo, or has another sampling
+                rate or more than twice the length of the mixture.
             FloatingPointError: a score is not finite.
         """
         path = self.folder / pair.enhanced_file
         enhanced, rate_hz = read_sound(path, check=partial(self._check, path, pair))
         left, right = self.scorer.score(reference, enhanced, rate_hz, pair)
-        return left, right, int(np.count_nonzero((enhanced == -1) | (enhanced == FULL_SCALE)))
+        # Clipped samples have the smallest or the largest value of 16 bits.
+        is_clipped = (enhanced == -1) | (enhanced == 32767 / 32768)
+        return left, right, int(np.count_nonzero(is_clipped))
 
     def _check(self, path: Path, pair: Pair, header: AudioHeader) -> None:
         if header.sample_rate_hz != self.enhanced_rate_hz or header.channels != 2:
@@ -183,29 +176,28 @@ class FileScorer:
                 f"{path}: {header.channels} channel(s) at {header.sample_rate_hz} Hz, expected 2 "
                 f"at {self.enhanced_rate_hz} Hz, the rate at which enhance.py writes"
             )
-        # Silence packs so well that a small file can hold days of it.
+        # Checked before decoding: a small FLAC file may have days of silence.
         expected_s = pair.scene.track.mixture.duration_s
-        if header.samples > LONGEST * expected_s * header.sample_rate_hz:
+        if header.samples > 2 * expected_s * header.sample_rate_hz:
             raise InputError(
                 f"{path}: {header.samples / header.sample_rate_hz:g} s, expected {expected_s:g} s"
             )
 
 
 Score = tuple[Haaqi, Haaqi, int]
-"""What a :class:`FileScorer` gives."""
-
+"""Result of a :class:`FileScorer`: left ear, right ear, number of samples at full scale."""
 
 Reference = Waveform | InputError
-"""What a pair is compared with, or why there is nothing."""
+"""Reference of a pair, or the reason why it cannot be computed."""
 
 
 def with_references(
     scorer: Scorer, pairs: Iterable[Pair], sounds: SoundFiles
 ) -> Iterator[tuple[Pair, Reference]]:
-    """Each pair with its reference, track by track and scene by scene.
+    """Yield each pair with its reference, by track and scene.
 
-    The stems of a track are decoded once for all its scenes, and a reference is made once for all
-    listeners of its scene. No more than one track is held in memory.
+    The stems of a track are decoded once for all its scenes, and the reference of a scene is
+    computed once for all its listeners. Only one track is in memory at a time.
     """
     for track, group in by_track(pairs):
         for _, listeners in groupby(group, lambda pair: pair.scene.id):
@@ -226,16 +218,16 @@ def score_files(
     """Score pairs in several processes, in the order given.
 
     Args:
-        scorer: scores one pair, a :class:`FileScorer`.
-        work: pairs with their references, see :func:`with_references`; read no further ahead than
-            the processes need.
-        jobs: number of processes; with 1, this one.
+        scorer: scores a pair, such as a :class:`FileScorer`.
+        work: pairs with their references, see :func:`with_references`; read only as fast as the
+            processes need them.
+        jobs: number of processes; with 1, the pairs are scored in this process.
 
     Yields:
-        each pair, and what gives its score or raises what the scorer raised.
+        A pair, and a function that returns its score or raises the exception of the scorer.
 
     Raises:
-        ChildProcessError: a process was killed; raised after all pairs that had been scored.
+        ChildProcessError: a process was killed; raised after all completed scores were yielded.
     """
     if jobs <= 1:
         for pair, reference in work:
@@ -244,7 +236,8 @@ def score_files(
             else:
                 yield pair, partial(scorer, pair, reference)
         return
-    # Each process is one thread: libraries that bring threads of their own would outnumber cores.
+    # One thread per process: with the threads of these libraries there would be more threads than
+    # cores.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_parent) as pool:
@@ -252,15 +245,16 @@ def score_files(
         try:
             for pair, reference in work:
                 waiting.append((pair, _submitted(pool, scorer, pair, reference)))
-                if len(waiting) >= AHEAD * jobs:
+                # Two pairs for each process, so that it never waits for a reference.
+                if len(waiting) >= 2 * jobs:
                     yield _scored(*waiting.popleft())
-            # Refused if the pool has noticed by now that a process is lost; only then could one of
-            # those that were submitted before be waited for without end.
+            # Raises BrokenProcessPool if the pool has noticed that a process was killed. Without
+            # this, the loop below might wait forever for a pair that was submitted after that.
             pool.submit(int)
             while waiting:
                 yield _scored(*waiting.popleft())
         except BrokenProcessPool as error:
-            # Those that were started after the pool had noticed would never end.
+            # Processes that the pool started after that would never end.
             for process in active_children():
                 process.terminate()
             yield from (
@@ -269,8 +263,8 @@ def score_files(
                 if future.done() and not isinstance(future.exception(), BrokenProcessPool)
             )
             raise ChildProcessError(
-                "a scoring process was killed, perhaps for lack of memory (fewer processes need "
-                "less); the same command goes on where this one ended"
+                "a scoring process was killed, perhaps because memory was exhausted (fewer "
+                "processes need less); the same command continues"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -286,7 +280,7 @@ def _submitted(
     pair: Pair,
     reference: Reference,
 ) -> Future[Score]:
-    """A pair in the hands of the pool; one without a reference has failed already."""
+    """Submit a pair to the pool; without a reference, return a future that has failed."""
     if not isinstance(reference, InputError):
         return pool.submit(scorer, pair, reference)
     failed: Future[Score] = Future()
@@ -307,7 +301,7 @@ def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score
 
 
 def _end_with_parent() -> None:
-    """In a scoring process: end when the one that started it has been killed."""
+    """End this process when its parent process ends; called first in each scoring process."""
 
     def watch(parent: BaseProcess) -> None:
         parent.join()

@@ -1,4 +1,4 @@
-"""What every stage does around its work: messages and exit status for what the user gave."""
+"""The frame of every recipe: checks of the command line, messages, exit status, progress bar."""
 
 import os
 import sys
@@ -28,21 +28,19 @@ from cmss.run import overrides
 from cmss.separators import SEPARATORS
 from cmss.separators.trained import NetworkSeparator
 
-LINES_SHOWN = 20
-
 REFUSED = {
-    "separator.separation.number_sources": "the weights say how many outputs a network has",
-    "separator.separation.sample_rate": "the weights say at which rate a network runs",
-    "hydra.job.chdir": "relative paths are taken from the folder of the call",
+    "separator.separation.number_sources": "the number of outputs is stated in the weights",
+    "separator.separation.sample_rate": "the sampling rate of the network is stated in the weights",
+    "hydra.job.chdir": "relative paths refer to the folder of the call",
 }
-"""Official keys that cannot be honoured, and why."""
+"""Official keys that are not supported, and the reason."""
 
 
 class JobError(Exception):
-    """A job of a multirun has ended with a status other than 0, having said why.
+    """A job of a multirun has failed.
 
     Args:
-        text: what it said.
+        text: the message that it has printed.
         status: its exit status.
     """
 
@@ -53,35 +51,34 @@ class JobError(Exception):
 
 
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Wrap what hydra.main runs, so that bad input ends it with status 2 and a line a problem.
+    """Decorate the main function of a recipe, below ``@hydra.main``.
 
-    The configuration is compared with its defaults first (:func:`cmss.run.overrides.check`).
-    A result that cannot be, such as a score that is not finite, or that cannot be written, ends it
-    with status 1. To be put under ``@hydra.main``, which turns any exception that reaches it into
-    a traceback; SystemExit it lets through. Memory is kept for reuse
-    (:mod:`cmss.machine.memory`).
+    The configuration is first compared with its defaults (:func:`cmss.run.overrides.check`).
+    Errors are printed, one line for each problem, because hydra would print a traceback. Memory is
+    kept for reuse (:mod:`cmss.machine.memory`).
 
     Raises:
-        SystemExit: as above.
-        JobError: instead, in a job of a multirun. Launchers hand exceptions on from the process or
-            node of the job, and wait for a job that has exited as if it were running.
+        SystemExit: status 2 if an input is not valid; status 1 if a result is not finite or cannot
+            be written.
+        JobError: instead of SystemExit in a job of a multirun. Launchers pass exceptions on from
+            the process or node of the job, but would wait forever for a job that exits.
     """
 
     @wraps(work)
     def guarded(config: DictConfig) -> Any:
         keep_freed_memory()
         try:
-            # Also those of files that a user wrote, such as an ensemble's.
+            # Checked here as well, because old keys may be in the user's own files.
             refuse_renamed(OmegaConf.to_container(config))  # type: ignore[arg-type]
             overrides.check(config)
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
-            # The error may name a key that is made from the missing one, such as path.music_dir.
+            # The error may name a key that refers to the missing one, such as path.music_dir.
             _end("\n".join(overrides.missing(config)), 2)
         except OmegaConfBaseException as error:
             _end(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2)
         except ProblemsError as error:
-            shown = [one_line(problem) for problem in error.problems[:LINES_SHOWN]]
+            shown = [one_line(problem) for problem in error.problems[:20]]
             if len(error.problems) > len(shown):
                 shown.append(f"... and {len(error.problems) - len(shown)} more")
             _end("\n".join(shown), 2 if isinstance(error, InputError) else 1)
@@ -105,29 +102,24 @@ def _say(text: str, status: int) -> int:
     return status
 
 
-def refuse_official_keys(arguments: list[str]) -> None:
-    """End with status 2 and a hint if a key of the command line has no effect here.
+def run(main: Callable[[], Any]) -> None:
+    """Run a recipe with the command line of this process.
 
-    These are official ones, and old ones of this project (:mod:`cmss.renamed`).
+    Hydra parses the command line and creates the folder of the run before the stage begins. Errors
+    in this part are also printed as single lines.
+
+    Args:
+        main: the function that is decorated by ``@hydra.main``.
     """
-    for argument in arguments:
-        key = argument.split("=")[0].lstrip("+~")
+    # Official keys that are not supported, and old keys of this project.
+    keys = [argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:]]
+    for key in keys:
         if key in REFUSED:
             sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
-    keys = (argument.split("=")[0].lstrip("+~") for argument in arguments)
     if lines := [*renamed(keys)]:
         sys.exit(_say("\n".join(lines), 2))
-
-
-def run(main: Callable[[], Any]) -> None:
-    """Run what ``@hydra.main`` made, on the command line as it is.
-
-    Hydra itself makes the folder of the run and writes into it, before the stage begins. What goes
-    wrong there is a line too, and so is what it finds wrong with the configuration.
-    """
-    refuse_official_keys(sys.argv[1:])
-    sys.argv[1:] = overrides.with_paths_as_text(sys.argv[1:])
-    # Asks hydra to let through what it would otherwise print.
+    sys.argv[1:] = [overrides.with_path_as_text(word) for word in sys.argv[1:]]
+    # Hydra then raises its exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     HydraConfig.instance().cfg = None
     try:
@@ -136,7 +128,7 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(_say(error.text, error.status))
     except (CompactHydraException, ValueError, TypeError) as error:
         if HydraConfig.initialized() and not isinstance(error, CompactHydraException):
-            raise  # The configuration was made; this is a mistake of the program.
+            raise  # After the configuration was composed: a bug of the program.
         lines = [one_line(line) for line in overrides.unreadable(error)]
         sys.exit(_say("\n".join(lines), 2))
     except OSError as error:
@@ -144,14 +136,14 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
-    """The value of `hydra.run.dir` in each recipe: path.exp_folder, without ``~``.
+    """Return the value of `hydra.run.dir` in each recipe: path.exp_folder with ``~`` expanded.
 
-    Hydra makes this folder before the stage begins, so that it has to be checked by itself.
+    Hydra creates this folder before the stage begins, so it is checked separately.
     """
     try:
         return overrides.run_folder(_root_)
     except InputError as error:
-        # Not an exception that OmegaConf would wrap.
+        # OmegaConf would wrap any other exception.
         sys.exit(_say("\n".join(map(one_line, error.problems)), 2))
 
 
@@ -159,10 +151,10 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 def add_networks() -> None:
-    """Make each network of :mod:`cmss.models` a choice of `separator`, without a file for it."""
-    for name, kind in SEPARATORS.items():
-        # Others have settings of their own, and so a file.
-        if kind is NetworkSeparator:
+    """Register each network of :mod:`cmss.models` as a choice of `separator`, without a file."""
+    for name, separator in SEPARATORS.items():
+        # Other separators have their own settings, and so a file.
+        if separator is NetworkSeparator:
             node = {"defaults": ["network", "_self_"], "name": name, "weights_from": "small"}
             ConfigStore.instance().store(group="separator", name=name, node=node)
 
@@ -171,13 +163,13 @@ add_networks()
 
 
 def _choices(names: Iterable[str], key: str) -> str:
-    """Names for a help text, in lines that begin below the first name after `key=`."""
+    """Format names for a help text, with all lines aligned to the first name after `key=`."""
     lines = wrap("| ".join(names), 80)
     return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
 
 
 def _sizes() -> str:
-    """Networks that can be trained, each in a line with its sizes."""
+    """Return a line for each network that can be trained, with its sizes."""
     sizes: dict[str, list[str]] = {}
     for record in RECORDS:
         sizes.setdefault(record.name, []).extend(record.sizes)
@@ -192,7 +184,7 @@ OmegaConf.register_new_resolver(
 OmegaConf.register_new_resolver("sizes", _sizes, replace=True)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
-"""A progress bar with time left; quiet when not on a terminal."""
+"""A progress bar with the remaining time; prints nothing if the output is not a terminal."""
 
 warn = partial(tqdm.write, file=sys.stderr)
-"""Shows a line on the standard error without breaking a progress bar."""
+"""Prints a line to standard error above a progress bar."""

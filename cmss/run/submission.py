@@ -1,9 +1,9 @@
-"""What is handed in: a folder with every enhanced signal, and the archive of them.
+"""The submission: a folder with all enhanced signals, and its archive.
 
-The rules are those of the second Cadenza Challenge, task 2: for each pair of scene and listener
-`enhanced_signals/<split>/<scene>_<listener>_remix.flac`, stereo, 32 kHz, 16 bit, zipped as
-`submission_<TeamID>_causal.zip` or `_noncausal.zip`, with `_aug`, `_sup` or `_aug_sup` before
-`.zip` for extra training data or supplementary systems.
+The rules are those of the second Cadenza Challenge, task 2. For each pair of scene and listener
+there is a file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16 bit.
+The archive is `submission_<TeamID>_causal.zip` or `_noncausal.zip`, with `_aug`, `_sup` or
+`_aug_sup` before `.zip` for extra training data or supplementary systems.
 """
 
 import os
@@ -20,36 +20,26 @@ from cmss.audio import resampled_length
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file, atomic_folder, is_temporary, write_text
 from cmss.files.digests import file_sha256, sha256
+from cmss.run.folder import PROVENANCE
 from cmss.scenes import Pair, SoundFiles
 
 REMIX_SAMPLE_RATE_HZ = 32000
 CAUSALITIES = ("causal", "noncausal")
 SUPPLEMENTS = ("", "aug", "sup", "aug_sup")
-CHECKSUMS = "checksums.sha256"
-PROVENANCE = "provenance.json"
-
-ENTRY, END_OF_ARCHIVE = 76, 22
-"""Bytes of a ZIP archive beside data and names: of each entry's two headers, and at the end."""
-
-# The earliest time that a ZIP archive can state: an equal archive from equal signals.
-_NO_TIME = (1980, 1, 1, 0, 0, 0)
-_TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-# Another resampler may round a length up where soxr rounds to the nearest.
-_LENGTH_TOLERANCE = 1
 
 Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a submission is named and cut.
+    """Name of a submission, and size of its archives.
 
     Args:
-        team: the challenge's id of the team.
+        team: id of the team in the challenge.
         causality: "causal" or "noncausal".
         supplement: "", "aug", "sup" or "aug_sup".
-        part_mb: largest size of an archive in MB, where one is too large to be handed in; they are
-            then called `<name>_part1.zip` and so on, and unpack to one folder.
+        part_mb: maximum size of an archive in MB. A larger submission is split into
+            `<name>_part1.zip` and so on, which unpack to the same folder. None for no limit.
     """
 
     team: str
@@ -60,7 +50,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Submission:
-    """Where it lies: the folder to keep, and the archives to hand in: one, or its parts."""
+    """Paths of a submission: the folder to keep, and the archive to submit, or its parts."""
 
     folder: Path
     archives: list[Path]
@@ -72,20 +62,20 @@ def check_enhanced(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> None:
-    """Decode every enhanced signal of a run and see that all are there and as the rules want.
+    """Check that a run has an enhanced signal for each pair, as required by the rules.
 
-    A length is right within one sample of what resampling the excerpt gives: its samples times
-    32000 / 44100, to the nearest. What is decoded from 16 bits is finite.
+    All files are decoded. The expected length is that of the excerpt after resampling, rounded to
+    the nearest sample. A difference of one sample is accepted, because other resamplers round up.
 
     Args:
         exp_folder: the run's folder.
-        pairs: all that are to be handed in.
-        sounds: opens the files, and knows the sampling rate of the mixtures.
+        pairs: all pairs of the submission.
+        sounds: opens the files, and has the sampling rate of the mixtures.
         progress: wraps the pairs, for a progress bar.
 
     Raises:
-        InputError: all that is missing, of another format or length, damaged, or not among the
-            pairs.
+        InputError: one line for each file that is missing or damaged, has another format or length,
+            or belongs to no pair.
     """
     problems: list[str] = []
     for pair in progress(pairs):
@@ -116,12 +106,12 @@ def _wrong_with(path: Path, pair: Pair, sounds: SoundFiles) -> list[str]:
         )
         if found != expected
     ]
-    if abs(header.samples - samples) > _LENGTH_TOLERANCE:
+    if abs(header.samples - samples) > 1:
         problems.append(
             f"{path}: {header.samples} samples, expected {samples} for an excerpt of "
             f"{pair.scene.track.mixture.duration_s:g} s"
         )
-    sounds.whole(path)  # The header says nothing about damage in the middle.
+    sounds.read(path)  # Decoding finds damage after the header.
     return problems
 
 
@@ -133,23 +123,23 @@ def build_submission(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> Submission:
-    """Check a run's enhanced signals and make of them the submission folder and its archive.
+    """Check the enhanced signals of a run, and write the submission folder and its archive.
 
-    The folder `submission_<team>_<causality>/` holds the signals (hard links where the file system
-    has them), their checksums in the format of `sha256sum --check`, and the provenance. The archive
-    beside it holds the signals alone. Equal signals give an equal archive.
+    The folder `submission_<team>_<causality>/` contains the signals (as hard links if possible),
+    their checksums in the format of `sha256sum --check`, and the provenance. The archive beside it
+    contains only the signals. The same signals always give the same bytes of the archive.
 
     Args:
-        exp_folder: the run's folder; both are made in it, replacing those of an earlier call.
-        pairs: all that are to be handed in.
-        packing: names and sizes.
-        provenance: JSON file that says what made the signals.
-        sounds: opens the files, and knows the sampling rate of the mixtures.
+        exp_folder: the run's folder, in which both are written; existing ones are replaced.
+        pairs: all pairs of the submission.
+        packing: name of the submission, and size of its archives.
+        provenance: JSON file with the provenance of the signals.
+        sounds: opens the files, and has the sampling rate of the mixtures.
         progress: wraps the pairs, once for the check and once for the archive.
 
     Raises:
-        InputError: names that the challenge does not know, or what `check_enhanced` finds; nothing
-            is written then.
+        InputError: the name is not allowed by the rules, or the problems of
+            :func:`check_enhanced`. Nothing is written then.
     """
     name = _submission_name(packing)
     if not provenance.is_file():
@@ -168,26 +158,29 @@ def build_submission(
         shutil.copyfile(provenance, folder / PROVENANCE)
         checksums[PROVENANCE] = file_sha256(provenance)
         lines = (f"{checksum}  {file}\n" for file, checksum in sorted(checksums.items()))
-        write_text(folder / CHECKSUMS, "".join(lines))
+        write_text(folder / "checksums.sha256", "".join(lines))
     for path in exp_folder.glob(f"{name}*.zip"):
         if path not in archives and re.fullmatch(rf"{name}(_part\d+)?\.zip", path.name):
-            path.unlink()  # Of an earlier call with parts of another size.
+            path.unlink()  # From an earlier call with another `part_mb`.
     return submission
 
 
 def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
-    """The pairs of each archive, in the order of names."""
+    """Return the pairs of each archive, in the order of their file names."""
+    # Bytes of a ZIP archive in addition to data and names: the two headers of each entry, and the
+    # end of the archive.
+    entry_bytes, end_bytes = 76, 22
     parts: list[list[Pair]] = [[]]
-    size = END_OF_ARCHIVE
+    size = end_bytes
     for pair in sorted(pairs, key=lambda pair: pair.enhanced_file):
         path = exp_folder / pair.enhanced_file
-        # The name stands in the archive twice.
-        entry = path.stat().st_size + ENTRY + 2 * len(pair.enhanced_file.as_posix())
-        if part_mb is not None and END_OF_ARCHIVE + entry > part_mb * 1e6:
+        # Both headers of an entry contain its name.
+        entry = path.stat().st_size + entry_bytes + 2 * len(pair.enhanced_file.as_posix())
+        if part_mb is not None and end_bytes + entry > part_mb * 1e6:
             raise InputError(f"submission.part_mb: {part_mb:g}, but {path} alone is larger")
         if part_mb is not None and size + entry > part_mb * 1e6:
             parts.append([])
-            size = END_OF_ARCHIVE
+            size = end_bytes
         parts[-1].append(pair)
         size += entry
     return parts
@@ -196,7 +189,7 @@ def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> li
 def _submission_name(packing: Packing) -> str:
     team, causality, supplement = packing.team, packing.causality, packing.supplement
     problems = []
-    if not _TEAM.fullmatch(team):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", team):
         problems.append(f"team: expected letters, digits, _ and -, as in 'T001', got {team!r}")
     if causality not in CAUSALITIES:
         problems.append(f"causality: expected {' or '.join(CAUSALITIES)}, got {causality!r}")
@@ -208,17 +201,19 @@ def _submission_name(packing: Packing) -> str:
 
 
 def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) -> dict[str, str]:
-    """Put every signal into folder and archive, in the order given; return their checksums."""
+    """Add signals to the folder and to an archive, in the given order; return their checksums."""
     checksums = {}
-    # Stored: FLAC does not get smaller.
+    # Stored without compression: FLAC is compressed already.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:
         for pair in pairs:
             source, name = exp_folder / pair.enhanced_file, pair.enhanced_file.as_posix()
             _link_or_copy(source, folder / name)
             data = source.read_bytes()
             checksums[name] = sha256([data])
-            entry = zipfile.ZipInfo(name, _NO_TIME)
-            entry.create_system = 3  # Unix, wherever it is made
+            # A fixed time and system, so that the same signals give the same bytes; 1980 is the
+            # first year that ZIP can state.
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix
             entry.external_attr = 0o644 << 16
             stored.writestr(entry, data)
     return checksums
@@ -228,5 +223,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without links
+    except OSError:  # Another file system, or a file system without links.
         shutil.copyfile(source, target)

@@ -8,9 +8,7 @@ train, valid and test (`records`). Import its names from here.
 """
 
 from cmss.audio import Excerpt
-from cmss.scenes.levels import EXPECTED_LUFS, level_warning, level_warnings
-from cmss.scenes.listener_file import load_audiograms
-from cmss.scenes.loading import MetadataPaths, load_pairs, load_tracks
+from cmss.scenes.loading import MetadataPaths, load_audiograms, load_pairs, load_tracks
 from cmss.scenes.records import (
     DOUBLED,
     INSTRUMENTS,
@@ -24,10 +22,11 @@ from cmss.scenes.records import (
     Source,
     Split,
     Track,
+    by_track,
+    shard,
 )
-from cmss.scenes.shards import by_track, shard
 from cmss.scenes.sound_files import SoundFiles
-from cmss.scenes.unusual import unusual_hearing
+from cmss.scenes.unusual import EXPECTED_LUFS, level_warning, level_warnings, unusual_hearing
 
 __all__ = [
     "DOUBLED",

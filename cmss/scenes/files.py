@@ -6,9 +6,10 @@ Keys are those of the second Cadenza Challenge, task 2. Keys that are not used h
 
 import json
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -28,16 +29,10 @@ from cmss.quantities import Quantity
 COMPRESSOR_BANDS = 6
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Gain = Annotated[
-    Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
-]
-# Far larger than real values, and small enough that no arithmetic overflows.
-Start = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
-Duration = Annotated[float, Field(allow_inf_nan=False, gt=0, le=3600)]
 Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
 
 
-def _of(quantity: Quantity) -> AfterValidator:
+def _in_range(quantity: Quantity) -> AfterValidator:
     """Return a validator that refuses lists with values out of range, with a single message."""
 
     def check(values: list[float]) -> list[float]:
@@ -48,10 +43,10 @@ def _of(quantity: Quantity) -> AfterValidator:
     return AfterValidator(check)
 
 
-Frequencies = _of(quantities.FREQUENCY_HZ)
-HearingLevels = Annotated[list[Number], _of(quantities.HEARING_LEVEL_DB)]
-Ratios = Annotated[list[Number], Banded, _of(quantities.RATIO)]
-MakeUpGains = Annotated[list[Number], Banded, _of(quantities.MAKE_UP_GAIN_DB)]
+Frequencies = _in_range(quantities.FREQUENCY_HZ)
+HearingLevels = Annotated[list[Number], _in_range(quantities.HEARING_LEVEL_DB)]
+Ratios = Annotated[list[Number], Banded, _in_range(quantities.RATIO)]
+MakeUpGains = Annotated[list[Number], Banded, _in_range(quantities.MAKE_UP_GAIN_DB)]
 T = TypeVar("T")
 
 
@@ -106,8 +101,9 @@ class ExcerptEntry(_Entry):
 
     instrument: str
     track: str
-    start: Start
-    duration: Duration
+    # The limits are far above real values, and small enough that no arithmetic overflows.
+    start: Annotated[Number, Field(ge=0, le=1e6)]
+    duration: Annotated[Number, Field(gt=0, le=3600)]
 
 
 def _printable(name: str) -> str:
@@ -124,13 +120,22 @@ class SceneEntry(_Entry):
     gain: str
 
 
-LISTENER = TypeAdapter(ListenerEntry)
-COMPRESSOR = TypeAdapter(CompressorEntry)
-SCENE = TypeAdapter(SceneEntry)
-EXCERPT = TypeAdapter(ExcerptEntry)
-GAINS = TypeAdapter(dict[str, Gain], config=ConfigDict(strict=True))
-LISTENER_IDS = TypeAdapter(list[str], config=ConfigDict(strict=True))
-PARTS = TypeAdapter(dict[str, dict[str, Any]], config=ConfigDict(strict=True))
+Parts = dict[str, dict[str, Any]]
+"""Entry of the music file: sources and mixture by key."""
+
+Gains = dict[
+    str,
+    Annotated[
+        Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
+    ],
+]
+"""Entry of the gains file: source id -> gain in dB."""
+
+
+@cache
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    """Compile a schema, once."""
+    return TypeAdapter(schema)
 
 
 class MetadataFile:
@@ -195,13 +200,18 @@ class MetadataFile:
             line if line.isprintable() else line.encode("unicode_escape").decode("ascii")
         )
 
-    def find(
-        self, key: str, schema: TypeAdapter[T], referrer: "MetadataFile", where: str
-    ) -> T | None:
-        """Return the validated entry of a key to which `referrer` refers at its key `where`.
+    def find(self, key: str, schema: type[T], referrer: "MetadataFile", where: str) -> T | None:
+        """Return the validated entry of a key.
 
-        None if the key does not exist or its entry is not valid, and a problem is reported. Also
-        None if this file could not be read, without a further report.
+        Args:
+            key: key in this file.
+            schema: type that the entry must have.
+            referrer: file that refers to the key.
+            where: key in `referrer` whose value refers to `key`.
+
+        Returns:
+            None if the key does not exist or its entry is not valid; then a problem is reported.
+            Also None if this file could not be read, without a further report.
         """
         if not self._readable:
             return None
@@ -210,10 +220,10 @@ class MetadataFile:
             return None
         return self.validate(key, self.entries[key], schema)
 
-    def validate(self, key: str, value: object, schema: TypeAdapter[T]) -> T | None:
+    def validate(self, key: str, value: object, schema: type[T]) -> T | None:
         """Validate the value of a key; return None and report the problems if it is not valid."""
         try:
-            return schema.validate_python(value)
+            return cast(T, _adapter(cast(Any, schema)).validate_python(value, strict=True))
         except ValidationError as error:
             for detail in error.errors():
                 where = ".".join([key, *map(str, detail["loc"])])

@@ -1,4 +1,4 @@
-"""Loads the pairs of a run from the six metadata files, joined by key and checked."""
+"""Loading of pairs, tracks and audiograms from the metadata files, joined by key and checked."""
 
 import re
 from collections import Counter
@@ -7,9 +7,8 @@ from pathlib import Path
 
 from cmss.errors import InputError
 from cmss.quantities import MUTED_DB, all_muted
-from cmss.scenes import files
-from cmss.scenes.files import MetadataFile
-from cmss.scenes.music import Music
+from cmss.scenes.files import CompressorEntry, Gains, ListenerEntry, MetadataFile, SceneEntry
+from cmss.scenes.music import Music, check_sounds
 from cmss.scenes.records import (
     Audiogram,
     Compression,
@@ -20,7 +19,6 @@ from cmss.scenes.records import (
     Track,
 )
 from cmss.scenes.sound_files import SoundFiles
-from cmss.scenes.sounds import check_sounds
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,9 @@ def load_pairs(
 
     Args:
         paths: metadata files and music folder.
-        sample_rate_hz: what every sound file must have.
-        references: whether the stems must be there, too, and not the mixtures alone.
-        sounds: opens the sound files, and replaces `sample_rate_hz`; None makes one for this call.
+        sample_rate_hz: required sampling rate of every sound file.
+        references: whether the ground truth stems must exist; the mixtures always must.
+        sounds: opens the sound files, and its sampling rate replaces `sample_rate_hz`; None: new.
 
     Returns:
         All pairs in the order of scene_listeners_file, which is the official order.
@@ -94,6 +92,41 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
     pieces = [music.piece(name, file, name) for name in file.entries]
     _check_sounds(music, music_dir, SoundFiles(sample_rate_hz), problems)
     return [piece.track for piece in pieces if piece and piece.track]
+
+
+def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram, Audiogram]:
+    """Read a listener's audiograms from a user's file: left ear, right ear.
+
+    Args:
+        path: a JSON file, either with audiogram_cfs, audiogram_levels_l and audiogram_levels_r of a
+            single listener, or with several listeners by id, as in the challenge's listeners.json.
+        listener: id of the listener, if there are several.
+
+    Raises:
+        InputError: all problems, one line each.
+    """
+    problems: list[str] = []
+    file = MetadataFile(path, "audiogram", problems)
+    if "audiogram_cfs" in file.entries:
+        entry = file.validate("audiogram", file.entries, ListenerEntry)
+    elif file.entries:
+        entry = None
+        name = listener or (next(iter(file.entries)) if len(file.entries) == 1 else None)
+        if name in file.entries:
+            entry = file.validate(str(name), file.entries[str(name)], ListenerEntry)
+        else:
+            found = ", ".join(list(file.entries)[:8])
+            problems.append(f"{path}: expected a listener of this file ({found}), got {name}")
+    elif not problems:
+        problems.append(f"{path}: audiogram_cfs: key missing")
+    if problems:
+        raise InputError(problems)
+    assert entry
+    frequencies_hz = tuple(entry.audiogram_cfs)
+    return (
+        Audiogram(frequencies_hz, tuple(entry.audiogram_levels_l)),
+        Audiogram(frequencies_hz, tuple(entry.audiogram_levels_r)),
+    )
 
 
 def _check_sounds(
@@ -151,7 +184,7 @@ class _Loader:
     # Listeners.
 
     def _listener_ids(self, scene_id: str, value: object) -> list[str]:
-        listener_ids = self._pairs.validate(scene_id, value, files.LISTENER_IDS) or []
+        listener_ids = self._pairs.validate(scene_id, value, list[str]) or []
         for listener_id, times in Counter(listener_ids).items():
             if times > 1:
                 self._pairs.report(
@@ -166,8 +199,8 @@ class _Loader:
                 f"listener {listener_id!r}: expected letters, digits and . _ -, as in 'L0001'",
             )
             return None
-        hearing = self._listeners.find(listener_id, files.LISTENER, self._pairs, scene_id)
-        aid = self._compressors.find(listener_id, files.COMPRESSOR, self._pairs, scene_id)
+        hearing = self._listeners.find(listener_id, ListenerEntry, self._pairs, scene_id)
+        aid = self._compressors.find(listener_id, CompressorEntry, self._pairs, scene_id)
         if hearing and hearing.name not in (None, listener_id):
             self._listeners.report(
                 f"{listener_id}.name", f"expected {listener_id!r}, got {hearing.name!r}"
@@ -189,12 +222,12 @@ class _Loader:
         if not _SCENE_ID.fullmatch(scene_id):
             self._pairs.report(scene_id, "expected a scene id: S and digits, as in 'S50001'")
             return None
-        entry = self._scenes.find(scene_id, files.SCENE, self._pairs, scene_id)
+        entry = self._scenes.find(scene_id, SceneEntry, self._pairs, scene_id)
         if not entry:
             return None
         piece = self.music.piece(entry.music, self._scenes, f"{scene_id}.music")
         where = f"{scene_id}.gain"
-        gains_db = self._gains.find(entry.gain, files.GAINS, self._scenes, where)
+        gains_db = self._gains.find(entry.gain, Gains, self._scenes, where)
         if piece is None or gains_db is None:
             return None
         for source_id in sorted(gains_db.keys() - piece.source_ids):
@@ -215,7 +248,7 @@ class _Loader:
             self._scenes.report(
                 where,
                 f"{entry.gain!r} mutes every player ({MUTED_DB:g} dB or less), "
-                "expected a player who can be heard",
+                "expected at least one audible player",
             )
             return None
         return Scene(scene_id, piece.track, {key: gains_db[key] for key in piece.source_ids})

@@ -1,15 +1,16 @@
-"""Tracks from the entries of the music file."""
+"""Tracks from the entries of the music file, and the check of their sound files."""
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmss.audio import Excerpt
-from cmss.scenes import files
-from cmss.scenes.files import MetadataFile
+from cmss.audio import AudioHeader, Excerpt
+from cmss.errors import InputError
+from cmss.scenes.files import ExcerptEntry, MetadataFile, Parts
 from cmss.scenes.records import DOUBLED, INSTRUMENTS, Source, Track
-from cmss.scenes.sounds import MIXTURE
+from cmss.scenes.sound_files import SoundFiles
 
+MIXTURE = "mixture"
 _SOURCE_ID = re.compile(r"source_[1-9][0-9]*")
 _INSTRUMENT = re.compile(rf"(?:({'|'.join(INSTRUMENTS)})|({'|'.join(DOUBLED)})_([12]))")
 # In music.valid.to_generate.json: the file to which the mixture is to be written.
@@ -53,7 +54,7 @@ class Music:
         }
 
     def _build(self, name: str, user: MetadataFile, where: str) -> Piece | None:
-        parts = self.file.find(name, files.PARTS, user, where)
+        parts = self.file.find(name, Parts, user, where)
         if parts is None:
             return None
         piece = Piece()
@@ -62,7 +63,7 @@ class Music:
                 if part != _NOT_A_PART:
                     self.file.report(f"{name}.{part}", "expected 'mixture' or 'source_1', ...")
                 continue
-            entry = self.file.validate(f"{name}.{part}", value, files.EXCERPT)
+            entry = self.file.validate(f"{name}.{part}", value, ExcerptEntry)
             excerpt = entry and self._excerpt(f"{name}.{part}", entry)
             if excerpt:
                 piece.excerpts[part] = excerpt
@@ -93,7 +94,7 @@ class Music:
         single, doubled, voice = match.groups()
         return (single, None) if single else (doubled, int(voice))
 
-    def _excerpt(self, where: str, entry: files.ExcerptEntry) -> Excerpt | None:
+    def _excerpt(self, where: str, entry: ExcerptEntry) -> Excerpt | None:
         path = self._dir / entry.track
         # The resolved path must be in the folder: `..`, symbolic links and absolute paths could
         # otherwise leave it.
@@ -108,3 +109,72 @@ class Music:
             )
             return None
         return Excerpt(path, entry.start, entry.duration)
+
+
+def check_sounds(
+    tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sounds: SoundFiles
+) -> None:
+    """Check each file once, and each excerpt; report problems with their keys to `music`.
+
+    Args:
+        tracks: name of a track -> its excerpts by key ("mixture", "source_1", ...).
+        music: the metadata file with these tracks.
+        sounds: opens the files; all files must have its sampling rate.
+    """
+    headers: dict[Path, AudioHeader | None] = {}
+    for name, excerpts in tracks.items():
+        lengths: dict[str, int] = {}
+        for part, excerpt in excerpts.items():
+            where = f"{name}.{part}"
+            if excerpt.path not in headers:
+                headers[excerpt.path] = _header(where, excerpt.path, music, sounds, part == MIXTURE)
+            header = headers[excerpt.path]
+            if header and _holds(where, excerpt, header, music):
+                start, stop = excerpt.span(sounds.sample_rate_hz)
+                lengths[part] = stop - start
+        expected = lengths.get(MIXTURE)
+        for part, length in lengths.items():
+            if expected and length != expected:
+                music.report(
+                    f"{name}.{part}",
+                    f"start and duration give {length} samples, expected {expected}, "
+                    "as the mixture has",
+                )
+
+
+def _header(
+    where: str, path: Path, music: MetadataFile, sounds: SoundFiles, is_mixture: bool
+) -> AudioHeader | None:
+    """Return the header of a file; None after a report if the file is not a usable sound."""
+    problems = []
+    try:
+        header = sounds.header(path, sounds.needs_digest(is_mixture))
+    except InputError as error:
+        for problem in error.problems:
+            music.report(f"{where}.track", problem)
+        return None
+    if header.sample_rate_hz != sounds.sample_rate_hz:
+        problems.append(
+            f"sampling rate {header.sample_rate_hz} Hz, expected {sounds.sample_rate_hz} Hz"
+        )
+    if header.channels != 2:
+        problems.append(f"{header.channels} channel(s), expected 2")
+    for problem in problems:
+        music.report(f"{where}.track", f"{path}: {problem}")
+    return None if problems else header
+
+
+def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
+    """Return whether a file contains an excerpt of at least one sample; report it if not."""
+    start, stop = excerpt.span(header.sample_rate_hz)
+    if stop > header.samples:
+        music.report(
+            f"{where}.duration",
+            f"start {excerpt.start_s:g} s and duration {excerpt.duration_s:g} s end beyond "
+            f"{excerpt.path}, which lasts {header.samples / header.sample_rate_hz:g} s",
+        )
+        return False
+    if start == stop:
+        music.report(f"{where}.duration", f"{excerpt.duration_s:g} s contain no sample")
+        return False
+    return True

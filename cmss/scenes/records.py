@@ -1,5 +1,6 @@
 """Frozen records of scenes, listeners and tracks, independent of file formats."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -112,3 +113,26 @@ class Pair:
     def enhanced_file(self) -> Path:
         """Path of the enhanced signal, relative to the run's folder."""
         return Path("enhanced_signals", self.scene.split, f"{self.name}_remix.flac")
+
+
+def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
+    """Group pairs by track, both in the order of their first appearance."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.scene.track.name, []).append(pair)
+    return [(group[0].scene.track, group) for group in groups.values()]
+
+
+def shard(pairs: Sequence[Pair], batch: int, batch_size: int) -> list[Pair]:
+    """Return the pairs of a job, in the given order.
+
+    Separation depends only on the track. Each track therefore belongs to a single job, so that no
+    track is separated twice. If there are fewer tracks than jobs, some jobs have no pairs.
+
+    Args:
+        pairs: all pairs.
+        batch: index of the job, from 0.
+        batch_size: number of jobs (the official name of this setting).
+    """
+    tracks = {track.name for track, _ in by_track(pairs)[batch::batch_size]}
+    return [pair for pair in pairs if pair.scene.track.name in tracks]

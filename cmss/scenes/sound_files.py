@@ -1,4 +1,4 @@
-"""The sound files of a stage, each opened as seldom as its checks allow and decoded once."""
+"""The sound files of a stage: headers, digests and decoded waveforms, each read once."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,29 +10,29 @@ from cmss.audio import AudioHeader, Excerpt, read_excerpt, read_header, read_sou
 from cmss.errors import InputError
 from cmss.files.digests import file_sha256
 
-KEPT_BYTES = 2**29
-"""512 MiB: a hundred stereo excerpts of 15 s at 44.1 kHz in float32."""
-
-Digests = Literal["none", "mixtures", "all"]
 Waveform = NDArray[np.float32]
 
 
 class SoundFiles:
-    """Headers, digests and waveforms of sound files; what was read once is not read again.
+    """A cache of headers, digests and waveforms of sound files.
 
-    A header and a digest come from one opening, and are remembered. Decoded waveforms are kept up
-    to a limit, so that memory does not grow with the number of tracks; those that came first are
-    kept, and those beyond the limit are decoded again when they are asked for again.
+    A file is opened once for its header and its digest, which are always kept. Decoded waveforms
+    are kept up to a limit, so that memory does not grow with the number of tracks. Waveforms beyond
+    the limit are decoded again for each call.
 
     Args:
-        sample_rate_hz: which excerpts must have.
-        digests: of which files the digest is computed when the metadata are checked, because this
-            stage will need it: of no file, of mixtures, or of mixtures and stems.
-        most_bytes: of decoded waveforms that are kept.
+        sample_rate_hz: required sampling rate of excerpts.
+        digests: files whose digest is computed when the metadata are checked, because this stage
+            will need it: no files, mixtures, or mixtures and stems.
+        most_bytes: limit for the decoded waveforms. The default, 512 MiB, is enough for a hundred
+            stereo excerpts of 15 s at 44.1 kHz in float32.
     """
 
     def __init__(
-        self, sample_rate_hz: int, digests: Digests = "none", most_bytes: int = KEPT_BYTES
+        self,
+        sample_rate_hz: int,
+        digests: Literal["none", "mixtures", "all"] = "none",
+        most_bytes: int = 2**29,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self._digested = digests
@@ -42,18 +42,18 @@ class SoundFiles:
         self._kept: dict[Excerpt | Path, tuple[Waveform, int]] = {}
 
     def needs_digest(self, is_mixture: bool) -> bool:
-        """Whether this stage will need the digest of a mixture or stem."""
+        """Return whether this stage will need the digest of a mixture or of a stem."""
         return self._digested == "all" or (is_mixture and self._digested == "mixtures")
 
     def header(self, path: Path, digest: bool = False) -> AudioHeader:
-        """The header of a file, which is seen to hold what it promises.
+        """Return the header of a file, after a check that the file is as long as stated in it.
 
         Args:
             path: the file.
             digest: compute its digest in the same opening, for a later call of :meth:`digest`.
 
         Raises:
-            InputError: as :func:`cmss.audio.read_header`.
+            InputError: see :func:`cmss.audio.read_header`.
         """
         if path not in self._headers:
             header = read_header(path, digest)
@@ -63,10 +63,10 @@ class SoundFiles:
         return self._headers[path]
 
     def digest(self, path: Path) -> str:
-        """SHA-256 of a file, whatever it holds.
+        """Return the SHA-256 of a file of any format.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the file cannot be read.
         """
         if path not in self._digests:
             try:
@@ -76,10 +76,10 @@ class SoundFiles:
         return self._digests[path]
 
     def excerpt(self, excerpt: Excerpt) -> Waveform:
-        """An excerpt: (2, samples), shared with all who ask for it, so not to be changed.
+        """Return an excerpt: (2, samples). All callers share this array; do not modify it.
 
         Raises:
-            InputError: as :func:`cmss.audio.read_excerpt`.
+            InputError: see :func:`cmss.audio.read_excerpt`.
         """
         kept = self._kept.get(excerpt)
         if kept is None:
@@ -88,15 +88,15 @@ class SoundFiles:
         return kept[0]
 
     def release(self, excerpt: Excerpt) -> None:
-        """Keep the waveform of an excerpt no longer, since nobody will ask for it again."""
+        """Free the waveform of an excerpt that will not be needed again."""
         if kept := self._kept.pop(excerpt, None):
             self._left += kept[0].nbytes
 
-    def whole(self, path: Path) -> tuple[Waveform, int]:
-        """All of a file: (channels, samples), not to be changed, and its sampling rate in Hz.
+    def read(self, path: Path) -> tuple[Waveform, int]:
+        """Return a complete file: (channels, samples), not to be modified, and its rate in Hz.
 
         Raises:
-            InputError: as :func:`cmss.audio.read_sound`.
+            InputError: see :func:`cmss.audio.read_sound`.
         """
         return self._kept.get(path) or self._keep(path, *read_sound(path))
 

@@ -1,15 +1,56 @@
-"""Warnings about values of audiograms and hearing aids that are possible but rare."""
+"""Warnings about inputs that are possible but rare: levels of mixtures, hearing, hearing aids."""
 
 from collections.abc import Iterable, Iterator
 
-from cmss.quantities import FREQUENCY_HZ, HEARING_LEVEL_DB, MAKE_UP_GAIN_DB, RATIO, Quantity
-from cmss.scenes.records import Listener
+import numpy as np
+from numpy.typing import NDArray
 
-_IDS_SHOWN = 3
+from cmss.audio import SHORTEST_LOUDNESS_S, loudness_lufs
+from cmss.errors import InputError, noting
+from cmss.quantities import FREQUENCY_HZ, HEARING_LEVEL_DB, MAKE_UP_GAIN_DB, RATIO, Quantity
+from cmss.scenes.records import Listener, Track
+from cmss.scenes.sound_files import SoundFiles
+
+EXPECTED_LUFS = -40.0
+"""Loudness of the challenge's mixtures, for which the compressor is designed."""
+
+
+def level_warnings(tracks: Iterable[Track], sounds: SoundFiles) -> Iterator[str]:
+    """Yield a warning for each mixture that is much softer or louder than the challenge's.
+
+    All mixtures are decoded, so damaged files are also found here.
+
+    Raises:
+        InputError: one line for each mixture that cannot be decoded.
+    """
+    problems: list[str] = []
+    for track in tracks:
+        with noting(problems):
+            mixture = sounds.excerpt(track.mixture)
+            if warning := level_warning(track, mixture, sounds.sample_rate_hz):
+                yield warning
+    if problems:
+        raise InputError(problems)
+
+
+def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: int) -> str | None:
+    """Return a warning if a mixture is more than 3 LU softer or louder than the challenge's.
+
+    Returns:
+        None if the level is as expected, or if the mixture is too short to have a loudness.
+    """
+    if mixture.shape[-1] < SHORTEST_LOUDNESS_S * sample_rate_hz:
+        return None
+    lufs = loudness_lufs(mixture, sample_rate_hz)
+    if abs(lufs - EXPECTED_LUFS) <= 3:
+        return None
+    return (
+        f"{track.name}: the mixture has {lufs:.1f} LUFS, the compressor expects {EXPECTED_LUFS:g}"
+    )
 
 
 def unusual_hearing(listeners: Iterable[Listener]) -> Iterator[str]:
-    """Yield at most one warning for each quantity, whatever the number of listeners.
+    """Yield at most one warning for each quantity, for all listeners together.
 
     Args:
         listeners: whose audiograms and compressors are examined.
@@ -22,7 +63,7 @@ def unusual_hearing(listeners: Iterable[Listener]) -> Iterator[str]:
                 ids[listener.id] = None
                 all_values |= dict.fromkeys(unusual)
     for name, (quantity, ids, all_values) in found.items():
-        who = ", ".join([*ids][:_IDS_SHOWN]) + (", ..." if len(ids) > _IDS_SHOWN else "")
+        who = ", ".join([*ids][:3]) + (", ..." if len(ids) > 3 else "")
         low, high = quantity.usual or (quantity.lowest, quantity.highest)
         got = ", ".join(f"{value:g}" for value in sorted(all_values)[:8])
         yield f"{who}: unusual {name}: {got}; usual are {low:g} to {high:g} {quantity.unit}"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from cmss.errors import InputError
-from cmss.scenes.files import PARTS, ExcerptEntry, MetadataFile
+from cmss.scenes.files import ExcerptEntry, MetadataFile, Parts
 from metadata_tools.inputs.packages import Package, digest, extract, open_package, safe_name
 
 TRAIN_FILE = "music_tracks.train.json"
@@ -41,9 +41,6 @@ class _Target(BaseModel):
 
     model_config = ConfigDict(strict=True)
     track: str
-
-
-_TRAIN_TRACK, _CUT, _TARGET = TypeAdapter(_TrainTrack), TypeAdapter(_Cut), TypeAdapter(_Target)
 
 
 @dataclass(frozen=True)
@@ -265,7 +262,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
     """Return the targets of training files, by their names in the packages."""
     files = {}
     for track, value in file.entries.items():
-        entry = file.validate(track, value, _TRAIN_TRACK)
+        entry = file.validate(track, value, _TrainTrack)
         for path in (*entry.stems_path, entry.mixture_path) if entry else ():
             name = safe_name(f"{entry.dataset}/{path}") if entry else None
             if name is None or safe_name(path) is None:
@@ -283,16 +280,16 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
     for name, value in file.entries.items():
         stems: list[Stem] = []
         mixture: Path | None = None
-        for part, content in (file.validate(name, value, PARTS) or {}).items():
+        for part, content in (file.validate(name, value, Parts) or {}).items():
             where = f"{name}.{part}"
             if part == "mixture_target":
-                if target := file.validate(where, content, _TARGET):
+                if target := file.validate(where, content, _Target):
                     mixture = _inside(audio, target.track, where, file)
             elif part == "mixture":
                 continue
             elif not re.fullmatch(r"source_[1-9][0-9]*", part):
                 file.report(where, "expected source_1, ... or mixture_target")
-            elif cut := file.validate(where, content, _CUT):
+            elif cut := file.validate(where, content, _Cut):
                 # As in the official script: the name without the piece and the microphone.
                 below = "/".join(cut.track.replace("/Mix_1", "").split("/")[1:])
                 source = _inside(Path(), f"{cut.source_dataset}/{cut.track}", where, file)

@@ -9,12 +9,12 @@ from cmss.pipeline import System, enhance_run
 from cmss.run.configuration import (
     build_hearing_aid,
     build_remix,
-    enhancing,
+    enhanced_settings,
     own_pairs,
     plain,
     precision_warnings,
     reads_references,
-    separating,
+    stem_settings,
 )
 from cmss.run.enhancing import EnhanceSettings
 from cmss.run.folder import absolute_paths, job, save_configuration, save_provenance
@@ -39,8 +39,8 @@ def main(config: DictConfig) -> None:
         stems=config.stems,
         on_change=config.on_change,
         references=references,
-        shaping_stems=separating(config),
-        shaping_files=enhancing(config),
+        stem_settings=stem_settings(config),
+        enhanced_settings=enhanced_settings(config),
     )
 
     def begin() -> None:

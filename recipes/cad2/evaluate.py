@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from cmss.errors import InputError
 from cmss.machine.processor import cores
 from cmss.pipeline import score_run
-from cmss.run.configuration import build_hearing_aid, own_pairs, reads_references, scoring
+from cmss.run.configuration import build_hearing_aid, own_pairs, reads_references, score_settings
 from cmss.run.folder import continued_configuration, job
 from cmss.run.overrides import overrides
 from cmss.run.scoring import FileScorer, Scorer, ScoreSettings
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> None:
         jobs=config.evaluate.jobs or cores(),
         on_change=config.on_change,
         references=reads_references(config),
-        shaping=scoring(config),
+        score_settings=score_settings(config),
     )
     with job(config, "evaluate", settings.batch, settings.batch_size) as folder:
         file_scorer = FileScorer(scorer, folder, config.remix_sample_rate)

@@ -1,7 +1,7 @@
 """The page of a run in Chromium: `make test-browser`.
 
-The browser is the system's, for instance Debian's package chromium; CHROMIUM names another.
-REPORT=FILE opens the page of a run of one's own instead of a small one made for this.
+The browser is that of the system, for instance Debian's package chromium; the environment variable
+CHROMIUM is the path of another. REPORT=FILE opens the page of any run instead of a small one.
 """
 
 import os
@@ -29,7 +29,7 @@ SCREENS = {"wide": (1280, 900), "narrow": (375, 700)}
 
 
 def write_run(root: Path) -> Path:
-    """A report on four pairs of two pieces of 2 s; the scores are made up."""
+    """A report on four pairs of two pieces of 2 s, with invented scores."""
     write_played_set(root / "data", SHORT_PIECES, 2, 3)
     config = configuration(root / "data", f"path.exp_folder={root / 'exp'}")
     save_configuration(config)
@@ -60,7 +60,7 @@ def browser():
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert executable, "no chromium on the path; CHROMIUM=FILE names one"
     with sync_api.sync_playwright() as playwright:
-        # As root, which containers run as, Chromium has no sandbox.
+        # Chromium has no sandbox for root, the user of containers.
         found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield found
         found.close()
@@ -73,7 +73,7 @@ def page(browser, report, request):
     said: list[str] = []
 
     def failed(asked) -> None:
-        # Switching stops the loading of the version before.
+        # Switching stops the loading of the previous version.
         if asked.failure != "net::ERR_ABORTED":
             said.append(f"{asked.url}: {asked.failure}")
 
@@ -92,7 +92,7 @@ def page(browser, report, request):
 
 
 def column(page, head: str) -> list[str]:
-    """Texts of a column of the table of all pairs, rows that are shown."""
+    """Return the texts of a column of the table of all pairs, in visible rows."""
     index = page.locator("#pairs-table thead th").all_inner_texts().index(head)
     return page.eval_on_selector_all(
         "#pairs-table tbody tr:not([hidden])",
@@ -105,7 +105,7 @@ def test_sorting(page):
     button = page.locator("#pairs-table").get_by_role("button", name="average")
     button.click()
     assert column(page, "average") == sorted(scores)
-    # By keyboard, and the other way round.
+    # By keyboard, in the reverse order.
     button.press("Enter")
     assert column(page, "average") == sorted(scores, reverse=True)
     assert button.locator("..").get_attribute("aria-sort") == "descending"
@@ -135,7 +135,7 @@ def test_a_player_plays_and_switching_keeps_the_position(page):
     before = audio.evaluate("audio => audio.currentTime")
     article.get_by_role("radio", name="reference").check()
     assert audio.evaluate("audio => audio.src").endswith("_reference.flac")
-    # It goes on, and from where it was: had it begun anew it would be at 0.
+    # Playback continues at the same position; otherwise it would be at 0.
     page.wait_for_function(
         f"audio => !audio.paused && audio.currentTime > {before}", arg=audio.element_handle()
     )

@@ -41,7 +41,7 @@ with (
 
 @pytest.fixture
 def another(tmp_path):
-    """A process in the middle of writing a file and a folder, at work alone."""
+    """A process that is writing a file and a folder, and holds a lock."""
     command = [sys.executable, "-c", WAITING, str(tmp_path)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -108,7 +108,7 @@ def test_a_write_that_fails_names_its_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Places and file systems that cannot do everything.
+# Places and file systems with limitations.
 
 
 @pytest.mark.parametrize("place", ["/proc", "/proc/self/fd", "/proc/sys"])
@@ -135,13 +135,13 @@ def test_a_file_is_no_folder_to_write_to(tmp_path):
 
 
 def delete_before_opening(monkeypatch, folder: Path, times: float) -> None:
-    """Another process deletes a folder just before something in it is opened."""
+    """Simulate another process that deletes a folder just before a file in it is opened."""
     real, done = os.open, []
 
     def delete_and_open(*arguments):
         if len(done) < times:
             done.append(arguments)
-            subprocess.check_call(["rm", "-r", folder])  # `shutil.rmtree` opens folders itself
+            subprocess.check_call(["rm", "-r", folder])  # `shutil.rmtree` also opens folders.
         return real(*arguments)
 
     monkeypatch.setattr(os, "open", delete_and_open)
@@ -225,10 +225,10 @@ def test_a_rename_that_fails_loses_nothing_and_names_the_result(tmp_path, monkey
 
 
 def test_a_lock_is_waited_for_with_a_word_and_not_for_ever(tmp_path, another, monkeypatch, capsys):
-    monkeypatch.setattr(atomic, "_SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(atomic, "_MESSAGE_AFTER_S", 0.05)
     monkeypatch.setattr(atomic, "WAIT_S", 0.2)
     with (
-        pytest.raises(InputError, match="another process is at work on it: notes"),
+        pytest.raises(InputError, match="another process is working in this folder: notes"),
         alone(tmp_path / ".work.lock", "notes", wait=True),
     ):
         pass
@@ -265,7 +265,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, another):
 
 def test_two_processes_are_not_at_the_same_work(tmp_path, another):
     with (
-        pytest.raises(InputError, match=f"{tmp_path}: another process is at work on it: third"),
+        pytest.raises(
+            InputError, match=f"{tmp_path}: another process is working in this folder: third"
+        ),
         alone(tmp_path / ".work.lock", "third"),
     ):
         pass
@@ -278,7 +280,7 @@ def test_two_processes_are_not_at_the_same_work(tmp_path, another):
 
 
 def test_a_lock_deleted_by_its_last_holder_is_not_taken_for_the_next(tmp_path, monkeypatch):
-    """Another process may let go between the opening of the lock file and the locking."""
+    """Another process may release the lock after this one opens the file, before it locks it."""
     path = tmp_path / ".work.lock"
     real, opened = os.open, []
 

@@ -117,7 +117,7 @@ def test_put_in_order(tmp_path):
     before = path.stat()
     file.put_in_order([row.key for row in ROWS])
     assert path.stat() == before
-    # Appending goes on at the end of the new file.
+    # New rows are appended at the end of the new file.
     file.keep({ROWS[0].key})
     file.append(ROWS[2])
     assert read_rows(path, Measured) == [ROWS[0], ROWS[2]]

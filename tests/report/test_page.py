@@ -1,4 +1,4 @@
-"""The page of a run holds what it should and nothing from elsewhere."""
+"""The page of a run: its content, and no links to other servers."""
 
 from html.parser import HTMLParser
 
@@ -16,7 +16,7 @@ HOSTILE = "<b>duet & \"more\"</b><script>alert('x')</script>"
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text of each cell of a table."""
+    """Parser of elements with their attributes, and of the text of table cells."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def test_differences_between_runs(runs):
     *_, found = runs
     head, *differences = found.rows[4:11]
     assert head[:2] == ["minus", "pieces for"]
-    # 0.5, 0.7 and 0.6 minus 0.4; the first two are of one track.
+    # 0.5, 0.7 and 0.6 minus 0.4; the first two pairs have the same track.
     assert differences[0][:5] == ["as_it_is", "all", "3", "2", "0.2000"]
     assert differences[2][:5] == ["as_it_is", "strings", "2", "1", "0.2000"]
     assert differences[2][5:] == ["", "", ""]
@@ -130,10 +130,10 @@ def test_versions_are_equally_loud_and_equally_long(runs):
             signal, rate_hz = read_sound(written.parent / f"sounds/{pair.name}_{version}.flac")
             assert rate_hz == RATE_HZ
             assert signal.shape == (2, int(SECONDS * RATE_HZ))
-            # Beyond 16 bits nothing is lost to clipping.
+            # No version is clipped at 16 bits.
             assert np.abs(signal).max() < 1
             power[version] = np.mean(signal**2)
-        # 16 bits; these are too short to have a loudness, so it is their power that is equal.
+        # Equal powers, because the signals are too short for a loudness; tolerance for 16 bits.
         assert max(power.values()) == pytest.approx(min(power.values()), rel=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of sound: what they show, and that their memory does not depend on its length."""
+"""Figures of signals: content, and memory that does not depend on the length."""
 
 import tracemalloc
 
@@ -23,7 +23,7 @@ def noise(minutes: float) -> np.ndarray:
 
 
 def levels_db(signal: np.ndarray, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """(rows, columns) of the spectrogram of a signal."""
+    """Return the spectrogram of a signal, (rows, columns)."""
     axes = Figure().subplots()
     spectrogram(axes, signal, rate_hz)
     (image,) = axes.get_images()
@@ -39,7 +39,7 @@ def levels_db(signal: np.ndarray, rate_hz: int = RATE_HZ) -> np.ndarray:
     ids=["before_and_after", "time_and_frequency"],
 )
 def test_a_picture_of_twenty_minutes_takes_the_memory_of_one_of_a_minute(draw):
-    draw(noise(0.1))  # what matplotlib keeps for ever, such as fonts
+    draw(noise(0.1))  # Memory that matplotlib never frees, such as fonts.
     peaks = []
     for minutes in (1, 20):
         signal = noise(minutes)
@@ -47,7 +47,7 @@ def test_a_picture_of_twenty_minutes_takes_the_memory_of_one_of_a_minute(draw):
         figure = draw(signal)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        # What is drawn later, pixel by pixel, is as long for every signal.
+        # Drawing of pixels, later, takes the same memory for every signal.
         for axes in figure.axes[:4]:
             drawn = [image.get_array().shape[1] for image in axes.get_images()]
             drawn += [len(area.get_paths()[0].vertices) for area in axes.collections]
@@ -58,7 +58,7 @@ def test_a_picture_of_twenty_minutes_takes_the_memory_of_one_of_a_minute(draw):
 
 
 def test_a_column_shows_all_of_its_time():
-    """A click anywhere in a long signal is seen, in its own column."""
+    """A click anywhere in a long signal is visible in its column."""
     signal = np.zeros((2, 60 * RATE_HZ))
     columns = 480
     for place in (0.1003, 0.5, 0.77777):
@@ -66,7 +66,7 @@ def test_a_column_shows_all_of_its_time():
         signal[:, int(place * signal.shape[1])] = 1
         levels = levels_db(signal).max(0)
         seen = np.flatnonzero(levels > -60)
-        assert levels[int(place * columns)] > -3.1  # all of it, or half in each of two columns
+        assert levels[int(place * columns)] > -3.1  # In one column, or half in each of two columns.
         assert abs(seen - place * columns).max() < 2
 
 

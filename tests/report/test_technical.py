@@ -1,4 +1,4 @@
-"""The draft of the technical report says what the run knows, in Markdown."""
+"""The draft of the technical report: provenance and scores of a run in Markdown."""
 
 import pandas as pd
 import torch
@@ -37,7 +37,7 @@ def test_of_a_system_without_training(tmp_path):
     assert "3 bands" in text
     assert "The system has no trained weights." in text
     assert "Not measured." in text
-    # Listeners are many, and are in summary.csv.
+    # The many listeners are only in summary.csv.
     assert "| overall: all | 4 | 0.2500 | 0.7500 | 0.5000 |\n" in text
     assert "L5001" not in text
 
@@ -66,5 +66,5 @@ def test_of_an_ensemble_with_weights(tmp_path):
     assert "on P: 6.0 s for the separation, once per track, and 0.5 s for\n" in text
     assert "- nets/a.safetensors: train: 2 h\n" in text
     assert "no part looks ahead by more than 5 ms" in text
-    # Where it lay is nobody's business.
+    # The path of the file is private.
     assert str(tmp_path) not in text

@@ -1,4 +1,4 @@
-"""Differences between runs: what chance gives, and what tracks in common do to it."""
+"""Comparison of runs: interval and test, and their dependence on tracks."""
 
 import numpy as np
 import pytest
@@ -34,9 +34,9 @@ def test_groups_and_means():
     assert found["all"].difference == pytest.approx(0.4 / 6)
     assert found["wind"].difference == pytest.approx(0.15)
     assert found["mixed"].first == pytest.approx(0.6)
-    # Three tracks: rises of 0.2, 0.3, -0.1 in sum; of 8 flips 4 are at least as far from 0.
+    # Three tracks with sums of 0.2, 0.3 and -0.1: 4 of 8 flips are at least as far from 0.
     assert found["all"].p == pytest.approx(0.5)
-    # One track says nothing about others.
+    # A single track has no interval.
     assert np.isnan([found["wind"].low, found["wind"].high, found["wind"].p]).all()
 
 
@@ -60,7 +60,7 @@ def test_interval_is_scipys():
         method="percentile",
         vectorized=True,
     ).confidence_interval
-    # Both draw 10,000 times: a quantile in the tail is known to some 2 % of the width.
+    # Both draw 10,000 times, which determines a quantile in the tail to about 2 % of the width.
     width = expected.high - expected.low
     np.testing.assert_allclose(interval(sums, sizes), expected, atol=0.04 * width)
 
@@ -74,7 +74,7 @@ def test_p_is_scipys(tracks):
         permutation_type="samples",
         vectorized=True,
     ).pvalue
-    # Exact for 8 tracks; for 40 drawn 10,000 times by both, standard deviation at most 0.005.
+    # Exact for 8 tracks. For 40 tracks both draw 10,000 times: standard deviation at most 0.005.
     assert sign_flip_test(sums) == pytest.approx(expected, abs=1e-12 if tracks == 8 else 0.03)
 
 
@@ -97,5 +97,5 @@ def test_folders(tmp_path):
     assert found[0] == compare(FIRST, SECOND, PAIRS)[0]
     assert "0.0667" in format_differences(found)
     write_rows(tmp_path / "b/scores.csv", ScoreRow, SECOND[1:])
-    with pytest.raises(InputError, match="expected the scores of these 6 pairs"):
+    with pytest.raises(InputError, match="expected those of the 6 pairs"):
         compare_folders(tmp_path / "a", tmp_path / "b", PAIRS)

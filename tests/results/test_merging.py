@@ -58,7 +58,7 @@ def test_each_listener_has_a_file_with_both_ears(tmp_path):
 
 
 def test_shards_of_the_official_evaluation_merge_without_components(tmp_path):
-    write_rows(tmp_path / "scores_1-1.csv", ScoreRow, [])  # of no concern
+    write_rows(tmp_path / "scores_1-1.csv", ScoreRow, [])  # Not a table of scores.
     write_rows(tmp_path / "scores.csv", ScoreRow, SCORES)
     merge(tmp_path, PAIRS)
     assert not (tmp_path / "components.csv").exists()

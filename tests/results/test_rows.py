@@ -31,7 +31,7 @@ def test_components_of_the_ears_keep_their_sides_and_names():
     row = ComponentRow.of(PAIRS[0], left, right, 9)
     for side, ear in (("left", left), ("right", right)):
         for name, value in asdict(ear).items():
-            if name != "score":  # that is in the scores file
+            if name != "score":  # This is in the scores file.
                 assert getattr(row, f"{side}_{name}") == value
     assert row.clipped_samples == 9
 

@@ -25,7 +25,7 @@ def contents(folder) -> dict[str, bytes]:
 
 
 def score(files: ScoreFiles) -> None:
-    """Score all that has no row yet."""
+    """Add all pairs without a row."""
     for pair, *rows in ROWS:
         if not files.has(pair):
             files.append(*rows)

@@ -45,7 +45,7 @@ def test_another_file_is_refused(tmp_path, text):
 
 @pytest.fixture(scope="module")
 def duet(tmp_path_factory):
-    """A track of two players, its true stems, and what reads its files."""
+    """Return a track of two players, its ground truth stems, and a reader of its files."""
     root = tmp_path_factory.mktemp("separation") / "data"
     write_played_set(root, SHORT_PIECES[:1], 1, 1)
     config = configuration(root)
@@ -64,7 +64,7 @@ def test_true_stems_have_no_error(duet):
 def test_without_stems_the_mixture_is_judged(duet):
     track, _, sounds = duet
     rows = measure(track, {}, sounds)
-    # What the mixture has too much of one player is what it should have of the other.
+    # For each player, the error of the mixture is the stem of the other player.
     assert sum(row.sdr for row in rows) == pytest.approx(0, abs=0.1)
-    # All of it is interference, but for the rounding to 16 bits.
+    # Except for the rounding to 16 bits, the error is interference.
     assert all(row.sar > 30 for row in rows)

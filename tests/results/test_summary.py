@@ -35,7 +35,7 @@ def test_groups_weighted_by_their_pairs_give_the_overall_mean(ears):
     overall = np.mean([row.avg_haaqi for row in rows])
     for _, group in summary.groupby("group"):
         mean = np.average(group["avg_haaqi"], weights=group["pairs"])
-        assert mean == pytest.approx(overall, abs=1e-12)  # rounding of a mean of means
+        assert mean == pytest.approx(overall, abs=1e-12)  # Rounding of a mean of means.
 
 
 def test_the_printed_table_has_four_decimals():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmss.report.technical import TECHNICAL_REPORT
-from cmss.run.submission import CHECKSUMS, PROVENANCE
+from cmss.run.folder import PROVENANCE
 from tests.support.stage_server import Done, StageServer
 from tests.support.tiny_challenge import TinyChallenge
 
@@ -110,7 +110,7 @@ def results(exp: Path) -> dict[str, bytes]:
         if name.parts[0] != ".hydra" and name.name not in (PROVENANCE, TECHNICAL_REPORT)
     }
     for name in contents:
-        if name.endswith(CHECKSUMS):
+        if name.endswith("checksums.sha256"):
             lines = contents[name].splitlines()
             contents[name] = b"".join(x for x in lines if not x.endswith(PROVENANCE.encode()))
     return contents
