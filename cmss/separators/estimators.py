@@ -118,7 +118,8 @@ class OneForAll:
         """Load the network."""
         if self._network is None:
             # Two-dimensional convolutions take a fifth less time with the channels last.
-            self._network = self.load().to(self.device, memory_format=torch.channels_last)
+            network = self.load().to(self.device)
+            self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         outputs = self._outputs(wanted, self._network.sources)
         if missing := [name for name in outputs if name not in self._network.sources]:
             raise InputError(f"separator: the network has no output for {', '.join(missing)}")
