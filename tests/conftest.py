@@ -27,3 +27,13 @@ def server():
     """Runs stages in forks of one process, which imports their libraries once."""
     with stage_server() as running:
         yield running
+
+
+LONG = ("test_end_to_end", "test_benchmark_chain", "test_toy_network", "test_postfiltering",
+    "test_every_key", "test_fuzz_texts", "test_command_line")  # fmt: skip
+"""Test modules that take half a minute or more."""
+
+
+def pytest_collection_modifyitems(items):
+    """Run long modules first, so that no process waits for a long one at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
