@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,19 +47,33 @@ def after_steps(
 ) -> Stems:
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
-    Consecutive steps with the same window share a transform.
+    Consecutive steps with the same window share a transform, unless a step needs the spectra of
+    signals.
     """
     if not stems:
         return stems
     instruments = [sources[key].instrument for key in stems]
-    for window, group in groupby(steps, lambda step: step.window_samples(sample_rate_hz)):
-        of_window = [*group]
+    for of_window in sharing(steps, sample_rate_hz):
 
         def change(X: Tensor, Y: Tensor, of_window: Sequence[Step] = of_window) -> Tensor:
             for step in of_window:
                 Y = step.apply(X, Y, step.learn(X, Y), instruments)
             return Y
 
+        window = of_window[0].window_samples(sample_rate_hz)
         changed = on_spectra(change, mixture, list(stems.values()), window)
         stems = dict(zip(stems, changed, strict=True))
     return stems
+
+
+def sharing(steps: Sequence[Step], sample_rate_hz: int) -> list[list[Step]]:
+    """Group consecutive steps that share a transform."""
+    groups: list[list[Step]] = []
+    before = 0
+    for step in steps:
+        window = step.window_samples(sample_rate_hz)
+        if step.needs_signals or window != before:
+            groups.append([])
+        groups[-1].append(step)
+        before = window
+    return groups

@@ -34,6 +34,7 @@ class PostfilterStep:
     _network: Postfilter = field(init=False, repr=False, compare=False)
 
     looks_ahead = True
+    needs_signals = True
 
     def __post_init__(self) -> None:
         path = Path(self.weights_from)

@@ -19,6 +19,10 @@ class Step(Protocol):
     looks_ahead: ClassVar[bool]
     """Whether the look-ahead exceeds 5 ms, the limit of the challenge."""
 
+    needs_signals: ClassVar[bool]
+    """Whether the estimates must be spectra of signals, as they were in the training of a network.
+    Spectra that were multiplied by masks are not: the STFT of their signals differs from them."""
+
     @property
     def weights(self) -> dict[str, str]:
         """Path of each weight file -> its SHA-256 digest."""
@@ -55,6 +59,8 @@ class Step(Protocol):
 
 class Untrained:
     """Base of steps without weights."""
+
+    needs_signals = False
 
     @property
     def weights(self) -> dict[str, str]:
