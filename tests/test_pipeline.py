@@ -347,7 +347,7 @@ def test_a_killed_process_is_named_and_other_pairs_are_scored(pairs):
     killed = 4
     in_order = [pair for pair, _ in referenced(pairs)]
     scored = []
-    with pytest.raises(ChildProcessError, match=r"was killed.*same command goes on"):  # noqa: PT012
+    with pytest.raises(ChildProcessError, match=r"was killed.*same command again"):  # noqa: PT012
         for pair, result in score_files(KilledAt(in_order[killed].name), referenced(pairs), 2):
             scored.append(pair.name)
             assert result() == pair.name

@@ -264,7 +264,7 @@ def score_files(
             )
             raise ChildProcessError(
                 "a scoring process was killed, perhaps because memory was exhausted (fewer "
-                "processes need less); the same command continues"
+                "processes need less); run the same command again to continue"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
