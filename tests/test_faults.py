@@ -287,7 +287,7 @@ def test_a_scoring_process_that_is_killed(fresh, states):
     assert line.startswith(
         "evaluate.jobs: a scoring process was killed, perhaps because memory was exhausted"
     )
-    assert line.endswith("the same command goes on where this one ended")
+    assert line.endswith("run the same command again to continue")
     finishes(fresh, states, "evaluate")
 
 
