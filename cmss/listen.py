@@ -105,7 +105,7 @@ def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> floa
 
     Args:
         signal: (channels, samples); if it is shorter than a second, its mean power is returned.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         Level in dB; minus infinity for silence.
@@ -125,7 +125,7 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
     """Build a scene of a recording with a gain for each player.
 
     Args:
-        path: of the recording.
+        path: path of the recording.
         players: names of instruments in upper or lower case; twice for two players.
         gains_db: a gain for each player, within the limits of the metadata; minus infinity mutes.
 

@@ -16,7 +16,7 @@ class _Bound:
     """Base of separators without computation.
 
     Args:
-        sample_rate_hz: of the mixtures and stems.
+        sample_rate_hz: sampling rate of the mixtures and stems.
         causality: as stated in the submission; neither bound looks ahead.
     """
 

@@ -28,7 +28,7 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         settings: `name`, a key of :data:`SEPARATORS` or `ensemble`; the fields of this separator;
             `cache`, a folder for estimates; `steps`, see :func:`build_steps`. An ensemble has
             `members`, each with `weight` and the settings of a separator.
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
 
     Raises:
         InputError: the separator does not exist, a key is unknown, a value has the wrong type, or
@@ -57,7 +57,7 @@ def build_steps(
     Args:
         section: a mapping for each step, in order: `name`, a key of :data:`STEPS`, and the fields
             of this step.
-        key: of the section, for messages.
+        key: key of the section, for messages.
 
     Returns:
         Steps by their keys, such as separator.steps.0.

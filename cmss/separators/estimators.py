@@ -103,9 +103,9 @@ class OneForAll:
 
     Args:
         load: returns the network; called when first needed.
-        sample_rate_hz: of the mixtures.
-        segments: how long mixtures are segmented.
-        device: on which the network runs.
+        sample_rate_hz: sampling rate of the mixtures.
+        segments: settings by which long mixtures are split into segments.
+        device: device on which the network runs.
     """
 
     load: Callable[[], Network]
@@ -163,9 +163,9 @@ class OnePerInstrument:
 
     Args:
         load: returns the network of an instrument; called when first needed.
-        sample_rate_hz: of the mixtures.
-        segments: how long mixtures are segmented.
-        device: on which the networks run.
+        sample_rate_hz: sampling rate of the mixtures.
+        segments: settings by which long mixtures are split into segments.
+        device: device on which the networks run.
         add_residual: fraction of the accompaniment that is added to each estimate.
     """
 
@@ -240,10 +240,10 @@ def run_resampled(
         function: applies the network to a segment, (1, 2, samples) -> (sources, 2, samples), in
             float32.
         mixture: (2, samples).
-        sample_rate_hz: of the mixture and the result.
-        network_rate_hz: of the network.
+        sample_rate_hz: sampling rate of the mixture and the result.
+        network_rate_hz: sampling rate of the network.
         segments: how the mixture is segmented.
-        device: on which the network runs.
+        device: device on which the network runs.
         reach: receptive field of the network; None if unbounded.
 
     Returns:

@@ -22,7 +22,7 @@ class ModuleSeparator(Estimating):
     """A module of any installed package, with weights from a file.
 
     Args:
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
         causality: noncausal; the receptive field of a module is unknown.
         target: class of the module, `package.Class`. It may be None for checkpoints of train.py,
             which contain target, arguments, sources, samplerate and consistent.
@@ -36,7 +36,7 @@ class ModuleSeparator(Estimating):
             among the sources.
         separation: how a mixture is segmented, see :class:`Segments`.
         voices: estimates of two players of the same instrument, see :func:`share_out`.
-        precision: of matrix products, float32 or bfloat16.
+        precision: precision of matrix products, float32 or bfloat16.
         device: None for a GPU if available.
 
     Raises:

@@ -61,7 +61,7 @@ class NetworkSeparator(Estimating):
     """A network with weights from the package or from train.py.
 
     Args:
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
         name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
         causality: noncausal, or causal for networks with a look-ahead of at most
             :data:`LOOK_AHEAD_S`.
@@ -74,7 +74,7 @@ class NetworkSeparator(Estimating):
         voices: estimates of two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
         device: None for a GPU if available.
-        precision: of matrix products, float32 or bfloat16.
+        precision: precision of matrix products, float32 or bfloat16.
 
     Raises:
         InputError: the weights or the device do not exist, or `separation` is not valid.

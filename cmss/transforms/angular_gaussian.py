@@ -38,7 +38,7 @@ def direction_likelihoods(
     """Compute the log-likelihood of each bin's direction under the distribution of each source.
 
     Args:
-        spectra: of the mixture, complex (..., 2, F, K).
+        spectra: spectra of the mixture, complex (..., 2, F, K).
         prior: logarithm of each source's mask without directions, (..., S, F, K).
         iterations: number of times that the distributions are estimated.
         weight: weight of the log-likelihood, relative to the prior, between iterations.
@@ -61,7 +61,7 @@ class Distribution(NamedTuple):
     Args:
         left, right: entries of B^-1 on the diagonal.
         real, imaginary: twice the real and the imaginary part of the other entry.
-        determinant: of B.
+        determinant: determinant of B.
         side: logarithm of the ratio of left to right power.
     """
 
@@ -86,7 +86,7 @@ def learn_directions(
     """Fit each source's distributions by expectation-maximisation over all frames.
 
     Args:
-        spectra: of the mixture, complex (..., 2, F, K).
+        spectra: spectra of the mixture, complex (..., 2, F, K).
         prior: logarithm of each source's mask without directions, (..., S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
         weight: weight of the log-likelihood, relative to the prior, between iterations.

@@ -36,7 +36,7 @@ def band_split(
     Args:
         signal: (..., samples).
         edges_hz: see :func:`band_responses`; without edges, the signal is the only band.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         (bands, ..., samples).
@@ -57,7 +57,7 @@ def band_sum(
         signal: (..., samples).
         weights: (bands,), where bands = len(edges_hz) + 1.
         edges_hz: see :func:`band_responses`.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         (..., samples).
