@@ -114,7 +114,7 @@ def enhance_run(
         system: separator, remix and hearing aid.
         sounds: reads the mixtures.
         settings: format of the files.
-        begin: called after all checks, before the first file is written.
+        begin: function that is called after all checks, before the first file is written.
         progress: counts the pairs.
         warn: receives lines about unusual inputs.
 

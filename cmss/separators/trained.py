@@ -71,9 +71,9 @@ class NetworkSeparator(Estimating):
         add_residual: fraction of the accompaniment that is added to each estimate, for networks
             that estimate it.
         separation: how a mixture is segmented, see :class:`Segments`.
-        voices: estimates of two players of the same instrument, see :func:`share_out`; None for the
+        voices: method for two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
-        device: None for a GPU if available.
+        device: name of the device; None for a GPU if available.
         precision: precision of matrix products, float32 or bfloat16.
 
     Raises:
