@@ -420,7 +420,7 @@ def write_flac(
     Args:
         path: file to write; it appears only once it is complete.
         signal: (channels, samples), floating point; samples beyond +-1 are clipped.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
         soft_clip: whether to apply tanh first, as the official `soft_clip` does.
         comment: text of the comment tag, which :func:`read_header` returns.
 
@@ -456,7 +456,7 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
     Args:
         signal: (channels, samples), at least :data:`SHORTEST_LOUDNESS_S` long.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Raises:
         ValueError: the signal is shorter.

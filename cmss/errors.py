@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 
 class ProblemsError(Exception):
-    """One line for each of several problems.
+    """Base of exceptions that report several problems, with a line for each problem.
 
     Args:
-        problems: one line each, with the file and the key.
+        problems: a line for each problem, which names the file and the key.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:

@@ -54,7 +54,7 @@ def of_enhanced(
 
     Args:
         pairs: pairs of the files.
-        sounds: has the digests of mixtures and stems.
+        sounds: reader of the sound files, which has the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         system: settings that affect all files; None for fingerprints of the inputs alone.
         weights: instrument -> digests of the weights with which it is estimated.
@@ -86,7 +86,7 @@ def of_stems(
 
     Args:
         tracks: tracks of the stems.
-        sounds: has the digests of mixtures and stems.
+        sounds: reader of the sound files, which has the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         separator: settings that affect all stems; None for fingerprints of the inputs alone.
         weights: instrument -> digests of the weights with which it is estimated.
@@ -129,7 +129,7 @@ def of_scores(
 
     Args:
         pairs: pairs of the scores.
-        sounds: has the digests of stems and enhanced files.
+        sounds: reader of the sound files, which has the digests of stems and enhanced files.
         folder: the run's folder.
         settings: settings that affect all scores; None for fingerprints of the inputs alone.
 

@@ -66,7 +66,8 @@ from cmss.separators.blocks import InBlocks
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
-"""A remix may exceed the level for which the hearing aid is designed by this, as mixtures may."""
+"""Largest difference in dB between the level of a remix and the level for which the hearing aid is
+designed. Mixtures may differ as much."""
 SEPARATOR = default_separator()
 
 CHALLENGE_HEARING_AID = HearingAid(
@@ -101,11 +102,11 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
 
 
 def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Return the highest mean power of a second, over all channels, in dB re full scale.
+    """Return the level of the loudest second, as mean power over all channels in dB re full scale.
 
     Args:
         signal: (channels, samples); if it is shorter than a second, its mean power is returned.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         Level in dB; minus infinity for silence.
@@ -125,7 +126,7 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
     """Build a scene of a recording with a gain for each player.
 
     Args:
-        path: of the recording.
+        path: path of the recording.
         players: names of instruments in upper or lower case; twice for two players.
         gains_db: a gain for each player, within the limits of the metadata; minus infinity mutes.
 

@@ -109,12 +109,12 @@ def enhance_run(
     """Write the enhanced files that do not exist yet; each track is separated once.
 
     Args:
-        folder: of the run.
-        pairs: of this job.
+        folder: the folder of the run.
+        pairs: pairs of this job.
         system: separator, remix and hearing aid.
         sounds: reads the mixtures.
         settings: format of the files.
-        begin: called after all checks, before the first file is written.
+        begin: function that is called after all checks, before the first file is written.
         progress: counts the pairs.
         warn: receives lines about unusual inputs.
 
@@ -180,8 +180,8 @@ def score_run(
     """Score the pairs that have no score yet; each score is written at once.
 
     Args:
-        folder: of the run.
-        pairs: of this job.
+        folder: the folder of the run.
+        pairs: pairs of this job.
         scorer: scores one enhanced file.
         sounds: reads the ground truth stems.
         settings: number of this job, and settings that affect scores.
@@ -262,8 +262,8 @@ def merge_run(
     """Merge the scores of all jobs, compute SDR, pack the submission and write the report.
 
     Args:
-        folder: of the run.
-        pairs: of all jobs.
+        folder: the folder of the run.
+        pairs: pairs of all jobs.
         sounds: reads all sound files.
         settings: outputs to write.
         progress: counts tracks and pairs.

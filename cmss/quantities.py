@@ -30,7 +30,7 @@ class Quantity:
     """A quantity with its unit and its ranges; all limits are inclusive.
 
     Args:
-        unit: for messages.
+        unit: unit of the quantity, for messages.
         lowest: lowest possible value.
         highest: highest possible value.
         usual: range without a warning; None: all possible values.

@@ -82,7 +82,7 @@ def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: R
         mixture: (2, samples).
         stems: estimates by source id. If empty, from a separator that does not separate, the
             mixture is returned unchanged.
-        scene: has the gains.
+        scene: scene with the gains.
         remix: method of the remix.
 
     Returns:
@@ -95,8 +95,8 @@ def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
     """Compute the reference of scores: the sum of the ground truth stems with their gains.
 
     Args:
-        stems: (2, samples) each, by source id.
-        gains_db: by source id.
+        stems: source id -> ground truth stem (2, samples).
+        gains_db: source id -> gain in dB.
 
     Returns:
         (2, samples), float64.

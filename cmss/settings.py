@@ -119,7 +119,7 @@ def check_fields(section: str, settings: Mapping[str, Any], type_: type[Any]) ->
 
     Args:
         section: key of the section, for the message.
-        settings: its values.
+        settings: values of the section.
         type_: the dataclass.
 
     Raises:

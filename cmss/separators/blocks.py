@@ -12,20 +12,21 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
 BLOCK_S, CROSS_FADE_S = 30.0, 1.0
-"""Greatest length of a block, and length of the cross-fade between blocks. Blocks limit memory, and
-allow players to move: what a step learns, it learns from a block."""
+"""Greatest length of a block, and length of the cross-fade between blocks. Blocks limit the memory
+that is needed. They also allow players to move, because a step estimates the statistics of each
+block separately."""
 
 
 @dataclass
 class InBlocks(Around):
     """Separates a long recording block by block, with cross-fades.
 
-    A recording of at most :data:`BLOCK_S` is separated at once. The stems of a very long one are
-    kept on disk (:func:`cmss.machine.memory.large_array`).
+    A recording of at most :data:`BLOCK_S` is separated at once. The stems of a very long recording
+    are kept on disk (:func:`cmss.machine.memory.large_array`).
 
     Args:
-        separator: for blocks.
-        report: called with the number of samples of each block, after it was separated.
+        separator: separator that is applied to each block.
+        report: function that is called after each block, with the number of samples in the block.
     """
 
     report: Callable[[int], object] | None = None
@@ -52,12 +53,12 @@ class InBlocks(Around):
 
 
 def blocks(samples: int, longest: int, overlap: int) -> Iterator[slice]:
-    """Yield as few overlapping blocks as possible, of equal lengths but for the last.
+    """Yield as few overlapping blocks as possible; all but the last have the same length.
 
     Args:
-        samples: of the recording.
+        samples: number of samples in the recording.
         longest: greatest number of samples in a block.
-        overlap: samples shared by successive blocks, less than `longest`.
+        overlap: number of samples shared by successive blocks, less than `longest`.
     """
     count = max(math.ceil((samples - overlap) / (longest - overlap)), 1)
     hop = math.ceil((samples - overlap) / count)

@@ -1,4 +1,7 @@
-"""Lower and upper bound of scores: the unprocessed mixture and the ground truth stems."""
+"""Separators that give a lower and an upper bound of scores.
+
+They return no stems (the mixture is not remixed) and the ground truth stems.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +16,11 @@ from cmss.separators.protocol import Causality, Stems
 
 @dataclass
 class _Bound:
-    """Base of separators without computation.
+    """Base class of the lower and the upper bound, which do not compute estimates.
 
     Args:
-        sample_rate_hz: of the mixtures and stems.
-        causality: as stated in the submission; neither bound looks ahead.
+        sample_rate_hz: sampling rate of the mixtures and stems.
+        causality: causality that is stated in the submission; neither bound looks ahead.
     """
 
     sample_rate_hz: int
@@ -48,7 +51,7 @@ class Oracle(_Bound):
         mixture: NDArray[np.float32],  # noqa: ARG002
         sources: Mapping[str, Source],
     ) -> Stems:
-        """Read the reference of each source."""
+        """Read the ground truth stem of each source."""
         return {
             source.id: read_excerpt(source.excerpt, self.sample_rate_hz)
             for source in sources.values()

@@ -1,4 +1,4 @@
-"""Builds separators and steps from a section of the configuration."""
+"""Builds separators, and the steps after them, from a section of the configuration."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -25,10 +25,11 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """Build a separator and the steps after it.
 
     Args:
-        settings: `name`, a key of :data:`SEPARATORS` or `ensemble`; the fields of this separator;
-            `cache`, a folder for estimates; `steps`, see :func:`build_steps`. An ensemble has
-            `members`, each with `weight` and the settings of a separator.
-        sample_rate_hz: of the mixtures.
+        settings: section of the configuration with these keys: `name`, a key of :data:`SEPARATORS`
+            or `ensemble`; the fields of this separator; `cache`, a folder for estimates; `steps`,
+            see :func:`build_steps`. An ensemble has the key `members`; each member has a `weight`
+            and the settings of a separator.
+        sample_rate_hz: sampling rate of the mixtures.
 
     Raises:
         InputError: the separator does not exist, a key is unknown, a value has the wrong type, or
@@ -44,7 +45,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     pooled = isinstance(separator, Ensemble) and separator.pool == "logarithmic"
     if steps:
         separator = Stepped(separator, [*steps.values()])
-    # Spectra of all sources are large; other separators segment a recording on their own.
+    # Steps and the log-opinion pool need the spectra of all sources, which are large. Without them,
+    # a separator segments a long recording itself.
     in_blocks = (steps or pooled) and names.isdisjoint(OF_FULL_RECORDINGS)
     return InBlocks(separator) if in_blocks else separator
 
@@ -55,9 +57,9 @@ def build_steps(
     """Build the steps after a separator.
 
     Args:
-        section: a mapping for each step, in order: `name`, a key of :data:`STEPS`, and the fields
-            of this step.
-        key: of the section, for messages.
+        section: a mapping for each step, in the order in which steps are applied. It has the key
+            `name`, a key of :data:`STEPS`, and the fields of this step.
+        key: key of the section, for messages.
 
     Returns:
         Steps by their keys, such as separator.steps.0.
@@ -78,9 +80,9 @@ def build_steps(
 
 
 def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return name, settings and weights of each step, as far as they affect the result.
+    """Return the name, the settings and the weights of each step, as far as they affect results.
 
-    Weights are identified by digests, not by paths.
+    Weights are identified by the digests of their files, not by paths.
     """
     return [
         {
@@ -126,7 +128,7 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 
 def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build the separator without steps."""
+    """Build the separator, without the steps after it."""
     name = settings.pop("name", None)
     if name == "ensemble":
         members = settings.pop("members")

@@ -25,16 +25,17 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
 NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
-"""Settings that do not affect estimates. Weights are identified by content, not by location."""
+"""Settings that do not affect estimates. The location of weights is among them, because weights are
+identified by their content."""
 
 
 @dataclass
 class Cached(Around):
-    """Wrapper that reads estimates from a folder, and separates only what is not there.
+    """Wrapper that reads estimates from a folder, and separates a mixture only if they are missing.
 
     Args:
-        separator: a dataclass whose fields are its settings.
-        folder: may be shared by any number of separators, runs and processes.
+        separator: separator; a dataclass whose fields are its settings.
+        folder: folder of the estimates. Any number of separators, runs and processes may share it.
     """
 
     folder: Path
@@ -46,7 +47,7 @@ class Cached(Around):
 
     def prepare(self, sources: Iterable[Source]) -> None:
         """See :class:`Separator`."""
-        # Source by source, to find out which weights belong to which instrument.
+        # Sources are prepared one by one, to find out which weights belong to which instrument.
         problems: list[str] = []
         for source in sources:
             before = set(self.weights)
@@ -104,7 +105,7 @@ def _write(path: Path, stems: Stems, made_from: str) -> None:
 
 
 def _read(path: Path, made_from: str) -> Stems | None:
-    """Read the stems of a file; None if the file is missing, damaged or from other inputs."""
+    """Return the stems in a file; None if it is missing, damaged or made from other inputs."""
     try:
         tensors, header = read_weights(path)
     except InputError:  # missing or incomplete

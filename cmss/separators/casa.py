@@ -26,7 +26,7 @@ from cmss.separators.templates import TemplateSeparator
 
 @dataclass
 class CASASeparator(TemplateSeparator):
-    """Grouping by pitch, onset and timbre."""
+    """Separator that groups time-frequency units by pitch, onset and timbre."""
 
     model = "casa"
     # The correlogram of a segment takes 160 MB.
@@ -57,7 +57,7 @@ class CASASeparator(TemplateSeparator):
                 for name in templates
             ]
         )
-        # (instruments, bands, frames); the part without a note is divided equally.
+        # (instruments, bands, frames). Units without a note are divided equally among instruments.
         masks = masks + (1 - masks.sum(0)) / len(templates)
         return masks[:, None].expand(-1, 2, -1, -1)
 
@@ -70,7 +70,7 @@ class CASASeparator(TemplateSeparator):
         templates: Mapping[str, Tensor],
         players: Counter[str],
     ) -> list[str]:
-        """Assign an instrument to each pitch track, by the spectrum of its units."""
+        """Assign an instrument to each pitch track, by the spectrum of the track's units."""
         spectra = [
             (V * (spread @ torch.from_numpy(owners == number).float())).sum(1)
             for number in range(len(tracks))

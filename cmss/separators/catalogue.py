@@ -1,4 +1,4 @@
-"""Separators by name, the values of `separator=`."""
+"""Catalogue of all separators by their names, which are the values of `separator=`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +22,9 @@ class Entry:
     """A separator that has no record in :mod:`cmss.models`.
 
     Args:
-        separator: its class.
-        method: short description, for lists.
-        weights: where they come from; empty without weights.
+        separator: class of the separator.
+        method: short description of the method, for lists of separators.
+        weights: description of the source of the weights; empty if there are no weights.
     """
 
     separator: type[Any]
@@ -77,7 +77,7 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         ),
     },
 }
-"""Separators beside the networks of :mod:`cmss.models`, by family and name."""
+"""All separators other than the networks of :mod:`cmss.models`, by family and name."""
 
 SEPARATORS: dict[str, type[Any]] = {
     **dict.fromkeys(NAMES, NetworkSeparator),
@@ -90,7 +90,7 @@ BOUNDS = tuple(FAMILIES["references"])
 """Separators without computation, for which a cache of estimates is useless."""
 
 OF_FULL_RECORDINGS = ("oracle",)
-"""Separators that cannot be given a block of a recording: the oracle reads the true stems."""
+"""Separators that cannot process a block of a recording: the oracle reads stems at full length."""
 
 CAUSAL = (
     *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),

@@ -1,7 +1,7 @@
 """`separator=ensemble`: combines the estimates of other separators.
 
-Either by a sum with weights per instrument and band, or by a log-opinion pool
-(:mod:`cmss.separators.pooling`).
+The estimates are combined either by a sum with weights for each instrument and band, or by a
+log-opinion pool (:mod:`cmss.separators.pooling`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +23,11 @@ Weight = float | Sequence[float]
 
 @dataclass
 class Member:
-    """A separator of an ensemble.
+    """A separator of an ensemble, and its weight.
 
     Args:
-        separator: computes the estimates.
-        weight: a weight for all instruments, or instrument -> weight.
+        separator: separator that computes the estimates.
+        weight: a weight for all instruments, or a mapping instrument -> weight.
     """
 
     separator: Separator
@@ -58,10 +58,11 @@ class Ensemble:
     """Combines the members' estimates of each source with weights for its instrument.
 
     Args:
-        members: at least 1.
-        normalise: divide weights by their sum over members.
+        members: members of the ensemble, at least 1.
+        normalise: whether to divide the weights by their sum over members.
         edges_hz: edges between the bands of the weights; by default there is a single band.
-        pool: linear (weighted sum) or logarithmic (log-opinion pool, with normalised weights).
+        pool: method of combination: linear (weighted sum) or logarithmic (log-opinion pool, whose
+            weights are always normalised).
 
     Raises:
         InputError: there are no members, their sampling rates differ, edges are not ascending, or
@@ -123,7 +124,8 @@ class Ensemble:
             return self._pooled(mixture, sources, weighed)
         stems = {key: np.zeros_like(mixture) for key in sources}
         for separator, weights in weighed:
-            # Added at once, so that only the estimates of a single member are in memory.
+            # Each member's estimates are added before the next member separates, so that only the
+            # estimates of a single member are in memory.
             estimates = _estimates(separator, mixture, sources)
             for stem, estimate, weight in zip(stems.values(), estimates, weights, strict=True):
                 stem += self._weighted(estimate, weight)
@@ -168,6 +170,6 @@ class Ensemble:
 def _estimates(
     separator: Separator, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> list[NDArray[np.float32]]:
-    """Return the estimate of each source, (2, samples): silence if there are no stems."""
+    """Return the estimate of each source, (2, samples); silence if the separator has no stem."""
     stems = separator.separate(mixture, sources)
     return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

@@ -102,10 +102,10 @@ class OneForAll:
     """A single network with an output for each instrument, and possibly for second players.
 
     Args:
-        load: returns the network; called when first needed.
-        sample_rate_hz: of the mixtures.
-        segments: how long mixtures are segmented.
-        device: on which the network runs.
+        load: function that returns the network; it is called when the network is first needed.
+        sample_rate_hz: sampling rate of the mixtures.
+        segments: settings by which long mixtures are split into segments.
+        device: device on which the network runs.
     """
 
     load: Callable[[], Network]
@@ -150,7 +150,7 @@ class OneForAll:
 
     @staticmethod
     def _outputs(wanted: list[str], sources: Iterable[str]) -> list[str]:
-        """Return the outputs for players: of the second player if it exists, else the first."""
+        """Return the output of each player; a player without an output gets the instrument's."""
         known = set(sources)
         return list(dict.fromkeys(n if n in known else instrument_of(n) for n in wanted))
 
@@ -162,10 +162,11 @@ class OnePerInstrument:
     Two players of a doubled instrument have a common estimate, under the name of the instrument.
 
     Args:
-        load: returns the network of an instrument; called when first needed.
-        sample_rate_hz: of the mixtures.
-        segments: how long mixtures are segmented.
-        device: on which the networks run.
+        load: function that returns the network of an instrument; it is called when this network is
+            first needed.
+        sample_rate_hz: sampling rate of the mixtures.
+        segments: settings by which long mixtures are split into segments.
+        device: device on which the networks run.
         add_residual: fraction of the accompaniment that is added to each estimate.
     """
 
@@ -240,10 +241,10 @@ def run_resampled(
         function: applies the network to a segment, (1, 2, samples) -> (sources, 2, samples), in
             float32.
         mixture: (2, samples).
-        sample_rate_hz: of the mixture and the result.
-        network_rate_hz: of the network.
-        segments: how the mixture is segmented.
-        device: on which the network runs.
+        sample_rate_hz: sampling rate of the mixture and the result.
+        network_rate_hz: sampling rate of the network.
+        segments: settings by which the mixture is split into segments.
+        device: device on which the network runs.
         reach: receptive field of the network; None if unbounded.
 
     Returns:
@@ -280,9 +281,9 @@ def share_out(
     does not change the sum of the stems.
 
     Args:
-        estimates: by output name. If both players have a common estimate, its name is that of the
-            instrument.
-        sources: by source id.
+        estimates: output name -> estimate. If both players have a common estimate, its output name
+            is the name of the instrument.
+        sources: source id -> source.
         voices: shared (each player gets half of the sum of both), own (each player gets the
             estimate of this player, if it exists), or whole (each player gets the sum of both, as
             in the official baseline, which is 6 dB too much).

@@ -19,11 +19,12 @@ class ConvTasNetSeparator(NetworkSeparator):
     """Conv-TasNet, with weights of this project or of the challenge.
 
     Args:
-        weights_from: in addition to those of :class:`NetworkSeparator`, `official` (from the
-            Hugging Face hub, a network per instrument) or a folder of published networks,
+        weights_from: source of the weights. In addition to the values that
+            :class:`NetworkSeparator` accepts: `official` (a network per instrument, from the
+            Hugging Face hub), or a folder that contains published networks,
             ConvTasNet_<Instrument>_<Causal|NonCausal>/.
-        revision: of the published weights: a branch, or a commit to pin them.
-        force_redownload: download even if the weights are in the hub's cache.
+        revision: branch or commit of the published weights; a commit never changes.
+        force_redownload: whether to download weights that are already in the hub's cache.
 
     Raises:
         InputError: see :class:`NetworkSeparator`.

@@ -29,8 +29,8 @@ def pooled(
 
     Args:
         mixture: (2, samples).
-        members: the estimates of each, (2, samples) for each source. They are asked for one after
-            the other, so that only the estimates of a single member are in memory.
+        members: for each member, its estimates of all sources, (2, samples) each. An iterator can
+            compute them one member at a time, so that only one member's estimates are in memory.
         weights: (M, S, F), not negative; they sum to 1 over members.
 
     Returns:

@@ -8,14 +8,14 @@ from cmss.separators.protocol import Separator
 
 
 def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load what separating these pairs takes, so that what is missing is found before the first.
+    """Load all weights that these pairs need, so that missing files are found before the first.
 
     Returns:
-        instrument -> digests of the weights that its estimates come from: those of all
-        instruments, and those that were loaded for this one.
+        Instrument -> digests of the weights that affect its estimates: weights that are common to
+        all instruments, and weights that were loaded for this instrument.
 
     Raises:
-        InputError: something is missing.
+        InputError: weights are missing or do not fit.
     """
     sources = (source for pair in pairs for source in pair.scene.track.sources.values())
     players = {(source.instrument, source.voice): source for source in sources}

@@ -17,7 +17,7 @@ OnSpectra = Callable[[Tensor, Tensor], Tensor]
 
 
 def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
-    """Compute the STFT with a Hann window and a hop of a quarter of it.
+    """Compute the STFT with a Hann window; the hop is a quarter of the window.
 
     Signals are padded with `window` zeros on either side. Without padding, only the tail of one
     window, which is near zero, would cover the last samples, and the inverse would divide by it.

@@ -33,7 +33,7 @@ class TemplateSeparator(ABC):
     """Loads templates, and separates with the masks of a subclass.
 
     Args:
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
         causality: noncausal; a frame is longer than the look-ahead of a causal system may be.
         weights_from: `small` (in the package), or a file of fit_dictionaries.py.
 
@@ -70,7 +70,7 @@ class TemplateSeparator(ABC):
 
         Args:
             signal: (2, samples), not silent.
-            spectra: of the signal, complex (2, bins, frames).
+            spectra: spectra of the signal, complex (2, bins, frames).
             templates: instrument -> (lags, bands, components).
             players: instrument -> number of players.
 

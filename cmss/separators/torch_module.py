@@ -22,7 +22,7 @@ class ModuleSeparator(Estimating):
     """A module of any installed package, with weights from a file.
 
     Args:
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
         causality: noncausal; the receptive field of a module is unknown.
         target: class of the module, `package.Class`. It may be None for checkpoints of train.py,
             which contain target, arguments, sources, samplerate and consistent.
@@ -30,14 +30,14 @@ class ModuleSeparator(Estimating):
             which only tensors are unpickled. Prefixes of wrappers, such as `module.`, are removed
             (:mod:`cmss.models.weights_file`).
         arguments: keyword arguments of the class.
-        sources: names of its outputs in order, instruments.
+        sources: instruments that the module's outputs estimate, in the order of the outputs.
         samplerate: sampling rate of the module in Hz.
         consistent: distribute the difference between the mixture and the sum of the estimates
             among the sources.
         separation: how a mixture is segmented, see :class:`Segments`.
-        voices: estimates of two players of the same instrument, see :func:`share_out`.
-        precision: of matrix products, float32 or bfloat16.
-        device: None for a GPU if available.
+        voices: method for two players of the same instrument, see :func:`share_out`.
+        precision: precision of matrix products, float32 or bfloat16.
+        device: name of the device; None for a GPU if available.
 
     Raises:
         InputError: the class or the weights do not exist, or do not fit each other.

@@ -61,7 +61,7 @@ class NetworkSeparator(Estimating):
     """A network with weights from the package or from train.py.
 
     Args:
-        sample_rate_hz: of the mixtures.
+        sample_rate_hz: sampling rate of the mixtures.
         name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
         causality: noncausal, or causal for networks with a look-ahead of at most
             :data:`LOOK_AHEAD_S`.
@@ -71,10 +71,10 @@ class NetworkSeparator(Estimating):
         add_residual: fraction of the accompaniment that is added to each estimate, for networks
             that estimate it.
         separation: how a mixture is segmented, see :class:`Segments`.
-        voices: estimates of two players of the same instrument, see :func:`share_out`; None for the
+        voices: method for two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
-        device: None for a GPU if available.
-        precision: of matrix products, float32 or bfloat16.
+        device: name of the device; None for a GPU if available.
+        precision: precision of matrix products, float32 or bfloat16.
 
     Raises:
         InputError: the weights or the device do not exist, or `separation` is not valid.

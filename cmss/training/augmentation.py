@@ -1,9 +1,9 @@
 """Augmentation of stems for random mixtures: change of pitch, equaliser, level, swapped channels.
 
-A step of training needs thirty segments or, on a GPU, hundreds, and drawing them must not take
-longer than the step of a small network. So there are two implementations with the same result:
-compiled code for one segment after the other on a processor, and operations on all segments
-together on the GPU that holds the stems.
+A training step needs thirty segments (hundreds on a GPU), and drawing them must not take longer
+than the training step of a small network. So there are two implementations with the same result. On
+a CPU, compiled code computes the segments one after the other. On a GPU, which holds the stems,
+tensor operations compute all segments together.
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,11 @@ class Segment:
 
 
 class StemsOnDevice:
-    """Stems in the memory of the network's device.
+    """Holds all stems in the memory of the network's device.
 
     Args:
-        stems: int16 (2, T) each.
-        device: of the network.
+        stems: the stems, int16 (2, T) each.
+        device: device of the network.
     """
 
     def __init__(self, stems: Sequence[NDArray[np.int16]], device: torch.device) -> None:
@@ -63,7 +63,7 @@ class StemsOnDevice:
             self._samples[:, start : start + stem.shape[-1]] = torch.from_numpy(stem).to(device)
 
     def augment(self, segments: Sequence[Segment], samples: int) -> Tensor:
-        """Compute all segments: (segments, 2, samples).
+        """Compute all augmented segments: (segments, 2, samples).
 
         The result is that of :meth:`Segment.augmented` except for rounding. The equalisers are
         applied to spectra, zero-padded so that the end of a segment does not ring into its start.

@@ -2,9 +2,9 @@
 
 python -m cmss.training.average WEIGHTS.safetensors... MEAN.safetensors
 
-Networks that were trained further from the same weights lie in the same basin of the loss, and
-their mean often has a lower loss than each of them (Wortsman et al. 2022, "Robust fine-tuning of
-zero-shot models", CVPR).
+If several networks are trained further from the same weights, the mean of their weights often has a
+lower loss than each of the networks (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+models", CVPR). The reason is that their weights lie in the same basin of the loss.
 """
 
 import argparse
@@ -22,11 +22,13 @@ from cmss.models.weights_file import read_weights, write_weights
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:
-    """Write the mean of weights in single precision, with the header of the last file.
+    """Write the mean of the weights in several files, in single precision.
+
+    The new file gets the header of the last file.
 
     Args:
-        weights: files of the same network, at least one.
-        mean: a new file.
+        weights: paths of at least one file of weights, all of the same network.
+        mean: path of the new file.
 
     Raises:
         InputError: a file cannot be read, or has a different network than the first.

@@ -27,10 +27,11 @@ from cmss.transforms.band_split import band_split
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums for least squares over some sources.
+    """Holds the sums that least squares needs, over some sources.
 
-    P is the sum of y y' and q the sum of y s over samples, where the vector y has the members'
-    estimates in each band, and s is the stem; both are scaled so that the stem has energy 1.
+    The vector y contains the estimate of each member in each band, and s is the stem, at one
+    sample. P is the sum of y y' over samples, and q is the sum of y s. Estimates and stem are
+    scaled so that the stem has energy 1.
     """
 
     products: NDArray[np.float64]  # P
@@ -59,15 +60,15 @@ class _Sums:
 
 @dataclass
 class WeightFit:
-    """Accumulates the sums of each instrument, and solves for the weights.
+    """Accumulates the least squares sums of each instrument, and solves for the weights.
 
     Args:
         members: number of estimates of each source.
         edges_hz: edges between the bands.
-        sample_rate_hz: of the signals.
-        priors: weights of the average of the members, relative to the data; above zero, so that
-            equal members get equal weights. Of several priors, the one with the smallest error on
-            left-out tracks is used.
+        sample_rate_hz: sampling rate of the signals.
+        priors: candidates for the strength of the prior, relative to the data. If there are several
+            candidates, the one with the smallest error on left-out tracks is used. All must be
+            above zero, so that members with equal estimates get equal weights.
 
     Raises:
         InputError: there are no priors, or a prior is not above zero.
@@ -94,9 +95,9 @@ class WeightFit:
 
         Args:
             track: name of the track of the source.
-            instrument: of the source.
-            estimates: of each member, (2, samples).
-            stem: ground truth, (2, samples).
+            instrument: instrument of the source.
+            estimates: estimate of the source by each member, (2, samples).
+            stem: ground truth stem, (2, samples).
         """
         energy = np.square(stem, dtype=float).sum()
         if not energy:
@@ -130,10 +131,10 @@ class WeightFit:
         return min(self.priors, key=self.left_out_error)
 
     def left_out_error(self, prior: float) -> float:
-        """Return the mean energy of the errors of all sources, relative to their stems.
+        """Return the energy of the error relative to that of the stem, as a mean over sources.
 
-        The weights for a source are fitted on all tracks except its own. If no other track has the
-        instrument, they are those of the average of the members.
+        The weights for a source are fitted on all tracks except the track of this source. If no
+        other track has the instrument, all members have the same weight.
         """
         errors, sources = 0.0, 0
         for tracks in self._sums.values():
@@ -150,10 +151,10 @@ class WeightFit:
     def _solve(self, sums: _Sums, prior: float) -> NDArray[np.float64]:
         """Minimise w' P w - 2 w' q + prior (w - a)' D (w - a) over w >= 0.
 
-        The vector a has the weights of the average. The diagonal matrix D has the mean energy of
-        the members' estimates in each band, so that the prior is equally strong in soft and loud
-        bands. With the Cholesky factor L of P + prior D, this is the non-negative least squares
-        problem |L' w - L^-1 (q + prior D a)|.
+        All entries of the vector a are 1 / members, the weights of the average of the members. The
+        diagonal of D holds the mean energy of the members' estimates in each band, so that the
+        prior is equally strong in soft and loud bands. If L is the Cholesky factor of P + prior D,
+        the minimum is the non-negative least squares solution of L' w = L^-1 (q + prior D a).
         """
         energy = np.diag(sums.products).reshape(self.members, -1).mean(0)  # (bands,)
         ridge = prior * np.tile(energy, self.members) + np.finfo(float).tiny

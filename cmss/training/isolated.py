@@ -28,7 +28,7 @@ class Learning:
         iterations: number of updates of templates and activations.
         stems: number of stems of each instrument, evenly spread over the tracks.
         seconds: length of the excerpt of each stem, from its middle.
-        seed: of the excerpts that initialise the templates.
+        seed: seed of the excerpts that initialise the templates.
     """
 
     divergence: Divergence
@@ -49,10 +49,10 @@ def learn_dictionaries(
     """Learn templates of each instrument that plays in some tracks.
 
     Args:
-        tracks: their stems are recordings of single instruments.
-        settings: how many stems, and how to factorise them.
-        sample_rate_hz: of the stems.
-        progress: counts the instruments; called as tqdm is.
+        tracks: tracks whose stems are recordings of single instruments.
+        settings: number of stems, and settings of the factorisation.
+        sample_rate_hz: sampling rate of the stems.
+        progress: wraps the instruments, such as tqdm.
 
     Raises:
         InputError: a stem cannot be read, or all stems of an instrument are silent.
@@ -77,10 +77,10 @@ def isolated_spectrogram(
     """Concatenate the spectrograms of some stems, each scaled to a mean of 1.
 
     Args:
-        stems: of one instrument.
-        settings: number of stems, and seconds of each.
+        stems: stems of the same instrument.
+        settings: number of stems to use, and duration of each excerpt.
         analysis: computes the spectrograms.
-        sample_rate_hz: of the stems.
+        sample_rate_hz: sampling rate of the stems.
 
     Returns:
         (bands, frames), mean over both channels.
@@ -91,7 +91,8 @@ def isolated_spectrogram(
     count = min(settings.stems, len(stems))
     spectrograms = []
     for number in range(count):
-        # Evenly spread over the stems; of each, the middle, where a part is least likely to rest.
+        # Stems are evenly spread over the list. The excerpt is the middle of the stem, where a
+        # player is least likely to rest.
         stem = stems[number * len(stems) // count]
         duration_s = min(settings.seconds, stem.duration_s)
         start_s = stem.start_s + (stem.duration_s - duration_s) / 2

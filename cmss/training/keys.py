@@ -1,8 +1,8 @@
 """The configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-There is a dataclass for each program, with the keys of its file in cmss/conf, which
-has the defaults.
-:func:`cmss.settings.from_settings` builds it, and thereby checks all values before the work begins.
+There is a dataclass for each program. Its fields are the keys of the program's file in cmss/conf,
+which has the default values. :func:`cmss.settings.from_settings` builds the dataclass, and thereby
+checks all values before the work begins.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,11 @@ from cmss.training.postfiltering import PostfilterTraining
 
 
 def _check_separator(key: str, name: Any) -> None:
-    """Refuse names of separators that do not exist or have no estimates.
+    """Refuse the name of a separator that does not exist or does not return estimates.
 
     Raises:
-        ValueError: names the key, as :func:`cmss.settings.from_settings` expects.
+        ValueError: the name is refused. The message begins with the key, as
+            :func:`cmss.settings.from_settings` expects.
     """
     known = ["ensemble", *(known for known in SEPARATORS if known != "passthrough")]
     if name not in known:
@@ -35,7 +36,7 @@ def _check_separator(key: str, name: Any) -> None:
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """The keys of the section `path` that all programs have."""
+    """Keys in the section `path` that are common to all four programs."""
 
     root: Name
     metadata_dir: Name
@@ -46,7 +47,7 @@ class TrainingPaths:
 
 @dataclass(frozen=True)
 class ListeningPaths(TrainingPaths):
-    """The keys of the section `path` of programs that measure HAAQI."""
+    """Keys in the section `path` of the programs that measure HAAQI."""
 
     more: list[Name]
     music_dir: Name

@@ -31,17 +31,19 @@ class LoopSettings:
     """The section `loop`: length and speed of the training.
 
     Args:
-        steps: number of batches; the learning rate falls to zero over them (half a cosine).
-        learning_rate: maximum, reached after `warmup_steps`.
-        warmup_steps: steps over which the learning rate rises.
-        weight_decay: of AdamW.
+        steps: number of training steps, each with one batch. Over these steps, the learning rate
+            falls to zero (half a cosine).
+        learning_rate: maximum of the learning rate, reached after `warmup_steps`.
+        warmup_steps: number of steps over which the learning rate rises.
+        weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
         bfloat16: run the convolutions and matrix products of the network in bfloat16.
-        validate_every: steps between validations.
-        validation_batches: number of batches of a validation; they are always the same.
+        validate_every: number of steps between validations.
+        validation_batches: number of batches in a validation; every validation uses the same
+            batches.
         patience: number of validations without a lower loss after which to stop; 0 never stops.
         haaqi_every: measure HAAQI at every Nth validation; 0 never measures it.
-        save_every_s: seconds between saved states.
+        save_every_s: interval in seconds at which the state of the training is saved.
     """
 
     steps: Steps
@@ -75,21 +77,21 @@ def train(
 
     Args:
         model: the network, on the device to train on.
-        loss: to minimise.
-        training: batches to train on.
-        validation: batches to validate on.
+        loss: the loss to minimise.
+        training: draws the batches to train on.
+        validation: draws the batches to validate on.
         settings: length and speed of the training.
-        folder: for state, weights and log.
+        folder: folder for the state, the weights and the log.
         progress: wraps the steps, such as tqdm.
-        notes: text for the header of the weights.
+        notes: entries for the header of the weights file.
         haaqi: measures HAAQI with the network, for the log; required if `settings.haaqi_every` > 0.
 
     Returns:
         Path of best.safetensors.
 
     Raises:
-        FloatingPointError: a loss or its gradient is not finite; names the step as the log does.
-        InputError: `folder` has the state of another network.
+        FloatingPointError: a loss or its gradient is not finite; the message names the step.
+        InputError: `folder` contains the state of another network.
     """
     task = _NetworkTask(model, loss, training, validation, settings, folder, notes, haaqi)
     trainer = Trainer(
@@ -103,7 +105,8 @@ def train(
         settings.clip_norm,
         settings.save_every_s,
     )
-    # Rows after the step of the state belong to steps that are done again.
+    # If the log goes on after the step of the saved state, these steps are done again: their rows
+    # are removed.
     rows = read_text(task.log).splitlines()[1:] if task.log.exists() else []
     kept = [row for row in rows if int(row.split(",")[0]) <= trainer.step]
     write_text(task.log, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
@@ -113,7 +116,7 @@ def train(
 
 @dataclass
 class _NetworkTask:
-    """Random mixtures, and validations that are logged and select the best network."""
+    """Trains on random mixtures, logs validations, and saves the network with the lowest loss."""
 
     model: Network
     loss: Loss
@@ -183,7 +186,10 @@ class _NetworkTask:
 def validate(
     model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
 ) -> tuple[float, float]:
-    """Return the mean loss, and the mean SDR improvement of the sources over the mixture in dB."""
+    """Return the mean loss, and the mean SDR improvement of the estimates over the mixture in dB.
+
+    Both are means over the validation batches.
+    """
     model.eval()
     losses, improvements = [], []
     for batch in _prefetched(mixtures, range(settings.validation_batches), model):
@@ -195,8 +201,8 @@ def validate(
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Return the SDR improvement in dB of each source that plays, as a vector.
 
-    With the mixture as the estimate it is 0: SDR(estimate) - SDR(mixture) is the ratio of the
-    energies of their errors.
+    The SDR improvement is SDR(estimate) - SDR(mixture): the energy of the mixture's error divided
+    by the energy of the estimate's error, in dB. It is 0 if the estimate equals the mixture.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))

@@ -1,4 +1,4 @@
-"""Losses of the sources; those of their remix are in :mod:`cmss.training.remix_loss`.
+"""Losses of the estimated sources. :mod:`cmss.training.remix_loss` has the losses of their remix.
 
 A loss maps the network and a batch to a scalar.
 
@@ -24,7 +24,7 @@ Loss = Callable[[Network, Batch], Tensor]
 
 @dataclass
 class WaveformLoss:
-    """Error of the waveforms of the sources that play, and of the magnitudes of their spectra.
+    """Loss of the waveforms of the sources that play, and of the magnitudes of their spectra.
 
     Args:
         power: 1 for the mean absolute error, as in the challenge's training of Conv-TasNet; 2 for
@@ -48,10 +48,10 @@ class WaveformLoss:
 
 
 def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean over three resolutions of spectral convergence plus log-magnitude error.
+    """Compute spectral convergence plus log-magnitude error, as a mean over three resolutions.
 
     Args:
-        estimates, targets: (..., T).
+        estimates, targets: waveforms (..., T).
 
     Source: Yamamoto, Song and Kim 2020, "Parallel WaveGAN", section 2.2, with hops of a quarter of
     a frame.
@@ -71,14 +71,15 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass
 class MaskLoss:
-    """Error of masks, compared with ratios of magnitudes, as in the training of Multichannel U-Net.
+    """Loss of masks, as in the training of Multichannel U-Net.
 
-    The error of a source is weighted by (E_max / E)^p, where E is its energy in the batch and E_max
-    the largest energy of a source: rare and soft sources have the same weight as others.
+    The target of a mask is the ratio of the magnitudes of stem and mixture. The error of a source
+    is weighted by (E_max / E)^p, where E is the energy of this source in the batch, and E_max is
+    the largest energy among the sources. So rare and soft sources have the same weight as others.
 
     Args:
-        exponent: p.
-        largest: maximum of the ratios.
+        exponent: exponent p of the weights.
+        largest: value at which the ratios are clipped.
 
     Source: Kadandale et al. 2020, "Multi-channel U-Net for Music Source Separation", section 3.2.
     """
@@ -87,7 +88,7 @@ class MaskLoss:
     largest: Annotated[float, Field(gt=0)] = 10.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of a network of masks on bands."""
+        """Compute the loss of a network that estimates masks on bands."""
         assert isinstance(model, BandMasks)
         outputs = len(model.sources)
         present = batch.present(outputs)  # (B, S)

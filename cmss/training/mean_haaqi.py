@@ -1,4 +1,4 @@
-"""Mean HAAQI on some pairs of scene and listener, for a network in training or a list of steps."""
+"""Mean HAAQI on pairs of scene and listener, after a network in training or after several steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,9 +32,11 @@ class MeanHaaqi:
     that the result depends only on this network.
 
     Args:
-        pairs: scenes and listeners; for a network of a single instrument, scenes with it.
+        pairs: pairs of scene and listener. For a network of a single instrument, this instrument
+            plays in every scene.
         scorer: measures HAAQI; its hearing aid amplifies the remix.
-        instrument: of a network of a single instrument; None for all instruments.
+        instrument: instrument that the network estimates, if it estimates a single instrument; None
+            for a network of all instruments.
     """
 
     pairs: Sequence[Pair]
@@ -66,7 +68,7 @@ class MeanHaaqi:
         return cls(chosen, scorer, instrument)
 
     def __call__(self, model: Network) -> float:
-        """Return the mean over pairs and ears with a network."""
+        """Return the mean HAAQI over pairs and ears, after separation by a network."""
         rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
         scores = []
         for pair in self.pairs:
@@ -81,11 +83,12 @@ class MeanHaaqi:
         candidates: Sequence[Sequence[Step]],
         progress: Callable = iter,
     ) -> NDArray[np.float64]:
-        """Return the mean over pairs and ears after each of several lists of steps.
+        """Return the mean HAAQI over pairs and ears after each of several lists of steps.
 
         Args:
-            separator: separates each pair once.
-            candidates: lists of steps. Steps with which several lists begin are computed once.
+            separator: separates the mixture of each pair once.
+            candidates: lists of steps. If several lists begin with the same steps, these steps are
+                computed once.
             progress: wraps the pairs, such as tqdm.
 
         Returns:
@@ -116,7 +119,7 @@ class MeanHaaqi:
     def _separated(
         self, model: Network, mixture: NDArray[np.float32], track: Track, rate_hz: int
     ) -> Stems:
-        """Separate a mixture by the network, and by the oracle what it does not estimate."""
+        """Separate a mixture by the network; use true stems for what it does not estimate."""
         device = next(model.parameters()).device
         if self.instrument is None:
             separate_all = OneForAll(lambda: model, rate_hz, Segments(), device)

@@ -1,7 +1,7 @@
 """Random mixtures of stems.
 
-The batch of a step depends only on the seed and the step, so that a training that was interrupted
-continues with the same batches.
+The batch of a step depends only on the seed and the step. So a training that was interrupted
+continues with the batches that it would have had without the interruption.
 
 Shapes: B batch, P players of an example, T samples.
 """
@@ -35,10 +35,11 @@ class MixtureSettings:
         batch_size: number of examples in a batch.
         together: probability that all players come from the same track and play together as
             written; otherwise each instrument comes from a different track.
-        gain_db: maximum change of the level of a stem, up or down.
+        gain_db: maximum change of the level of a stem in dB, up or down.
         semitones: maximum shift of pitch, tempo and formants, common to all players of an example.
-        cents: maximum additional shift of each instrument if they come from different tracks.
-        equaliser_db: maximum height of the two random peaks or dips that filter each stem.
+        cents: maximum additional shift of each instrument if the instruments come from different
+            tracks.
+        equaliser_db: maximum gain of the two random peaks or dips of each stem's equaliser, in dB.
     """
 
     segment_s: Annotated[float, Field(ge=0.1, le=3600)]
@@ -50,19 +51,19 @@ class MixtureSettings:
     equaliser_db: Annotated[float, Field(ge=0, le=60)]
 
     def as_played(self) -> "MixtureSettings":
-        """Return settings for batches of the same size, of tracks without any change."""
+        """Return settings that give batches of the same size, from tracks without augmentation."""
         return replace(self, together=1.0, gain_db=0.0, semitones=0.0, cents=0.0, equaliser_db=0.0)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of the same length.
+    """A batch of examples of the same length.
 
     Args:
-        stems: (B, P, 2, T), zero if an example has fewer players.
-        index: (B, P) index of the output of the network that is to estimate each player; -1 if
-            there is no output or no player.
-        gains: (B, P) gains of the remix, as factors.
+        stems: stem of each player, (B, P, 2, T); zero if an example has fewer than P players.
+        index: index of the network's output that is to estimate each player, (B, P); -1 if there is
+            no output for this player, or no such player.
+        gains: gain of each player in the remix, (B, P), as factors.
     """
 
     stems: Tensor
@@ -93,13 +94,13 @@ class RandomMixtures:
     """Draws batches of random mixtures.
 
     Args:
-        tracks: to draw from.
-        index: name of a stem -> index of the output of the network that is to estimate it.
-        sample_rate_hz: of the stems.
-        settings: how mixtures are drawn.
-        seed: of all random numbers.
-        instrument: plays in every mixture; None for any instruments.
-        device: on which batches are computed; a GPU also holds the stems.
+        tracks: tracks from which stems are drawn.
+        index: name of a stem -> index of the network's output that is to estimate this stem.
+        sample_rate_hz: sampling rate of the stems.
+        settings: settings of the random mixtures.
+        seed: seed of all random numbers.
+        instrument: instrument that plays in every mixture; None for mixtures of any instruments.
+        device: device on which batches are computed; a GPU also holds the stems.
 
     Raises:
         InputError: no track is long enough for a segment, or no track has the instrument.

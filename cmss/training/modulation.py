@@ -6,8 +6,8 @@ the bands, and the modulations of each fit between 20 and 125 Hz are correlated 
 reference. These modulations are beats of neighbouring partials, so they depend on the balance of
 players whose partials lie in the same band.
 
-This loss is that term without the ear model, so that it costs little: it needs one Fourier
-transform per signal, from whose bins the envelope of each band is computed at 1 kHz.
+This loss is the cepstral correlation without the ear model, so that it costs little. It needs one
+Fourier transform per signal. From its bins, the envelope of each band is computed at 1 kHz.
 
 Shapes: B batch, T samples, N samples of an envelope.
 """
@@ -32,8 +32,8 @@ def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -
     """Compute 1 - mean correlation of modulations: 0 for equal signals, 1 for unrelated signals.
 
     Args:
-        estimate, target: (B, 2, T), at least a second.
-        sample_rate_hz: of both.
+        estimate, target: signals (B, 2, T) of at least 1 s.
+        sample_rate_hz: sampling rate of both signals.
     """
     with torch.autocast(target.device.type, enabled=False):
         power = band_powers(target.float(), sample_rate_hz)  # (B, 2, 32, N)
@@ -47,7 +47,7 @@ def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -
 
 
 def band_powers(signal: Tensor, sample_rate_hz: int) -> Tensor:
-    """Compute squared envelopes of auditory bands: (B, 2, T) -> (B, 2, 32, N), N = T at 1 kHz."""
+    """Compute squared envelopes of auditory bands at 1 kHz: (B, 2, T) -> (B, 2, 32, N)."""
     samples = signal.shape[-1]
     points = 2 * round(samples * ENVELOPE_RATE_HZ / sample_rate_hz / 2)  # N
     spectrum = torch.fft.rfft(signal)  # (B, 2, T // 2 + 1)
@@ -72,7 +72,8 @@ def band_powers(signal: Tensor, sample_rate_hz: int) -> Tensor:
 def _modulations(power: Tensor, floor: Tensor) -> Tensor:
     """Compute cepstral coefficients in four modulation bands: (B, 2, 32, N) -> (B, 2, 5, 4, N / 4).
 
-    The filters are HAAQI's smoothing over 8 ms, then its modulation filters, both at 1 kHz.
+    The cepstral coefficients are smoothed over 8 ms and then filtered by HAAQI's modulation
+    filters, as in HAAQI. Both filters run at 1 kHz.
     """
     envelope_db = 10 * torch.log10(power + floor)
     basis = torch.as_tensor(CEPSTRAL_BASIS, device=power.device, dtype=power.dtype)

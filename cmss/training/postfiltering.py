@@ -24,13 +24,16 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class Example:
-    """Mixture, estimates and stems of a track, scaled so that the mixture's mean power is 1/16.
+    """Mixture, estimates and stems of a track.
+
+    Mixture and stems are scaled so that the mean power of the mixture's bins is 1/16.
 
     Args:
-        features: of the estimates, inputs of the post-filter, (S, FEATURES, F, K), float16.
+        features: features of the estimates, which are the inputs of the post-filter,
+            (S, FEATURES, F, K), float16.
         log_masks: logarithm of the estimates' masks, (S, 2, F, K), float16.
-        mixture: complex (2, F, K).
-        stems: complex (S, 2, F, K).
+        mixture: spectra of the mixture, complex (2, F, K).
+        stems: spectra of the ground truth stems, complex (S, 2, F, K).
         doubled: groups of sources that play the same instrument, see :class:`Postfilter`.
     """
 
@@ -73,17 +76,18 @@ class Example:
 
 
 class PostfilterLoss:
-    """Error of the sources and of their remix, in bins, in auditory bands and in modulations.
+    """Loss of the sources and of their remix, in bins, in auditory bands and in modulations.
 
     Sources are compared by compressed spectra, which have the square root of the magnitude. Remixes
-    are compared by their log power in bins; in bands half as wide as auditory filters, in each
-    frame and as the mean over the excerpt, because HAAQI compares long-term spectra too; and by
-    their modulations (:mod:`cmss.training.modulation`).
+    are compared in three ways: by their log power in bins; by their log power in bands half as wide
+    as auditory filters; and by their modulations (:mod:`cmss.training.modulation`). The log power
+    in bands is compared in each frame, and also as the mean over the excerpt, because HAAQI
+    compares long-term spectra too.
 
     Args:
-        arguments: of the post-filter.
-        bands: weight of the log power in bands, for frames and for the excerpt.
-        modulation: weight of the modulations.
+        arguments: arguments of the post-filter.
+        bands: weight of the error of the log power in bands.
+        modulation: weight of the modulation loss.
     """
 
     def __init__(self, arguments: PostfilterArguments, bands: float, modulation: float) -> None:
@@ -135,7 +139,7 @@ class PostfilterLoss:
 
 
 def _log_ratio(estimate: Tensor, target: Tensor) -> Tensor:
-    """Compute the logarithm of a ratio of powers; below 1e-5 they count as silence."""
+    """Compute the logarithm of a ratio of powers; powers below 1e-5 count as silence."""
     # A single logarithm, unlike log_error: the post-filters in the package were trained with its
     # rounding.
     return ((estimate + 1e-5) / (target + 1e-5)).log()
@@ -148,12 +152,13 @@ class PostfilterTraining:
     Args:
         steps: number of updates.
         batch_size: number of excerpts in each step.
-        frames: length of an excerpt; the modulation loss needs a second, which is 24 frames.
-        learning_rate: maximum, reached after 2 % of the steps; then it falls to zero.
+        frames: length of an excerpt in frames. The modulation loss needs 1 s, which is 24 frames.
+        learning_rate: maximum of the learning rate. The learning rate reaches it after 2 % of the
+            steps, then falls to zero.
         bands: see :class:`PostfilterLoss`.
         modulation: see :class:`PostfilterLoss`.
         bfloat16: compute convolutions in bfloat16.
-        seed: of the initial weights, the excerpts and the gains.
+        seed: seed of the initial weights, the excerpts and the gains.
     """
 
     steps: Steps
@@ -181,15 +186,15 @@ def train_postfilter(
     """Train a post-filter on excerpts of examples, or continue its training.
 
     Args:
-        network: trained in place; in evaluation mode afterwards.
-        examples: at least one.
-        settings: of the training.
+        network: post-filter; it is trained in place, and is in evaluation mode afterwards.
+        examples: at least one example.
+        settings: settings of the training.
         state: file from which an interrupted training continues.
-        save_every_s: seconds between saved states.
+        save_every_s: interval in seconds at which the state of the training is saved.
         progress: wraps the steps, such as tqdm.
 
     Raises:
-        FloatingPointError: a loss or its gradient is not finite; names the step.
+        FloatingPointError: a loss or its gradient is not finite; the message names the step.
         InputError: `state` belongs to another training.
     """
     warmup_steps = max(settings.steps // 50, 1)
@@ -208,9 +213,9 @@ def train_postfilter(
 
 
 class _PostfilterTask:
-    """Random excerpts with random gains, all drawn from one generator."""
+    """Trains on random excerpts with random gains, all drawn from one generator."""
 
-    finished = False  # it never stops before the last step
+    finished = False  # the training never stops before the last step
 
     def __init__(
         self, network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
@@ -241,7 +246,10 @@ class _PostfilterTask:
 def mean_loss(
     network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
 ) -> float:
-    """Compute the mean loss on one excerpt of each example; excerpts and gains never change."""
+    """Compute the mean loss on one excerpt of each example.
+
+    Every call uses the same excerpts and gains, so that the results can be compared.
+    """
     generator = torch.Generator().manual_seed(0)
     loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
     losses = []

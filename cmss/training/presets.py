@@ -1,4 +1,4 @@
-"""Networks that can be trained, by the names that users type: model and size."""
+"""Presets of the networks that can be trained, selected by model and size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ LOSSES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of a network, and the loss that it is trained with.
+    """A size of a network, and the loss with which this network is trained.
 
     Args:
-        network: key of :data:`cmss.models.registry.MODELS`.
-        arguments: of that network. Its outputs determine whether it separates all instruments or a
-            single one, see :mod:`cmss.models.outputs`.
-        loss_name: key of :data:`LOSSES`.
-        loss_arguments: of that loss.
+        network: name of the network, a key of :data:`cmss.models.registry.MODELS`.
+        arguments: arguments of the network. They include its outputs, which determine whether it
+            separates all instruments or a single instrument, see :mod:`cmss.models.outputs`.
+        loss_name: name of the loss, a key of :data:`LOSSES`.
+        loss_arguments: arguments of the loss.
     """
 
     network: str
@@ -57,15 +57,15 @@ class Preset:
     def initial_network(
         self, seed: int, instrument: str | None = None, init_from: str | None = None
     ) -> Network:
-        """Build the network with the weights that a training starts from.
+        """Build the network with the weights from which a training starts.
 
         Args:
-            seed: of the random weights.
-            instrument: that the network is for; None for all instruments.
-            init_from: file of weights; None for random weights.
+            seed: seed of the random weights.
+            instrument: instrument that the network is to estimate; None for all instruments.
+            init_from: path of a file of weights; None for random weights.
 
         Raises:
-            InputError: the instrument does not fit the network, or the file does not.
+            InputError: the instrument or the file of weights does not fit the network.
         """
         torch.manual_seed(seed)
         model = self.build()
@@ -92,7 +92,7 @@ def preset(model: str, size: str) -> Preset:
     """Return the preset of a model and a size.
 
     Raises:
-        InputError: it does not exist; the message lists all presets.
+        InputError: the preset does not exist; the message lists all presets.
     """
     if (model, size) not in PRESETS:
         known = ", ".join(f"model={m} size={s}" for m, s in PRESETS)

@@ -1,7 +1,8 @@
-"""The programs train.py, fit.py and fit_postfilter.py, from objects to results.
+"""The work of the programs train.py, fit.py and fit_postfilter.py.
 
-Each recipe builds objects from its configuration, so that all settings are checked before the work
-begins, and calls one of these functions. fit_dictionaries.py calls :mod:`cmss.training.isolated`.
+Each program first builds objects from its configuration, so that all settings are checked before
+the work begins. Then it passes these objects to a function of this module. The program
+fit_dictionaries.py calls :mod:`cmss.training.isolated` instead.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,15 +55,16 @@ def train_network(
 
     Args:
         keys: the configuration.
-        model: the network, trained in place.
-        loss: to minimise.
-        tracks: to train on.
-        held_out: to validate on, as they were played.
-        folder: of the state, the log and the weights, see :func:`cmss.training.loop.train`.
-        settings: text for the header of the weights.
-        haaqi: measures HAAQI for the log; None if it is not measured.
-        progress: counts tracks, then steps.
-        warn: receives a line for each split whose level is unusual.
+        model: the network; it is trained in place.
+        loss: the loss to minimise.
+        tracks: tracks to train on.
+        held_out: tracks to validate on, without augmentation.
+        folder: folder for the state, the log and the weights, see
+            :func:`cmss.training.loop.train`.
+        settings: the configuration as text, for the header of the weights file.
+        haaqi: measures HAAQI for the log; None if HAAQI is not measured.
+        progress: progress bar that counts tracks while they are decoded, then training steps.
+        warn: receives a message for the training or validation tracks if their level is unusual.
 
     Returns:
         Path of the weights with the lowest loss on the held-out tracks.
@@ -105,7 +107,7 @@ def train_network(
 
 
 def build_candidates(keys: FitKeys) -> tuple[Ensemble, list[list[Step]]]:
-    """Build the ensemble, with equal weights, and the lists of steps to choose from.
+    """Build the ensemble with equal weights, and the lists of steps of which one is to be chosen.
 
     Raises:
         InputError: a member or a step is not valid; all problems are reported together.
@@ -138,15 +140,16 @@ def fit_ensemble(
 
     Args:
         keys: the configuration.
-        ensemble: of the members.
+        ensemble: ensemble with equal weights, see :func:`build_candidates`.
         candidates: lists of steps, see :func:`build_candidates`.
-        tracks: to fit on.
-        haaqi: measures HAAQI after each list; None if there are no lists.
-        progress: counts tracks, then pairs.
-        warn: receives a line for each mixture whose level is unusual.
+        tracks: tracks on which the weights are fitted.
+        haaqi: measures HAAQI after each list of steps; None if there are no lists.
+        progress: progress bar that counts tracks, then pairs of scene and listener.
+        warn: receives a message for each mixture whose level is unusual.
 
     Returns:
-        The section `ensemble`, with weights of three digits, and a summary.
+        The section `ensemble` of a configuration, with weights rounded to three digits, and a
+        summary to print.
 
     Raises:
         InputError: a file cannot be read, weights are missing, or all stems are silent.
@@ -192,10 +195,10 @@ def fit_ensemble(
 
 
 def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
-    """Build the network with the weights that a training starts from.
+    """Build the post-filter with the weights from which a training starts.
 
     Raises:
-        InputError: the file of weights cannot be read or does not fit.
+        InputError: the file of weights cannot be read or does not fit the post-filter.
     """
     if keys.init_from:
         return load_postfilter(Path(keys.init_from))
@@ -219,20 +222,20 @@ def fit_postfilter(
     notes: dict[str, str],
     progress: Callable[..., Any],
 ) -> str:
-    """Separate tracks, train a post-filter on the estimates, write its weights.
+    """Separate tracks, train a post-filter on the estimates, and write its weights.
 
     Args:
         keys: the configuration.
-        network: trained in place.
-        separator: its estimates are corrected.
-        tracks: to train on; every `held_out`-th is held out.
-        path: file of the weights.
+        network: the post-filter; it is trained in place.
+        separator: separator whose estimates the post-filter corrects.
+        tracks: all tracks. Every `keys.held_out`-th track is held out, the others are trained on.
+        path: path of the weights file to write.
         state: file from which an interrupted training continues.
-        notes: text for the header of the weights.
-        progress: counts tracks, then steps.
+        notes: entries for the header of the weights file.
+        progress: progress bar that counts tracks, then training steps.
 
     Returns:
-        A summary with the loss on the held-out tracks before and after.
+        A summary with the loss on the held-out tracks before and after the training.
 
     Raises:
         InputError: there are too few tracks, a file cannot be read, or `state` belongs to another
@@ -268,7 +271,7 @@ def fit_postfilter(
 
 
 def _example(track: Track, separator: Separator, arguments: PostfilterArguments) -> Example:
-    """Separate a track and read its true stems."""
+    """Separate a track, read its ground truth stems, and build an example of them."""
     rate_hz = separator.sample_rate_hz
     mixture = read_excerpt(track.mixture, rate_hz)
     stems = separator.separate(mixture, track.sources)

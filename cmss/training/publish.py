@@ -1,11 +1,12 @@
-"""Write a trained network into a folder for the Hugging Face hub.
+"""Write a trained network to a folder for the Hugging Face hub.
 
     python -m cmss.training.publish exp/train/convtasnet_small/best.safetensors FOLDER
 
-FOLDER gets a copy of the weights, their arguments (config.json) and a model card (README.md). The
-card has the header of the weights and the best validation in their log, which is the file log.csv
-beside them or the file with the name of the weights and the suffix .csv. Load the folder by
-`from_pretrained(FOLDER)` or `separator.weights_from=FOLDER`; `hf upload NAME FOLDER` uploads it.
+FOLDER gets a copy of the weights, the arguments of the network (config.json) and a model card
+(README.md). The model card shows the training settings from the header of the weights file, and the
+best validation from the log of the training. The log is log.csv in the folder of the weights, or a
+file named like the weights with the suffix .csv. Load the network by `from_pretrained(FOLDER)` or
+`separator.weights_from=FOLDER`. Upload it by `hf upload NAME FOLDER`.
 """
 
 import argparse
@@ -68,7 +69,8 @@ class TrainingRecord:
     """Documentation of a training: the header of the weights and the log.
 
     Args:
-        settings: the configuration, YAML; empty if the header of the weights has none.
+        settings: configuration of the training as YAML; empty if the header of the weights file
+            does not have it.
         data: description of the training data.
         log: rows of log.csv.
     """
@@ -79,7 +81,7 @@ class TrainingRecord:
 
     @classmethod
     def read(cls, weights: Path) -> "TrainingRecord":
-        """Read the header of weights, and the log beside them if there is one.
+        """Read the header of a weights file, and the log in the same folder if there is one.
 
         Raises:
             InputError: the weights or their log cannot be read.
@@ -100,12 +102,12 @@ class TrainingRecord:
 
     @property
     def instrument(self) -> str | None:
-        """The instrument that the network was trained for; None for all instruments."""
+        """Instrument that the network was trained to estimate; None for all instruments."""
         found = re.search(r"^instrument: (\w+)$", self.settings, re.MULTILINE)
         return found[1] if found and found[1] != "null" else None
 
     def rows(self) -> dict[str, str]:
-        """Return the rows of a table: data, duration and best validation."""
+        """Return the rows of the table of the training: data, duration and best validation."""
         rows = {"data": self.data or "not recorded"}
         if self.log:
             last = self.log[-1]
@@ -124,13 +126,13 @@ class TrainingRecord:
 
 
 def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -> None:
-    """Write the folder; if this fails, nothing is left.
+    """Write the folder of a network; if this fails, no incomplete folder remains.
 
     Args:
-        weights: a file of train.py.
-        folder: a new folder.
-        data: description of the training data, such as names and licences.
-        licence: of the weights, by its identifier on the hub.
+        weights: path of a weights file written by train.py.
+        folder: path of the new folder.
+        data: description of the training data, such as the names and licences of data sets.
+        licence: licence of the weights, as an identifier of the hub.
 
     Raises:
         InputError: the weights cannot be read, or the folder exists.
@@ -152,7 +154,14 @@ def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -
 
 
 def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], folder: str) -> str:
-    """Return the text of a model card; `about` has further rows for the table of the network."""
+    """Return the text of a model card.
+
+    Args:
+        network: the network.
+        record: documentation of its training.
+        about: further rows for the table of the network: name -> value.
+        folder: name of the folder, for the examples.
+    """
     kind, rate_hz, reach = type(network), network.sample_rate_hz, network.reach
     single = TARGET in network.sources
     instrument = record.instrument or "one instrument"
@@ -185,7 +194,8 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
             for record in RECORDS
             if record.separates and isinstance(network, record.network)
         ),
-        # For networks of a single instrument, the folder that contains the folders of all.
+        # For a network of a single instrument, `weights_from` is the folder that contains the
+        # folders of all instruments.
         weights_from=f"separator.weights_from={'.' if single else folder}",
     )
 

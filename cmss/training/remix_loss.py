@@ -1,4 +1,4 @@
-"""Losses of the sources and of their remix with random gains, which is what a listener hears.
+"""Losses of the sources and of their remix with random gains, because listeners hear the remix.
 
 Sources are compared by compressed spectra, which have the square root of the magnitude and the
 same phase, similar to the compression in the ear. Remixes are compared by their log power. Bins are
@@ -44,10 +44,10 @@ def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -
     the error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
 
     Args:
-        masks: m.
-        mixture: |x|^2, the magnitude before compression.
-        product: Re(x* s).
-        stems: |s|^2.
+        masks: the masks m.
+        mixture: |x|^2, which is the magnitude of the mixture before compression.
+        product: Re(x* s), the real part of the product of both compressed spectra.
+        stems: |s|^2, which is the magnitude of the stems before compression.
     """
     # The constant keeps the gradient of the root finite at 0.
     return masks * mixture - 2 * (masks + 1e-6).sqrt() * product + stems
@@ -67,10 +67,10 @@ def with_modulations(
     """Add the modulation loss of the remix (:mod:`cmss.training.modulation`) to an error.
 
     Args:
-        error: scalar.
-        weight: of the modulation loss; if it is 0, the remixes are not computed.
+        error: the error, a scalar.
+        weight: weight of the modulation loss; if the weight is 0, the remixes are not computed.
         remixes: returns the remix of the estimates and the remix of the stems, (B, 2, T) each.
-        sample_rate_hz: of both.
+        sample_rate_hz: sampling rate of both remixes.
     """
     if not weight:
         return error
@@ -102,14 +102,14 @@ class RemixTerms:
 
 @dataclass
 class RemixLoss(RemixTerms):
-    """Error of the masked sources and of their remix, for networks that estimate masks on bands.
+    """Loss of the masked sources and of their remix, for networks that estimate masks on bands.
 
-    It is computed from the masks and spectra of the network. Waveforms are synthesised only for the
-    modulation loss. For the arguments see :class:`RemixTerms`.
+    The loss is computed from the network's masks and from spectra. Waveforms are synthesised only
+    for the modulation loss. For the arguments see :class:`RemixTerms`.
     """
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of a network of masks on bands."""
+        """Compute the loss of a network that estimates masks on bands."""
         assert isinstance(model, BandMasks)
         level = batch.mixture.square().mean((1, 2)).add(1e-12).sqrt()  # RMS, (B,)
         # Scaled so that the spectrum of white noise has a mean power of 1 in each bin.
@@ -121,7 +121,8 @@ class RemixLoss(RemixTerms):
             real, imaginary = stems.mT.real.contiguous(), stems.mT.imag.contiguous()
             size, product, sizes, remix_power, power = _targets(real, imaginary, batch.gains)
         masks = model.masks(mixture, batch.present(len(model.sources)))  # (B, S, K, bands)
-        # Of the S outputs, the P players; -1 takes any output, which `playing` removes.
+        # Select the outputs of the P players among the S outputs. Where the index is -1, any output
+        # is selected, and `playing` sets it to zero.
         index = batch.index.clamp(min=0)[..., None, None].expand(-1, -1, *masks.shape[-2:])
         masks = model.spread(masks.gather(1, index)).float()  # (B, P, K, F)
         playing = (batch.index >= 0).float()  # (B, P)
@@ -144,17 +145,17 @@ class RemixLoss(RemixTerms):
 def _targets(
     real: Tensor, imaginary: Tensor, gains: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Compute the part of the loss that does not depend on the masks, summed over both channels.
+    """Compute the terms of the loss that do not depend on the masks, summed over both channels.
 
     x and s are the compressed spectra of mixture and stems, see :func:`mask_error`.
 
     Args:
-        real, imaginary: parts of the stems' spectra, (B, P, 2, K, F).
-        gains: (B, P).
+        real, imaginary: real and imaginary parts of the stems' spectra, (B, P, 2, K, F).
+        gains: gains of the remix as factors, (B, P).
 
     Returns:
-        |x|^2 (B, 1, K, F), Re(x* s) and |s|^2 (B, P, K, F), the power of the remix and of the
-        mixture (B, K, F).
+        Five terms: |x|^2 (B, 1, K, F); Re(x* s) and |s|^2, (B, P, K, F) each; the power of the
+        remix and the power of the mixture, (B, K, F) each.
     """
     x_real, x_imaginary = real.sum(1), imaginary.sum(1)
     power = x_real.square() + x_imaginary.square()
@@ -169,9 +170,9 @@ def _targets(
 
 @dataclass
 class EstimatesRemixLoss(RemixTerms):
-    """Error of the estimates' spectra and of their remix, for any network.
+    """Loss of the estimates' spectra and of their remix, for any network.
 
-    Unlike :class:`RemixLoss` it includes errors of the phase. For the arguments see
+    Unlike :class:`RemixLoss`, this loss includes errors of the phase. For the arguments see
     :class:`RemixTerms`.
     """
 
@@ -183,7 +184,8 @@ class EstimatesRemixLoss(RemixTerms):
         mixture = batch.mixture
         level = mixture.square().mean((1, 2)).add(1e-12).sqrt()[:, None, None, None]  # RMS
         estimates = model(mixture, batch.present(outputs)).float()  # (B, S, 2, T)
-        # Of the S outputs, the P players; -1 takes any output, which `playing` removes.
+        # Select the outputs of the P players among the S outputs. Where the index is -1, any output
+        # is selected, and `playing` sets it to zero.
         index = batch.index.clamp(min=0)[..., None, None].expand_as(batch.stems)
         playing = (batch.index >= 0).float()[..., None, None]
         estimates = estimates.gather(1, index) * playing / level  # (B, P, 2, T)
@@ -224,11 +226,11 @@ def _remix_power(spectra: Tensor, gains: Tensor) -> Tensor:
     """Compute the power of the remix in both channels.
 
     Args:
-        spectra: complex (B, P, 2, F, K).
-        gains: (B, P, 1, 1).
+        spectra: spectra of the players, complex (B, P, 2, F, K).
+        gains: gains of the players as factors, (B, P, 1, 1).
 
     Returns:
-        (B, F, K).
+        Power of the remix, summed over both channels, (B, F, K).
     """
     remix = (spectra * gains.unsqueeze(-1)).sum(1)
     return torch.view_as_real(remix).square().sum((1, -1))

@@ -22,8 +22,9 @@ class StemTrack:
     """A track in memory.
 
     Args:
-        name: of the track.
-        stems: name of the network's output (see :mod:`cmss.models.outputs`) -> int16 (2, samples).
+        name: name of the track.
+        stems: name of the network's output (see :mod:`cmss.models.outputs`) -> stem, int16
+            (2, samples).
     """
 
     name: str
@@ -50,8 +51,8 @@ def load_stems(
     A stem takes 4 bytes of memory for each sample: 88 kB for each second at 22.05 kHz.
 
     Args:
-        tracks: their stems are decoded in parallel.
-        sample_rate_hz: of the network.
+        tracks: tracks whose stems are decoded, several at the same time.
+        sample_rate_hz: sampling rate of the network.
         progress: wraps the tracks, such as tqdm.
 
     Raises:
@@ -78,10 +79,11 @@ def _load(track: Track, sample_rate_hz: int) -> StemTrack:
 
 
 def level_warning(tracks: Sequence[StemTrack]) -> str | None:
-    """Return a line about tracks whose level is far from that of the challenge, None if none is.
+    """Return a warning about tracks whose level is far from the level of the challenge.
 
-    Networks are applied to mixtures that are scaled to this level, see
-    :data:`cmss.separators.estimators.LEVEL`.
+    Before a network separates a mixture, the mixture is scaled to the level of the challenge, see
+    :data:`cmss.separators.estimators.LEVEL`. If no track is far from this level, the result is
+    None.
     """
     usual_db = 20 * math.log10(LEVEL)
     offsets = {track.name: track.level_db - usual_db for track in tracks}

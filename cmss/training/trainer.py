@@ -1,7 +1,7 @@
 """The trainer of networks and of post-filters: AdamW, a schedule, and a state to continue from.
 
-A :class:`Task` has the data, the loss and whatever is measured between steps; the trainer knows
-nothing about them.
+A :class:`Task` has the data and the loss, and measures between steps. The trainer only calls the
+methods of this protocol, so it serves both types of training.
 """
 
 import math
@@ -31,7 +31,7 @@ def warmup_and_line(step: int, steps: int, warmup_steps: int) -> float:
 
 
 class Task(Protocol):
-    """Data and loss of a training, and what is done between its steps."""
+    """Protocol for the data and the loss of a training, and for the work between its steps."""
 
     @property
     def finished(self) -> bool:
@@ -43,15 +43,15 @@ class Task(Protocol):
         ...
 
     def after(self, step: int, loss: float) -> None:
-        """Do what is due after a step; the first step is 1."""
+        """Do the work that follows a step, such as validation; the first step is 1."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to continue: tensors, numbers and text by name."""
+        """Return the values from which the task can continue: tensors, numbers and text by name."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it; other names in `state` are ignored."""
+        """Restore the values of :meth:`state_dict`; other names in `state` are ignored."""
         ...
 
 
@@ -59,21 +59,21 @@ class Task(Protocol):
 class Trainer:
     """Trains a module on a task, from the step at which an earlier call stopped.
 
-    The state is a dictionary in one file: `model` and `optimizer` (state dicts), `step` (number of
-    steps so far), `training`, and what the task needs to continue.
+    The state is a dictionary in one file. It contains `model` and `optimizer` (state dicts), `step`
+    (number of steps so far), `training` (see below), and the values of the task's state dict.
 
     Args:
-        module: trained in place, on the device where it is.
-        task: see :class:`Task`.
+        module: network; it is trained in place, and stays on its device.
+        task: data and loss, see :class:`Task`.
         state: file from which an interrupted training continues.
         steps: number of updates.
-        learning_rate: of AdamW.
+        learning_rate: learning rate of AdamW.
         schedule: factor of the learning rate in each step; the first step is 0.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
-        save_every_s: seconds between saved states.
-        training: text that identifies the settings; a state with another text is refused. None:
-            any state of this module is accepted.
+        save_every_s: interval in seconds at which the state is saved.
+        training: text that identifies the settings; a state with another text is refused. If it is
+            None, any state of this module is accepted.
 
     Raises:
         InputError: `state` is damaged or belongs to another training.
@@ -108,7 +108,8 @@ class Trainer:
             progress: wraps the steps, such as tqdm.
 
         Raises:
-            FloatingPointError: a loss or its gradient is not finite; names the step, from 1.
+            FloatingPointError: a loss or its gradient is not finite; the message names the step,
+                counted from 1.
         """
         # A training that stopped early has no steps left when it is called again.
         steps = range(self.step, self.step if self.task.finished else self.steps)
@@ -161,16 +162,16 @@ def load_state(
 ) -> None:
     """Read the state of a training, if the file exists.
 
-    Tensors are loaded into main memory, whatever device they were on: a training continues with or
-    without the GPU that it began on.
+    Tensors are loaded into main memory. So a training that began on a GPU can continue on a
+    computer without a GPU, and vice versa.
 
     Args:
-        path: the file, in the format of :class:`Trainer` or an earlier one.
-        restore: receives the values by name; raises any error if they do not fit.
-        training: text that the state must have; None accepts any text.
+        path: the file, in the format of :class:`Trainer` or in an earlier format.
+        restore: receives the values by name; raises an exception if they do not fit.
+        training: text that `training` in the state must equal; None accepts any text.
 
     Raises:
-        InputError: the file is damaged or does not fit.
+        InputError: the file is damaged, or belongs to another training.
     """
     if not path.exists():
         return
@@ -198,7 +199,8 @@ def check_finite(step: int, **values: float) -> None:
     """Stop at a step whose loss, or another value, is NaN or infinite.
 
     Raises:
-        FloatingPointError: names the step, the value's name and the value.
+        FloatingPointError: a value is not finite; the message has the step, the name of the value,
+            and the value.
     """
     for name, value in values.items():
         if not math.isfinite(value):

@@ -7,11 +7,13 @@ statistics in mask-based microphone array signal processing", EUSIPCO). Expectat
 refines the masks of the sources where their directions differ, and leaves them unchanged where
 directions are equal.
 
-A single bin captures the room response, but has few frames, and in many of them the source has no
-partial. A bin pooled with its neighbours captures only the direct sound, but estimates it reliably.
-So log-likelihoods are averaged over several neighbourhoods, :data:`NEIGHBOURS`. If the mask of a
-source is 0.5, the direction of the bin is half that of another source: bins are weighted by the
-square of the mask.
+A distribution of a single bin captures the room response, but it is estimated from few frames, and
+in many of these frames the source has no partial. A distribution that is pooled over neighbouring
+bins captures only the direct sound, but is estimated reliably. So log-likelihoods are averaged over
+several neighbourhoods, :data:`NEIGHBOURS`.
+
+When distributions are estimated, bins are weighted by the square of the mask. The reason is that in
+a bin with a mask of 0.5, half of the sound, and so of the direction, comes from other sources.
 
 Shapes: S sources, F bins, K frames. Inputs with further dimensions in front are batches.
 """
@@ -38,8 +40,8 @@ def direction_likelihoods(
     """Compute the log-likelihood of each bin's direction under the distribution of each source.
 
     Args:
-        spectra: of the mixture, complex (..., 2, F, K).
-        prior: logarithm of each source's mask without directions, (..., S, F, K).
+        spectra: spectra of the mixture, complex (..., 2, F, K).
+        prior: logarithm of each source's mask before directions are used, (..., S, F, K).
         iterations: number of times that the distributions are estimated.
         weight: weight of the log-likelihood, relative to the prior, between iterations.
 
@@ -53,16 +55,17 @@ def direction_likelihoods(
 
 
 class Distribution(NamedTuple):
-    """Distributions of directions of the sources, pooled over one neighbourhood; each (..., F, 1).
+    """Distributions of the sources' directions, pooled over the same neighbourhood.
 
-    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant, where B is the
-    weighted mean of z z^H over frames, scaled to a trace of 2, plus a diffuse field.
+    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. The matrix B (2, 2)
+    is the weighted mean of z z^H over frames, scaled to a trace of 2, plus a diffuse field. All
+    arguments have the shape (..., F, 1).
 
     Args:
-        left, right: entries of B^-1 on the diagonal.
-        real, imaginary: twice the real and the imaginary part of the other entry.
-        determinant: of B.
-        side: logarithm of the ratio of left to right power.
+        left, right: entries on the diagonal of B^-1.
+        real, imaginary: twice the real and the imaginary part of the entry off the diagonal.
+        determinant: determinant of B.
+        side: logarithm of the power in the left channel divided by that in the right channel.
     """
 
     left: Tensor
@@ -73,7 +76,7 @@ class Distribution(NamedTuple):
     side: Tensor
 
     def distance(self, parts: Tensor) -> Tensor:
-        """Compute z^H B^-1 z of :func:`direction_parts` (..., 4, F, K): (..., F, K)."""
+        """Compute z^H B^-1 z from the result of :func:`direction_parts`: (..., F, K)."""
         result = parts.select(-3, 0) * self.left
         for number, entry in enumerate((self.right, self.real, self.imaginary), 1):
             result = result.addcmul_(parts.select(-3, number), entry)
@@ -86,8 +89,8 @@ def learn_directions(
     """Fit each source's distributions by expectation-maximisation over all frames.
 
     Args:
-        spectra: of the mixture, complex (..., 2, F, K).
-        prior: logarithm of each source's mask without directions, (..., S, F, K).
+        spectra: spectra of the mixture, complex (..., 2, F, K).
+        prior: logarithm of each source's mask before directions are used, (..., S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
         weight: weight of the log-likelihood, relative to the prior, between iterations.
 
@@ -126,21 +129,21 @@ def direction_parts(spectra: Tensor) -> Tensor:
 
 
 def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
-    """Sum directions over all frames; these moments determine the distributions of a source.
+    """Compute weighted sums of directions over frames, which determine a source's distributions.
 
     Args:
-        parts: (..., 4, F, K), see :func:`direction_parts`.
+        parts: directions (..., 4, F, K), see :func:`direction_parts`.
         weight: weight of each bin for the source, (..., F, K).
 
     Returns:
-        (..., F, 4).
+        The moments of the source, (..., F, 4).
     """
     # Part by part, because the product of all parts and sources would be large.
     return torch.stack([(part * weight).sum(-1) for part in parts.unbind(-3)], -1)
 
 
 def distributions_of(moments: Tensor) -> list[Distribution]:
-    """Return the distributions for each of :data:`NEIGHBOURS`: moments (..., F, 4)."""
+    """Return a distribution for each of :data:`NEIGHBOURS`, from moments (..., F, 4)."""
     found = []
     for neighbours in NEIGHBOURS:
         left, right, real, imaginary = sums_around(moments, neighbours).split(1, -1)  # (..., F, 1)
@@ -160,14 +163,14 @@ def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tens
     """Compute the log-likelihood of each bin's direction, averaged over neighbourhoods.
 
     Args:
-        parts: (..., 4, F, K), of all or some frames.
+        parts: directions in all or some frames, (..., 4, F, K), see :func:`direction_parts`.
         distributions: results of :func:`distributions_of`.
 
     Returns:
-        (..., F, K), up to a constant.
+        Log-likelihoods (..., F, K), up to a constant.
     """
     constant = sum(distribution.determinant.log() for distribution in distributions)
-    # Multiplied first, so that the logarithm is computed once for all neighbourhoods.
+    # Distances are multiplied first, so that a single logarithm serves all neighbourhoods.
     product = distributions[0].distance(parts)
     for distribution in distributions[1:]:
         product = product.mul_(distribution.distance(parts))

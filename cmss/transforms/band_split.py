@@ -1,4 +1,4 @@
-"""Split of a signal into frequency bands that sum to it, with zero-phase filters."""
+"""Zero-phase filters that split a signal into frequency bands, whose sum is the signal."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ def band_responses(hz: NDArray[np.floating], edges_hz: Sequence[float]) -> NDArr
     """Return zero-phase responses of the bands; at each frequency they sum to 1.
 
     Args:
-        hz: (frequencies,) at which to evaluate the responses.
+        hz: frequencies at which the responses are evaluated, (frequencies,).
         edges_hz: ascending edges between the bands, at least :data:`OVERLAP_OCTAVES` octaves apart.
 
     Returns:
-        (len(edges_hz) + 1, frequencies).
+        Responses (len(edges_hz) + 1, frequencies).
     """
     octaves = np.log2(np.maximum(hz, 1e-3)[None] / np.asarray(edges_hz, float)[:, None])
     ramp = np.clip(octaves / OVERLAP_OCTAVES + 0.5, 0, 1)
@@ -31,12 +31,12 @@ def band_responses(hz: NDArray[np.floating], edges_hz: Sequence[float]) -> NDArr
 def band_split(
     signal: NDArray[np.floating], edges_hz: Sequence[float], sample_rate_hz: int
 ) -> NDArray[np.float64]:
-    """Split a signal into bands that sum to it.
+    """Split a signal into bands whose sum is the signal.
 
     Args:
         signal: (..., samples).
         edges_hz: see :func:`band_responses`; without edges, the signal is the only band.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         (bands, ..., samples).
@@ -57,7 +57,7 @@ def band_sum(
         signal: (..., samples).
         weights: (bands,), where bands = len(edges_hz) + 1.
         edges_hz: see :func:`band_responses`.
-        sample_rate_hz: of the signal.
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
         (..., samples).

@@ -13,8 +13,9 @@ from torch import Tensor
 def band_interpolation(bins: int, Q: int) -> Tensor:
     """Return weights (bins, bands) that spread a value per band over the bins; rows sum to 1.
 
-    Each of the lowest Q bins is a separate band, which resolves the partials of low notes. Above,
-    the spacing of bands is 1/Q of the frequency, and bins between band centres are interpolated.
+    Each of the lowest Q bins is a separate band, so that the partials of low notes are resolved.
+    Above these, the spacing of the band centres is 1/Q of the frequency, and the values of bins
+    between two band centres are interpolated.
     """
     centres = [0.0]  # of the bands, in bins
     while centres[-1] < bins - 1:

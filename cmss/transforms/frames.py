@@ -7,15 +7,16 @@ from torch import Tensor
 def sum_frames(frames: Tensor, hop: int) -> Tensor:
     """Overlap-add frames.
 
-    Frames are cut into blocks of `hop` samples, and blocks with the same index in their frames are
-    added at once: the number of additions is the number of frames that overlap.
+    Frames are cut into blocks of `hop` samples. The first blocks of all frames are added together,
+    then all second blocks, and so on. So the number of additions is the number of blocks in a
+    frame, not the number of frames.
 
     Args:
-        frames: (..., frames, length).
-        hop: samples from one frame to the next.
+        frames: the frames, (..., frames, length).
+        hop: number of samples from one frame to the next.
 
     Returns:
-        (..., (frames - 1) * hop + length).
+        The signal, (..., (frames - 1) * hop + length).
     """
     count, length = frames.shape[-2:]
     blocks = F.pad(frames, (0, -length % hop)).unflatten(-1, (-1, hop))  # (..., frames, parts, hop)

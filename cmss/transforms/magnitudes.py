@@ -13,16 +13,16 @@ from cmss.transforms.frames import sum_frames
 def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
     """Compute sqrt(|X|^2 + floor), where X is the result of :func:`cmss.transforms.stft.stft`.
 
-    Losses on spectra spend most of their time here. The hand-written gradient takes half the time
-    of automatic differentiation, which uses a full complex inverse transform, and slow passes over
-    separate real and imaginary parts.
+    Losses on spectra spend most of their time in this function. Its hand-written gradient takes
+    half the time of automatic differentiation, which computes a full complex inverse transform, and
+    processes real and imaginary parts separately and slowly.
 
     Args:
         signal: (..., samples), real.
         window: (length,) analysis window of even length.
         hop: samples from one frame to the next.
-        floor: positive; keeps the gradient of the square root finite in silence. It gets no
-            gradient.
+        floor: positive constant that keeps the gradient of the square root finite in silence. No
+            gradient is computed for it.
 
     Returns:
         (..., frames, length // 2 + 1), frames = 1 + samples // hop.

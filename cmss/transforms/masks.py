@@ -14,7 +14,8 @@ from torch import Tensor
 from cmss.transforms.tiles import channels_power, power
 
 MASK_FLOOR = 1e-4
-"""Added to a mask before the logarithm: allows for energy that the separator missed."""
+"""Constant that is added to a mask before the logarithm. It allows for energy of the source that
+the separator missed."""
 
 
 def ratio_masks(estimates: Tensor) -> Tensor:
@@ -32,12 +33,13 @@ def silent_sources(estimates: Tensor) -> Tensor:
 def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Return the logarithm of each source's ratio mask: complex (S, 2, F, K) -> (S, F, K).
 
-    It is minus infinity for a source that is silent throughout, unless all sources are.
+    The result is minus infinity for a source that is silent in all frames, unless all sources are
+    silent.
 
     Args:
-        estimates: all or some frames of the estimates.
-        silent: result of :func:`silent_sources` for all frames, (S,); needed if `estimates` holds
-            only some of them.
+        estimates: spectra of the estimates, in all or some frames.
+        silent: result of :func:`silent_sources` for all frames, (S,); required if `estimates`
+            contains only some of the frames.
     """
     return _log_masks(ratio_masks(estimates), estimates, silent)
 
@@ -50,7 +52,7 @@ def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor
 
 
 def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
-    """Return the logarithm of masks (S, ...), minus infinity for sources that are silent."""
+    """Return the logarithm of masks (S, ...); it is minus infinity for silent sources."""
     silent = silent_sources(estimates) if silent is None else silent
     # If all sources are silent, none is excluded: a softmax over minus infinities is NaN.
     excluded = (silent & ~silent.all()).view(-1, *[1] * (masks.ndim - 1))
@@ -61,10 +63,11 @@ def log_odds(probabilities: Tensor, limit: float) -> Tensor:
     """Return the log-odds of each source against the sum of all others, from -limit to limit.
 
     Args:
-        probabilities: positive, (S, ...), up to a factor common to all sources.
-        limit: largest log-odds; also the result for a single source.
+        probabilities: positive probability of each source, (S, ...). A factor that is common to all
+            sources has no effect.
+        limit: largest log-odds; also the result if there is only one source.
     """
     others = probabilities.sum(0) - probabilities
-    # Where a source dominates, rounding may leave nothing or less than nothing for the others.
+    # Where a source dominates, the sum of the others may be rounded to zero or below.
     others = torch.maximum(others, math.exp(-limit) * probabilities)
     return (probabilities / others).log_().clamp_(-limit, limit)

@@ -1,4 +1,4 @@
-"""Application of a function to a long signal in segments, without audible seams."""
+"""Applies a function to a long signal in segments, without audible transitions between them."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,8 @@ class Reach:
     Args:
         past: number of samples before the output sample, a multiple of `hop`.
         future: number of samples after the output sample (look-ahead).
-        hop: shifting the input by a multiple of `hop` samples shifts the output equally.
+        hop: number of samples such that a shift of the input by a multiple of `hop` shifts the
+            output by the same number of samples.
     """
 
     past: int
@@ -36,7 +37,7 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
-        segment: samples of output in a piece, rounded down to a multiple of `reach.hop`.
+        segment: number of output samples in a piece, rounded down to a multiple of `reach.hop`.
         reach: receptive field of the function.
 
     Returns:
@@ -62,7 +63,7 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
         segment: greatest number of samples in a segment.
-        overlap: samples shared by successive segments, less than `segment`.
+        overlap: number of samples shared by successive segments, less than `segment`.
 
     Returns:
         (sources, channels, samples).
@@ -73,8 +74,8 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
     if not 0 <= overlap < segment:
         raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
     samples = signal.shape[-1]
-    # As many segments as needed, all of the same length: each has as much context as the others,
-    # and no sample but those of the overlaps is processed twice.
+    # As few segments as possible, all of the same length. So all have the same amount of context,
+    # and only the samples in the overlaps are processed twice.
     count = max(math.ceil((samples - overlap) / (segment - overlap)), 1)
     length = math.ceil((samples + (count - 1) * overlap) / count)
     starts = [min(number * (length - overlap), samples - length) for number in range(count)]
@@ -92,7 +93,7 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
 
 
 def _window(samples: int, overlap: int, like: Tensor) -> Tensor:
-    """Return a trapezoidal window (samples,), positive everywhere so that the sum is not zero."""
+    """Return a trapezoidal window (samples,); it is positive, so that sums of windows are too."""
     edge = torch.arange(1, samples + 1, dtype=like.dtype, device=like.device)
     return torch.minimum(edge, edge.flip(0)).clamp(max=overlap + 1) / (overlap + 1)
 
@@ -110,9 +111,9 @@ def official_overlap_add(
         function: maps (1, channels, samples) to (sources, channels, samples).
         signal: (channels, samples).
         sample_rate_hz: sampling rate of the signal.
-        segment_s: the baseline's `segment`.
-        overlap_s: the baseline's `overlap`, used both as a fraction of the segment and as the fade
-            in seconds.
+        segment_s: value of the baseline's setting `segment`.
+        overlap_s: value of the baseline's setting `overlap`. The baseline uses it both as a
+            fraction of the segment and as the length of the fade in seconds.
 
     Returns:
         (sources, channels, samples).

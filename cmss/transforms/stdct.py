@@ -1,9 +1,9 @@
 """Short-time discrete cosine transform with an exact inverse.
 
-Windowed frames are transformed by an orthonormal DCT-II. Its real coefficients, as many as a frame
-has samples, carry the information of magnitude and phase of the STFT (Sgouros, Bousis and
-Mitianoudis 2022, IEEE Access 10, section 2.1.2). Frames have the same positions as those of
-`cmss.transforms.stft`.
+Windowed frames are transformed by an orthonormal DCT-II. The number of real coefficients equals the
+number of samples in a frame. They carry the information of both magnitude and phase of the STFT
+(Sgouros, Bousis and Mitianoudis 2022, IEEE Access 10, section 2.1.2). Frames have the same
+positions as in `cmss.transforms.stft`.
 """
 
 import math
@@ -21,9 +21,9 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
     Args:
         signal: (..., samples).
         window: (length,) analysis window. Use the periodic Hamming window,
-            ``torch.hamming_window(length)``: copies shifted by length / n, with n an integer of at
-            least 2, sum to a constant, which the symmetric window does not achieve. The window is
-            not close to zero, so the inverse does not divide by small numbers, even at the ends.
+            ``torch.hamming_window(length)``. Copies of it that are shifted by length / n (integer
+            n >= 2) sum to a constant; copies of the symmetric window do not. It is nowhere close to
+            zero, so the inverse does not divide by small numbers, even at the ends of the signal.
         hop: samples from one frame to the next, at most half the length.
 
     Returns:
@@ -84,7 +84,7 @@ def idct(X: Tensor) -> Tensor:
 
 
 def _half_sample_shift(like: Tensor) -> Tensor:
-    """Return exp(i pi k / (2 N)), (N,), with N, device and precision of `like`."""
+    """Return exp(i pi k / (2 N)) for k = 0, ..., N - 1, where N is the length of the last axis."""
     size = like.shape[-1]
     # In double precision: single precision loses the angles of high bins.
     angle = torch.arange(size, dtype=torch.float64, device=like.device) * (math.pi / (2 * size))

@@ -1,7 +1,7 @@
-"""Tiles of frames: spectra are processed in parts that fit in the caches of a processor.
+"""Tiles: groups of frames that are small enough for the caches of a processor.
 
-Element-wise operations on the spectra of a full recording are limited by memory, which is several
-times slower than the caches.
+Element-wise operations on the spectra of a full recording are limited by the speed of the main
+memory, which is several times slower than the caches. So such operations process tile after tile.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ TILE_FRAMES = 16
 
 
 def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
-    """Yield slices that divide `frames` into tiles; the last may be shorter."""
+    """Yield slices that divide `frames` frames into tiles; the last tile may be shorter."""
     for start in range(0, frames, length):
         yield slice(start, min(start + length, frames))
 
 
 def power(spectra: Tensor) -> Tensor:
     """Return squared magnitudes: complex (...) -> real (...)."""
-    # abs() of complex numbers guards against overflow and takes five times as long.
+    # abs() of complex numbers would take five times as long, because it guards against overflow.
     return spectra.real.square().addcmul_(spectra.imag, spectra.imag)
 
 
