@@ -17,7 +17,7 @@ from metadata_tools.readers.reader import Catalogue, Piece, Reader, StemFile, ad
 from metadata_tools.readers.stem_names import is_stem, part_label
 
 QUARTET = ("Bassoon", "Flute", "Oboe")
-"""Players of every quartet; the fourth is one of EITHER."""
+"""Instruments of every quartet; the fourth player plays one of the instruments in EITHER."""
 EITHER = ("Clarinet", "Sax")
 
 

@@ -20,7 +20,7 @@ STANDARD_AUDIOGRAMS_DB = {
 Amplification 14, 2010, pp. 113-120). They end at 6 kHz; the value at 8 kHz continues the slope."""
 
 MOST_LISTENERS = 98
-"""Number of ids of listeners in the smallest split, test."""
+"""Number of listener ids in the test split, which has the fewest ids."""
 
 _FIRST_ID = {"train": 1, "valid": 5001, "test": 6201}
 _WITHOUT_LOSS_ID = {"train": "L0999", "valid": "L5999", "test": "L6299"}

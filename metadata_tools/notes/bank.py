@@ -19,7 +19,7 @@ from metadata_tools.inputs.options import check_outside
 from metadata_tools.scores.score import RANGES
 
 SUSTAIN_DBFS = -20.0
-"""Level of the sustain of all notes that the commands here write."""
+"""Sustain level of all notes that the commands of this package write."""
 
 
 @dataclass(frozen=True)

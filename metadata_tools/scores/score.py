@@ -20,7 +20,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "Viola": (48, 86),
     "Violin": (55, 96),
 }
-"""Lowest and highest MIDI pitch in usual parts for professionals, not the extremes."""
+"""Lowest and highest MIDI pitch in usual professional parts, without extreme notes."""
 
 DYNAMICS_DB = {
     "pppp": -12.0,
