@@ -1,8 +1,8 @@
 """Benchmarks: `python -m benchmarks.NAME` prints a ratio relative to another implementation.
 
-Seconds depend on the machine. So both implementations process the same input in the same run,
-alternately. Benchmarks are not part of the test suite. Other modules here write tables and figures
-of the documentation.
+Seconds depend on the machine. Therefore both implementations process the same input in the same
+run, alternately. Benchmarks are not part of the test suite. Other modules of this package write
+tables and figures of the documentation.
 """
 
 from pathlib import Path

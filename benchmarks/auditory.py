@@ -1,7 +1,8 @@
 """Figure of the auditory model, `python -m benchmarks.auditory [--out FILE.png]`.
 
-The figure has the responses of the filterbank, the correlogram of a frame with its summary, and the
-notes of all units. The signal is the demo's first piece, a duet played by the synthesiser.
+The figure shows the responses of the filterbank, the correlogram of one frame with its summary, and
+the note to which each unit (filter and frame) belongs. The signal is the first piece of the demo, a
+duet played by the synthesiser.
 """
 
 import sys
@@ -31,12 +32,13 @@ def responses_db(samples: int) -> NDArray[np.float64]:
 
 
 def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
-    """Draw filters, the correlogram of a frame, its summary, and the notes of all units.
+    """Draw the filters, the correlogram of a frame, its summary, and the note of each unit.
 
     Args:
-        units: of the signal.
-        owners: (channels, frames), number of each unit's note; -1 without a note.
-        frame: index of the frame.
+        units: the units of the signal, one for each filter and frame.
+        owners: (channels, frames), number of the note to which each unit belongs; -1 for a unit
+            that belongs to no note.
+        frame: index of the frame whose correlogram is drawn.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     panels = figure.subplot_mosaic(

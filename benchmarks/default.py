@@ -1,14 +1,16 @@
-"""The default separator: where its time and memory go, beside the official module.
+"""Measure the time and memory of the default separator, and the time of the official module.
 
     python -m benchmarks.default [--seconds 15] [--players 4] [--ours-only]
 
-Separates made-up music, each measurement in a process of its own, and prints, per minute of music:
+The program separates synthetic music. Each measurement is made in a separate process. It prints,
+per minute of music:
 
-- the default as the stages run it, with all cores: seconds, CPU seconds, and peak memory;
-- each member and each step on one core: CPU seconds, floating-point operations of its convolutions
-  and products of matrices, and the CPU seconds that these would take at the speed that the
-  processor reaches in a large product of matrices (the floor);
-- the official module, a Conv-TasNet of the published size for each player, on one core.
+- for the default separator as the stages run it, on all cores: seconds, CPU seconds, peak memory;
+- for each member of the ensemble and each step, on one core: CPU seconds, floating-point operations
+  of the convolutions and matrix products, and the floor, which is the CPU seconds that these
+  operations would take at the speed of a large matrix product on this processor;
+- for the official module, a Conv-TasNet of the published size for each player: CPU seconds on one
+  core.
 """
 
 import argparse
@@ -38,7 +40,7 @@ INSTRUMENTS = ("Flute", "Oboe", "Clarinet", "Bassoon", "Sax")
 
 
 def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]]:
-    """Return a mixture (2, samples) of players between left and right, and the players."""
+    """Return a mixture (2, samples) of players panned from left to right, and its sources."""
     sides = np.linspace(0.2, 0.8, players)
     parts = [stem(seconds, seed) for seed in range(players)]
     mixture = sum(
@@ -54,12 +56,12 @@ def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]
 
 def default() -> Separator:
     """Build the default separator on the CPU."""
-    keep_freed_memory()  # as the stages do
+    keep_freed_memory()  # the stages call this function, too
     return build_separator({**default_separator(), "device": "cpu"}, RATE_HZ)
 
 
 def total(seconds: float, players: int) -> tuple[float, float, float]:
-    """Separate with all cores: seconds, CPU seconds, and peak memory in MiB."""
+    """Separate on all cores; return seconds, CPU seconds and peak memory in MiB."""
     torch.set_num_threads(cores())
     mixture, sources = quartet(seconds, players)
     separator = default()
@@ -72,13 +74,17 @@ def total(seconds: float, players: int) -> tuple[float, float, float]:
 
 @dataclass
 class Part:
-    """A member or a step: CPU seconds and floating-point operations."""
+    """Counts the CPU seconds and floating-point operations of a member or a step."""
 
     cpu_s: float = 0.0
     operations: float = 0.0
 
     def measured(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a function so that its calls count for this part."""
+        """Return `work`, wrapped so that its CPU seconds are added to those of this part.
+
+        `calls` then holds two wrapped versions of `work`: one adds CPU seconds, the other adds
+        floating-point operations.
+        """
 
         def call(*arguments: Any) -> Any:
             before = time.process_time()
@@ -98,13 +104,17 @@ class Part:
 
 @dataclass
 class Parts:
-    """A separator whose members and steps are measured."""
+    """Measures the members and steps of a separator."""
 
     separator: Any
     parts: dict[str, Part] = field(default_factory=dict)
 
     def wrap(self, counting: bool) -> None:
-        """Replace the methods of members and steps by ones that count time, or operations."""
+        """Replace the methods of members and steps by versions that measure.
+
+        Args:
+            counting: True to count floating-point operations, False to add up CPU seconds.
+        """
         stepped = self.separator.separator
         members = [member.separator for member in stepped.separator.members]
         works: list[tuple[str, Any, tuple[str, ...]]]
@@ -118,18 +128,22 @@ class Parts:
             for method in methods:
                 work = getattr(type(owner), method).__get__(owner)
                 part.measured(work)
-                # Steps are frozen.
+                # Steps are frozen dataclasses, so a plain assignment is refused.
                 object.__setattr__(owner, method, part.calls[counting])
 
 
 def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Separate on one core: total CPU seconds, and those and operations of each part."""
+    """Separate on one core and measure.
+
+    Returns:
+        CPU seconds in total, and for each part its CPU seconds and floating-point operations.
+    """
     torch.set_num_threads(1)
     mixture, sources = quartet(seconds, players)
     measured = Parts(default())
     measured.separator.prepare(sources.values())
     measured.wrap(counting=True)
-    measured.separator.separate(mixture, sources)  # also warms up
+    measured.separator.separate(mixture, sources)  # this call also serves as warm-up
     measured.wrap(counting=False)
     before = time.process_time()
     measured.separator.separate(mixture, sources)
@@ -138,7 +152,7 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
 
 
 def peak_speed() -> float:
-    """Measure floating-point operations a second of one core in a large product of matrices."""
+    """Return the floating-point operations per second of one core in a large matrix product."""
     torch.set_num_threads(1)
     a = torch.randn(1024, 1024)
     best_s = np.inf
@@ -150,7 +164,7 @@ def peak_speed() -> float:
 
 
 def official(seconds: float, players: int) -> float:
-    """Separate with the official module, a network for each player: CPU seconds on one core."""
+    """Separate on one core with the official module, one network per player; return CPU seconds."""
     torch.set_num_threads(1)
     mixture, _ = quartet(seconds, players)
     torch.manual_seed(1)

@@ -1,10 +1,10 @@
-"""Full evaluation of the enhanced files of a run: ours and the official program.
+"""Compare the evaluation of a complete run by our program and by the official program.
 
     python -m benchmarks.evaluation exp/default --jobs 2
 
-Both run as programs, the official program as `--jobs` parallel shards. The run is not modified.
-Excerpts must start at 0 and have the length of their files, because the official program does not
-cut references.
+Our program runs with `--jobs` processes, the official program as `--jobs` parallel shards. The
+folder of the run is not modified. Each excerpt must start at 0 and end with its file, because the
+official program does not cut references.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def show(side: str, wall_s: float, cpu_s: float, peak_mib: float) -> None:
-    """Print a line of the comparison."""
+    """Print the time and memory of one program."""
     print(f"{side:8} {wall_s:7.1f} s wall {cpu_s:7.1f} s CPU {peak_mib:6.0f} MiB", flush=True)
 
 

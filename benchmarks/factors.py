@@ -1,7 +1,8 @@
 """Figure of templates and activations, `python -m benchmarks.factors [--out FILE.png]`.
 
-This is the figure of the paper's section on NMF (7): W and H of the demo's first piece, a duet of
-flute and bassoon, fitted as by `separator=nmf` with the templates of the package.
+The figure corresponds to Figure 7 of the paper, in its section on NMF. It shows W and H for the
+first piece of the demo, a duet of flute and bassoon. They are fitted as `separator=nmf` does, with
+the templates in the package.
 """
 
 import sys
@@ -28,7 +29,11 @@ _COLOURS = 40
 
 
 def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return W (bands, components), by instrument and spectral centroid, and H fitted to V."""
+    """Return W and H, where H is fitted to V.
+
+    Shape: W is (bands, components), sorted by instrument and then by spectral centroid; H is
+    (components, frames).
+    """
     band = torch.arange(len(V), dtype=V.dtype)
     W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
     H = initial_activations(V, W)
@@ -43,12 +48,12 @@ def draw(
     """Draw the spectrogram V, the templates W and the activations H.
 
     Args:
-        V: (bands, frames).
-        W: (bands, components).
-        H: (components, frames).
-        centres_hz: (bands,).
-        hop_s: seconds from frame to frame.
-        sizes: instrument -> number of components, in the order of W.
+        V: spectrogram, (bands, frames).
+        W: templates, (bands, components).
+        H: activations, (components, frames).
+        centres_hz: centre frequencies of the bands, (bands,).
+        hop_s: time from one frame to the next in seconds.
+        sizes: number of components of each instrument, in the order of the columns of W.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     panels = figure.subplot_mosaic([["V", "V"], ["W", "H"]], width_ratios=(1, 1.4))
@@ -90,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         analysis = dictionaries.analysis
         signal = excerpt(analysis.sample_rate_hz).float()
         V = analysis.scaled(analysis.spectrogram(analysis.spectra(signal)))
-        # The first frames are in the padding before the signal.
+        # The first frames cover the padding before the signal.
         V = V[:, analysis.window // analysis.hop :]
         templates = {name: dictionaries.templates[name] for name in ("Flute", "Bassoon")}
         W, H = fit(V, templates)

@@ -1,4 +1,4 @@
-"""What the commands that draw figures of the documentation share."""
+"""Functions shared by the commands that draw figures of the documentation."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ SHOWN_S = 4.0
 
 
 def excerpt(sample_rate_hz: int) -> torch.Tensor:
-    """Return the demo's first piece (samples,), the mean of both channels."""
+    """Return the mean of both channels of the demo's first piece, (samples,)."""
     piece = PIECES[0]
-    # Seeds of `metadata_tools.demo --seed 1`.
+    # These are the seeds that `metadata_tools.demo --seed 1` uses.
     bank = make_bank(tuple({instrument_of(label) for label in piece.parts}), 1)
     stems = play(piece, Sampler(bank), np.random.default_rng([1, 20, 0]))
     mixture = resample(np.sum(list(stems.values()), axis=0), SAMPLE_RATE_HZ, sample_rate_hz)
@@ -35,7 +35,7 @@ def excerpt(sample_rate_hz: int) -> torch.Tensor:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG with a palette, which has a third of the size of full colours."""
+    """Write a PNG with a colour palette, which takes a third of the bytes of a full-colour PNG."""
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
         with Image.open(temporary) as image:
@@ -53,11 +53,11 @@ def run(
     """Run the command line of a figure and return the exit status.
 
     Args:
-        name: of the module in benchmarks.
-        description: its docstring.
-        default: name of the file in docs/.
-        make: draws the figure, and returns it with the text to print.
-        arguments: of the command line.
+        name: name of the module in benchmarks that draws the figure.
+        description: the docstring of that module, shown as the help text.
+        default: default name of the PNG in docs/.
+        make: function that draws the figure, and returns it with a text to print.
+        arguments: command-line arguments; None for those of the process.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip

@@ -1,8 +1,8 @@
-"""HAAQI: ours compared with pyclarity's, `python -m benchmarks.haaqi [--seconds 15] [--all]`.
+"""Compare our HAAQI with pyclarity's, `python -m benchmarks.haaqi [--seconds 15] [--all]`.
 
 The signal is one ear of a synthetic scene with two instruments, amplified by the hearing aid as in
 the challenge. There are five listeners, from no loss to a severe loss, and seven types of
-processing. Each type is scored for one listener, or with --all for all five.
+processing. Each type is scored for one listener, or for all five listeners with --all.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield name and arguments of each case: processed signal, reference, ear and level."""
+    """Yield each case: its name, and its arguments (processed signal, reference, ear, level)."""
     first, second = stem(seconds, 1), stem(seconds, 2)
     target = first + 0.5 * second
     level1 = 65 - 20 * np.log10(np.sqrt(np.mean(target**2)))
@@ -60,14 +60,14 @@ def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ..
 
 
 def ours(processed: np.ndarray, reference: np.ndarray, ear: str, level1: float) -> float:
-    """Compute our score."""
+    """Compute the score with our HAAQI."""
     np.random.seed(1)
     audiogram = EARS[ear].audiogram
     return compute_haaqi(processed, reference, HAAQI_RATE_HZ, HAAQI_RATE_HZ, audiogram, 2, level1)
 
 
 def peer(processed: np.ndarray, reference: np.ndarray, ear: str, level1: float) -> float:
-    """Compute pyclarity's score."""
+    """Compute the score with pyclarity's HAAQI."""
     np.random.seed(1)
     loss = EARS[ear].audiogram
     audiogram = Audiogram(

@@ -1,4 +1,4 @@
-"""Hearing aid: ours compared with pyclarity's compressor, `python -m benchmarks.hearing_aid`."""
+"""Compare our hearing aid with pyclarity's compressor, `python -m benchmarks.hearing_aid`."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from benchmarks.sounds import EARS, HEARING_AID, RATE_HZ, stem
 
 
 def cases(seconds: float) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield name and arguments of each case: signal and ear."""
+    """Yield each case: its name, and its arguments (signal, ear)."""
     music = stem(seconds, 1) + stem(seconds, 2)
     for ear in EARS:
         yield ear, (music, ear)
@@ -20,12 +20,12 @@ def cases(seconds: float) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def ours(signal: np.ndarray, ear: str) -> np.ndarray:
-    """Compute our output."""
+    """Amplify a signal with our hearing aid."""
     return HEARING_AID.amplify_ear(signal, EARS[ear].compression)
 
 
 def peer(signal: np.ndarray, ear: str) -> np.ndarray:
-    """Compute pyclarity's output."""
+    """Amplify a signal with pyclarity's hearing aid."""
     compression = EARS[ear].compression
     device = MultibandCompressor(list(HEARING_AID.crossover_frequencies), RATE_HZ)
     device.set_compressors(

@@ -1,4 +1,4 @@
-"""Text between two marks of a file, which a command writes."""
+"""Replace the text between two marks of a file, such as a table that a command writes."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cmss.files.text import read_text
 
 
 def split_at_marks(path: Path, name: str) -> tuple[str, str]:
-    """Return the text up to and including the first mark, and from the second mark on.
+    """Return the text up to the end of the first mark, and the text from the second mark on.
 
     Raises:
         InputError: the file does not have each mark exactly once, in this order.
@@ -26,11 +26,11 @@ def replace_marked(path: Path, name: str, text: str) -> None:
 
     Args:
         path: the file.
-        name: of the marks, such as `benchmarks.systems demo`.
-        text: new text, which ends with a line end.
+        name: name that both marks contain, such as `benchmarks.systems demo`.
+        text: the new text; it must end with a newline.
 
     Raises:
-        InputError: as :func:`split_at_marks`.
+        InputError: the file does not have each mark exactly once, in this order.
     """
     before, after = split_at_marks(path, name)
     write_text(path, f"{before}\n\n{text}\n{after}")

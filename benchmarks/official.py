@@ -1,14 +1,14 @@
-"""The official programs of task 2 from the pyclarity wheel, for tests and benchmarks.
+"""Run the official programs of task 2 from the pyclarity wheel, for tests and benchmarks.
 
     python -m benchmarks.official enhance|evaluate TIMES.json KEY=VALUE...
 
 The official enhance.py is imported without torchaudio, of which it needs only
-`torchaudio.transforms.Fade`. torchaudio is not a requirement of this project, and loads only with
-the version of torch for which it was built. The class here computes the linear fade that torchaudio
-2 documents, in the same order of operations, so that results are bit-identical.
+`torchaudio.transforms.Fade`. torchaudio is not a requirement of this project, and it loads only
+with the version of torch for which it was built. The class `Fade` of this file computes the linear
+fade that torchaudio 2 documents, in the same order of operations, so the results are bit-identical.
 
-The command line runs one program, and writes wall time and CPU time at the start of each pair and
-at the end. So the time before the first pair is not counted.
+The command line runs one program, and writes the wall time and the CPU time at the start of each
+pair and at the end of the program. The time before the first pair can therefore be left out.
 """
 
 import importlib
@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 
 class Fade(nn.Module):
-    """Linear fade-in and fade-out over `fade_in_len` and `fade_out_len` samples.
+    """Applies a linear fade-in and fade-out over `fade_in_len` and `fade_out_len` samples.
 
-    Both lengths may be changed later, as the official program does.
+    The official program changes both lengths after construction, which this class allows.
 
     Shape: (..., samples) -> (..., samples).
 
@@ -63,7 +63,7 @@ def official_enhance() -> ModuleType:
         return sys.modules[name]
     stand_ins = {part: ModuleType(part) for part in ("torchaudio", "torchaudio.transforms")}
     for part, module in stand_ins.items():
-        module.__spec__ = ModuleSpec(part, None)  # importlib.util.find_spec needs it
+        module.__spec__ = ModuleSpec(part, None)  # importlib.util.find_spec needs a spec
     vars(stand_ins["torchaudio.transforms"])["Fade"] = Fade
     hidden = {part: sys.modules.pop(part) for part in stand_ins if part in sys.modules}
     sys.modules.update(stand_ins)
@@ -83,10 +83,10 @@ PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
 
 
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
-    """Build an official network with random weights, whose estimates have the level of its input.
+    """Build an official network with random weights, scaled so that input and output levels agree.
 
-    The input of the mask estimator is normalised, so the output is proportional to the input, and
-    scaling the last layer scales the estimates.
+    The input of the mask estimator is normalised. The estimates are therefore proportional to the
+    input of the network, and scaling the last layer scales the estimates.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()

@@ -1,14 +1,14 @@
-"""Full pipeline: ours with `profile=official` and the official programs, with the same weights.
+"""Time the full pipeline: our programs with `profile=official`, and the official programs.
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
     python -m benchmarks.pipeline DATA [--sample N]
 
-The weights are random networks of the published size, one for each instrument. Our enhance.py and
-evaluate.py process all pairs and are timed from start to end. The official programs process a
-sample, by default one pair of each track. They are timed from the first pair to the end of the
-last, and the time is scaled to all pairs. Both may use all cores: enhance.py with threads,
-evaluate.py with processes. Excerpts must start at 0 and have the length of their files, because the
-official evaluate.py does not cut references.
+Both use the same networks of the published size, with random weights, one for each instrument. Our
+enhance.py and evaluate.py process all pairs and are timed from start to end. The official programs
+process a sample of the pairs, by default one pair of each track. They are timed from the start of
+the first pair to the end of the last pair, and this time is scaled to all pairs. All programs may
+use all cores: enhance.py with threads, evaluate.py with processes. Each excerpt must start at 0 and
+end with its file, because the official evaluate.py does not cut references.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def run_official(
     for pair in sample:
         listeners.setdefault(pair.scene.id, []).append(pair.listener.id)
     (exp / "sample.json").write_text(json.dumps(listeners), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # they change the working directory
+    # The official programs change the working directory, so PYTHONPATH must name this repository.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     seconds = np.zeros(2)
     for name, processes in (("enhance", 1), ("evaluate", jobs)):
         times = [exp / f"{name}_{process}.json" for process in range(processes)]
@@ -91,8 +92,8 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     """Measure and print.
 
     Args:
-        arguments: of the command line.
-        size: of the networks.
+        arguments: command-line arguments; None for those of the process.
+        size: arguments that set the size of the networks.
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.pipeline",
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
         ours, official = Path(name, "ours"), Path(name, "official")
         official.mkdir()
         torch.manual_seed(1)
-        for instrument in INSTRUMENTS:  # folders as on the hub
+        for instrument in INSTRUMENTS:  # the folders are named as on the hub
             folder = official / OWNER / f"ConvTasNet_{instrument}_NonCausal"
             random_network(size).save_pretrained(folder)
         our_s = run_ours(options.data, options.split, official / OWNER, ours, options.jobs)

@@ -1,6 +1,6 @@
-"""Markdown tables of scored runs: scores, separation and computing time.
+"""Build Markdown tables of scored runs: scores, separation and computing time.
 
-All runs of a table have scored the same pairs.
+All runs of a table must have scored the same pairs.
 """
 
 import json
@@ -30,17 +30,17 @@ UNTRAINED, FAILED = "untrained", "failed"
 
 @dataclass(frozen=True)
 class Run:
-    """Results of a system on a data set.
+    """Holds the results of a system on a data set.
 
     Args:
-        name: of the system.
+        name: name of the system.
         remix: name of the remix; empty for a system that does not separate.
-        scores: empty for a system without a result.
-        separation: ratios of its stems; empty if they have not been measured.
-        parameters: number of parameters; None without weights.
-        separation_s: seconds to separate a minute of music; None if not measured.
-        processor: on which this was measured.
-        state: UNTRAINED or FAILED for a system without a result.
+        scores: scores of all pairs; empty for a system without a result.
+        separation: SDR, SIR and SAR of the stems; empty if they have not been measured.
+        parameters: number of parameters of the system; None for a system without weights.
+        separation_s: seconds to separate one minute of music; None if not measured.
+        processor: name of the processor on which `separation_s` was measured.
+        state: UNTRAINED or FAILED for a system without a result, otherwise empty.
     """
 
     name: str
@@ -53,12 +53,20 @@ class Run:
     state: str = ""
 
     def mean(self, ear: str = EARS[-1], keys: set[tuple[str, str]] | None = None) -> float:
-        """Return the mean HAAQI of an ear, or of both, over some or all pairs; NaN if empty."""
+        """Return the mean HAAQI over pairs, or NaN without any pair.
+
+        Args:
+            ear: left, right, or the average of both ears.
+            keys: the pairs of scene and listener to include; None for all pairs.
+        """
         scores = [getattr(row, ear) for row in self.scores if keys is None or row.key in keys]
         return float(np.mean(scores)) if scores else math.nan
 
     def measured_as(self, other: "Run") -> "Run":
-        """Return a copy with the separation results of another run that has the same stems."""
+        """Return a copy of this run with the separation results of `other`.
+
+        Both runs must have the same stems.
+        """
         return replace(
             self,
             separation=other.separation,
@@ -71,9 +79,9 @@ def read_run(folder: Path, name: str = "") -> Run:
     """Read the results of a run.
 
     Args:
-        folder: of a run that evaluate.py has scored in a single job, or merge_results.py has
-            merged.
-        name: of the system; by default that of its separator.
+        folder: folder of a run that evaluate.py has scored in a single job, or that
+            merge_results.py has merged.
+        name: name of the system; by default the name of its separator.
 
     Raises:
         InputError: scores or configuration are missing or damaged, or no pair has been scored.
@@ -87,7 +95,7 @@ def read_run(folder: Path, name: str = "") -> Run:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         provenance = {}
-    # By digest: if two installations have worked on a run, it lists the same weights twice.
+    # The digest is the key, because a run of two installations lists the same weights twice.
     weights = {digest: path for path, digest in provenance.get("weights", {}).items()}
     compute = provenance.get("compute", {})
     seconds = compute.get("separated_s") if weights else None
@@ -108,7 +116,7 @@ def parameters(path: Path) -> int:
     try:
         return sum(parameter.numel() for parameter in load_checkpoint(path).parameters())
     except InputError:
-        # Templates, or a network of another project.
+        # The file contains templates, or a network of another project.
         return sum(tensor.numel() for tensor in read_weights(path)[0].values())
 
 
@@ -125,7 +133,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Build a table of mean HAAQI, and of gap closed and SDR if known."""
+    """Build a table of the mean HAAQI, and of the gap closed and the SDR if they are known."""
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -163,7 +171,10 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
 
 
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """Build a table of the difference in mean HAAQI from a run to others, with interval and p."""
+    """Build a table of the difference in mean HAAQI between a run and each other run.
+
+    Each row has the difference, its confidence interval and its p value.
+    """
     rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
     return _markdown(
         [
@@ -184,7 +195,7 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     columns = _names(runs)
     for ear, name in EAR_NAMES.items():
         columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
-    # If the oracle has two remixes, the first is the upper bound.
+    # If the oracle was run with two remixes, its first run is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if {"passthrough", "oracle"} <= ends.keys():
         low, high = ends["passthrough"], ends["oracle"]
@@ -194,23 +205,27 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _ratio(run: Run, name: str) -> str:
-    """Format the median over all sources of sdr, sir or sar, in dB; empty if not measured."""
+    """Return the median of sdr, sir or sar over all sources in dB, or "" if not measured."""
     found = [getattr(row, name) for row in run.separation]
     found = [ratio for ratio in found if not math.isnan(ratio)]
     if not found:
         return ""
     ratio = median(found)
-    # Above 100 dB the error is only rounding.
+    # Above 100 dB, the only error is that of rounding.
     return f"{ratio:.1f}" if ratio <= 100 else "> 100"
 
 
 def _number(value: float | None, form: str) -> str:
-    """Format a cell; empty without a value."""
+    """Return the text of a table cell, which is empty if there is no value."""
     return "" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
 def _markdown(columns: Sequence[tuple[str, list[str]]]) -> str:
-    """Build a table from columns, each a heading and its cells; the first two are text."""
+    """Build a table from columns, each given as its heading and its cells.
+
+    The first two columns are text, aligned to the left; the others are numbers, aligned to the
+    right.
+    """
     heads = [head for head, _ in columns]
     rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)
     rows = zip(*(cells for _, cells in columns), strict=True)

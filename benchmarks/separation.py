@@ -1,10 +1,10 @@
-"""Separation: our Conv-TasNet compared with the official module, with the same random weights.
+"""Compare our Conv-TasNet with the official module, with the same random weights.
 
     python -m benchmarks.separation [--seconds 15] [--bfloat16]
 
-The network has the published size and processes one excerpt at a time. With bfloat16, our matrix
-products have this precision, and the peer uses float32. It is measured if the processor supports
-bfloat16, or with --bfloat16.
+The network has the published size and processes one excerpt at a time. Our network is also measured
+with matrix products in bfloat16, if the processor supports bfloat16 or --bfloat16 is given; the
+official module always uses float32.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from cmss.models.convtasnet import ConvTasNet
 
 
 def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield name and arguments of each case: weights, mixture and precision."""
+    """Yield each case: its name, and its arguments (weights, mixture, precision)."""
     ears = [stem(seconds, 1) + stem(seconds, ear) for ear in (2, 3)]
     mixture = np.stack(ears).astype(np.float32)
     yield f"float32, {seconds:g} s", (weights, mixture, "float32")
@@ -37,7 +37,7 @@ def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, 
 
 @cache
 def _ours(weights: Path) -> ConvTasNet:
-    keep_freed_memory()  # as the stages do
+    keep_freed_memory()  # the stages call this function, too
     return ConvTasNet.from_pretrained(weights)
 
 
@@ -48,7 +48,7 @@ def _official(weights: Path) -> ConvTasNetStereo:
 
 @torch.inference_mode()
 def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
-    """Compute our estimates of target and accompaniment, relative to the mixture's peak."""
+    """Separate with our network; return the estimates divided by the peak of the mixture."""
     with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
         estimates = _ours(weights)(torch.from_numpy(mixture)[None])
     return estimates.numpy() / np.abs(mixture).max()
@@ -56,7 +56,7 @@ def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
 
 @torch.inference_mode()
 def peer(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:  # noqa: ARG001
-    """Compute the official estimates, relative to the mixture's peak."""
+    """Separate with the official module; return the estimates divided by the mixture's peak."""
     estimates: np.ndarray = _official(weights)(torch.from_numpy(mixture)[None]).numpy()
     return estimates / np.abs(mixture).max()
 
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     """Measure and print.
 
     Args:
-        arguments: of the command line.
-        size: of the network.
+        arguments: command-line arguments; None for those of the process.
+        size: arguments that set the size of the network.
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.separation",

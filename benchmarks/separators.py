@@ -1,9 +1,9 @@
-"""Lists of all separators in docs/separators.md and README.md, `python -m benchmarks.separators`.
+"""Write the tables of all separators in the documentation, `python -m benchmarks.separators`.
 
-Writes the tables between their marks in these files, or in the given FILES. The tables are made
-from the records of the networks (`RECORD` in the files of cmss/models) and from
-cmss/separators/catalogue.py. The look-ahead and the numbers of parameters are those of the networks
-that these records build.
+The command writes the tables between their marks in docs/separators.md and README.md, or in the
+given FILES. It makes the tables from the records of the networks (`RECORD` in the files of
+cmss/models) and from cmss/separators/catalogue.py. It builds each network to find its look-ahead
+and its number of parameters.
 """
 
 import argparse
@@ -33,8 +33,11 @@ def network_table() -> str:
 
 
 def _network_row(name: str, records: Sequence[NetworkRecord]) -> list[str]:
-    """Return the cells of a network; it has several records if its sizes differ in their class."""
-    # The first description is the general one; those of other records name their sizes.
+    """Return the table cells of a network.
+
+    A network has several records if its sizes have different classes.
+    """
+    # The first record describes the network in general; the other records describe their sizes.
     methods = [records[0].summary]
     methods += [f"{_names(record.sizes)}: {record.summary}" for record in records[1:]]
     sizes, ahead = [], {}
@@ -61,7 +64,7 @@ def _names(names: Iterable[str]) -> str:
 
 def _measure(record: NetworkRecord, size: Size) -> tuple[int, str]:
     """Return the number of parameters and the look-ahead of a network."""
-    # On this device no weights are stored, so networks of any size are built at once.
+    # The meta device stores no weights, so networks of any size are built instantly.
     with torch.device("meta"):
         network = record.network(record.arguments(**size.arguments))
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -71,7 +74,7 @@ def _measure(record: NetworkRecord, size: Size) -> tuple[int, str]:
 
 
 def other_table() -> str:
-    """Build a table with a row for each separator that is not one of the networks."""
+    """Build a table with a row for each separator that is not a network."""
     rows = [["`separator=`", "method", "weights"]]
     for family in FAMILIES.values():
         rows += [[f"`{name}`", entry.method, entry.weights] for name, entry in family.items()]
@@ -88,13 +91,13 @@ def family_table() -> str:
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Build a table whose first row is the head."""
+    """Build a table whose first row contains the column headings."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for a file without marks."""
+    """Run the command line; return exit status 2 if a file has no marks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separators", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE",

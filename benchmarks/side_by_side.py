@@ -1,4 +1,4 @@
-"""Comparison of two implementations: alternating calls, each in a separate process."""
+"""Compare two implementations by calling them alternately, each in its own process."""
 
 import multiprocessing
 import os
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-# A single core each: with threads of numerical libraries, CPU seconds would be meaningless.
+# Each process uses one core: with threads of numerical libraries, CPU seconds would be meaningless.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A call: its result, its CPU seconds, and the peak memory of the process so far in MiB."""
+    """Holds the result of a call, its CPU seconds, and the peak memory of its process so far."""
 
     result: np.ndarray
     cpu_s: float
@@ -26,7 +26,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The same call of both implementations."""
+    """Holds the runs of both implementations for the same case."""
 
     case: str
     ours: Run
@@ -34,12 +34,12 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """CPU time of the peer divided by ours."""
+        """CPU time of the peer divided by the CPU time of our implementation."""
         return self.peer.cpu_s / self.ours.cpu_s
 
     @property
     def difference(self) -> float:
-        """Largest absolute difference of the results; 0 where both are NaN."""
+        """Largest absolute difference of the results; values that are NaN in both are equal."""
         both_nan = np.isnan(self.ours.result) & np.isnan(self.peer.result)
         difference = np.where(both_nan, 0.0, self.ours.result - self.peer.result)
         return float(np.abs(difference).max())
@@ -54,9 +54,11 @@ def compare(
     """Call both implementations alternately with the arguments of each case.
 
     Args:
-        ours, peer: functions of a module that return numbers.
-        warm_up: arguments of a first call that is not measured: imports, compilation.
-        cases: name and arguments.
+        ours, peer: the two functions to compare. They must be importable from a module, and return
+            numbers.
+        warm_up: arguments of a first call, which is not measured, because it includes imports and
+            compilation.
+        cases: name and arguments of each case.
     """
     os.environ.update(_ONE_THREAD)
     context = multiprocessing.get_context("spawn")
@@ -81,7 +83,7 @@ def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Run:
 
 
 def report(comparisons: Iterable[Comparison]) -> None:
-    """Print a line per case when it is done, then medians and extremes."""
+    """Print a line for each case as soon as it is done, then medians and extremes of all cases."""
     print(f"{'case':32} {'ours s':>8} {'peer s':>8} {'ratio':>7} {'difference':>11}")
     done = []
     for case in comparisons:

@@ -1,4 +1,7 @@
-"""Synthetic sounds and listeners for benchmarks, seeded, at the level of the challenge."""
+"""Make synthetic sounds and listeners for benchmarks.
+
+All sounds are made from fixed seeds and have the level of the challenge's mixtures.
+"""
 
 import numpy as np
 
@@ -10,7 +13,7 @@ RATE_HZ = 44100
 
 
 def _ear(*levels_db: float) -> Ear:
-    """Return an ear with hearing levels at eight frequencies and the compression for them."""
+    """Return an ear with hearing levels at eight frequencies and the compression fitted to them."""
     frequencies_hz = (250.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)
     return Ear(
         Audiogram(frequencies_hz, levels_db),
@@ -36,7 +39,11 @@ HEARING_AID = HearingAid(
 
 
 def stem(seconds: float, seed: int) -> np.ndarray:
-    """Synthesise an instrument at one ear, (samples,): notes with vibrato, and breath noise."""
+    """Synthesise an instrument at one ear: notes with vibrato, and breath noise.
+
+    Returns:
+        Waveform (samples,).
+    """
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     signal = 0.003 * rng.standard_normal(len(time_s))
@@ -47,11 +54,12 @@ def stem(seconds: float, seed: int) -> np.ndarray:
         phase = 2 * np.pi * pitch_hz * age_s + 0.3 * np.sin(2 * np.pi * 5.5 * age_s)
         shape = np.exp(-rng.uniform(1, 4) * age_s) * np.minimum(age_s / 0.02, 1)
         signal[note] += shape * sum(np.sin(k * phase) / k for k in range(1, 16))
-    return 0.007 * signal / np.sqrt(np.mean(signal**2))  # two instruments are close to -40 LUFS
+    # With this level, the sum of two instruments is close to -40 LUFS.
+    return 0.007 * signal / np.sqrt(np.mean(signal**2))
 
 
 def separated(signal: np.ndarray, seed: int) -> np.ndarray:
-    """Apply a spectrogram mask with random errors, similar to those of a separator."""
+    """Apply a spectrogram mask with random errors, which are similar to those of a separator."""
     rng = np.random.default_rng(seed)
     padded = np.pad(signal, (1024, 1024))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 1024)[::512]

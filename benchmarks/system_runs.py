@@ -1,4 +1,4 @@
-"""Runs of each system of the project on a data set: enhancement, scores and separation."""
+"""Run each system of the project on a data set: enhance, score, and measure the separation."""
 
 import shutil
 import subprocess
@@ -27,10 +27,10 @@ from cmss.separators.preparing import load_networks
 
 @dataclass(frozen=True)
 class System:
-    """A system in the table.
+    """Defines a system in the table.
 
     Args:
-        choices: of the configuration.
+        choices: configuration choices that select the system, such as `separator=nmf`.
         official: whether the table has a second row with the baseline's remix.
     """
 
@@ -41,14 +41,14 @@ class System:
 SYSTEMS = {
     "passthrough": System(("separator=passthrough",)),
     "nmf": System(("separator=nmf",)),
-    # Variants of nmf that the paper compares.
+    # The paper compares these variants of nmf.
     "nmf_wiener": System(("separator=nmf", "separator.steps=[{name: wiener, iterations: 1}]")),
     "nmf_is": System(("separator=nmf", "separator.divergence=is")),
     **{
         name: System((f"separator={name}",), official=name in NAMES)
-        # Networks after the others.
+        # The networks come after the other separators.
         for name in sorted(SEPARATORS, key=NAMES.__contains__)
-        # A module has weights of its own; the upper bound is the last row.
+        # `module` needs weights from the user; the oracle, which is the upper bound, comes last.
         if name not in ("module", "oracle")
     },
     "paper": System(("ensemble=paper",), official=True),
@@ -61,13 +61,13 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set on which systems are run.
+    """Defines a data set on which systems are run.
 
     Args:
-        data: folder in the challenge's layout.
-        split: of the data.
-        out: folder with a folder for each run.
-        official: whether to include the second rows, with the baseline's remix.
+        data: data folder in the challenge's layout.
+        split: split of the data set to use.
+        out: output folder, which gets a subfolder for each run.
+        official: whether systems are also run with the baseline's remix, for a second row.
     """
 
     data: Path
@@ -76,7 +76,7 @@ class DataSet:
     official: bool = True
 
     def configuration(self, choices: Sequence[str]) -> DictConfig:
-        """Compose the configuration of the stages for some choices.
+        """Compose the configuration of the stages from configuration choices.
 
         Raises:
             InputError: a choice does not exist.
@@ -106,7 +106,7 @@ class DataSet:
         return chosen_pairs(config)
 
     def refusal(self, system: System, pairs: Sequence[Pair]) -> Sequence[str]:
-        """Return the reasons why a system cannot be run, such as a line for each missing weight."""
+        """Return the reasons why a system cannot be run, such as missing weights, one per line."""
         try:
             config = self.configuration(system.choices)
             load_networks(build_separator(plain(config.separator), config.input_sample_rate), pairs)
@@ -115,9 +115,10 @@ class DataSet:
         return ()
 
     def runs(self, name: str) -> list[Run]:
-        """Run a system with each of its remixes; runs without a result have a `state`.
+        """Run a system with each of its remixes and return the runs.
 
-        The second remix uses the estimates of the first, if the separator has a cache.
+        A run without a result has a `state` that says why. The run with the second remix reads the
+        estimates of the first run, if the separator has a cache.
         """
         system, folder, cache = SYSTEMS[name], self.out / name, self.out / "cache" / name
         official = system.official and self.official
@@ -133,13 +134,13 @@ class DataSet:
                 runs.append(read_run(folder, name).measured_as(runs[0]))
             else:
                 runs.append(Run(name, "official", state=FAILED))
-        # Deleted after use: a later run would measure the time to read estimates.
+        # The cache is deleted, because a later run would measure the time to read its estimates.
         shutil.rmtree(cache, ignore_errors=True)
         return runs
 
 
 def _stage(name: str, *overrides: str) -> bool:
-    """Run a stage with its output on stderr; return whether it succeeded."""
+    """Run a stage, print its output on stderr, and return whether it succeeded."""
     command = [sys.executable, str(RECIPES / f"{name}.py"), *overrides]
     return subprocess.run(command, check=False, stdout=sys.stderr).returncode == 0
 
@@ -150,7 +151,7 @@ def _scored(folder: Path, choices: Sequence[str]) -> bool:
 
 
 def _measured(folder: Path) -> bool:
-    """Measure the stems of a run, unless results are newer than all stems."""
+    """Measure the separation of a run, unless its results are newer than all of its stems."""
     done = folder / SEPARATION
     made = [path.stat().st_mtime for path in (folder / STEMS).glob(f"*/{FINGERPRINT_FILE}")]
     if done.exists() and done.stat().st_mtime > max(made, default=0):

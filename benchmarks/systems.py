@@ -1,21 +1,22 @@
-"""Comparison of all systems of the project on a data set.
+"""Compare all systems of the project on a data set.
 
     python -m benchmarks.systems DATA [--split test] [--out exp/table] [--systems NAME...]
 
 enhances and scores the data set with each system, and prints Markdown tables: scores, separation
-and computing time of each system; scores for strings, winds and both; and the paired difference of
-one system (--against) to each other system. DATA has the challenge's layout, for example from
-metadata_tools.render. OUT gets a run folder for each system and remix. If it is run again, only
-results that are missing or were produced with different inputs or settings are computed. A system
-without weights has a row marked untrained, and the exit status is 1.
+and computing time of each system; scores of pieces for strings, for winds and for both; and the
+paired differences between one system (--against) and each other system. DATA is a data folder in
+the challenge's layout, for example from metadata_tools.render. OUT gets a run folder for each
+system and remix. If the command is called again, it computes only results that are missing or were
+produced with different inputs or settings. A system without weights has a row marked untrained, and
+the exit status is then 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
-compares runs that have already been scored by evaluate.py and, with several jobs, merged by
-merge_results.py. They must have scored the same pairs.
+compares runs that evaluate.py has already scored. Runs of several jobs must have been merged by
+merge_results.py. All runs must have scored the same pairs.
 
-If passthrough and oracle are among the systems, a column has the gap closed by each system:
-0 is the score of the unprocessed mixture, 1 the score of the true stems.
+If passthrough and oracle are among the systems, a column shows the gap closed by each system:
+0 is the score of the unprocessed mixture, 1 is the score of the true stems.
 """
 
 import argparse
@@ -45,7 +46,7 @@ from cmss.scenes import Pair
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
-    """Build all tables of a data set as Markdown."""
+    """Build all Markdown tables of the runs on a data set."""
     scored = [run for run in runs if run.scores]
     tracks = {pair.scene.track.name for pair in pairs}
     processors = dict.fromkeys(run.processor for run in runs if run.processor)
@@ -72,7 +73,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
 
 
 def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
-    """Run systems on a data set; return the runs and the pairs.
+    """Run systems on a data set; return the runs, and the pairs of the data set.
 
     Raises:
         InputError: the data set has problems.
@@ -91,7 +92,7 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
     """Read existing runs.
 
     Raises:
-        InputError: a folder is not that of a scored run, or the runs have scored different pairs.
+        InputError: a folder does not contain a scored run, or the runs have scored different pairs.
     """
     for folder in folders:
         if not (folder / CONFIGURATION).is_file():
@@ -105,7 +106,7 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 1 if a system has no result, 2 for bad input."""
+    """Run the command line; return exit status 1 if a system has no result, 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mark = " ".join(("benchmarks.systems", *options.name.split()))
     try:
         if options.into:
-            # Checked first, because the systems run for hours.
+            # Check the file before the systems run, because they run for hours.
             check_output_file(options.into, "--into")
             split_at_marks(options.into, mark)
         if options.out.exists() and not options.out.is_dir():

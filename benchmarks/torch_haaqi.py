@@ -1,8 +1,8 @@
-"""Differentiable and exact HAAQI, `python -m benchmarks.torch_haaqi [--seconds 5] [--all]`.
+"""Compare differentiable and exact HAAQI, `python -m benchmarks.torch_haaqi [--seconds 5] [--all]`.
 
-For the scenes of benchmarks.haaqi, prints the difference between the differentiable index, in
-single precision and without noise, and the exact index, and the time of a forward and a backward
-pass.
+The differentiable index is computed in single precision and without noise. For the scenes of
+benchmarks.haaqi, the program prints its difference from the exact index, and the time of its
+forward and backward pass.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Figure of STFT and STDCT of an excerpt, `python -m benchmarks.transforms [--out FILE.png]`.
+"""Draw the STFT and the STDCT of an excerpt, `python -m benchmarks.transforms [--out FILE.png]`.
 
-These are the figures of the paper's section 2.1 (3 and 4): both transforms have the Hamming window
-and the hop of Attentive MultiResUNet. The signal is the demo's first piece, a duet played by the
-synthesiser. Prints the compactness of each transform: the fraction of its real numbers, largest
-first, that contain 99 % of the energy.
+The figure corresponds to Figures 3 and 4 in section 2.1 of the paper. Both transforms use the
+Hamming window and the hop of Attentive MultiResUNet. The signal is the first piece of the demo, a
+duet played by the synthesiser. The command also prints the compactness of each transform: the
+smallest fraction of its real numbers that contains 99 % of the energy.
 """
 
 import sys
@@ -23,8 +23,8 @@ _COLOURS = 40
 
 
 def compactness(coefficients: torch.Tensor) -> float:
-    """Return the fraction of real numbers, largest first, with 99 % of the energy."""
-    # A complex number is two real ones.
+    """Return the smallest fraction of the real numbers that contains 99 % of the energy."""
+    # Each complex number counts as two real numbers.
     if coefficients.is_complex():
         coefficients = torch.view_as_real(coefficients)
     energy = coefficients.square().flatten().sort(descending=True).values.cumsum(0)
@@ -34,12 +34,14 @@ def compactness(coefficients: torch.Tensor) -> float:
 def draw(
     spectra: torch.Tensor, coefficients: torch.Tensor, hop_s: float, highest_hz: float
 ) -> Figure:
-    """Draw the levels of both transforms, and details: levels of the STFT, values of the STDCT.
+    """Draw the levels of both transforms, and below a detail of each.
+
+    The detail shows levels of the STFT and signed values of the STDCT.
 
     Args:
         spectra: STFT, complex (bins, frames).
         coefficients: STDCT, (bins, frames).
-        hop_s: seconds from frame to frame.
+        hop_s: time from one frame to the next in seconds.
         highest_hz: highest frequency of the bins.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")

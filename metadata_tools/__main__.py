@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def commands() -> dict[str, str]:
-    """Return the first line of each command's docstring by its name, without importing any."""
+    """Return the first line of the docstring of each command, without importing the commands."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

@@ -2,13 +2,14 @@
 
     python -m metadata_tools.bach10 Bach10_v1.1.zip --out DATA
 
-Duan and Pardo, IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp. 1205-1215. A folder for each
-piece has a mono file for each of violin, clarinet, saxophone and bassoon:
+Duan and Pardo, IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp. 1205-1215. The data set has one
+folder for each piece, with four mono files, for violin, clarinet, saxophone and bassoon:
 
     01-AchGottundHerr/01-AchGottundHerr-{violin,clarinet,saxphone,bassoon}.wav
 
-The stems are dry. They are played in a hall, cut into excerpts of 15 s and set to -40 LUFS. BACH10
-belongs to the challenge's evaluation set; training data are made of it only with --force.
+The stems are dry. The command places them in a hall, cuts them into excerpts of 15 s and sets the
+mixtures to -40 LUFS. BACH10 belongs to the challenge's evaluation set, so --force is required to
+make training data from it.
 """
 
 import re
@@ -33,7 +34,7 @@ _MIXTURE = re.compile(r"(\d\d-\w+)\.wav", re.IGNORECASE)
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces by the names of their files, in any folder."""
+    """Find all pieces by the names of their files, whatever the folder above them."""
     pieces: dict[str, dict[str, StemFile]] = {}
     for file in sorted(files):
         name = PurePosixPath(file).name
@@ -42,7 +43,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
             stems = pieces.setdefault(piece, {})
             add_stem(stems, PLAYERS[player.lower()], StemFile(file), piece)
         elif match := _MIXTURE.fullmatch(name):
-            # A piece of which only the mixture is there has missing stems.
+            # If only the mixture of a piece exists, all stems of the piece are missing.
             pieces.setdefault(match[1], {})
     expected = sorted(set(PLAYERS.values()))
     if problems := [

@@ -2,10 +2,10 @@
 
     python -m metadata_tools.cadenzawoodwind CadenzaWoodwind.zip --out DATA --valid-works fugue
 
-In Zenodo's record 12664932, each piece is a folder with a stereo file for each of flute, oboe,
-clarinet, alto saxophone and bassoon, and two mixtures. The five stems are two quartets, with
-clarinet and with saxophone, so each folder becomes two pieces. Mixtures are sums of the stems, cut
-into excerpts and set to -40 LUFS.
+In Zenodo's record 12664932, each piece is a folder with five stereo stems (flute, oboe, clarinet,
+alto saxophone and bassoon) and two mixtures. The five stems form two quartets, one with clarinet
+and one with saxophone, so each folder becomes two pieces. The command sums the stems to mixtures,
+cuts them into excerpts and sets the mixtures to -40 LUFS.
 """
 
 import sys
@@ -17,19 +17,20 @@ from metadata_tools.readers.reader import Catalogue, Piece, Reader, StemFile, ad
 from metadata_tools.readers.stem_names import is_stem, part_label
 
 QUARTET = ("Bassoon", "Flute", "Oboe")
-"""Players of every quartet; the fourth is one of EITHER."""
+"""Instruments of every quartet; the fourth player plays one of the instruments in EITHER."""
 EITHER = ("Clarinet", "Sax")
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces: the folders with woodwind, wherever they are."""
+    """Find all pieces: each folder with woodwind stems is a piece, whatever the folder above it."""
     pieces: dict[str, dict[str, StemFile]] = {}
     problems: list[str] = []
     for file in sorted(files):
         path = PurePosixPath(file)
         label = part_label(path.stem)
         if is_stem(path) and label in (*QUARTET, *EITHER):
-            # The folder Mix_1 is a microphone, as in EnsembleSet; the piece is the folder above.
+            # As in EnsembleSet, the folder Mix_1 stands for a microphone. The folder above it has
+            # the name of the piece.
             folder = path.parent.parent if path.parent.name == "Mix_1" else path.parent
             with noting(problems):
                 add_stem(pieces.setdefault(folder.name, {}), label, StemFile(file), folder.name)

@@ -2,10 +2,10 @@
 
     python -m metadata_tools.demo --out DEMO --seed 1
 
-The data set has four excerpts from duet to quintet in the public domain
-(`metadata_tools.scores.pieces`), played by the built-in synthesiser in rooms drawn at random, with
-scenes, gains, and listeners without and with mild to severe hearing loss. The split is valid. The
-same seed gives the same files, byte for byte.
+The data set has four excerpts of pieces in the public domain, from duet to quintet
+(`metadata_tools.scores.pieces`). The built-in synthesiser plays them in rooms drawn at random. The
+data set also has scenes, gains, and listeners, from no hearing loss to a severe one. Its split is
+valid. The same seed gives the same files, byte for byte.
 """
 
 import math
@@ -27,10 +27,10 @@ from metadata_tools.scores.score import RANGES, performed, typed
 
 
 def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Play a piece.
+    """Play a piece in a random room.
 
     Returns:
-        Stems (2, samples) by label, with a length of full seconds.
+        Stem (2, samples) of each label. The length is a full number of seconds.
     """
     parts = {
         label: performed(typed(text), piece.quarters_per_minute)

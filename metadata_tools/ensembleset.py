@@ -2,14 +2,14 @@
 
     python -m metadata_tools.ensembleset BBCSO_Ensembles.zip --out DATA --valid-works Haydn
 
-Sarkar, Benetos and Sandler, ISMIR 2022. Each piece is a folder with a folder for each microphone,
-which has a stereo file for each player:
+Sarkar, Benetos and Sandler, ISMIR 2022. Each piece is a folder. It has a subfolder for each
+microphone, with a stereo file for each player:
 
     BBCSO_Ensembles/<piece>/Mix_1/{Violin_1,Violin_2,Viola,Cello,...}.flac
 
 The challenge's EnsembleSet_Mix_1.zip has the same folders with one microphone. As in the challenge,
-only strings are read; --parts all reads all of the challenge's eight instruments. Mixtures are sums
-of these stems, cut into excerpts and set to -40 LUFS.
+only strings are read; --parts all reads all of the challenge's eight instruments. The command sums
+these stems to mixtures, cuts them into excerpts and sets the mixtures to -40 LUFS.
 """
 
 import sys
@@ -29,9 +29,9 @@ def catalogue(
     """Find all pieces in which one of the challenge's instruments plays.
 
     Args:
-        files: names of the files.
-        microphone: which of the recordings to read.
-        strings_only: leave out other instruments.
+        files: names of all files in the package.
+        microphone: name of the microphone whose recordings are read.
+        strings_only: whether to leave out instruments other than strings.
     """
     pieces: dict[str, dict[str, StemFile]] = {}
     others: dict[str, list[str]] = {}

@@ -2,18 +2,18 @@
 
     python -m metadata_tools.musdb musdb18hq.zip --out DATA
 
-The folders train and test have 150 songs. In MUSDB18, each song is a file with five audio streams,
-in MUSDB18-HQ a folder with WAV files:
+The folders train and test have 150 songs in total. In MUSDB18, each song is a file with five audio
+streams. In MUSDB18-HQ, each song is a folder with five WAV files:
 
     test/<song>.stem.mp4                        mixture, drums, bass, other, vocals
     test/<song>/{mixture,drums,bass,other,vocals}.wav
 
-Rafii, Liutkus, Stoeter, Mimilakis and Bittner, 2017 and 2019. The first form needs the
-system's ffmpeg.
+Rafii, Liutkus, Stoeter, Mimilakis and Bittner, 2017 and 2019. Files of MUSDB18 are decoded by
+ffmpeg, which must be installed on the system.
 
 The challenge has neither drums nor voice, so each of the four stems gets the name of an instrument
-(--as). Such data are for training and testing a separator of these four sources. A network that
-knows the sound of the instruments will not find them here.
+(--as). Use such data to train and test a separator of these four sources. A network that was
+trained on the real instruments cannot find them in these data.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def catalogue(
     """Find all songs of a subset.
 
     Args:
-        files: names of the files.
-        subset: train or test, the folder to read.
-        stand_ins: instrument by source.
+        files: names of all files in the package.
+        subset: name of the folder to read, train or test.
+        stand_ins: instrument name that each source gets, such as {"drums": "Bassoon"}.
     """
     songs: dict[str, dict[str, StemFile]] = {}
     problems = []
@@ -76,7 +76,7 @@ def catalogue(
 
 
 def _stand_in(text: str) -> tuple[str, str]:
-    """Convert SOURCE=INSTRUMENT; a type for argparse."""
+    """Convert a command-line argument SOURCE=INSTRUMENT to a pair of names."""
     source, _, instrument = text.partition("=")
     if source not in STREAMS or instrument not in INSTRUMENTS:
         raise argparse.ArgumentTypeError(

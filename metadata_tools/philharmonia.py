@@ -2,11 +2,11 @@
 
     python -m metadata_tools.philharmonia --samples DIR --out NOTES
 
-DIR has the orchestra's files, in any folders, with their published names:
-`violin_As4_15_forte_arco-normal.mp3` is instrument, pitch, length, dynamic and way of playing. The
-command uses long notes in all dynamics, with or without vibrato. Files that are not readable, too
-short or far from the pitch of their name are left out and reported. The samples are free for any
-use, but may not be distributed as samples.
+DIR has the orchestra's files, in any folders, with their published names. A name such as
+`violin_As4_15_forte_arco-normal.mp3` states instrument, pitch, length, dynamic and way of playing.
+The command uses long notes in all dynamics, with or without vibrato. It leaves out and reports
+files that are not readable, too short, or far from the pitch in their name. The samples are free
+for any use, but may not be distributed as samples.
 """
 
 import re
@@ -32,7 +32,7 @@ INSTRUMENTS = {
 }
 """Instruments in file names, and in the challenge."""
 
-# Instrument, pitch, length (1 s, 1.5 s or more), dynamic, way of playing.
+# The name states instrument, pitch, length (1 s, 1.5 s or more), dynamic and way of playing.
 _NAME = re.compile(
     rf"({'|'.join(INSTRUMENTS)})_([A-G]s?\d_(?:1|15|long)"
     r"_(?:pianissimo|piano|mezzo-piano|mezzo-forte|forte|fortissimo)"
@@ -58,7 +58,8 @@ def philharmonia_bank(folder: Path) -> Bank:
             if name in notes:
                 raise InputError(f"{path}: another file has this name")
             found = note(path, midi_of(named_by_pitch), name)
-            # A file with a larger deviation has the name of another note: some loud high clarinets.
+            # A file with a larger deviation is named after the wrong note; this is the case for
+            # some loud, high clarinet notes.
             if abs(found.cents) >= 55:
                 raise InputError(f"{path}: {found.cents:+.0f} cents from the pitch of its name")
         except InputError as error:

@@ -3,11 +3,11 @@
     python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
 
 NOTES is a folder of recorded single notes with a notes.csv, SCORES a folder of MusicXML files.
-Works and notes of the test split are unseen in training: works that match --test-works are for
-test, those that match --valid-works for valid, all others for train; every fourth recorded pitch
-(--holdout-notes) is for test only. A call may render several splits (--train-tracks,
---valid-tracks, --test-tracks). The default is a test set: 8 tracks of 15 s from duet to quintet,
-32 pairs.
+Works and notes of the test split are unseen in training. Works that match --test-works are used for
+test, works that match --valid-works for valid, and all other works for train. Every fourth recorded
+pitch (--holdout-notes) is used for test only. One call can render several splits (--train-tracks,
+--valid-tracks, --test-tracks). By default it renders a test set of 8 tracks of 15 s, from duet to
+quintet, with 32 pairs of scene and listener.
 
 The same seed gives the same files, whatever the number of processes.
 """
@@ -55,7 +55,7 @@ def render(
     jobs: Sequence[Job], root: Path, options: argparse.Namespace, processes: int
 ) -> list[MadeTrack]:
     """Render all tracks to folders in `root`; return them in the order of the jobs."""
-    # A process reads the scores of a work once, and renders all of its tracks.
+    # One process renders all tracks of a work, so that it reads the scores of the work only once.
     by_work: dict[tuple[Path, ...], list[Job]] = {}
     for job in jobs:
         by_work.setdefault(job.scores, []).append(job)
@@ -79,10 +79,10 @@ def render(
 def render_work(
     jobs: Sequence[Job], notes: Path, root: Path, duration_s: float, holdout_notes: int
 ) -> tuple[list[MadeTrack], list[str]]:
-    """Render tracks of one work.
+    """Render all tracks of one work.
 
     Returns:
-        The tracks, and remarks on the scores.
+        The rendered tracks, and the remarks on the scores of the work.
     """
     scores = [read_score(path) for path in jobs[0].scores]
     samples = round(duration_s * SAMPLE_RATE_HZ)
@@ -114,21 +114,22 @@ def draw_excerpt(
 ) -> dict[str, tuple[Note, ...]]:
     """Draw a passage in which all players have notes, at a tempo close to that of the score.
 
-    Of up to 60 random passages, this is the first in which each player plays for 60 % of the time,
-    or else the one in which the least active player plays most.
+    Up to 60 random passages are tried. The function returns the first passage in which each player
+    plays for at least 60 % of the time. If there is none, it returns the passage in which the least
+    active player plays for the longest time.
 
     Args:
-        scores: of a work.
-        labels: of the players.
-        sampler: with the notes of their instruments.
-        duration_s: of the passage.
-        rng: draws passage and tempo.
+        scores: scores of a work, from which the passage is drawn.
+        labels: labels of the players.
+        sampler: sampler whose bank has notes of all instruments in the ensemble.
+        duration_s: duration of the passage in seconds.
+        rng: random generator for the passage and its tempo.
 
     Returns:
-        Notes by label.
+        The notes of each label.
 
     Raises:
-        InputError: the scores have no passage in which all play.
+        InputError: the scores have no passage in which all players have notes.
     """
     instruments = {instrument_of(label) for label in labels}
     ranges = {

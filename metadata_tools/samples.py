@@ -2,10 +2,11 @@
 
     python -m metadata_tools.samples --samples DIR --out NOTES
 
-The files are DIR/<instrument>/<pitch>.<wav, flac, mp3, ogg, aif or aiff>, with one of the eight
-instruments; C4 is MIDI 60, sharps are F#4 or Fs4, flats Bb3. Text after a space or an underscore
-distinguishes several files of a pitch (`F2 v2.mp3`). The pitch is measured within 80 cents of the
-nominal pitch. A deviation close to 80 cents in notes.csv means that a file has a wrong name.
+The files have names DIR/<instrument>/<pitch>.<wav, flac, mp3, ogg, aif or aiff>, with one of the
+eight instruments. C4 is MIDI 60; sharps are written F#4 or Fs4, flats Bb3. Text after a space or an
+underscore distinguishes several files of the same pitch (`F2 v2.mp3`). The pitch is measured within
+80 cents of the nominal pitch. A deviation close to 80 cents in notes.csv means that the name of the
+file is probably wrong.
 """
 
 import sys

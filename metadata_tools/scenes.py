@@ -2,15 +2,16 @@
 
     python -m metadata_tools.scenes DATA --split train
 
-Each track of music.<split>.json gets several scenes. The gains of a scene are drawn from those that
-gains_meta.json has for this number of sources, and its listeners from listeners.<split>.json. The
-same seed gives the same scenes as generate_train_scenes.py of pyclarity, to the byte.
+Each track of music.<split>.json gets several scenes. The gains of a scene are drawn from the gains
+that gains_meta.json has for the number of sources in the track. The listeners of a scene are drawn
+from listeners.<split>.json. With the same seed, the scenes are identical, byte for byte, to those
+of generate_train_scenes.py of pyclarity.
 
-The official generator has faults: a track may get the same gains twice, a scene the same listener
-twice (which enhance.py refuses); the sixth of more than five sources gets no gain; scenes after
-S49999 have ids of the validation split. --mend avoids them: gains and listeners are drawn without
-repetition, tracks with a number of sources that the pool does not have get no scene, and too many
-scenes are an error.
+The official generator has faults. A track may get the same gains twice. A scene may get the same
+listener twice, which enhance.py refuses. If a track has more than five sources, the sixth source
+gets no gain. Scenes after S49999 have ids of the validation split. --mend avoids these faults: it
+draws gains and listeners without repetition, draws no scene for a track whose number of sources is
+not in the pool, and reports too many scenes as an error.
 """
 
 import hashlib
@@ -36,7 +37,10 @@ _MOST_SOURCES = 5
 
 
 def seeded(words: str) -> np.random.RandomState:
-    """Return the official random generator, seeded by the last eight digits of an MD5 sum."""
+    """Return the official random generator, seeded by a text.
+
+    The seed is the last eight decimal digits of the MD5 sum of the text.
+    """
     return np.random.RandomState(int(hashlib.md5(words.encode()).hexdigest(), 16) % 10**8)
 
 
@@ -48,21 +52,21 @@ def draw_scenes(
     seed: str = SCENE_SEED,
     mend: bool = False,
 ) -> dict[str, dict[str, str]]:
-    """Draw the scenes of some tracks.
+    """Draw scenes for tracks.
 
     Args:
         sources: number of sources of each track.
-        pool: names of gains by number of sources.
-        per_track: number of scenes of a track.
-        split: decides the ids.
-        seed: any text.
-        mend: see the module's docstring.
+        pool: names of the gains for each number of sources.
+        per_track: number of scenes of each track.
+        split: split of the tracks; the ids of the scenes depend on it.
+        seed: seed of the random generator, any text.
+        mend: whether to avoid the faults of the official generator (see the top of this file).
 
     Returns:
-        {"S10001": {"music": track, "gain": name of the gains}}.
+        Scenes by id, such as {"S10001": {"music": track, "gain": name of the gains}}.
 
     Raises:
-        InputError: no gains for a number of sources, or too many scenes.
+        InputError: the pool has no gains for a number of sources, or there are too many scenes.
     """
     rng = seeded(seed)
     first, last = SCENE_IDS[split]
@@ -96,13 +100,13 @@ def draw_listeners(
     """Draw the listeners of each scene.
 
     Args:
-        scenes, listeners: ids.
-        per_scene: number of listeners of a scene.
-        seed: any text; by default that of the official generator.
-        mend: see the module's docstring.
+        scenes, listeners: ids of the scenes and of all listeners.
+        per_scene: number of listeners of each scene.
+        seed: seed of the random generator, any text; by default the official seed.
+        mend: whether to avoid the faults of the official generator (see the top of this file).
 
     Raises:
-        InputError: there are no listeners or, with `mend`, fewer than a scene needs.
+        InputError: there are no listeners or, with `mend`, fewer listeners than a scene needs.
     """
     if not listeners or (mend and len(listeners) < per_scene):
         raise InputError(f"{len(listeners)} listeners, expected {per_scene} or more")
@@ -122,13 +126,13 @@ def make_scenes(
     mend: bool = False,
     overwrite: bool = False,
 ) -> tuple[int, list[str]]:
-    """Draw and write scenes.<split>.json and scene_listeners.<split>.json of a data folder.
+    """Draw scenes and write scenes.<split>.json and scene_listeners.<split>.json to a data folder.
 
     Returns:
-        The number of scenes, and a line for everything that enhance.py would refuse.
+        The number of scenes, and a line for each reason why enhance.py would refuse scenes.
 
     Raises:
-        InputError: metadata are missing or not valid, or the files exist already.
+        InputError: metadata are missing or not valid, or one of the two files already exists.
     """
     folder = root / "metadata"
     targets = [folder / f"{kind}.{split}.json" for kind in ("scenes", "scene_listeners")]
@@ -152,16 +156,19 @@ def make_scenes(
         raise InputError(problems)
     scenes = draw_scenes(sources, pool, per_track, split, seed, mend)
     scene_listeners = draw_listeners(list(scenes), list(people.entries), per_scene, mend=mend)
-    # Both files or none: listeners of other scenes would be refused.
+    # Write both files or neither, because listeners of other scenes would be refused.
     with atomic_file(targets[0]) as first, atomic_file(targets[1]) as second:
         for target, content in ((first, scenes), (second, scene_listeners)):
-            # As the official generator writes them.
+            # The official generator writes the files in this format.
             target.write_text(json.dumps(content, indent=4), encoding="utf-8")
     return len(scenes), _refused(scenes, scene_listeners, sources)
 
 
 def _count(parts: dict[str, Any], mend: bool) -> int:
-    """Return the number of sources; the official generator counts all entries but one."""
+    """Return the number of sources of a track.
+
+    Without `mend`, this is the number of entries minus one, as in the official generator.
+    """
     if mend:
         return sum(part.startswith("source_") for part in parts)
     return len(parts) - 1

@@ -1,9 +1,10 @@
 """Single notes of the eight instruments from a General MIDI SoundFont.
 
-Its instruments and rooms are unseen in training of a network that was trained on other notes, so
-they make a harder test than held-out notes. Debian's package fluid-soundfont-gm has a SoundFont
-(FluidR3_GM.sf2, MIT licence). The command needs the library tinysoundfont; its dependency PyAudio
-is only for playback and needs a compiler: pip install --no-deps tinysoundfont
+A network that was trained on other notes has not seen the instruments and rooms of the SoundFont in
+training, so they make a harder test than held-out notes. Debian's package fluid-soundfont-gm has a
+SoundFont (FluidR3_GM.sf2, MIT licence). The command needs the library tinysoundfont. Install this
+library without its dependency PyAudio, which is only for playback and needs a compiler:
+pip install --no-deps tinysoundfont
 
     python -m metadata_tools.soundfont --soundfont FILE.sf2 --out NOTES
 """
@@ -36,14 +37,14 @@ PROGRAMS = {
 
 
 def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
-    """Play a note that is held for 2.5 s and released, with its sustain at -20 dBFS.
+    """Play a note that is held for 2.5 s and then released, and set its sustain to -20 dBFS.
 
     Args:
-        synthesiser: a tinysoundfont.Synth with a program on channel 0.
-        midi: key.
+        synthesiser: a tinysoundfont.Synth whose channel 0 has a program.
+        midi: MIDI number of the key.
 
     Returns:
-        (samples,) float32; None for a key without a sound.
+        Waveform (samples,), float32; None for a key without a sound.
     """
     synthesiser.noteon(0, midi, 90)  # channel, key, velocity
     held = _generate(synthesiser, 2.5)
@@ -61,13 +62,13 @@ def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
 
 
 def _generate(synthesiser: Any, seconds: float) -> np.ndarray:
-    """Return the mean of both channels, (samples,) float64."""
+    """Synthesise the next seconds; return the mean of both channels, (samples,), float64."""
     block = synthesiser.generate(round(seconds * SAMPLE_RATE_HZ))
     return np.frombuffer(block, np.float32).reshape(-1, 2).mean(1, dtype=np.float64)
 
 
 def soundfont_bank(path: Path) -> Bank:
-    """Play every semitone of all instruments that has a sound.
+    """Play every semitone of all instruments, and return the notes that have a sound.
 
     Raises:
         InputError: the library or the file is missing, or the file is not a General MIDI SoundFont.

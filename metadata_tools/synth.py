@@ -2,9 +2,9 @@
 
     python -m metadata_tools.synth --out NOTES
 
-NOTES becomes a folder of notes with a notes.csv, as metadata_tools.render reads it. The notes have
-harmonic spectra, shaped by the slope of the source and by formants, fluctuating partials, and bow
-or breath noise.
+The command writes a folder NOTES with notes and a notes.csv, which metadata_tools.render can read.
+The notes have harmonic spectra, which are shaped by the slope of the source spectrum and by
+formants. They also have fluctuating partials, and bow or breath noise.
 """
 
 import sys

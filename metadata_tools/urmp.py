@@ -2,14 +2,15 @@
 
     python -m metadata_tools.urmp Dataset.tar.gz --out DATA
 
-Li, Liu, Dinesh, Duan and Sharma, IEEE Trans. Multimedia 21(2), 2018, pp. 522-535. A folder for each
-piece, named after its players, has a mono file for each of them:
+Li, Liu, Dinesh, Duan and Sharma, IEEE Trans. Multimedia 21(2), 2018, pp. 522-535. The data set has
+one folder for each piece, named after its players, with a mono file for each player:
 
     01_Jupiter_vn_vc/AuSep_1_vn_01_Jupiter.wav, AuSep_2_vc_01_Jupiter.wav
 
-The stems are dry. They are played in a hall, cut into excerpts of 15 s and set to -40 LUFS. As in
-the challenge, pieces with double bass, horn, trombone, trumpet or tuba are left out. URMP belongs
-to the challenge's evaluation set; training data are made of it only with --force.
+The stems are dry. The command places them in a hall, cuts them into excerpts of 15 s and sets the
+mixtures to -40 LUFS. As in the challenge, pieces with double bass, horn, trombone, trumpet or tuba
+are left out. URMP belongs to the challenge's evaluation set, so --force is required to make
+training data from it.
 """
 
 import re
@@ -44,9 +45,10 @@ _STEM = re.compile(r"AuSep_(\d+)_[a-z]+_.*\.wav")
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces for the challenge's instruments.
+    """Find all pieces in which only the challenge's instruments play.
 
-    The players are read from the name of the folder, because one file is misnamed (15_Surprise).
+    The instruments are read from the name of the folder, because one file of 15_Surprise has a
+    wrong name.
     """
     stems: dict[str, dict[int, str]] = {}
     problems = []

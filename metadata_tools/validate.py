@@ -2,10 +2,10 @@
 
     python -m metadata_tools.validate DATA
 
-Checks the following for every split that has a music.<split>.json: metadata and their references to
-each other; all samples of every sound file, and its duration; level of the mixtures, and whether
-they are the sum of their stems; and whether two splits share works, files or sounds. Errors give
-exit status 2; unusual data only give a warning.
+The command checks every split that has a music.<split>.json. It checks the metadata and their
+references to each other, all samples and the duration of every sound file, the level of the
+mixtures, whether each mixture is the sum of its stems, and whether two splits share works, files or
+sounds. Errors give exit status 2; unusual data only give a warning.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _MOST_LINES = 40
 
 @dataclass
 class Split:
-    """The contents of a split."""
+    """Holds the contents of a split."""
 
     name: str
     tracks: list[Track] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Split:
 
 @dataclass
 class Report:
-    """The result of the checks: problems and warnings, one line each."""
+    """Holds the result of the checks: problems and warnings, one line each."""
 
     splits: list[Split] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -85,10 +85,11 @@ def validate(root: Path, decode: bool = True) -> Report:
 
     Args:
         root: the folder with audio/ and metadata/.
-        decode: check all samples; otherwise only the headers and the last sample of files.
+        decode: True to check all samples of the sound files, False to check only their headers and
+            last samples.
 
     Raises:
-        InputError: there are no metadata.
+        InputError: the folder has no metadata.
     """
     files = sorted((root / "metadata").glob("music.*.json"))
     names = [file.name.removeprefix("music.").removesuffix(".json") for file in files]
@@ -112,7 +113,7 @@ def validate(root: Path, decode: bool = True) -> Report:
 
 
 def _read(root: Path, name: str, report: Report) -> Split:
-    """Read metadata and headers of a split."""
+    """Read the metadata of a split and the headers of its sound files."""
     paths = MetadataPaths.of(root, name)
     split = Split(name)
     with noting(report.problems):
@@ -139,7 +140,7 @@ def _read(root: Path, name: str, report: Report) -> Split:
 
 
 def _sounds(report: Report) -> dict[str, dict[str, str]]:
-    """Decode all files; return names of stems by split and by the digest of their samples."""
+    """Decode all files; return the name of each stem, by split and digest of its samples."""
     sounds: dict[str, dict[str, str]] = {}
     tracks = [(split, track) for split in report.splits for track in split.tracks]
     for split, track in tqdm(tracks, desc="decoding", unit="track", disable=None):
@@ -152,7 +153,7 @@ def _sounds(report: Report) -> dict[str, dict[str, str]]:
 
 
 def _check_sounds(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
-    """Check level and sum of a track; return digests of its stems, except silent ones."""
+    """Check the level and the sum of a track; return the digests of its stems that sound."""
     mixture = read_excerpt(track.mixture, SAMPLE_RATE_HZ).astype(np.float64)
     rest, digests = mixture.copy(), {}
     for source in track.sources.values():
@@ -166,7 +167,7 @@ def _check_sounds(split: str, track: Track, warnings: list[str]) -> dict[str, st
         warnings.append(f"{where}: the mixture is silent")
         return digests
     residual_db = 10 * math.log10(max(float(np.mean(rest**2)) / power, 1e-12))
-    # Rounding to 16 bits is far below -40 dB.
+    # The error of rounding to 16 bits is far below -40 dB.
     if residual_db > -40:
         warnings.append(
             f"{where}: the mixture is not the sum of its stems, the difference has "
@@ -184,7 +185,7 @@ def _check_sounds(split: str, track: Track, warnings: list[str]) -> dict[str, st
 def _leaks(splits: Sequence[Split], sounds: dict[str, dict[str, str]]) -> list[str]:
     """Return a line for each work, file or sound that two splits share."""
     problems = []
-    # The work of an excerpt is its name without the number at the end.
+    # The name of the work is the name of the excerpt without the number at its end.
     works = {x.name: {re.sub(r"_\d+$", "", track.name) for track in x.tracks} for x in splits}
     for first, second in combinations(splits, 2):
         pair = f"{first.name} and {second.name}"
@@ -242,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _first(lines: Sequence[str]) -> list[str]:
-    """Return the first lines and the number of others."""
+    """Return the first lines, and a line with the number of further lines."""
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
     return [*lines[:_MOST_LINES], *more]
 

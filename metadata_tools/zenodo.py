@@ -2,13 +2,13 @@
 
     python -m metadata_tools.zenodo DOWNLOADS --out DATA
 
-DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or the
-names of the packages; it may also have the evaluation package and the tuning set. DATA gets the
-files that the official process_zenodo_download.py writes: the unchanged training audio, the
-validation stems of music.valid.to_generate.json and their sums, and the metadata.
+DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or a list
+of these files. The evaluation package and the tuning set may be among them. DATA gets the files
+that the official process_zenodo_download.py writes: the unchanged training audio, the validation
+stems of music.valid.to_generate.json and their sums, and the metadata.
 
-A call that was interrupted continues when it is called again. Errors in names, sizes and metadata
-are reported before anything is written.
+If a call was interrupted, the same command continues it. Errors in names, sizes and metadata are
+reported before anything is written.
 """
 
 import shutil
@@ -36,7 +36,7 @@ from metadata_tools.inputs.packages import extract
 
 
 def carry_out(plan: Plan, root: Path) -> list[str]:
-    """Carry out a plan, apart from what an earlier call has done.
+    """Write all files of a plan, except those that an earlier call has written.
 
     Returns:
         A line for each mixture that was clipped.
@@ -65,17 +65,18 @@ def _is_metadata(copies: Mapping[str, Path]) -> bool:
 
 
 def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> list[str]:
-    """Cut the stems of validation tracks, and sum them.
+    """Cut the stems of validation tracks, and sum them to mixtures.
 
     Args:
-        tracks: to make.
-        unpacked: the files from which stems are cut, by their names in the packages.
+        tracks: the validation tracks to make.
+        unpacked: path of each file from which stems are cut; the key is its name in its package.
 
     Returns:
         A line for each mixture that was clipped.
 
     Raises:
-        InputError: files are damaged or too short, or differ in sampling rate or channels.
+        InputError: files are damaged or too short, or differ in sampling rate or number of
+            channels.
     """
     problems: list[str] = []
     headers: dict[str, AudioHeader] = {}
@@ -115,7 +116,7 @@ def _is_made(track: ValidTrack) -> bool:
     """Return whether all files of a track exist.
 
     Raises:
-        InputError: an existing file has another length.
+        InputError: a file exists but has a different length.
     """
     targets = [(stem.target, stem) for stem in track.stems] + [(track.mixture, track.stems[0])]
     for target, stem in targets:
@@ -131,13 +132,13 @@ def _is_made(track: ValidTrack) -> bool:
 
 
 def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) -> int:
-    """Write the stems and their sum; return the number of clipped samples of the sum."""
+    """Write the stems of a track and their sum; return how many samples of the sum are clipped."""
     total: np.ndarray | None = None
     for folder in {stem.target.parent for stem in track.stems} | {track.mixture.parent}:
         clear_stale(folder)
     for stem in track.stems:
         start, length = stem.span(rate_hz)
-        # As floats, because the official script also sums before rounding to 16 bits.
+        # Sum the stems as floats, because the official script also sums before rounding to 16 bits.
         signal = read_span(unpacked[stem.source], start, start + length)
         total = signal if total is None else total + signal
         write_flac(stem.target, signal, rate_hz)

@@ -1,1 +1,1 @@
-"""The challenge's layout: metadata, audio, gains, listeners, and the plan for its packages."""
+"""Write data in the challenge's layout, and plan how to unpack the challenge's packages."""

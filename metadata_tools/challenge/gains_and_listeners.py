@@ -1,4 +1,4 @@
-"""Gains and listeners of new data sets: the pool of gains, and audiograms of several types."""
+"""Draw the gains and listeners of new data sets."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ STANDARD_AUDIOGRAMS_DB = {
 Amplification 14, 2010, pp. 113-120). They end at 6 kHz; the value at 8 kHz continues the slope."""
 
 MOST_LISTENERS = 98
-"""Number of ids of listeners in the smallest split, test."""
+"""Number of listener ids in the test split, which has the fewest ids."""
 
 _FIRST_ID = {"train": 1, "valid": 5001, "test": 6201}
 _WITHOUT_LOSS_ID = {"train": "L0999", "valid": "L5999", "test": "L6299"}
@@ -29,15 +29,16 @@ _WITHOUT_LOSS_ID = {"train": "L0999", "valid": "L5999", "test": "L6299"}
 def gain_pool(
     rng: np.random.Generator, sources: tuple[int, ...] = (2, 3, 4, 5)
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """Draw the pool of gains from which scenes are drawn, the content of gains_meta.json.
+    """Draw the pool of gain combinations for scenes, which is the content of gains_meta.json.
 
     The challenge's generator (`generate_train_scenes.py` of pyclarity) has such a pool for each
-    number of sources. A combination occurs once. Equal gains for all sources are left out, because
-    they change nothing: the level is restored after the remix.
+    number of sources. No combination occurs twice. Combinations with equal gains for all sources
+    are left out, because they have no effect: the level is restored after the remix.
 
     Args:
-        rng: draws 300 combinations for each number of sources, or all if there are fewer.
-        sources: numbers of sources.
+        rng: random generator; it draws 300 combinations for each number of sources, or all of them
+            if there are fewer.
+        sources: numbers of sources for which combinations are drawn.
 
     Returns:
         {"<number of sources>": {"gain_0001": {"source_1": -10, ...}}}, gains in dB.
@@ -60,12 +61,12 @@ def gain_pool(
 def make_listeners(
     split: str, count: int, rng: np.random.Generator
 ) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Draw listeners with audiograms close to the standard ones, and a last one without loss.
+    """Draw listeners with audiograms close to standard audiograms; the last has no hearing loss.
 
     Args:
-        split: train, valid or test, which decides the ids.
+        split: train, valid or test; the ids of the listeners depend on it.
         count: number of listeners.
-        rng: draws the deviations from the standard audiograms.
+        rng: random generator for the deviations from the standard audiograms.
 
     Returns:
         The contents of listeners.<split>.json and compressor_params.<split>.json, by listener id.
@@ -99,5 +100,5 @@ def make_listeners(
 
 
 def _measured(levels_db: np.ndarray) -> np.ndarray:
-    """Round levels to steps of 5 dB, as in audiometry, and limit them to 80 dB HL."""
+    """Round hearing levels to steps of 5 dB, as in audiometry, and limit them to 0 to 80 dB HL."""
     return np.clip(np.round(levels_db / 5) * 5, 0, 80).astype(int)

@@ -1,12 +1,13 @@
-"""Writer of data sets in the challenge's layout, shared by all commands that make data.
+"""Write data sets in the challenge's layout; all commands that make data use these functions.
 
     <root>/audio/<split>/<track>/{Violin_1,Cello,...,Mixture}.flac      44.1 kHz, stereo, 16 bit
     <root>/metadata/{gains,gains_meta}.json
     <root>/metadata/{music,scenes,scene_listeners,listeners,compressor_params}.<split>.json
     <root>/metadata/music_tracks.<split>.json
 
-As in the challenge, paths in the files of valid and test begin with the split and are relative to
-`<root>/audio`; those of train are relative to `<root>/audio/train`.
+As in the challenge, the audio paths in the metadata of valid and test begin with the split and are
+relative to `<root>/audio`. The audio paths in the metadata of train are relative to
+`<root>/audio/train`.
 """
 
 import json
@@ -35,10 +36,11 @@ SCENE_IDS = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 9
 
 @dataclass(frozen=True)
 class MadeTrack:
-    """A track whose audio has been written, as the metadata describe it.
+    """Describes a track whose audio has been written, with the values needed for the metadata.
 
     Args:
-        labels: instruments as the challenge writes them (`Violin_1`), in the order of source_1...
+        labels: names of the players as the challenge writes them (`Violin_1`), in the order
+            source_1, source_2...
     """
 
     name: str
@@ -50,13 +52,13 @@ class MadeTrack:
 
 @contextmanager
 def new_dataset(root: Path) -> Iterator[Path]:
-    """Yield a folder to write a data set to, which becomes `root` if the block succeeds.
+    """Yield a temporary folder for a data set; it is renamed to `root` if the block succeeds.
 
     Raises:
-        InputError: see :func:`check_free`.
+        InputError: `root` cannot be created or replaced (:func:`check_free`).
     """
     check_free(root)
-    # The temporary folder is next to the target, which `..` and links hide.
+    # The temporary folder must be next to the target, so `..` and links in the path are resolved.
     with atomic_folder(real(root)) as partial:
         yield partial
 
@@ -67,7 +69,7 @@ def check_free(root: Path) -> None:
     Raises:
         InputError: `root` exists and is not an empty folder; or it is the current folder or a mount
             point, which cannot be replaced; or one of its parents is a file.
-        OSError: the folder in which it is to be created cannot be written.
+        OSError: the folder in which `root` is to be created cannot be written.
     """
     target = real(root)
     place = next(path for path in (target, *target.parents) if path.exists())
@@ -82,7 +84,7 @@ def check_free(root: Path) -> None:
     if not place.is_dir():
         raise InputError(f"{root}: {place} is a file, expected a folder")
     try:
-        # Try it, because permissions are not the only obstacle.
+        # Try to write, because permissions are not the only possible obstacle.
         with tempfile.TemporaryDirectory(prefix=".", dir=place):
             pass
     except OSError as error:
@@ -90,21 +92,21 @@ def check_free(root: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a name as letters a to z, digits and underscores, for paths and ids."""
+    """Convert a name to letters a to z, digits and underscores, for use in paths and ids."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     return "_".join(words)
 
 
 def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listeners: int) -> None:
-    """Check that the challenge's rule has enough ids of scenes and listeners for each split.
+    """Check that the ranges of ids in the challenge's rules suffice for each split.
 
     Args:
-        tracks: number of tracks by split.
-        scenes_per_track: number of scenes of a track.
-        listeners: number of listeners of a split.
+        tracks: number of tracks of each split.
+        scenes_per_track: number of scenes of each track.
+        listeners: number of listeners of each split.
 
     Raises:
-        InputError: there are not enough.
+        InputError: a split has fewer ids than it needs for its scenes or listeners.
     """
     problems = []
     for split, count in tracks.items():
@@ -123,15 +125,16 @@ def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listener
 def write_track(
     root: Path, split: str, name: str, stems: Mapping[str, np.ndarray], dataset: str
 ) -> MadeTrack:
-    """Write the stems and the mixture of a track, with the mixture at -40 LUFS.
+    """Write the stems and the mixture of a track, and set the mixture to -40 LUFS.
 
-    The mixture is the sum of the stems after rounding to 16 bits, so the files sum exactly.
+    The mixture is the sum of the stems after rounding to 16 bits, so the stem files sum exactly to
+    the mixture file.
 
     Args:
-        root: of the data set.
-        split, name: of the track.
-        stems: (2, samples) float by label; their order becomes source_1, source_2...
-        dataset: `source_dataset` in the metadata.
+        root: folder of the data set.
+        split, name: split and name of the track.
+        stems: stem (2, samples), float, of each label; their order becomes source_1, source_2...
+        dataset: name of the source data set, for `source_dataset` in the metadata.
 
     Raises:
         ValueError: the mixture is silent, or it clips at -40 LUFS.
@@ -142,7 +145,7 @@ def write_track(
     loudness = loudness_lufs(mixture, SAMPLE_RATE_HZ)
     if not np.isfinite(loudness):
         raise ValueError("a silent mixture has no level")
-    # From here on, one is a step of 16 bits.
+    # From here on, samples are in units of one 16-bit step.
     gain = 10 ** ((MIXTURE_LUFS - loudness) / 20) * FULL_SCALE_16_BIT
     parts = {label: np.rint(stem * gain) for label, stem in stems.items()}
     parts["Mixture"] = np.stack(list(parts.values())).sum(axis=0)
@@ -165,12 +168,12 @@ def write_metadata(
     """Write all metadata files for the tracks of one or more splits.
 
     Args:
-        root: of the data set.
-        tracks: of all splits.
-        seed: decides gains, listeners, and the listeners of each scene.
-        scenes_per_track: number of scenes of a track.
-        listeners_per_scene: number of listeners of a scene.
-        listeners: number of listeners of a split, one of them without loss.
+        root: folder of the data set.
+        tracks: tracks of all splits.
+        seed: seed of the random gains, the listeners, and the choice of listeners for each scene.
+        scenes_per_track: number of scenes of each track.
+        listeners_per_scene: number of listeners of each scene.
+        listeners: number of listeners of each split; one of them has no hearing loss.
 
     Returns:
         Number of pairs of scene and listener.
@@ -211,7 +214,7 @@ def _scenes(
     per_track: int,
     rng: np.random.Generator,
 ) -> dict[str, dict[str, str]]:
-    """Draw the scenes of some tracks; tracks without gains in the pool, such as solos, get none."""
+    """Draw scenes for the tracks; a track without gains in the pool, such as a solo, gets none."""
     scenes: dict[str, dict[str, str]] = {}
     for track in tracks:
         gains = list(pool.get(str(len(track.labels)), ()))
@@ -224,7 +227,7 @@ def _scenes(
 def _scene_listeners(
     scenes: list[str], listeners: list[str], per_scene: int, rng: np.random.Generator
 ) -> dict[str, list[str]]:
-    """Draw the listeners of each scene, in turn, so that all have equally many scenes."""
+    """Draw listeners for each scene so that all listeners get about equally many scenes."""
     drawn: dict[str, list[str]] = {}
     waiting: list[str] = []
     for scene in scenes:

@@ -1,4 +1,4 @@
-"""Plan for unpacking the challenge's packages, made from names, sizes and metadata only."""
+"""Plan how to unpack the challenge's packages, from names, sizes and metadata only."""
 
 import re
 import tempfile
@@ -22,7 +22,7 @@ _MOST_LINES = 20
 
 
 class _TrainTrack(BaseModel):
-    """An entry of music_tracks.train.json."""
+    """Schema of an entry of music_tracks.train.json."""
 
     model_config = ConfigDict(strict=True)
     dataset: str
@@ -31,13 +31,13 @@ class _TrainTrack(BaseModel):
 
 
 class _Cut(ExcerptEntry):
-    """A source of music.valid.to_generate.json."""
+    """Schema of a source in music.valid.to_generate.json."""
 
     source_dataset: str
 
 
 class _Target(BaseModel):
-    """The `mixture_target` of a track of music.valid.to_generate.json."""
+    """Schema of the `mixture_target` of a track in music.valid.to_generate.json."""
 
     model_config = ConfigDict(strict=True)
     track: str
@@ -45,7 +45,7 @@ class _Target(BaseModel):
 
 @dataclass(frozen=True)
 class Stem:
-    """An excerpt to cut: a file in a package, start and duration, and the file to write."""
+    """Describes an excerpt to cut: file in the package, start, duration, and the file to write."""
 
     source: str
     start_s: float
@@ -53,13 +53,13 @@ class Stem:
     target: Path
 
     def span(self, rate_hz: int) -> tuple[int, int]:
-        """Return first sample and number of samples, each rounded down, as by librosa."""
+        """Return first sample and number of samples, each rounded down, as librosa does."""
         return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
 
 
 @dataclass(frozen=True)
 class ValidTrack:
-    """A validation track to make: its stems, and the file for their sum."""
+    """Describes a validation track to make: its stems, and the file for their sum."""
 
     name: str
     stems: list[Stem]
@@ -68,14 +68,16 @@ class ValidTrack:
 
 @dataclass
 class Plan:
-    """What is to be written.
+    """Lists the files to be written.
 
     Args:
-        copies: each package with the destinations of its files, by their names in the package.
+        copies: packages with the files to copy; a dictionary maps the name of each file in the
+            package to its destination.
         tracks: validation tracks to make.
-        unpacked: paths of the files from which validation tracks are cut, by these names.
+        unpacked: files from which validation tracks are cut; maps the name of each file in its
+            package to the path of the unpacked file.
         train: number of training files.
-        notes: a line for each warning.
+        notes: warnings, one line each.
     """
 
     copies: list[tuple[Package, dict[str, Path]]] = field(default_factory=list)
@@ -86,10 +88,10 @@ class Plan:
 
 
 def find_packages(paths: Sequence[Path]) -> list[Package]:
-    """Open the packages with given names, and all packages in given folders.
+    """Open the packages at the given paths; a path may also be a folder that contains packages.
 
-    Packages in a folder are archives, and the folders to which the official script would unpack
-    them, unless there is an archive with the same data.
+    In such a folder, all archives are opened. The folders to which the official script unpacks the
+    archives are opened as well, unless an archive has the same data.
     """
     packages: list[Package] = []
     for path in paths:
@@ -115,7 +117,7 @@ def find_packages(paths: Sequence[Path]) -> list[Package]:
 
 
 def make_plan(packages: Iterable[Package], root: Path) -> Plan:
-    """Decide which files are written, and where.
+    """Decide which files are written, and to which paths.
 
     Raises:
         InputError: stems or packages are missing, names clash, or metadata are not valid.
@@ -149,7 +151,7 @@ def make_plan(packages: Iterable[Package], root: Path) -> Plan:
 
 
 class _Claims:
-    """The files to be written and their sources, to find different sources for the same file."""
+    """Records the source of each file to be written, to find files with two different sources."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -157,16 +159,19 @@ class _Claims:
         self._copied: dict[Path, tuple[Package, str]] = {}
 
     def clash(self, where: str, name: object) -> None:
-        """Report two sources for a file."""
+        """Report that a file has two different sources."""
         self.problems.append(f"{where}: name clash: two different files would be {name}")
 
     def claim(self, target: Path, owner: object, where: str) -> None:
-        """Register the source of a target; the same source twice is allowed."""
+        """Register the source of a target, and report a clash if it has a different source."""
         if self._owners.setdefault(target, owner) != owner:
             self.clash(where, target)
 
     def add(self, package: Package, copies: Mapping[str, Path]) -> None:
-        """Register the targets of a package; equal files of two packages may share a target."""
+        """Register the targets of a package.
+
+        Files of two packages may have the same target if their contents are equal.
+        """
         for name, target in copies.items():
             first, first_name = self._copied.setdefault(target, (package, name))
             if first is package or digest(first, first_name) == digest(package, name):
@@ -176,7 +181,11 @@ class _Claims:
 
 
 def _evaluation(package: Package, root: Path) -> dict[str, Path]:
-    """Return the targets of a package with `audio` and `metadata` in one folder; else none."""
+    """Return the targets of the files of an evaluation package.
+
+    An evaluation package has `audio` and `metadata` in one folder; the result is empty for any
+    other package.
+    """
     for name in package.sizes:
         head, found, _ = f"/{name}".rpartition("/metadata/")
         prefix = f"{head}/"[1:]
@@ -190,7 +199,7 @@ def _evaluation(package: Package, root: Path) -> dict[str, Path]:
 
 
 def _metadata_prefix(package: Package) -> tuple[str] | None:
-    """Return the folder of the metadata in a package, with its slash, if it has metadata."""
+    """Return the folder of the metadata in a package, with a final slash; None without metadata."""
     for name in package.sizes:
         if PurePosixPath(name).name in (TRAIN_FILE, VALID_FILE):
             return (name[: name.rfind("/") + 1],)
@@ -204,7 +213,7 @@ def _plan_music(
     root: Path,
     claims: _Claims,
 ) -> None:
-    """Plan training and validation audio as the metadata state them."""
+    """Add to the plan the training and validation audio that the metadata list."""
     if metadata is None:
         claims.problems.append(f"no package has {TRAIN_FILE}, expected metadata.zip")
         return
@@ -231,7 +240,7 @@ def _plan_music(
                         f"{VALID_FILE}: {mixed} tracks have an entry 'mixture', which is not added "
                         "to the stems; the official script adds it"
                     )
-        # Messages name the package, not the temporary folder.
+        # Messages must name the package instead of the temporary folder.
         claims.problems += [line.replace(scratch, str(metadata.path)) for line in problems]
     plan.train = len(wanted)
     sources = {stem.source for track in plan.tracks for stem in track.stems}
@@ -254,12 +263,12 @@ def _plan_music(
                 plan.unpacked[name] = target
             if not in_place:
                 by_package.setdefault((package.path, dataset), (package, {}))[1][name] = target
-    # Metadata last: a folder with metadata is complete.
+    # Metadata are copied last, so that a folder with metadata is known to be complete.
     plan.copies = [*by_package.values(), *plan.copies]
 
 
 def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, Path]:
-    """Return the targets of training files, by their names in the packages."""
+    """Return the target of each training file; the key is its name in the package."""
     files = {}
     for track, value in file.entries.items():
         entry = file.validate(track, value, _TrainTrack)
@@ -290,7 +299,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
             elif not re.fullmatch(r"source_[1-9][0-9]*", part):
                 file.report(where, "expected source_1, ... or mixture_target")
             elif cut := file.validate(where, content, _Cut):
-                # As in the official script: the name without the piece and the microphone.
+                # As in the official script, the name loses the microphone and the piece.
                 below = "/".join(cut.track.replace("/Mix_1", "").split("/")[1:])
                 source = _inside(Path(), f"{cut.source_dataset}/{cut.track}", where, file)
                 path = _inside(audio, f"valid/{name}/{below}", where, file)
@@ -305,7 +314,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
 
 
 def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
-    """Return a path in a folder; report a name that leads out of it."""
+    """Return the path of a name in a folder; report the name and return None if it leads out."""
     safe = safe_name(name)
     if safe is None:
         file.report(f"{where}.track", f"the path {name!r} leaves the folder")

@@ -1,1 +1,1 @@
-"""Input of the commands: their options, and the packages that they read."""
+"""Read the input of the commands: their options, and downloaded packages."""

@@ -1,4 +1,4 @@
-"""Options that several command lines of this package share."""
+"""Options that several commands of this package have in common."""
 
 import argparse
 import math
@@ -14,7 +14,7 @@ LONGEST_S = 3600.0
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help text is the docstring of a command, `metadata_tools.<name>`."""
+    """Return a parser for the command `metadata_tools.<name>`, with `description` as help text."""
     return argparse.ArgumentParser(
         prog=f"python -m metadata_tools.{name}",
         description=description,
@@ -25,7 +25,7 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
 def at_least(
     least: float, kind: Callable[[str], float] = int, most: float = math.inf
 ) -> Callable[[str], float]:
-    """Return a type for argparse that accepts finite numbers from `least` to `most`."""
+    """Return an argparse type that accepts finite numbers from `least` to `most`."""
     expected = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
 
     def number(text: str) -> float:
@@ -38,7 +38,7 @@ def at_least(
 
 
 def to_path(text: str) -> Path:
-    """Convert an argument to a path; a type for argparse, in which ~ means the home folder."""
+    """Convert a command-line argument to a path, where ~ stands for the home folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError(
             "expected a path, got an empty text; is a variable of the shell not set?"
@@ -50,16 +50,19 @@ def to_path(text: str) -> Path:
 
 
 def real(path: Path) -> Path:
-    """Return the absolute path without links; Path.resolve raises RuntimeError if links loop."""
+    """Return the absolute path without links.
+
+    Path.resolve would raise RuntimeError if the links form a loop.
+    """
     return Path(os.path.realpath(path))
 
 
 def check_outside(out: Path, sources: Iterable[Path]) -> None:
-    """Check that an output is not in a folder that is read: the next call would read it.
+    """Check that an output is not in an input folder, because the next call would read it as input.
 
     Args:
-        out: file or folder to be created.
-        sources: files or folders to be read.
+        out: file or folder that will be created.
+        sources: files and folders that will be read.
 
     Raises:
         InputError: the output is in one of the sources.
@@ -75,7 +78,10 @@ def check_outside(out: Path, sources: Iterable[Path]) -> None:
 
 
 def matches(work: str, patterns: Sequence[str]) -> bool:
-    """Return whether the name of a work matches a shell pattern, or contains a word."""
+    """Return whether the name of a work matches one of the patterns.
+
+    A pattern is a shell pattern, or a word that the name contains.
+    """
     return any(
         fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
         for p in patterns
@@ -85,11 +91,11 @@ def matches(work: str, patterns: Sequence[str]) -> bool:
 def split_of(work: str, options: argparse.Namespace, otherwise: str) -> str:
     """Return the split of a work.
 
-    Test has priority, so that no work is in two splits.
+    If a work matches patterns of both splits, it belongs to test, so that no work is in two splits.
 
     Args:
-        work: its name.
-        options: with `valid_works` and `test_works`, patterns for :func:`matches`.
+        work: name of the work.
+        options: options whose `valid_works` and `test_works` are patterns for :func:`matches`.
         otherwise: split of works that match no pattern.
     """
     if matches(work, options.test_works):

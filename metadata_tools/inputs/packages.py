@@ -1,8 +1,8 @@
-"""Downloaded packages: listing, checks, and unpacking of files.
+"""List, check and unpack the files of downloaded packages.
 
 A package is a zip or tar archive, or a folder with the contents of an archive. All names and sizes
-are checked before anything is written. Files are renamed when they are complete, so unpacking
-continues after an interruption.
+are checked before anything is written. Each file is written under a temporary name and renamed when
+it is complete, so an interrupted call can be continued.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ _NO_DATA = {"__MACOSX", ".DS_Store"}  # added to archives by macOS
 
 @dataclass(frozen=True)
 class Package:
-    """A package that can be read.
+    """Describes a package and the files in it.
 
     Args:
-        path: the archive or folder.
-        sizes: number of bytes of each file by its name, a relative path with slashes.
+        path: path of the archive or folder.
+        sizes: number of bytes of each file; the key is its name, a relative path with slashes.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Package:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, whose files need not be unpacked."""
+        """Whether the package is a folder, whose files need not be unpacked."""
         return self.path.is_dir()
 
 
@@ -60,15 +60,15 @@ def open_package(path: Path) -> Package:
         return Package(path, {name: size for name, size in names.items() if _is_data(name)})
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    # Against decompression bombs: FLAC and WAV files of music grow by a factor of 1 to 3. The
-    # largest known package, EnsembleSet with all microphones, has some 60 GB.
+    # These limits protect against decompression bombs. FLAC and WAV files of music grow by a factor
+    # of 1 to 3. The largest known package, EnsembleSet with all microphones, has some 60 GB.
     limit = min(256 * 2**30, max(100 * path.stat().st_size, 64 * 2**20))
     total, sizes = 0, {}
     with reading_archive(path):
         for name, size in _members(path):
             if name in sizes:
                 raise InputError(f"{path}: name clash: two files are called {name}")
-            # Check before the next name is read, which in a tar archive is after these bytes.
+            # Check now, because a tar archive has the next name only after the bytes of this file.
             total += size
             if size < 0 or total > limit:
                 raise InputError(
@@ -84,12 +84,12 @@ def open_package(path: Path) -> Package:
 
 
 def extract(package: Package, targets: Mapping[str, Path], description: str) -> int:
-    """Copy files from a package, unless they have been copied before.
+    """Copy files from a package, except files that an earlier call has copied.
 
     Args:
-        package: the package.
-        targets: destination of each file, by its name in the package.
-        description: of the progress bar.
+        package: the package to read.
+        targets: destination of each file to copy; the key is its name in the package.
+        description: text beside the progress bar.
 
     Returns:
         Number of copied files.
@@ -146,7 +146,7 @@ def digest(package: Package, name: str) -> str:
 
 
 def safe_name(name: str) -> str | None:
-    """Return a name as a relative path; None if it could lead out of a folder."""
+    """Convert a name to a relative path; return None if it could lead out of a folder."""
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts
     if unsafe or "\\" in name or not name.isprintable() or ":" in path.parts[0]:
@@ -155,7 +155,7 @@ def safe_name(name: str) -> str | None:
 
 
 def _is_data(name: str) -> bool:
-    """Return whether a file is not one that macOS adds."""
+    """Return whether a file has data; files that macOS adds to archives have none."""
     parts = PurePosixPath(name).parts
     return not _NO_DATA & set(parts) and not parts[-1].startswith("._")
 
@@ -188,7 +188,7 @@ def _members(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _checked(path: Path, name: str) -> str:
-    """Return a name in an archive that does not lead out of a folder."""
+    """Return the safe form of a name in an archive; refuse a name that leads out of a folder."""
     safe = safe_name(name)
     if safe is None:
         raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")
@@ -196,7 +196,7 @@ def _checked(path: Path, name: str) -> str:
 
 
 def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the contents of some files, in the order of the package."""
+    """Yield name and content of the files in `names`, in the order of the package."""
     if not names:
         return
     if package.is_folder:
@@ -220,8 +220,8 @@ def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO
 
 @contextmanager
 def reading_archive(path: Path) -> Iterator[None]:
-    """Convert exceptions of the readers of archives to InputError."""
-    # zipfile raises NotImplementedError for a damaged byte that is no known compression method.
+    """Convert the exceptions of zipfile, tarfile and the decompressors to InputError."""
+    # zipfile raises NotImplementedError if a damaged byte looks like an unknown compression method.
     damage = (
         zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error,
         NotImplementedError, ValueError,
@@ -231,14 +231,14 @@ def reading_archive(path: Path) -> Iterator[None]:
     except damage as error:
         raise InputError(f"{path}: damaged ({error}); download the archive again") from error
     except OSError as error:
-        # Without a number of the system it is an error of the decompressor.
+        # An OSError without an errno comes from a decompressor, not from the operating system.
         if error.errno is not None:
             raise
         raise InputError(f"{path}: damaged ({error}); download the archive again") from error
 
 
 def _exists(target: Path, size: int, package: Path) -> bool:
-    """Return whether a file has been unpacked already."""
+    """Return whether an earlier call has already unpacked a file."""
     try:
         found = target.stat().st_size
     except FileNotFoundError:
@@ -251,7 +251,7 @@ def _exists(target: Path, size: int, package: Path) -> bool:
 
 
 def _require_space(folder: Path, needed: int, package: Path) -> None:
-    """Raise InputError if a disk is too small."""
+    """Raise InputError if the disk of a folder has fewer than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(

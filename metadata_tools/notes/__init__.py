@@ -1,1 +1,1 @@
-"""Single notes: reading and writing folders of them, sound files, and a synthesiser."""
+"""Read, write and synthesise single notes of instruments."""

@@ -1,7 +1,7 @@
-"""Banks of single notes: reading and writing a folder of them, and choosing held-out pitches.
+"""Read and write banks of single notes, and choose the held-out pitches.
 
-A folder of notes has a sound file for each note and a list of them, notes.csv, with the columns
-file, instrument, midi, cents and dynamic.
+A bank is stored in a folder. The folder has a sound file for each note, and notes.csv, which lists
+the notes in the columns file, instrument, midi, cents and dynamic.
 """
 
 import csv
@@ -19,21 +19,21 @@ from metadata_tools.inputs.options import check_outside
 from metadata_tools.scores.score import RANGES
 
 SUSTAIN_DBFS = -20.0
-"""Level of the sustain of all notes that the commands here write."""
+"""Sustain level of all notes that the commands of this package write."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A single note.
+    """Holds the recording of a single note.
 
     Args:
-        name: unique, for reports and tests.
-        midi: nominal pitch.
+        name: unique name of the note, for reports and tests.
+        midi: nominal pitch as a MIDI number.
         cents: measured deviation from the nominal pitch.
-        dynamic: name of the layer, such as f.
-        samples: (samples,) float32 at 44.1 kHz.
-        attack: sample at which the note has reached its sustain.
-        sustain_end: sample at which its decay begins.
+        dynamic: name of the dynamic layer, such as f.
+        samples: waveform (samples,), float32, at 44.1 kHz.
+        attack: index of the sample at which the sustain begins.
+        sustain_end: index of the sample at which the decay begins.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Recording:
 
     @property
     def pitch(self) -> float:
-        """Sounding pitch in MIDI semitones, with a fraction."""
+        """Sounding pitch as a MIDI number, with a fraction of a semitone."""
         return self.midi + self.cents / 100
 
 
@@ -55,11 +55,11 @@ Bank = dict[str, tuple[Recording, ...]]
 
 
 def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndarray) -> Recording:
-    """Return a note whose attack and sustain are found from its envelope.
+    """Build a recording, and find its attack and sustain from its envelope.
 
     Args:
-        name, midi, cents, dynamic: as of :class:`Recording`.
-        samples: (samples,) at 44.1 kHz.
+        name, midi, cents, dynamic: the arguments of :class:`Recording`.
+        samples: waveform (samples,) at 44.1 kHz.
     """
     hop = SAMPLE_RATE_HZ // 100
     # (samples,) -> (frames, hop) -> level of each frame of 10 ms, averaged over five frames
@@ -67,10 +67,10 @@ def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndar
     level_db = 10 * np.log10(np.mean(frames.astype(float) ** 2, axis=1) + 1e-12)
     smooth = np.convolve(np.pad(level_db, 2, mode="edge"), np.ones(5) / 5, mode="valid")
     typical = np.median(smooth[smooth > smooth.max() - 12])
-    # The attack has ended when the level is within 4 dB of that of the sustain.
+    # The attack ends when the level is within 4 dB of the sustain level.
     loud = np.flatnonzero(smooth > typical - 4.0)
     attack, end = (int(loud[0]) * hop, (int(loud[-1]) + 1) * hop)
-    # Short or plucked notes have no plateau: take all after the first third as the sustain.
+    # Short or plucked notes have no plateau: take everything after the first third as the sustain.
     if end - attack < 4 * hop:
         attack, end = len(samples) // 3, len(samples)
     return Recording(
@@ -82,8 +82,8 @@ def read_bank(folder: Path) -> Bank:
     """Read a folder of notes.
 
     Raises:
-        InputError: notes.csv is missing or incomplete, or names a file that is missing or not mono
-            at 44.1 kHz, or an instrument that the challenge does not have.
+        InputError: notes.csv is missing or incomplete; or it names an instrument that the challenge
+            does not have, or a file that is missing or not mono at 44.1 kHz.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)
@@ -95,10 +95,11 @@ def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Read and check notes.csv.
 
     Returns:
-        Rows by instrument, sorted by pitch.
+        The rows of each instrument, sorted by pitch.
 
     Raises:
-        InputError: as :func:`read_bank`, all problems together.
+        InputError: the same conditions as for :func:`read_bank`; all problems are reported
+            together.
     """
     table = folder / "notes.csv"
     if not table.is_file():
@@ -149,12 +150,12 @@ def _read_recording(folder: Path, row: dict[str, str]) -> Recording:
 
 
 def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]:
-    """Return the pitches that are held out for testing, or all others.
+    """Return either the pitches that are held out for testing, or all other pitches.
 
     Args:
-        pitches: of the notes.
-        every: every `every`-th pitch is held out; 0: both sides have all pitches.
-        held_out: True for the held-out pitches.
+        pitches: pitches of all notes.
+        every: every `every`-th pitch is held out; with 0, all pitches are returned in both cases.
+        held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))
     if every == 0:
@@ -165,7 +166,7 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
 
 def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
-    """Return the notes of a bank whose pitches :func:`kept_pitches` selects, per instrument."""
+    """Return the notes of a bank that :func:`kept_pitches` selects for each instrument."""
     kept: Bank = {}
     for instrument, recordings in bank.items():
         pitches = kept_pitches((r.midi for r in recordings), every, held_out)
@@ -174,9 +175,10 @@ def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
 
 
 def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
-    """Return the lowest and highest pitch that can be played with recordings of some pitches.
+    """Return the lowest and highest pitch that can be played with recordings at `pitches`.
 
-    A note that is shifted by more than three semitones sounds like another instrument.
+    Within the range of the instrument, it exceeds the recorded pitches by three semitones, because
+    a recording that is shifted further sounds like another instrument.
     """
     low, high = RANGES[instrument]
     recorded = sorted(pitches)
@@ -184,16 +186,17 @@ def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
 
 
 def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] = ()) -> None:
-    """Write notes and their notes.csv as :func:`read_bank` reads them.
+    """Write a bank to a folder that :func:`read_bank` can read.
 
     Args:
-        folder: a new folder.
-        make: returns the notes; called after the folder has been checked, because it takes long.
+        folder: the new folder.
+        make: function that returns the bank. It takes long, so it is called only after the folder
+            has been checked.
         sources: folders and files that `make` reads.
 
     Raises:
         InputError: the folder exists and is not empty, or is in one of `sources`.
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     check_outside(folder, sources)
     with new_dataset(folder) as partial:

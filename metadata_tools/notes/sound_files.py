@@ -1,4 +1,4 @@
-"""Sound files of single notes: their names, trimming, level and pitch."""
+"""Read sound files of single notes: parse their names, trim them, set the level, measure pitch."""
 
 import re
 from dataclasses import replace
@@ -21,7 +21,7 @@ def midi_of(path: Path) -> int:
     """Return the pitch in the name of a sound file, such as A4.wav, as a MIDI number.
 
     Raises:
-        InputError: the name does not begin with a pitch, or is not that of a sound file.
+        InputError: the name does not begin with a pitch, or it is not the name of a sound file.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -37,10 +37,10 @@ def trimmed(samples: np.ndarray) -> np.ndarray:
     """Remove the silence around a note, cut it to 3 s, and fade it out.
 
     Args:
-        samples: (samples,) at 44.1 kHz.
+        samples: waveform (samples,) at 44.1 kHz.
 
     Returns:
-        (samples,); empty if the note is silent, which is below -80 dBFS.
+        Waveform (samples,); empty if the note is silent, which means below -80 dBFS.
     """
     # (samples,) -> (frames, hop) -> level of each frame of 10 ms
     frames = samples[: len(samples) // _HOP * _HOP].reshape(-1, _HOP).astype(float)
@@ -57,25 +57,25 @@ def trimmed(samples: np.ndarray) -> np.ndarray:
 
 
 def cents_from(midi: int, sustain: np.ndarray) -> float:
-    """Measure the deviation from a nominal pitch in cents.
+    """Measure the deviation of a note from its nominal pitch in cents.
 
-    In each short piece, it is the deviation at which the sum of the magnitudes of ten harmonics is
-    largest. The result is the median of all pieces, because vibrato spreads the peaks in the
-    spectrum of a complete note.
+    The note is divided into short segments. The deviation of a segment is that for which the sum of
+    the magnitudes at ten harmonics is largest, and the result is the median over all segments. The
+    spectrum of the complete note cannot be used, because vibrato spreads its peaks.
 
     Args:
-        midi: nominal pitch.
-        sustain: (samples,) at 44.1 kHz.
+        midi: nominal pitch as a MIDI number.
+        sustain: waveform of the sustain, (samples,), at 44.1 kHz.
     """
-    # 0.1 s are half a period of vibrato.
+    # A segment has 0.1 s, which is half a period of vibrato.
     length = min(len(sustain), round(0.1 * SAMPLE_RATE_HZ))
     pieces = np.lib.stride_tricks.sliding_window_view(sustain, length)[:: max(1, length // 2)]
     cents = np.arange(-80, 80.25, 0.5)
     fundamental_hz = 440 * 2 ** ((midi - 69 + cents / 100) / 12)
-    # Bins are a third of a hertz apart: a cent at the tenth harmonic of the lowest note.
+    # Bins are 1/3 Hz apart, which is one cent at the tenth harmonic of the lowest note.
     points = 2**17
     # (deviations, 10) positions of harmonics in bins. Within 80 cents, a harmonic above the tenth
-    # could be closer to its neighbour's nominal frequency than to its own.
+    # could be closer to the nominal frequency of its neighbour than to its own nominal frequency.
     places = fundamental_hz[:, None] * np.arange(1, 11) * points / SAMPLE_RATE_HZ
     found = []
     for piece in pieces:
@@ -89,9 +89,9 @@ def note(path: Path, midi: int, name: str) -> Recording:
     """Read the note in a file, trim it, set its sustain to -20 dBFS, and measure its pitch.
 
     Args:
-        path: the file.
-        midi: nominal pitch.
-        name: of the note.
+        path: path of the sound file.
+        midi: nominal pitch as a MIDI number.
+        name: unique name of the note.
 
     Raises:
         InputError: the file is not readable, silent or too short.
@@ -116,7 +116,8 @@ def samples_bank(folder: Path) -> Bank:
     """Read the notes of all instruments in a folder of samples.
 
     Raises:
-        InputError: it contains anything but notes of the eight instruments; all problems together.
+        InputError: the folder contains anything but notes of the eight instruments; all problems
+            are reported together.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")

@@ -1,9 +1,9 @@
-"""A small synthesiser of single notes of the eight instruments.
+"""Synthesise single notes of the eight instruments.
 
-A note has a harmonic spectrum, shaped by the slope of its source and by formants; an attack, in
-which high partials start later; slow, independent fluctuation of the partials; and bow or breath
-noise. The sampler plays synthesised and recorded notes in the same way. The formants are rounded
-from Meyer, Acoustics and the Performance of Music.
+A note has a harmonic spectrum, which is shaped by the slope of the source spectrum and by formants.
+In its attack, high partials start later. Each partial fluctuates slowly and independently. Bow or
+breath noise is added. The sampler plays synthesised and recorded notes in the same way. The
+formants are rounded values from Meyer, Acoustics and the Performance of Music.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,23 @@ from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, recording
 from metadata_tools.scores.score import RANGES
 
-_CONTROL_HZ = 100  # rate at which envelopes are drawn before interpolation
+_CONTROL_HZ = 100  # rate at which random envelopes are drawn before interpolation
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """Timbre of an instrument.
+    """Defines the timbre of an instrument.
 
     Args:
-        slope_db: of the source spectrum per octave above the fundamental.
-        formants: resonances, each (Hz, dB, width in octaves).
-        even_db: level of the even partials relative to the odd ones (a closed pipe lacks them).
-        attack_s: duration of the fundamental's attack; twice as long for the highest partial.
-        noise_db: level of bow or breath noise relative to the tone.
-        noise_hz: its centre frequency.
-        flutter: relative fluctuation of each partial.
+        slope_db: slope of the source spectrum in dB per octave above the fundamental.
+        formants: resonances, each given by frequency in Hz, level in dB and width in octaves.
+        even_db: level of the even partials relative to the odd partials; low for a closed pipe,
+            which lacks even partials.
+        attack_s: duration of the attack of the fundamental; the attack of the highest partial is
+            twice as long.
+        noise_db: level of the bow or breath noise relative to the tone.
+        noise_hz: centre frequency of the bow or breath noise.
+        flutter: relative amount by which the level of each partial fluctuates.
     """
 
     slope_db: float
@@ -55,13 +57,15 @@ TIMBRES: dict[str, Timbre] = {
 
 
 def vary(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
-    """Return the timbre of another specimen of an instrument: other resonances and brightness.
+    """Return the timbre of another instrument of the same type, e.g. of another violin.
+
+    Resonances and brightness are changed at random.
 
     Args:
-        timbre: of the instrument.
-        variety: 0 for no change, 1 for the difference between a student's and a master's
-            instrument.
-        rng: draws the changes.
+        timbre: usual timbre of the instrument.
+        variety: amount of change; 0 for no change, 1 for the difference between a student's
+            instrument and a master's instrument.
+        rng: random generator for the changes.
     """
     draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
     formants = tuple(
@@ -86,13 +90,13 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
     """Synthesise a sustained note at -20 dBFS.
 
     Args:
-        timbre: of the instrument.
-        midi: pitch in semitones, also between keys.
-        rng: draws fluctuation and noise.
-        seconds: length, including attack and a short release.
+        timbre: timbre of the instrument.
+        midi: pitch as a MIDI number; it may have a fraction.
+        rng: random generator for fluctuation and noise.
+        seconds: length of the note, including attack and a short release.
 
     Returns:
-        (samples,) float32 at 44.1 kHz.
+        Waveform (samples,), float32, at 44.1 kHz.
     """
     samples = round(seconds * SAMPLE_RATE_HZ)
     frequency_hz = 440.0 * 2 ** ((midi - 69) / 12)
@@ -101,7 +105,7 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
     drift = 2 ** (_slow_noise(rng, samples, 3.0, 1.5) / 1200)
     phase = 2 * np.pi * np.cumsum(frequency_hz * drift) / SAMPLE_RATE_HZ
     sound = np.zeros(samples)
-    # By sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), only one sine is computed.
+    # Since sin((k + 1) x) = 2 cos(x) sin(k x) - sin((k - 1) x), only one sine is computed.
     previous, current, twice_cosine = np.zeros(samples), np.sin(phase), 2 * np.cos(phase)
     for number, level_db in enumerate(spectrum_db(timbre, frequency_hz, partials), 1):
         onset_s = timbre.attack_s * (1 + (number - 1) / partials)
@@ -115,7 +119,7 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
 
 
 def spectrum_db(timbre: Timbre, frequency_hz: float, partials: int) -> np.ndarray:
-    """Return the levels of the partials in dB: slope, formants, and weak even partials."""
+    """Return the levels of the partials in dB, from slope, formants and `even_db` of the timbre."""
     number = np.arange(1, partials + 1)
     at_hz = number * frequency_hz
     levels = timbre.slope_db * np.log2(number)
@@ -131,7 +135,7 @@ def _slow_noise(
     """Return smooth random fluctuation (samples,) of unit variance, times `scale`."""
     points = samples * _CONTROL_HZ // SAMPLE_RATE_HZ + 3
     pole = np.exp(-2 * np.pi * cutoff_hz / _CONTROL_HZ)
-    settled = 50  # points after which the filter has forgotten its initial state
+    settled = 50  # number of points after which the initial state of the filter has no effect
     drawn = rng.standard_normal(points + settled) * np.sqrt(1 - pole**2)
     smooth = signal.lfilter([1], [1, -pole], drawn)[settled:]
     index = np.arange(samples) * (_CONTROL_HZ / SAMPLE_RATE_HZ)
@@ -151,7 +155,7 @@ def _release(samples: int, seconds: float = 0.06) -> np.ndarray:
 
 
 def _noise(timbre: Timbre, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return bow or breath noise (samples,): band-passed, stronger at the start of the note."""
+    """Return bow or breath noise (samples,), band-passed and stronger at the start of the note."""
     band = np.array([timbre.noise_hz / 2, timbre.noise_hz * 2])
     sections = signal.butter(2, band, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = signal.sosfilt(sections, rng.standard_normal(samples))
@@ -175,10 +179,11 @@ def make_bank(
     """Synthesise notes of some instruments over their ranges.
 
     Args:
-        instruments: their names.
-        seed: decides fluctuation and noise.
-        spacing_semitones: between notes; with 6, the sampler shifts no note by more than three.
-        variety: see :func:`vary`.
+        instruments: names of the instruments.
+        seed: seed of fluctuation, noise and changes of timbre.
+        spacing_semitones: distance between notes in semitones; with 6, the sampler shifts no note
+            by more than three semitones.
+        variety: amount by which each timbre is changed, from 0 to 1 (:func:`vary`).
     """
     bank: Bank = {}
     for instrument in sorted(instruments):
@@ -186,7 +191,7 @@ def make_bank(
         specimen = vary(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
         notes = []
         for midi in _pitches(instrument, spacing_semitones):
-            # Seeded by pitch: a note does not depend on the other notes of the bank.
+            # Each pitch has its own seed, so a note does not depend on the other notes of the bank.
             samples = tone(specimen, midi, np.random.default_rng([seed, index, midi]))
             notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
         bank[instrument] = tuple(notes)

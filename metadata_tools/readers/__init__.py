@@ -1,1 +1,1 @@
-"""Readers of published data sets: names of stems, decoding, and the options of all readers."""
+"""Read published data sets: names of stems, decoding, and the options of all readers."""

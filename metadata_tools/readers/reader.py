@@ -1,8 +1,8 @@
-"""Published data sets -> the challenge's layout: what all readers share.
+"""Convert published data sets to the challenge's layout; all readers use these functions.
 
-A reader knows from the names of files alone which pieces there are, who plays in them and which
-file has which stem. The rest is the same for all data sets: unpacking, decoding, placing dry stems
-in a hall, cutting into excerpts, setting the level, writing, drawing scenes.
+A reader finds the pieces, their players and the file of each stem from the names of the files
+alone. All other steps are the same for all data sets: unpacking, decoding, placing dry stems in a
+hall, cutting into excerpts, setting the level, writing, and drawing scenes.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from metadata_tools.rendering.halls import Halls, in_hall
 
 @dataclass(frozen=True)
 class StemFile:
-    """Where a stem is: a file of the package, and the number of the audio stream in it."""
+    """Locates a stem: its file in the package, and the number of the audio stream in this file."""
 
     file: str
     stream: int | None = None
@@ -56,7 +56,7 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of music: its name in the data set, and its stems by label (`Violin_1`)."""
+    """Describes a piece of music: its name in the data set, and the stem of each label."""
 
     name: str
     stems: dict[str, StemFile]
@@ -64,7 +64,7 @@ class Piece:
 
 @dataclass
 class Catalogue:
-    """The pieces of a data set, and a line for everything in it that is left out."""
+    """Lists the pieces of a data set, and has a line for each item that is left out."""
 
     pieces: list[Piece] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -72,15 +72,16 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Reader:
-    """A data set.
+    """Defines how a data set is read.
 
     Args:
-        dataset: its name in the metadata.
-        catalogue: finds the pieces from the names of a package's files. It raises InputError if
-            stems are missing, or if there are two files for one stem.
-        split: default split of its pieces.
-        reserved: whether it is the challenge's evaluation data, which are not for training.
-        dry: whether its stems are mono, without reverberation.
+        dataset: name of the data set in the metadata.
+        catalogue: function that finds the pieces from the names of the files in a package. It
+            raises InputError if stems are missing, or if there are two files for one stem.
+        split: default split of the pieces.
+        reserved: whether the data set is evaluation data of the challenge, which must not be used
+            for training.
+        dry: whether the stems are mono, without reverberation.
     """
 
     dataset: str
@@ -91,10 +92,10 @@ class Reader:
 
 
 def add_stem(stems: dict[str, StemFile], label: str, stem: StemFile, piece: str) -> None:
-    """Add a stem to those of a piece.
+    """Add a stem to the stems of a piece.
 
     Raises:
-        InputError: there is another file for this stem.
+        InputError: `stems` already has another file for this stem.
     """
     # `Violin` and `Violin_1` are names of the same stem.
     other = {label, f"{label}_1", label.removesuffix("_1")} & stems.keys()
@@ -111,14 +112,14 @@ def make_dataset(reader: Reader, options: argparse.Namespace) -> list[str]:
     that was interrupted can continue.
 
     Args:
-        reader: of the data set.
-        options: as of :func:`parser`.
+        reader: the reader of the data set.
+        options: command-line options, parsed by the result of :func:`parser`.
 
     Returns:
         Lines that say what was left out and what was written.
 
     Raises:
-        InputError: the source or the options cannot be used; no data are left in this case.
+        InputError: the source or the options cannot be used. In this case no data set is created.
     """
     rooms = getattr(options, "rooms", None)
     halls = Halls.read(rooms) if rooms else Halls()
@@ -156,7 +157,7 @@ def make_dataset(reader: Reader, options: argparse.Namespace) -> list[str]:
 
 
 def _check(reader: Reader, pieces: Sequence[Piece], options: argparse.Namespace) -> None:
-    """Check everything that can be wrong before files are unpacked."""
+    """Check everything that can be checked before files are unpacked."""
     source = options.source
     if not pieces:
         raise InputError(f"{source}: no piece of {reader.dataset} found, or none that --only names")
@@ -176,7 +177,7 @@ def _check(reader: Reader, pieces: Sequence[Piece], options: argparse.Namespace)
 
 
 def _unpacked(package: Package, pieces: Sequence[Piece], scratch: Path) -> Path:
-    """Return the folder with the files of some pieces, which are unpacked if necessary."""
+    """Unpack the files of the pieces if necessary, and return the folder that contains them."""
     if package.is_folder:
         return package.path
     files = {stem.file for piece in pieces for stem in piece.stems.values()}
@@ -192,7 +193,7 @@ def _write_pieces(
     halls: Halls,
     options: argparse.Namespace,
 ) -> tuple[list[MadeTrack], list[str]]:
-    """Write the audio of all pieces; return the tracks, and a line for each excerpt left out."""
+    """Write the audio of all pieces; return the tracks, and a line for each omitted excerpt."""
     tracks: list[MadeTrack] = []
     left_out: list[str] = []
     problems: list[str] = []
@@ -200,11 +201,12 @@ def _write_pieces(
         with noting(problems):
             stems = read_piece(reader, piece, folder)
             if reader.dry:
-                # Seeded by piece: a piece sounds the same, whatever else is read.
+                # Each piece has its own seed, so it sounds the same whatever other pieces are read.
                 rng = np.random.default_rng([options.seed, 30, number])
                 stems = in_hall({label: stem[0] for label, stem in stems.items()}, halls, rng)
             split = split_of(piece.name, options, options.split)
-            # 15 s as in the challenge; in training, segments are drawn from longer excerpts.
+            # Excerpts have 15 s as in the challenge. Excerpts for training are longer, because
+            # training draws segments from them.
             duration_s = options.duration or (30.0 if split == "train" else 15.0)
             for index, excerpt in enumerate(excerpts(stems, duration_s)):
                 name = f"{slug(piece.name)}_{index:03d}"
@@ -216,7 +218,7 @@ def _write_pieces(
     if not tracks and not problems:
         problems.append(f"{reader.dataset}: no excerpt could be made")
     if problems:
-        # Two pieces may share a stem, whose problem is reported once.
+        # Two pieces may share a stem; its problem is reported only once.
         raise InputError(dict.fromkeys(problems))
     return tracks, left_out
 
@@ -225,7 +227,7 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
     """Read the stems of a piece at 44.1 kHz, cut to the same length.
 
     Returns:
-        (channels, samples) float32 by label.
+        Waveform (channels, samples), float32, of each label.
 
     Raises:
         InputError: a file cannot be decoded or has another number of channels than expected, or
@@ -259,9 +261,10 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
 
 
 def excerpts(stems: Mapping[str, np.ndarray], duration_s: float) -> Iterator[dict[str, np.ndarray]]:
-    """Yield consecutive excerpts, as in the challenge; the rest at the end is left out.
+    """Yield consecutive excerpts of a piece, as in the challenge.
 
-    A piece that is shorter than an excerpt is yielded completely.
+    The remainder after the last complete excerpt is left out. A piece that is shorter than an
+    excerpt is yielded completely.
     """
     total = next(iter(stems.values())).shape[1]
     length = min(round(duration_s * SAMPLE_RATE_HZ), total)

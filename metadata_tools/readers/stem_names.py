@@ -1,4 +1,4 @@
-"""File names of stems in published data sets, and the names of the same stems in the challenge."""
+"""Convert the file names of stems in published data sets to the challenge's names."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,18 +10,22 @@ _NAMES = {name.lower(): name for name in INSTRUMENTS} | _SYNONYMS
 
 
 def is_stem(path: PurePosixPath) -> bool:
-    """Return whether a file has sound and is no mixture, such as Mix_1.flac or mix_<piece>.flac."""
+    """Return whether a file is a sound file and not a mixture.
+
+    Mixtures have names such as Mix_1.flac or mix_<piece>.flac.
+    """
     mixture = re.match(r"mix(ture)?([ _-].*)?$", path.stem.lower())
     return path.suffix.lower() in (".flac", ".wav") and mixture is None
 
 
 def part_label(name: str) -> str | None:
-    """Return the challenge's name of a stem, such as `Violin_1`; None if it has no name for it.
+    """Return the challenge's name of a stem, such as `Violin_1`, or None for other instruments.
 
-    If the challenge never doubles an instrument, its first player is treated as the only one.
+    If the challenge never doubles an instrument, the first player of this instrument is treated as
+    its only player.
 
     Args:
-        name: of the file, without suffix: `violin 1`, `AltoSax`, `Alto_Sax`.
+        name: name of the file without its suffix, such as `violin 1`, `AltoSax` or `Alto_Sax`.
     """
     match = re.fullmatch(r"(.*?)[ _-]*([0-9]?)", name)
     assert match

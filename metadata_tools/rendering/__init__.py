@@ -1,1 +1,1 @@
-"""Rendering of stems: the sampler, rooms, and the plan of a data set."""
+"""Render stems: plan a data set, play recorded notes, and simulate rooms."""

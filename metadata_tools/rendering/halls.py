@@ -1,4 +1,4 @@
-"""Dry mono stems -> stereo stems in a hall, by measured impulse responses or simulated rooms."""
+"""Convert dry mono stems to stereo stems in a hall, either measured or simulated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,23 +14,26 @@ from metadata_tools.rendering.room import impulse_response, random_room, random_
 
 @dataclass(frozen=True)
 class Halls:
-    """Halls in which a piece can be played: measured ones, or rooms drawn at random.
+    """Holds the halls in which a piece can be played: measured halls, or random simulated rooms.
 
     Args:
-        responses: (2, taps) float32 at 44.1 kHz for the seats of each measured hall. All responses
-            of a hall have the same factor, so the differences in level between seats are kept, and
-            the level of the measurement has no effect. Empty for rooms drawn at random, see
-            :mod:`metadata_tools.rendering.room`.
+        responses: impulse responses of each measured hall, one for each seat, (2, taps), float32,
+            at 44.1 kHz. All responses of a hall are scaled by the same factor, so the differences
+            in level between seats are kept, and the level of the measurement has no effect. If
+            `responses` is empty, rooms are drawn at random (:mod:`metadata_tools.rendering.room`).
     """
 
     responses: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Halls":
-        """Read stereo room impulse responses; the files of a folder are the seats of a hall.
+        """Read stereo room impulse responses.
+
+        Each folder is a hall, and each file in it is a seat in this hall.
 
         Raises:
-            InputError: no such folder, no file, or a file that is silent or not stereo.
+            InputError: the folder is missing or has no sound file, or a file is silent or not
+                stereo.
         """
         if not folder.is_dir():
             raise InputError(f"--rooms: {folder}: no such folder")
@@ -53,13 +56,15 @@ class Halls:
         if problems:
             raise InputError(problems)
         for hall, responses in halls.items():
-            # Mean energy of a channel, over all seats.
+            # This is the mean energy of a channel over all seats.
             energy = np.mean([np.sum(np.square(x, dtype=float)) / 2 for x in responses])
             halls[hall] = [np.asarray(x / np.sqrt(energy), np.float32) for x in responses]
         return cls(halls)
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw a hall, and return a response (2, taps) float32 for the seat of each player.
+        """Draw a hall and a seat for each player; return the impulse response of each seat.
+
+        Shape: each response is (2, taps), float32.
 
         Raises:
             InputError: no measured hall has enough seats.
@@ -81,15 +86,15 @@ class Halls:
 def in_hall(
     dry: Mapping[str, np.ndarray], halls: Halls, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Play a piece in a hall, in the balance of the recording.
+    """Place the stems of a piece in a hall and keep the balance of the recording.
 
     Args:
-        dry: (samples,) by label.
-        halls: to draw from.
-        rng: draws hall and seats.
+        dry: dry stem (samples,) of each label.
+        halls: the halls from which one is drawn.
+        rng: random generator for the hall and the seats.
 
     Returns:
-        (2, samples) by label.
+        Stem (2, samples) of each label.
     """
     responses = halls.seats(len(dry), rng)
     return {

@@ -1,4 +1,4 @@
-"""Tasks in several processes, which end if their parent ends."""
+"""Run tasks in several processes that end if their parent ends."""
 
 import multiprocessing
 import signal
@@ -12,21 +12,21 @@ R = TypeVar("R")
 
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[R]:
-    """Yield the results of some tasks, in their order.
+    """Call a function with each task and yield the results in the order of the tasks.
 
     Args:
-        work: a function of a module, which can be pickled.
-        tasks: its arguments.
-        processes: number of processes; with 1, all tasks are done in this process.
+        work: the function to call; it must be defined in a module, because it is pickled.
+        tasks: arguments of the calls, one for each call.
+        processes: number of processes; with 1, all calls are made in this process.
 
     Raises:
-        ChildProcessError: a process was killed, as by the system when memory is exhausted.
+        ChildProcessError: a process was killed, for example because memory was exhausted.
     """
     if processes == 1:
         yield from map(work, tasks)
         return
     earlier = set(multiprocessing.active_children())
-    # spawn, because a forked child inherits the state of the threads of numerical libraries.
+    # Use spawn, because a forked child inherits the state of the threads of numerical libraries.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_end_when_interrupted) as pool:
         try:
@@ -43,5 +43,5 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
 
 
 def _end_when_interrupted() -> None:
-    """End without a message at Ctrl-C, which reaches all processes; the parent reports it."""
+    """Make this process end silently at Ctrl-C, which the parent process reports."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Plan of a rendering: works, ensembles and seeds of all tracks."""
+"""Plan a rendering: draw the works, ensembles and seeds of all tracks."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ from metadata_tools.scores.musicxml import find_scores
 
 @dataclass(frozen=True)
 class Job:
-    """A track to render.
+    """Describes a track to render.
 
     Args:
-        split, name: of the track.
-        scores: files of its work.
-        labels: of its players.
-        seed: of everything that is drawn for it.
+        split, name: split and name of the track.
+        scores: score files of the work from which the track is rendered.
+        labels: labels of the players.
+        seed: seed of all random numbers of the track.
     """
 
     split: str
@@ -36,7 +36,7 @@ class Job:
 def note_problems(
     table: Mapping[str, Sequence[Mapping[str, str]]], options: argparse.Namespace
 ) -> list[str]:
-    """Return a line for each reason why the recorded notes are too few for these options."""
+    """Return a line for each reason why the recorded notes are not sufficient for the options."""
     where = options.notes / "notes.csv"
     problems = []
     if len(table) < max(options.players):
@@ -61,7 +61,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
     """Draw works, ensembles and seeds of all tracks.
 
     Args:
-        options: of `metadata_tools.render`.
+        options: command-line options of `metadata_tools.render`.
 
     Raises:
         InputError: a split has no works, there are too few notes or instruments, or a folder cannot

@@ -1,10 +1,10 @@
-"""Dry stems -> stereo stems, recorded by a pair of microphones in a simulated room.
+"""Convert dry stems to stereo stems, recorded by a pair of microphones in a simulated room.
 
 Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley, J.
 Acoust. Soc. Am. 65, 1979, pp. 943-950). The later reverberation is noise that decays exponentially,
-faster at high frequencies, with the level of statistical acoustics (Kuttruff, Room Acoustics,
-section 5.5). Each track has another room, and each player another seat and equaliser, so that a
-network cannot learn a single room.
+faster at high frequencies; statistical acoustics gives its level (Kuttruff, Room Acoustics,
+section 5.5). Each track has a different room, and each player has a different seat and equaliser,
+so that a network cannot learn a single room.
 """
 
 from collections.abc import Mapping
@@ -24,19 +24,20 @@ _SINC_HALF_WIDTH = 8
 
 @dataclass(frozen=True)
 class Room:
-    """A rectangular room with a stereo pair of microphones.
+    """Defines a rectangular room with a stereo pair of microphones.
 
     Args:
-        size_m: length, width, height; the players are ahead of the pair along the first axis.
+        size_m: length, width and height of the room. The players sit ahead of the microphone pair,
+            along the first axis.
         decay_s: reverberation time (T60) at mid frequencies.
-        pair_m: centre of the microphone pair.
+        pair_m: position of the centre of the microphone pair.
         spacing_m: distance between the two microphones, along the second axis.
         angle_rad: angle by which each microphone is turned outwards.
         omni: 1 for omnidirectional microphones, 0.5 for cardioids.
-        diffuse_db: level of the late reverberation relative to statistical acoustics; lower for
-            directional instruments and microphones.
-        spot: amplitude of a close microphone for each player relative to the direct sound at the
-            pair, time-aligned and panned to the seat; 0 without.
+        diffuse_db: level of the late reverberation relative to statistical acoustics; it is lower
+            for directional instruments and microphones.
+        spot: amplitude of the close microphones relative to the direct sound at the pair; 0 without
+            close microphones. Each player has one, which is time-aligned and panned to the seat.
     """
 
     size_m: tuple[float, float, float]
@@ -50,12 +51,12 @@ class Room:
 
     @property
     def volume_m3(self) -> float:
-        """Volume in cubic metres."""
+        """Volume of the room in cubic metres."""
         return float(np.prod(self.size_m))
 
     @property
     def reflection(self) -> float:
-        """Amplitude after a reflection, by Sabine's formula of the reverberation time."""
+        """Reflection factor (amplitude) of the walls, from Sabine's formula for `decay_s`."""
         length, width, height = self.size_m
         surface = 2 * (length * width + length * height + width * height)
         absorption = min(0.95, 0.161 * self.volume_m3 / (surface * self.decay_s))
@@ -63,7 +64,7 @@ class Room:
 
 
 def random_room(rng: np.random.Generator) -> Room:
-    """Draw a room, from a large living room to a chamber music hall."""
+    """Draw a random room; sizes range from a large living room to a chamber music hall."""
     length = float(rng.uniform(6, 22))
     width = float(rng.uniform(5, min(14, length)))
     height = float(rng.uniform(2.8, 8))
@@ -87,7 +88,7 @@ def random_room(rng: np.random.Generator) -> Room:
 def random_seats(
     room: Room, players: int, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Draw seats on an arc ahead of the pair, from one side to the other, in metres."""
+    """Draw the positions of seats, in metres, along an arc ahead of the microphone pair."""
     length, width, _ = room.size_m
     opening = np.deg2rad(rng.uniform(50, 130))
     radius = rng.uniform(1.5, min(4.5, 0.6 * length))
@@ -105,11 +106,11 @@ def random_seats(
 def random_tone(rng: np.random.Generator, amount: float = 1.0) -> np.ndarray:
     """Draw a moderate minimum-phase equaliser.
 
-    It has a low and a high shelf of up to about 4 dB, and two wide peaks of up to about 5 dB, all
-    times `amount`.
+    The equaliser has a low and a high shelf of up to about 4 dB, and two wide peaks of up to about
+    5 dB. All gains in dB are multiplied by `amount`.
 
     Returns:
-        Second-order sections (4, 6).
+        Second-order sections of the equaliser, (4, 6).
     """
     low = _shelf(float(rng.uniform(120, 350)), amount * float(rng.normal(0, 1.8)), high=False)
     high = _shelf(float(rng.uniform(2500, 7000)), amount * float(rng.normal(0, 2.2)), high=True)
@@ -128,22 +129,23 @@ def impulse_response(
 ) -> np.ndarray:
     """Compute the impulse response from a seat to the two microphones.
 
-    The direct sound has unit energy, as the mean of both channels, and arrives within 2 ms.
+    The energy of the direct sound, averaged over both channels, is 1. The direct sound arrives
+    within 2 ms.
 
     Args:
-        room: the room.
+        room: the room with its microphones.
         seat_m: position of the player.
-        rng: draws the late reverberation.
-        tone: second-order sections (sections, 6) of an equaliser.
+        rng: random generator for the late reverberation.
+        tone: second-order sections (sections, 6) of the player's equaliser; None for no equaliser.
 
     Returns:
-        (2, samples) float32.
+        Impulse response (2, samples), float32.
     """
     tail_s = min(1.6, 0.9 * room.decay_s)
     by_order = _reflections(room, np.array(seat_m), int(tail_s * SAMPLE_RATE_HZ))
     distance = float(np.linalg.norm(np.subtract(seat_m, room.pair_m)))
     direct = np.sqrt(np.mean(np.sum(by_order[0] ** 2, axis=-1)))
-    # Walls and air attenuate high frequencies: a further pole for each reflection.
+    # Walls and air attenuate high frequencies, so each reflection adds a low-pass pole.
     response = by_order[_IMAGE_ORDER]  # (2, samples)
     for order in range(_IMAGE_ORDER - 1, -1, -1):
         response = by_order[order] + signal.lfilter([0.75], [1, -0.25], response, axis=-1)
@@ -164,16 +166,16 @@ def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, 
     """Place the players of a track in a random room, with a random balance.
 
     Args:
-        dry: (samples,) by label.
-        rng: draws room, seats, equalisers and balance.
+        dry: dry stem (samples,) of each label.
+        rng: random generator for the room, the seats, the equalisers and the balance.
 
     Returns:
-        (2, samples) by label, in the same order. While players play, their levels differ by a
-        balance of -5 to +4 dB only. A silent stem remains silent.
+        Stem (2, samples) of each label, in the same order. The stems have the same level while they
+        sound, except for a random balance of -5 to +4 dB. A silent stem remains silent.
     """
     room = random_room(rng)
     seats = random_seats(room, len(dry), rng)
-    # Seats are independent of the order in the score.
+    # The seats do not depend on the order of the players in the score.
     order = rng.permutation(len(seats))
     placed = {}
     for (label, stem), seat in zip(dry.items(), order, strict=True):
@@ -185,7 +187,7 @@ def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, 
 
 
 def _sounding_rms(stem: np.ndarray) -> float:
-    """Return the RMS over all frames of 0.1 s that are within 20 dB of the loudest one."""
+    """Return the RMS over all frames of 0.1 s whose level is within 20 dB of the loudest frame."""
     hop = SAMPLE_RATE_HZ // 10
     frames = stem[:, : stem.shape[1] // hop * hop].reshape(2, -1, hop)
     power = np.mean(frames.astype(float) ** 2, axis=(0, 2))
@@ -196,26 +198,31 @@ def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Convolve a dry stem with an impulse response.
 
     Args:
-        dry: (samples,).
-        response: (2, taps).
+        dry: dry stem (samples,).
+        response: impulse response (2, taps).
 
     Returns:
-        (2, samples) float32, without the reverberation after the end of the stem.
+        Stem (2, samples), float32. The reverberation after the end of the dry stem is cut off.
     """
     wet = signal.oaconvolve(dry[None, :].astype(np.float32), response, axes=1)
     return np.asarray(wet[:, : len(dry)], np.float32)
 
 
 def _first_arrival(room: Room) -> float:
-    """Return the sample at which the direct sound arrives at the centre of the pair.
+    """Return the sample at which the direct sound arrives at the centre of the microphone pair.
 
-    It is late enough for a seat that is closer to one of the microphones, and for the sinc.
+    This sample is late enough for a seat that is closer to one of the microphones than to the
+    centre, and for the first half of the sinc function.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 
 
 def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
-    """Return direct sound and reflections by order of reflection: (orders + 1, 2, samples)."""
+    """Return the direct sound and the early reflections, one response per order of reflection.
+
+    Returns:
+        Responses (orders + 1, 2, samples); order 0 is the direct sound.
+    """
     response = np.zeros((_IMAGE_ORDER + 1, 2, samples))
     pair = np.array(room.pair_m)
     distance = float(np.linalg.norm(seat - pair))
@@ -234,7 +241,7 @@ def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
 
 
 def _images(seat: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (images, 3) and orders (images,) of the image sources."""
+    """Return the positions (images, 3) and reflection orders (images,) of the image sources."""
     positions, orders = [], []
     for cell in product(range(-_IMAGE_ORDER, _IMAGE_ORDER + 1), repeat=3):
         order = int(np.abs(cell).sum())
@@ -258,9 +265,10 @@ def _add_impulse(channel: np.ndarray, delay: float, gain: float) -> None:
 
 
 def _tail(room: Room, distance: float, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return late reverberation for a direct sound of unit energy: (2, samples)."""
+    """Return the late reverberation (2, samples) that belongs to a direct sound of unit energy."""
     time = np.arange(samples) / SAMPLE_RATE_HZ
-    # It starts when the image sources become sparse, after a few mean free times.
+    # The late reverberation starts when the image sources become sparse, which is after a few
+    # times the mean free time between reflections.
     length, width, height = room.size_m
     surface = 2 * (length * width + length * height + width * height)
     begin_s = 2.0 * 4 * room.volume_m3 / (surface * SPEED_OF_SOUND)
@@ -274,14 +282,17 @@ def _tail(room: Room, distance: float, samples: int, rng: np.random.Generator) -
     for band, share in ((low, 1.1), (1 - low - high, 1.0), (high, 0.55)):
         decay = np.exp(-6.91 * time / (room.decay_s * share))
         tail += np.fft.irfft(spectrum * band, samples, axis=-1) * decay
-    # Distance at which direct and diffuse sound are equally loud: 0.057 sqrt(V / T60).
+    # At the critical distance, 0.057 sqrt(V / T60), direct and diffuse sound are equally loud.
     critical = 0.057 * np.sqrt(room.volume_m3 / room.decay_s)
     energy = (distance / critical) ** 2 * 10 ** (room.diffuse_db / 10)
     return tail * fade_in * np.sqrt(energy / max(np.mean(np.sum(tail**2, axis=-1)), 1e-12))
 
 
 def _shelf(frequency_hz: float, gain_db: float, high: bool) -> np.ndarray:
-    """Return a shelving filter, slope 1 (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
+    """Return a shelving filter of slope 1 as a second-order section (6,).
+
+    Source: Bristow-Johnson, Audio EQ Cookbook.
+    """
     a = 10 ** (gain_db / 40)
     omega = 2 * np.pi * frequency_hz / SAMPLE_RATE_HZ
     cosine, alpha = np.cos(omega), np.sin(omega) / np.sqrt(2)
@@ -305,7 +316,10 @@ def _shelf(frequency_hz: float, gain_db: float, high: bool) -> np.ndarray:
 
 
 def _peak(frequency_hz: float, gain_db: float, quality: float = 0.9) -> np.ndarray:
-    """Return a peaking filter (Bristow-Johnson, Audio EQ Cookbook): (6,)."""
+    """Return a peaking filter as a second-order section (6,).
+
+    Source: Bristow-Johnson, Audio EQ Cookbook.
+    """
     a = 10 ** (gain_db / 40)
     omega = 2 * np.pi * frequency_hz / SAMPLE_RATE_HZ
     cosine, alpha = np.cos(omega), np.sin(omega) / (2 * quality)

@@ -1,8 +1,9 @@
-"""Recorded single notes -> the dry mono stem of a player.
+"""Play the dry mono stem of a player from recorded single notes.
 
-For each note of a part, the recording with the closest pitch is played at a varying speed, which
-sets pitch, detuning and vibrato in one operation: band-limited interpolation (windowed sinc, J. O.
-Smith, "Digital Audio Resampling"). If a note is longer than its recording, the sustain is looped.
+For each note of a part, the sampler plays the recording with the closest pitch. It varies the speed
+of the recording by band-limited interpolation (windowed sinc, J. O. Smith, "Digital Audio
+Resampling"). This sets pitch, detuning and vibrato in one operation. If a note is longer than its
+recording, the sustain of the recording is looped.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,18 +23,19 @@ _PHASES = 512
 
 @dataclass(frozen=True)
 class Player:
-    """Habits of a player in a track.
+    """Defines how a player plays in a track.
 
     Args:
-        detune_cents: of all notes.
-        spread_cents: standard deviation of the pitch of notes.
-        timing_s: standard deviation of onsets.
-        vibrato_cents, vibrato_hz: depth and rate on long notes.
-        articulation: sounding fraction of the duration of notes that are not slurred.
-        variety_semitones: random term in the distance to recordings, for more variety.
+        detune_cents: deviation in pitch that all notes have in common.
+        spread_cents: standard deviation of the pitch of single notes.
+        timing_s: standard deviation of the onsets.
+        vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
+        articulation: fraction of its duration for which a note sounds if it is not slurred.
+        variety_semitones: largest random distance that is added to the pitch distance when a
+            recording is chosen, so that notes of a pitch are played by different recordings.
         swell_db: increase of the level towards the middle of long notes.
-        softness: attenuation of high frequencies in soft notes, 0 (none) to 1 (strong).
-        dynamic: layer of the recordings, if the bank has it.
+        softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
+        dynamic: name of the dynamic layer to use, if the bank has this layer.
     """
 
     detune_cents: float = 0.0
@@ -54,7 +56,7 @@ _VIBRATO = {"Violin", "Viola", "Cello", "Flute", "Oboe", "Sax", "Bassoon"}
 def random_player(
     instrument: str, recordings: Sequence[Recording], rng: np.random.Generator
 ) -> Player:
-    """Draw the habits of a player."""
+    """Draw the playing style of a player at random."""
     layers = sorted({r.dynamic for r in recordings})
     vibrato = instrument in _VIBRATO and rng.random() < 0.7
     return Player(
@@ -72,10 +74,12 @@ def random_player(
 
 
 class Sampler:
-    """Plays parts from a bank. It stores looped recordings, so use it for many parts.
+    """Plays parts with the notes of a bank.
+
+    The sampler stores looped recordings, so many parts should be played by the same sampler.
 
     Args:
-        bank: recordings by instrument.
+        bank: recordings of each instrument.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -90,17 +94,18 @@ class Sampler:
         rng: np.random.Generator,
         player: Player | None = None,
     ) -> np.ndarray:
-        """Play the dry stem of a part.
+        """Play a part and return its dry stem.
 
         Args:
-            instrument: of the bank.
-            notes: may overlap (double stops); notes that are longer than the stem are cut.
-            samples: length of the stem.
-            rng: draws the deviations of the player.
-            player: by default without deviations in pitch and timing.
+            instrument: the instrument of the bank that plays.
+            notes: the notes to play. They may overlap (double stops); notes that last longer than
+                the stem are cut.
+            samples: length of the stem in samples.
+            rng: random generator for the deviations of the player.
+            player: playing style; by default the player has no deviations in pitch and timing.
 
         Returns:
-            (samples,) float32.
+            Stem (samples,), float32.
 
         Raises:
             InputError: the bank has no recording of this instrument.
@@ -133,9 +138,20 @@ class Sampler:
         player: Player,
         rng: np.random.Generator,
     ) -> None:
-        """Add a note to a stem (samples,); `bound`: the next note is slurred to it."""
+        """Add a note to a stem (samples,), in place.
+
+        Args:
+            stem: stem to which the note is added.
+            instrument: instrument of the bank.
+            note: the note to play.
+            bound: whether the next note is slurred to this note.
+            breath_db: level that is added by the slow rise and fall of the phrase.
+            player: playing style.
+            rng: random generator for the deviations of the player.
+        """
         chosen = self._choose(instrument, note, player, rng)
-        # Always draw all numbers, so that those of later notes do not depend on this note.
+        # Always draw all random numbers, so that the numbers of later notes do not depend on this
+        # note.
         wobble, spread, loudness, skip = rng.normal(
             0, (player.timing_s, player.spread_cents, 0.7, 1)
         )
@@ -180,7 +196,7 @@ class Sampler:
     def _choose(
         self, instrument: str, note: Note, player: Player, rng: np.random.Generator
     ) -> Recording:
-        """Choose the recording with the closest pitch, apart from the player's random term."""
+        """Choose the recording with the smallest sum of pitch distance and random distance."""
         recordings = self.bank[instrument]
         layer = [r for r in recordings if r.dynamic == player.dynamic] or list(recordings)
         distance = np.array([abs(r.pitch - note.midi) for r in layer])
@@ -200,9 +216,9 @@ class Sampler:
 
 
 def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
-    """Append the sustain repeatedly, each time from a point that is in phase with the end so far.
+    """Append the sustain repeatedly, each time from a point in phase with the current end.
 
-    The crossfade has 80 ms, or a quarter of the sustain if this is shorter.
+    Each crossfade lasts 80 ms, or a quarter of the sustain if that is shorter.
     """
     fade = int(min(0.08 * SAMPLE_RATE_HZ, (chosen.sustain_end - chosen.attack) // 4))
     period = SAMPLE_RATE_HZ / (440 * 2 ** ((chosen.pitch - 69) / 12))
@@ -228,9 +244,9 @@ def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
 def _positions(
     length: int, start: float, speed: float, depth_cents: float, rate_hz: float
 ) -> np.ndarray:
-    """Return the position in the recording of each output sample, (length,).
+    """Return the position (length,) in the recording from which each output sample is read.
 
-    Positions are a ramp, with a vibrato that starts after 0.15 s.
+    The positions rise linearly, with a vibrato that starts after 0.15 s.
     """
     index = np.arange(length)
     positions = start + speed * index
@@ -246,7 +262,7 @@ def _positions(
 def _envelope(
     length: int, fade_in_s: float, sounding_s: float, release_s: float, swell_db: float
 ) -> np.ndarray:
-    """Return the envelope of a note, (length,): fade-in, swell and release."""
+    """Return the envelope (length,) of a note: fade-in, swell and release."""
     time = np.arange(length, dtype=np.float32) / SAMPLE_RATE_HZ
     rise = np.sin(0.5 * np.pi * np.clip(time / fade_in_s, 0, 1)) ** 2
     fall = np.cos(0.5 * np.pi * np.clip((time - sounding_s) / release_s, 0, 1)) ** 2
@@ -257,7 +273,7 @@ def _envelope(
 
 
 def _sinc_table() -> np.ndarray:
-    """Return sinc functions with a Kaiser window, beta 8, for all phases: (phases + 1, taps)."""
+    """Return sinc functions (phases + 1, taps) for all phases, with a Kaiser window of beta 8."""
     offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
     phase = np.arange(_PHASES + 1)[:, None] / _PHASES
     distance = offsets - phase
@@ -278,15 +294,15 @@ def _play(
     smoothing: float,
     sinc: np.ndarray,
 ) -> None:
-    """Add source(positions) * envelope to a stem, filtered by a pole at `smoothing` (0: none).
+    """Read a recording at given positions, apply envelope and filter, and add it to a stem.
 
     Args:
-        stem: (length,), changed in place.
-        source: (samples,).
-        positions: (length,) in the source, in samples.
-        envelope: (length,).
-        smoothing: pole of the filter.
-        sinc: (phases + 1, taps), interpolated linearly between phases.
+        stem: stem (length,), which is changed in place.
+        source: recording (samples,).
+        positions: position in the recording for each sample of the stem, (length,), in samples.
+        envelope: factor for each sample of the stem, (length,).
+        smoothing: pole of a one-pole low-pass filter; 0 for no filter.
+        sinc: table of sinc functions (phases + 1, taps), interpolated linearly between phases.
     """
     phases = sinc.shape[0] - 1
     taps = sinc.shape[1]

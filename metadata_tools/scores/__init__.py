@@ -1,1 +1,1 @@
-"""Scores, their parts, and the instruments that play them."""
+"""Read scores, and assign their parts to instruments."""

@@ -1,4 +1,4 @@
-"""Arrangements: ensembles of two to five instruments, and parts of a score for their players."""
+"""Arrange scores: draw ensembles of two to five players, and assign parts of a score to them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +8,10 @@ import numpy as np
 from cmss.scenes import DOUBLED, STRINGS
 from metadata_tools.scores.score import RANGES, Part, into_range, one_voice, shared_by_two
 
-# Instruments that play one note at a time.
+# These instruments play one note at a time.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
 
-# Ensembles of strings with two violins, by far the most frequent doubling.
+# These are the string ensembles with two violins, by far the most frequent doubling.
 _STRING_GROUPS = {
     2: ("Violin", "Violin"),
     3: ("Violin", "Violin", "Cello"),
@@ -29,25 +29,27 @@ def draw_ensembles(
 ) -> Iterator[tuple[str, ...]]:
     """Draw ensembles in which all instruments occur about equally often.
 
-    Sizes alternate. `doubled_share` of the ensembles, evenly spaced, double an instrument; half of
-    them are string groups (two violins, trio, quartet, quintet). A third of the others have only
-    strings or only winds, if the bank has enough of them; the rest are mixed.
+    The ensembles have the given sizes in turn. A fraction `doubled_share` of the ensembles, evenly
+    spaced, has two players of the same instrument; half of these ensembles are string groups (two
+    violins, trio, quartet, quintet). Of the other ensembles, a third has only strings or only
+    winds, if the bank has enough of these instruments; the rest are mixed.
 
     Args:
-        instruments: those of the bank of notes.
-        sizes: numbers of players, in turn.
-        tracks: number of ensembles.
-        doubled_share: fraction of all ensembles, 0 to 1.
-        rng: draws the instruments.
+        instruments: names of the instruments in the bank of notes.
+        sizes: numbers of players, used in turn.
+        tracks: number of ensembles to draw.
+        doubled_share: fraction of the ensembles with a doubled instrument, from 0 to 1.
+        rng: random generator for the instruments.
 
     Yields:
-        Labels as the challenge writes them (`Violin_1` and `Violin_2`), from high to low.
+        Labels of the players as the challenge writes them (`Violin_1` and `Violin_2`), from high to
+        low.
     """
     played: Counter[str] = Counter()
     may_double = [name for name in instruments if name in DOUBLED]
     for index in range(tracks):
         size = sizes[index % len(sizes)]
-        # Count per round of sizes, so that every size is doubled equally often.
+        # Count rounds through all sizes, so that every size has a doubled instrument equally often.
         turn = index // len(sizes) + index % len(sizes)
         wants = int((turn + 1) * doubled_share + 0.5) > int(turn * doubled_share + 0.5)
         doubles = wants and bool(may_double)
@@ -81,7 +83,10 @@ def _rarest(
 
 
 def number_players(instruments: Sequence[str]) -> tuple[str, ...]:
-    """Return labels as in the challenge: Violin, Viola, Violin -> Violin_1, Viola, Violin_2."""
+    """Number the players of doubled instruments as the challenge does.
+
+    For example, Violin, Viola, Violin become Violin_1, Viola, Violin_2.
+    """
     total, seen = Counter(instruments), Counter[str]()
     labels = []
     for name in instruments:
@@ -91,7 +96,7 @@ def number_players(instruments: Sequence[str]) -> tuple[str, ...]:
 
 
 def instrument_of(label: str) -> str:
-    """Return the instrument of a label: Violin_2 -> Violin."""
+    """Return the instrument of a label, such as Violin for Violin_2."""
     return label.split("_")[0]
 
 
@@ -103,19 +108,20 @@ def give_parts(
 ) -> dict[str, Part]:
     """Assign the parts of an excerpt to the players of an ensemble.
 
-    With fewer players than parts, the top part is kept and the others are drawn at random. With
-    more, random parts are divided between two players (`score.shared_by_two`) until all players
-    have a part. High instruments get high parts, and the first of two players of an instrument gets
-    the higher part. Each part is transposed by octaves into the range of its player.
+    If there are fewer players than parts, the top part is kept and the other parts are drawn at
+    random. If there are more players than parts, random parts are divided between two players
+    (`score.shared_by_two`) until all players have a part. High instruments get high parts. The
+    first of two players of the same instrument gets the higher part. Each part is transposed by
+    octaves into the range of the instrument that plays it.
 
     Args:
         parts: excerpts of the score, with onsets from zero.
-        labels: of the players.
-        ranges: lowest and highest pitch by instrument.
-        rng: draws parts and octaves.
+        labels: labels of the players.
+        ranges: lowest and highest pitch of each instrument.
+        rng: random generator for parts and octaves.
 
     Returns:
-        Part by label; empty parts if the excerpt has too few notes.
+        The part of each label; the parts are empty if the excerpt has too few notes.
     """
     available = [part for part in parts if part]
     if not available:
@@ -131,8 +137,9 @@ def give_parts(
         return float(np.mean([n.midi for n in part])) if part else 0.0
 
     by_height = sorted(available, key=height, reverse=True)
-    # The random term sometimes puts a cello above a flute. Both players of an instrument have the
-    # same term, so that the stable sort below keeps the order of their labels.
+    # The random term sometimes gives a cello a higher part than a flute. Both players of an
+    # instrument have the same random term, so the stable sort below keeps the order of their
+    # labels.
     drawn = {name: rng.normal(0, 8) for name in labels}
     height_of = {
         instrument_of(name): sum(ranges[instrument_of(name)]) - drawn[name]
@@ -148,7 +155,7 @@ def give_parts(
         shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
         given[name] = into_range(voiced, low, high, shift)
     for name in labels:
-        # Transposition may have exchanged the order of both players.
+        # Transposition may have put the part of the second player above that of the first player.
         upper, lower = f"{instrument_of(name)}_1", f"{instrument_of(name)}_2"
         if name == lower and height(given[upper]) < height(given[lower]):
             given[upper], given[lower] = given[lower], given[upper]

@@ -1,7 +1,8 @@
-"""MusicXML documents at concert pitch: written pitches of transposing instruments -> sounding ones.
+"""Convert MusicXML documents to concert pitch: replace written pitches by sounding pitches.
 
-A `transpose` element is valid for a part, or for one of its staves, from its place in time to the
-next one. It states chromatic semitones, octaves, and whether the part is doubled in another octave.
+The two differ for transposing instruments. A `transpose` element is valid for a part, or for one
+staff of a part, from its place in time to the next `transpose` element. It states chromatic
+semitones, octaves, and whether the part is doubled in another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 
@@ -42,13 +43,14 @@ _HIGHEST = 127
 
 @dataclass(frozen=True)
 class Transposition:
-    """A transposition from written to sounding pitch.
+    """Defines a transposition from written to sounding pitch.
 
     Args:
-        time: from which it is valid: number of the measure, and quarters from its beginning.
-        semitones: to add.
+        time: time from which the transposition is valid, given by the number of the measure and the
+            quarters from the beginning of the measure.
+        semitones: number of semitones to add to the written pitch.
         doubled: octave in which the part also sounds, -1 or 1; 0 for none.
-        staff: for which it is valid; None for all.
+        staff: staff for which the transposition is valid; None for all staves.
     """
 
     time: tuple[int, Fraction]
@@ -59,12 +61,13 @@ class Transposition:
 
 @dataclass(frozen=True)
 class Written:
-    """A note of a document.
+    """Describes a note of a document.
 
     Args:
-        time: as of :class:`Transposition`.
-        staff: of the note.
-        element: of the document.
+        time: onset of the note, given by the number of the measure and the quarters from the
+            beginning of the measure.
+        staff: staff of the note.
+        element: XML element of the note.
         where: place in the file, for messages.
     """
 
@@ -75,15 +78,15 @@ class Written:
 
 
 def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
-    """Replace written pitches by sounding ones, rounded to semitones, in place.
+    """Replace written pitches by sounding pitches, rounded to semitones, in place.
 
     Quarter tones are rounded up. The spelling is lost: all black keys become sharps.
 
     Returns:
-        A line if pitches were rounded.
+        A line for the report if pitches were rounded, otherwise an empty list.
 
     Raises:
-        InputError: a pitch or a transposition is not valid, or a note is out of MIDI's range.
+        InputError: a pitch or a transposition is not valid, or a note is outside the MIDI range.
     """
     rounded = 0
     for part in root.findall("part"):
@@ -194,7 +197,7 @@ def _double(note: etree._Element, midi: int) -> None:
     copy = deepcopy(note)
     copy.attrib.pop("id", None)
     for notations in copy.findall("notations"):
-        # A slur or a tuplet must not begin and end twice.
+        # Remove slurs and tuplets from the copy, because they must not begin and end twice.
         for child in list(notations):
             if child.tag != "articulations":
                 notations.remove(child)

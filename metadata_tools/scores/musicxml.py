@@ -1,4 +1,4 @@
-"""MusicXML files: the works in a folder, and a `Score` from a file, by partitura."""
+"""Find the works in a folder of MusicXML files, and read a file as a `Score` by partitura."""
 
 import io
 import re
@@ -16,16 +16,16 @@ from metadata_tools.scores.score import DYNAMICS_DB, Part, Score, ScoreNote
 
 
 def work_name(path: Path) -> str:
-    """Return the name of the work of a score file.
+    """Return the name of the work to which a score file belongs.
 
-    Movements and editions that differ in a catalogue number (`..._sq7082029`) are the same work, so
-    they are always in the same split.
+    Movements and editions whose file names differ only in a catalogue number (`..._sq7082029`)
+    belong to the same work, so they are always in the same split.
     """
     return re.sub(r"_sq\d+$", "", path.stem)
 
 
 def find_scores(folder: Path) -> dict[str, list[Path]]:
-    """Return the MusicXML files of each work in a folder, sorted.
+    """Return the sorted MusicXML files of each work in a folder.
 
     Raises:
         InputError: the folder is missing or has no score.
@@ -45,13 +45,13 @@ def find_scores(folder: Path) -> dict[str, list[Path]]:
 def read_score(path: Path) -> Score:
     """Read a MusicXML file at concert pitch.
 
-    Tied notes are merged, grace notes are left out, dynamics and slurs are stored in the notes.
+    Tied notes are merged, and grace notes are left out. Dynamics and slurs are stored in the notes.
 
     Raises:
         InputError: the file is not MusicXML, or has no pitched note.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    # Imported here, because it takes half a second and only rendering needs it.
+    # partitura is imported here, because the import takes 0.5 s and only rendering needs it.
     from partitura.io.importmusicxml import load_musicxml
 
     root = read_document(path)
@@ -104,7 +104,7 @@ def _read_part(part: Any) -> Part:
 
 
 def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
-    """Return the level of each note in dB: last dynamic mark, hairpins as ramps, accents."""
+    """Return the level of each note in dB, from dynamic marks, hairpins (as ramps) and accents."""
     from partitura import score as pt
 
     marks = sorted(
@@ -137,5 +137,5 @@ def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
         float(part.quarter_map(mark.start.t)): float(mark.bpm) * quarters.get(mark.unit or "q", 1.0)
         for mark in part.iter_all(pt.Tempo)
     }
-    # Tempi in words ("q = 0") have not been checked by `tidy`.
+    # `tidy` does not check tempi that are given in words ("q = 0").
     return tuple(sorted((at, tempo) for at, tempo in marks.items() if not implausible(tempo)))

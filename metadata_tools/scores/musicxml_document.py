@@ -1,7 +1,7 @@
-"""MusicXML files as XML documents: unpacking, decoding, and checks.
+"""Read MusicXML files as XML documents: unpack, decode and check them.
 
-Corrects or refuses what partitura would read incorrectly without a message, or would fail on
-without naming the place.
+The checks correct or refuse elements that partitura would silently read incorrectly, or on which it
+would fail without naming the place in the file.
 """
 
 import codecs
@@ -30,11 +30,11 @@ def read_document(path: Path) -> etree._Element:
     """Read a MusicXML file, compressed or not.
 
     Returns:
-        Its root: a score-partwise element in which every part is listed once.
+        Root of the document: a score-partwise element in which every part is listed once.
 
     Raises:
         InputError: the file is damaged, not MusicXML, or not in the encoding that it states.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     data = path.read_bytes()
     if zipfile.is_zipfile(io.BytesIO(data)):
@@ -54,7 +54,7 @@ def read_document(path: Path) -> etree._Element:
 
 
 def implausible(tempo: str | float) -> bool:
-    """Return whether a tempo is no number from 5 to 1000 quarters per minute."""
+    """Return whether a tempo is not a number from 5 to 1000 quarters per minute."""
     try:
         return not 5.0 <= float(tempo) <= 1000.0
     except ValueError:
@@ -62,7 +62,7 @@ def implausible(tempo: str | float) -> bool:
 
 
 def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element]]:
-    """Return the measures of a part, each with its place in the file, for messages."""
+    """Return each measure of a part with its place in the file, which messages state."""
     return [
         (f"{path}: part {part.get('id')}, measure {measure.get('number', number)}", measure)
         for number, measure in enumerate(part.findall("measure"), 1)
@@ -70,13 +70,13 @@ def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element
 
 
 def tidy(root: etree._Element, path: Path) -> list[str]:
-    """Correct what partitura does not expect in a document.
+    """Correct elements of a document that partitura does not expect.
 
     Returns:
-        A line for each type of element that is left out.
+        A line for each type of element that was left out.
 
     Raises:
-        InputError: durations or their unit are missing or not numbers.
+        InputError: durations or their unit (`divisions`) are missing or not numbers.
     """
     for part in root.findall("part"):
         _whole_durations(part, path)
@@ -85,7 +85,7 @@ def tidy(root: etree._Element, path: Path) -> list[str]:
         if "tempo" in sound.attrib and implausible(sound.attrib["tempo"]):
             del sound.attrib["tempo"]
             left_out["tempo marks that are not plausible"] += 1
-        # Not used here, and partitura fails if it is not a number.
+        # This attribute is not used, and partitura fails if it is not a number.
         sound.attrib.pop("dynamics", None)
     for element in list(root.iter("unpitched")):
         element.getparent().replace(element, etree.Element("rest"))
@@ -101,7 +101,7 @@ def _unreadable(path: Path, reason: object) -> InputError:
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
-    """Return the content of the score in an archive."""
+    """Return the content of the score in a compressed MusicXML file."""
     with reading_archive(path), zipfile.ZipFile(io.BytesIO(data)) as archive:
         name = _score_name(path, archive)
         info = archive.getinfo(name)
@@ -115,7 +115,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
-    """Return the name of the score that the container file names, or of the only score."""
+    """Return the name of the score in an archive, from its container file or as its only score."""
     names = {name.replace("\\", "/").casefold(): name for name in archive.namelist()}
     if container := names.get(_CONTAINER.casefold()):
         root = _parsed(_decoded(archive.read(container), path), path)
@@ -138,7 +138,7 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    """Decode an XML document, by its byte order mark or else by the encoding that it states."""
+    """Decode an XML document by its byte order mark or, without one, by the encoding it states."""
     encoding = "utf-8"
     if data[:2] in (b"<\0", b"\0<"):
         encoding = "utf-16-le" if data[:1] == b"<" else "utf-16-be"
@@ -164,14 +164,15 @@ def _parsed(text: str, path: Path) -> etree._Element:
         remove_pis=True,
     )
     try:
-        # Without the declaration, which states the encoding of the file.
+        # Remove the XML declaration: it states the encoding of the file, but the text is passed on
+        # in UTF-8.
         return etree.fromstring(_DECLARATION.sub("", text, count=1).encode("utf-8"), parser)
     except (etree.XMLSyntaxError, UnicodeError) as error:
         raise _unreadable(path, error) from error
 
 
 def _partwise(root: etree._Element) -> etree._Element:
-    """Convert a timewise score, measures with parts, to parts with measures."""
+    """Convert a timewise score (measures that contain parts) to parts that contain measures."""
     made = etree.Element("score-partwise", dict(root.attrib))
     made.extend([child for child in root if child.tag != "measure"])
     parts: dict[str, etree._Element] = {}
@@ -202,7 +203,10 @@ def _check_parts(root: etree._Element, path: Path) -> None:
 
 
 def _whole_durations(part: etree._Element, path: Path) -> None:
-    """Multiply durations and their unit so that all are integers; partitura reads others as 0."""
+    """Multiply durations and their unit so that all of them are integers.
+
+    partitura reads a duration that is not an integer as 0.
+    """
     decimals, unit = 0, False
     for where, measure in measures(part, path):
         for element in measure.iter("divisions", "duration"):

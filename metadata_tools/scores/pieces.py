@@ -1,6 +1,6 @@
-"""The pieces of the demo: openings of works in the public domain.
+"""Pieces of the demo: openings of works in the public domain.
 
-The notation is that of `metadata_tools.scores.score.typed`; a beat is a quarter note.
+`metadata_tools.scores.score.typed` defines the notation. A beat is a quarter note.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TypedPiece:
-    """An excerpt for an ensemble.
+    """Holds an excerpt of a piece for an ensemble.
 
     Args:
-        name: of the track.
-        title: composer, work, and the arrangement.
-        quarters_per_minute: tempo.
-        parts: notation by label, in the order of source_1, source_2...
+        name: name of the track.
+        title: composer, work and arrangement.
+        quarters_per_minute: tempo in quarter notes per minute.
+        parts: notation of each label's part, in the order source_1, source_2...
     """
 
     name: str

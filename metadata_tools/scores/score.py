@@ -1,6 +1,6 @@
-"""Scores: parts of notes, and the timed notes that the sampler plays.
+"""Define scores, edit their parts, and convert parts to the timed notes that the sampler plays.
 
-Times of a `ScoreNote` are in quarter notes, those of a `Note` in seconds.
+Times of a `ScoreNote` are in quarter notes; times of a `Note` are in seconds.
 """
 
 import re
@@ -20,7 +20,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "Viola": (48, 86),
     "Violin": (55, 96),
 }
-"""Lowest and highest MIDI pitch in usual parts for professionals, not the extremes."""
+"""Lowest and highest MIDI pitch in usual professional parts, without extreme notes."""
 
 DYNAMICS_DB = {
     "pppp": -12.0,
@@ -40,19 +40,19 @@ ensemble adapt to each other."""
 
 @dataclass(frozen=True)
 class ScoreNote:
-    """A note in a score: onset from the start of the score and duration, in quarter notes."""
+    """Holds a note of a score; its onset, from the start, and its duration are in quarter notes."""
 
     onset: float
     duration: float
     midi: int
     level_db: float = 0.0
-    slurred: bool = False  # to the note before it
+    slurred: bool = False  # slurred to the note before it
     short: bool = False  # staccato
 
 
 @dataclass(frozen=True)
 class Note:
-    """A note as the sampler plays it."""
+    """Holds a note as the sampler plays it, with times in seconds."""
 
     onset_s: float
     duration_s: float
@@ -67,12 +67,14 @@ Part = tuple[ScoreNote, ...]
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a work.
+    """Holds the score of a work.
 
     Args:
-        work: its name.
-        parts: from the top to the bottom of the page, each sorted by onset.
-        tempi: (onset in quarters, quarters per minute) of each tempo mark, ascending; may be empty.
+        work: name of the work.
+        parts: parts from the top to the bottom of the page; the notes of a part are sorted by
+            onset.
+        tempi: tempo marks, each as (onset in quarters, quarters per minute), sorted by onset; may
+            be empty.
         remarks: a line for each type of element that was left out or rounded.
     """
 
@@ -83,17 +85,17 @@ class Score:
 
     @property
     def length(self) -> float:
-        """Length in quarter notes."""
+        """Length of the score in quarter notes."""
         return max((n.onset + n.duration for part in self.parts for n in part), default=0.0)
 
     def tempo_at(self, onset: float, default: float = 100.0) -> float:
-        """Return the tempo at an onset: quarters per minute, and quarters."""
+        """Return the tempo in quarters per minute at an onset, which is given in quarters."""
         before = [tempo for start, tempo in self.tempi if start <= onset]
         return before[-1] if before else default
 
 
 def cut(part: Part, start: float, stop: float) -> Part:
-    """Return the notes between two positions, shifted so that `start` becomes zero.
+    """Return the notes of a part between two positions, shifted so that `start` becomes zero.
 
     Notes that begin before `start` are left out; notes that end after `stop` are shortened.
     """
@@ -105,7 +107,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """Return the fraction of `length` quarters in which a part has notes."""
+    """Return the fraction of the first `length` quarters in which a part has notes."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -115,9 +117,9 @@ def activity(part: Part, length: float) -> float:
 
 
 def one_voice(part: Part) -> Part:
-    """Reduce a part to one note at a time: the highest note of each chord.
+    """Reduce a part to one note at a time, which is the highest note of each chord.
 
-    A note ends at the latest when the next begins.
+    A note ends at the latest when the next note begins.
     """
     highest: dict[float, ScoreNote] = {}
     for note in part:
@@ -134,14 +136,14 @@ def one_voice(part: Part) -> Part:
 def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Part:
     """Transpose a part by octaves into a range.
 
-    The part is shifted by the number of octaves with the fewest notes out of range; if several have
-    equally few, by the closest to `preferred_shift`. Then the notes that are still out of range
-    are shifted one by one.
+    The part is shifted by the number of octaves that leaves the fewest notes out of range. If
+    several numbers leave equally few, the one closest to `preferred_shift` is used. Then each note
+    that is still out of range is shifted by itself.
 
     Args:
-        part: to transpose.
-        low, high: lowest and highest MIDI pitch, at least an octave apart.
-        preferred_shift: in octaves.
+        part: the part to transpose.
+        low, high: lowest and highest MIDI pitch of the range, at least an octave apart.
+        preferred_shift: preferred number of octaves, positive for upwards.
     """
     if not part:
         return part
@@ -166,13 +168,14 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
 def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> tuple[Part, Part]:
     """Divide a part between two players, for ensembles with more players than parts.
 
-    Each phrase of `phrase` quarters is played by one of the two, or by both, the second an octave
-    higher or lower, as an arranger would make a quintet of a quartet.
+    Each phrase, of `phrase` quarters, is played by one of the two players or by both. If both play,
+    the second player plays an octave higher or lower. An arranger would make a quintet from a
+    quartet in this way.
     """
     first: list[ScoreNote] = []
     second: list[ScoreNote] = []
     octave = 12 * int(rng.choice((-1, 1)))
-    # Phrase -> 0: the first player plays, 1: the second, 2: both.
+    # A number for each phrase: 0 if the first player plays, 1 if the second, 2 if both.
     roles: dict[int, int] = {}
     for note in part:
         index = int(note.onset // phrase)
@@ -196,17 +199,17 @@ def performed(part: Part, quarters_per_minute: float) -> tuple[Note, ...]:
 def typed(text: str, beat: float = 1.0) -> Part:
     """Read the compact notation of the demo's pieces.
 
-    Words are separated by spaces: `C4` is a note of one beat, `Bb3:2` of two beats, `F#5:1/2` of
-    half a beat, `R:3` a rest of three beats. `_` before a note slurs it to the note before, `'`
-    after it makes it short, `|` has no effect, and a dynamic mark such as `p` or `mf` is valid for
-    all notes after it.
+    Words are separated by spaces. `C4` is a note of one beat, `Bb3:2` a note of two beats,
+    `F#5:1/2` a note of half a beat, and `R:3` a rest of three beats. `_` before a note slurs the
+    note to the previous note. `'` after a note makes the note short. `|` has no effect. A dynamic
+    mark such as `p` or `mf` is valid for all following notes.
 
     Args:
-        text: the notation.
+        text: notes and rests in this notation.
         beat: number of quarters in a beat.
 
     Raises:
-        InputError: there is another word.
+        InputError: the text contains a word that is not part of the notation.
     """
     notes: list[ScoreNote] = []
     onset, level_db = 0.0, 0.0

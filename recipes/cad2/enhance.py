@@ -1,4 +1,4 @@
-"""Enhance every pair of scene and listener: python recipes/cad2/enhance.py path.root=/data."""
+"""Enhance each pair of scene and listener: python recipes/cad2/enhance.py path.root=/data."""
 
 from dataclasses import asdict
 
@@ -26,7 +26,7 @@ from cmss.separators import build_separator
 @hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read and check the metadata, build the system, write the FLACs that are not there yet."""
+    """Read and check the metadata, build the system, and write the FLAC files that are missing."""
     config = absolute_paths(config)
     references, rate_hz = reads_references(config), config.input_sample_rate
     sounds = SoundFiles(rate_hz, digests="all" if references else "mixtures")

@@ -17,7 +17,7 @@ from cmss.scenes import SoundFiles
 @hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Take up the configuration of enhance.py, score each pair that has no row yet."""
+    """Read the configuration that enhance.py saved, and score each pair that has no score yet."""
     config = continued_configuration(config, overrides())
     if not config.references:
         raise InputError("references: false, so there is nothing to score against")

@@ -22,7 +22,7 @@ from cmss.training.programs import build_candidates, fit_ensemble
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track by every member, fit the weights, choose the steps, write the file."""
+    """Separate each track with each member, fit the weights, choose the steps, write the file."""
     keys = from_settings(FitKeys, plain(config))
     problems: list[str] = []
     with noting(problems):

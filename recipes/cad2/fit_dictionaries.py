@@ -19,7 +19,7 @@ from cmss.training.keys import DictionaryKeys
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit_dictionaries", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read the stems of each instrument, learn its templates, write them."""
+    """Read the stems of each instrument, learn its templates, and write the templates to a file."""
     keys = from_settings(DictionaryKeys, plain(config))
     path, settings = Path(keys.path.weights_file), keys.dictionaries
     check_output_file(path, "path.weights_file")

@@ -19,7 +19,10 @@ from cmss.training.programs import fit_postfilter, initial_postfilter
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit_postfilter", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track, train, write the weights; called again, it continues."""
+    """Separate each track, train the post-filter, and write its weights.
+
+    A training that was interrupted continues when the same command is called again.
+    """
     keys = from_settings(PostfilterKeys, plain(config))
     problems: list[str] = []
     with noting(problems):

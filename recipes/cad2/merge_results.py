@@ -1,4 +1,4 @@
-"""Join the scores, build what is handed in and a page: python recipes/cad2/merge_results.py."""
+"""Join the scores, build the submission and the report: python recipes/cad2/merge_results.py."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cmss.scenes import SoundFiles
 @hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Take up the configuration of enhance.py, join the shards, build archive and page."""
+    """Read the configuration of the run, join the scores of all jobs, build archive and report."""
     config = continued_configuration(config, overrides())
     scored = config.references
     sounds = SoundFiles(config.input_sample_rate, digests="all")

@@ -23,7 +23,10 @@ from cmss.training.programs import train_network
 @hydra.main(config_path="pkg://cmss.conf", config_name="train", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read the stems, build the network, train it; called again, it continues."""
+    """Read the stems, build the network, and train it.
+
+    A training that was interrupted continues when the same command is called again.
+    """
     keys = from_settings(TrainKeys, plain(config))
     problems: list[str] = []
     with noting(problems):
@@ -34,7 +37,8 @@ def main(config: DictConfig) -> None:
         model = size.initial_network(keys.seed, keys.instrument, keys.init_from)
     if problems:
         raise InputError(problems)
-    # One folder for each instrument, or the second would continue from the state of the first.
+    # Each instrument needs its own folder; otherwise the training of the second instrument would
+    # continue from the state of the first.
     folder = Path(keys.path.exp_folder) / (keys.instrument or "")
     check_output_file(folder / "state.pt", "path.exp_folder")
     tracks = training_tracks(config)
@@ -44,7 +48,7 @@ def main(config: DictConfig) -> None:
         pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
         scorer = Scorer(hearing_aid)
         haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
-    # The weights may be published, so their header does not have the paths of the data.
+    # The weights may be published, so the paths of the data are not written into their header.
     shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
     settings = OmegaConf.to_yaml(OmegaConf.masked_copy(config, shaping))
     best = train_network(
