@@ -1,1 +1,1 @@
-"""Configuration files of the recipes, which hydra finds as pkg://cmss.conf."""
+"""Contains the configuration files of the recipes; hydra finds them as pkg://cmss.conf."""

@@ -1,4 +1,4 @@
-"""Report of a run: figures and sounds on an HTML page, and a draft of the technical report."""
+"""Writes the HTML report of a run, with figures and sounds, and a draft of its technical report."""
 
 from cmss.report.page import write_report
 from cmss.report.technical import write_technical_report

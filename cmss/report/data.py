@@ -1,4 +1,4 @@
-"""Data of a report: the scores of runs, joined with properties of scenes and listeners."""
+"""Reads the scores of runs for a report, and joins them with properties of scenes and listeners."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from cmss.scenes import Ear, Pair
 
 @dataclass(frozen=True)
 class RunScores:
-    """A scored run.
+    """Scores of a run.
 
     Args:
-        name: name of its folder.
-        separator: name of the separator in the configuration.
-        remix: name of the remix; empty for passthrough, which does not separate.
-        table: a row for each pair in the official order, see :func:`score_table`.
-        sdr: median SDR of its stems in dB; None if it was not measured.
+        name: name of the run's folder.
+        separator: name of the separator in the configuration of the run.
+        remix: name of the remix; empty for the separator passthrough, which returns no stems.
+        table: table with a row for each pair in the official order, see :func:`score_table`.
+        sdr: median SDR of the run's stems in dB; None if it was not measured.
     """
 
     name: str
@@ -34,16 +34,28 @@ class RunScores:
     sdr: float | None
 
     def mean(self, column: str, ensemble: str | None = None) -> float:
-        """Return the mean of a column over all pairs, or over a type of ensemble; NaN if empty."""
+        """Return the mean of a column.
+
+        Args:
+            column: name of the column.
+            ensemble: type of ensemble whose pairs are averaged; None for all pairs.
+
+        Returns:
+            The mean; NaN if there are no such pairs.
+        """
         table = self.table if ensemble is None else self.table[self.table.ensemble == ensemble]
         return float(table[column].mean())
 
 
 def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
-    """Read a run with a single file of scores, as written by merge_results.py.
+    """Read the scores of a run from scores.csv, which merge_results.py has written.
+
+    Args:
+        folder: the run's folder.
+        pairs: all pairs of the run, in the official order.
 
     Raises:
-        InputError: the folder is not that of a scored run, or the scores are for other pairs.
+        InputError: the folder does not contain a scored run, or the scores are for other pairs.
     """
     config = read_configuration(folder)
     separation = read_separation(folder)
@@ -58,12 +70,19 @@ def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
 
 
 def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Read scores, and join them with properties of scenes and listeners.
+    """Read the scores of a run, and join them with properties of scenes and listeners.
+
+    Args:
+        folder: the run's folder.
+        pairs: all pairs of the run, in the official order.
 
     Returns:
-        Columns pair, scene, song, listener, left, right, average (HAAQI), ensemble, instruments
-        (names), players (number), spread_db (of the gains), loss_db (pure-tone average of the
-        better ear), clipped (samples at full scale; 0 without a file of components).
+        Table with a row for each pair. The columns pair, scene, song and listener contain names;
+        left, right and average are HAAQI of the ears and their mean; ensemble is the type of
+        ensemble; instruments contains names of instruments; players is the number of players;
+        spread_db is the difference of the largest and the smallest gain; loss_db is the pure-tone
+        average of the better ear in dB HL; clipped is the number of samples at full scale, or 0 if
+        the run has no components.csv.
 
     Raises:
         InputError: there are no scores, or they are for other pairs.
@@ -97,6 +116,6 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def _pure_tone_average(ear: Ear) -> float:
-    """Return the pure-tone average of an ear in dB HL, as defined by the WHO."""
+    """Return the pure-tone average of an ear in dB HL, as the WHO defines it."""
     audiogram, hertz = ear.audiogram, (500, 1000, 2000, 4000)
     return float(np.mean(np.interp(hertz, audiogram.frequencies_hz, audiogram.levels_db)))

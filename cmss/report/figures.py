@@ -1,4 +1,4 @@
-"""Figures of a run, from the tables of :mod:`cmss.report.data`."""
+"""Draws the figures of a report from the tables of :mod:`cmss.report.data`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cmss.report.data import RunScores
 from cmss.report.panels import LEFT, RIGHT
 from cmss.scenes import INSTRUMENTS, Pair, by_track
 
-# Okabe and Ito's colours, which people with colour blindness can distinguish.
+# Colours by Okabe and Ito, which people with colour blindness can distinguish.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "os^Dvx"
 _POINTS: dict[str, Any] = {"color": _COLOURS[0], "ms": 4, "alpha": 0.5, "mew": 0}
@@ -28,7 +28,11 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def all_pairs(runs: Sequence[RunScores]) -> Figure:
-    """Draw the HAAQI of every pair, sorted by the first run's scores (the paper's Figure 17)."""
+    """Draw HAAQI of every pair and run; pairs are sorted by their scores in the first run.
+
+    Source:
+        Figure 17 of the report on the University of Thessaly's entry to the challenge.
+    """
     figure, axes = _figure()
     order = np.argsort(runs[0].table.average.to_numpy(), kind="stable")
     size = max(1.0, min(5.0, 300 / len(order)))
@@ -45,7 +49,11 @@ def all_pairs(runs: Sequence[RunScores]) -> Figure:
 
 
 def instruments(pairs: Sequence[Pair]) -> Figure:
-    """Draw the number of players of each instrument in all tracks (the paper's Figure 16)."""
+    """Draw the number of players of each instrument in all tracks.
+
+    Source:
+        Figure 16 of the report on the University of Thessaly's entry to the challenge.
+    """
     players = Counter(
         source.instrument for track, _ in by_track(pairs) for source in track.sources.values()
     )
@@ -57,7 +65,7 @@ def instruments(pairs: Sequence[Pair]) -> Figure:
 
 
 def by_hearing_loss(run: RunScores) -> Figure:
-    """Draw the mean HAAQI of each listener by hearing loss of the better ear."""
+    """Draw the mean HAAQI of each listener over the hearing loss of the listener's better ear."""
     figure, axes = _figure()
     means = run.table.groupby("listener")[["left", "right", "loss_db"]].mean()
     axes.plot(means.loss_db, means.left, "x", color=LEFT, label="left")
@@ -68,7 +76,7 @@ def by_hearing_loss(run: RunScores) -> Figure:
 
 
 def by_spread(run: RunScores) -> Figure:
-    """Draw the HAAQI of each pair by the range of its gains."""
+    """Draw HAAQI of each pair over the difference of the largest and the smallest gain."""
     figure, axes = _figure()
     axes.plot(run.table.spread_db, run.table.average, "o", **_POINTS)
     axes.set(xlabel="largest minus smallest gain (dB)", ylabel="HAAQI, both ears")
@@ -76,7 +84,7 @@ def by_spread(run: RunScores) -> Figure:
 
 
 def by_players(run: RunScores) -> Figure:
-    """Draw the HAAQI of each pair and its means by the number of players."""
+    """Draw HAAQI of each pair over the number of players, and the mean for each number."""
     figure, axes = _figure()
     axes.plot(run.table.players, run.table.average, "o", **_POINTS)
     means = run.table.groupby("players").average.mean()

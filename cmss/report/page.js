@@ -1,6 +1,6 @@
 "use strict";
 
-// Sorting: a click on a column header; a second click reverses the order.
+// Sorting: a click on a column header sorts the rows, and a second click reverses the order.
 function valueOf(row, column) {
   const cell = row.cells[column];
   const value = cell.dataset.value ?? cell.textContent.trim();
@@ -20,7 +20,7 @@ function sortBy(table, column) {
   const rows = [...table.tBodies[0].rows];
   rows.sort((a, b) => {
     const [x, y] = [valueOf(a, column), valueOf(b, column)];
-    // Rows without a value stay last in both orders.
+    // Rows without a value are last in both orders.
     if (x === "" || y === "") return (x === "") - (y === "");
     return falling ? compare(y, x) : compare(x, y);
   });
@@ -32,7 +32,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.querySelector("button").addEventListener("click", () => sortBy(table, column)));
 }
 
-// Filtering: rows that contain every word and belong to the chosen ensemble.
+// Filtering: only rows that contain every word and belong to the chosen type of ensemble are shown.
 for (const form of document.querySelectorAll("form.filter")) {
   const rows = [...document.getElementById(form.dataset.table).tBodies[0].rows];
   const filter = () => {
@@ -52,7 +52,8 @@ for (const form of document.querySelectorAll("form.filter")) {
   filter();
 }
 
-// Listening: one player for all versions of a pair; the next version continues at the same position.
+// Listening: all versions of a pair share a player, and the next version continues at the position
+// that the player has reached.
 for (const player of document.querySelectorAll(".player")) {
   const audio = player.querySelector("audio");
   audio.addEventListener("play", () => {
@@ -61,7 +62,7 @@ for (const player of document.querySelectorAll(".player")) {
   let position = 0;
   let playing = false;
   player.addEventListener("change", (event) => {
-    // While a version is still being loaded its own position is 0.
+    // While a version is being loaded, its position is 0, so keep the position before it.
     if (audio.readyState > 0) {
       position = audio.currentTime;
       playing = !audio.paused;

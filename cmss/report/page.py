@@ -1,4 +1,4 @@
-"""The HTML page of a run: a folder with index.html, which needs no server and no network."""
+"""Writes the HTML report of a run: a folder with index.html, which needs no server or network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,18 @@ from cmss.scenes import Pair, SoundFiles
 
 REPORT = "report"
 SHOWN = 10
-"""Number of pairs with the highest scores, and with the lowest scores, that have sounds."""
+"""The report has sounds for this number of pairs with the highest scores, and for the same number
+with the lowest scores."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image: path relative to the page, and caption."""
+    """An image of the page.
+
+    Args:
+        file: path of the image, relative to the page.
+        caption: text below the image.
+    """
 
     file: str
     caption: str
@@ -36,7 +42,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """A pair with sounds: row of the table, gains, sound files by version, pictures."""
+    """What the page shows of a pair with sounds.
+
+    Args:
+        row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.
+        gains: name of each player, and its gain in dB.
+        sounds: name of a version, such as "enhanced" -> path of its sound file.
+        pictures: pictures of all versions and of the listener's hearing.
+    """
 
     row: Any
     gains: list[tuple[str, float]]
@@ -53,7 +66,7 @@ def write_report(
     stems: bool = False,
     sounds: SoundFiles | None = None,
 ) -> Path:
-    """Write `report/index.html` of a scored run, and its figures and sounds.
+    """Write the folder `report` of a scored run, with index.html, figures and sounds.
 
     Only the pairs with the highest and the lowest scores have sounds, so that the size of the
     folder does not depend on the number of pairs.
@@ -61,17 +74,17 @@ def write_report(
     Args:
         folder: the run's folder, with scores.csv and the enhanced files.
         pairs: all pairs of the run, in the official order.
-        scorer: computes the references.
-        beside: folders of other runs of the same pairs, for comparison.
-        progress: wraps the pairs with sounds, for a progress bar.
-        stems: whether the run has kept its stems; the page then has them as sounds.
-        sounds: reads all sound files; None for a new one.
+        scorer: scorer that computes the references.
+        beside: folders of other runs with the same pairs, with which the run is compared.
+        progress: function that wraps the pairs with sounds, for a progress bar.
+        stems: whether the run has kept its stems. If so, the page also offers them as sounds.
+        sounds: cache that reads all sound files; None for a new cache.
 
     Returns:
         Path of index.html.
 
     Raises:
-        InputError: there are no scores, or they are for other pairs.
+        InputError: one of the runs has no scores, or its scores are for other pairs.
     """
     sounds = sounds or SoundFiles(int(scorer.hearing_aid.sample_rate_hz))
     runs = [read_run(each, pairs) for each in (folder, *beside)]
@@ -111,12 +124,13 @@ def _render(
     """Return the HTML of the page.
 
     Args:
-        runs: this run, then the runs for comparison.
-        differences: name of another run, and the difference of this run from it.
+        runs: this run, followed by the runs with which it is compared.
+        differences: name of another run, and the difference between this run and the other run.
         pictures: figures of the run.
         details: pairs with sounds.
     """
-    # Gap closed by each run: 0 for passthrough, 1 for oracle; None without both of them.
+    # Gap closed by each run: 0 for passthrough, 1 for oracle. The gap is only known if the runs
+    # include both of these separators.
     gaps = None
     means = {run.separator: run.mean("average") for run in runs}
     low, high = means.get("passthrough"), means.get("oracle")
@@ -138,7 +152,7 @@ def _render(
 
 
 def _figures(runs: Sequence[RunScores], pairs: Sequence[Pair]) -> Iterator[tuple[str, Figure, str]]:
-    """Yield name, figure and caption of each figure."""
+    """Yield the name, the figure and the caption of each figure of the page."""
     run = runs[0]
     yield "all_pairs", figures.all_pairs(runs), "HAAQI of all pairs"
     yield "instruments", figures.instruments(pairs), "Instruments in the data"
@@ -160,7 +174,17 @@ def _detail(
     stems: bool,
     files: SoundFiles,
 ) -> Detail:
-    """Write the sounds and pictures of a pair."""
+    """Write the sounds and pictures of a pair.
+
+    Args:
+        report: folder of the report.
+        folder: the run's folder.
+        pair: scene and listener.
+        row: row of the pair in the table of scores.
+        scorer: scorer that computes the reference.
+        stems: whether to write the estimated stems as sounds as well.
+        files: cache that reads the sound files.
+    """
     signals, rate_hz = versions(folder, pair, scorer, stems, files)
     sounds, pictures = {}, []
     for name, signal in equally_loud(signals, rate_hz).items():

@@ -1,4 +1,4 @@
-"""Panels of figures: each function draws on given axes.
+"""Draws waveforms, spectrograms and audiograms, and combines them in figures.
 
 The left ear is blue with crosses, the right ear is red with circles, as in audiology.
 """
@@ -18,8 +18,8 @@ RIGHT = "#c02020"
 EARS = (("left", LEFT, "x"), ("right", RIGHT, "o"))
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 16000.0
-"""Frequency range of a spectrogram. The lowest note of a cello has 65 Hz; enhanced signals are
-sampled at 32 kHz and therefore end at 16 kHz."""
+"""Frequency range of a spectrogram. The lowest note of a cello is at 65 Hz. Enhanced signals have a
+sampling rate of 32 kHz, and therefore no frequencies above 16 kHz."""
 
 _COLUMNS, _ROWS = 480, 160
 _WINDOW = 2048
@@ -31,7 +31,7 @@ _COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG with a palette, a third as large as one with full colours."""
+    """Render a figure as a PNG with a palette, a third of the size of a PNG with full colours."""
     full, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(full, format="png")
     with Image.open(full) as image:
@@ -41,12 +41,14 @@ def png(figure: Figure) -> bytes:
 
 
 def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
-    """Draw minima and maxima of both channels, with the left channel in front.
+    """Draw the waveforms of both channels, with the left channel in front.
+
+    For each column of the picture, the area between minimum and maximum is filled.
 
     Args:
-        axes: to draw on.
-        signal: (2, samples), full scale = 1.
-        sample_rate_hz: of the signal.
+        axes: axes on which the waveforms are drawn.
+        signal: signal (2, samples); 1 is full scale.
+        sample_rate_hz: sampling rate of the signal.
     """
     starts = _starts(signal.shape[-1])
     times_s = starts / sample_rate_hz
@@ -57,12 +59,12 @@ def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
-    """Draw the level over time and frequency; the powers of all channels are added.
+    """Draw the level of a signal over time and frequency; the powers of all channels are added.
 
     Args:
-        axes: to draw on.
-        signal: (channels, samples).
-        sample_rate_hz: of the signal.
+        axes: axes on which the spectrogram is drawn.
+        signal: signal (channels, samples).
+        sample_rate_hz: sampling rate of the signal.
     """
     power = _power(signal, sample_rate_hz)
     level_db = 10 * np.log10(np.maximum(power / max(power.max(), 1e-30), 1e-12))
@@ -81,10 +83,18 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 
 
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
-    """Compute the power (rows, columns) at logarithmically spaced frequencies.
+    """Compute the power of a signal at logarithmically spaced frequencies.
 
-    Each column is the mean over windows that overlap by half. The windows are transformed in
-    blocks, so that memory does not depend on the length of the signal.
+    The power of a column is the mean over the windows in the time of this column, which overlap by
+    half. The windows are transformed in blocks, so that memory does not depend on the length of the
+    signal.
+
+    Args:
+        signal: signal (channels, samples).
+        sample_rate_hz: sampling rate of the signal.
+
+    Returns:
+        Power (rows, columns) of the picture; a row is a frequency, a column is a time.
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
@@ -101,11 +111,15 @@ def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Sum power spectra (bins,) over channels, and over windows that overlap by half.
+    """Sum the power spectra of a signal over channels and windows.
 
     Args:
-        signal: (channels, samples); it is padded with zeros.
-        centres: sample at the centre of each window.
+        signal: signal (channels, samples). It is padded with zeros where a window goes beyond its
+            ends.
+        centres: sample at the centre of each window; the windows overlap by half.
+
+    Returns:
+        Power (bins,).
     """
     first, stop = centres[0] - _WINDOW // 2, centres[-1] + _WINDOW // 2
     before, after = max(0, -first), max(0, stop - signal.shape[-1])
@@ -124,7 +138,7 @@ def _starts(samples: int) -> NDArray[np.intp]:
 
 
 def audiogram(axes: Axes, listener: Listener) -> None:
-    """Draw the hearing thresholds of both ears, with higher thresholds further down."""
+    """Draw the hearing thresholds of both ears; higher thresholds are lower in the picture."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.audiogram.frequencies_hz, ear.audiogram.levels_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -133,7 +147,7 @@ def audiogram(axes: Axes, listener: Listener) -> None:
 
 
 def applied_gain(axes: Axes, listener: Listener) -> None:
-    """Draw the gain of the compressor in each band, for sounds below its threshold."""
+    """Draw the gain of the compressor in each band for sounds below the compressor's threshold."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.compression.frequencies_hz, ear.compression.gains_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)
@@ -162,7 +176,7 @@ def time_and_frequency(signal: NDArray, sample_rate_hz: int) -> Figure:
 
 
 def hearing(listener: Listener) -> Figure:
-    """Draw audiogram and gain of a listener."""
+    """Draw the audiograms of a listener and the gains of the listener's compressors."""
     figure = Figure(figsize=(4.4, 4.4), dpi=90, layout="constrained")
     above, below = figure.subplots(2, 1)
     audiogram(above, listener)
@@ -176,10 +190,10 @@ def before_and_after(
     """Draw the mixture, the enhanced signal, and the hearing of the listener.
 
     Args:
-        before: mixture (2, samples), full scale = 1.
+        before: mixture (2, samples); 1 is full scale.
         after: enhanced signal (2, samples).
-        sample_rate_hz: of both.
-        listener: has audiograms and compressors.
+        sample_rate_hz: sampling rate of both signals.
+        listener: listener with audiograms and compressors.
     """
     figure = Figure(figsize=(11, 6.5), dpi=100, layout="constrained")
     panels = figure.subplots(2, 3, width_ratios=(2, 2, 1.3))

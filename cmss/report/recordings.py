@@ -1,4 +1,4 @@
-"""Sounds of a pair at equal loudness: mixture, reference, enhanced signal and stems."""
+"""Computes the sounds of a pair for the report, and scales them to equal loudness."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,17 +18,19 @@ Sounds = dict[str, NDArray[np.floating]]
 def versions(
     folder: Path, pair: Pair, scorer: Scorer, stems: bool, files: SoundFiles
 ) -> tuple[Sounds, int]:
-    """Return mixture, reference and enhanced signal of a pair, amplified for its listener.
+    """Return mixture, reference and enhanced signal of a pair, all amplified for the listener.
 
     Args:
         folder: the run's folder.
         pair: scene and listener.
-        scorer: computes the reference.
-        stems: also return the estimated stems, amplified for the listener, without the remix.
-        files: reads the sound files.
+        scorer: scorer that computes the reference.
+        stems: whether to return the estimated stems as well. They are amplified for the listener,
+            but the gains of the scene are not applied.
+        files: cache that reads the sound files.
 
     Returns:
-        Name -> (2, samples) at the sampling rate of the enhanced file; and this rate in Hz.
+        Name -> signal (2, samples) at the sampling rate of the enhanced file; and this sampling
+        rate in Hz.
     """
     track = pair.scene.track
     enhanced, rate_hz = files.read(folder / pair.enhanced_file)
@@ -52,12 +54,12 @@ def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int
 
     Args:
         sounds: name -> signal (2, samples).
-        sample_rate_hz: of all signals.
+        sample_rate_hz: sampling rate of all signals.
     """
     levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}
     audible = [name for name, level in levels_db.items() if np.isfinite(level)]
     headroom_db = (levels_db[n] - 20 * np.log10(np.abs(sounds[n]).max()) for n in audible)
-    # -20 LUFS, or less if a version would clip.
+    # The common loudness is -20 LUFS, or the highest loudness at which no signal clips.
     target_db = min([-20.0, *headroom_db])
     return {
         name: signal * 10 ** ((target_db - levels_db[name]) / 20) if name in audible else signal
@@ -66,7 +68,10 @@ def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int
 
 
 def _level_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Return the loudness, or the power if the signal is too short; minus infinity for silence."""
+    """Return the loudness of a signal in LUFS; minus infinity for silence.
+
+    If the signal is too short for a measurement of loudness, return its mean power in dB.
+    """
     if signal.shape[-1] >= SHORTEST_LOUDNESS_S * sample_rate_hz:
         return loudness_lufs(signal, sample_rate_hz)
     power = float(np.mean(np.square(signal)))

@@ -1,7 +1,7 @@
-"""Draft of the technical report that the challenge requires with a submission.
+"""Writes a draft of the technical report that the challenge requires with a submission.
 
-technical_report.md has the data that a run records: system, number of parameters, computing time,
-training data, causality and scores. The authors add the other sections.
+The draft, technical_report.md, contains the data that a run records: system, number of parameters,
+computing time, training data, causality and scores. The authors must add the other sections.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ TECHNICAL_REPORT = "technical_report.md"
 def write_technical_report(
     folder: Path, name: str, provenance: Mapping[str, Any], summary: pd.DataFrame | None
 ) -> Path:
-    """Write the draft for a run.
+    """Write the draft of the technical report for a run.
 
     Args:
         folder: the run's folder.
         name: name of the submission.
         provenance: provenance of the run, see :func:`cmss.run.folder.save_provenance`.
-        summary: mean scores, see :func:`cmss.results.summarise`; None without scores.
+        summary: mean scores, see :func:`cmss.results.summarise`; None if the run has no scores.
 
     Returns:
         Path of technical_report.md.
@@ -56,13 +56,24 @@ def write_technical_report(
 
 
 def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return name and weight of the separator, or of each member of an ensemble."""
+    """Return the name and weight of each member of an ensemble, or of a single separator.
+
+    Args:
+        separator: section `separator` of the configuration.
+    """
     members = separator.get("members") or [separator]
     return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]
 
 
 def _network(path: Path, digest: str) -> dict[str, Any]:
-    """Describe a weight file; parameters and data are unknown if it cannot be read."""
+    """Describe a weight file: name, digest, number of parameters and training data.
+
+    If the file cannot be read, the number of parameters is None and the training data are empty.
+
+    Args:
+        path: path of the weight file.
+        digest: SHA-256 of the weight file.
+    """
     known: dict[str, Any] = {"parameters": None, "data": ""}
     try:
         tensors, header = read_weights(path)
@@ -74,7 +85,16 @@ def _network(path: Path, digest: str) -> dict[str, Any]:
 
 
 def _compute(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the computing time in seconds per minute of music; None if it was not measured."""
+    """Return the computing time of the system in seconds per minute of music.
+
+    Args:
+        measured: computing times and durations of music, see
+            :func:`cmss.run.folder.save_provenance`.
+
+    Returns:
+        Name of the processor, time for the separation and time for the hearing aid; None if the
+        times were not measured.
+    """
     if not measured or not measured["separated_s"] or not measured["enhanced_s"]:
         return None
     return {

@@ -1,9 +1,10 @@
-"""Scores of a run: rows, files, merging of shards, summaries, comparison of runs.
+"""Writes, reads, merges and compares the scores of runs.
 
-Names of files and columns are the official ones. A run in a single job writes `scores.csv`; shard
-`batch` of `batch_size` writes `scores_{batch + 1}-{batch_size}.csv`. Beside each of these files
-there is a `components` file with the components of HAAQI, and a `fingerprints` file with digests of
-inputs and settings.
+Files and columns have their official names. A run in a single job writes `scores.csv`. If a run is
+split into several jobs, the job with index `batch` writes `scores_{batch + 1}-{batch_size}.csv`,
+where `batch_size` is the number of jobs. Each of these files has two further files beside it:
+`components` with the components of HAAQI, and `fingerprints` with digests of inputs and settings.
+The scores of one job are called a shard.
 """
 
 from cmss.results.comparison import Difference, compare, compare_folders, format_differences

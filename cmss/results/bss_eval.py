@@ -1,16 +1,20 @@
-"""SDR, SIR and SAR of estimated stems: BSS Eval version 4, for spatial images.
+"""Computes SDR, SIR and SAR of estimated stems by BSS Eval version 4, for spatial images.
 
-An estimate is decomposed into the reference and three errors (Vincent, Gribonval and Févotte,
+Each estimate is decomposed into the reference and three errors (Vincent, Gribonval and Févotte,
 IEEE Trans. Audio Speech Lang. Process. 14(4), 2006):
 
     estimate = reference + spatial distortion + interference + artefacts
 
-Two projections define the errors. The first is the best approximation of the estimate by the
-reference, filtered by 512 taps from each channel to each channel. The second is the best
-approximation by all references, filtered in the same way. Spatial distortion is the difference of
-the first projection from the reference, interference is the difference of both projections, and
-artefacts are the rest of the estimate. Filters are fitted once to the full signal, then energies
-are compared in frames of 1 s:
+Two projections define the errors. The first projection is the best approximation of the estimate
+by the filtered reference; filters of 512 taps lead from each channel of the reference to each
+channel of the estimate. The second projection is the best approximation of the estimate by all
+references, filtered in the same way. Then
+
+    spatial distortion = first projection - reference
+    interference = second projection - first projection
+    artefacts = estimate - second projection
+
+The filters are fitted once to the full signal. The ratios compare energies in frames of 1 s:
 
     SDR = reference / (spatial distortion + interference + artefacts)
     SIR = first projection / interference
@@ -18,13 +22,14 @@ are compared in frames of 1 s:
 
 Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) with the median over frames is the usual measure
 of music separation. As in museval 0.4.1, a frame in which any source is exactly silent is excluded
-for all sources. A source that is silent throughout has no ratios. Here it is excluded and the
-others are evaluated without it, whereas museval raises an error.
+for all sources. If a source is silent in the complete signal, its ratios are not defined. Here such
+a source is excluded and the other sources are evaluated without it, whereas museval raises an
+error.
 
-This is an implementation for this project, because museval cannot be imported without ffmpeg,
+This project has its own implementation, because museval cannot be imported without ffmpeg,
 mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial
-images. All estimates are fitted at once by a Cholesky decomposition, which takes a fraction of
-museval's time.
+images. The filters for all estimates are computed by a single Cholesky decomposition, which takes a
+fraction of museval's time.
 """
 
 from collections.abc import Mapping
@@ -38,20 +43,21 @@ from scipy.linalg import cho_factor, cho_solve, toeplitz
 Signals = NDArray[np.float64]
 
 TAPS = 512
-"""Length of the distortion filters."""
+"""Number of taps of the distortion filters."""
 FRAME_S = 1.0
 """Length in seconds of the frames for which ratios are computed."""
 
-# Regularisation relative to the power of the references: with two equal channels, the filters are
-# not unique.
+# Regularisation of the filters, relative to the power of the references. It is needed because the
+# filters are not unique if two channels of the references are equal.
 _RIDGE = 1e-10
 
 
 @dataclass(frozen=True)
 class Ratios:
-    """SDR, SIR and SAR of a source in dB: medians over frames.
+    """SDR, SIR and SAR of a source in dB, each as the median over frames.
 
-    Infinite if there is no such error; NaN if every frame has a silent source.
+    A ratio is infinite if the errors in its denominator are zero. All ratios are NaN if there is no
+    frame in which all sources are audible.
     """
 
     sdr: float
@@ -67,15 +73,15 @@ def bss_eval(
     """Compare estimated stems with the ground truth stems.
 
     Args:
-        references: (channels, samples) each, by source id.
-        estimates: of the same sources and shapes.
-        sample_rate_hz: of both.
+        references: source id -> ground truth stem (channels, samples).
+        estimates: source id -> estimated stem (channels, samples), for the same sources.
+        sample_rate_hz: sampling rate of all stems.
 
     Returns:
-        Ratios by source id, without sources whose reference or estimate is silent throughout.
+        Source id -> ratios, without the sources whose reference or estimate is completely silent.
 
     Raises:
-        ValueError: sources or shapes differ.
+        ValueError: references and estimates have different sources or shapes.
     """
     if references.keys() != estimates.keys():
         raise ValueError(f"estimates of {sorted(estimates)}, expected {sorted(references)}")
@@ -98,12 +104,14 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
     """Compute SDR, SIR and SAR in dB of each frame.
 
     Args:
-        true: references (sources, channels, samples), none of which is silent throughout.
-        estimated: (sources, channels, samples).
-        frame: samples in a frame. An incomplete last frame is dropped, unless it is the only frame.
+        true: references (sources, channels, samples); no reference is completely silent.
+        estimated: estimates (sources, channels, samples).
+        frame: number of samples in a frame. An incomplete last frame is dropped, unless it is the
+            only frame.
 
     Returns:
-        (3, sources, frames), NaN in frames in which any reference or estimate is silent.
+        Ratios (3, sources, frames). The ratios of a frame are NaN if any reference or estimate is
+        silent in this frame.
     """
     sources, channels, samples = true.shape
     frame = min(frame, samples)
@@ -121,10 +129,10 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
         if not (np.any(true[..., part], (1, 2)) & np.any(estimated[..., part], (1, 2))).all():
             continue
         spectra = rfft(true[..., part], size)
-        # Second projection, from all references: (sources, channels, size)
+        # Second projection, the filtered sum of all references: (sources, channels, size)
         explained = _filtered(spectra.reshape(-1, spectra.shape[-1]), all_filters, size)
         for n in range(sources):
-            # First projection, from the reference of the source: (channels, size)
+            # First projection, the filtered reference of this source: (channels, size)
             own = _filtered(spectra[n], own_filters[n], size)[0]
             rest = -explained[n]
             rest[:, :frame] += estimated[n, :, part]
@@ -140,17 +148,18 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
 def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals, Signals]:
     """Compute both sides of the normal equations of the filters.
 
-    These are inner products of delayed inputs with each other and with the targets, which are
-    correlations at the difference of the delays.
+    One side has the inner products of the delayed inputs with each other, the other side has the
+    inner products of the delayed inputs with the targets. The inner product of two delayed signals
+    is their correlation at the difference of the delays.
 
     Args:
-        inputs: (inputs, samples).
-        wanted: targets, (sources, channels, samples).
-        taps: length of the filters.
+        inputs: signals that are filtered, (inputs, samples).
+        wanted: targets that the filtered inputs approximate, (sources, channels, samples).
+        taps: number of taps of the filters.
 
     Returns:
-        Correlations of the inputs with each other, (inputs, taps, inputs, taps), and with the
-        targets, (inputs, sources, channels, taps).
+        Correlations of the inputs with each other, (inputs, taps, inputs, taps); and correlations
+        of the inputs with the targets, (inputs, sources, channels, taps).
     """
     count, samples = inputs.shape
     size = next_fast_len(samples + taps - 1, real=True)
@@ -168,14 +177,14 @@ def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals,
 
 
 def _filters(blocks: Signals, products: Signals) -> Signals:
-    """Solve the normal equations for the filters with the least squared error.
+    """Solve the normal equations, and return the filters with the least squared error.
 
     Args:
-        blocks: correlations of the inputs, see :func:`_correlations`.
-        products: correlations of the inputs with the targets.
+        blocks: correlations of the inputs with each other, see :func:`_correlations`.
+        products: correlations of the inputs with the targets, see :func:`_correlations`.
 
     Returns:
-        (sources, inputs, channels, taps).
+        Filters (sources, inputs, channels, taps).
     """
     count, taps = blocks.shape[:2]
     gram = np.array(blocks).reshape(count * taps, count * taps)
@@ -189,10 +198,15 @@ def _filters(blocks: Signals, products: Signals) -> Signals:
 
 
 def _filtered(spectra: NDArray, filters: NDArray, size: int) -> Signals:
-    """Filter spectra (inputs, bins) by (sources, inputs, channels, bins), and sum over inputs.
+    """Filter the inputs, and sum the filtered inputs.
+
+    Args:
+        spectra: spectra of the inputs, (inputs, bins).
+        filters: frequency responses of the filters, (sources, inputs, channels, bins).
+        size: length of the Fourier transform.
 
     Returns:
-        (sources, channels, size).
+        Signals (sources, channels, size).
     """
     return irfft(np.einsum("if,sicf->scf", spectra, filters), size)
 

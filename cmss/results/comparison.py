@@ -1,14 +1,15 @@
-"""Statistical comparison of two runs on the same pairs: confidence interval and paired test.
+"""Compares two runs on the same pairs by a confidence interval and a paired test.
 
-Pairs of the same track share its music and its separation, so they are not independent. Tracks are
-independent, so both methods resample tracks:
+Pairs of the same track share the music and the separation of this track, so that their scores are
+not independent. Tracks are independent. Both methods therefore resample tracks, not pairs:
 
-* The interval is a cluster bootstrap (Davison and Hinkley, Bootstrap Methods and their Application,
-  1997, section 3.8): tracks are drawn with replacement, and the interval covers the middle 95 % of
-  the mean differences.
-* The paired test flips the signs of all differences of a track at once, as if the runs were
-  exchanged for this track. p is the fraction of flips with a mean at least as far from 0 as the
-  observed mean. With few tracks, all flips are computed.
+* The confidence interval is computed by a cluster bootstrap (Davison and Hinkley, Bootstrap Methods
+  and their Application, 1997, section 3.8). Tracks are drawn with replacement, the mean difference
+  of the runs is computed for each draw, and the interval covers the middle 95 % of these means.
+* The paired test randomly flips the sign of all differences of a track together, as if the two runs
+  were exchanged for this track. p is the fraction of draws in which the mean difference is at least
+  as far from 0 as the observed mean difference. If there are few tracks, all combinations of signs
+  are computed instead of random ones.
 """
 
 from collections.abc import Sequence
@@ -32,18 +33,20 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two runs in mean HAAQI of both ears.
+    """Difference of two runs in mean HAAQI of both ears, for a group of pairs.
+
+    If all pairs have the same track, `low`, `high` and `p` are NaN.
 
     Args:
-        group: all, or a type of ensemble.
-        pairs: number of pairs.
-        tracks: number of tracks.
-        first: mean of the first run.
-        second: mean of the second run.
-        difference: second minus first.
-        low: lower end of the 95 % interval; for a single track, low, high and p are NaN.
-        high: upper end of the 95 % interval.
-        p: of the paired test, two-sided.
+        group: name of the group: "all", or a type of ensemble.
+        pairs: number of pairs in the group.
+        tracks: number of tracks in the group.
+        first: mean HAAQI of the first run.
+        second: mean HAAQI of the second run.
+        difference: `second` minus `first`.
+        low: lower end of the 95 % confidence interval of the difference.
+        high: upper end of the 95 % confidence interval of the difference.
+        p: two-sided p-value of the paired test.
     """
 
     group: str
@@ -60,12 +63,12 @@ class Difference:
 def compare(
     first: Sequence[ScoreRow], second: Sequence[ScoreRow], pairs: Sequence[Pair]
 ) -> list[Difference]:
-    """Compare two runs over all pairs and for each type of ensemble.
+    """Compare two runs for all pairs, and for the pairs of each type of ensemble.
 
     Args:
-        first: scores of a run.
-        second: scores of another run, for the same pairs.
-        pairs: these pairs.
+        first: scores of the first run.
+        second: scores of the second run, for the same pairs.
+        pairs: pairs of these scores.
 
     Raises:
         KeyError: a pair has no score.
@@ -86,10 +89,15 @@ def compare(
 
 
 def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Difference]:
-    """Compare two scored runs by their folders.
+    """Compare two runs, whose scores are read from their folders.
+
+    Args:
+        first: folder of the first run.
+        second: folder of the second run.
+        pairs: pairs that both runs have scored.
 
     Raises:
-        InputError: a run has no scores, or scores for other pairs.
+        InputError: a run has no scores, or its scores are for other pairs.
     """
     return compare(_scores(first, pairs), _scores(second, pairs), pairs)
 
@@ -105,7 +113,7 @@ def _scores(folder: Path, pairs: Sequence[Pair]) -> list[ScoreRow]:
 
 
 def format_differences(differences: Sequence[Difference]) -> str:
-    """Format as a plain-text table, with scores to four decimals."""
+    """Format differences as a plain-text table with four decimals."""
     table = pd.DataFrame([asdict(difference) for difference in differences])
     table["p"] = table["p"].map("{:.4f}".format)
     return table.to_string(index=False, float_format="{:.4f}".format)
@@ -130,11 +138,14 @@ def _difference(name: str, table: pd.DataFrame) -> Difference:
 
 
 def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[float, float]:
-    """Compute the 95 % interval of the mean difference.
+    """Compute the 95 % confidence interval of the mean difference.
 
     Args:
-        sums: sum of the differences of each track, (tracks,).
-        sizes: number of differences of each track, (tracks,).
+        sums: sum of the differences in each track, (tracks,).
+        sizes: number of pairs in each track, (tracks,).
+
+    Returns:
+        Lower and upper end of the interval; NaN if there are fewer than two tracks.
     """
     if len(sums) < 2:
         return np.nan, np.nan
@@ -149,11 +160,19 @@ def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[flo
 
 
 def sign_flip_test(sums: NDArray[np.float64]) -> float:
-    """Compute the two-sided p of the paired test from the differences' sums, (tracks,)."""
+    """Compute the two-sided p-value of the paired test.
+
+    Args:
+        sums: sum of the differences in each track, (tracks,).
+
+    Returns:
+        The p-value; NaN if there are fewer than two tracks.
+    """
     tracks = len(sums)
     if tracks < 2:
         return np.nan
-    # Tolerance for rounding: flips may add the same numbers in a different order.
+    # The tolerance is for rounding errors, because the numbers are not always added in the same
+    # order.
     observed = abs(sums.sum()) * (1 - 1e-12)
     if 2**tracks <= DRAWS:
         flips = 1 - 2 * (np.arange(2**tracks)[:, None] >> np.arange(tracks) & 1)
@@ -163,5 +182,5 @@ def sign_flip_test(sums: NDArray[np.float64]) -> float:
     for _ in range(DRAWS // _CHUNK):
         flips = 1 - 2 * rng.integers(2, size=(_CHUNK, tracks))
         farther += int(np.count_nonzero(np.abs(flips @ sums) >= observed))
-    # The observed signs are also one of the flips, hence + 1.
+    # The observed signs count as a further draw, hence + 1.
     return (1 + farther) / (1 + DRAWS)

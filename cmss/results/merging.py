@@ -1,4 +1,4 @@
-"""Merges the shards of a run into tables of scores, and computes their means."""
+"""Merges the shards of a run into tables of scores, and computes mean scores."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,29 +21,31 @@ def merge(
     batch_size: int = 1,
     inputs: Fingerprints | None = None,
 ) -> pd.DataFrame:
-    """Merge the shards of a run and write tables of scores.
+    """Merge the shards of a run, and write tables of scores.
 
-    Writes to `folder`: scores.csv, components.csv and fingerprints.csv in the order of `pairs`,
-    summary.csv, and `listeners/<id>.csv` with both ears of each scene. Components and fingerprints
-    are optional, because shards of the official evaluation have none.
+    The files scores.csv, components.csv, fingerprints.csv and summary.csv are written to `folder`.
+    The first three have a row for each pair, in the order of `pairs`. For each listener, the file
+    `listeners/<id>.csv` has the scores of all scenes. If no shard has components or fingerprints,
+    the file for them is not written, because the official evaluation does not produce them.
 
     Args:
         folder: the run's folder.
         pairs: all pairs of the run, in the official order.
         batch_size: number of shards.
-        inputs: expected fingerprints of the scores, see :func:`cmss.fingerprint.of_scores`.
+        inputs: expected fingerprints of the scores, see :func:`cmss.fingerprint.of_scores`; None
+            to accept all fingerprints.
 
     Returns:
-        The result of :func:`summarise`.
+        Mean scores, see :func:`summarise`.
 
     Raises:
-        InputError: rows are missing, duplicated, unexpected or not finite, or scores were produced
-            with different inputs or settings.
+        InputError: rows are missing, duplicated, unexpected or not finite, the average of a row is
+            not the mean of both ears, or scores were produced with different inputs or settings.
     """
     scores, problems = _collect(folder, "scores", ScoreRow, pairs, batch_size)
     components, more = _collect_any(folder, "components", ComponentRow, pairs, batch_size)
     fingerprints, others = _collect_any(folder, "fingerprints", FingerprintRow, pairs, batch_size)
-    # Pairs without a score have no rows in the other files either: report them once.
+    # Pairs without a score have no rows in the other files either. Report each of them only once.
     problems = problems or [*more, *others]
     for row in scores:
         mean = (row.left_haaqi + row.right_haaqi) / 2
@@ -76,7 +78,7 @@ def merge(
 def _collect_any(
     folder: Path, table: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """Call `_collect` if any shard has a file of this table; otherwise return empty lists."""
+    """Call :func:`_collect` if any shard has a file of this table; else return empty lists."""
     paths = (shard_path(folder, table, batch, batch_size) for batch in range(batch_size))
     if not any(path.exists() for path in paths):
         return [], []
@@ -86,7 +88,18 @@ def _collect_any(
 def _collect(
     folder: Path, table: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """Return the rows of all shards in the order of the pairs, and a list of problems."""
+    """Read the rows of a table from all shards.
+
+    Args:
+        folder: the run's folder.
+        table: beginning of the file names, such as "scores".
+        row_type: type of the rows.
+        pairs: all pairs of the run.
+        batch_size: number of shards.
+
+    Returns:
+        The rows in the order of the pairs, and a list of problems.
+    """
     rows: list[Row] = []
     problems: list[str] = []
     expected = {(pair.scene.id, pair.listener.id): pair for pair in pairs}
@@ -97,7 +110,7 @@ def _collect(
             rows += read_rows(path, row_type)
         except InputError as error:
             problems += error.problems
-            # The file is reported once, instead of each of its pairs.
+            # Report the file, and not also each pair of this file.
             sought -= {(p.scene.id, p.listener.id) for p in shard(pairs, batch, batch_size)}
     times = Counter(row.key for row in rows)
     found = {row.key: row for row in rows}
@@ -120,16 +133,17 @@ def _at(table: str, key: tuple[str, str], problem: str) -> str:
 
 
 def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
-    """Compute mean scores overall and by ensemble, number of players and listener.
+    """Compute mean scores of all pairs, and by ensemble, number of players and listener.
 
     Args:
-        rows: scores.
+        rows: scores of pairs.
         pairs: pairs of these scores.
 
     Returns:
-        Columns group ("overall", "ensemble", "instruments", "listener"), name, pairs (number of
-        pairs) and the three means. Ensembles are string, wind and mixed. The number of instruments
-        is the number of players: two violins count twice.
+        Table with the columns group ("overall", "ensemble", "instruments" or "listener"), name,
+        pairs (number of pairs), and mean HAAQI of the left ear, of the right ear and of both. The
+        names are "all"; "string", "wind" or "mixed"; the number of players, so that two violins
+        count as two instruments; and the id of the listener.
     """
     tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
     scores = pd.DataFrame(
@@ -153,5 +167,5 @@ def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
 
 
 def format_summary(summary: pd.DataFrame) -> str:
-    """Format the summary as a plain-text table, with scores to four decimals."""
+    """Format a summary as a plain-text table in which scores have four decimals."""
     return summary.to_string(index=False, float_format="{:.4f}".format)

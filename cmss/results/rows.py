@@ -1,4 +1,4 @@
-"""Rows of results for each pair, and the names of their files."""
+"""Defines the rows of the results files, which have a row for each pair, and the file names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
 @dataclass(frozen=True)
 class ScoreRow(PairRow):
-    """HAAQI of a pair, with the columns of the official scores.csv."""
+    """Row of scores.csv: HAAQI of a pair, in the official columns."""
 
     left_haaqi: float
     right_haaqi: float
@@ -29,14 +29,17 @@ class ScoreRow(PairRow):
 
     @classmethod
     def of(cls, pair: Pair, left_haaqi: float, right_haaqi: float) -> "ScoreRow":
-        """Build the row of a pair; the average is the mean of both ears."""
+        """Build the row of a pair; the average is computed from both ears."""
         left, right = float(left_haaqi), float(right_haaqi)
         return cls(*_names(pair), left, right, (left + right) / 2)
 
 
 @dataclass(frozen=True)
 class ComponentRow(PairRow):
-    """Components of both scores, see :class:`Haaqi`, and the number of samples at full scale."""
+    """Row of components.csv: components of HAAQI of both ears, and number of clipped samples.
+
+    The components are explained in :class:`Haaqi`. A clipped sample is a sample at full scale.
+    """
 
     left_cepstral_correlation: float
     left_bm_synchrony: float
@@ -65,7 +68,7 @@ class ComponentRow(PairRow):
 
 @dataclass(frozen=True)
 class FingerprintRow(PairRow):
-    """Fingerprint of the inputs and settings of a score, see :mod:`cmss.fingerprint`."""
+    """Row of fingerprints.csv: fingerprint of a pair's scores, see :mod:`cmss.fingerprint`."""
 
     fingerprint: str
 
@@ -80,11 +83,11 @@ def _names(pair: Pair) -> tuple[str, str, str]:
 
 
 def shard_path(folder: Path, table: str, batch: int = 0, batch_size: int = 1) -> Path:
-    """Return the path of a results file, with the official name.
+    """Return the path of the results file of a shard, with the official name.
 
     Args:
         folder: the run's folder.
-        table: beginning of the name, such as "scores".
+        table: beginning of the file name, such as "scores".
         batch: index of the shard, from 0.
         batch_size: number of shards (the official name of this setting).
     """

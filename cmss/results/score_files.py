@@ -1,4 +1,4 @@
-"""Score files of a shard; after an interruption, the next run continues them."""
+"""Writes the score files of a shard; after an interruption, the next call continues them."""
 
 import math
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from cmss.scenes import Pair
 
 
 class ScoreFiles:
-    """Scores, components and fingerprints of a shard.
+    """Manages the files of a shard with scores, components and fingerprints.
 
-    Rows of an earlier run are kept if their fingerprints are as expected.
+    If the files exist already, the rows with the expected fingerprints are kept.
 
     Args:
         folder: the run's folder.
-        wanted: expected fingerprints of the scores of all pairs of this run.
+        wanted: expected fingerprint of each pair of this run.
         batch: index of the shard, from 0.
         batch_size: number of shards.
-        on_change: how to treat rows that were produced with different inputs or settings, or
-            belong to other pairs: "redo" drops them, "error" raises an error.
+        on_change: what to do with existing rows that were produced with different inputs or
+            settings, or belong to other pairs: "redo" drops these rows, "error" raises an error.
 
     Raises:
-        InputError: there are such rows and `on_change` is "error", or the files are not tables of
+        InputError: such rows exist and `on_change` is "error", or the files are not tables of
             scores. Nothing is written then.
     """
 
@@ -55,20 +55,21 @@ class ScoreFiles:
         """Return the fingerprints of the rows that are in all three files."""
         scores, prints = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
-            # Scores of another program: an empty fingerprint differs from every expected one, so
-            # they are not dropped without on_change=redo.
+            # Another program has written these scores. Give them an empty fingerprint, which
+            # differs from every expected fingerprint, so that they are only dropped with
+            # on_change=redo.
             return {row.pair: "" for row in scores.values()}
-        # A run killed between two writes leaves a row in only some of the files.
+        # If a run was killed between two writes, only some of the files have the row of a pair.
         complete = scores.keys() & self._components.rows.keys() & prints.keys()
         return {prints[key].pair: prints[key].fingerprint for key in complete}
 
     @property
     def rows(self) -> list[ScoreRow]:
-        """Scores so far, of this run and earlier runs."""
+        """All scores in the file: the scores that were kept, and the scores that were added."""
         return list(self._scores.rows.values())
 
     def mean(self) -> float:
-        """Return the mean HAAQI of both ears over the scores so far; NaN without scores."""
+        """Return the mean HAAQI of both ears over all scores in the file; NaN without scores."""
         scores = [row.avg_haaqi for row in self._scores.rows.values()]
         return sum(scores) / len(scores) if scores else math.nan
 
@@ -79,18 +80,23 @@ class ScoreFiles:
     def append(
         self, scores: ScoreRow, components: ComponentRow, fingerprint: FingerprintRow
     ) -> None:
-        """Add a pair; its rows are on disk when this method returns.
+        """Add the rows of a pair; they are on disk when this method returns.
+
+        Args:
+            scores: HAAQI of the pair.
+            components: components of HAAQI of the pair.
+            fingerprint: fingerprint of the scores of the pair.
 
         Raises:
             ValueError: a score is NaN or infinite, or the pair has a score already.
         """
-        # Scores last: a pair counts as scored only once all its rows are written.
+        # Write the scores last, so that a pair counts as scored only when all rows are written.
         self._components.append(components)
         self._fingerprints.append(fingerprint)
         self._scores.append(scores)
 
     def put_in_order(self, pairs: Sequence[Pair]) -> None:
-        """Sort the rows in the order of the pairs."""
+        """Sort the rows of all files in the order of the pairs."""
         keys = [(pair.scene.id, pair.listener.id) for pair in pairs]
         for file in (self._components, self._fingerprints, self._scores):
             file.put_in_order(keys)

@@ -1,4 +1,4 @@
-"""SDR, SIR and SAR of the sources of a run's tracks, and their file, separation.csv."""
+"""Measures SDR, SIR and SAR of the stems of a run; writes and reads them as separation.csv."""
 
 import csv
 import io
@@ -22,7 +22,10 @@ SEPARATION = "separation.csv"
 
 @dataclass(frozen=True)
 class SeparationRow:
-    """Ratios of a source of a track in dB, see :class:`cmss.results.bss_eval.Ratios`."""
+    """Row of separation.csv: SDR, SIR and SAR of a source in dB.
+
+    The ratios are explained in :mod:`cmss.results.bss_eval`.
+    """
 
     track: str
     source: str
@@ -38,13 +41,13 @@ COLUMNS = [field.name for field in fields(SeparationRow)]
 def measure(
     track: Track, stems: Mapping[str, NDArray[np.float32]], sounds: SoundFiles
 ) -> list[SeparationRow]:
-    """Measure the separation of each source of a track that is not silent.
+    """Measure SDR, SIR and SAR of each source of a track; silent sources are left out.
 
     Args:
-        track: has the ground truth stems and the mixture.
-        stems: source id -> estimate (2, samples). If empty, the mixture is evaluated as the
-            estimate of each stem: the values before any separation.
-        sounds: reads ground truth stems and mixture.
+        track: track with the ground truth stems and the mixture.
+        stems: source id -> estimated stem (2, samples). If empty, the mixture is evaluated as the
+            estimate of each stem, which gives the ratios before any separation.
+        sounds: cache that reads the ground truth stems and the mixture.
     """
     sources = track.sources
     true = {key: sounds.excerpt(source.excerpt) for key, source in sources.items()}
@@ -57,17 +60,20 @@ def measure(
 
 
 def write_separation(folder: Path, rows: Iterable[SeparationRow]) -> None:
-    """Write the file of a run, and replace an existing file."""
+    """Write separation.csv to the folder of a run, and replace an existing file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(astuple, rows)])
     write_text(folder / SEPARATION, text.getvalue())
 
 
 def read_separation(folder: Path) -> list[SeparationRow]:
-    """Read the rows of a run; empty if the file does not exist.
+    """Read separation.csv from the folder of a run.
+
+    Returns:
+        The rows of the file; empty if the file does not exist.
 
     Raises:
-        InputError: the file is not a table of separated sources.
+        InputError: the file does not have the expected columns and values.
     """
     path = folder / SEPARATION
     if not path.exists():
@@ -85,6 +91,6 @@ def read_separation(folder: Path) -> list[SeparationRow]:
 
 
 def median_sdr(rows: Iterable[SeparationRow]) -> float:
-    """Return the median SDR over sources in dB, the usual measure; NaN without sources."""
+    """Return the median SDR of all sources in dB; NaN if there are no sources."""
     found = [row.sdr for row in rows if not math.isnan(row.sdr)]
     return median(found) if found else math.nan

@@ -1,1 +1,1 @@
-"""A run: its configuration, its folder and the files that it keeps there."""
+"""Reads the configuration of a run, plans and scores its files, and manages its folder."""

@@ -29,17 +29,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def default_separator() -> dict[str, Any]:
-    """Return the default separator as a section for :func:`cmss.separators.build_separator`."""
+    """Return the section of the default separator for :func:`cmss.separators.build_separator`."""
     meta = OmegaConf.load(str(files("cmss.conf") / "ensemble" / "meta.yaml"))
     assert isinstance(meta, DictConfig)
     return {"name": "ensemble", **plain(meta)}
 
 
 def build_remix(config: DictConfig) -> Remix:
-    """Build the remix from its section of the configuration.
+    """Build the remix from the section `remix` of the configuration.
 
     Raises:
-        InputError: there is no such remix, or its settings are not valid.
+        InputError: there is no remix of this name, or its settings are not valid.
     """
     settings = plain(config)
     name = settings.pop("name")
@@ -50,7 +50,7 @@ def build_remix(config: DictConfig) -> Remix:
 
 
 def build_hearing_aid(config: DictConfig) -> HearingAid:
-    """Build the hearing aid, for the sampling rate of the mixtures."""
+    """Build the hearing aid, which works at the sampling rate of the mixtures."""
     settings = plain(config.enhancer)
     if "sample_rate_hz" in settings:
         raise InputError("enhancer.sample_rate_hz: no such setting, expected input_sample_rate")
@@ -59,7 +59,7 @@ def build_hearing_aid(config: DictConfig) -> HearingAid:
 
 
 def stem_settings(config: DictConfig) -> dict[str, Any]:
-    """Return the settings that affect the estimated stems, for their fingerprints."""
+    """Return the settings that affect the estimated stems, for the fingerprints of stems."""
     return {
         "separator": _affecting(plain(config.separator)),
         "input_sample_rate": config.input_sample_rate,
@@ -67,7 +67,7 @@ def stem_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def enhanced_settings(config: DictConfig) -> dict[str, Any]:
-    """Return the settings that affect the enhanced files, for their fingerprints."""
+    """Return the settings that affect the enhanced files, for the fingerprints of these files."""
     return {
         **stem_settings(config),
         "remix": plain(config.remix),
@@ -78,7 +78,7 @@ def enhanced_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _affecting(node: Any) -> Any:
-    """Return a section without settings that do not affect results, such as the device."""
+    """Return a section without the settings that do not affect results, such as the device."""
     if isinstance(node, dict):
         return {
             key: described_steps(value) if key == "steps" else _affecting(value)
@@ -89,7 +89,7 @@ def _affecting(node: Any) -> Any:
 
 
 def score_settings(config: DictConfig) -> dict[str, Any]:
-    """Return the settings that affect the scores, for their fingerprints."""
+    """Return the settings that affect the scores, for the fingerprints of scores."""
     return {
         "enhancer": plain(config.enhancer),
         "input_sample_rate": config.input_sample_rate,
@@ -99,14 +99,17 @@ def score_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def reads_references(config: DictConfig) -> bool:
-    """Return whether the separator, or a member of it, reads the ground truth stems."""
+    """Return whether the separator, or a member of an ensemble, reads the ground truth stems."""
     separator = plain(config.separator)
     members = [separator, *separator.get("members", [])]
     return any(member.get("name") == "oracle" for member in members)
 
 
 def precision_warnings(config: DictConfig) -> list[str]:
-    """Return a warning if the processor computes slowly in the chosen precision; else nothing."""
+    """Return a list with a warning if bfloat16 is slow on this processor; otherwise an empty list.
+
+    The warning is only given if a network is to be computed in bfloat16 on the CPU.
+    """
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
     if has_bfloat16() or not any(
@@ -118,14 +121,15 @@ def precision_warnings(config: DictConfig) -> list[str]:
 
 
 def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
-    """Load the pairs of a run, of all its jobs.
+    """Load the pairs of all jobs of a run.
 
     Args:
         config: configuration of the run.
-        sounds: opens the sound files; None for a new one.
+        sounds: cache that opens the sound files; None for a new cache.
 
     Raises:
-        InputError: all problems of settings, metadata or `evaluate.pairs`, or no pairs.
+        InputError: settings, metadata or the file `evaluate.pairs` are not valid, with a line for
+            each problem; or this file lists no pairs.
     """
     check_values(plain(config))
     if reads_references(config) and not config.references:
@@ -146,11 +150,11 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
 
 
 def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:
-    """Load the pairs of this job; it may have none if there are more jobs than tracks.
+    """Load the pairs of this job; the list may be empty if there are more jobs than tracks.
 
     Args:
         config: configuration of the run.
-        sounds: opens the sound files; None for a new one.
+        sounds: cache that opens the sound files; None for a new cache.
 
     Raises:
         InputError: see :func:`chosen_pairs`.
@@ -159,7 +163,7 @@ def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair
 
 
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:
-    """Select the pairs that are listed in a CSV file with columns scene and listener."""
+    """Select the pairs that a CSV file with the columns scene and listener lists."""
     try:
         table = read_table(Path(path), ("scene", "listener"))
     except OSError as error:

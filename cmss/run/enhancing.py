@@ -1,4 +1,4 @@
-"""The plan of enhance.py: which tracks to separate and which files to write."""
+"""Plans the work of enhance.py: which tracks to separate and which files to write."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,18 @@ from cmss.scenes import Pair, SoundFiles, Track, by_track, level_warnings, unusu
 
 @dataclass(frozen=True)
 class EnhanceSettings:
-    """Settings of the enhanced files and stems of a run.
+    """Settings for the enhanced files and the stems of a run.
 
     Args:
-        rate_hz: sampling rate of the files.
-        soft_clip: apply tanh to each signal before it is written.
-        stems: keep the estimated stems as well.
-        on_change: "redo" replaces results of different inputs or settings, "error" stops.
+        rate_hz: sampling rate of the enhanced files.
+        soft_clip: whether to apply tanh to each signal before it is written.
+        stems: whether to keep the estimated stems as well.
+        on_change: what to do with existing results that were produced with different inputs or
+            settings: "redo" replaces them, "error" raises an error.
         references: whether the separator reads the ground truth stems.
-        stem_settings: settings that affect the stems, for their fingerprints.
-        enhanced_settings: settings that affect the enhanced files, including those of the stems.
+        stem_settings: settings that affect the stems, for the fingerprints of the stems.
+        enhanced_settings: settings that affect the enhanced files, including all `stem_settings`,
+            for the fingerprints of the enhanced files.
     """
 
     rate_hz: int
@@ -36,13 +38,14 @@ class EnhanceSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """The results to compute, and their fingerprints.
+    """Lists the results that enhance.py must compute, and their fingerprints.
 
     Args:
-        pairs: name of a track -> its pairs without an enhanced file.
-        tracks: to be separated, for these pairs or to keep their stems.
+        pairs: name of a track -> the pairs of this track whose enhanced file is missing.
+        tracks: tracks to separate, because an enhanced file or the stems of the track are missing.
         prints: name of a pair -> fingerprint of its enhanced file.
-        stem_prints: name of a track -> fingerprint of its stems, if they are to be kept.
+        stem_prints: name of a track -> fingerprint of its stems; only for tracks whose stems are
+            to be kept and are missing.
     """
 
     pairs: Mapping[str, Sequence[Pair]]
@@ -56,10 +59,15 @@ class Plan:
         return sum(map(len, self.pairs.values()))
 
     def warnings(self, sounds: SoundFiles) -> Iterator[str]:
-        """Yield a line for each unusual level, audiogram or hearing aid; decodes the mixtures.
+        """Yield a warning for each unusual level of a mixture, audiogram or hearing aid.
+
+        All mixtures of the plan are decoded.
+
+        Args:
+            sounds: cache that reads the mixtures.
 
         Raises:
-            InputError: one line for each mixture that cannot be decoded.
+            InputError: mixtures cannot be decoded, with a line for each of them.
         """
         listeners = (pair.listener for group in self.pairs.values() for pair in group)
         yield from chain(level_warnings(self.tracks, sounds), unusual_hearing(listeners))
@@ -77,12 +85,12 @@ def plan(
     Args:
         folder: the run's folder.
         pairs: pairs of this job.
-        sounds: opens mixtures and enhanced files.
+        sounds: cache that opens the mixtures and the enhanced files.
         settings: settings of the results.
-        weights: instrument -> digests of the weights with which it is estimated.
+        weights: instrument -> digests of the weights with which this instrument is estimated.
 
     Raises:
-        InputError: results are outdated, and `on_change` is "error".
+        InputError: results are outdated, and `settings.on_change` is "error".
     """
     references, on_change = settings.references, settings.on_change
     prints = of_enhanced(pairs, sounds, references, settings.enhanced_settings, weights)

@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, its provenance and its lock files."""
+"""Manages the folder of a run: configuration, provenance and lock files."""
 
 import json
 import platform
@@ -25,11 +25,11 @@ _DAMAGED = "run enhance.py with the same path.exp_folder to write it again"
 
 
 def absolute_paths(config: DictConfig) -> DictConfig:
-    """Return a copy in which relative paths are replaced by absolute paths.
+    """Return a copy of the configuration in which relative paths are replaced by absolute paths.
 
-    Later stages may run in another folder, and read these paths again: the `path` section, the list
-    of pairs, and the runs to compare with. References between paths are kept, so that a later stage
-    which overrides `path.root` also changes all paths that depend on it.
+    This concerns the section `path`, `evaluate.pairs` and `compare`: a later stage reads these
+    paths again, perhaps in another working folder. References between paths are kept, so that a
+    later stage that overrides `path.root` also changes all paths that depend on `path.root`.
     """
     config = config.copy()
     for key in config.path:
@@ -44,9 +44,10 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 
 
 def save_configuration(config: DictConfig) -> None:
-    """Write the resolved configuration of a run.
+    """Write the resolved configuration of a run to the folder of the run.
 
-    The number of this job and the number of jobs are not recorded: each stage has its own.
+    The number of this job and the number of jobs are not recorded, because each stage may have
+    different numbers.
     """
     config = config.copy()
     config.evaluate.batch, config.evaluate.batch_size = 0, 1
@@ -57,8 +58,12 @@ def save_configuration(config: DictConfig) -> None:
 def read_configuration(folder: Path) -> DictConfig:
     """Read the configuration of a run.
 
+    Args:
+        folder: the run's folder.
+
     Raises:
-        InputError: the folder is not that of a run, or its configuration is damaged.
+        InputError: the folder has no configuration, so it is not the folder of a run; or the
+            configuration is damaged.
     """
     path = folder / CONFIGURATION
     if not path.is_file():
@@ -77,12 +82,17 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     """Read the configuration of a run, and apply the command line of this stage to it.
 
     Args:
-        config: as composed for this stage; has the folder of the run.
+        config: configuration that hydra composed for this stage; `path.exp_folder` is the folder
+            of the run.
         overrides: key -> value from the command line of this stage.
 
+    Returns:
+        The configuration for this stage. If the folder has no configuration but `path.root` is
+        given, this is `config` with absolute paths.
+
     Raises:
-        InputError: neither a run nor data are given, or an override would change a value that
-            affects the enhanced files.
+        InputError: the folder has no configuration and `path.root` is not given; or an override
+            would change a value that affects the enhanced files.
     """
     folder = Path(config.path.exp_folder).resolve()
     path = folder / CONFIGURATION
@@ -97,16 +107,17 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     sections = ("path", "evaluate", "submission", "separator", "remix", "enhancer")
     if wrong := [key for key in sections if not OmegaConf.is_dict(kept.get(key))]:
         raise InputError(f"{path}: {key}: expected a section; {_DAMAGED}" for key in wrong)
-    # A run of an earlier version of this program lacks newer keys: they get their defaults.
+    # A run of an earlier version of this program lacks newer keys. Give these keys their defaults.
     for key in config.keys() - kept.keys():
         kept[key] = config[key]
     kept.submission = OmegaConf.merge(config.submission, kept.submission)
     OmegaConf.set_struct(kept, True)
     _relink(kept, config)
-    # These two apply to a single call: results must not be deleted without a new request.
+    # `on_change` and `compare` apply to a single call, so they are not taken from the run.
+    # Otherwise on_change=redo would delete results in later calls without a new request.
     kept.on_change, kept.compare = config.on_change, []
     problems: list[str] = []
-    # Sections and keys that affect the enhanced files.
+    # Sections and keys that affect the enhanced files, and may therefore not change any more.
     decided = ("separator", "ensemble", "remix", "profile", "soft_clip")
     for key in _single_keys(overrides):
         if key.split(".")[0] in decided:
@@ -120,7 +131,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
 
 
 def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the keys of overrides; for a section, the full key of each of its values."""
+    """Yield the key of each override; for a section, yield the full key of each of its values."""
     for key, value in overrides.items():
         if isinstance(value, dict):
             yield from _single_keys(value, f"{prefix}{key}.")
@@ -137,7 +148,13 @@ def _unresolved(config: DictConfig, key: str) -> Any:
 
 
 def _disagreement(key: str, kept: DictConfig, config: DictConfig) -> Iterator[str]:
-    """Yield a line if a value, or a section chosen by its name, differs from that of the run."""
+    """Yield a message if this stage and the run have different values of a key.
+
+    Args:
+        key: key of a single value or of a section.
+        kept: configuration of the run.
+        config: configuration of this stage.
+    """
     ours, theirs = (dict(_leaves(key, OmegaConf.select(c, key))) for c in (config, kept))
     for leaf in ours | theirs:
         if leaf not in ours or leaf not in theirs or ours[leaf] != theirs[leaf]:
@@ -161,7 +178,12 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:
-    """Restore the references between paths, where they give the same path as in the run."""
+    """Restore the references between paths that give the same path as in the run.
+
+    Args:
+        kept: configuration of the run, in which all references are resolved; changed in place.
+        config: configuration of this stage, which contains the references.
+    """
     for key in config.path:
         if OmegaConf.is_interpolation(config.path, key):
             value = kept.path[key]
@@ -172,21 +194,21 @@ def _relink(kept: DictConfig, config: DictConfig) -> None:
 
 @contextmanager
 def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> Iterator[Path]:
-    """Lock a stage of a shard, so that no other process does the same work in the run's folder.
+    """Lock one job of a stage, so that no other process does the same work in the run's folder.
 
-    Temporary files of killed processes are deleted first.
+    Temporary files that killed processes have left are deleted first.
 
     Args:
-        config: has the folder of the run.
-        stage: for instance "enhance".
-        batch: index of the shard, from 0.
-        batch_size: number of shards.
+        config: configuration of the run; `path.exp_folder` is its folder.
+        stage: name of the stage, for instance "enhance".
+        batch: index of the job, from 0.
+        batch_size: number of jobs.
 
     Yields:
-        The folder.
+        The folder of the run.
 
     Raises:
-        InputError: another process does this work.
+        InputError: another process already does this work.
     """
     folder = Path(config.path.exp_folder)
     with alone(
@@ -199,21 +221,21 @@ def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> 
 
 
 def metadata_paths(config: DictConfig) -> MetadataPaths:
-    """Return the paths of metadata and music, from the `path` section."""
+    """Return the paths of metadata and music that the section `path` gives."""
     return MetadataPaths(
         **{name: Path(config.path[name]) for name in MetadataPaths.__dataclass_fields__}
     )
 
 
 def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]:
-    """Load the training tracks of the `path` section and of the data sets in `path.more`.
+    """Load the training tracks of the section `path` and of the data sets in `path.more`.
 
     Args:
-        config: has the `path` section.
-        count: number of tracks, chosen evenly from all; None for all.
+        config: configuration with the section `path`.
+        count: number of tracks to load, evenly spaced in the list of all tracks; None for all.
 
     Raises:
-        InputError: all problems of the files, one line each, or no tracks.
+        InputError: files are not valid, with a line for each problem; or there are no tracks.
     """
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
     for root in map(Path, config.path.more):
@@ -229,14 +251,14 @@ def save_provenance(
 ) -> None:
     """Write the provenance of a run: configuration, code, weights, libraries, computing time.
 
-    Weights and times that other jobs with the same separator have written are kept: weights are
-    joined, times are added.
+    If other jobs with the same separator have already written weights and times, the new weights
+    are added to their list, and the new times are added to their times.
 
     Args:
         folder: the run's folder.
-        config: its configuration.
-        weights: weight file -> SHA-256.
-        compute: name -> seconds, of music and of computing time.
+        config: configuration of the run.
+        weights: path of a weight file -> SHA-256 of this file.
+        compute: name of a computing time, or of a duration of music -> its value in seconds.
     """
     libraries = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
     configuration: Any = OmegaConf.to_container(config, resolve=True)
@@ -256,7 +278,7 @@ def save_provenance(
                 before = {key: earlier["compute"][key] for key in compute}
                 compute = {key: before[key] + seconds for key, seconds in compute.items()}
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # No such file yet, or not written by this program.
+            pass  # The file does not exist yet, or another program has written it.
         provenance["weights"] = dict(sorted(weights.items()))
         device = configuration["separator"].get("device")
         used = f"{processor()}, device {device}" if device else processor()
@@ -265,7 +287,7 @@ def save_provenance(
 
 
 def _revision() -> str | None:
-    """Return the git commit of this code, with "+" if files were changed; None outside git."""
+    """Return the git commit of this code, with "+" if files differ from it; None without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,45 +1,47 @@
-"""Check of a configuration's structure: sections, lists, single values and paths.
+"""Checks the structure of a configuration: sections, lists, single values and paths.
 
 Each recipe has a configuration with default values. Where the default is a section or a list, the
-command line must also give a section or a list. Otherwise a mistake would be noticed only where the
-value is read, with a message that does not help. The values themselves are checked by
-:func:`cmss.settings.from_settings`.
+command line must also give a section or a list. Without this check, a mistake would only be found
+later, where the program reads the value, with an unclear message. The values themselves are checked
+by :func:`cmss.settings.from_settings`.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 MISSING = "???"
-"""OmegaConf's mark of a value that the user must give."""
+"""OmegaConf writes this text in place of a value that the user must give."""
 
 PATH_LISTS = ("compare", "more")
-"""Keys whose value is a list of paths; every other path is a single text."""
+"""Keys whose value is a list of paths; the value of every other key for a path is a single path."""
 
 
 def is_path(key: str) -> bool:
-    """Return whether a value, or an item of a list, is or may be a path.
+    """Return whether the value of a key is a path or may be a path.
 
     Args:
-        key: the full key, such as `path.root` or `ensemble.members.0.weights_from`.
+        key: full key of a value or of an item of a list, such as `path.root` or
+            `ensemble.members.0.weights_from`.
     """
     section, *names = [name for name in key.split(".") if not name.isdigit()] or [""]
     if section == "path":
         return bool(names)
-    # Keys outside the section `path`.
+    # These keys outside the section `path` have paths as values.
     paths = ("cache", "checkpoint", "compare", "init_from", "begin_like", "pairs", "weights_from")
     return [section, *names][-1] in paths
 
 
 def problems_of_form(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
-    """Compare the structure of a configuration with that of its defaults.
+    """Compare the structure of a configuration with the structure of the default configuration.
 
     Args:
-        given: the configuration, resolved; :data:`MISSING` for values that are not known yet.
-        defaults: the default configuration, resolved. A default of None, :data:`MISSING` or an
-            empty section allows any structure.
+        given: the configuration, with references resolved; values that are not known yet are
+            :data:`MISSING`.
+        defaults: the default configuration, with references resolved. If a default is None,
+            :data:`MISSING` or an empty section, any structure is allowed.
 
     Returns:
-        Full key -> problem.
+        Full key -> description of the problem; empty if there are no problems.
     """
     unknown = {
         key: f"no such key, expected one of {', '.join(defaults)}"
@@ -70,7 +72,7 @@ def _of_section(
 
 
 def _of_value(key: str, value: Any, default: Any) -> Iterator[tuple[str, str]]:
-    # These keys take a single value or a list.
+    # The values of these keys may be single values or lists.
     either = key.rpartition(".")[2] in ("attack", "release", "threshold", "weights_from")
     wrong = isinstance(value, dict) or (
         not either and isinstance(value, list) != isinstance(default, list)
@@ -92,8 +94,8 @@ def _of_paths(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict | list) and not single:
             yield from _of_paths(f"{key}.", value)
         elif value == "" and is_path(key):
-            # For example path.exp_folder=$FOLDER with an unset variable. An empty path would mean
-            # the current folder.
+            # For example path.exp_folder=$FOLDER if the variable FOLDER is not set. An empty path
+            # would mean the current folder.
             yield key, "empty, expected a path"
         elif single and (isinstance(value, bool) or not isinstance(value, str | int | float)):
             yield key, f"expected a path, got {_shown(value)}"

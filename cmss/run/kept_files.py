@@ -1,8 +1,10 @@
-"""The results that a run keeps: enhanced files and stems, each with its fingerprint.
+"""Finds, checks, writes and reads the results that a run keeps: enhanced files and stems.
 
-The fingerprint (:mod:`cmss.fingerprint`) of enhanced_signals/<split>/<scene>_<listener>_remix.flac
-is in the comment of this file, and that of stems/<track>/<source>.flac is in made_from.txt beside
-it. Each file or folder is complete or absent, so that an interrupted run can continue.
+Each result has a fingerprint (:mod:`cmss.fingerprint`). An enhanced file
+enhanced_signals/<split>/<scene>_<listener>_remix.flac contains its fingerprint as a FLAC comment.
+The folder stems/<track>/ contains the fingerprint of all stems of a track in the file
+made_from.txt. An enhanced file or a folder of stems is either complete or absent, so that an
+interrupted run can continue.
 """
 
 import shutil
@@ -24,15 +26,16 @@ FINGERPRINT_FILE = "made_from.txt"
 
 @dataclass(frozen=True)
 class KeptFiles:
-    """Results of one type in the folder of a run, by the name of their pair or track.
+    """Lists the results of one type, enhanced files or stems, in the folder of a run.
 
     Args:
-        folder: contains all results; named in messages.
-        paths: name -> file or folder of the result.
-        read: reads the fingerprint from a file; None if the file is missing or damaged.
-        stated_in: name of the file with the fingerprint, in the folder of a result; empty if the
-            result is itself this file.
-        if_absent: message for a missing result.
+        folder: folder that contains all these results; error messages state it.
+        paths: name of a pair or track -> path of its result, which is a file or a folder.
+        read: function that reads the fingerprint from a file, and returns None if the file is
+            missing or damaged.
+        stated_in: name of the file with the fingerprint if a result is a folder; empty if a result
+            is a file, which then contains its fingerprint.
+        if_absent: error message for a missing result.
         unstated: whether :meth:`check` accepts results without a fingerprint, which another
             program has written.
     """
@@ -47,11 +50,12 @@ class KeptFiles:
     def missing(self, wanted: Fingerprints, on_change: str) -> set[str]:
         """Return the names of the results that are absent, damaged or outdated.
 
-        Outdated results are deleted, so that a folder never has both old and new results.
+        Outdated results are deleted, so that the folder never has both old and new results.
 
         Args:
             wanted: fingerprints for the present inputs and settings.
-            on_change: "redo" deletes outdated results, "error" stops.
+            on_change: what to do if results are outdated: "redo" deletes them, "error" raises an
+                error.
 
         Raises:
             InputError: results are outdated, and `on_change` is "error".
@@ -64,13 +68,14 @@ class KeptFiles:
         return (self.paths.keys() - found.keys()) | stale
 
     def check(self, inputs: Fingerprints) -> None:
-        """Check that all results exist, and come from one system and from the present inputs.
+        """Check that all results exist and were produced by one system from the present inputs.
 
         Args:
-            inputs: fingerprints of the inputs alone, without the settings of the system.
+            inputs: fingerprints of the present inputs, without the settings of the system.
 
         Raises:
-            InputError: the missing results, or the parts in which fingerprints differ.
+            InputError: results are missing, with a line for each of them; or fingerprints differ,
+                and the message names the inputs and settings in which they differ.
         """
         absent = [p for p in self.paths.values() if not (p / self.stated_in).is_file()]
         if absent:
@@ -98,9 +103,9 @@ def enhanced_files(
     Args:
         folder: the run's folder.
         pairs: pairs of the run.
-        sounds: opens the files.
-        digest: compute the digests as well, for :meth:`SoundFiles.digest`, so that each file is
-            opened once.
+        sounds: cache that opens the files.
+        digest: whether to compute the digest of each file when its fingerprint is read, so that a
+            later call of :meth:`SoundFiles.digest` does not open the file again.
     """
 
     def read(path: Path) -> str | None:
@@ -115,7 +120,7 @@ def enhanced_files(
 
 
 def stem_files(folder: Path, tracks: Iterable[Track]) -> KeptFiles:
-    """Return the stems of a run, a folder for each track.
+    """Return the stems of a run; each track has a folder with its stems.
 
     Args:
         folder: the run's folder.
@@ -133,16 +138,16 @@ def stem_files(folder: Path, tracks: Iterable[Track]) -> KeptFiles:
 def keep_stems(
     folder: Path, track: Track, stems: Stems, sample_rate_hz: int, fingerprint: str
 ) -> None:
-    """Write the stems of a track; existing stems are replaced.
+    """Write the stems of a track, and replace existing stems of this track.
 
-    If a separator returns no stems, the folder has only the fingerprint.
+    If the separator returned no stems, the folder contains only the file with the fingerprint.
 
     Args:
         folder: the run's folder.
         track: the separated track.
-        stems: source id -> (2, samples).
-        sample_rate_hz: of the stems.
-        fingerprint: of the stems.
+        stems: source id -> stem (2, samples).
+        sample_rate_hz: sampling rate of the stems.
+        fingerprint: fingerprint of the stems.
     """
     with atomic_folder(_stem_folder(folder, track)) as files:
         for source_id, stem in stems.items():
@@ -151,7 +156,16 @@ def keep_stems(
 
 
 def read_stems(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
-    """Read the stems of a track: source id -> (2, samples) at the mixture's rate; may be empty.
+    """Read the stems of a track.
+
+    Args:
+        folder: the run's folder.
+        track: the separated track.
+        sounds: cache that reads the files.
+
+    Returns:
+        Source id -> stem (2, samples) at the sampling rate of the mixture; empty if the run has
+        kept no stems of this track.
 
     Raises:
         InputError: a file cannot be read.
@@ -161,5 +175,5 @@ def read_stems(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
 
 
 def _stem_folder(folder: Path, track: Track) -> Path:
-    # Names of tracks may have characters that names of files cannot have.
+    # The name of a track may have characters that are not allowed in the name of a folder.
     return folder / STEMS / quote(track.name, safe=" ").replace(".", "%2E")

@@ -1,8 +1,9 @@
-"""Command line of a recipe, KEY=VALUE: checked before the work, with messages for each mistake.
+"""Checks the command line of a recipe, KEY=VALUE, and explains each mistake in a message.
 
-A word passes three parsers: the shell; hydra's grammar, in which commas, brackets, ``=``, ``~`` and
-letters outside ASCII are special or not allowed; and OmegaConf, which replaces ``${key}``. The
-messages show how a value must be quoted so that all three leave it as it is.
+Three parsers read a word KEY=VALUE, one after another: the shell; hydra, for which commas,
+brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed; and
+OmegaConf, which replaces ``${key}``. The messages show how to quote a value so that no parser
+changes it.
 """
 
 import os
@@ -35,42 +36,43 @@ from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
 def words() -> list[str]:
-    """Return the words KEY=VALUE of the running stage, as the user gave them."""
+    """Return the words KEY=VALUE of the running stage's command line, as the user gave them."""
     given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(given, list)
     return [str(word) for word in given]
 
 
 def overrides() -> dict[str, Any]:
-    """Return key -> value of the running stage's command line."""
+    """Parse the command line of the running stage, and return key -> value."""
     parsed = OverridesParser.create().parse_overrides(words())
     return {override.key_or_group: override.value() for override in parsed}
 
 
 def missing(config: DictConfig) -> list[str]:
-    """Return a line for each key without a value.
+    """Return an error message for each key that has no value but needs one.
 
-    OmegaConf.missing_keys does not do this: it fails on values that refer to a missing value.
+    OmegaConf.missing_keys cannot be used, because it fails if a value refers to a missing value.
     """
     return [_missing(key) for key, value in _leaves(config).items() if value == MISSING]
 
 
 def check(config: DictConfig) -> None:
-    """Compare the configuration of the running stage with its defaults; expand ``~`` in its paths.
+    """Compare the configuration of the running stage with the defaults; expand ``~`` in paths.
 
     Args:
-        config: as composed by hydra; changed in place.
+        config: configuration that hydra composed; changed in place.
 
     Raises:
-        InputError: values that cannot be resolved, or have another structure than the defaults.
+        InputError: values are missing, cannot be resolved, or have a different structure from the
+            default values, with a line for each of them.
     """
     if not HydraConfig.initialized():
-        return  # The caller has composed the configuration without hydra's command line.
+        return  # The caller composed the configuration without a command line.
     defaults = _defaults()
     problems: dict[str, str] = {}
     given = _resolved(config, problems)
     raw, before = _leaves(config), _leaves(defaults)
-    # Report the values that were given, and not the defaults that refer to them.
+    # Report only the values that the user gave, and not the default values that refer to them.
     problems = {k: v for k, v in problems.items() if raw.get(k) != before.get(k)} or problems
     for key, value in raw.items():
         if value == MISSING != before.get(key):
@@ -81,10 +83,12 @@ def check(config: DictConfig) -> None:
 
 
 def run_folder(config: DictConfig) -> str:
-    """Return path.exp_folder of a configuration before :func:`check`, with ``~`` expanded.
+    """Return path.exp_folder of a configuration, with ``~`` expanded.
+
+    Hydra needs this folder before :func:`check` has checked the configuration.
 
     Raises:
-        InputError: the value is missing or not a path.
+        InputError: the value is missing or is not a path.
     """
     try:
         section = config.path
@@ -105,20 +109,23 @@ def run_folder(config: DictConfig) -> str:
 
 
 def _defaults() -> DictConfig:
-    """Compose the configuration of the running stage again, with its choices of groups only."""
+    """Compose the default configuration of the running stage.
+
+    Sections that are chosen by name, such as separator=convtasnet, are those that the user chose.
+    """
     composed = HydraConfig.get()
     choices = [
         f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
         for group, choice in composed.runtime.choices.items()
         if choice is not None and not group.startswith("hydra/")
     ]
-    # Choices may come from folders of the user.
+    # The user may have added folders with further choices to hydra's search path.
     folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
     return compose(composed.job.config_name, [*choices, *folders])
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
-    """Return full key -> value for all values except sections; references are not resolved."""
+    """Return full key -> value for all values that are not sections, with unresolved references."""
 
     def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(node, dict):
@@ -135,11 +142,12 @@ def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: s
 
     Args:
         node: the section or list; expanded paths are also written to it.
-        problems: receives key -> problem for each value that cannot be resolved.
-        prefix: full key of the node, with a dot at its end; empty for the configuration.
+        problems: dictionary to which key -> problem is added for each value that cannot be
+            resolved.
+        prefix: full key of `node` with a dot at the end; empty for the complete configuration.
 
     Returns:
-        The values, with :data:`MISSING` where there is none.
+        Dictionary or list of the values; missing and unresolved values are :data:`MISSING`.
     """
     values: dict[Any, Any] = {}
     names: Any = node if isinstance(node, DictConfig) else range(len(node))
@@ -153,7 +161,7 @@ def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: s
             problems[key] = str(error.msg).splitlines()[0]
             value = MISSING
         if isinstance(value, DictConfig | ListConfig):
-            # No configuration is so deep, except one whose reference makes it endless.
+            # Such a deep key means that a section refers to itself, which would never end.
             if key.count(".") > 12:
                 raise InputError(f"{key}: refers to a section that contains this key")
             value = _resolved(value, problems, f"{key}.")
@@ -171,7 +179,14 @@ def _missing(key: str) -> str:
 
 
 def _hint(key: str) -> str:
-    """Return how to quote a path that hydra reads as something else; empty for other values."""
+    """Return advice on how to quote the value of a key that is a path.
+
+    Args:
+        key: full key.
+
+    Returns:
+        The advice; empty if the key is not a path or is not on the command line.
+    """
     given = {_split(word)[1]: word for word in words() if _split(word)[2]}
     return (
         f"; for a path of this name type {_suggestion(given[key])}"
@@ -180,14 +195,20 @@ def _hint(key: str) -> str:
     )
 
 
-# Before hydra reads the command line, and if it refuses it.
+# The next functions are for the time before hydra reads the command line, and for the case that
+# hydra refuses the command line.
 
 
 def with_path_as_text(word: str) -> str:
-    """Quote a path that looks like a number: for hydra, 2026_11_29 is the number 20261129.
+    """Quote a path that looks like a number.
+
+    Without quotation marks, hydra would read the path 2026_11_29 as the number 20261129.
 
     Args:
-        word: KEY=VALUE; returned unchanged if the value is not such a path.
+        word: word KEY=VALUE of the command line.
+
+    Returns:
+        The word with a quoted value; the same word if its value is not such a path.
     """
     override = _parsed(word)
     if override is None or override.value_type is None or not is_path(override.key_or_group):
@@ -199,7 +220,7 @@ def with_path_as_text(word: str) -> str:
 
 
 def _parsed(word: str) -> Override | None:
-    """Parse a word by hydra's grammar; None if this fails."""
+    """Parse a word with hydra's grammar; return None if hydra refuses the word."""
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except HydraException:
@@ -208,10 +229,10 @@ def _parsed(word: str) -> Override | None:
 
 
 def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[str]:
-    """Return a line for each word of the command line from which hydra cannot compose.
+    """Return an error message for each word of the command line that hydra refuses.
 
     Args:
-        error: raised by hydra.
+        error: exception that hydra raised.
     """
     if isinstance(error, OverrideParseException):
         return [_misread(error.override)]
@@ -245,10 +266,10 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
 
 
 def _misread(word: str) -> str:
-    """Return the message for a word that hydra cannot parse as KEY=VALUE."""
+    """Return the error message for a word that hydra cannot parse as KEY=VALUE."""
     if "=" not in word:
-        # The shell splits a value at spaces, so that hydra reports only a later part of it. Join
-        # the parts, from the word with "=" to the next key or option.
+        # The shell splits an unquoted value at its spaces, and hydra reports only a later part of
+        # the value. Join the parts again, from the word with "=" to the next key or option.
         before, after = sys.argv[1 : sys.argv.index(word)], sys.argv[sys.argv.index(word) :]
         parts = [before[-1]] if before and "=" in before[-1] else []
         for part in after if parts else []:
@@ -263,14 +284,14 @@ def _misread(word: str) -> str:
     return f"{key}: {text} contains characters with a special meaning; type {_suggestion(word)}"
 
 
-# Words and their quotation.
+# The next functions split words and quote their values.
 
 
 def _with_home(path: str) -> str:
-    """Replace ``~`` or ``~user`` at the beginning of a path by the home folder.
+    """Replace ``~`` or ``~user`` at the beginning of a path by the path of the home folder.
 
     Raises:
-        ValueError: there is no such user.
+        ValueError: there is no user of this name.
     """
     expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
     if expanded.startswith("~"):
@@ -279,7 +300,10 @@ def _with_home(path: str) -> str:
 
 
 def _split(word: str) -> tuple[str, str, str]:
-    """Split a word into its prefix (``+``, ``++``, ``~``), key and value; no key without "="."""
+    """Split a word into prefix (``+``, ``++`` or ``~``), key and value.
+
+    A word without "=" has an empty prefix and an empty key.
+    """
     key, equals, text = word.partition("=")
     if not equals:
         return "", "", word
@@ -288,19 +312,19 @@ def _split(word: str) -> tuple[str, str, str]:
 
 
 def _as_text(word: str) -> str:
-    """Quote the value of a word KEY=VALUE, so that hydra reads it as text."""
+    """Quote the value of a word KEY=VALUE, so that hydra reads the value as text."""
     sign, key, text = _split(word)
     return f"{sign}{key}={_text(text)}"
 
 
 def _suggestion(word: str) -> str:
-    """Return what to type in a shell so that hydra reads the value of a word as text.
+    """Quote a word so that, typed in a shell, hydra reads its value as text.
 
     Args:
-        word: KEY=VALUE as the program received it, without the shell's quotation marks.
+        word: word KEY=VALUE as the program received it, without the shell's quotation marks.
 
     Returns:
-        The quoted word; the items are quoted if the value is a list.
+        The quoted word. If the value is a list, each item of the list is quoted.
     """
     sign, key, text = _split(word)
     single = is_path(key) and key.rpartition(".")[2] not in PATH_LISTS
@@ -311,9 +335,10 @@ def _suggestion(word: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Put a text in quotation marks; hydra and OmegaConf then read the same text."""
-    # Backslashes are doubled where they would escape: before "${" for OmegaConf, and before a
-    # quotation mark, also the closing one, for hydra.
+    """Put a text in quotation marks, so that hydra and OmegaConf read exactly this text."""
+    # Double the backslashes that would otherwise escape the next character. For OmegaConf, these
+    # are the backslashes before "${". For hydra, they are those before a quotation mark, including
+    # the closing quotation mark.
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r'(\\*)"', r"\1\1\"", text)
     trailing = len(text) - len(text.rstrip("\\"))

@@ -1,4 +1,4 @@
-"""Scores of enhanced files: HAAQI as the challenge computes it, in several processes."""
+"""Scores enhanced files by HAAQI in several processes, as the challenge computes it."""
 
 import hashlib
 import os
@@ -33,9 +33,10 @@ class Scorer:
     """Computes HAAQI as the challenge does.
 
     Args:
-        hearing_aid: amplifies the reference.
-        haaqi_rate_hz: sampling rate at which signals are compared.
-        random_seed: seed the noise in HAAQI by the scene, so that scores can be repeated.
+        hearing_aid: hearing aid that amplifies the reference.
+        haaqi_rate_hz: sampling rate at which HAAQI compares the signals.
+        random_seed: whether to seed the noise in HAAQI with the id of the scene, so that the same
+            signals always get the same score.
     """
 
     hearing_aid: HearingAid
@@ -43,11 +44,14 @@ class Scorer:
     random_seed: bool = True
 
     def reference(self, scene: Scene, sounds: SoundFiles | None = None) -> Waveform:
-        """Remix the ground truth stems of a scene: (2, samples), without amplification.
+        """Remix the ground truth stems of a scene with the gains of the scene.
 
         Args:
-            scene: has the stems and their gains.
-            sounds: reads the stems; None for a new one.
+            scene: scene with the stems and their gains.
+            sounds: cache that reads the stems; None for a new cache.
+
+        Returns:
+            (2, samples), not amplified by the hearing aid.
 
         Raises:
             InputError: a stem cannot be read.
@@ -62,11 +66,12 @@ class Scorer:
     ) -> tuple[Haaqi, Haaqi]:
         """Compute HAAQI of the left and the right ear.
 
-        Both ears use one random generator for their noise, so the left ear must be first.
+        The noise of both ears comes from the same random generator. The left ear is computed first,
+        as in the official evaluation; in the other order, the scores would differ.
 
         Args:
-            reference: from :meth:`reference`.
-            enhanced: (2, samples) as read from the enhanced file.
+            reference: remix of the ground truth stems, see :meth:`reference`.
+            enhanced: signal of the enhanced file, (2, samples).
             rate_hz: sampling rate of `enhanced`.
             pair: scene and listener.
 
@@ -75,7 +80,7 @@ class Scorer:
             InputError: a signal is silent or too short to be scored; the message names the pair.
         """
         if self.random_seed:
-            # The seed of the official evaluation.
+            # The official evaluation uses the same seed.
             digest = hashlib.md5(pair.scene.id.encode()).hexdigest()
             np.random.seed(int(digest, 16) % 10**8)
         amplified = self.hearing_aid(reference, pair.listener)
@@ -99,7 +104,18 @@ class Scorer:
         rate_hz: int,
         audiogram: Audiogram,
     ) -> Haaqi:
-        """Compute HAAQI of an ear; all signals are (samples,)."""
+        """Compute HAAQI of one ear.
+
+        Args:
+            reference: remix of the ground truth stems, (samples,).
+            amplified: `reference` after the hearing aid, (samples,).
+            enhanced: signal of the enhanced file, (samples,).
+            rate_hz: sampling rate of `enhanced`.
+            audiogram: audiogram of this ear.
+
+        Raises:
+            InputError: the reference is silent, or HAAQI cannot be computed.
+        """
         rms = np.sqrt(np.mean(reference**2))
         if rms == 0:
             raise InputError("the reference is silent in one ear, so it has no score")
@@ -111,7 +127,8 @@ class Scorer:
             reference_sample_rate=self.haaqi_rate_hz,
             audiogram=audiogram,
             equalisation=2,
-            # Level in dB SPL of an RMS of 1: the reference before the hearing aid has 65 dB SPL.
+            # level1 is the level in dB SPL of a signal whose RMS is 1. It is chosen so that the
+            # reference has 65 dB SPL before the hearing aid.
             level1=65 - 20 * np.log10(rms),
         )
 
@@ -123,10 +140,11 @@ class ScoreSettings:
     Args:
         batch: index of the job, from 0.
         batch_size: number of jobs.
-        jobs: number of processes.
-        on_change: "redo" replaces scores of different inputs or settings, "error" stops.
+        jobs: number of processes in this job.
+        on_change: what to do with existing scores that were produced with different inputs or
+            settings: "redo" replaces them, "error" raises an error.
         references: whether the separator reads the ground truth stems.
-        score_settings: settings that affect the scores, for their fingerprints.
+        score_settings: settings that affect the scores, for the fingerprints of the scores.
     """
 
     batch: int
@@ -139,12 +157,12 @@ class ScoreSettings:
 
 @dataclass(frozen=True)
 class FileScorer:
-    """Scores the enhanced files of a run; can be sent to another process.
+    """Scores the enhanced files of a run; an object of this class can be sent to another process.
 
     Args:
-        scorer: computes HAAQI.
+        scorer: scorer that computes HAAQI.
         folder: the run's folder.
-        enhanced_rate_hz: required sampling rate of the files.
+        enhanced_rate_hz: required sampling rate of the enhanced files.
     """
 
     scorer: Scorer
@@ -152,15 +170,20 @@ class FileScorer:
     enhanced_rate_hz: int
 
     def __call__(self, pair: Pair, reference: Waveform) -> tuple[Haaqi, Haaqi, int]:
-        """Score a pair: left and right HAAQI, and the number of samples at full scale.
+        """Score the enhanced file of a pair.
 
         Args:
             pair: scene and listener.
-            reference: of the scene, from :meth:`Scorer.reference`.
+            reference: remix of the scene's ground truth stems, see :meth:`Scorer.reference`.
+
+        Returns:
+            HAAQI of the left ear, HAAQI of the right ear, and the number of samples at full scale
+            in the enhanced file.
 
         Raises:
-            InputError: the enhanced file is missing, damaged, not stereo, or has another sampling
-                rate or more than twice the length of the mixture.
+            InputError: the enhanced file is missing, damaged or not stereo, has a different
+                sampling rate, or is more than twice as long as the mixture; or a signal is silent
+                or too short to be scored.
             FloatingPointError: a score is not finite.
         """
         path = self.folder / pair.enhanced_file
@@ -176,7 +199,7 @@ class FileScorer:
                 f"{path}: {header.channels} channel(s) at {header.sample_rate_hz} Hz, expected 2 "
                 f"at {self.enhanced_rate_hz} Hz, the rate at which enhance.py writes"
             )
-        # Checked before decoding: a small FLAC file may have days of silence.
+        # Check the length before decoding, because a small FLAC file may contain days of silence.
         expected_s = pair.scene.track.mixture.duration_s
         if header.samples > 2 * expected_s * header.sample_rate_hz:
             raise InputError(
@@ -188,16 +211,22 @@ Score = tuple[Haaqi, Haaqi, int]
 """Result of a :class:`FileScorer`: left ear, right ear, number of samples at full scale."""
 
 Reference = Waveform | InputError
-"""Reference of a pair, or the reason why it cannot be computed."""
+"""Reference of a pair, or the error because of which the reference cannot be computed."""
 
 
 def with_references(
     scorer: Scorer, pairs: Iterable[Pair], sounds: SoundFiles
 ) -> Iterator[tuple[Pair, Reference]]:
-    """Yield each pair with its reference, by track and scene.
+    """Yield each pair with its reference, in the order of tracks and scenes.
 
-    The stems of a track are decoded once for all its scenes, and the reference of a scene is
-    computed once for all its listeners. Only one track is in memory at a time.
+    The stems of a track are decoded once for all scenes of the track, and the reference of a scene
+    is computed once for all listeners of the scene. Only the stems of one track are in memory at a
+    time.
+
+    Args:
+        scorer: scorer that computes the references.
+        pairs: pairs of scene and listener.
+        sounds: cache that reads the stems.
     """
     for track, group in by_track(pairs):
         for _, listeners in groupby(group, lambda pair: pair.scene.id):
@@ -215,19 +244,21 @@ def with_references(
 def score_files(
     scorer: Callable[[Pair, Waveform], Score], work: Iterable[tuple[Pair, Reference]], jobs: int
 ) -> Iterator[tuple[Pair, Callable[[], Score]]]:
-    """Score pairs in several processes, in the order given.
+    """Score pairs in several processes, and yield the scores in the order of the pairs.
 
     Args:
-        scorer: scores a pair, such as a :class:`FileScorer`.
-        work: pairs with their references, see :func:`with_references`; read only as fast as the
-            processes need them.
-        jobs: number of processes; with 1, the pairs are scored in this process.
+        scorer: function that scores a pair, such as a :class:`FileScorer`.
+        work: pairs with their references, see :func:`with_references`. The next pair is read only
+            when a process will soon need it.
+        jobs: number of processes; if 1, the pairs are scored in this process.
 
     Yields:
-        A pair, and a function that returns its score or raises the exception of the scorer.
+        A pair, and a function that returns the score of the pair, or raises the exception that the
+        scorer raised.
 
     Raises:
-        ChildProcessError: a process was killed; raised after all completed scores were yielded.
+        ChildProcessError: a process was killed. The scores that were already computed are yielded
+            before.
     """
     if jobs <= 1:
         for pair, reference in work:
@@ -236,8 +267,8 @@ def score_files(
             else:
                 yield pair, partial(scorer, pair, reference)
         return
-    # One thread per process: with the threads of these libraries there would be more threads than
-    # cores.
+    # Let each process use a single thread. By default, each process would start a thread for each
+    # core, so that there would be more threads than cores.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_parent) as pool:
@@ -245,16 +276,18 @@ def score_files(
         try:
             for pair, reference in work:
                 waiting.append((pair, _submitted(pool, scorer, pair, reference)))
-                # Two pairs for each process, so that it never waits for a reference.
+                # Keep two pairs ready for each process, so that no process waits for a reference.
                 if len(waiting) >= 2 * jobs:
                     yield _scored(*waiting.popleft())
-            # Raises BrokenProcessPool if the pool has noticed that a process was killed. Without
-            # this, the loop below might wait forever for a pair that was submitted after that.
+            # submit() raises BrokenProcessPool if the pool has noticed that a process was killed.
+            # Without this call, the loop below might wait forever for a pair that was submitted
+            # after the process was killed.
             pool.submit(int)
             while waiting:
                 yield _scored(*waiting.popleft())
         except BrokenProcessPool as error:
-            # Processes that the pool started after that would never end.
+            # The pool may have started further processes after a process was killed. They would
+            # never end by themselves.
             for process in active_children():
                 process.terminate()
             yield from (
@@ -280,7 +313,11 @@ def _submitted(
     pair: Pair,
     reference: Reference,
 ) -> Future[Score]:
-    """Submit a pair to the pool; without a reference, return a future that has failed."""
+    """Submit a pair to the pool.
+
+    If `reference` is an error, nothing is submitted, and the returned future has failed with this
+    error.
+    """
     if not isinstance(reference, InputError):
         return pool.submit(scorer, pair, reference)
     failed: Future[Score] = Future()
@@ -290,6 +327,9 @@ def _submitted(
 
 def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score]]:
     """Wait for the score of a pair.
+
+    Returns:
+        The pair, and a function that returns its score or raises the exception of the scorer.
 
     Raises:
         BrokenProcessPool: a process was killed.
@@ -301,7 +341,10 @@ def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent process ends; called first in each scoring process."""
+    """Make this process end when its parent process ends.
+
+    Each scoring process calls this function before it scores any pair.
+    """
 
     def watch(parent: BaseProcess) -> None:
         parent.join()

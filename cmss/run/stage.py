@@ -1,4 +1,7 @@
-"""The frame of every recipe: checks of the command line, messages, exit status, progress bar."""
+"""Runs a recipe: checks the command line, prints errors, sets the exit status.
+
+The progress bar and the functions that complete the help texts are also here.
+"""
 
 import os
 import sys
@@ -33,15 +36,15 @@ REFUSED = {
     "separator.separation.sample_rate": "the sampling rate of the network is stated in the weights",
     "hydra.job.chdir": "relative paths refer to the folder of the call",
 }
-"""Official keys that are not supported, and the reason."""
+"""Keys of the official baseline that are not supported -> reason."""
 
 
 class JobError(Exception):
     """A job of a multirun has failed.
 
     Args:
-        text: the message that it has printed.
-        status: its exit status.
+        text: error message that the job has printed.
+        status: exit status of the job.
     """
 
     def __init__(self, text: str, status: int) -> None:
@@ -53,27 +56,32 @@ class JobError(Exception):
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Decorate the main function of a recipe, below ``@hydra.main``.
 
-    The configuration is first compared with its defaults (:func:`cmss.run.overrides.check`).
-    Errors are printed, one line for each problem, because hydra would print a traceback. Memory is
-    kept for reuse (:mod:`cmss.machine.memory`).
+    Before the main function is called, the configuration is compared with the default
+    configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines, because
+    hydra would print a traceback. Freed memory is kept for reuse (:mod:`cmss.machine.memory`).
 
-    Raises:
-        SystemExit: status 2 if an input is not valid; status 1 if a result is not finite or cannot
-            be written.
-        JobError: instead of SystemExit in a job of a multirun. Launchers pass exceptions on from
-            the process or node of the job, but would wait forever for a job that exits.
+    Args:
+        work: main function of the recipe, which receives the configuration.
+
+    Returns:
+        The decorated function. It raises SystemExit with status 2 if an input is not valid, and
+        with status 1 if a result is not finite or cannot be written. In a job of a multirun it
+        raises :class:`JobError` instead, because hydra's launchers pass exceptions of a job on, but
+        would wait forever for a job that exits.
     """
 
     @wraps(work)
     def guarded(config: DictConfig) -> Any:
         keep_freed_memory()
         try:
-            # Checked here as well, because old keys may be in the user's own files.
+            # `run` has already checked the command line. The user's own configuration files may
+            # also contain old keys.
             refuse_renamed(OmegaConf.to_container(config))  # type: ignore[arg-type]
             overrides.check(config)
             return work(config)
         except (MissingMandatoryValue, InterpolationToMissingValueError):
-            # The error may name a key that refers to the missing one, such as path.music_dir.
+            # The error may name a key that refers to the missing key: path.music_dir instead of
+            # path.root. Find the keys that are really missing.
             _end("\n".join(overrides.missing(config)), 2)
         except OmegaConfBaseException as error:
             _end(f"{error.full_key}: {str(error.msg).splitlines()[0]}", 2)
@@ -105,13 +113,13 @@ def _say(text: str, status: int) -> int:
 def run(main: Callable[[], Any]) -> None:
     """Run a recipe with the command line of this process.
 
-    Hydra parses the command line and creates the folder of the run before the stage begins. Errors
-    in this part are also printed as single lines.
+    Hydra parses the command line and creates the folder of the run before it calls the main
+    function. Errors in these steps are also printed as single lines.
 
     Args:
-        main: the function that is decorated by ``@hydra.main``.
+        main: main function of the recipe, decorated by ``@hydra.main``.
     """
-    # Official keys that are not supported, and old keys of this project.
+    # Refuse official keys that are not supported, and keys that this project has renamed.
     keys = [argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:]]
     for key in keys:
         if key in REFUSED:
@@ -119,7 +127,7 @@ def run(main: Callable[[], Any]) -> None:
     if lines := [*renamed(keys)]:
         sys.exit(_say("\n".join(lines), 2))
     sys.argv[1:] = [overrides.with_path_as_text(word) for word in sys.argv[1:]]
-    # Hydra then raises its exceptions instead of printing them.
+    # With this variable, hydra raises exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     HydraConfig.instance().cfg = None
     try:
@@ -128,7 +136,7 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(_say(error.text, error.status))
     except (CompactHydraException, ValueError, TypeError) as error:
         if HydraConfig.initialized() and not isinstance(error, CompactHydraException):
-            raise  # After the configuration was composed: a bug of the program.
+            raise  # Hydra has composed the configuration, so this error is a bug of the program.
         lines = [one_line(line) for line in overrides.unreadable(error)]
         sys.exit(_say("\n".join(lines), 2))
     except OSError as error:
@@ -136,14 +144,14 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
-    """Return the value of `hydra.run.dir` in each recipe: path.exp_folder with ``~`` expanded.
+    """Return path.exp_folder with ``~`` expanded, as the value of `hydra.run.dir` in each recipe.
 
-    Hydra creates this folder before the stage begins, so it is checked separately.
+    Hydra creates this folder before it calls the main function, so the path must be checked here.
     """
     try:
         return overrides.run_folder(_root_)
     except InputError as error:
-        # OmegaConf would wrap any other exception.
+        # End the process here, because OmegaConf would wrap the InputError in its own exception.
         sys.exit(_say("\n".join(map(one_line, error.problems)), 2))
 
 
@@ -151,9 +159,12 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 def add_networks() -> None:
-    """Register each network of :mod:`cmss.models` as a choice of `separator`, without a file."""
+    """Register each network of :mod:`cmss.models` as a choice separator=NAME.
+
+    All networks have the same settings, so they do not need a configuration file each.
+    """
     for name, separator in SEPARATORS.items():
-        # Other separators have their own settings, and so a file.
+        # Other separators have their own settings, and therefore their own configuration files.
         if separator is NetworkSeparator:
             node = {"defaults": ["network", "_self_"], "name": name, "weights_from": "small"}
             ConfigStore.instance().store(group="separator", name=name, node=node)
@@ -163,13 +174,16 @@ add_networks()
 
 
 def _choices(names: Iterable[str], key: str) -> str:
-    """Format names for a help text, with all lines aligned to the first name after `key=`."""
+    """Format the choices of a key for a help text.
+
+    Further lines are indented, so that they begin below the first name after `key=`.
+    """
     lines = wrap("| ".join(names), 80)
     return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
 
 
 def _sizes() -> str:
-    """Return a line for each network that can be trained, with its sizes."""
+    """Return a line for each network that can be trained, with the sizes of the network."""
     sizes: dict[str, list[str]] = {}
     for record in RECORDS:
         sizes.setdefault(record.name, []).extend(record.sizes)
@@ -177,14 +191,14 @@ def _sizes() -> str:
     return "".join(f"\n    {line}" for line in lines)
 
 
-# For the help texts of the recipes.
+# The help texts of the recipes contain ${separators:} and ${sizes:}.
 OmegaConf.register_new_resolver(
     "separators", lambda: _choices(("ensemble", *SEPARATORS), "separator"), replace=True
 )
 OmegaConf.register_new_resolver("sizes", _sizes, replace=True)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
-"""A progress bar with the remaining time; prints nothing if the output is not a terminal."""
+"""Shows a progress bar with the remaining time; shows nothing if the output is not a terminal."""
 
 warn = partial(tqdm.write, file=sys.stderr)
-"""Prints a line to standard error above a progress bar."""
+"""Prints a line to standard error, above the progress bar if there is one."""

@@ -1,9 +1,10 @@
-"""The submission: a folder with all enhanced signals, and its archive.
+"""Checks the enhanced signals of a run, and packs them in a submission folder and an archive.
 
-The rules are those of the second Cadenza Challenge, task 2. For each pair of scene and listener
-there is a file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16 bit.
-The archive is `submission_<TeamID>_causal.zip` or `_noncausal.zip`, with `_aug`, `_sup` or
-`_aug_sup` before `.zip` for extra training data or supplementary systems.
+The rules are those of the second Cadenza Challenge, task 2. Each pair of scene and listener has a
+file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16 bit. The name of
+the archive is `submission_<TeamID>_causal.zip` or `submission_<TeamID>_noncausal.zip`. Before
+`.zip`, the name contains `_aug` if extra training data were used, `_sup` if the system is a
+supplementary system, and `_aug_sup` in both cases.
 """
 
 import os
@@ -32,14 +33,15 @@ Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 @dataclass(frozen=True)
 class Packing:
-    """Name of a submission, and size of its archives.
+    """Name of a submission, and maximum size of its archives.
 
     Args:
         team: id of the team in the challenge.
         causality: "causal" or "noncausal".
-        supplement: "", "aug", "sup" or "aug_sup".
-        part_mb: maximum size of an archive in MB. A larger submission is split into
-            `<name>_part1.zip` and so on, which unpack to the same folder. None for no limit.
+        supplement: "" or one of "aug", "sup" and "aug_sup".
+        part_mb: maximum size of an archive in MB; None for no limit. A larger submission is split
+            into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on, which unpack to the
+            same folder.
     """
 
     team: str
@@ -50,7 +52,12 @@ class Packing:
 
 @dataclass(frozen=True)
 class Submission:
-    """Paths of a submission: the folder to keep, and the archive to submit, or its parts."""
+    """Paths of a submission.
+
+    Args:
+        folder: folder with signals, checksums and provenance, which the team keeps.
+        archives: archives to submit; several if the submission is split.
+    """
 
     folder: Path
     archives: list[Path]
@@ -62,20 +69,21 @@ def check_enhanced(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> None:
-    """Check that a run has an enhanced signal for each pair, as required by the rules.
+    """Check that a run has an enhanced signal for each pair, as the rules require.
 
-    All files are decoded. The expected length is that of the excerpt after resampling, rounded to
-    the nearest sample. A difference of one sample is accepted, because other resamplers round up.
+    All files are decoded. The expected number of samples is the length of the excerpt after
+    resampling, rounded to the nearest integer. A difference of one sample is accepted, because
+    other resamplers round up.
 
     Args:
         exp_folder: the run's folder.
         pairs: all pairs of the submission.
-        sounds: opens the files, and has the sampling rate of the mixtures.
-        progress: wraps the pairs, for a progress bar.
+        sounds: cache that opens the files, and has the sampling rate of the mixtures.
+        progress: function that wraps the pairs, for a progress bar.
 
     Raises:
-        InputError: one line for each file that is missing or damaged, has another format or length,
-            or belongs to no pair.
+        InputError: files are missing or damaged, have a different format or length, or belong to no
+            pair, with a line for each problem.
     """
     problems: list[str] = []
     for pair in progress(pairs):
@@ -111,7 +119,7 @@ def _wrong_with(path: Path, pair: Pair, sounds: SoundFiles) -> list[str]:
             f"{path}: {header.samples} samples, expected {samples} for an excerpt of "
             f"{pair.scene.track.mixture.duration_s:g} s"
         )
-    sounds.read(path)  # Decoding finds damage after the header.
+    sounds.read(path)  # Decode the file, because the data after the header may be damaged.
     return problems
 
 
@@ -123,23 +131,27 @@ def build_submission(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> Submission:
-    """Check the enhanced signals of a run, and write the submission folder and its archive.
+    """Check the enhanced signals of a run, and write the submission folder and the archive.
 
-    The folder `submission_<team>_<causality>/` contains the signals (as hard links if possible),
-    their checksums in the format of `sha256sum --check`, and the provenance. The archive beside it
-    contains only the signals. The same signals always give the same bytes of the archive.
+    The folder has the name of the submission, such as `submission_T001_causal`. It contains the
+    signals (as hard links if possible), the checksums of the signals in the format of
+    `sha256sum --check`, and the provenance. The archive has the same name with `.zip`, and contains
+    only the signals. The same signals always give an archive with the same bytes.
 
     Args:
-        exp_folder: the run's folder, in which both are written; existing ones are replaced.
+        exp_folder: the run's folder. The submission folder and the archive are written to this
+            folder, and replace a submission folder and archive of the same name.
         pairs: all pairs of the submission.
-        packing: name of the submission, and size of its archives.
-        provenance: JSON file with the provenance of the signals.
-        sounds: opens the files, and has the sampling rate of the mixtures.
-        progress: wraps the pairs, once for the check and once for the archive.
+        packing: name of the submission, and maximum size of its archives.
+        provenance: path of the JSON file with the provenance of the signals.
+        sounds: cache that opens the files, and has the sampling rate of the mixtures.
+        progress: function that wraps the pairs, for a progress bar; called once for the check and
+            once for the archive.
 
     Raises:
-        InputError: the name is not allowed by the rules, or the problems of
-            :func:`check_enhanced`. Nothing is written then.
+        InputError: the rules do not allow the name, the provenance is missing, a single file is
+            larger than an archive may be, or :func:`check_enhanced` found problems. Nothing is
+            written then.
     """
     name = _submission_name(packing)
     if not provenance.is_file():
@@ -161,14 +173,14 @@ def build_submission(
         write_text(folder / "checksums.sha256", "".join(lines))
     for path in exp_folder.glob(f"{name}*.zip"):
         if path not in archives and re.fullmatch(rf"{name}(_part\d+)?\.zip", path.name):
-            path.unlink()  # From an earlier call with another `part_mb`.
+            path.unlink()  # An earlier call with a different `part_mb` wrote this archive.
     return submission
 
 
 def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
-    """Return the pairs of each archive, in the order of their file names."""
-    # Bytes of a ZIP archive in addition to data and names: the two headers of each entry, and the
-    # end of the archive.
+    """Return a list of pairs for each archive; the pairs are in the order of their file names."""
+    # In addition to data and file names, a ZIP archive contains two headers for each entry (76
+    # bytes together), and a record at its end (22 bytes).
     entry_bytes, end_bytes = 76, 22
     parts: list[list[Pair]] = [[]]
     size = end_bytes
@@ -201,17 +213,21 @@ def _submission_name(packing: Packing) -> str:
 
 
 def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) -> dict[str, str]:
-    """Add signals to the folder and to an archive, in the given order; return their checksums."""
+    """Add signals to the submission folder and to an archive, in the order of the pairs.
+
+    Returns:
+        Path of a signal, relative to the submission folder -> SHA-256.
+    """
     checksums = {}
-    # Stored without compression: FLAC is compressed already.
+    # The archive is not compressed, because FLAC files are already compressed.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:
         for pair in pairs:
             source, name = exp_folder / pair.enhanced_file, pair.enhanced_file.as_posix()
             _link_or_copy(source, folder / name)
             data = source.read_bytes()
             checksums[name] = sha256([data])
-            # A fixed time and system, so that the same signals give the same bytes; 1980 is the
-            # first year that ZIP can state.
+            # Time and operating system of the entry are always the same, so that the same signals
+            # give the same bytes. 1980 is the first year that a ZIP archive can state.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix
             entry.external_attr = 0o644 << 16
@@ -223,5 +239,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # Another file system, or a file system without links.
+    except OSError:  # Hard links are not possible between or on these file systems.
         shutil.copyfile(source, target)

@@ -1,10 +1,12 @@
-"""The challenge's metadata as frozen records: scenes, listeners and splits.
+"""Loads the challenge's metadata as frozen records of scenes, listeners and tracks.
 
-`load_pairs` is the entry point. It joins the six JSON files by key, checks everything to which the
-scenes refer, sound files included, and reports all problems at once, before anything runs.
+Call :func:`load_pairs` to load them. This function joins the entries of the six JSON files, and
+checks everything to which the scenes refer, including the sound files. It reports all problems
+together, so that a run with wrong inputs does not start.
 
-Only this package knows the JSON keys (`files`, `loading`) and the rule that splits scenes into
-train, valid and test (`records`). Import its names from here.
+The JSON keys are used only in this package (in `files` and `loading`), as is the rule that splits
+scenes into train, valid and test (in `records`). Other packages import all names from
+`cmss.scenes`, not from its modules.
 """
 
 from cmss.audio import Excerpt

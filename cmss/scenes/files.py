@@ -1,7 +1,7 @@
-"""The challenge's JSON files, with a schema for each type of entry.
+"""Reads the challenge's JSON files, and validates their entries by a schema for each type of entry.
 
-Keys are those of the second Cadenza Challenge, task 2. Keys that are not used here, such as
-`source_dataset`, are ignored.
+The keys are those of the second Cadenza Challenge, task 2. Keys that this project does not need,
+such as `source_dataset`, are ignored.
 """
 
 import json
@@ -33,7 +33,10 @@ Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
 
 
 def _in_range(quantity: Quantity) -> AfterValidator:
-    """Return a validator that refuses lists with values out of range, with a single message."""
+    """Return a validator that refuses a list if any of its values is out of range.
+
+    The validator reports all such values of the list in a single message.
+    """
 
     def check(values: list[float]) -> list[float]:
         if refusal := quantity.refusal(values):
@@ -51,7 +54,7 @@ T = TypeVar("T")
 
 
 class _Entry(BaseModel):
-    # strict: strings such as "1.0" and booleans are not accepted as numbers.
+    # With strict=True, strings such as "1.0" and booleans are not accepted as numbers.
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
@@ -61,7 +64,11 @@ def _require_ascending(name: str, frequencies_hz: list[float]) -> None:
 
 
 class ListenerEntry(_Entry):
-    """Audiograms of a listener: frequencies in Hz, levels of both ears in dB HL."""
+    """Entry of the listeners file: audiograms of both ears.
+
+    `audiogram_cfs` are frequencies in Hz; `audiogram_levels_l` and `audiogram_levels_r` are hearing
+    thresholds of the left and right ear in dB HL.
+    """
 
     name: str | None = None
     audiogram_cfs: Annotated[list[Number], Field(min_length=1), Frequencies]
@@ -82,7 +89,11 @@ class ListenerEntry(_Entry):
 
 
 class CompressorEntry(_Entry):
-    """Six-band compressor of a listener: centre frequencies in Hz, ratios, make-up gains in dB."""
+    """Entry of the compressor file: the six-band compressors of both ears of a listener.
+
+    `frequencies` are centre frequencies in Hz, `cr_l` and `cr_r` are compression ratios, `gain_l`
+    and `gain_r` are make-up gains in dB.
+    """
 
     frequencies: Annotated[list[Number], Banded, Frequencies]
     cr_l: Ratios
@@ -97,11 +108,15 @@ class CompressorEntry(_Entry):
 
 
 class ExcerptEntry(_Entry):
-    """A source or the mixture of a track: a file in the music folder, and a section in seconds."""
+    """Part of an entry of the music file: a source or the mixture of a track.
+
+    `track` is the path of a sound file, relative to the music folder. `start` and `duration`, in
+    seconds, give the excerpt of this file.
+    """
 
     instrument: str
     track: str
-    # The limits are far above real values, and small enough that no arithmetic overflows.
+    # These limits are far above real values, but small enough to avoid overflow in computations.
     start: Annotated[Number, Field(ge=0, le=1e6)]
     duration: Annotated[Number, Field(gt=0, le=3600)]
 
@@ -113,15 +128,15 @@ def _printable(name: str) -> str:
 
 
 class SceneEntry(_Entry):
-    """The track and the set of gains of a scene."""
+    """Entry of the scenes file: names of the track and of the set of gains of a scene."""
 
-    # Printable, because it is written to scores.csv.
+    # The name of the track must be printable, because it is written to scores.csv.
     music: Annotated[str, AfterValidator(_printable)]
     gain: str
 
 
 Parts = dict[str, dict[str, Any]]
-"""Entry of the music file: sources and mixture by key."""
+"""Entry of the music file: key of a source, or "mixture" -> fields of :class:`ExcerptEntry`."""
 
 Gains = dict[
     str,
@@ -134,23 +149,24 @@ Gains = dict[
 
 @cache
 def _adapter(schema: Any) -> TypeAdapter[Any]:
-    """Compile a schema, once."""
+    """Compile a schema; each schema is compiled only once."""
     return TypeAdapter(schema)
 
 
 class MetadataFile:
-    """A JSON file that maps names to entries.
+    """Reads a JSON file that maps names to entries, and validates entries on request.
 
-    Entries are validated only when they are used: gains.json has thousands of gains, of which a run
-    uses a few.
+    Only the entries that a run uses are validated, because gains.json has thousands of gains, of
+    which a run uses a few.
 
     Args:
-        path: the file.
-        option: configuration key of the path, for the message if the file is missing.
+        path: path of the file.
+        option: name of the configuration key of this path, such as "music_file"; the message for a
+            missing file states this key.
         problems: list to which a message is appended for each problem.
 
     Attributes:
-        entries: in the order of the file; empty if the file cannot be read.
+        entries: name -> entry, in the order of the file; empty if the file cannot be read.
     """
 
     def __init__(self, path: Path, option: str, problems: list[str]) -> None:
@@ -190,28 +206,34 @@ class MetadataFile:
         self._note(f"{self.path}: {problem}")
 
     def report(self, key: str, problem: str) -> None:
-        """Append a problem with a key, whose parts are joined by dots."""
+        """Append a message about a key to the list of problems.
+
+        Args:
+            key: full key, with dots between its parts, such as "S50001.music".
+            problem: description of the problem.
+        """
         self._note(f"{self.path}: {key}: {problem}")
 
     def _note(self, line: str) -> None:
-        # Names come from the file: line breaks and escape codes are escaped, so that each problem
-        # is a single line.
+        # A message may contain names from the file, and these may contain line breaks or control
+        # characters. Escape them, so that each message is a single line.
         self._problems.append(
             line if line.isprintable() else line.encode("unicode_escape").decode("ascii")
         )
 
     def find(self, key: str, schema: type[T], referrer: "MetadataFile", where: str) -> T | None:
-        """Return the validated entry of a key.
+        """Return the entry of a key after validation.
 
         Args:
             key: key in this file.
             schema: type that the entry must have.
-            referrer: file that refers to the key.
+            referrer: file that refers to `key`.
             where: key in `referrer` whose value refers to `key`.
 
         Returns:
-            None if the key does not exist or its entry is not valid; then a problem is reported.
-            Also None if this file could not be read, without a further report.
+            The entry; None if the key does not exist or the entry is not valid, which is also
+            reported as a problem. The result is also None if this file could not be read; this
+            problem has been reported before.
         """
         if not self._readable:
             return None
@@ -221,7 +243,13 @@ class MetadataFile:
         return self.validate(key, self.entries[key], schema)
 
     def validate(self, key: str, value: object, schema: type[T]) -> T | None:
-        """Validate the value of a key; return None and report the problems if it is not valid."""
+        """Validate a value, and return it; if it is not valid, report the problems and return None.
+
+        Args:
+            key: key of the value in this file, for messages.
+            value: value to validate.
+            schema: type that the value must have.
+        """
         try:
             return cast(T, _adapter(cast(Any, schema)).validate_python(value, strict=True))
         except ValidationError as error:

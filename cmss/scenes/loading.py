@@ -1,4 +1,4 @@
-"""Loading of pairs, tracks and audiograms from the metadata files, joined by key and checked."""
+"""Loads pairs, tracks and audiograms: joins the entries of the metadata files, and checks them."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ from cmss.scenes.sound_files import SoundFiles
 
 @dataclass(frozen=True)
 class MetadataPaths:
-    """Paths of metadata and music, with the official names of the configuration."""
+    """Paths of metadata and music; the fields have the official names of the configuration keys."""
 
     music_dir: Path
     gains_file: Path
@@ -35,7 +35,12 @@ class MetadataPaths:
 
     @classmethod
     def of(cls, root: Path, split: str) -> "MetadataPaths":
-        """Return the paths in a data folder with the challenge's layout."""
+        """Return the paths in a data folder that has the challenge's layout.
+
+        Args:
+            root: the data folder, which contains the folders audio and metadata.
+            split: "train", "valid" or "test".
+        """
         metadata = root / "metadata"
         return cls(
             music_dir=root / "audio" / "train" if split == "train" else root / "audio",
@@ -54,19 +59,21 @@ def load_pairs(
     references: bool = True,
     sounds: SoundFiles | None = None,
 ) -> list[Pair]:
-    """Read and check all pairs of scene and listener, and everything to which they refer.
+    """Read all pairs of scene and listener, and check everything to which these pairs refer.
 
     Args:
-        paths: metadata files and music folder.
+        paths: paths of the metadata files and of the music folder.
         sample_rate_hz: required sampling rate of every sound file.
-        references: whether the ground truth stems must exist; the mixtures always must.
-        sounds: opens the sound files, and its sampling rate replaces `sample_rate_hz`; None: new.
+        references: whether the ground truth stems must exist. The mixtures must always exist.
+        sounds: cache that opens the sound files; its sampling rate is used instead of
+            `sample_rate_hz`. None for a new cache.
 
     Returns:
         All pairs in the order of scene_listeners_file, which is the official order.
 
     Raises:
-        InputError: all problems, one line each, with file, key and expectation.
+        InputError: inputs are not valid; for each problem, a line states file, key and expected
+            value.
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
@@ -76,15 +83,16 @@ def load_pairs(
 
 
 def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) -> list[Track]:
-    """Read and check all tracks of a music file without scenes and listeners, for training.
+    """Read and check all tracks of a music file, for training; scenes and listeners are not needed.
 
     Args:
-        music_file: for instance music.train.json.
-        music_dir: folder to which the paths in the file are relative.
+        music_file: path of the music file, for instance music.train.json.
+        music_dir: folder to which the paths in the music file are relative.
         sample_rate_hz: required sampling rate of every sound file.
 
     Raises:
-        InputError: all problems, one line each, with file, key and expectation.
+        InputError: inputs are not valid; for each problem, a line states file, key and expected
+            value.
     """
     problems: list[str] = []
     file = MetadataFile(music_file, "music_file", problems)
@@ -95,15 +103,20 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
 
 
 def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram, Audiogram]:
-    """Read a listener's audiograms from a user's file: left ear, right ear.
+    """Read the audiograms of a listener from a file of the user.
 
     Args:
-        path: a JSON file, either with audiogram_cfs, audiogram_levels_l and audiogram_levels_r of a
-            single listener, or with several listeners by id, as in the challenge's listeners.json.
-        listener: id of the listener, if there are several.
+        path: path of a JSON file. The file contains either the keys audiogram_cfs,
+            audiogram_levels_l and audiogram_levels_r of a single listener, or a mapping from ids of
+            listeners to these keys, as the challenge's listeners.json.
+        listener: id of the listener; needed if the file contains several listeners.
+
+    Returns:
+        Audiogram of the left ear, audiogram of the right ear.
 
     Raises:
-        InputError: all problems, one line each.
+        InputError: the file is not valid or does not contain the listener, with a line for each
+            problem.
     """
     problems: list[str] = []
     file = MetadataFile(path, "audiogram", problems)
@@ -136,7 +149,18 @@ def _check_sounds(
     problems: list[str],
     references: bool = True,
 ) -> None:
-    """Check the sound files, then raise an error with all problems found so far, if any."""
+    """Check the sound files of all tracks in use.
+
+    Args:
+        music: tracks in use.
+        music_dir: folder of the sound files.
+        sounds: cache that opens the sound files.
+        problems: problems that were found before; the problems of sound files are appended.
+        references: whether to check the ground truth stems as well as the mixtures.
+
+    Raises:
+        InputError: problems were found here or before, with a line for each of them.
+    """
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
     else:
@@ -145,13 +169,17 @@ def _check_sounds(
         raise InputError(dict.fromkeys(problems))
 
 
-# Ids become parts of file names.
+# The ids become parts of file names, so only these characters are allowed.
 _LISTENER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SCENE_ID = re.compile(r"S[0-9]{1,9}")
 
 
 class _Loader:
-    """Builds each record once. Records with problems are left out, and the problems are listed."""
+    """Builds the records of all pairs from the metadata files.
+
+    Each scene and each listener is built only once. If an entry has problems, they are appended to
+    `problems`, and the pairs that need this entry are left out.
+    """
 
     def __init__(self, paths: MetadataPaths) -> None:
         self.problems: list[str] = []
@@ -166,7 +194,7 @@ class _Loader:
         return MetadataFile(getattr(paths, option), option, self.problems)
 
     def pairs(self) -> list[Pair]:
-        """Return all pairs without problems."""
+        """Return all pairs whose entries have no problems."""
         listeners: dict[str, Listener | None] = {}
         pairs = []
         for scene_id, value in self._pairs.entries.items():
@@ -181,8 +209,7 @@ class _Loader:
             self.problems.append(f"{self._pairs.path}: no scene has a listener, expected some")
         return pairs
 
-    # Listeners.
-
+    # The next methods build listeners.
     def _listener_ids(self, scene_id: str, value: object) -> list[str]:
         listener_ids = self._pairs.validate(scene_id, value, list[str]) or []
         for listener_id, times in Counter(listener_ids).items():
@@ -216,7 +243,7 @@ class _Loader:
             Ear(Audiogram(cfs, tuple(hearing.audiogram_levels_r)), right),
         )
 
-    # Scenes: a track and its gains.
+    # The next method builds a scene from its track and its gains.
 
     def _scene(self, scene_id: str) -> Scene | None:
         if not _SCENE_ID.fullmatch(scene_id):

@@ -1,4 +1,4 @@
-"""Tracks from the entries of the music file, and the check of their sound files."""
+"""Builds tracks from the entries of the music file, and checks their sound files."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,13 +13,21 @@ from cmss.scenes.sound_files import SoundFiles
 MIXTURE = "mixture"
 _SOURCE_ID = re.compile(r"source_[1-9][0-9]*")
 _INSTRUMENT = re.compile(rf"(?:({'|'.join(INSTRUMENTS)})|({'|'.join(DOUBLED)})_([12]))")
-# In music.valid.to_generate.json: the file to which the mixture is to be written.
+# In music.valid.to_generate.json, this key gives the file to which the mixture is to be written. It
+# is neither a source nor the mixture, so it is ignored.
 _NOT_A_PART = "mixture_target"
 
 
 @dataclass
 class Piece:
-    """The valid parts of an entry of the music file; `track` is set only if all parts are valid."""
+    """Sources and mixture that were read from an entry of the music file, as far as they are valid.
+
+    Args:
+        source_ids: ids of all sources of the entry, including those that are not valid.
+        sources: source id -> source, for the valid sources.
+        excerpts: source id or "mixture" -> its excerpt, for the valid excerpts.
+        track: the track; None if a source or the mixture is not valid.
+    """
 
     source_ids: list[str] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -28,7 +36,12 @@ class Piece:
 
 
 class Music:
-    """Builds each track once, when first used. Problems are reported to the file."""
+    """Builds tracks from the music file; each track is built only once, at its first use.
+
+    Args:
+        file: the music file, to which problems are also reported.
+        music_dir: folder to which the paths in the music file are relative.
+    """
 
     def __init__(self, file: MetadataFile, music_dir: Path) -> None:
         self.file = file
@@ -36,13 +49,26 @@ class Music:
         self._pieces: dict[str, Piece | None] = {}
 
     def piece(self, name: str, user: MetadataFile, where: str) -> Piece | None:
-        """Return the track `name`, to which the key `where` of the file `user` refers."""
+        """Return the sources and the mixture of a track; None if the track does not exist.
+
+        Args:
+            name: name of the track.
+            user: file that refers to the track.
+            where: key in `user` whose value refers to the track.
+        """
         if name not in self._pieces:
             self._pieces[name] = self._build(name, user, where)
         return self._pieces[name]
 
     def excerpts(self, references: bool = True) -> dict[str, dict[str, Excerpt]]:
-        """Return the excerpts of all tracks in use, by source or mixture; or only the mixtures."""
+        """Return the excerpts of all tracks in use.
+
+        Args:
+            references: whether to return the excerpts of the sources as well as the mixtures.
+
+        Returns:
+            Name of a track -> source id or "mixture" -> excerpt.
+        """
         return {
             name: {
                 part: excerpt
@@ -96,8 +122,8 @@ class Music:
 
     def _excerpt(self, where: str, entry: ExcerptEntry) -> Excerpt | None:
         path = self._dir / entry.track
-        # The resolved path must be in the folder: `..`, symbolic links and absolute paths could
-        # otherwise leave it.
+        # Resolve the path before the check whether it is in the music folder, because `..`,
+        # symbolic links and absolute paths can lead out of this folder.
         try:
             inside = path.resolve().is_relative_to(self._dir.resolve())
         except (OSError, ValueError, RuntimeError) as error:
@@ -114,12 +140,12 @@ class Music:
 def check_sounds(
     tracks: dict[str, dict[str, Excerpt]], music: MetadataFile, sounds: SoundFiles
 ) -> None:
-    """Check each file once, and each excerpt; report problems with their keys to `music`.
+    """Check the sound file and the length of each excerpt, and report problems to `music`.
 
     Args:
-        tracks: name of a track -> its excerpts by key ("mixture", "source_1", ...).
-        music: the metadata file with these tracks.
-        sounds: opens the files; all files must have its sampling rate.
+        tracks: name of a track -> source id or "mixture" -> excerpt.
+        music: music file with the entries of these tracks.
+        sounds: cache that opens the files; every file must have the sampling rate of this cache.
     """
     headers: dict[Path, AudioHeader | None] = {}
     for name, excerpts in tracks.items():
@@ -145,7 +171,15 @@ def check_sounds(
 def _header(
     where: str, path: Path, music: MetadataFile, sounds: SoundFiles, is_mixture: bool
 ) -> AudioHeader | None:
-    """Return the header of a file; None after a report if the file is not a usable sound."""
+    """Return the header of a sound file; if the file cannot be used, report why and return None.
+
+    Args:
+        where: key of the excerpt in the music file.
+        path: path of the sound file.
+        music: music file, to which problems are reported.
+        sounds: cache that opens the file.
+        is_mixture: whether the file is a mixture or a stem.
+    """
     problems = []
     try:
         header = sounds.header(path, sounds.needs_digest(is_mixture))
@@ -165,7 +199,14 @@ def _header(
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
-    """Return whether a file contains an excerpt of at least one sample; report it if not."""
+    """Return whether a file contains an excerpt and the excerpt is not empty; report it if not.
+
+    Args:
+        where: key of the excerpt in the music file.
+        excerpt: the excerpt.
+        header: header of the sound file.
+        music: music file, to which problems are reported.
+    """
     start, stop = excerpt.span(header.sample_rate_hz)
     if stop > header.samples:
         music.report(

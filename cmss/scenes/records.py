@@ -1,4 +1,4 @@
-"""Frozen records of scenes, listeners and tracks, independent of file formats."""
+"""Defines frozen records of scenes, listeners and tracks, which do not depend on file formats."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cmss.audio import Excerpt
 
 INSTRUMENTS = ("Bassoon", "Cello", "Clarinet", "Flute", "Oboe", "Sax", "Viola", "Violin")
 DOUBLED = ("Flute", "Sax", "Viola", "Violin")
-"""Instruments that may have two voices, written `Violin_1` and `Violin_2`."""
+"""Instruments with up to two players in a track, written as in `Violin_1` and `Violin_2`."""
 STRINGS = ("Cello", "Viola", "Violin")
 
 Split = Literal["train", "valid", "test"]
@@ -19,8 +19,11 @@ Split = Literal["train", "valid", "test"]
 class Source:
     """A player of a track.
 
-    `id` ("source_1") is also the key of its gain. `voice` is 1 or 2 for players of a doubled
-    instrument, else None. `excerpt` is the reference stem.
+    Args:
+        id: id of the player, such as "source_1"; also the key of the player's gain in a scene.
+        instrument: instrument that the player plays, without a number.
+        voice: 1 or 2 for the two players of a doubled instrument, None for other players.
+        excerpt: ground truth stem of the player.
     """
 
     id: str
@@ -31,7 +34,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of music: its sources in the order of the file, and its mixture."""
+    """A piece of music.
+
+    Args:
+        name: name of the track, which is its key in the music file.
+        sources: source id -> source, in the order of the music file.
+        mixture: mixture of all sources.
+    """
 
     name: str
     sources: dict[str, Source]
@@ -39,7 +48,7 @@ class Track:
 
     @property
     def ensemble(self) -> Literal["string", "wind", "mixed"]:
-        """Type of ensemble: strings, winds or both."""
+        """Type of ensemble: "mixed" if the track has both string and wind instruments."""
         strings = {source.instrument in STRINGS for source in self.sources.values()}
         if len(strings) > 1:
             return "mixed"
@@ -48,7 +57,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Audiogram:
-    """Hearing thresholds in dB HL at ascending frequencies."""
+    """Hearing thresholds of an ear, `levels_db` in dB HL, at ascending frequencies."""
 
     frequencies_hz: tuple[float, ...]
     levels_db: tuple[float, ...]
@@ -56,7 +65,7 @@ class Audiogram:
 
 @dataclass(frozen=True)
 class Compression:
-    """Compressor of an ear: centre frequency, ratio and make-up gain of six bands."""
+    """Compressor of an ear: centre frequency, compression ratio and make-up gain of each band."""
 
     frequencies_hz: tuple[float, ...]
     ratios: tuple[float, ...]
@@ -65,7 +74,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class Ear:
-    """An ear: audiogram and compressor."""
+    """Audiogram and compressor of an ear."""
 
     audiogram: Audiogram
     compression: Compression
@@ -73,7 +82,7 @@ class Ear:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listener's two ears."""
+    """A listener: id, left ear and right ear."""
 
     id: str
     left: Ear
@@ -82,7 +91,13 @@ class Listener:
 
 @dataclass(frozen=True)
 class Scene:
-    """A track with a gain in dB for each of its sources."""
+    """A track, and a gain for each of its sources.
+
+    Args:
+        id: id of the scene, such as "S50001".
+        track: track of the scene.
+        gains_db: source id -> gain in dB.
+    """
 
     id: str
     track: Track
@@ -90,7 +105,7 @@ class Scene:
 
     @property
     def split(self) -> Split:
-        """Split by id: S00001-S49999 train, S50000-S59999 valid, others test."""
+        """Split of the scene: S00001-S49999 are train, S50000-S59999 are valid, others are test."""
         number = int(self.id[1:])
         if 0 < number < 50000:
             return "train"
@@ -99,7 +114,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """A scene for a listener, the unit of enhancement and scoring."""
+    """A scene and a listener; each pair has one enhanced file and one score."""
 
     scene: Scene
     listener: Listener
@@ -116,7 +131,12 @@ class Pair:
 
 
 def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
-    """Group pairs by track, both in the order of their first appearance."""
+    """Group pairs by track.
+
+    Returns:
+        Each track with its pairs. Tracks are in the order in which they first appear in `pairs`,
+        and the pairs of a track are in the same order as in `pairs`.
+    """
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.scene.track.name, []).append(pair)
@@ -124,13 +144,14 @@ def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
 
 
 def shard(pairs: Sequence[Pair], batch: int, batch_size: int) -> list[Pair]:
-    """Return the pairs of a job, in the given order.
+    """Return the pairs of a job, in the order of `pairs`.
 
-    Separation depends only on the track. Each track therefore belongs to a single job, so that no
-    track is separated twice. If there are fewer tracks than jobs, some jobs have no pairs.
+    The separation of a pair depends only on its track. All pairs of a track therefore belong to the
+    same job, so that no track is separated twice. If there are fewer tracks than jobs, some jobs
+    have no pairs.
 
     Args:
-        pairs: all pairs.
+        pairs: pairs of all jobs.
         batch: index of the job, from 0.
         batch_size: number of jobs (the official name of this setting).
     """

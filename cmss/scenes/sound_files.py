@@ -1,4 +1,4 @@
-"""The sound files of a stage: headers, digests and decoded waveforms, each read once."""
+"""Reads sound files, and caches their headers, digests and waveforms."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,16 +16,16 @@ Waveform = NDArray[np.float32]
 class SoundFiles:
     """A cache of headers, digests and waveforms of sound files.
 
-    A file is opened once for its header and its digest, which are always kept. Decoded waveforms
-    are kept up to a limit, so that memory does not grow with the number of tracks. Waveforms beyond
-    the limit are decoded again for each call.
+    Headers and digests are always kept. Decoded waveforms are kept only up to a limit of memory, so
+    that memory does not grow with the number of tracks. A waveform that is not kept is decoded
+    again at each call.
 
     Args:
         sample_rate_hz: required sampling rate of excerpts.
-        digests: files whose digest is computed when the metadata are checked, because this stage
-            will need it: no files, mixtures, or mixtures and stems.
-        most_bytes: limit for the decoded waveforms. The default, 512 MiB, is enough for a hundred
-            stereo excerpts of 15 s at 44.1 kHz in float32.
+        digests: files whose digests this stage will need: "none", "mixtures", or "all" (mixtures
+            and stems). These digests are computed when the metadata are checked.
+        most_bytes: maximum total size of the waveforms that are kept. The default, 512 MiB, is
+            enough for a hundred stereo excerpts of 15 s at 44.1 kHz in float32.
     """
 
     def __init__(
@@ -42,15 +42,20 @@ class SoundFiles:
         self._kept: dict[Excerpt | Path, tuple[Waveform, int]] = {}
 
     def needs_digest(self, is_mixture: bool) -> bool:
-        """Return whether this stage will need the digest of a mixture or of a stem."""
+        """Return whether this stage will need the digest of a file.
+
+        Args:
+            is_mixture: whether the file is a mixture or a stem.
+        """
         return self._digested == "all" or (is_mixture and self._digested == "mixtures")
 
     def header(self, path: Path, digest: bool = False) -> AudioHeader:
-        """Return the header of a file, after a check that the file is as long as stated in it.
+        """Return the header of a file, after a check that the file is as long as the header states.
 
         Args:
-            path: the file.
-            digest: compute its digest in the same opening, for a later call of :meth:`digest`.
+            path: path of the file.
+            digest: whether to compute the digest of the file as well, so that a later call of
+                :meth:`digest` does not open the file again.
 
         Raises:
             InputError: see :func:`cmss.audio.read_header`.
@@ -63,7 +68,7 @@ class SoundFiles:
         return self._headers[path]
 
     def digest(self, path: Path) -> str:
-        """Return the SHA-256 of a file of any format.
+        """Return the SHA-256 of a file, which need not be a sound file.
 
         Raises:
             InputError: the file cannot be read.
@@ -76,7 +81,9 @@ class SoundFiles:
         return self._digests[path]
 
     def excerpt(self, excerpt: Excerpt) -> Waveform:
-        """Return an excerpt: (2, samples). All callers share this array; do not modify it.
+        """Return the waveform of an excerpt, (2, samples).
+
+        Do not modify the returned array, because all callers share it.
 
         Raises:
             InputError: see :func:`cmss.audio.read_excerpt`.
@@ -88,13 +95,14 @@ class SoundFiles:
         return kept[0]
 
     def release(self, excerpt: Excerpt) -> None:
-        """Free the waveform of an excerpt that will not be needed again."""
+        """Remove the waveform of an excerpt from the cache."""
         if kept := self._kept.pop(excerpt, None):
             self._left += kept[0].nbytes
 
     def read(self, path: Path) -> tuple[Waveform, int]:
-        """Return a complete file: (channels, samples), not to be modified, and its rate in Hz.
+        """Return the waveform of a complete file, (channels, samples), and its sampling rate in Hz.
 
+        Do not modify the returned array, because all callers share it.
         Raises:
             InputError: see :func:`cmss.audio.read_sound`.
         """

@@ -1,4 +1,4 @@
-"""Warnings about inputs that are possible but rare: levels of mixtures, hearing, hearing aids."""
+"""Warns of unusual inputs: levels of mixtures, audiograms, and settings of hearing aids."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,12 +16,16 @@ EXPECTED_LUFS = -40.0
 
 
 def level_warnings(tracks: Iterable[Track], sounds: SoundFiles) -> Iterator[str]:
-    """Yield a warning for each mixture that is much softer or louder than the challenge's.
+    """Yield a warning for each mixture that is much softer or louder than :data:`EXPECTED_LUFS`.
 
     All mixtures are decoded, so damaged files are also found here.
 
+    Args:
+        tracks: tracks whose mixtures are examined.
+        sounds: cache that reads the mixtures.
+
     Raises:
-        InputError: one line for each mixture that cannot be decoded.
+        InputError: mixtures cannot be decoded, with a line for each of them.
     """
     problems: list[str] = []
     for track in tracks:
@@ -34,10 +38,16 @@ def level_warnings(tracks: Iterable[Track], sounds: SoundFiles) -> Iterator[str]
 
 
 def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: int) -> str | None:
-    """Return a warning if a mixture is more than 3 LU softer or louder than the challenge's.
+    """Return a warning if a mixture is more than 3 LU softer or louder than :data:`EXPECTED_LUFS`.
+
+    Args:
+        track: track of the mixture, for its name.
+        mixture: waveform of the mixture, (2, samples).
+        sample_rate_hz: sampling rate of the mixture.
 
     Returns:
-        None if the level is as expected, or if the mixture is too short to have a loudness.
+        The warning; None if the loudness is as expected, or if the mixture is too short for a
+        measurement of loudness.
     """
     if mixture.shape[-1] < SHORTEST_LOUDNESS_S * sample_rate_hz:
         return None
@@ -50,10 +60,12 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
 
 
 def unusual_hearing(listeners: Iterable[Listener]) -> Iterator[str]:
-    """Yield at most one warning for each quantity, for all listeners together.
+    """Yield a warning for each quantity with unusual values, such as the compression ratios.
+
+    A single warning covers all listeners who have unusual values of this quantity.
 
     Args:
-        listeners: whose audiograms and compressors are examined.
+        listeners: listeners whose audiograms and compressors are examined.
     """
     found: dict[str, tuple[Quantity, dict[str, None], dict[float, None]]] = {}
     for listener in listeners:
