@@ -10,22 +10,23 @@ def correlogram(
 ) -> NDArray[np.float32]:
     """Compute the autocorrelation of windowed frames of each channel.
 
-    A[c, t, lag] is the sum over n of x[n] x[n + lag] in frame t with a Hann window, divided by the
-    autocorrelation of the window. So its expected value does not decrease with the lag.
+    A[c, t, lag] is the sum over n of x[n] x[n + lag], where x is frame t of channel c times a Hann
+    window. The sum is divided by the autocorrelation of the window, so that its expected value does
+    not decrease with the lag.
 
     Args:
-        rates: (channels, samples); the mean of each frame is subtracted first.
-        window: samples in a frame, at least twice `lags`.
-        hop: samples from one frame to the next; the first is centred on sample 0.
-        lags: number of lags, from 0.
+        rates: firing rates, (channels, samples); the mean of each frame is subtracted first.
+        window: number of samples in a frame, at least twice `lags`.
+        hop: number of samples from one frame to the next; the first frame is centred on sample 0.
+        lags: number of lags; the first lag is 0.
 
     Returns:
-        (channels, frames, lags), frames = 1 + samples // hop.
+        The correlogram, (channels, frames, lags), with frames = 1 + samples // hop.
     """
     if window < 2 * lags:
         raise ValueError(f"window must be at least twice the lags, {2 * lags}, not {window}")
     size = next_fast_len(window + lags, real=True)
-    # Sampled half a sample off the periodic Hann window, so that no sample is zero.
+    # The Hann window is sampled with an offset of half a sample, so that no value is zero.
     taper = np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
     bias = irfft(np.abs(rfft(taper, size)) ** 2, size)[:lags]
     half = window // 2
@@ -43,18 +44,19 @@ def correlogram(
 def similarity(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Correlate the autocorrelations of units with those of other units, from -1 to 1.
+    """Return the correlation coefficients between the autocorrelations of pairs of units.
 
     Args:
-        correlations: (channels, frames, lags).
-        others: (channels, frames, lags), for example of the channels above or of the next frames.
+        correlations: autocorrelations of the first units, (channels, frames, lags).
+        others: autocorrelations of the second units, (channels, frames, lags). The second units are
+            for example the units of the next higher channels or of the next frames.
 
     Returns:
-        (channels, frames); 0 where either autocorrelation is constant.
+        Values from -1 to 1, (channels, frames); 0 where either autocorrelation is constant.
     """
     product, power, other = (
-        # Means are subtracted from the sums: subtracting them from the correlograms would copy the
-        # largest arrays of all.
+        # The means are subtracted from the sums, not from the correlograms: the latter would copy
+        # these arrays, which are the largest of the model.
         np.einsum("cfl,cfl->cf", a, b) - a.shape[-1] * a.mean(-1) * b.mean(-1)
         for a, b in ((correlations, others), (correlations, correlations), (others, others))
     )

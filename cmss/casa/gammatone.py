@@ -1,10 +1,11 @@
-"""Gammatone filterbank, a model of the filters of the cochlea, from low to high frequencies.
+"""Gammatone filterbank, a model of the filters of the cochlea.
 
 The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t) with
 b = 1.019 ERB(f), ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore
-1990). It is implemented as a cascade of four complex one-pole filters at f (Hohmann 2002,
+1990). The filter is implemented as a cascade of four complex one-pole filters at f (Hohmann 2002,
 "Frequency analysis and synthesis using a gammatone filterbank", Acta Acustica 88). The real part of
-the output is the motion of the basilar membrane, its modulus is the envelope of the motion.
+the output is the motion of the basilar membrane, and the modulus of the output is the envelope of
+the motion.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ def erb_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def erb_spaced_hz(low_hz: float, high_hz: float, channels: int) -> NDArray[np.float64]:
-    """Return centre frequencies from low to high, both included, equally spaced on the ERB scale.
+    """Return centre frequencies that are equally spaced on the ERB scale, including both limits.
 
     The scale is the integral of 1 / ERB: (1000 / (24.7 * 4.37)) log(1 + 4.37 f / 1000).
     """
@@ -35,18 +36,19 @@ def gammatone(
     """Filter a signal by a gammatone filterbank with gain 1 at each centre frequency.
 
     Args:
-        signal: (samples,).
-        centres_hz: (channels,) centre frequencies, below half the sampling rate.
-        sample_rate_hz: of the signal.
+        signal: the signal, (samples,).
+        centres_hz: centre frequencies below half the sampling rate, (channels,).
+        sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        (channels, samples), complex.
+        The complex outputs of the filters, (channels, samples).
     """
     decay = _decay(centres_hz, sample_rate_hz)
     poles = decay * np.exp(2j * np.pi * centres_hz / sample_rate_hz)
     outputs = np.empty((len(centres_hz), len(signal)), complex)
     for output, pole, radius in zip(outputs, poles, decay, strict=True):
-        # A cosine is half a rotating phasor, hence twice the gain.
+        # A cosine is the sum of two complex exponentials with the factor 1/2, of which the filter
+        # passes one. So the gain is doubled.
         filtered = 2.0 * signal.astype(complex)
         for _ in range(ORDER):
             filtered = lfilter([1 - radius], [1, -pole], filtered)
@@ -61,5 +63,5 @@ def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArr
 
 
 def _decay(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.float64]:
-    """Return the factor by which each filter's state decays in a sample, (channels,)."""
+    """Return the factor by which the state of each filter decays per sample, (channels,)."""
     return np.exp(-2 * np.pi * 1.019 * erb_hz(centres_hz) / sample_rate_hz)

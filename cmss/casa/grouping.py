@@ -1,7 +1,7 @@
-"""Simultaneous grouping: units form segments, and segments form notes.
+"""Simultaneous grouping: connect units to segments, and assign segments to notes.
 
 A segment is a region of channels and frames that a single sound dominates. Segments with a common
-pitch or onset are one note.
+pitch or onset form a note.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from cmss.casa.pitch import MIN_PERIODICITY, PitchTrack, track_pitches
 from cmss.casa.units import Units, compute_units
 
 NO_NOTE = -1
-"""Note number of units that belong to no note."""
+"""Value that marks the units that belong to no note."""
 MIN_SIMILARITY = 0.985
 """Least correlation between the autocorrelations of units that the same partial dominates."""
 PART_FRAMES = 5
-"""Frames of a segment that are assigned together: 50 ms."""
+"""Number of frames (50 ms) of a segment that are assigned to the same note together."""
 
 
 def find_notes(
@@ -29,11 +29,11 @@ def find_notes(
     """Apply the auditory model to a signal, and group its units into notes.
 
     Args:
-        signal: (samples,) at :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
+        signal: the signal, (samples,), sampled at :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
         players: largest number of simultaneous players.
 
     Returns:
-        owners: (channels, frames), number of each unit's note, or :data:`NO_NOTE`.
+        owners: number of the note of each unit, or :data:`NO_NOTE`, (channels, frames).
         tracks: pitch track of each note.
     """
     units = compute_units(signal)
@@ -48,7 +48,7 @@ def find_segments(units: Units) -> NDArray[np.int64]:
     dominate both. Neighbouring frames are similar as long as the sound is stationary.
 
     Returns:
-        (channels, frames): number of each unit's segment, from 0; -1 for inactive units.
+        The number of each unit's segment, from 0, (channels, frames); -1 for inactive units.
     """
     active = units.active
     number = np.arange(active.size).reshape(active.shape)
@@ -81,12 +81,12 @@ def group(
     from one harmonic to the next when the pitch glides.
 
     Args:
-        units: of the signal.
-        segments: (channels, frames), number of the segment; -1 for inactive units.
-        tracks: pitch tracks of at least one frame each.
+        units: the units of the signal.
+        segments: result of :func:`find_segments`, (channels, frames).
+        tracks: pitch tracks, each with at least one frame.
 
     Returns:
-        (channels, frames): number of the track, or :data:`NO_NOTE`.
+        The number of each unit's track, or :data:`NO_NOTE`, (channels, frames).
     """
     owners = np.full(segments.shape, NO_NOTE)
     best = np.zeros(segments.shape)
@@ -118,7 +118,7 @@ def group(
 def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first frame of each unit's segment, (channels, frames)."""
     count = int(segments.max(initial=-1)) + 1
-    # Index -1 reads the last entry, which is for units without a segment.
+    # Units without a segment have index -1, which reads the additional last entry.
     onsets = np.full(count + 1, segments.shape[1])
     channels, frames = np.nonzero(segments >= 0)
     np.minimum.at(onsets, segments[channels, frames], frames)
@@ -126,7 +126,11 @@ def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _parts(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut segments every :data:`PART_FRAMES` frames; number the parts from 0, -1 if inactive."""
+    """Cut segments every :data:`PART_FRAMES` frames, and number the parts.
+
+    Returns:
+        The number of each unit's part, from 0, (channels, frames); -1 for inactive units.
+    """
     blocks = np.arange(segments.shape[1]) // PART_FRAMES
     keys = segments * (blocks[-1] + 1) + blocks
     parts = np.full(segments.shape, -1)

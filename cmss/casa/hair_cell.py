@@ -1,9 +1,10 @@
 """Inner hair cells: firing rates of nerve fibres from the motion of the basilar membrane.
 
-The free pool q of a cell releases transmitter into the cleft c, at a rate set by the motion of the
-membrane. From the cleft, some transmitter is lost and some returns to a store w, which refills the
-free pool (Meddis 1986, "Simulation of mechanical to neural transduction in the auditory receptor",
-JASA 79; parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
+A cell has a free pool of transmitter, with the amount q. The pool releases transmitter into the
+cleft, at a rate that depends on the motion of the membrane. The cleft contains the amount c: some
+of it is lost, and some returns to a store with the amount w, which refills the free pool (Meddis
+1986, "Simulation of mechanical to neural transduction in the auditory receptor", JASA 79;
+parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
 """
 
 from typing import NamedTuple
@@ -15,9 +16,10 @@ from cmss.machine.compiled import compiled
 
 
 class HairCell(NamedTuple):
-    """Parameters in Meddis's notation: rates in 1/s, levels in the units of the input.
+    """Parameters of a hair cell in Meddis's notation.
 
-    The defaults are those of the medium-rate fibre.
+    Rates are in 1/s and levels in the units of the input. The defaults are those of the medium-rate
+    fibre.
     """
 
     A: float = 5.0  # A, B and g: permeability of the membrane
@@ -27,11 +29,11 @@ class HairCell(NamedTuple):
     l: float = 2500.0  # noqa: E741  # loss from the cleft
     r: float = 6580.0  # return from the cleft to the store
     x: float = 66.31  # return from the store to the free pool
-    h: float = 50000.0  # firing rate per transmitter in the cleft
+    h: float = 50000.0  # firing rate per amount of transmitter in the cleft
     M: float = 1.0  # largest amount of transmitter in the free pool
 
     def rest(self) -> tuple[float, float, float]:
-        """Return q, c and w in the steady state without motion."""
+        """Return the amounts q, c and w in the steady state without motion."""
         release = self.g * self.A / (self.A + self.B)
         c = self.M * self.y * release / (self.l * release + self.y * (self.l + self.r))
         return c * (self.l + self.r) / release, c, c * self.r / self.x
@@ -43,7 +45,7 @@ class HairCell(NamedTuple):
 
 MEDIUM = HairCell()
 UNIT_DB_SPL = 30.0
-"""Sound pressure level of an input whose RMS is 1, for these parameters (Meddis 1986)."""
+"""Sound pressure level of an input with an RMS of 1, for the default parameters (Meddis 1986)."""
 
 
 def firing(
@@ -52,13 +54,14 @@ def firing(
     """Compute firing rates, in spikes per second.
 
     Args:
-        motion: (channels, samples) of the basilar membrane, RMS 1 at :data:`UNIT_DB_SPL`.
-        sample_rate_hz: of the motion; 16 kHz or more, because the differential equations are
-            integrated with one step per sample.
-        cell: parameters.
+        motion: motion of the basilar membrane, (channels, samples); its RMS is 1 at
+            :data:`UNIT_DB_SPL`.
+        sample_rate_hz: sampling rate of the motion, 16 kHz or more, because the differential
+            equations are integrated with one step per sample.
+        cell: parameters of the hair cells.
 
     Returns:
-        (channels, samples).
+        The firing rates, (channels, samples).
     """
     q, c, w = cell.rest()
     return _firing(np.ascontiguousarray(motion, float), 1 / sample_rate_hz, cell, q, c, w)

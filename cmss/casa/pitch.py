@@ -1,4 +1,4 @@
-"""Simultaneous pitches, frame by frame, and their tracks over time."""
+"""Detection of simultaneous pitches in each frame, and of their tracks over time."""
 
 from dataclasses import dataclass, field
 
@@ -10,33 +10,33 @@ from cmss.casa.units import SAMPLE_RATE_HZ, Units
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
 """Period in samples of the highest pitch, 1600 Hz."""
 MIN_PERIODICITY = 0.85
-"""Least periodicity, at the lag of a pitch, of a unit that belongs to the pitch."""
+"""A unit belongs to a pitch if its periodicity at the lag of the pitch exceeds this value."""
 MIN_CHANNELS = 4
 """Least number of channels that support a pitch."""
 MAX_STEP_SEMITONES = 0.7
-"""Largest change of a track's pitch from frame to frame."""
+"""Limit of the change of a track's pitch from frame to frame."""
 SHORTEST_TRACK = 5
 """Least number of frames of a track."""
 
 
 @dataclass
 class PitchTrack:
-    """Pitch over time of a note, or of successive notes of one pitch without a gap.
+    """Pitch of a note over time, or of successive notes with the same pitch and no gap.
 
     Args:
-        lags: frame -> period in samples.
+        lags: the period in samples (values) in each frame of the track (keys).
     """
 
     lags: dict[int, int] = field(default_factory=dict)
 
     @property
     def onset(self) -> int:
-        """First frame."""
+        """First frame of the track."""
         return min(self.lags)
 
     @property
     def last(self) -> int:
-        """Last frame."""
+        """Last frame of the track."""
         return max(self.lags)
 
 
@@ -49,14 +49,14 @@ def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: i
     fundamental frequencies", JASA 91).
 
     Args:
-        periodicity: (channels, lags).
-        active: (channels,).
+        periodicity: periodicity of the frame's units, (channels, lags).
+        active: whether each unit is active, (channels,).
         most: largest number of pitches to find.
 
     Returns:
-        Lags in samples.
+        The periods, as lags in samples.
     """
-    remaining, found = active.copy(), []  # channels without a pitch so far; lags
+    remaining, found = active.copy(), []  # channels without a pitch so far; lags of the pitches
     for _ in range(most):
         if remaining.sum() < MIN_CHANNELS:
             break
@@ -72,12 +72,13 @@ def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: i
 
 
 def _peak(summary: NDArray[np.float32]) -> int | None:
-    """Return the lag of the most prominent peak; None without a peak.
+    """Return the lag of the most prominent peak, or None if there is no peak.
 
-    Among peaks of sufficient height, the peak with the largest ratio of height to lag is chosen.
-    The highest peak is often at a common multiple of the periods of several tones; the division by
-    the lag prefers a single period. Peaks at fractions of a period are too low to be candidates,
-    because half of the harmonics have a minimum there.
+    Peaks of at least 0.4 times the largest height are candidates. The candidate with the largest
+    ratio of height to lag is chosen. The highest peak is often at a common multiple of the periods
+    of several tones; the division by the lag gives preference to a single period. Peaks at
+    fractions of a period are too low to be candidates, because half of the harmonics have a minimum
+    there.
     """
     inner = summary[SHORTEST_LAG:-1]
     rises = inner >= summary[SHORTEST_LAG - 1 : -2]
@@ -98,16 +99,16 @@ def _step(lag: int, before: int) -> float:
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Find the pitches of all frames, and link them to tracks.
+    """Find the pitches of all frames, and link pitches of successive frames to tracks.
 
     Pitches that differ by less than :data:`MAX_STEP_SEMITONES` are linked.
 
     Args:
-        units: of the signal.
+        units: the units of the signal.
         most: largest number of pitches in a frame.
 
     Returns:
-        Tracks in order of onset, without those shorter than :data:`SHORTEST_TRACK`.
+        Tracks of at least :data:`SHORTEST_TRACK` frames, in order of onset.
     """
     tracks: list[PitchTrack] = []
     for frame in range(units.frames):

@@ -1,4 +1,4 @@
-"""Sequential grouping: assigns each note to a player by its timbre."""
+"""Sequential grouping: assign each note to an instrument by its timbre."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from cmss.nmf.factors import TINY, divergence_of, initial_activations, product, 
 
 
 def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Compute how far each note's spectrum is from the templates of each instrument.
+    """Compute the divergence of the spectrum of each note from the templates of each instrument.
 
     Args:
-        spectra: (bands, notes), spectrum of each note.
-        templates: instrument -> (1, bands, components).
+        spectra: spectrum of each note, (bands, notes).
+        templates: the templates of each instrument, (1, bands, components).
 
     Returns:
-        instrument -> (notes,), Kullback-Leibler divergence between the spectrum of the note, scaled
-        to a sum of 1, and its best fit by the templates.
+        For each instrument, the divergence of each note, (notes,). This is the Kullback-Leibler
+        divergence between the spectrum, scaled to a sum of 1, and its best fit by the templates.
     """
     V = spectra / spectra.sum(0).clamp(min=TINY)
     divergences = {}
@@ -47,9 +47,9 @@ def assign(
 
     Args:
         spans: first and last frame of each note.
-        weights: of each note.
-        costs: instrument -> result of :func:`template_divergences`, (notes,).
-        players: instrument -> number of players.
+        weights: weight of each note; the notes with the largest weights are assigned first.
+        costs: result of :func:`template_divergences`: the divergences of each instrument, (notes,).
+        players: number of players of each instrument.
 
     Returns:
         The instrument of each note.
@@ -60,7 +60,8 @@ def assign(
         busy = Counter(
             instrument
             for other, instrument in chosen.items()
-            # Overlaps of less than a quarter are allowed, because a note may ring into the next.
+            # Overlaps of up to a quarter of the shorter note are allowed, because a note may ring
+            # while the next begins.
             if min(end, spans[other][1]) - max(start, spans[other][0])
             > 0.25 * min(end - start, spans[other][1] - spans[other][0])
         )

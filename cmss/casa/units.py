@@ -1,4 +1,4 @@
-"""Time-frequency units of the auditory scene, one for each channel and frame."""
+"""Time-frequency units of the auditory scene: each channel has a unit in each frame."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,10 @@ CENTRES_HZ = erb_spaced_hz(50.0, 5000.0, 128)
 LAGS = SAMPLE_RATE_HZ // 50
 """Number of lags of the correlogram, up to 20 ms: the period of 50 Hz."""
 WINDOW = 1024
-"""Samples in a frame of the correlogram, 64 ms."""
+"""Number of samples in a frame of the correlogram, 64 ms."""
 MIN_DEVIATION = 0.1
-"""Least standard deviation of an active unit's firing rate, relative to the spontaneous rate."""
+"""A unit is active if the standard deviation of its firing rate exceeds this fraction of the
+spontaneous rate."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,8 @@ class Units:
     """Activity and periodicity of each unit.
 
     Args:
-        periodicity: (channels, frames, lags), autocorrelation divided by its value at lag 0.
-        active: (channels, frames), whether the firing rate varies by more than
-            :data:`MIN_DEVIATION`.
+        periodicity: autocorrelation divided by its value at lag 0, (channels, frames, lags).
+        active: whether each unit is active, see :data:`MIN_DEVIATION`; (channels, frames).
     """
 
     periodicity: NDArray[np.float32]
@@ -42,28 +42,30 @@ class Units:
 
 
 def compute_units(signal: NDArray[np.floating]) -> Units:
-    """Compute the units of a signal at :data:`SAMPLE_RATE_HZ`; frame t is centred on sample 160 t.
+    """Compute the units of a signal; frame t is centred on sample 160 t.
 
     Args:
-        signal: (samples,).
+        signal: the signal, (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
     """
     rates = auditory_nerve(signal)
     correlations = correlogram(rates, WINDOW, SAMPLE_RATE_HZ // FRAME_HZ, LAGS)
     power = correlations[..., :1].copy()  # (channels, frames, 1): variance of the firing rate
     active = power[..., 0] > (MIN_DEVIATION * MEDIUM.spontaneous()) ** 2
-    # In place, because the array is large.
+    # The division is in place, because the array is large.
     correlations /= np.where(power > 0, power, 1)
     return Units(correlations, active)
 
 
 def auditory_nerve(signal: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Compute the firing rate of each channel in spikes per second, without the filters' delays.
+    """Compute the firing rate of each channel in spikes per second.
+
+    The group delays of the filters are removed.
 
     Args:
-        signal: (samples,).
+        signal: the signal, (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
 
     Returns:
-        (channels, samples).
+        The firing rates, (channels, samples).
     """
     rms = np.sqrt(np.mean(np.square(signal, dtype=float)))
     # The response of hair cells depends on level, so each mixture is scaled to 60 dB SPL.

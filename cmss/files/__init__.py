@@ -1,1 +1,1 @@
-"""Reading and writing of files: atomic files, rows of CSV, text, containers of sound, digests."""
+"""Reading and writing of files: atomic files, CSV, text, containers of sound files, digests."""

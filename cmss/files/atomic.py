@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and locks for work that only one process may do.
+"""Atomic writing of files and folders, and locks for work that only one process may do at a time.
 
 A result is written under a hidden temporary name in the folder of its final name, flushed to disk
 and renamed. Both names are on the same file system, so the rename is atomic: a file under its final
@@ -6,11 +6,11 @@ name is always complete.
 
 The process that writes a temporary file holds a lock on it (flock). The system releases the lock
 when the process ends, even if it is killed. A temporary file without a lock is therefore left over
-from a killed process, on this or another machine, and can be deleted. On a file system without
-locks it is not deleted.
+from a killed process, on this or another machine, and can be deleted. On a file system that does
+not support locks, temporary files are not deleted.
 
-The number of attempts is limited. Another process may delete a new file at once, but there are also
-folders, such as /proc, in which no file can be created.
+If another process deletes a new file before it is locked, the file is created again. The number of
+attempts is limited, because in some folders, such as /proc, no file can be created.
 """
 
 import errno
@@ -28,9 +28,9 @@ from pathlib import Path
 from cmss.errors import InputError
 
 ATTEMPTS = 100
-"""How often the creation of a file is tried if other processes delete it at once."""
+"""Number of attempts to create a file that other processes delete before it is locked."""
 WAIT_S = 60.0
-"""Maximum time of waiting for a lock, which is usually held for some milliseconds."""
+"""Maximum waiting time for a lock; processes usually hold a lock for some milliseconds."""
 _MESSAGE_AFTER_S = 1.0
 
 _NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -44,7 +44,7 @@ def _temporary_name(path: Path) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether this is the name of a temporary file, which is never a result."""
+    """Return whether a path has the name of a temporary file, which is never a result."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
@@ -54,12 +54,18 @@ def final_path(text: str) -> str:
 
 
 def _open(path: Path, flags: int = 0) -> int:
-    # Network file systems lock only files that are open for writing; a folder cannot be.
+    # Network file systems lock only files that are open for writing. A folder cannot be opened for
+    # writing.
     return os.open(path, flags | (os.O_RDONLY if path.is_dir() else os.O_RDWR), 0o666)
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock until closed; return False if another process has the lock, None without locks."""
+    """Lock an open file until it is closed.
+
+    Returns:
+        True if the file is locked, False if another process holds the lock, None if the file system
+        does not support locks.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,7 +76,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
-    """Call `_lock` for up to `WAIT_S` seconds, and print a message if this takes long."""
+    """Repeat `_lock` for up to `WAIT_S` seconds, and print a message if this takes long."""
     begin, is_said = time.monotonic(), False
     while (locked := _lock(descriptor)) is False:
         waited_s = time.monotonic() - begin
@@ -84,7 +90,7 @@ def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:
-    """Return whether an open file still has this path; another process may have deleted it."""
+    """Return whether an open file still exists under a path; another process may delete it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -92,7 +98,7 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
 
 
 def flush_to_disk(descriptor: int) -> None:
-    """Wait until written data are on the disk, if the file system supports this.
+    """Wait until the data written to a file are on the disk, if the file system supports this.
 
     Raises:
         OSError: the data cannot be written.
@@ -119,7 +125,7 @@ def _attempts(path: Path) -> Iterator[None]:
             raise NotADirectoryError(errno.ENOTDIR, reason, str(path.parent)) from error
         except FileNotFoundError:
             if not path.parent.parent.exists():
-                raise  # A dangling link, or a place in which no folder can be created.
+                raise  # The path has a dangling link, or no folder can be created there.
         yield
     reason = "cannot be created: its folder accepts no files or is deleted again and again"
     raise FileNotFoundError(errno.ENOENT, reason, str(path))
@@ -129,7 +135,7 @@ def _attempts(path: Path) -> Iterator[None]:
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
     """Yield a locked, empty temporary file or folder for `path`, and its descriptor.
 
-    If it still exists when the block ends, it is deleted.
+    If the temporary file or folder still exists when the block ends, it is deleted.
     """
     for _ in _attempts(path):
         temporary = _temporary_name(path)
@@ -139,7 +145,7 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
             descriptor = _open(temporary, 0 if folder else os.O_CREAT | os.O_EXCL)
         except FileNotFoundError:
             continue
-        # `clear_stale` of another process may have deleted it before it was locked. On a file
+        # `clear_stale` of another process may have deleted the file before it was locked. On a file
         # system without locks, `clear_stale` deletes nothing.
         locked = _lock(descriptor)
         if locked is None or (locked and _is_open_as(descriptor, temporary)):
@@ -161,7 +167,7 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
 def _name_result(error: OSError, temporary: Path, path: Path) -> None:
     """Replace the temporary name in an error by the final name.
 
-    An error of a write, for example on a full disk, names no file; it gets the final name as well.
+    An error of a write, for example on a full disk, names no file. The final name is added to it.
     """
     if error.errno is None:
         return
@@ -176,8 +182,8 @@ def _name_result(error: OSError, temporary: Path, path: Path) -> None:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield an empty temporary file, and rename it to `path` after the block.
 
-    An existing `path` is replaced, and its folder is created if necessary. If the block raises an
-    exception, `path` is unchanged and the temporary file is deleted.
+    An existing file is replaced. The folder of `path` is created if necessary. If the block raises
+    an exception, `path` is unchanged and the temporary file is deleted.
     """
     with _temporary(path, folder=False) as (temporary, descriptor):
         yield temporary
@@ -190,8 +196,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
-    A folder with files cannot be replaced in one step. An existing `path` is therefore renamed
-    first, and deleted last. If the new folder cannot be renamed, the old one is restored.
+    A folder with files cannot be replaced in one step. So an existing folder is first renamed, and
+    deleted after the new folder has been renamed. If the new folder cannot be renamed, the old
+    folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():
@@ -221,7 +228,7 @@ def clear_stale(folder: Path) -> None:
     for path in filter(is_temporary, folder.glob(".*")):
         try:
             descriptor = _open(path)
-        except OSError:  # Deleted by now, or without permission.
+        except OSError:  # The file has been deleted meanwhile, or the user has no permission.
             continue
         try:
             if _lock(descriptor):
@@ -240,11 +247,11 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
     On a file system without locks, a warning is printed and the work continues.
 
     Args:
-        path: the lock file, which is created and at the end deleted. A lock file that is left over
-            from a killed process does not lock.
+        path: the lock file, which is created first and deleted at the end. A lock file that is left
+            over from a killed process does not prevent the work.
         work: name of the work, for messages.
-        wait: wait up to `WAIT_S` seconds for another process, and print a message if this takes
-            long; otherwise raise at once.
+        wait: whether to wait up to `WAIT_S` seconds while another process holds the lock, and print
+            a message if this takes long. Otherwise an error is raised at once.
 
     Raises:
         InputError: another process holds the lock.

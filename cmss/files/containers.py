@@ -1,17 +1,18 @@
-"""Check of the length that the container of a sound file states.
+"""Check whether a sound file is as long as its container states.
 
 Sounds are decoded by libsndfile, but the lengths that it returns are not reliable:
 
 * If a file is shorter than its header states, libsndfile corrects the length without an error.
 * If the header has no length because the writer was interrupted, libsndfile finds no sound.
-* For an MP3 file without a Xing header, libsndfile estimates the length and decodes no more.
+* For an MP3 file without a Xing header, libsndfile estimates the length. It does not decode samples
+  after the estimated end.
 
 This module therefore reads the containers. A file is refused if it is shorter than stated, has no
 end mark or has a wrong checksum. For a file without a stated length, this module returns a header
 with which libsndfile decodes to the end.
 
-The containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and MP3. For
-all others, no length is known.
+The supported containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and
+MP3. The lengths of files in other containers are not checked.
 """
 
 import io
@@ -32,7 +33,8 @@ class Container:
 
     Args:
         stated: whether the container states a length or an end, and the file is complete.
-        head: bytes that must replace the first `skip` bytes, so that libsndfile decodes all sound.
+        head: bytes that must replace the first `skip` bytes of the file, so that libsndfile decodes
+            all sound.
         skip: number of bytes that `head` replaces.
         surplus: number of bytes after the stated end that do not belong to the container.
     """
@@ -122,12 +124,12 @@ class _Source:
     size: int
 
     def at(self, place: int, count: int) -> bytes:
-        """Read bytes at a place; fewer at the end of the file."""
-        self.file.seek(min(place, self.size))  # A damaged header may state any place.
+        """Read `count` bytes at a position, or fewer if the file ends before."""
+        self.file.seek(min(place, self.size))  # A damaged header may state any position.
         return self.file.read(count)
 
     def number(self, form: str, place: int) -> int:
-        """Read a number at a place, by a format of :mod:`struct`; missing bytes count as 0."""
+        """Read a number in a format of :mod:`struct` at a position; missing bytes count as 0."""
         count = struct.calcsize(form)
         return struct.unpack(form, self.at(place, count).ljust(count, b"\0"))[0]
 
@@ -138,7 +140,7 @@ class _Source:
         return self.damaged(f"{stated}, the file ends after {self.size} bytes")
 
 
-# Containers of chunks: RIFF and similar formats.
+# Containers that consist of chunks: RIFF and similar formats.
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,11 @@ class _Layout:
         first: position of the first chunk.
         id_bytes: number of bytes of a chunk's name.
         size: format of a chunk's size, see :mod:`struct`.
-        align: the position of each chunk is a multiple of this.
-        sound: name of the chunk with the sound, or its beginning.
-        counts_header: whether the size of a chunk includes its name and its size.
-        before: number of bytes before the sound in its chunk.
+        align: number of which the position of each chunk is a multiple.
+        sound: name of the chunk with the sound, or the first characters of this name.
+        counts_header: whether the stated size of a chunk includes the header of the chunk, which is
+            its name and its size.
+        before: number of bytes before the sound in the chunk with the sound.
     """
 
     magic: bytes
@@ -179,15 +182,16 @@ _LAYOUTS = (
 )
 _LARGEST_CHUNKS = 100_000
 _TAG_BYTES = 1024
-"""Up to this number of bytes after the stated end are ignored; they are usually a tag."""
+"""Up to this number of bytes after the stated end are ignored, because they are usually a tag."""
 
 
 def _is_placeholder(value: int, bits: int) -> bool:
     """Return whether a size is a placeholder.
 
-    Programs that write to a pipe cannot correct the header at the end. They leave zero in it, or a
-    number close to the largest signed or unsigned one: ffmpeg 0xFFFFFFFF, SoX 0x7FFFF000, arecord
-    0x80000000. Some programs subtract the size of the header.
+    Programs that write to a pipe cannot correct the header at the end. They leave a size of zero in
+    the header, or a number close to the largest signed or unsigned number: ffmpeg writes
+    0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract the size of the
+    header.
     """
     if bits == 64:
         return value == 0 or value >= 2**60
@@ -195,7 +199,7 @@ def _is_placeholder(value: int, bits: int) -> bool:
 
 
 def _chunks(source: _Source, layout: _Layout) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, position of the content and stated size of each chunk."""
+    """Yield each chunk's name, the position of its content and the stated size of its content."""
     place = layout.first
     for _ in range(_LARGEST_CHUNKS):
         header = source.at(place, layout.header)
@@ -212,7 +216,7 @@ def _chunks(source: _Source, layout: _Layout) -> Iterator[tuple[bytes, int, int]
 
 def _chunked(source: _Source, layout: _Layout) -> Container:
     bits = 8 * struct.calcsize(layout.size)
-    long_size = None  # RF64: position of the size with 64 bits.
+    long_size = None  # In RF64 files, the position of the 64-bit size.
     frames = 0
     for chunk in _chunks(source, layout):
         name, content, size = chunk
@@ -243,7 +247,7 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
 
 
 def _aiff_bytes(source: _Source, content: int) -> int:
-    """Return the bytes of sound that the COMM chunk of an AIFF file states; 0 if compressed."""
+    """Return the number of bytes of sound by the COMM chunk of an AIFF file; 0 if compressed."""
     if source.at(8, 4) == b"AIFC" and source.at(content + 18, 4) not in (b"NONE", b"sowt", b"twos"):
         return 0
     channels = source.number(">H", content)
@@ -251,7 +255,7 @@ def _aiff_bytes(source: _Source, content: int) -> int:
 
 
 def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
-    """Return whether another chunk begins at a place, or the file ends there."""
+    """Return whether another chunk begins at a position, or the file ends there."""
     place += -place % layout.align
     header = source.at(place, layout.header)
     if not header:
@@ -264,7 +268,7 @@ def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
 
 
 def _open_ended(source: _Source, layout: _Layout, content: int, long_size: int | None) -> Container:
-    """Return a header in which the chunk of the sound lasts until the end of the file."""
+    """Return a header by which the chunk with the sound extends to the end of the file."""
     size = source.size - content
     form, place = layout.size, content - struct.calcsize(layout.size)
     if long_size is not None:
@@ -294,11 +298,11 @@ def _au(source: _Source, order: str) -> Container:
     return Container(stated=True, surplus=surplus if surplus > _TAG_BYTES else 0)
 
 
-# FLAC: if the header states the number of samples, libFLAC itself checks length and checksums.
+# FLAC: if the header states the number of samples, libFLAC checks the length and the checksums.
 
 
 def _flac(source: _Source, start: int) -> Container:
-    # RFC 9639: the number of samples is the last 36 bits of bytes 18 to 25; 0 if unknown.
+    # RFC 9639: the last 36 bits of bytes 18 to 25 are the number of samples; 0 means unknown.
     return Container(stated=source.number(">Q", start + 18) & (2**36 - 1) > 0)
 
 
@@ -306,19 +310,19 @@ def _flac(source: _Source, start: int) -> Container:
 
 _PAGE = struct.Struct("<4sBBqIIIB")
 _FIRST, _LAST = 2, 4
-# Each byte with its bits in reverse order.
+# Table that reverses the order of the bits of a byte.
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _ogg(source: _Source, start: int) -> Container:
     """Check the checksum of each page, and the page numbers and the last page of each stream."""
     file, place = source.file, start
-    expected: dict[int, int | None] = {}  # Number of a stream's next page; None after its last.
+    expected: dict[int, int | None] = {}  # Next page number of each stream; None after its last.
     file.seek(place)
     while True:
         header = file.read(_PAGE.size)
         if expected and not any(expected.values()) and not header.startswith(b"OggS"):
-            return Container(stated=True)  # What follows is a tag of another format.
+            return Container(stated=True)  # A tag in another format follows.
         if not header:
             raise source.truncated("the Ogg stream has no last page")
         if len(header) < _PAGE.size:
@@ -347,18 +351,20 @@ def _ogg(source: _Source, start: int) -> Container:
 
 
 def _ogg_checksum(page: bytes) -> int:
-    """Compute the CRC-32 of Ogg (RFC 3533) by zlib's, whose bit order is reversed.
+    """Compute the CRC-32 of an Ogg page (RFC 3533) from the CRC-32 of zlib.
 
-    The CRC of Ogg starts from 0 and is not inverted at the end, unlike zlib's.
+    The CRC of zlib has the reverse bit order. Besides, the CRC of Ogg starts from 0 and is not
+    inverted at the end.
     """
     value = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{value:032b}"[::-1], 2)
 
 
-# MP3: a sequence of frames. The first frame may have a table with the number of frames.
+# An MP3 file is a sequence of frames. The first frame may have a table with the number of frames.
 
 _KBPS = {
-    # (version 1; or versions 2 and 2.5, layer): bit rates, from index 1
+    # Keys: 1 for MPEG version 1 or 2 for versions 2 and 2.5, and the layer. Values: the bit rates,
+    # from index 1.
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -373,7 +379,7 @@ _SMALLEST_FRAME = 24
 
 
 def _frame_bytes(header: bytes) -> int:
-    """Return the length of the MPEG audio frame with these first four bytes; 0 if it is none."""
+    """Return the length of an MPEG audio frame from its first four bytes; 0 if they are invalid."""
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -401,7 +407,7 @@ def _end_of_id3(source: _Source) -> int:
 
 def _mp3(source: _Source, start: int) -> Container:
     beginning = source.at(start, _SEARCHED_BYTES)
-    # The first frame: a valid header, and another one after the length that it states.
+    # The first frame has a valid header, and a second valid header follows at the end of the frame.
     first = next(
         (
             n
@@ -415,7 +421,7 @@ def _mp3(source: _Source, start: int) -> Container:
         return Container()
     frame = beginning[first:][: _frame_bytes(beginning[first : first + 4])]
     place, after = start + first, start + first + len(frame)
-    # More frames than the file can have, so that libsndfile decodes to the end of the file.
+    # This number of frames exceeds what the file can have, so that libsndfile decodes to the end.
     plenty = struct.pack(">I", min(source.size // _SMALLEST_FRAME + 1, 2**31))
     xing = _xing(frame)
     if xing is not None:
@@ -423,8 +429,8 @@ def _mp3(source: _Source, start: int) -> Container:
         found, end = _count_frames(source, after)
         if found == stated:
             return Container(stated=True)
-        # Some encoders also count the frame of the table. Then the stated number of bytes shows
-        # whether the file is complete.
+        # Some encoders also count the frame that holds the table. Then the stated number of bytes
+        # shows whether the file is complete.
         is_complete = found == stated - 1 and _xing_bytes(frame, xing) == end - place
         if is_complete or found > stated:
             frames = struct.pack(">I", found) if is_complete else plenty
@@ -443,20 +449,20 @@ def _mp3(source: _Source, start: int) -> Container:
 
 
 def _xing(frame: bytes) -> int | None:
-    """Return the position of a Xing or LAME table in a frame, if it has the number of frames."""
+    """Return the position of a Xing or LAME table in a frame; None without a number of frames."""
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """Return the number of bytes of all frames that a Xing table states, or None."""
+    """Return the number of bytes of all frames that a Xing table states; None if it states none."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 
 
 def _side_end(frame: bytes) -> int:
-    """Return the end of the header and side information of a Layer III frame."""
+    """Return the position at which the side information of a Layer III frame ends."""
     is_mono = frame[3] >> 6 == 3
     if frame[1] >> 3 & 3 == _VERSION_1:
         return 4 + (17 if is_mono else 32)
@@ -464,14 +470,19 @@ def _side_end(frame: bytes) -> int:
 
 
 def _xing_frame(frame: bytes, frames: bytes) -> bytes:
-    """Return a frame with only a Xing table, and version, layer and mode of a given frame."""
+    """Return a frame that holds only a Xing table, with the version, layer and mode of `frame`.
+
+    Args:
+        frame: a frame of the file.
+        frames: the number of frames for the table, as four bytes.
+    """
     header = bytes([frame[0], frame[1] | 1, frame[2] & 0x0C | 0x90, frame[3]])
     table = header.ljust(_side_end(frame), b"\0") + b"Xing" + struct.pack(">I", 1) + frames
     return table.ljust(_frame_bytes(header), b"\0")
 
 
 def _count_frames(source: _Source, place: int) -> tuple[int, int]:
-    """Count the complete frames from a place on; also return their end."""
+    """Return the number of complete frames from a position on, and the end of the last one."""
     file, found = source.file, 0
     while True:
         file.seek(place)

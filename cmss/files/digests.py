@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def sha256(parts: Iterable[bytes]) -> str:
-    """Return the SHA-256 of the concatenated parts, as hexadecimal digits."""
+    """Return the SHA-256 digest of the concatenated parts, in hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -15,7 +15,9 @@ def sha256(parts: Iterable[bytes]) -> str:
 
 
 def file_sha256(file: Path | BinaryIO) -> str:
-    """Return the SHA-256 of a file, or of the rest of an open file, read in blocks.
+    """Return the SHA-256 digest of a file in hexadecimal digits.
+
+    An open file is read from its current position to its end.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Check of an output file before a long computation."""
+"""Check, before a long computation, that its output file can be written."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,18 +17,19 @@ def check_output_file(
 ) -> None:
     """Check that a file can be written.
 
-    The file is created under a temporary name, and deleted together with any new folders. An
-    existing file is not changed.
+    For this check, a file is created under a temporary name. Then the file and all newly created
+    folders are deleted. An existing file at `path` is not changed.
 
     Args:
-        path: the file.
-        option: option that gave the path, for the message.
-        suffix: required suffix in upper or lower case, such as ".flac".
+        path: path of the file.
+        option: name of the option that gave the path, for the message.
+        suffix: required suffix in lower case, such as ".flac"; the path may have it in upper case.
         inputs: files that must not be replaced.
 
     Raises:
-        InputError: the path cannot be that of such a file.
-        OSError: the file cannot be written: no permission, a full or read-only disk.
+        InputError: the path has another suffix, is a folder, is not a regular file, is one of
+            `inputs`, or is below a file.
+        OSError: the file cannot be written, for example without permission or on a full disk.
     """
     where = f"{option} {path}" if option else str(path)
     if suffix and path.suffix.lower() != suffix:
@@ -49,7 +50,7 @@ def check_output_file(
             raise _TrialError
     finally:
         for folder in missing:
-            # Another process may have written to it meanwhile, or it could not be created.
+            # Another process may have written to the folder, or the folder was not created.
             with suppress(OSError):
                 folder.rmdir()
 

@@ -1,8 +1,8 @@
-"""A CSV file to which rows are appended, one for each pair of scene and listener.
+"""A CSV file with a row for each pair of scene and listener, to which rows are appended.
 
-A long run may be killed at any time. Each row is written to disk in one step before the next one is
-computed, so that at most the last row is lost: a last line without a line end is ignored, and the
-next run continues after the last complete row.
+A long run may be killed at any time. Each row is written to disk before the next row is computed,
+so that at most the last row is lost. A last line without a line end is ignored, and the next run
+continues after the last complete row.
 """
 
 import csv
@@ -21,7 +21,7 @@ from cmss.files.text import decode, is_foreign, parse_csv
 
 @dataclass(frozen=True)
 class PairRow:
-    """The first columns of every row, in the official order; subclasses add further columns."""
+    """The first columns of each row in the challenge's order; subclasses add further columns."""
 
     scene: str
     song: str
@@ -29,7 +29,7 @@ class PairRow:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Scene and listener, which must be unique in a file."""
+        """Scene and listener; each pair may occur only once in a file."""
         return self.scene, self.listener
 
     @property
@@ -38,7 +38,7 @@ class PairRow:
         return f"{self.scene}_{self.listener}"
 
     def not_finite(self) -> list[str]:
-        """Return the names of columns with NaN or infinity."""
+        """Return the names of the columns whose values are NaN or infinite."""
         return [
             name
             for name, value in asdict(self).items()
@@ -50,7 +50,7 @@ Row = TypeVar("Row", bound=PairRow)
 
 
 def columns(row_type: type[PairRow]) -> list[str]:
-    """Return the header: the names of the fields, in their order."""
+    """Return the header of a file: the names of the row's fields in order."""
     return [field.name for field in fields(row_type)]
 
 
@@ -58,28 +58,30 @@ def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
     """Read the complete rows of a file; an incomplete last row is ignored.
 
     Raises:
-        InputError: the file cannot be read, or has another header, or rows that do not fit it.
+        InputError: the file cannot be read, has another header, or has rows that do not fit the
+            header.
     """
     return _parse(path, _complete_lines(path)[0], row_type)
 
 
 def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
-    """Write a file with all its rows; an existing file is replaced."""
+    """Write a file with a header and rows; an existing file is replaced."""
     write_text(path, _csv_lines([columns(row_type), *map(astuple, rows)]))
 
 
 def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
-    # The csv module writes enough digits of a float to read the same float again.
+    # The csv module writes so many digits that reading gives exactly the same float.
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
 
 def _complete_lines(path: Path) -> tuple[bytes, bool]:
-    """Return the complete lines of a file, and whether it has our encoding and line ends.
+    """Return the complete lines of a file, and whether they are in the file's own format.
 
-    Spreadsheets may save a file with a byte order mark and other line ends, and the official
-    evaluation writes line ends of Windows. In these cases the lines are converted.
+    Spreadsheets may save a file with a byte order mark and other line ends, and the challenge's
+    evaluation program writes Windows line ends. In these cases the lines are converted, and the
+    second result is False.
     """
     try:
         data = path.read_bytes()
@@ -121,14 +123,14 @@ class RowFile(Generic[Row]):
     """A CSV file to which rows can be appended; nothing is written before the first method call.
 
     Args:
-        path: the file; it is created with its header if it does not exist.
+        path: the file; if it does not exist, it is created with a header.
         row_type: type of the rows.
 
     Attributes:
-        rows: key of a pair -> row, of earlier runs and of this run.
+        rows: the rows of earlier runs and of this run, by the key of their pair.
 
     Raises:
-        InputError: the file exists and is not a table of such rows.
+        InputError: the file exists, but does not contain rows of this type.
     """
 
     def __init__(self, path: Path, row_type: type[Row]) -> None:
@@ -141,7 +143,7 @@ class RowFile(Generic[Row]):
         self._ready = False
 
     def keep(self, keys: Set[tuple[str, str]]) -> None:
-        """Delete the rows of all other pairs, and an incomplete last row."""
+        """Keep only the rows of the pairs `keys`; an incomplete last row is deleted, too."""
         kept = [row for key, row in self.rows.items() if key in keys]
         if len(kept) < len(self.rows) or not self._end:
             self._rewrite(kept)
@@ -150,11 +152,12 @@ class RowFile(Generic[Row]):
         self._ready = True
 
     def append(self, row: Row) -> None:
-        """Append a row; it is on disk when this method returns.
+        """Append a row; when this method returns, the row is on disk.
 
         Raises:
-            ValueError: the row has NaN or infinity, or the file already has a row of this pair.
-            OSError: the row cannot be written; then the file is unchanged.
+            ValueError: the row has a NaN or infinite value, or the file already has a row of the
+                same pair.
+            OSError: the row cannot be written; the file is unchanged.
         """
         where = f"{self.path}: scene {row.scene}, listener {row.listener}"
         if row.not_finite():
@@ -176,7 +179,7 @@ class RowFile(Generic[Row]):
         self.rows[row.key] = row
 
     def put_in_order(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Sort the rows in the order of these pairs, which must include the pairs of all rows."""
+        """Sort the rows in the order of `keys`, which must include the pairs of all rows."""
         ordered = [self.rows[key] for key in keys if key in self.rows]
         if ordered != list(self.rows.values()):
             self._rewrite(ordered)

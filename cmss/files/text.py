@@ -1,8 +1,8 @@
-"""Text files that users have saved by any editor or spreadsheet.
+"""Reading of text files that users have saved with any editor or spreadsheet.
 
 Text is read as UTF-8, or as UTF-16 or UTF-32 if the file begins with the byte order mark of this
-encoding. Programs on Windows write such marks. Other encodings are refused. They are not guessed,
-because in Latin-1 every byte is a letter, and a wrong guess would not be noticed.
+encoding. Programs on Windows write such marks. Files in other encodings are refused. The encoding
+is not guessed: every byte is a valid character in Latin-1, so a wrong guess would not be noticed.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cmss.errors import InputError
 
-# UTF-32 comes first, because its little-endian mark begins with that of UTF-16.
+# UTF-32 precedes UTF-16, because the little-endian mark of UTF-32 begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -29,8 +29,8 @@ class Table:
     """A CSV file with a header.
 
     Args:
-        columns: the header.
-        rows: number of the line in the file, and its cells by column.
+        columns: names of the columns, from the header.
+        rows: for each row, the number of its line in the file, and its cells by column name.
     """
 
     columns: list[str]
@@ -53,10 +53,10 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
     Args:
         data: content of the file.
         path: path of the file, for the message.
-        encoding: encoding of a file without a byte order mark, if the file states it.
+        encoding: encoding if there is no byte order mark.
 
     Raises:
-        InputError: the bytes are not in that encoding.
+        InputError: the bytes are not valid in the encoding.
     """
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     encoding = _MARKS.get(mark, encoding)
@@ -65,7 +65,7 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
     except UnicodeDecodeError as error:
         position = len(mark) + error.start
     else:
-        # NUL is valid UTF-8, but shows UTF-16 without a mark, or a damaged file.
+        # NUL is valid in UTF-8, but it indicates UTF-16 without a mark, or a damaged file.
         if "\0" not in text:
             return text
         position = len(mark) + len(text[: text.index("\0")].encode(encoding))
@@ -76,7 +76,10 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
 
 
 def is_foreign(data: bytes) -> bool:
-    """Return whether another program saved a file: our files have no mark and no "\\r"."""
+    """Return whether another program saved a file.
+
+    Files that this package writes have no byte order mark and no carriage return.
+    """
     return data.startswith(tuple(_MARKS)) or b"\r" in data
 
 
@@ -84,7 +87,7 @@ def parse_csv(text: str) -> list[list[str]]:
     """Return the cells of a CSV text; line ends of all systems are accepted.
 
     Raises:
-        csv.Error: a quotation mark is not closed, or text follows a closed one.
+        csv.Error: a quotation mark is not closed, or text follows a closing quotation mark.
     """
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
@@ -94,11 +97,12 @@ def read_table(path: Path, required: Iterable[str]) -> Table:
 
     Args:
         path: the file.
-        required: required columns; there may be others, in any order.
+        required: names of the required columns. The file may have other columns, and the order of
+            the columns is arbitrary.
 
     Raises:
-        InputError: all problems, one line each: not a CSV file, a column that is missing or
-            appears twice, or a line with more or fewer cells than the header.
+        InputError: the file is not a CSV file, a column is missing or appears twice, or lines have
+            more or fewer cells than the header. The message has a line for each such line.
         OSError: the file cannot be read.
     """
     try:

@@ -1,1 +1,1 @@
-"""A listener's hearing: prescription, hearing aid, and the quality index HAAQI."""
+"""Models of a listener's hearing: the prescription, the hearing aid and the quality index HAAQI."""

@@ -1,22 +1,25 @@
 """The listener's hearing aid: a crossover, a compressor per band, and the sum of the bands.
 
-The challenge amplifies both the reference and the enhanced music with this device before HAAQI
-compares them. It is equivalent to pyclarity's `MultibandCompressor` with a knee width of zero:
+The challenge amplifies both the reference and the enhanced music with this hearing aid before HAAQI
+compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
+of zero:
 
-* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Band i passes
-  the high-passes of the lower crossovers and its low-pass, all fourth-order Linkwitz-Riley, and
-  then the all-passes of the higher crossovers, so that the bands add up in phase.
-* The compressor is that of Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012): level
-  in dB, hard-knee gain computer, branching attack and release smoothing, make-up gain.
+* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
+  signal passes the high-passes at the lower band edges and the low-pass at the upper edge of the
+  band, all fourth-order Linkwitz-Riley filters. Then it passes the all-passes of the higher band
+  edges, so that the bands add up in phase.
+* The compressor follows Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012). It has a
+  level detector in dB, a hard-knee gain computer, branching smoothing with attack and release
+  times, and a make-up gain.
 
-Outputs agree to 1e-9. This needs care in the lowest band, whose all-passes have poles close to
-z = 1: in the direct form that pyclarity uses, rounding alone changes the output by 4e-9. So filters
-are designed by the same steps, and operations have the same order.
+The outputs of both programs agree to 1e-9. The all-passes of the lowest band have poles close to
+z = 1, and in the direct form that pyclarity uses, rounding alone changes the output by 4e-9. So the
+filters here are designed by the same steps as in pyclarity, and operations have the same order.
 
-The behaviour differs in two points. First, the caller's signal is not modified. pyclarity's
-`Compressor` modifies it; within `MultibandCompressor` this affects only the output of the
-crossover, so the results of the official programs do not depend on it. Second, digital silence
-stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
+The behaviour differs from pyclarity in two points. First, the caller's signal is not modified.
+pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, this input is only the output
+of the crossover, so the results of the challenge's programs are not affected. Second, digital
+silence stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
 """
 
 from collections.abc import Sequence
@@ -40,15 +43,16 @@ LOWEST_THRESHOLD_DB = -120.0
 
 @dataclass(frozen=True)
 class HearingAid:
-    """The device of the challenge, with the fields of the official `enhancer` configuration.
+    """The challenge's hearing aid, with the fields of the challenge's `enhancer` configuration.
 
     Args:
         crossover_frequencies: edges between the bands in Hz, ascending, below half the sampling
             rate.
-        attack: attack time of each band in ms; here and below, a single number is for all bands.
-        release: release time of each band in ms.
-        threshold: level in dB re full scale above which a band is compressed.
-        sample_rate_hz: of the signals.
+        attack: attack time of each band in ms, or a single number for all bands.
+        release: release time of each band in ms, or a single number for all bands.
+        threshold: level in dB re full scale above which a band is compressed, for each band or a
+            single number for all bands.
+        sample_rate_hz: sampling rate of the signals.
 
     Raises:
         InputError: a field is out of range, or has the wrong number of values.
@@ -73,7 +77,7 @@ class HearingAid:
             raise InputError(problems)
 
     def _problems(self, bands: int) -> list[str]:
-        """Return a line for each field that is out of range."""
+        """Return a message for each field that is out of range or has a wrong number of values."""
         edges = np.array(self.crossover_frequencies)
         problems = []
         limits = np.concatenate(([0.0], edges, [self.sample_rate_hz / 2]))
@@ -106,11 +110,11 @@ class HearingAid:
         """Amplify a stereo signal for a listener's two ears.
 
         Args:
-            signal: (2, samples), left and right, full scale = 1; not modified.
-            listener: has the compression of both ears.
+            signal: left and right channel, (2, samples), full scale = 1; it is not modified.
+            listener: the listener, whose compression parameters of both ears are used.
 
         Returns:
-            (2, samples) in float64.
+            The amplified signal, (2, samples), in float64.
         """
         left, right = np.asarray(signal)
         return np.stack(
@@ -124,29 +128,29 @@ class HearingAid:
         """Amplify the signal of an ear.
 
         Args:
-            signal: (samples,), full scale = 1; not modified.
-            compression: ratio and make-up gain of each band.
+            signal: the signal, (samples,), full scale = 1; it is not modified.
+            compression: compression ratio and make-up gain of each band.
 
         Returns:
-            (samples,) in float64.
+            The amplified signal, (samples,), in float64.
 
         Raises:
-            InputError: the compression has another number of bands than the device.
+            InputError: the number of bands of `compression` differs from that of the hearing aid.
         """
         return _amplify(
             np.ascontiguousarray(signal, dtype=np.float64), *self.parameters(compression)
         )
 
     def parameters(self, compression: Compression) -> tuple[Signal, ...]:
-        """Return the arguments of the compiled loops.
+        """Return the arguments of the compiled loops of this module.
 
         Returns:
-            Filters of the crossover, three arrays; then threshold in dB, slope, attack, release and
-            gain in dB, (bands,) each.
-
+            Three arrays with the low-passes, high-passes and all-passes of the crossover. Five
+            arrays (bands,) follow: threshold in dB, slope, attack coefficient, release coefficient
+            and gain in dB.
 
         Raises:
-            InputError: the compression has another number of bands than the device.
+            InputError: the number of bands of `compression` differs from that of the hearing aid.
         """
         bands = len(self.crossover_frequencies) + 1
         if not len(compression.ratios) == len(compression.gains_db) == bands:
@@ -165,9 +169,9 @@ class HearingAid:
 
     @cached_property
     def _crossover(self) -> tuple[Signal, Signal, Signal]:
-        """Return low-pass, high-pass and all-pass of each edge between two bands.
+        """Return the low-pass, high-pass and all-pass filter of each edge between two bands.
 
-        Shape: (edges, 2, coefficients) each; numerator and denominator.
+        Each array is (edges, 2, coefficients), with numerator and denominator of each filter.
         """
         edges = np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2)
         low = [_linkwitz_riley(edge, "low") for edge in edges]
@@ -176,18 +180,26 @@ class HearingAid:
         return np.array(low), np.array(high), np.array(both)
 
     def _smoothing(self, times_ms: Sequence[float] | float) -> Signal:
-        """Return the coefficients of one-pole smoothers with these time constants."""
+        """Return the coefficients of one-pole low-passes with the time constants `times_ms`."""
         return np.exp(-1.0 / (0.001 * self.sample_rate_hz * np.array(times_ms)))
 
 
 def _linkwitz_riley(edge: float, btype: str) -> Signal:
-    """Design a fourth-order filter, (2, 5): a second-order Butterworth filter applied twice."""
+    """Design a fourth-order filter: a second-order Butterworth filter that is applied twice.
+
+    Args:
+        edge: cut-off frequency as a fraction of half the sampling rate.
+        btype: "low" or "high".
+
+    Returns:
+        Numerator and denominator, (2, 5).
+    """
     zeros, poles, gain = tf2zpk(*butter(2, edge, btype=btype))
     return np.array(zpk2tf(np.tile(zeros, 2), np.tile(poles, 2), gain**2), dtype=np.float64)
 
 
 def _in_parallel(low: Signal, high: Signal) -> Signal:
-    """Return the sum of low-pass and high-pass, (2, 9): the all-pass of a crossover."""
+    """Return the sum of a low-pass and a high-pass: the all-pass of a band edge, (2, 9)."""
     low_zeros, low_poles, low_gain = tf2zpk(*low)
     high_zeros, high_poles, high_gain = tf2zpk(*high)
     numerator = low_gain * np.poly(np.concatenate((low_zeros, high_poles)))
@@ -208,7 +220,10 @@ def _amplify(
     release: Signal,
     gain_db: Signal,
 ) -> Signal:
-    """Split into bands, compress each and add them; the last five arguments are per band."""
+    """Split a signal into bands, compress each band and add the bands.
+
+    The arguments after `signal` are the results of `HearingAid.parameters`.
+    """
     output = np.zeros(signal.size)
     band = np.empty(signal.size)
     for i in range(len(low_pass) + 1):
@@ -222,7 +237,7 @@ def _amplify(
 def split_off(
     i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
 ) -> None:
-    """Replace the signal (samples,) in place by its band i."""
+    """Replace a signal (samples,) in place by the signal of band i."""
     edges = len(low_pass)
     if i < edges:
         _filter4(low_pass[i], signal)
@@ -236,8 +251,8 @@ def split_off(
 def _filter4(coefficients: Signal, x: Signal) -> None:
     """Apply a fourth-order recursive filter in place.
 
-    It has transposed direct form II and the order of operations of `scipy.signal.lfilter`, see the
-    docstring of this module.
+    The filter has the transposed direct form II and the order of operations of
+    `scipy.signal.lfilter`, see the docstring of this module.
     """
     b0, b1, b2, b3, b4 = coefficients[0]
     _, a1, a2, a3, a4 = coefficients[1]
@@ -282,14 +297,17 @@ def _compress(
     gain_db: float,
     output: Signal,
 ) -> None:
-    """Compress a band and add it to `output`; slope = 1 - 1 / ratio."""
+    """Compress the signal of a band and add the result to `output`.
+
+    `slope` is 1 - 1 / ratio; `attack` and `release` are coefficients of one-pole low-passes.
+    """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
     reduction_db = 0.0
     for n in range(band.size):
         level = abs(band[n])
         wanted_db = 0.0
-        if not level < threshold:  # written so that NaN propagates to the output
+        if not level < threshold:  # In this form, NaN propagates to the output.
             wanted_db = slope * (np.log(level) / nepers_per_db - threshold_db)
         weight = attack if wanted_db > reduction_db else release
         reduction_db = weight * reduction_db + (1.0 - weight) * wanted_db

@@ -1,16 +1,19 @@
 """Prescription of compressor parameters from an audiogram, as in the challenge.
 
 The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone,
-Br. J. Audiol. 33, 1999, pp. 157-170), in pyclarity's translation from openMHA. It prescribes an
-insertion gain for each fitting band and input level. The six bands of the compressor get
+Br. J. Audiol. 33, 1999, pp. 157-170), in pyclarity's translation from openMHA. The rule prescribes
+an insertion gain for each fitting band and input level. From these gains, two parameters of each of
+the six compressor bands follow:
 
-- the gain for an input of 65 dB, the presentation level of the challenge's music;
-- the ratio 30 / (increase of the output for inputs from 55 to 85 dB), limited to 1:1 to 6:1.
+- the make-up gain is the gain for an input of 65 dB, the presentation level of the challenge;
+- the compression ratio is 30 dB divided by the increase of the output level when the input level
+  increases from 55 to 85 dB; the ratio is limited to the range from 1:1 to 6:1.
 
-Both are interpolated linearly between the fitting bands. The highest band is read at 6 kHz, as in
-an early version of the challenge's code. The challenge's rounding is not published. Here outputs
-are rounded to 0.1 dB and results are truncated to one decimal place, which reproduces the only
-published example. Rounding the results would differ from it by 0.1 in three of twelve numbers.
+Both are interpolated linearly between the fitting bands. The parameters of the highest band are
+those at 6 kHz, as in an early version of the challenge's code. The challenge's rounding is not
+published. Here the gains at 55 and 85 dB are rounded to 0.1 dB, and the results are truncated to
+one decimal place. This reproduces the only published example. With rounding instead of truncation,
+three of the twelve numbers would differ from the example by 0.1.
 """
 
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ def compression_from_audiogram(
 
     Args:
         frequencies_hz: audiometric frequencies, ascending.
-        levels_db: hearing thresholds there, dB HL.
+        levels_db: hearing thresholds in dB HL at these frequencies.
 
     Returns:
         Band frequencies in Hz, compression ratios and make-up gains in dB, six of each.
@@ -50,7 +53,7 @@ def compression_from_audiogram(
     table = get_gaintable(
         ear,
         ear,
-        noisegate_levels=45.0,  # reduces the gain below this input level; not reached here
+        noisegate_levels=45.0,  # reduces the gain below 45 dB; only inputs above 45 dB are used
         noisegate_slope=1.0,
         cr_level=0.0,  # compression in each band follows the level of speech in this band
         max_output_level=100.0,
@@ -61,7 +64,7 @@ def compression_from_audiogram(
     ratios = np.clip((85 - 55) / np.maximum(rise_db, 1e-9), 1.0, 6.0)
 
     def in_bands(values: np.ndarray) -> tuple[float, ...]:
-        # The highest band is read at 6 kHz.
+        # The values of the highest band are those at 6 kHz.
         bands_hz = (*COMPRESSOR_FREQUENCIES_HZ[:-1], 6000.0)
         truncated = np.floor(np.interp(bands_hz, table["frequencies"], values) * 10 + 1e-6) / 10
         return tuple(float(value) for value in truncated)

@@ -1,1 +1,1 @@
-"""Hardware and runtime: processor, devices, memory, compiled functions."""
+"""Hardware and runtime: the processor, devices, memory, and compiled functions."""

@@ -1,9 +1,9 @@
-"""Functions compiled to machine code by numba, with a cache on disk if a folder is writable.
+"""Functions that numba compiles to machine code and stores in a cache on disk.
 
-numba stores the machine code beside the source, in the home folder, or in the folder that
-NUMBA_CACHE_DIR names. A read-only installation without a writable home folder, for example in a
-container, has none of these. There each process compiles again: this takes longer, but the results
-are the same.
+numba stores the machine code next to the source, in the home folder, or in the folder that the
+environment variable NUMBA_CACHE_DIR names. If none of these folders is writable, for example in a
+container, each process compiles the functions again. This takes longer, but the results are the
+same.
 """
 
 import pickle
@@ -24,7 +24,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function at its first call, or load the machine code from the cache.
 
     Args:
-        options: of :func:`numba.njit`, such as `error_model`.
+        options: options of :func:`numba.njit`, such as `error_model`.
     """
 
     def decorate(function: Function) -> Function:
@@ -50,7 +50,7 @@ class _Cache(FunctionCache):
             ImportError,
             LookupError,
             ValueError,
-        ):  # the errors that unpickling a damaged file can raise
+        ):  # Unpickling a damaged file can raise these errors.
             self._disable_on_error(self.flush)
         except OSError as error:
             self._disable(error)
@@ -71,11 +71,11 @@ class _Cache(FunctionCache):
 
 
 def _add_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
-    """Give a compiled function a cache, or report once that there is no folder for it."""
+    """Add a cache to a compiled function, or print once that there is no folder for the cache."""
     config: Any = numba.config
     try:
         Path.home()
-    except RuntimeError:  # neither HOME nor an entry in the system's list of users
+    except RuntimeError:  # HOME is not set, and the user is not in the system's list of users.
         # Otherwise numba would create a folder named "~" in the current folder. Older versions of
         # numba lack this setting.
         if not getattr(config, "CACHE_LOCATOR_CLASSES", ""):
@@ -83,7 +83,7 @@ def _add_cache(dispatcher: Any, function: Callable[..., Any]) -> None:
     try:
         # `numba.njit(cache=True)` sets the same attribute, but its cache raises on a full disk.
         dispatcher._cache = _Cache(function)
-    except RuntimeError:  # "no locator available"
+    except RuntimeError:  # numba finds no writable folder ("no locator available").
         _print_once("no writable folder to cache compiled code in")
 
 
@@ -91,8 +91,9 @@ _printed: set[str] = set()
 
 
 def _print_once(reason: str) -> None:
-    """Print the reason for a slow start, once for all functions and worker processes."""
-    # While a worker process imports modules, its parent process is not known, but its name is set.
+    """Print the reason for a slow start, only once for all functions and worker processes."""
+    # The name shows whether this is a worker process: while a worker process imports modules, its
+    # name is set, but its parent process is not known yet.
     if not _printed and current_process().name == "MainProcess":
         _printed.add(reason)
         print(

@@ -1,4 +1,4 @@
-"""Devices that a network can run on."""
+"""Devices on which a network can run."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 
 def devices() -> list[str]:
-    """Return the names of the devices of this machine, the CPU first."""
+    """Return the names of the devices of this machine; the CPU is the first."""
     names = ["cpu"]
     if torch.accelerator.is_available():
         current = torch.accelerator.current_accelerator()
@@ -18,13 +18,14 @@ def devices() -> list[str]:
 
 
 def device_named(name: str | None) -> torch.device:
-    """Return the device of this name.
+    """Return the device with a name.
 
     Args:
-        name: one of :func:`devices`; None selects a GPU if there is one.
+        name: a name from :func:`devices`; None selects the CUDA GPU if the machine has one, and
+            otherwise the CPU.
 
     Raises:
-        ValueError: there is no such device, or it does not work.
+        ValueError: the device does not exist or does not work.
     """
     names = devices()
     if name is None:
@@ -40,10 +41,10 @@ def device_named(name: str | None) -> torch.device:
 
 
 def _usable(name: str | None) -> str | None:
-    """Return the name of a device that works, unchanged."""
+    """Check that the device with this name works, and return the name unchanged."""
     device_named(name)
     return name
 
 
 DeviceName = Annotated[str | None, AfterValidator(_usable)]
-"""The type of a setting that names a device; see :func:`device_named`."""
+"""Type of a setting whose value is the name of a device; see :func:`device_named`."""

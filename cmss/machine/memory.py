@@ -1,4 +1,4 @@
-"""Memory: freed memory is kept and reused, and large arrays are stored on disk."""
+"""Memory management: reuse of freed memory, and storage of large arrays on disk."""
 
 import ctypes
 import math
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 IN_MEMORY = 2**29
-"""Greatest size in bytes of arrays that :func:`large_array` keeps in memory."""
+"""Largest total size in bytes of the arrays that :func:`large_array` keeps in memory."""
 
 
 def keep_freed_memory() -> bool:
     """Make the C library keep freed memory, and reuse it for large blocks.
 
-    By default the GNU C library requests each block above 32 MB from the system, and returns it
-    when it is freed. The system clears each page of a new block, which takes longer than most
-    operations on a tensor. The disadvantage of the setting is that the process keeps its largest
-    size.
+    By default, the GNU C library requests each block above 32 MB from the operating system, and
+    returns the block when it is freed. The system clears each page of a new block, which takes
+    longer than most operations on a tensor. With freed memory kept, the process is faster, but its
+    memory never shrinks.
 
     Returns:
-        Whether the C library has this setting; other C libraries are left unchanged.
+        Whether the setting has been changed; False if the C library does not have this setting.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -34,24 +34,25 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_memory() -> None:
-    """Give freed memory back to the system, where the C library can.
+    """Return freed memory to the operating system, if the C library supports this.
 
-    Arrays of many sizes leave holes between those that stay. Without this call, a process that
-    keeps its memory grows with each recording.
+    Freed arrays of different sizes leave gaps between the arrays that are still in use. Without
+    this call, a process that keeps freed memory grows with each recording.
     """
     with suppress(AttributeError, OSError, TypeError):  # not glibc, or not Linux
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
-    """Return an array of zeros, on disk if all such arrays together exceed :data:`IN_MEMORY`.
+    """Return an array of zeros, in memory or on disk.
 
-    The file has no name, and is deleted with the array. It is in the folder for temporary files,
-    which TMPDIR sets.
+    The array is on disk if `arrays` arrays of this shape exceed :data:`IN_MEMORY`. Its file has no
+    name and is deleted together with the array. The file is in the folder for temporary files,
+    which the environment variable TMPDIR sets.
 
     Args:
-        shape: of the array.
-        arrays: number of such arrays that are needed together.
+        shape: shape of the array.
+        arrays: number of arrays of this shape that are needed at the same time.
 
     Raises:
         OSError: there is no space on the disk.
@@ -65,7 +66,10 @@ def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
 
 
 def release(array: NDArray[np.float32]) -> None:
-    """Write an array of :func:`large_array` to disk if it belongs there, and free its memory."""
+    """Free the memory of an array of :func:`large_array` that is stored on disk.
+
+    The values are first written to the disk. An array in memory is not changed.
+    """
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base

@@ -15,20 +15,20 @@ def cores() -> int:
 
 
 def processor() -> str:
-    """Return name and number of cores of the processor, for example "AMD EPYC, 2 cores"."""
+    """Return the name and number of cores of the processor, for example "AMD EPYC, 2 cores"."""
     name = _cpu_info("model name") or platform.processor() or platform.machine()
     return f"{name}, {cores()} cores"
 
 
 def has_bfloat16() -> bool:
-    """Return whether the processor has instructions for bfloat16; true if this is unknown."""
+    """Return whether the processor has instructions for bfloat16; True if this is unknown."""
     features = (_cpu_info("flags") or _cpu_info("Features")).split()
     bfloat16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
     return not features or not bfloat16.isdisjoint(features)
 
 
 def _cpu_info(key: str) -> str:
-    """Return an entry of /proc/cpuinfo for the first core; empty without it, or not on Linux."""
+    """Return an entry of /proc/cpuinfo for the first core; "" if the entry or file is missing."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         values = [line.partition(":")[2].strip() for line in lines if line.startswith(key)]

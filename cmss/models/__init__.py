@@ -1,1 +1,1 @@
-"""Separation networks: plain torch modules, one file each, without file access or segmenting."""
+"""Separation networks as torch modules. Each module processes an excerpt in a single pass."""

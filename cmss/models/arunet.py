@@ -1,11 +1,12 @@
 """Attentive MultiResUNet on the short-time DCT (Sgouros, Bousis and Mitianoudis 2022).
 
-"An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework for Music
-Source Separation", IEEE Access 10: a U-Net over bins and frames. Its levels are MultiRes blocks,
-its skip connections are Res paths (Ibtehaz and Rahman 2020, "MultiResUNet"), and the deeper skip
-connections pass an attention gate. Coefficients are real, so the network estimates the sources'
-coefficients directly and does not use the phase of the mixture. The defaults are the published
-configuration, except that the output is stereo instead of mono.
+The paper is "An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework
+for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames. The
+levels of the U-Net are MultiRes blocks, and its skip connections are Res paths (Ibtehaz and Rahman
+2020, "MultiResUNet"). All skip connections except the first have an attention gate. The
+coefficients are real, so the network estimates the sources' coefficients directly and does not use
+the phase of the mixture. The defaults are the published configuration, except that the output is
+stereo instead of mono.
 
 Shapes: B batch, S sources, T samples, L bins, K frames, C channels.
 """
@@ -27,7 +28,7 @@ from cmss.transforms.stdct import istdct, stdct
 PARTS = (0.167, 0.333, 0.5)
 """Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7.
 
-1/6, 1/3 and 1/2 in Ibtehaz and Rahman 2020, rounded as in their code."""
+The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020), rounded as in the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,23 @@ class ARUNetArguments:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         L: length of a frame in samples, which is also the number of bins.
-        hop: samples from frame to frame.
-        filters: channels of the skip connections, from the first level down; the paper's F.
-        bottleneck: the same for the lowest level, which has no skip connection.
-        alpha: ratio of a MultiRes block's channels to `filters`.
-        fold: number of neighbouring bins that are stacked as channels; 1 as published. A larger
-            fold reduces the cost, because the image of the first level is the largest.
-        compression: exponent applied to the magnitudes of input and output coefficients, which
-            keep their signs; 1 as published. With 0.5, partials that differ by 60 dB differ by 30
-            dB in the network's input. If a source is alone in a bin, input and output are equal.
-        conditioned: whether an input of the network says which sources are present.
-        consistent: distribute the difference between the mixture and the sum of the estimates
-            among the sources that are present.
-        masks: estimate masks, by a softmax over the sources that are present, instead of
-            coefficients. A small network learns masks in a fraction of the steps.
+        hop: number of samples from frame to frame.
+        filters: number of channels of each level's skip connection, from the first level down; F in
+            the paper.
+        bottleneck: number from which the channels of the lowest level are computed, as those of
+            other levels are from `filters`. The lowest level has no skip connection.
+        alpha: ratio of the number of channels of a MultiRes block to `filters`.
+        fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
+            number reduces the computation, because the image of the first level is the largest.
+        compression: exponent of the magnitudes of the input and output coefficients, whose signs do
+            not change; 1 in the paper. With 0.5, partials that differ by 60 dB differ by 30 dB in
+            the network's input. If a single source is present in a bin, the output of the network
+            equals its input.
+        conditioned: whether the presence of the sources is an input of the network.
+        consistent: whether to distribute the difference between the mixture and the sum of the
+            estimates among the sources that are present.
+        masks: whether to estimate masks instead of coefficients, by a softmax over the sources that
+            are present. A small network learns masks in a fraction of the training steps.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -81,12 +85,12 @@ class ARUNetArguments:
 class ARUNet(Network):
     """STDCT, a U-Net from the mixture's coefficients to those of the sources, and inverse STDCT.
 
-    The mixture's coefficients are scaled to an RMS of 1 before the network, and the estimates are
-    scaled back after it, so the network does not depend on the level.
+    The mixture's coefficients are scaled to an RMS of 1 before the U-Net, and the estimates are
+    scaled back after it, so that the result does not depend on the level.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T); absent sources are zero, and if `consistent` present ones sum to the
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T); absent sources are zero; with `consistent`, the others sum to the
           mixture
     """
 
@@ -115,7 +119,7 @@ class ARUNet(Network):
         # (B, P, 2, T)
         stems = istdct(estimates, self.window, self.arguments.hop, mixture.shape[-1])
         if self.arguments.consistent:
-            # Equivalent to consistency of the coefficients, because the transform is linear.
+            # Consistent waveforms have consistent coefficients, because the transform is linear.
             stems = mixture_consistent(stems, mixture, chosen)
         return in_places(stems, players, len(self.sources))
 
@@ -123,13 +127,13 @@ class ARUNet(Network):
         """Estimate the coefficients of the P players.
 
         Args:
-            mixture: coefficients (B, 2, L, K).
-            present: bool (B, S).
+            mixture: coefficients of the mixture, (B, 2, L, K).
+            present: whether each source is present, bool (B, S).
             players, chosen: results of :func:`listed`.
 
         Returns:
-            (B, P, 2, L, K), with the level of the mixture; zero in silence and for places without a
-            player.
+            The coefficients of the players at the level of the mixture, (B, P, 2, L, K); zero in
+            silence and for the padding of `players`.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
@@ -155,8 +159,8 @@ class ARUNet(Network):
 
 
 def signed_power(x: Tensor, exponent: float) -> Tensor:
-    """Raise magnitudes to a power and keep the signs; the identity for an exponent of 1."""
-    # 1e-6, 120 dB below the RMS of the mixture, makes powers differentiable at zero.
+    """Raise magnitudes to a power and keep the signs; an exponent of 1 changes nothing."""
+    # The constant 1e-6, 120 dB below the RMS of the mixture, makes powers differentiable at zero.
     return x * (x.abs() + 1e-6) ** (exponent - 1)
 
 
@@ -164,16 +168,16 @@ class AttentiveMultiResUNet(nn.Module):
     """The published network, for images of any size.
 
     Args:
-        inputs: channels of the image.
-        outputs: channels of the output, which has no activation.
-        filters: channels of each level's skip connection.
-        bottleneck: the same for the lowest level.
-        alpha: ratio of a MultiRes block's channels to `filters`.
-        conditions: number of sources whose presence is an input. An embedding of it is added to the
-            input of the bottleneck; 0 for a network without this input.
+        inputs: number of channels of the image.
+        outputs: number of channels of the output, which has no activation.
+        filters: see :class:`ARUNetArguments`.
+        bottleneck: see :class:`ARUNetArguments`.
+        alpha: see :class:`ARUNetArguments`.
+        conditions: number of sources whose presence is an input; 0 for a network without this
+            input. An embedding of the presence is added to the input of the bottleneck.
 
     Shape:
-        - image (B, inputs, height, width); present, bool (B, conditions)
+        - image (B, inputs, height, width); sources that are present, bool (B, conditions)
         - output (B, outputs, height, width)
     """
 
@@ -230,7 +234,7 @@ class AttentiveMultiResUNet(nn.Module):
     def forward(self, image: Tensor, present: Tensor | None = None) -> Tensor:
         """Apply the U-Net: (B, inputs, height, width) -> (B, outputs, height, width)."""
         height, width = image.shape[2:]
-        # Pad to a size that every pooling halves exactly.
+        # Pad the image, so that every pooling halves its size exactly.
         multiple = 2 ** len(self.down)
         x = F.pad(image, (0, -width % multiple, 0, -height % multiple))
         x = x.contiguous(memory_format=torch.channels_last)
@@ -247,25 +251,25 @@ class AttentiveMultiResUNet(nn.Module):
         for level in reversed(range(len(skips))):
             # The gate of a level is controlled by the output of the level below.
             skip = self.gates[level - 1](skips[level], signal) if level else skips[level]
-            # Both have `filters` channels; the output has those of the level's MultiRes block, and
-            # twice the height and width of x.
+            # `skip` and the lifted x have `filters` channels each. The output has the channels of
+            # the level's MultiRes block, and twice the height and width of x.
             x = signal = self.up[level](torch.cat((skip, self.lift[level](x)), 1))
         return self.output(x)[..., :height, :width]  # (B, outputs, height, width)
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the constants of the published network, Keras's defaults."""
+    """Batch normalisation with the constants of the published network, the defaults of Keras."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution that keeps the size, and batch normalisation with an offset but no scale."""
+    """A convolution that keeps the size, and batch normalisation with an offset but no scale."""
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
-        # A constant scale of 1, because CUDA has no gradient of the offset without a scale.
+        # The scale is a constant 1, because CUDA computes no gradient of the offset without a scale.
         del norm.weight
         norm.register_buffer("weight", torch.ones(filters), persistent=False)
         super().__init__(nn.Conv2d(channels, filters, size, padding=size // 2, bias=bias), norm)
@@ -288,7 +292,8 @@ class MultiResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block: (B, C, height, width) -> (B, sum of `parts`, height, width)."""
         shortcut, parts = self.shortcut(x), []
-        # Two 3x3 convolutions have the receptive field of a 5x5 one, three that of a 7x7 one.
+        # Two 3x3 convolutions have the receptive field of a 5x5 convolution, three that of a 7x7
+        # convolution.
         for convolution in self.convolutions:
             x = F.relu(convolution(x))  # (B, part, height, width)
             parts.append(x)
@@ -310,7 +315,7 @@ class ResUnit(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Weights the channels of a skip connection, point by point, by a signal from the level below.
+    """Weights the channels of a skip connection at each point by a signal from the level below.
 
     Shape: skip (B, C, height, width), signal (B, signal, height / 2, width / 2) ->
     (B, C, height, width).
@@ -327,10 +332,11 @@ class AttentionGate(nn.Module):
         )
 
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
-        """Apply the gate; shapes as above."""
+        """Apply the gate; the shapes are those of the class."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        # As published, a softmax over channels instead of a sigmoid; in float32 under autocast.
+        # As in the paper, there is a softmax over channels instead of a sigmoid. It is computed in
+        # float32 under autocast.
         weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 

@@ -1,7 +1,7 @@
-"""BS-RoFormer from lucidrains' package `BS-RoFormer`; install it by `pip install '.[roformer]'`.
+"""BS-RoFormer from lucidrains' package `BS-RoFormer`.
 
-The network is a module of another package (:mod:`cmss.models.module`), and `separator=module` loads
-its checkpoints.
+Run `pip install '.[roformer]'` to install the package. :mod:`cmss.models.module` wraps the network.
+`separator=module` loads checkpoints of this network.
 """
 
 from cmss.models.module import ModuleArguments, ModuleNetwork

@@ -1,6 +1,6 @@
-"""Checkpoints: a safetensors file with weights and the arguments that rebuild the network.
+"""Checkpoints: safetensors files with the weights and the arguments of a network.
 
-Nothing is unpickled.
+Loading a checkpoint never unpickles objects.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.models import registry  # as a module: its names are not defined yet during its import
+from cmss.models import registry  # the names of this module may not be defined yet
 from cmss.models.network import Network
 from cmss.models.weights_file import matching, read_state_dicts, read_weights, write_weights
 
@@ -25,10 +25,10 @@ def build(name: str, arguments: dict[str, Any]) -> Network:
 
     Args:
         name: key of :data:`cmss.models.registry.MODELS`.
-        arguments: fields of the class of its arguments.
+        arguments: arguments of the network by name.
 
     Raises:
-        TypeError: an argument is unknown.
+        TypeError: the network has no argument of this name.
     """
     module, arguments_class = registry.MODELS[name]
     return module(arguments_class(**arguments))
@@ -44,11 +44,13 @@ def save_checkpoint(
     """Write the weights of a network, its name and its arguments.
 
     Args:
-        path: file to write, whole or not at all.
-        name: key of :data:`cmss.models.registry.MODELS`, or the name of a post-filter.
-        module: an instance of that model, with its arguments as `module.arguments`.
-        dtype: type to store floating point weights in; their own by default.
-        notes: further text for the file's header, such as how it was trained.
+        path: file to write; it is created only when its content is complete.
+        name: name of the network in checkpoints: a key of :data:`cmss.models.registry.MODELS`, or
+            the name for post-filters.
+        module: the network, with its arguments in `module.arguments`.
+        dtype: type in which floating-point weights are stored; by default their type does not
+            change.
+        notes: further entries of the file's header, such as the settings of the training.
     """
     tensors = {
         key: value.to(dtype) if dtype and value.is_floating_point() else value
@@ -59,23 +61,24 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Network:
-    """Rebuild a network from its file, in evaluation mode and float32.
+    """Rebuild a network from a checkpoint, in evaluation mode and float32.
 
     Raises:
-        InputError: the file is missing, cut short, or not a checkpoint of a network.
+        InputError: the file is missing, incomplete, or not a checkpoint of a network.
     """
     return rebuild(path, registry.MODELS)
 
 
 def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) -> Module:
-    """Rebuild a module that :func:`save_checkpoint` wrote, in evaluation mode and float32.
+    """Rebuild a module from a file of :func:`save_checkpoint`, in evaluation mode and float32.
 
     Args:
-        path: the file.
-        models: modules that are accepted: name in the header -> class, class of its arguments.
+        path: path of the file.
+        models: the class of each accepted module and the class of its arguments, by the module's
+            name in the header.
 
     Raises:
-        InputError: the file is missing, cut short, or has none of these names.
+        InputError: the file is missing or incomplete, or the name in its header is not in `models`.
     """
     tensors, header = read_weights(path)
     if header.get("model") not in models:
@@ -97,8 +100,8 @@ def load_weights(path: Path, module: Network) -> None:
     """Load weights into a network from a file, which may come from another program.
 
     Args:
-        path: a checkpoint of the same network, or a state_dict with the network's names.
-        module: the network, changed in place.
+        path: path of a checkpoint of the same network, or of a state_dict with the network's names.
+        module: the network, which is changed in place.
 
     Raises:
         InputError: the file is missing, unreadable, or belongs to another network.

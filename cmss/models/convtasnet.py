@@ -1,10 +1,11 @@
 """Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
 
-"Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation", IEEE/ACM
-TASLP 27(8). Parameters have the names of the published weights
-``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these load unchanged. The
-code is based on Kaituo Xu's Conv-TasNet, its stereo version by Alexandre Defossez, and the
-challenge's copy of the latter in pyclarity (all MIT; see NOTICE).
+The paper is "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation",
+IEEE/ACM TASLP 27(8). Parameters have the same names as in the published weights
+``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these weights can be loaded
+unchanged. The code is based on three sources: Kaituo Xu's Conv-TasNet, its stereo version by
+Alexandre Defossez, and the challenge's copy of the stereo version in pyclarity (all MIT; see
+NOTICE).
 
 Shapes: B batch, A audio channels, T samples, N filters, K frames, C sources.
 """
@@ -29,18 +30,19 @@ class ConvTasNetArguments:
     """Arguments of :class:`ConvTasNet`, named as in the paper and in the published files.
 
     Args:
-        N: filters of the encoder.
+        N: number of filters of the encoder.
         L: length of a filter in samples; frames overlap by half.
-        B: channels between blocks.
-        H: channels inside a block.
+        B: number of channels between blocks.
+        H: number of channels inside a block.
         P: kernel size of the depthwise convolutions.
-        X: blocks in a repeat; block x has dilation 2**x.
+        X: number of blocks in a repeat; block x has dilation 2**x.
         R: number of repeats.
-        C: number of output sources; in the challenge target and accompaniment.
-        audio_channels: 2 for stereo.
-        samplerate: sampling rate in Hz with which the network was trained.
-        norm_type: gLN (over channels and time, not causal), cLN (over channels) or id (none).
-        causal: pad only on the left.
+        C: number of output sources. In the challenge, there are two: target and accompaniment.
+        audio_channels: number of audio channels, 2 for stereo.
+        samplerate: sampling rate in Hz at which the network was trained.
+        norm_type: type of normalisation: gLN (over channels and time, not causal), cLN (over
+            channels) or id (none).
+        causal: whether convolutions are padded only on the left.
         mask_nonlinear: activation of the masks, relu or softmax.
     """
 
@@ -72,7 +74,7 @@ class ConvTasNetArguments:
 
 
 class ConvTasNet(Network):
-    """Learned filterbank with masks that a stack of dilated convolutions estimates.
+    """A learned filterbank with masks, which a stack of dilated convolutions estimates.
 
     Shape:
         - input (B, A, T), any T
@@ -100,14 +102,14 @@ class ConvTasNet(Network):
 
     @property
     def reach(self) -> Reach | None:
-        """Receptive field; None with gLN, which normalises over the full input."""
+        """Receptive field in samples; None with gLN, which normalises over the full input."""
         a = self.arguments
         if a.norm_type == "gLN":
             return None
         layers = [module for module in self.modules() if isinstance(module, Depthwise)]
         hop = a.L // 2
-        # A sample lies in two frames. The first begins less than two hops before the sample, the
-        # second ends less than L samples after it.
+        # A sample lies in two frames. The first frame begins less than two hops before the sample.
+        # The second frame ends less than L samples after the sample.
         past = (sum(layer.before for layer in layers) + 2) * hop
         future = sum(layer.after for layer in layers) * hop + a.L - 1
         return Reach(past, future, hop)
@@ -148,7 +150,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Learned synthesis filterbank with overlap-add: masked frames (B, C, K, N) -> (B, C, A, T)."""
+    """Learned synthesis filterbank: masked frames (B, C, K, N) -> waveforms (B, C, A, T)."""
 
     def __init__(self, N: int, L: int, audio_channels: int) -> None:
         super().__init__()
@@ -203,9 +205,9 @@ RECORD = NetworkRecord(
     arguments=ConvTasNetArguments,
     summary="Conv-TasNet: masks on learned filters by temporal convolutions",
     sizes={
-        # Sizes in the challenge's training recipe (conf.yml of its ConvTasNet).
+        # These are the sizes of the challenge's training recipe (conf.yml of its ConvTasNet).
         "paper": Size({"R": 4, "X": 10}, "waveform", {"power": 1}),
-        # The causal networks of the same recipe.
+        # These are the sizes of the causal networks in the same recipe.
         "causal": Size(
             {"R": 4, "X": 10, "causal": True, "norm_type": "cLN"}, "waveform", {"power": 1}
         ),

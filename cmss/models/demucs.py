@@ -1,10 +1,10 @@
 """Demucs (Defossez, Usunier, Bottou and Bach 2019), the first and the second generation.
 
-"Music Source Separation in the Waveform Domain": a U-Net on the waveform with strided convolutions,
-and a bidirectional LSTM at the lowest level. The defaults are the second generation, which
-internally works at twice the sampling rate; `channels=100, resample=False` is the first generation.
-Based on the authors' code, facebookresearch/demucs (MIT; see NOTICE), branches v1 and v2, with its
-names of parameters.
+The paper is "Music Source Separation in the Waveform Domain". The network is a U-Net on the
+waveform with strided convolutions, and with a bidirectional LSTM at the lowest level. The defaults
+are the second generation, which internally works at twice the sampling rate.
+`channels=100, resample=False` is the first generation. The code is based on that of the authors,
+facebookresearch/demucs (MIT; see NOTICE), branches v1 and v2, with the same names of parameters.
 
 Shapes: B batch, S sources, T samples, C channels.
 """
@@ -30,20 +30,20 @@ class DemucsArguments:
     Args:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
-        channels: of the first level.
+        channels: number of channels of the first level.
         depth: number of levels.
-        growth: ratio of the channels of a level to those of the level above.
-        kernel_size, stride: of the convolutions between levels; `kernel_size` is a multiple of
-            `stride`.
-        lstm_layers: layers of the LSTM.
-        context: kernel size of the first convolution of each decoder level, odd.
-        resample: work at twice the sampling rate.
-        normalize: scale the mixture to zero mean and unit standard deviation, and scale estimates
-            back.
+        growth: ratio of a level's number of channels to that of the level above.
+        kernel_size, stride: kernel size and stride of the convolutions between levels.
+            `kernel_size` is a multiple of `stride`.
+        lstm_layers: number of layers of the LSTM.
+        context: kernel size of the first convolution of each decoder level, an odd number.
+        resample: whether to work at twice the sampling rate.
+        normalize: whether to scale the mixture to zero mean and unit standard deviation. The
+            estimates are scaled back.
         rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
-        conditioned: whether an input of the network says which sources are present.
-        consistent: distribute the difference between the mixture and the sum of the estimates
-            among the sources that are present.
+        conditioned: whether the presence of the sources is an input of the network.
+        consistent: whether to distribute the difference between the mixture and the sum of the
+            estimates among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -77,15 +77,15 @@ class DemucsArguments:
 
 
 class Demucs(Network):
-    """Waveforms of the sources from the waveform of the mixture, by convolutions without padding.
+    """Estimates the waveforms of the sources from that of the mixture, without padding of layers.
 
-    The mixture is padded with zeros at both ends to :meth:`valid_length`, and estimates are the
-    centre of the output of the last convolution.
+    The mixture is padded with zeros at both ends to :meth:`valid_length`. The estimates are the
+    central part of the last convolution's output.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
-          if `consistent` present ones sum to the mixture
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero; with
+          `consistent`, the others sum to the mixture
     """
 
     model_name = "demucs"
@@ -154,12 +154,13 @@ class Demucs(Network):
         a = self.arguments
         factor = 2 if a.resample else 1
         length = factor * samples
-        # From the output down: length at the lowest level from which the decoder produces enough
-        # samples. A decoder level drops context - 1 steps, and n steps become (n - 1) stride +
-        # kernel_size.
+        # From the output down: compute the length at the lowest level from which the decoder
+        # produces enough samples. A decoder level drops context - 1 steps. Then its transposed
+        # convolution extends n steps to (n - 1) stride + kernel_size.
         for _ in range(a.depth):
             length = max(-(-(length - a.kernel_size) // a.stride) + 1, 1) + a.context - 1
-        # From there up to the input: n steps of a convolution need (n - 1) stride + kernel_size.
+        # From the lowest level up to the input: n output steps of a convolution require
+        # (n - 1) stride + kernel_size input steps.
         for _ in range(a.depth):
             length = (length - 1) * a.stride + a.kernel_size
         return -(-length // factor)
@@ -199,7 +200,7 @@ RECORD = NetworkRecord(
             },
             "waveform", {"power": 1, "spectral": 1.0},
         ),
-        # The authors trained all generations with the mean absolute error.
+        # The authors trained all generations of Demucs with the mean absolute error.
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
         "v1": Size(
             {"sources": INSTRUMENTS, "channels": 100, "resample": False}, "waveform", {"power": 1}

@@ -1,8 +1,8 @@
-"""Layers of the generations of Demucs, with the authors' names of parameters.
+"""Layers of all generations of Demucs, with the authors' names of parameters.
 
-First the layers inside a level, then the levels of Hybrid Demucs: encoders, decoders and the
-embedding of frequency bins. Based on the authors' code, facebookresearch/demucs (MIT; see NOTICE),
-branches v1 to v4.
+This module first defines the layers inside a level, and then the levels of Hybrid Demucs: encoders,
+decoders and the embedding of frequency bins. The code is based on that of the authors,
+facebookresearch/demucs (MIT; see NOTICE), branches v1 to v4.
 
 Shapes: B batch, C channels, T time steps, F frequency bins, K frames.
 """
@@ -35,12 +35,12 @@ class BLSTM(nn.Module):
     """A bidirectional LSTM and a linear layer back to C channels: (B, C, T) -> (B, C, T).
 
     Args:
-        channels: C.
-        layers: of the LSTM.
-        longest: longer inputs are processed in chunks of this many steps that overlap by half. Each
-            step of the output comes from the chunk in which it is farther from the ends. None: no
-            chunks.
-        skip: add the input to the output.
+        channels: number of channels C.
+        layers: number of layers of the LSTM.
+        longest: largest number of time steps that are processed at once; None for no limit. Longer
+            inputs are cut into chunks of this length that overlap by half. Each step of the output
+            is taken from the chunk in which the step is farther from the ends.
+        skip: whether to add the input to the output.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class BLSTM(nn.Module):
         return x + y if self.skip else y
 
     def _run(self, x: Tensor) -> Tensor:
-        y, _ = self.lstm(x.permute(2, 0, 1))  # (T, B, 2 C), of both directions
+        y, _ = self.lstm(x.permute(2, 0, 1))  # (T, B, 2 C), outputs of both directions
         return self.linear(y).permute(1, 2, 0)  # (B, C, T)
 
     def _in_chunks(self, x: Tensor, width: int) -> Tensor:
@@ -80,14 +80,15 @@ class BLSTM(nn.Module):
 class LocalState(nn.Module):
     """Attention with a learned penalty on distance: (B, C, T) -> (B, C, T).
 
-    Instead of a positional embedding, each head subtracts a penalty proportional to the distance,
-    with a slope that depends on the query. No step attends to itself (Defossez 2021, "Hybrid
-    Spectrogram and Waveform Source Separation", section 3.1).
+    Instead of a positional embedding, each head subtracts a penalty from the scores. The penalty is
+    proportional to the distance, with a slope that depends on the query. No time step attends to
+    itself (Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation", section 3.1).
 
     Args:
-        channels: C, a multiple of `heads`.
-        heads: of the attention.
-        decays: number of slopes that are combined: 1 to `decays`, divided by sqrt(`decays`).
+        channels: number of channels C, a multiple of `heads`.
+        heads: number of attention heads.
+        decays: number of fixed slopes, of which the slope of a query is a weighted sum: 1 to
+            `decays`, divided by sqrt(`decays`).
     """
 
     def __init__(self, channels: int, heads: int = 4, decays: int = 4) -> None:
@@ -113,7 +114,8 @@ class LocalState(nn.Module):
         )
         scores = (key.mT @ query).float() / key.shape[2] ** 0.5  # (B, heads, key, query)
         slopes = torch.arange(1, self.decays + 1, device=x.device)
-        # Slopes between 0 and 1/2 for each query: (B, heads, decays, T) -> (B, heads, 1, T)
+        # The gains of the fixed slopes are between 0 and 1/2 for each query. The slope of a query
+        # is the weighted sum: (B, heads, decays, T) -> (B, heads, 1, T)
         gains = self.query_decay(x).float().unflatten(1, (self.heads, -1)).sigmoid() / 2
         slope = (gains * slopes[:, None]).sum(2, keepdim=True) / self.decays**0.5
         scores = scores - distance * slope
@@ -127,11 +129,11 @@ class LocalState(nn.Module):
 class LayerScale(nn.Module):
     """A learned factor for each channel of a residual, initially small.
 
-    Touvron et al. 2021, "Going deeper with image transformers", section 2.
+    See Touvron et al. 2021, "Going deeper with image transformers", section 2.
 
     Args:
-        channels: C.
-        start: initial factor.
+        channels: number of channels C.
+        start: initial value of the factors.
         last: whether channels are the last axis, (B, T, C), instead of (B, C, T).
     """
 
@@ -141,7 +143,7 @@ class LayerScale(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), start))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale; the shape does not change."""
+        """Scale the channels; the shape does not change."""
         return x * (self.scale if self.last else self.scale[:, None])
 
 
@@ -149,14 +151,15 @@ class DConv(nn.Module):
     """Residual branches of dilated convolutions over time, with few channels.
 
     Args:
-        channels: C.
-        compress: a branch has C / compress channels.
+        channels: number of channels C.
+        compress: ratio of C to the number of channels inside a branch.
         depth: number of branches; the dilation doubles from branch to branch.
         start: see :class:`LayerScale`.
         attention: whether each branch has a :class:`LocalState`.
-        lstm: whether each branch has a :class:`BLSTM`, before the attention.
+        lstm: whether each branch has a :class:`BLSTM`, which precedes the attention.
 
-    Shape: (B, C, T) -> (B, C, T), or (B, C, F, K) -> (B, C, F, K), each bin separately.
+    Shape: (B, C, T) -> (B, C, T), or (B, C, F, K) -> (B, C, F, K), with each bin processed
+    separately.
     """
 
     def __init__(
@@ -206,15 +209,15 @@ class LevelArguments:
     """Parameters shared by the encoder and the decoder of a level.
 
     Args:
-        inputs: channels of the level above.
-        width: channels of the level.
-        kernel, stride: of the convolution between both.
-        frequency: whether the convolution runs over frequency instead of time.
-        pad: samples or bins of padding at either end.
-        groups: of the group normalisation; 0 for no normalisation.
+        inputs: number of channels of the level above.
+        width: number of channels of the level.
+        kernel, stride: kernel size and stride of the convolution between the two levels.
+        frequency: whether the convolution is over frequency instead of time.
+        pad: number of samples or bins of padding at each end.
+        groups: number of groups of the group normalisation; 0 for no normalisation.
         dconv: arguments of :class:`DConv`.
-        last: whether this is the last level of the waveform branch before the branches merge; it
-            has only the convolution.
+        last: whether this is the last level of the waveform branch before the branches merge. This
+            level has only the convolution.
     """
 
     inputs: int
@@ -228,11 +231,11 @@ class LevelArguments:
     last: bool = False
 
     def norm(self, channels: int) -> nn.Module:
-        """Build the normalisation of a number of channels."""
+        """Build the normalisation layer for a number of channels."""
         return nn.GroupNorm(self.groups, channels) if self.groups else nn.Identity()
 
     def over(self, size: int, other: int) -> Any:
-        """Return a size for the axis of the convolution, and for the other axis if it exists."""
+        """Return sizes for the axis of the convolution and for the other axis, if this exists."""
         return (size, other) if self.frequency else size
 
 
@@ -258,9 +261,13 @@ class Encoder(nn.Module):
         self.dconv = DConv(level.width, **level.dconv) if dconv else None
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """Apply the encoder; `inject` (B, C, K) is the waveform branch where both merge."""
+        """Apply the encoder.
+
+        `inject` (B, C, K) is the output of the waveform branch at the level where the branches
+        merge, and None at other levels.
+        """
         if not self.level.frequency:
-            if x.dim() == 4:  # the first level after the merge gets a single bin
+            if x.dim() == 4:  # the first level after the merge, whose input has a single bin
                 x = x.flatten(1, 2)  # (B, C, 1, K) -> (B, C, K)
             x = F.pad(x, (0, -x.shape[-1] % self.level.stride))
         x = self.conv(x)  # (B, width, F / stride, K) or (B, width, T / stride)
@@ -279,9 +286,9 @@ class Decoder(nn.Module):
     """Decoder of a level: adds the skip connection and restores the size of the encoder's input.
 
     Args:
-        level: of the encoder.
-        outputs: output channels.
-        dconv: whether there are residual branches.
+        level: parameters of the level, which are also those of the encoder.
+        outputs: number of output channels.
+        dconv: whether the decoder has residual branches.
         context: see :class:`cmss.models.hybrid.HybridArguments`.
         final: whether this is the last decoder, which has no activation.
     """
@@ -304,7 +311,16 @@ class Decoder(nn.Module):
         self.dconv = DConv(level.width, **level.dconv) if dconv else None
 
     def forward(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor]:
-        """Return the output, of `length` samples if over time, and the last convolution's input."""
+        """Apply the decoder.
+
+        Args:
+            x: output of the decoder below, or of the lowest level.
+            skip: skip connection; None for no skip connection.
+            length: number of samples of the output, if the convolution is over time.
+
+        Returns:
+            The output, and the input of the last convolution.
+        """
         if self.level.frequency and x.dim() == 3:
             x = x.unflatten(1, (self.level.width, -1))  # (B, width, K) -> (B, width, 1, K)
         if skip is not None:
@@ -312,7 +328,8 @@ class Decoder(nn.Module):
             if self.dconv is not None:
                 x = self.dconv(x)
         y = self.norm2(self.conv_tr(x))  # (B, outputs, F stride, K) or (B, outputs, T stride)
-        # The transposed convolution has no padding: remove what the encoder's padding added.
+        # The transposed convolution has no padding. So the bins or samples that the encoder's
+        # padding added are removed here.
         start = self.level.pad
         if self.level.frequency:
             y = y[:, :, start : y.shape[2] - start]
@@ -324,9 +341,10 @@ class Decoder(nn.Module):
 class BinEmbedding(nn.Module):
     """Learned embedding of the frequency of each bin.
 
-    Convolutions over frequency alone are invariant to transposition. Weights are stored divided by
-    `scale`, which raises their effective learning rate. Their initial values are cumulative sums
-    over frequency, so that neighbouring bins begin with similar embeddings.
+    Without this embedding, convolutions over frequency could not distinguish bins. The stored
+    weights are the embedding divided by `scale`, which raises the effective learning rate. The
+    initial weights are cumulative sums over frequency, so that neighbouring bins have similar
+    embeddings at first.
     """
 
     def __init__(self, bins: int, channels: int, scale: float) -> None:

@@ -1,9 +1,10 @@
-"""Conv-TasNet on the STFT, a single network for all instruments: the `small` size.
+"""Conv-TasNet on the STFT, a single network for all instruments. It is the size `small`.
 
-The mask estimator of Conv-TasNet (Luo and Mesgarani 2019), a stack of dilated convolutions, is
-applied to the magnitudes of an analytic filterbank (Pariente et al. 2020, "Filterbank design for
-end-to-end speech separation"; here with the Fourier basis fixed), whose inverse is exact. An input
-says which sources are present. Masks sum to 1 over these sources, so estimates sum to the mixture.
+The masks are estimated as in Conv-TasNet (Luo and Mesgarani 2019), by a stack of dilated
+convolutions. The learned filterbank is replaced by the STFT, whose inverse is exact (see Pariente
+et al. 2020, "Filterbank design for end-to-end speech separation", for analytic filterbanks). The
+presence of the sources is an input. Masks sum to 1 over the sources that are present, so the
+estimates sum to the mixture.
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
 """
@@ -25,16 +26,16 @@ from cmss.transforms.bands import band_interpolation
 
 @dataclass(frozen=True)
 class FourierConvTasNetArguments:
-    """Arguments of :class:`FourierConvTasNet`; capital letters as in Conv-TasNet.
+    """Arguments of :class:`FourierConvTasNet`.
 
     Args:
-        sources: names of the outputs in order; ``Violin`` is also the first of two violins,
-            ``Violin_2`` the second.
+        sources: names of the outputs in order. ``Violin`` is a single violin or the first of two
+            violins, ``Violin_2`` the second violin.
         L: length of a frame in samples.
-        hop: samples from frame to frame.
-        Q: each of the lowest Q bins is a separate band; above, bands are 1/Q of their frequency
-            wide.
-        B, H, P, X, R: as in Conv-TasNet.
+        hop: number of samples from frame to frame.
+        Q: number of the lowest bins that are separate bands. Above these bins, the width of a band
+            is 1/Q of its frequency.
+        B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -54,11 +55,11 @@ class FourierConvTasNetArguments:
 
 
 class FourierConvTasNet(BandMasks):
-    """Soft masks on the mixture's spectra, one for each source that is present.
+    """Applies a soft mask for each source that is present to the spectra of the mixture.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T); absent sources are zero, present ones sum to the mixture
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T); absent sources are zero, the others sum to the mixture
     """
 
     model_name = "fourier_convtasnet"
@@ -82,7 +83,7 @@ class FourierConvTasNet(BandMasks):
             ValueError: an example has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
-        # Powers span ten decades, more than half precision can represent.
+        # Powers span ten decades. This is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             features = self.norm(self.features(spectra))  # (B, K, 4 G)
         # (B, K, B); the embedding of presence is the same in all frames.

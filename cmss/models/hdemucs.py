@@ -1,7 +1,8 @@
 """Hybrid Demucs (Defossez 2021), the third generation; see :mod:`cmss.models.hybrid`.
 
-The two branches merge at the level where the spectral branch has a single bin left. From this level
-on, residual branches have local attention and LSTMs. The defaults are the published configuration.
+The two branches of the network merge at the level where the spectral branch has only a single bin.
+From this level on, the residual branches have local attention and LSTMs. The defaults are the
+published configuration.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ class HDemucsArguments(HybridArguments):
 
     Args:
         time_stride: stride of the levels below the level where the branches merge.
-        dconv_attn: level from which residual branches have local attention.
-        dconv_lstm: level from which residual branches have an LSTM.
+        dconv_attn: first level whose residual branches have local attention.
+        dconv_lstm: first level whose residual branches have an LSTM.
     """
 
     time_stride: int = 2
@@ -44,7 +45,10 @@ class HDemucsArguments(HybridArguments):
 
 
 class HDemucs(Hybrid):
-    """Hybrid Demucs with merged branches; the decoders' only inputs are the skip connections."""
+    """Hybrid Demucs with merged branches.
+
+    The lowest decoder has no input except the skip connection.
+    """
 
     model_name = "hdemucs"
 
@@ -53,7 +57,7 @@ class HDemucs(Hybrid):
         super().__init__(a, a.time_stride, a.dconv_attn, a.dconv_lstm)
 
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return zeros: the lowest decoder gets only the skip connection of the lowest encoder."""
+        """Return zeros, because the lowest decoder has no input except the skip connection."""
         return torch.zeros_like(x), torch.zeros_like(x_time)
 
 

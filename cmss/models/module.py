@@ -1,8 +1,8 @@
-"""Wrapper for any torch module, whose package is imported by name.
+"""Wrapper for torch modules of other packages, which are imported by name.
 
-The module maps mixtures (B, 2, T) to (B, S, 2, T), as most published separators do. The example is
-BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer") from
-lucidrains' package.
+A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
+example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")
+from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
 
 Shapes: B batch, S sources, T samples.
 """
@@ -25,12 +25,12 @@ class ModuleArguments:
     """Arguments of :class:`ModuleNetwork`.
 
     Args:
-        target: class of the module with its package, `package.Class`.
-        sources: names of its outputs in order.
+        target: package and class of the module, as `package.Class`.
+        sources: names of the module's outputs in order.
         samplerate: sampling rate of the module in Hz.
-        arguments: keyword arguments of the class; lists become tuples.
-        consistent: distribute the difference between the mixture and the sum of the estimates
-            among the sources that are present.
+        arguments: keyword arguments of the class; lists are converted to tuples.
+        consistent: whether to distribute the difference between the mixture and the sum of the
+            estimates among the sources that are present.
     """
 
     target: str
@@ -47,15 +47,15 @@ class ModuleArguments:
 
 
 class ModuleNetwork(Network):
-    """A module of another package, whose only input is the mixture.
+    """Wraps a module of another package whose only input is the mixture.
 
-    Estimates that are shorter than the mixture, such as those of some inverse transforms, are
-    padded with zeros.
+    The outputs of some modules are shorter than the mixture, because of their inverse transform.
+    They are padded with zeros.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T); absent sources are zero, and if `consistent` present ones sum to the
-          mixture
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T); absent sources are zero; with `consistent`, the sources that are
+          present sum to the mixture
 
     Raises:
         InputError: the class does not exist or does not accept the arguments.
@@ -69,7 +69,7 @@ class ModuleNetwork(Network):
         cls = module_class(arguments.target)
         try:
             self.module = cls(**arguments.arguments)
-        except Exception as error:  # a foreign class may raise anything
+        except Exception as error:  # A class of another package may raise any exception.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"separator.arguments: {arguments.target} does not accept them ({reason})"
@@ -99,7 +99,8 @@ class ModuleNetwork(Network):
 def module_class(target: str) -> type[nn.Module]:
     """Import a class of torch modules by name.
 
-    Other classes are refused, because the name may come from a file and the class will be called.
+    Classes that are not torch modules are refused, because the name may come from a file, and the
+    class will be called.
 
     Raises:
         InputError: the class does not exist, or is not a torch module.
@@ -132,5 +133,5 @@ RECORD = NetworkRecord(
     arguments=ModuleArguments,
     summary="any torch module of an installed package",
     sizes={},
-    separates=False,  # cmss.separators.torch_module loads it, with weights from elsewhere
+    separates=False,  # cmss.separators.torch_module loads this network, with external weights
 )

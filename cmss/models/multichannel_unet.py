@@ -1,9 +1,9 @@
 """Multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
 
-"Multi-channel U-Net for Music Source Separation", IEEE MMSP: a U-Net with an output channel for
-each source estimates masks from a spectrogram on a logarithmic frequency axis. The defaults are the
-published configuration. Based on the authors' code, vskadandale/multichannel-unet-bss (MIT; see
-NOTICE).
+The paper is "Multi-channel U-Net for Music Source Separation", IEEE MMSP. A U-Net with an output
+channel for each source estimates masks from a spectrogram on a logarithmic frequency axis. The
+defaults are the published configuration. The code is based on that of the authors,
+vskadandale/multichannel-unet-bss (MIT; see NOTICE).
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources, C channels.
 """
@@ -33,21 +33,23 @@ class MultichannelUNetArguments:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         n_fft: length of a frame in samples.
-        hop: samples from frame to frame.
-        bands: points of the logarithmic frequency axis, a multiple of 2 ** (len(dims) - 1).
-        dims: channels of each level.
+        hop: number of samples from frame to frame.
+        bands: number of points of the logarithmic frequency axis, a multiple of
+            2 ** (len(dims) - 1).
+        dims: number of channels of each level.
         convolutions: number of convolutions in each level of encoder and decoder.
         dropout: probability of channel dropout after the convolutions of the decoder.
-        features: mono (log magnitude of the mean of both channels) or stereo (level of each
-            channel, and the direction of arrival).
-        masks: relu (independent masks) or softmax (masks sum to 1 over the sources present).
-        conditioned: whether an input of every level says which sources are present.
+        features: input features, mono (log magnitude of the mean of both channels) or stereo (level
+            of each channel, and the direction of arrival).
+        masks: type of masks, relu (independent masks) or softmax (masks that sum to 1 over the
+            sources that are present).
+        conditioned: whether the presence of the sources is an input of every level.
         harmonics: multiples of a band's frequency. The features at each multiple are additional
             input channels, so that a filter covers the partials of a note (Bittner et al. 2017,
             "Deep salience representations for F0 estimation in polyphonic music", ISMIR,
             section 3.1).
-        passes: number of passes. From the second pass on, additional input channels hold the masks
-            of the previous pass and the masks that follow from the sources' directions.
+        passes: number of passes of the U-Net. From the second pass on, additional input channels
+            hold the masks of the previous pass and masks computed from the sources' directions.
     """
 
     sources: tuple[str, ...]
@@ -79,15 +81,15 @@ class MultichannelUNetArguments:
 
     @property
     def reduction(self) -> int:
-        """Ratio of the resolution of the first level to that of the lowest level."""
+        """Factor by which the lowest level has a lower resolution than the first level."""
         return 2 ** (len(self.dims) - 1)
 
 
 class MultichannelUNet(BandMasks):
-    """Soft masks on the mixture's spectra, from a U-Net over frames and bands.
+    """Applies soft masks, estimated by a U-Net over frames and bands, to the mixture's spectra.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
         - output (B, S, 2, T); absent sources are zero; with softmax, the others sum to the mixture
     """
 
@@ -100,8 +102,8 @@ class MultichannelUNet(BandMasks):
         bins = a.n_fft // 2 + 1
         to_bands, to_bins = warp(bins, a.bands), unwarp(bins, a.bands)
         if a.features == "stereo":
-            # Energies of a band that is wider than a bin are averaged over all its bins; `warp`
-            # alone would interpolate between two.
+            # In a band that is wider than a bin, energies are averaged over all bins of the band;
+            # `warp` alone would interpolate between only two bins.
             to_bands = torch.maximum(to_bands, to_bins)
             to_bands = to_bands / to_bands.sum(0)
         super().__init__(a, a.n_fft, a.hop, to_bands, to_bins)
@@ -115,13 +117,13 @@ class MultichannelUNet(BandMasks):
         self.unet = UNet(self.planes * (1 + len(stretched)) + known, len(a.sources), a)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Estimate masks in all passes: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
+        """Estimate masks by all passes: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
 
         Raises:
             ValueError: an example has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
-        # Powers span ten decades, more than half precision can represent.
+        # Powers span ten decades. This is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             if self.norm is None:
                 features = self.levels(spectra)  # (B, K, G)
@@ -134,13 +136,14 @@ class MultichannelUNet(BandMasks):
         passes = self.arguments.passes
         if passes == 1:
             return self._single_pass(image, present)
-        # Masks of the previous pass and of the directions, zero in the first: (B, 2 S, K, G)
+        # Masks of the previous pass and masks computed from the directions, (B, 2 S, K, G). They
+        # are zero in the first pass.
         known = image.new_zeros(len(image), 2 * len(self.sources), *image.shape[2:])
         # Gradients flow only through the last pass.
         with torch.no_grad():
             for number in range(1, passes):
-                # In training, split the batch so that every pass gets equally many examples:
-                # examples before this slice keep the inputs of an earlier pass.
+                # In training, the last call of the U-Net gets the inputs of every pass for equally
+                # many examples: examples before this slice keep the inputs of an earlier pass.
                 on = slice(len(image) * number // passes if self.training else 0, None)
                 masks = self._single_pass(torch.cat((image[on], known[on]), 1), present[on])
                 known[on] = self.known(spectra[on], masks, present[on]).to(image.dtype)
@@ -155,25 +158,26 @@ class MultichannelUNet(BandMasks):
         return F.softmax(scores.masked_fill(absent, -torch.inf), dim=1)
 
     def known(self, spectra: Tensor, masks: Tensor, present: Tensor) -> Tensor:
-        """Return the masks of a pass, and masks computed from the sources' directions alone.
+        """Compute the additional inputs of the next pass.
 
-        An equal mask for all sources present is subtracted from both; absent sources are zero.
+        These are the masks of the current pass, and masks computed from the sources' directions
+        alone. From both, 1 / (number of sources present) is subtracted. Absent sources are zero.
 
         Args:
-            spectra: of the mixture, complex (B, 2, F, K).
-            masks: of the pass, (B, S, K, G).
-            present: bool (B, S).
+            spectra: spectra of the mixture, complex (B, 2, F, K).
+            masks: masks of the current pass, (B, S, K, G).
+            present: whether each source is present, bool (B, S).
 
         Returns:
-            (B, 2 S, K, G), inputs of the next pass.
+            The inputs of the next pass, (B, 2 S, K, G).
         """
         players, plays = listed(present)
         index = players[..., None, None].expand(-1, -1, *masks.shape[2:])  # (B, P, K, G)
         with torch.autocast(spectra.device.type, enabled=False):
             in_bins = self.spread(masks.gather(1, index)).mT  # (B, P, F, K)
-            # Added to the masks, 1e-4 keeps every player possible in every bin.
+            # 1e-4 is added to the masks, so that every player is possible in every bin.
             prior = (in_bins + 1e-4).log().masked_fill(~plays[..., None, None], -torch.inf)
-            # Two iterations of expectation-maximisation of the directions.
+            # The directions are fitted by two iterations of expectation-maximisation.
             likelihood = direction_likelihoods(spectra, prior, 2)  # (B, P, F, K)
             power = spectra.abs().square().sum(1, keepdim=True)  # (B, 1, F, K)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
@@ -189,8 +193,8 @@ class MultichannelUNet(BandMasks):
     def levels(self, spectra: Tensor) -> Tensor:
         """Compute the log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
 
-        It is relative to the mean of the excerpt, so that it does not depend on the level. The
-        authors use the logarithm of the magnitude plus 2e-16.
+        The magnitude is divided by its mean over the excerpt, so that the result does not depend on
+        the level. The authors use the logarithm of the magnitude plus 2e-16 instead.
         """
         # (B, F, K) -> (B, K, F) -> (B, K, G)
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
@@ -223,11 +227,11 @@ class UNet(nn.Module):
     def forward(self, image: Tensor, present: Tensor) -> Tensor:
         """Apply the U-Net: (B, C, K, G), bool (B, S) -> (B, S, K, G)."""
         frames = image.shape[2]
-        # Repeat the last frame up to a length that every pooling halves exactly.
+        # Repeat the last frame, so that every pooling halves the number of frames exactly.
         rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
         x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
         *encoder, bottom = self.down
-        # Embeddings of presence, (B, channels, 1, 1), for encoder and decoder levels.
+        # Embeddings of presence for the levels of encoder and decoder, (B, channels, 1, 1) each.
         embeddings = [layer(present.to(x.dtype))[..., None, None] for layer in self.presence]
         embeddings = embeddings or [x.new_zeros(())] * 2 * len(encoder)
         skips = []  # (B, dims[i], K / 2^i, G / 2^i), i from 0
@@ -237,13 +241,14 @@ class UNet(nn.Module):
         x = bottom(x)  # (B, channels of the last level, K / reduction, G / reduction)
         upwards = zip(self.up, self.merge, reversed(skips), embeddings[len(encoder) :], strict=True)
         for up, merge, skip, embedding in upwards:
-            # `up` doubles K and G, and reduces the channels to those of the skip connection.
+            # `up` doubles K and G, and reduces the number of channels to that of the skip
+            # connection.
             x = merge(torch.cat((up(x) + embedding, skip), 1))
         return self.output(x)[:, :, :frames]  # (B, S, K, G)
 
 
 class Level(nn.Sequential):
-    """3x3 convolutions, each with batch normalisation and LeakyReLU."""
+    """A sequence of 3x3 convolutions, each with batch normalisation and LeakyReLU."""
 
     def __init__(self, inputs: int, width: int, convolutions: int, dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []

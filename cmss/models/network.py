@@ -1,7 +1,8 @@
 """Base class of all networks, with loading and saving in the format of the Hugging Face hub.
 
-A folder in this format has two files. `config.json` holds the name and the arguments of the
-network, in the format of the challenge's published networks. `model.safetensors` is a checkpoint.
+A network is saved as a folder with two files. `config.json` holds the name and the arguments of the
+network; its format is that of the networks that the challenge published. `model.safetensors` is a
+checkpoint.
 """
 
 import json
@@ -29,19 +30,19 @@ class Network(
 ):
     """A separation network, built from a dataclass of arguments.
 
-    `save_pretrained(folder)`, `from_pretrained(folder or name on the hub)` and `push_to_hub(name)`
-    are inherited from huggingface_hub.
+    The methods `save_pretrained(folder)`, `from_pretrained(folder or name on the hub)` and
+    `push_to_hub(name)` are inherited from huggingface_hub.
 
     Args:
-        arguments: of the network, with at least `samplerate`.
+        arguments: arguments of the network, with at least `samplerate`.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all sources by default
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
         - output (B, S, 2, T)
     """
 
     model_name: ClassVar[str]
-    """Key in :data:`cmss.models.registry.MODELS`."""
+    """Name of the network in checkpoints, a key of :data:`cmss.models.registry.MODELS`."""
 
     def __init__(self, arguments: Any) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class Network(
 
     @property
     def sample_rate_hz(self) -> int:
-        """Sampling rate of the network."""
+        """Sampling rate of the network in Hz."""
         return self.arguments.samplerate
 
     @property
@@ -59,11 +60,11 @@ class Network(
 
     @property
     def reach(self) -> Reach | None:
-        """Receptive field in samples at `sample_rate_hz`; None if unbounded."""
+        """Receptive field in samples at `sample_rate_hz`; None if it is unbounded."""
         return None
 
     def save_config(self, folder: Path) -> None:
-        """Write config.json."""
+        """Write the name and the arguments of the network to config.json."""
         config = {"model": self.model_name, **asdict(self.arguments)}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -76,14 +77,15 @@ class Network(
     def _from_pretrained(
         cls, *, model_id: str, config: dict[str, Any] | None = None, **hub: Any
     ) -> Self:
-        """Load a network in evaluation mode and float32; `ModelHubMixin` calls this method.
+        """Load a network in evaluation mode and float32. `ModelHubMixin` calls this method.
 
         Raises:
             InputError: a file is missing or damaged, or belongs to another network.
         """
         if config is None:
             raise InputError(f"{model_id}: no {CONFIG}, so not a published network")
-        # The configuration of the challenge's networks, all Conv-TasNets, has no key `model`.
+        # The networks that the challenge published are Conv-TasNets. Their configuration has no key
+        # `model`.
         arguments = {"model": cls.model_name, **config}
         if (name := arguments.pop("model")) != cls.model_name:
             raise InputError(f"{model_id}: {CONFIG}: model: {name!r}, expected {cls.model_name!r}")

@@ -15,12 +15,17 @@ TARGET, ACCOMPANIMENT = "target", "accompaniment"
 
 
 def output_name(instrument: str, voice: int | None) -> str:
-    """Return the name of the output for a player of an instrument."""
+    """Return the name of the output for a player of an instrument.
+
+    Args:
+        instrument: the player's instrument.
+        voice: 2 for the second of two players of the instrument, otherwise 1 or None.
+    """
     return f"{instrument}_2" if voice == 2 else instrument
 
 
 def instrument_of(name: str) -> str:
-    """Return the instrument of an output."""
+    """Return the instrument that an output with this name belongs to."""
     return name.removesuffix("_2")
 
 
@@ -32,15 +37,16 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
 
     Args:
         sources: names of a network's outputs in order.
-        instrument: of a network for a single instrument; None for all instruments.
+        instrument: the instrument that the network separates, if it separates a single instrument;
+            None if it separates all instruments.
 
     Returns:
-        Index by the player's output name, from :data:`OUTPUTS`. If the network has no output for
-        the second player of an instrument, both players share an output.
+        The index for each player, by the player's output name from :data:`OUTPUTS`. If the network
+        has no output for the second player of an instrument, both players share an output.
 
     Raises:
-        InputError: the instrument is missing or unknown for a network of a single instrument, or
-            given for a network of all instruments.
+        InputError: the network is for a single instrument, and `instrument` is None or unknown; or
+            the network is for all instruments, and `instrument` is not None.
     """
     order = {name: number for number, name in enumerate(sources)}
     if TARGET not in order:

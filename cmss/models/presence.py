@@ -1,4 +1,4 @@
-"""Presence of sources, an input of networks with an output for every instrument.
+"""Presence of sources: an input of networks that have an output for every instrument.
 
 Shapes: B batch, S sources of the network, P players of an example, T samples.
 """
@@ -8,12 +8,15 @@ from torch import Tensor
 
 
 def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
-    """Return the sources present in each example, bool (B, S); all if `present` is None.
+    """Check the presence of sources, or return that all sources are present if it is None.
 
     Args:
-        present: bool (B, S), or None.
-        mixture: (B, ...).
-        sources: S, number of outputs of the network.
+        present: whether each source is present, bool (B, S), or None.
+        mixture: the mixture, (B, ...).
+        sources: number S of outputs of the network.
+
+    Returns:
+        Whether each source is present, bool (B, S).
 
     Raises:
         ValueError: an example has no source that is present.
@@ -26,14 +29,17 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
 
 
 def listed(present: Tensor) -> tuple[Tensor, Tensor]:
-    """List the sources present in each example, padded to the largest number in an example.
+    """List the sources that are present in each example.
+
+    P is the largest number of sources that are present in an example. The lists of other examples
+    are padded to this length with absent sources.
 
     Args:
-        present: bool (B, S).
+        present: whether each source is present, bool (B, S).
 
     Returns:
-        Indices of sources (B, P), all different within an example, and bool (B, P), False for
-        padding.
+        Indices of sources (B, P), which are all different within an example, and bool (B, P), False
+        for padding.
     """
     order = present.int().argsort(dim=1, descending=True, stable=True)
     players = order[:, : int(present.sum(1).max())]
@@ -41,7 +47,7 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def of_players(x: Tensor, players: Tensor) -> Tensor:
-    """Select the sources of :func:`listed`: (B, S, ...), indices (B, P) -> (B, P, ...)."""
+    """Select the sources that :func:`listed` lists: (B, S, ...), (B, P) -> (B, P, ...)."""
     return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
 
 
@@ -49,12 +55,12 @@ def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
     """Invert :func:`listed`: place the estimates of the players at their source indices.
 
     Args:
-        estimates: (B, P, 2, T), zero for padding.
-        players: (B, P), indices from :func:`listed`.
-        sources: S, number of outputs of the network.
+        estimates: estimates of the listed sources, (B, P, 2, T), zero for padding.
+        players: indices from :func:`listed`, (B, P).
+        sources: number S of outputs of the network.
 
     Returns:
-        (B, S, 2, T), zero for absent sources.
+        The estimates of all sources, (B, S, 2, T), zero for absent sources.
     """
     output = estimates.new_zeros(len(estimates), sources, *estimates.shape[2:])
     return output.scatter(1, players[..., None, None].expand_as(estimates), estimates)
@@ -69,12 +75,13 @@ def mixture_consistent(estimates: Tensor, mixture: Tensor, present: Tensor) -> T
     equal weights).
 
     Args:
-        estimates: (B, S, 2, T).
-        mixture: (B, 2, T).
-        present: bool (B, S), with at least one source in each example.
+        estimates: estimate of each source, (B, S, 2, T).
+        mixture: the mixture, (B, 2, T).
+        present: whether each source is present, bool (B, S); at least one source is present in each
+            example.
 
     Returns:
-        (B, S, 2, T).
+        The new estimates, (B, S, 2, T).
     """
     playing = present[..., None, None].to(estimates.dtype)
     residual = mixture - (estimates * playing).sum(1)

@@ -1,4 +1,4 @@
-"""The record of a network, which stands at the end of its file."""
+"""The record of a network: its sizes and properties, defined at the end of the network's file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from cmss.models.network import Network
 
 @dataclass(frozen=True)
 class Size:
-    """A size of a network, with its training preset.
+    """A size of a network, with the loss for its training.
 
     Args:
-        arguments: of the network. Its outputs determine whether it separates all instruments or a
-            single one, see :mod:`cmss.models.outputs`.
-        loss: key of :data:`cmss.training.presets.LOSSES`.
-        loss_arguments: of that loss.
+        arguments: arguments of the network. The names of the outputs determine whether the network
+            separates all instruments or a single instrument, see :mod:`cmss.models.outputs`.
+        loss: name of the loss, a key of :data:`cmss.training.presets.LOSSES`.
+        loss_arguments: arguments of the loss.
     """
 
     arguments: Mapping[str, Any]
@@ -28,17 +28,19 @@ class NetworkRecord:
     """A network, its sizes and its properties.
 
     Args:
-        name: for users, as in `separator=NAME` and `model=NAME`. Several networks may share a name.
-        network: its class; `network.model_name` is its name in checkpoints.
-        arguments: class of its arguments.
+        name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several
+            networks may have the same name.
+        network: class of the network; `network.model_name` is the name of the network in
+            checkpoints.
+        arguments: class of the network's arguments.
         summary: short description of the method, for lists.
-        sizes: name for users, such as small or paper -> size.
+        sizes: the sizes of the network by their names for users, such as small or paper.
         voices: default of `separator.voices`: own for networks that distinguish two players of the
             same instrument, shared for others.
-        receptive_field: bounded for networks that can be causal, otherwise whole. The network's
-            `reach` has the number of samples.
-        licence: of the weights in the package; None if there are none.
-        separates: whether `separator=NAME` loads it.
+        receptive_field: bounded for networks that can be causal, otherwise whole. The property
+            `reach` of the network gives the receptive field in samples.
+        licence: licence of the weights in the package; None if the package has no weights.
+        separates: whether `separator=NAME` loads the network.
     """
 
     name: str

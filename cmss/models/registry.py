@@ -17,12 +17,12 @@ RECORDS: tuple[NetworkRecord, ...] = tuple(
     )
     if hasattr(module, "RECORD")
 )
-"""The `RECORD` of each module in cmss.models that defines it, in order of file names."""
+"""The `RECORD` of each module in cmss.models that defines a record, in order of file names."""
 
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     record.network.model_name: (record.network, record.arguments) for record in RECORDS
 }
-"""Name in checkpoints -> class of the network and class of its arguments."""
+"""The class of each network and the class of its arguments, by the name in checkpoints."""
 
 
 def networks_of(name: str) -> tuple[NetworkRecord, ...]:

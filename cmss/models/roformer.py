@@ -1,10 +1,11 @@
 """Band-split rotary transformer, conditioned on the sources that are present.
 
 The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
-Attention alternates between time and frequency, with rotary positional embedding (Lu et al. 2023,
-"Music source separation with Band-Split RoPE Transformer"). Unlike there, a single network
-separates all instruments. Its inputs include the presence of each source and the direction of
-arrival, and its masks sum to 1 over the players, so estimates sum to the mixture.
+Layers with attention along time alternate with layers with attention along frequency. They have
+rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
+Transformer"). Unlike in this paper, a single network separates all instruments. Its inputs include
+the presence of each source and the direction of arrival. Its masks sum to 1 over the players, so
+the estimates sum to the mixture.
 
 Shapes: B batch, T samples, F frequency bins, K frames, G bands, D features, S sources of the
 network, P players of an example.
@@ -24,9 +25,13 @@ from cmss.models.presence import in_places, listed, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.transforms.stft import istft, stft
 
-FEATURES = 8  # of a bin: compressed complex spectra of both channels (4), stereo features (4)
-PARTS = 6  # of a mask in a bin: for each channel a score and a complex refinement
-CACHED = 2048  # vectors that a block processes at once
+# Number of features of a bin: 4 for the compressed complex spectra of both channels, and 4 stereo
+# features.
+FEATURES = 8
+# Number of values from which the mask of a bin is computed: for each channel a score, and the real
+# and the imaginary part of a refinement.
+PARTS = 6
+CACHED = 2048  # number of vectors that a block processes at once in inference
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,16 @@ class RoformerArguments:
     """Arguments of :class:`Roformer`.
 
     Args:
-        sources: names of the outputs in order; ``Violin`` is also the first of two violins,
-            ``Violin_2`` the second.
+        sources: names of the outputs in order. ``Violin`` is a single violin or the first of two
+            violins, ``Violin_2`` the second violin.
         L: length of a frame in samples.
-        hop: samples from frame to frame.
-        bands: (count, width) of groups of neighbouring bands from low to high, widths in bins. The
-            remaining bins form an additional band.
-        D: features of a band.
-        hidden: hidden units of the feed-forward layers.
-        heads: of the attention, with D / heads features each.
-        layers: pairs of attention along time and along frequency.
+        hop: number of samples from frame to frame.
+        bands: groups of neighbouring bands from low to high. Each group has a number of bands and
+            their width in bins. The remaining bins form an additional band.
+        D: number of features of a band.
+        hidden: number of hidden units of the feed-forward layers.
+        heads: number of attention heads; each head has D / heads features.
+        layers: number of pairs of a block along time and a block along frequency.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -63,11 +68,11 @@ class RoformerArguments:
 
 
 class Roformer(Network):
-    """Complex masks on the mixture's spectra, one for each source that is present.
+    """Applies a complex mask for each source that is present to the spectra of the mixture.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T); absent sources are zero, present ones sum to the mixture
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T); absent sources are zero, the others sum to the mixture
     """
 
     model_name = "roformer"
@@ -104,14 +109,14 @@ class Roformer(Network):
         """Estimate complex masks that sum to 1 over the players.
 
         Args:
-            spectra: of the mixture, complex (B, 2, F, K).
-            present: bool (B, S).
+            spectra: spectra of the mixture, complex (B, 2, F, K).
+            present: whether each source is present, bool (B, S).
             players, chosen: results of :func:`listed`.
 
         Returns:
-            complex (B, P, 2, F, K).
+            The masks, complex (B, P, 2, F, K).
         """
-        # Powers span ten decades, more than half precision can represent.
+        # Powers span ten decades. This is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             features = _features(spectra)  # (B, K, F, FEATURES)
         # (B, K, G, D); the embedding of presence is the same in all frames and bands.
@@ -119,10 +124,10 @@ class Roformer(Network):
         for pair in self.layers:
             assert isinstance(pair, nn.ModuleList)
             along_time, along_bands = pair
-            # Bands are examples of the batch: (B, K, G, D) -> (B G, K, D) -> (B, G, K, D)
+            # Bands become examples of a larger batch: (B, K, G, D) -> (B G, K, D) -> (B, G, K, D)
             x = along_time(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1))
             x = x.transpose(1, 2)
-            # Frames are examples of the batch: (B, K, G, D) -> (B K, G, D) -> (B, K, G, D)
+            # Frames become examples of a larger batch: (B, K, G, D) -> (B K, G, D) -> (B, K, G, D)
             x = along_bands(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         x = self.norm(x)
         heads = self.of_source[players]  # (B, P, D, D)
@@ -140,7 +145,11 @@ class Roformer(Network):
 
 
 def band_groups(bins: int, bands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return (count, width) of all groups of bands, with the remaining bins as the last band.
+    """Return all groups (count, width) of bands; the remaining bins form the last band.
+
+    Args:
+        bins: number of bins of a spectrum.
+        bands: groups of bands, see :class:`RoformerArguments`.
 
     Raises:
         ValueError: the bands have more bins than the spectrum.
@@ -164,7 +173,10 @@ def _features(spectra: Tensor) -> Tensor:
 
 
 class BandsIn(nn.Module):
-    """Linear layer per band, from its bins to a vector: (B, K, F, features) -> (B, K, G, D)."""
+    """A linear layer for each band, from the band's bins to a vector.
+
+    Shape: (B, K, F, features) -> (B, K, G, D).
+    """
 
     def __init__(self, bands: Sequence[tuple[int, int]], features: int, D: int) -> None:
         super().__init__()
@@ -178,7 +190,8 @@ class BandsIn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers: (B, K, F, features) -> (B, K, G, D)."""
         sizes = [count * width for count, width in self.bands]
-        # Bands of equal width are one product: (B, K, count, width features) x (count, ., D)
+        # The layers of bands with equal width are a single product:
+        # (B, K, count, width features) x (count, width features, D)
         groups = [
             torch.einsum("bkgi,gid->bkgd", part.unflatten(2, (len(weight), -1)).flatten(3), weight)
             for part, weight in zip(x.split(sizes, 2), self.weights, strict=True)
@@ -187,13 +200,16 @@ class BandsIn(nn.Module):
 
 
 class BandsOut(nn.Module):
-    """Linear layer per band, from its vector to its bins: (..., G, D) -> (..., F, parts)."""
+    """A linear layer for each band, from the band's vector to its bins.
+
+    Shape: (..., G, D) -> (..., F, parts).
+    """
 
     def __init__(self, bands: Sequence[tuple[int, int]], D: int, parts: int) -> None:
         super().__init__()
         self.counts = [count for count, _ in bands]
         self.parts = parts
-        # Small initial weights, so that all masks are initially equal.
+        # The initial weights are small, so that all masks are initially almost equal.
         self.weights = nn.ParameterList(
             torch.randn(count, D, width * parts) * 0.1 * D**-0.5 for count, width in bands
         )
@@ -213,7 +229,7 @@ class BandsOut(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention along the axis N, and a feed-forward layer: (M, N, D) -> (M, N, D)."""
+    """A block with attention along the axis N, and a feed-forward layer: (M, N, D) -> (M, N, D)."""
 
     def __init__(self, D: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -229,7 +245,8 @@ class Block(nn.Module):
         """Apply the block: (M, N, D) -> (M, N, D)."""
         if torch.is_grad_enabled():
             return self._block(x)
-        # Examples are independent: some at a time, so that they stay in the processor's caches.
+        # Examples are independent. They are processed in small groups, which stay in the caches of
+        # the processor.
         result = torch.empty_like(x)
         at_once = max(CACHED // x.shape[1], 1)
         for given, out in zip(x.split(at_once), result.split(at_once), strict=True):
@@ -249,9 +266,10 @@ class Block(nn.Module):
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines of rotary positions (Su et al. 2021), (positions, width) each.
+    """Return the cosines and sines of rotary positional embeddings, (positions, width) each.
 
-    The sines of the first half are negative, see :func:`rotate`.
+    The embeddings are those of Su et al. 2021. The sines of the first half of the features have a
+    negative sign, as :func:`rotate` requires.
     """
     exponents = torch.arange(0, width, 2, device=device) / width
     angles = torch.arange(positions, device=device)[:, None] * 10000.0**-exponents
@@ -260,9 +278,16 @@ def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor,
 
 
 def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate pairs of features by an angle that depends on position: (..., positions, width).
+    """Rotate pairs of features by an angle that depends on the position.
 
-    A pair is a feature of the first half and the feature at the same place of the second half.
+    A pair consists of a feature of the first half and the corresponding feature of the second half.
+
+    Args:
+        x: features, (..., positions, width).
+        turns: result of :func:`rotations`.
+
+    Returns:
+        The rotated features, (..., positions, width).
     """
     cosine, sine = (turn.to(x.dtype) for turn in turns)
     first, second = x.chunk(2, -1)

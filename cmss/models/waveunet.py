@@ -1,8 +1,8 @@
 """Wave-U-Net (Stoller, Ewert and Dixon 2018).
 
-"Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation", ISMIR: a U-Net
-on the waveform. The defaults are the published configuration M6. Input and output lengths are
-computed as in the authors' code, f90/Wave-U-Net (MIT; see NOTICE).
+The paper is "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation",
+ISMIR. The network is a U-Net on the waveform. The defaults are the published configuration M6.
+Input and output lengths are computed as in the authors' code, f90/Wave-U-Net (MIT; see NOTICE).
 
 Shapes: B batch, T samples, S sources, C channels. Internally, channels are the last axis.
 """
@@ -32,13 +32,14 @@ class WaveUNetArguments:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         levels: number of times that the sampling rate is halved.
-        filters: channels of the first level; level i has i times as many.
-        down_kernel: kernel size of the convolutions of the encoder, odd.
-        up_kernel: kernel size of the convolutions of the decoder, odd.
-        difference: True, as published: the last source is the mixture minus the sum of the others,
-            which are bounded by a tanh. False: the difference between the mixture and the sum of
-            all estimates is distributed equally among the sources present.
-        conditioned: whether an input of the network says which sources are present.
+        filters: number of channels of the first level; the i-th level has i times as many channels.
+        down_kernel: kernel size of the encoder's convolutions, an odd number.
+        up_kernel: kernel size of the decoder's convolutions, an odd number.
+        difference: how the estimates are made to sum to the mixture. True, as in the paper: the
+            last source is the mixture minus the sum of the other sources, which are bounded by a
+            tanh. False: the difference between the mixture and the sum of all estimates is
+            distributed equally among the sources that are present.
+        conditioned: whether the presence of the sources is an input of the network.
     """
 
     sources: tuple[str, ...]
@@ -60,14 +61,15 @@ class WaveUNetArguments:
 
 
 class WaveUNet(Network):
-    """Waveforms of the sources from the waveform of the mixture, by convolutions without padding.
+    """Estimates the waveforms of the sources from that of the mixture, without padding of layers.
 
     The output of a convolution without padding is shorter than its input. So the mixture is padded
-    with zeros at both ends, see :meth:`lengths`. It is scaled to an RMS of 1 before the network,
-    and estimates are scaled back after it, so the network does not depend on the level.
+    with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS of 1 before the
+    U-Net, and the estimates are scaled back after it, so that the result does not depend on the
+    level.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
         - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
           the others sum to the mixture, except with `difference` if the last source is absent
     """
@@ -98,16 +100,16 @@ class WaveUNet(Network):
         before = (needed - given) // 2
         # RMS of both channels, (B, 1, 1)
         level = torch.linalg.vector_norm(mixture, dim=(1, 2), keepdim=True) / (2 * samples) ** 0.5
-        mixture = mixture / level.clamp(min=1e-8)  # the limit keeps silence finite
+        mixture = mixture / level.clamp(min=1e-8)  # the limit prevents a division by zero
         padded = F.pad(mixture, (before, needed - before - samples))
         # (B, 2, needed) -> (B, needed, 2) -> (B, T, 2 S), with `difference` 2 (S - 1) channels
         estimates = self._layers(padded.mT.contiguous(), present)[:, :samples]
         # (B, T, 2 S) -> (B, T, S, 2) -> (B, S, 2, T)
         estimates = estimates.unflatten(-1, (-1, 2)).permute(0, 2, 3, 1).contiguous().float()
         if self.arguments.difference:
-            # "Difference output layer", section 3.2.1 of the paper. As published, full scale bounds
-            # the estimates; here the peak of the mixture, which is the same if it reaches full
-            # scale. With an RMS of 1, the peak is at least 1, except in silence.
+            # This is the "difference output layer", section 3.2.1 of the paper. In the paper, full
+            # scale bounds the estimates. Here the peak of the mixture bounds them, because the
+            # mixture has been scaled. With an RMS of 1, the peak is at least 1, except in silence.
             peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
             estimates = peak * torch.tanh(estimates / peak)  # (B, S - 1, 2, T)
             rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
@@ -117,20 +119,21 @@ class WaveUNet(Network):
         return estimates * level.unsqueeze(1)
 
     def lengths(self, samples: int) -> tuple[int, int]:
-        """Return the input length for at least `samples` outputs, and the output length.
+        """Return the least input length with at least `samples` outputs, and the output length.
 
-        Section 3.2.2 of the paper, "Prediction with proper input context and resampling".
-        The output corresponds to the centre of the input, and has the least possible length.
+        The output corresponds to the centre of the input. See section 3.2.2 of the paper,
+        "Prediction with proper input context and resampling".
         """
         a = self.arguments
-        # From the output down to the lowest level; interpolation of n samples gives 2 n - 1.
-        # A convolution without padding drops kernel - 1 samples.
+        # The length is computed from the output down to the lowest level. Interpolation of n
+        # samples gives 2 n - 1 samples. A convolution without padding drops kernel - 1 samples.
         needed = samples
         for _ in range(a.levels):
             needed = (needed + a.up_kernel + 1) // 2
         given = needed
         needed += a.down_kernel - 1
-        # From the lowest level up to the output (given) and to the input (needed).
+        # The lengths are computed from the lowest level up to the output (given) and to the input
+        # (needed).
         for _ in range(a.levels):
             given = 2 * given - a.up_kernel
             needed = 2 * needed - 1 + a.down_kernel - 1  # decimation of 2 n - 1 samples gives n
@@ -144,7 +147,8 @@ class WaveUNet(Network):
         x, skips = mixture, []
         for convolution in self.down:
             skips.append(F.leaky_relu(convolution(x), SLOPE))  # (B, about T / 2^level, C of level)
-            # Contiguous, because otherwise the next convolution's output has channels first.
+            # The input must be contiguous: otherwise the output of the next convolution has
+            # channels first.
             x = skips[-1][:, ::2].contiguous()
         x = self.bottom(x)  # (B, about T / 2^levels, C)
         if self.presence is not None:
@@ -155,15 +159,15 @@ class WaveUNet(Network):
             twice = x.repeat_interleave(2, dim=1)
             x = (twice[:, 1:] + twice[:, :-1]) / 2
             x = F.leaky_relu(convolution(_beside(skip, x)), SLOPE)
-        # As published, the input of the last layer includes the mixture: (B, T, 2 + filters)
+        # As in the paper, the input of the last layer includes the mixture: (B, T, 2 + filters)
         return self.output(_beside(mixture, x))
 
 
 class Convolution(nn.Conv1d):
     """Convolution without padding, channels last: (B, T, C) -> (B, T - kernel + 1, filters).
 
-    Initial weights keep the variance of signals (He et al. 2015), because the network has no
-    normalisation that would restore it.
+    With the initial weights, the output has the same variance as the input (He et al. 2015). The
+    network has no normalisation that would restore the variance.
     """
 
     def __init__(self, channels: int, filters: int, kernel: int) -> None:
@@ -172,13 +176,14 @@ class Convolution(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve: (B, T, C) -> (B, T - kernel + 1, filters)."""
-        # As a 2-D convolution, because PyTorch supports channels last only for these.
+        # This is a 2-D convolution, because PyTorch does not support channels last in 1-D
+        # convolutions.
         image = x.mT.unsqueeze(2)  # (B, C, 1, T), a view
         return F.conv2d(image, self.weight.unsqueeze(2), self.bias).squeeze(2).mT
 
 
 def _beside(skip: Tensor, x: Tensor) -> Tensor:
-    """Concatenate the centre of a longer skip connection and x: (B, T, C_skip + C)."""
+    """Concatenate the centre of a skip connection with x (B, T, C), to (B, T, C_skip + C)."""
     start = (skip.shape[1] - x.shape[1]) // 2
     return torch.cat((skip[:, start : start + x.shape[1]], x), -1)
 
@@ -197,7 +202,7 @@ RECORD = NetworkRecord(
             },
             "estimates_remix",
         ),
-        # M6 of the paper, with an output per instrument.
+        # This is the configuration M6 of the paper, with an output for each instrument.
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 2}),
     },
     licence="mit",

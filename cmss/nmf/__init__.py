@@ -1,7 +1,8 @@
-"""Non-negative matrix factorisation: spectrograms as templates times their activations.
+"""Non-negative matrix factorisation: models a spectrogram as templates times activations.
 
 A spectrogram V (bands, frames) is modelled as the sum over components k and lags tau of
-W[tau, :, k] H[k, frame - tau]. Each component has a template of one or several frames, in
-W (lags, bands, components), which is repeated wherever its activation in H (components, frames) is
-not zero. With a single lag this is the matrix product W H.
+W[tau, :, k] H[k, frame - tau]. The array W (lags, bands, components) holds a template of one or
+several frames for each component. The array H (components, frames) holds the activations: the
+template is repeated wherever its activation is not zero. With a single lag, the model is the matrix
+product W H.
 """

@@ -1,4 +1,4 @@
-"""Templates of each instrument, learned from isolated recordings, and their file."""
+"""Learning of instrument templates from isolated recordings, and their file format."""
 
 import json
 from collections.abc import Mapping
@@ -16,16 +16,17 @@ from cmss.nmf.factors import initial_activations, update_activations, update_tem
 from cmss.nmf.spectrogram import Analysis
 
 HEADER = "nmf_dictionaries"
-"""The only key of the file's header. With several keys, their order would differ between calls."""
+"""The only key in the header of a file. The order of several keys would differ between calls."""
 
 
 @dataclass(frozen=True)
 class Dictionaries:
-    """Templates by instrument, and the analysis that they belong to.
+    """Holds the templates of each instrument and the analysis with which they were learned.
 
     Args:
-        analysis: computes the spectrograms that the templates model.
-        templates: instrument -> (lags, bands, components); each component sums to 1.
+        analysis: settings of the spectrograms that the templates model.
+        templates: the templates of each instrument, (lags, bands, components); the template of each
+            component sums to 1.
     """
 
     analysis: Analysis
@@ -35,21 +36,22 @@ class Dictionaries:
 def learn_templates(
     V: Tensor, analysis: Analysis, components: int, lags: int, iterations: int, seed: int
 ) -> Tensor:
-    """Learn templates of one instrument.
+    """Learn the templates of an instrument.
 
     Templates are initialised with excerpts of the spectrogram. Excerpts are drawn with a
-    probability proportional to their level, so that each contains a note and not a pause.
+    probability proportional to their level, so that most excerpts contain a note and not a pause.
 
     Args:
-        V: (bands, frames) spectrogram of the instrument alone; its sum must be positive.
+        V: spectrogram of the instrument alone, (bands, frames); its sum must be positive.
         analysis: the analysis that computed V.
         components: number of templates.
-        lags: frames in each template.
+        lags: number of frames in each template.
         iterations: number of updates of templates and activations.
-        seed: of the random draw.
+        seed: seed of the random draw of excerpts.
 
     Returns:
-        (lags, bands, components), float32; each component sums to 1.
+        The templates, (lags, bands, components), in float32; the template of each component sums to
+        1.
     """
     V = analysis.scaled(V)
     starts = V[:, : max(V.shape[-1] - lags + 1, 1)].sum(0)
@@ -65,12 +67,12 @@ def learn_templates(
 
 
 def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str, str]) -> None:
-    """Write templates in float16, and their analysis.
+    """Write templates in float16, and the settings of their analysis.
 
     Args:
-        path: file to write; it appears only once it is complete.
+        path: file to write; it is created only when its content is complete.
         dictionaries: templates and analysis.
-        notes: further text for the file's header, such as the recordings used for training.
+        notes: further entries of the file's header, such as the recordings used for training.
     """
     # Small numbers lose precision in float16, so each template is scaled to a maximum of 1.
     tensors = {

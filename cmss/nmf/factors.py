@@ -1,12 +1,14 @@
-"""Multiplicative updates of templates and activations, for one lag (NMF) or several (NMFD).
+"""Multiplicative updates of templates and activations, for one lag (NMF) or several lags (NMFD).
 
 No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
 "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
 23(9)). This also holds for several lags, because the model is linear in each factor (Smaragdis
 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
 
-An update multiplies a factor by the ratio of the negative to the positive part of the divergence's
-gradient, for Itakura-Saito by the square root of this ratio.
+The gradient of the divergence with respect to a factor, W or H, is the difference between a
+positive and a negative part. For the Kullback-Leibler divergence, an update multiplies the factor
+by the ratio of the negative part to the positive part. For the Itakura-Saito divergence, it
+multiplies the factor by the square root of this ratio.
 """
 
 from typing import Literal
@@ -15,10 +17,13 @@ import torch
 from torch import Tensor
 
 Divergence = Literal["kl", "is"]
-"""Kullback-Leibler, for magnitudes, or Itakura-Saito, for powers."""
+"""Kullback-Leibler divergence of magnitudes (kl), or Itakura-Saito divergence of powers (is)."""
 
 TINY = 1e-12
-"""Lower limit of models and denominators; spectrograms are scaled to a mean near 1."""
+"""Lower limit of modelled spectrograms and of denominators.
+
+Spectrograms are scaled to a mean near 1, so this value is negligible.
+"""
 
 
 def product(W: Tensor, H: Tensor) -> Tensor:
@@ -31,9 +36,9 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 
 
 def correlate(W: Tensor, values: Tensor) -> Tensor:
-    """Correlate values (bands, frames) with the templates: (components, frames).
+    """Correlate values (bands, frames) with the templates; the result is (components, frames).
 
-    This is the transpose of :func:`product` as a linear function of H.
+    This operation is the transpose of :func:`product`, seen as a linear function of H.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -43,9 +48,9 @@ def correlate(W: Tensor, values: Tensor) -> Tensor:
 
 
 def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
-    """Correlate values (bands, frames) with the activations: (lags, bands, components).
+    """Correlate values (bands, frames) with the activations, to (lags, bands, components).
 
-    This is the transpose of :func:`product` as a linear function of W.
+    This operation is the transpose of :func:`product`, seen as a linear function of W.
     """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))
@@ -58,25 +63,35 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     """Update the activations once.
 
     Args:
-        V: (bands, frames) spectrogram.
-        W: (lags, bands, components) templates.
-        H: (components, frames) activations.
+        V: spectrogram, (bands, frames).
+        W: templates, (lags, bands, components).
+        H: activations, (components, frames).
         divergence: the divergence to reduce.
 
     Returns:
-        (components, frames).
+        The new activations, (components, frames).
     """
     L = product(W, H)
     if divergence == "is":
         return H * _ratio(correlate(W, V / L**2), correlate(W, 1 / L)).sqrt()
-    # The denominator is correlate(W, ones). Ones are equal in all bands, so templates are summed
-    # over bands first: (lags, 1, components).
+    # The denominator is correlate(W, ones). All bands of `ones` are equal, so the templates are
+    # first summed over bands, to (lags, 1, components).
     ones = V.new_ones(1, V.shape[-1])
     return H * _ratio(correlate(W, V / L), correlate(W.sum(1, keepdim=True), ones))
 
 
 def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) -> Tensor:
-    """Update the templates once; arguments as :func:`update_activations`, result shaped as W."""
+    """Update the templates once.
+
+    Args:
+        V: spectrogram, (bands, frames).
+        W: templates, (lags, bands, components).
+        H: activations, (components, frames).
+        divergence: the divergence to reduce.
+
+    Returns:
+        The new templates, (lags, bands, components).
+    """
     L = product(W, H)
     lags = len(W)
     if divergence == "is":
@@ -87,14 +102,15 @@ def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) ->
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide, with a lower limit of the denominator."""
+    """Divide, after limiting the denominator to at least :data:`TINY`."""
     return numerator / denominator.clamp(min=TINY)
 
 
 def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
-    """Return the divergence of a model L from a spectrogram V, summed over bands and frames.
+    """Return the divergence between a spectrogram V and a model L, summed over bands and frames.
 
-    d_KL = v log(v / l) - v + l, d_IS = v / l - log(v / l) - 1; infinite for IS where v is zero.
+    The terms of the sum are d_KL = v log(v / l) - v + l or d_IS = v / l - log(v / l) - 1. The term
+    d_IS is infinite where v is zero.
     """
     if divergence == "is":
         ratio = V / L

@@ -1,9 +1,10 @@
-"""Probabilistic latent component analysis: a spectrogram as a histogram of time and frequency.
+"""Probabilistic latent component analysis: models a spectrogram as a probability distribution.
 
-P(f, t) = sum over z of P(z) P(f | z) P(t | z), fitted by expectation-maximisation (Smaragdis, Raj
-and Shashanka 2006, "A probabilistic latent variable model for acoustic modeling"). It is equivalent
-to NMF with the Kullback-Leibler divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z)
-are activations, normalised by the sum of the spectrogram.
+The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). It
+is fitted by expectation-maximisation (Smaragdis, Raj and Shashanka 2006, "A probabilistic latent
+variable model for acoustic modeling"). The method is equivalent to NMF with the Kullback-Leibler
+divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z) are activations, normalised by
+the sum of the spectrogram.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from cmss.nmf.factors import TINY
 
 
 class Latent(NamedTuple):
-    """Probabilities of latent components."""
+    """Probability distributions of the latent components z."""
 
     spectra: Tensor
     """P(f | z), (bands, components)."""
@@ -32,12 +33,15 @@ def em_step(V: Tensor, latent: Latent, learn_spectra: bool) -> Latent:
     """Take one step of expectation-maximisation.
 
     Args:
-        V: (bands, frames) spectrogram; its sum must be positive.
-        latent: current probabilities.
-        learn_spectra: whether to update P(f | z), too.
+        V: spectrogram, (bands, frames); its sum must be positive.
+        latent: current distributions.
+        learn_spectra: whether to update P(f | z) as well.
+
+    Returns:
+        The new distributions.
     """
     # The posterior P(z | f, t) = P(z) P(f | z) P(t | z) / P(f, t) is needed only in sums over bands
-    # or frames with weights V. So the array (components, bands, frames) is never stored.
+    # or frames, weighted by V. So the posterior (components, bands, frames) is never stored.
     ratio = V / latent.joint().clamp(min=TINY)
     counts = latent.prior[:, None] * latent.times * (latent.spectra.T @ ratio)
     prior = counts.sum(1)

@@ -1,10 +1,10 @@
 """Itakura-Saito NMF whose activations change slowly from frame to frame.
 
-A penalty is added to the divergence of the model: for each component, smoothness times the sum over
-frames of d_IS(h[n - 1], h[n]). Neither term depends on the level. Their sum has an upper bound
-whose minimum in each frame is the root of a quadratic equation (Fevotte 2011,
-"Majorization-minimization algorithm for smooth Itakura-Saito nonnegative matrix factorization",
-ICASSP, section 3).
+For each component, a penalty is added to the divergence: smoothness times the sum over frames of
+d_IS(h[n - 1], h[n]), where h is the component's activation. Neither the divergence nor the penalty
+depends on the level. Their sum has an upper bound whose minimum in each frame is the root of a
+quadratic equation (Fevotte 2011, "Majorization-minimization algorithm for smooth Itakura-Saito
+nonnegative matrix factorization", ICASSP, section 3).
 """
 
 import torch.nn.functional as F
@@ -17,20 +17,20 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
     """Update the activations once; the sum of divergence and penalty never increases.
 
     Args:
-        V: (bands, frames) spectrogram of powers.
-        W: (lags, bands, components) templates.
-        H: (components, frames) activations.
-        smoothness: weight of the penalty; 0 switches it off.
+        V: spectrogram of powers, (bands, frames).
+        W: templates, (lags, bands, components).
+        H: activations, (components, frames).
+        smoothness: weight of the penalty; 0 switches the penalty off.
 
     Returns:
-        (components, frames).
+        The new activations, (components, frames).
     """
     L = product(W, H)
     # The bound on the divergence is falling / h + rising * h, up to a constant.
     falling, rising = H**2 * correlate(W, V / L**2), correlate(W, 1 / L)
     H = H.clone()
-    # The penalty couples neighbouring frames. With the odd frames fixed, all even frames can be
-    # minimised at once, and vice versa.
+    # The penalty couples neighbouring frames. While the odd frames are fixed, the bound can be
+    # minimised over all even frames at once, and vice versa.
     for start in range(2):
         best = _minimum(falling, rising, H, smoothness)
         H[:, start::2] = best[:, start::2].clamp(min=TINY)

@@ -1,4 +1,4 @@
-"""Spectrograms for factorisation from waveforms, and waveforms from masks."""
+"""Computation of spectrograms for factorisation, and of waveforms from masks."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,16 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class Analysis:
-    """STFT with a Hann window, with magnitudes or powers summed into bands.
+    """STFT with a Hann window, whose magnitudes or powers are summed in frequency bands.
 
     Args:
-        divergence: `kl` uses magnitudes, `is` uses powers.
-        sample_rate_hz: of the waveforms.
-        window: samples in a frame.
-        hop: samples from one frame to the next.
-        Q: above the first Q bins, the width of a band is 1/Q of its frequency; 1/60 is about a
-            third of a semitone. Fewer bands than bins make templates small and fitting fast.
+        divergence: divergence of the factorisation; `kl` uses magnitudes, `is` uses powers.
+        sample_rate_hz: sampling rate of the waveforms.
+        window: number of samples in a frame.
+        hop: number of samples from one frame to the next.
+        Q: ratio of a band's frequency to its width, above the first Q bins; 60 gives a width of
+            about a third of a semitone. There are fewer bands than bins, so that templates are
+            small and fitting is fast.
     """
 
     divergence: Divergence = "kl"
@@ -32,13 +33,13 @@ class Analysis:
 
     def spectra(self, signal: Tensor) -> Tensor:
         """Compute the STFT: (..., samples) -> complex (..., bins, frames)."""
-        # Without padding, only the tail of one window, which is near zero, would cover the last
-        # samples, and the inverse would divide by it.
+        # Without padding, only the end of a single window would cover the last samples. The window
+        # is near zero there, and the inverse STFT would divide by it.
         padded = F.pad(signal, (self.window, self.window))
         return stft(padded, self._hann(signal), self.hop)
 
     def spectrogram(self, spectra: Tensor) -> Tensor:
-        """Sum into bands: complex (..., bins, frames) -> (..., bands, frames)."""
+        """Sum magnitudes or powers in bands: (..., bins, frames) -> (..., bands, frames)."""
         amount = spectra.abs() if self.divergence == "kl" else spectra.abs().square()
         return self._weights(amount).T @ amount
 
@@ -48,27 +49,29 @@ class Analysis:
         return weights.argmax(0) * self.sample_rate_hz / self.window
 
     def frame_times_s(self, frames: int) -> Tensor:
-        """Return the centre of each frame, in seconds from the first sample, (frames,)."""
+        """Return the time of each frame's centre, in seconds after the first sample, (frames,)."""
         return (torch.arange(frames) * self.hop - self.window) / self.sample_rate_hz
 
     def scaled(self, V: Tensor) -> Tensor:
-        """Scale a spectrogram to a mean of 1, and add a floor 60 dB below it.
+        """Scale a spectrogram to a mean of 1, and add a constant 60 dB below this mean.
 
-        The Itakura-Saito divergence depends on ratios: without the floor, noise between notes would
-        dominate the fit.
+        The Itakura-Saito divergence depends on ratios: without the constant, noise between notes
+        would dominate the fit.
         """
         return V / V.mean() + (1e-3 if self.divergence == "kl" else 1e-6)
 
     def masked(self, spectra: Tensor, masks: Tensor, samples: int) -> Tensor:
-        """Apply masks and return waveforms, which sum to the signal if the masks sum to 1.
+        """Apply masks to the STFT of a signal, and return waveforms.
+
+        If the masks sum to 1, the waveforms sum to the signal.
 
         Args:
-            spectra: complex (..., bins, frames).
-            masks: (sources, ..., bands, frames).
-            samples: length of the signal.
+            spectra: STFT of the signal, complex (..., bins, frames).
+            masks: mask of each source, (sources, ..., bands, frames).
+            samples: length of the signal in samples.
 
         Returns:
-            (sources, ..., samples).
+            The waveform of each source, (sources, ..., samples).
         """
         sources = spectra * (self._weights(masks) @ masks)
         window, padded = self._hann(masks), samples + 2 * self.window
@@ -78,5 +81,5 @@ class Analysis:
         return torch.hann_window(self.window, dtype=like.dtype)
 
     def _weights(self, like: Tensor) -> Tensor:
-        """Return the interpolation weights (bins, bands); each row sums to 1."""
+        """Return the weights of the interpolation, (bins, bands); each row sums to 1."""
         return band_interpolation(self.window // 2 + 1, self.Q).to(like.dtype)

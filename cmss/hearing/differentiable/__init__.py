@@ -1,1 +1,1 @@
-"""The hearing aid and HAAQI in torch, with gradients."""
+"""Differentiable versions of the hearing aid and of HAAQI, in PyTorch."""

@@ -1,9 +1,10 @@
-"""Differentiable, batched ear model on tensors, for any device.
+"""Differentiable ear model for batches of ears, on any device.
 
-The stages are those of `ear_model`, but the recursive filters are applied by FFT: gammatone filters
-by their frequency response, with zero padding until their impulse response has decayed to rounding
-error; the others by an impulse response as long as the signal. Delays are estimated without
-gradient and applied as shifts, through which gradients flow.
+The stages are those of `ear_model`, but the recursive filters are applied by FFT. A gammatone
+filter is applied by its frequency response; the signal is padded with zeros until the filter's
+impulse response has decayed to rounding error. The other filters are applied by their impulse
+response, with the length of the signal. Delays are estimated without gradient and applied as
+shifts, through which gradients flow.
 """
 
 import math
@@ -34,13 +35,14 @@ from cmss.hearing.haaqi.kernels import ADAPTATION, OVERSHOOT, TINY
 def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
     """Resample (..., samples) to 24 kHz by FFT, with a sharp cut-off at 12 kHz.
 
-    Below 10 kHz and more than 40 ms from the ends, the result differs from that of soxr (quality
-    HQ) by less than 1e-3 of the amplitude.
+    Below 10 kHz and more than 40 ms from the ends, the result differs from the result of soxr
+    (quality HQ) by less than 1e-3 of the amplitude.
     """
     samples = signal.shape[-1]
     divisor = math.gcd(sample_rate_hz, MODEL_RATE_HZ)
     period, target_period = sample_rate_hz // divisor, MODEL_RATE_HZ // divisor
-    # The FFT is circular: at least 20 ms of zeros keep the end from ringing into the start.
+    # The FFT is circular. At least 20 ms of zeros prevent the end of the signal from ringing into
+    # its start.
     periods = next_fast_len(-(-(samples + sample_rate_hz // 50) // period), real=True)
     spectrum = torch.fft.rfft(signal, periods * period)
     resampled = torch.fft.irfft(spectrum, periods * target_period) * (target_period / period)
@@ -62,7 +64,13 @@ class TorchEars(NamedTuple):
 
     @classmethod
     def at(cls, levels_db: ArrayLike, level1: ArrayLike | Tensor, like: Tensor) -> "TorchEars":
-        """Build ears from hearing levels (ears, 6), with the dtype and device of `like`."""
+        """Build ears from hearing levels.
+
+        Args:
+            levels_db: hearing levels at `filterbank.AUDIOMETRIC_FREQUENCIES_HZ`, (ears, 6) or (6,).
+            level1: dB SPL of a signal whose root mean square is 1, (ears,) or a number.
+            like: tensor whose dtype and device the fields get.
+        """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
         fields = [
             torch.as_tensor(np.stack(field)).to(like)[..., None]
@@ -77,10 +85,14 @@ class TorchEars(NamedTuple):
 
 
 class CochleaOutput(NamedTuple):
-    """A signal after the auditory filters and the outer hair cells.
+    """Output of the auditory filters and the outer hair cells.
 
-    `envelope` and `motion` are (ears, 32, samples), compressed. The others are (ears, 32, 1): root
-    mean squares of the envelope and of the control path, and the bandwidth of the filter.
+    Attributes:
+        envelope: compressed envelope of each band, (ears, 32, samples).
+        motion: compressed basilar-membrane motion of each band, (ears, 32, samples).
+        rms: root mean square of the envelope before compression, (ears, 32, 1).
+        control_rms: root mean square of the control path, (ears, 32, 1).
+        bandwidth: bandwidth of each auditory filter relative to a normal ear, (ears, 32, 1).
     """
 
     envelope: Tensor
@@ -91,21 +103,21 @@ class CochleaOutput(NamedTuple):
 
 
 def cochlea(signal: Tensor, lengths: Tensor, ears: TorchEars) -> CochleaOutput:
-    """Apply middle ear, filterbank and compression.
+    """Apply the middle ear, the filterbank and the compression.
 
     Args:
-        signal: (ears, samples) at 24 kHz.
-        lengths: (ears, 1), number of samples over which levels are averaged.
+        signal: signal of each ear, (ears, samples), at 24 kHz.
+        lengths: number of samples over which the levels of each ear are averaged, (ears, 1).
         ears: hearing losses and calibrations.
     """
     samples = signal.shape[-1]
-    # After 4096 samples the narrowest filter's impulse response is below 1e-10 of its peak.
+    # After 4096 samples, the impulse response of the narrowest filter is below 1e-10 of its peak.
     size = next_fast_len(samples + 4096)
     # (ears, 1, size)
     spectrum = torch.fft.fft(signal, size) * _middle_ear(size, signal.dtype, signal.device)
     spectrum = spectrum[:, None]
 
-    # Control path: its level sets the bandwidth of the auditory filters. (ears, 32, samples)
+    # The level of the control path (ears, 32, samples) sets the bandwidth of the auditory filters.
     wide = torch.as_tensor(CONTROL_BANDWIDTH).to(signal)[None, :, None]
     control = torch.fft.ifft(spectrum * _gammatone(wide, size))[..., :samples]
     power = control.real**2 + control.imag**2
@@ -113,7 +125,8 @@ def cochlea(signal: Tensor, lengths: Tensor, ears: TorchEars) -> CochleaOutput:
     excess_db = ears.level1 + 20 * torch.log10(control_rms) - 50
     bandwidth = ears.bandwidth + (excess_db / 50).clamp(0, 1) * (wide - ears.bandwidth)
 
-    # Auditory filters, then compression by the control path's instantaneous level.
+    # The outputs of the auditory filters are compressed. The gain depends on the instantaneous
+    # level of the control path.
     narrow = torch.fft.ifft(spectrum * _gammatone(bandwidth, size))[..., :samples]
     envelope = narrow.abs()
     level_db = ears.level1 + 10 * torch.log10(power + TINY)
@@ -130,24 +143,26 @@ def inner_hair_cells(
     """Apply the inner hair cells.
 
     Args:
-        envelope, motion: (ears, 32, samples), compressed and aligned.
-        ears: as for `cochlea`.
-        noise: standard normal deviates (ears, 32, samples) for the threshold, or None.
-        delay: (ears, 32, 1), samples by which the output is delayed.
+        envelope, motion: compressed and aligned envelope and motion, (ears, 32, samples) each.
+        ears: hearing losses and calibrations.
+        noise: standard normal deviates (ears, 32, samples) for the noise that represents the
+            threshold, or None for no noise.
+        delay: number of samples by which the output of each band is delayed, (ears, 32, 1).
 
     Returns:
-        The adapted envelope in dB and the motion scaled to this envelope, both of the input's
-        shape.
+        The adapted envelope in dB, and the motion scaled to this envelope; both (ears, 32,
+        samples).
     """
     level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + TINY)
     level_db = torch.relu(level_db)
     slow_db = _convolve(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
-    # Below threshold the result is rounding error of the FFT, which the division by the envelope
-    # would amplify: set it to zero.
+    # Below threshold, the result consists of rounding errors of the FFT, which the division by the
+    # envelope would amplify. So the result is set to zero.
     adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
     firing = adapted_db / (envelope + TINY) * motion
-    # Where alignment has shifted in zeros, the ratio of envelopes in the original program is 1 and
-    # the motion passes unconverted. It affects the score, but its gradient would be meaningless.
+    # Where alignment has shifted in zeros, the ratio of the envelopes in the original program is 1,
+    # so the motion is not converted. This motion affects the score, but its gradient would be
+    # meaningless.
     firing = firing + torch.where(envelope == 0, motion, 0).detach()
     if noise is not None:
         firing = firing + ears.noise_gain() * noise
@@ -155,7 +170,7 @@ def inner_hair_cells(
 
 
 def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
-    """Return the long-term level above threshold, (ears, 32)."""
+    """Return the long-term level of each band above threshold, (ears, 32)."""
     control_db = ears.level1 + 20 * torch.log10(output.control_rms)
     excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
@@ -165,7 +180,10 @@ def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
 
 @torch.no_grad()
 def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return start and length (ears, 1) of the audible part, as `front_end.audible_part`."""
+    """Return the start and the length of the audible part, (ears, 1) each.
+
+    The audible part is defined as in `front_end.audible_part`.
+    """
     above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
     start = above.int().argmax(-1, keepdim=True)
     after = above.flip(-1).int().argmax(-1, keepdim=True)
@@ -174,7 +192,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the samples (ears, 1) by which `processed` is late, as `front_end.bulk_delay`."""
+    """Return the delay of `processed` in samples, (ears, 1), as `front_end.bulk_delay` does."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION
@@ -212,9 +230,9 @@ def advance(signal: Tensor, delay: Tensor) -> Tensor:
 
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
-    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays`."""
-    # Group delay of `filterbank.Gammatone` at 0 Hz: (b1 + 2 b2) / (1 + b1 + b2) from its zeros, and
-    # 4 a / (1 - a) from its four poles.
+    """Return the delay of each band, (ears, 32, 1), as `filterbank.equalising_delays` does."""
+    # The group delay of `filterbank.Gammatone` at 0 Hz has a contribution of its zeros,
+    # (b1 + 2 b2) / (1 + b1 + b2), and a contribution of its four poles, 4 a / (1 - a).
     a = torch.exp(-_width(bandwidth))
     steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
     steady = steady.round().long()
@@ -227,17 +245,22 @@ def _root(power: Tensor) -> Tensor:
 
 
 def _width(bandwidth: Tensor) -> Tensor:
-    """Return -log a of the gammatone filter's poles, for bandwidths (..., 32, 1)."""
+    """Return -log a, where a is the pole of each gammatone filter, for bandwidths (..., 32, 1)."""
     erb = torch.as_tensor(2 * np.pi / MODEL_RATE_HZ * WIDTH_PER_ERB * ERB_HZ).to(bandwidth)
     return bandwidth * erb[:, None]
 
 
 def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
-    """Return the gammatone filters' frequency response (..., 32, size) for widths (..., 32, 1).
+    """Return the frequency responses (..., 32, size) of gammatone filters of a given bandwidth.
 
-    Here the filter is modulated instead of the signal demodulated: the real part of the output is
-    the motion, its magnitude the envelope. 1 - a / z is written so that nothing cancels near the
-    centre frequency, and single precision suffices.
+    `ear_model` demodulates the signal; here the filter is modulated instead. The real part of the
+    output is the motion, and the magnitude of the output is the envelope. The term 1 - a / z is
+    computed in a form without cancellation near the centre frequency, so that single precision
+    suffices.
+
+    Args:
+        bandwidth: bandwidth relative to a normal ear, (..., 32, 1).
+        size: length of the FFT.
     """
     turn_back, off_center = _around_center(size, bandwidth.dtype, bandwidth.device)
     width = _width(bandwidth)
@@ -247,14 +270,18 @@ def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
     return zeros / (less + a * off_center).square().square()
 
 
-# The tensors below depend only on length, dtype and device, which repeat in training: they are
-# cached. They are made outside inference mode, because autograd rejects inference tensors.
+# The tensors below depend only on length, dtype and device. These repeat in training, so the
+# tensors are cached. They are created outside of inference mode, because autograd rejects tensors
+# that were created in inference mode.
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return exp(-j angle) and 1 - exp(-j angle), (32, size), angles from the centre frequency."""
+    """Return exp(-j angle) and 1 - exp(-j angle), (32, size) each.
+
+    The angle of a bin is measured from the centre frequency of the filter.
+    """
     turns = np.arange(size) / size - CENTER_FREQUENCIES_HZ[:, None] / MODEL_RATE_HZ
     angle = 2 * np.pi * (turns - np.round(turns))
     off_center = 2 * np.sin(angle / 2) ** 2 + 1j * np.sin(angle)
@@ -278,7 +305,10 @@ def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the impulse response of the low-pass on the compression gain, until below 1e-16."""
+    """Return the impulse response of the low-pass that smooths the compression gain.
+
+    The response ends where it has decayed below 1e-16.
+    """
     b, a = GAIN_SMOOTHING
     response = b * (-a) ** np.arange(200)
     response[1:] += response[:-1].copy()
@@ -295,7 +325,7 @@ def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tenso
 
 
 def _convolve(signal: Tensor, response: Tensor) -> Tensor:
-    """Convolve, and keep as many samples from the start as the signal (..., samples) has."""
+    """Convolve a signal (..., samples) with an impulse response; the length does not change."""
     samples = signal.shape[-1]
     size = next_fast_len(samples + len(response), real=True)
     spectrum = torch.fft.rfft(signal, size) * torch.fft.rfft(response, size)

@@ -1,4 +1,4 @@
-"""Differentiable hearing aid on tensors with its exact gradient, for losses on amplified signals.
+"""Differentiable hearing aid with its exact gradient, for losses on amplified signals.
 
 aided = amplified(remix, hearing_aid, [listener.left.compression, listener.right.compression])
 """
@@ -17,18 +17,19 @@ from cmss.scenes import Compression
 
 
 def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
-    """Amplify a batch of ears like `HearingAid.amplify_ear`, but differentiable.
+    """Amplify the signals of several ears, as `HearingAid.amplify_ear` does, with gradients.
 
-    Compiled loops on the CPU compute in double precision, whatever the device of the tensors:
-    attack and release depend on the previous sample, which cannot be parallelised.
+    The computation runs in compiled loops on the CPU in double precision, for tensors on any
+    device. It cannot be parallelised over samples, because attack and release depend on the
+    previous sample.
 
     Args:
-        signal: (ears, samples), full scale = 1.
+        signal: signal of each ear, (ears, samples), full scale = 1.
         device: the hearing aid.
-        compressions: of each ear.
+        compressions: compression parameters of each ear.
 
     Returns:
-        (ears, samples), with the signal's dtype and device.
+        The amplified signals, (ears, samples), with the dtype and device of `signal`.
     """
     ears = [
         _Amplified.apply(ear, device, compression)
@@ -38,7 +39,7 @@ def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compres
 
 
 class _Amplified(torch.autograd.Function):
-    """Amplification of an ear, (samples,) -> (samples,)."""
+    """Amplification of the signal of an ear, (samples,) -> (samples,)."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, device: HearingAid, compression: Compression) -> Tensor:
@@ -68,10 +69,10 @@ def _adjoint(
     release: Signal,
     gain_db: Signal,
 ) -> Signal:
-    """Return the gradient of the signal from the gradient of the output, both (samples,).
+    """Compute the gradient with respect to the signal from the gradient with respect to the output.
 
-    The adjoint of a band's filters with zero initial state is the same filters applied backwards in
-    time.
+    Both gradients are (samples,). The adjoint of a filter with zero initial state is the same
+    filter applied backwards in time.
     """
     total = np.zeros(signal.size)
     for i in range(len(low_pass) + 1):
@@ -96,16 +97,24 @@ def _compressor_adjoint(
     release: float,
     gain_db: float,
 ) -> Signal:
-    """Return the gradient of a band's signal from the gradient of its output.
+    """Compute the gradient of the compressor of a band.
 
     The output is band * exp(k (gain - r)) with k = log(10) / 20 and the gain reduction
-    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]. The choice of w, attack or release, has no gradient.
+    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]. The weight w is either attack or release; this choice
+    has no gradient.
+
+    Args:
+        band: signal of the band, (samples,).
+        gradient: gradient with respect to the output of the compressor, (samples,).
+
+    Returns:
+        The gradient with respect to `band`, (samples,).
     """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
     weight, gain = np.empty(band.size), np.empty(band.size)
     reduction_db = 0.0
-    # Forward in time, as in `cmss.hearing.hearing_aid._compress`: weights and gains.
+    # Forward in time: compute the weights and gains as in `cmss.hearing.hearing_aid._compress`.
     for n in range(band.size):
         wanted_db = 0.0
         if abs(band[n]) >= threshold:
@@ -114,8 +123,8 @@ def _compressor_adjoint(
         reduction_db = weight[n] * reduction_db + (1.0 - weight[n]) * wanted_db
         gain[n] = np.exp(nepers_per_db * (gain_db - reduction_db))
     result = np.empty(band.size)
-    of_reduction = 0.0  # gradient of r[n]
-    # Backward in time: the gradient of r[n] is accumulated from later samples.
+    of_reduction = 0.0  # gradient with respect to r[n]
+    # Backward in time: later samples contribute to the gradient with respect to r[n].
     for n in range(band.size - 1, -1, -1):
         of_reduction -= nepers_per_db * band[n] * gain[n] * gradient[n]
         result[n] = gain[n] * gradient[n]

@@ -1,26 +1,27 @@
-"""HAAQI as a loss: batched, differentiable, on CPU or GPU.
+"""HAAQI as a loss: differentiable, for batches of ears, on a CPU or GPU.
 
     aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid
     processed = at_model_rate(aided, 44100)              # torch_ear
     score = torch_haaqi(processed, reference, levels_db, level1).score
     (1 - score.mean()).backward()
 
-Difference from the exact index in single precision, measured by
-`python -m benchmarks.torch_haaqi --all` on 5 s: 3e-4 in the median, and below 1e-3 wherever both
-signals are audible throughout. The two indices differ in:
+In single precision, the result differs from the exact index by 3e-4 in the median, and by less than
+1e-3 if both signals are audible throughout. These values were measured on 5 s of music by
+`python -m benchmarks.torch_haaqi --all`. There are two reasons for the difference:
 
-* The noise that represents the hearing threshold, which is left out unless it is given. With the
-  exact index's deviates and in double precision, the two differ by less than 1e-7. Without noise,
-  tiles in which the processed signal is inaudible count as uncorrelated; in the exact index the
-  noise correlates with the reference by 0.1 by chance. So a silent ear scores 0.01 less. The power
-  of the noise is still part of the normalisation, which keeps gradients finite there.
-* Length: the exact index cuts inaudible ends off. Here all ears of a batch keep their length, and
-  the samples after the audible part are zero.
+* Noise: the noise that represents the hearing threshold is added only if it is given. With the
+  noise of the exact index and in double precision, the difference is less than 1e-7. A tile is a
+  segment of time in one band. Without noise, tiles in which the processed signal is inaudible count
+  as uncorrelated. In the exact index, the noise in such tiles has a correlation of 0.1 with the
+  reference by chance. So a silent ear scores 0.01 less here. The power of the noise is always part
+  of the normalisation, which keeps gradients finite in such tiles.
+* Length: the exact index removes the inaudible start and end of the signals. Here the signals of
+  all ears keep their length, and the samples after the audible part are zero.
 
-Delays, lags, and audible tiles and segments are chosen without gradient. Everything else is
-differentiable, the bandwidths of the filters included. If the processed signal is inaudible, its
-gradient is zero. Memory is about 0.5 GB per second and ear in single precision, including the
-backward pass.
+Delays, lags, audible tiles and audible segments are chosen without gradient. Everything else is
+differentiable, including the bandwidths of the filters. If the processed signal is inaudible, its
+gradient is zero. In single precision and including the backward pass, the memory is about 0.5 GB
+per ear and second of signal.
 """
 
 from typing import NamedTuple
@@ -71,24 +72,26 @@ def torch_haaqi(
     """Compute HAAQI of a batch of ears, differentiable with respect to both signals.
 
     Args:
-        processed: (ears, samples) at 24 kHz.
-        reference: (ears, samples) at 24 kHz, amplified for the ear (`equalisation=2`).
-        levels_db: (ears, 6) or (6,) hearing levels, see `filterbank.audiometric_levels_db`.
-        level1: (ears,) or a number, dB SPL of a signal whose root mean square is 1.
-        noise: standard normal deviates for the reference and for the processed signal, each
-            (ears, 32, samples).
+        processed: processed signal of each ear, (ears, samples), at 24 kHz.
+        reference: reference of each ear, (ears, samples), at 24 kHz, already amplified for the ear
+            (`equalisation=2`).
+        levels_db: hearing levels, (ears, 6) or (6,), see `filterbank.audiometric_levels_db`.
+        level1: dB SPL of a signal whose root mean square is 1, (ears,) or a number.
+        noise: standard normal deviates for the noise in the reference and in the processed signal,
+            (ears, 32, samples) each; None for no noise.
 
     Returns:
-        The index and its components, each (ears,), with the signals' dtype and device.
+        The index and its components, (ears,) each, with the dtype and device of the signals.
     """
     ears = torch_ear.TorchEars.at(levels_db, level1, reference)
     late = torch_ear.bulk_delays(reference, processed)
     start, lengths = torch_ear.audible_part(reference)
     inside = torch.arange(reference.shape[-1], device=reference.device) < lengths
-    # Here and below, x is of the reference and y of the processed signal.
+    # Here and below, x stands for the reference and y for the processed signal.
     x = torch_ear.cochlea(torch_ear.advance(reference, start) * inside, lengths, ears)
     y = torch_ear.cochlea(torch_ear.advance(processed, start + late) * inside, lengths, ears)
-    # Envelope and motion of the processed signal (ears, 32, samples), aligned with the reference's.
+    # Envelope and motion of the processed signal (ears, 32, samples) are aligned with those of the
+    # reference.
     envelope = torch_ear.align(y.envelope, x.envelope)
     motion = torch_ear.align(y.motion, x.motion)
     delay = torch_ear.equalising_delays(x.bandwidth)
@@ -122,9 +125,9 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
 
 
 def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the first half segment, the full segments and the last half segment.
+    """Cut a signal into a first half segment, full segments, and a last half segment.
 
-    Each is (ears, 32, segments, samples of a segment).
+    The segments overlap by half. Each result is (ears, 32, segments, samples of a segment).
     """
     count, half = segment_count(signal.shape[-1], segment), segment // 2
     frames = signal.unfold(-1, segment, half)
@@ -135,7 +138,7 @@ def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
 def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
     """Compute the cepstral correlation, (ears,), from two envelopes (ears, 32, segments).
 
-    Ear by ear, because the number of audible segments differs between ears.
+    Ears are processed one after the other, because their numbers of audible segments differ.
     """
     loudness_db = 20 * torch.log10(torch.mean(10 ** (reference_db / 20), dim=1))
     basis = torch.as_tensor(CEPSTRAL_BASIS).to(reference_db)
@@ -143,7 +146,7 @@ def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
     correlations = []
     for ear, audible in enumerate(loudness_db > SILENCE_DB):
         if audible.count_nonzero() <= 1:
-            correlations.append(0 * processed_db[ear].sum())  # zero that is part of the graph
+            correlations.append(0 * processed_db[ear].sum())  # a zero with a gradient of zero
             continue
         # (32, segments) -> cepstra (5, segments) -> modulation bands (5, 4, segments)
         x, y = (
@@ -163,9 +166,14 @@ def _centred(signal: Tensor) -> Tensor:
 
 
 def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Tensor:
-    """Average the covariance of the audible tiles, (ears,), of two motions (ears, 32, samples).
+    """Average the covariance between two motions over the audible tiles.
 
-    `noise_power` (ears, 1, 1) is added to the mean squares of both motions.
+    Args:
+        reference, processed: motions, (ears, 32, samples).
+        noise_power: power that is added to the mean squares of both motions, (ears, 1, 1).
+
+    Returns:
+        The average covariance, (ears,).
     """
     half = SEGMENT // 2
     window = torch.as_tensor(WINDOW).to(reference)
@@ -192,7 +200,8 @@ def _covariance(
     x, y = _centred(x * window), _centred(y * window)
     energy = (window**2).sum()
     x_square, y_square = ((z**2).sum(-1) / energy + noise_power for z in (x, y))
-    size = 512  # at least segment + MAX_LAG, so that the circular correlation does not wrap around
+    # The size is at least SEGMENT + MAX_LAG, so that the circular correlation does not wrap around.
+    size = 512
     spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(y, size).conj()
     correlation = torch.fft.irfft(spectrum, size)
     lags = torch.cat((correlation[..., -MAX_LAG:], correlation[..., : MAX_LAG + 1]), -1)

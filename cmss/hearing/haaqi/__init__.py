@@ -1,4 +1,4 @@
-"""HAAQI, the hearing-aid audio quality index: pyclarity's scores, computed many times faster."""
+"""HAAQI, the hearing-aid audio quality index, with the scores of pyclarity but much faster."""
 
 from cmss.hearing.haaqi.index import Haaqi, compute_haaqi, haaqi_components, haaqi_of_several
 

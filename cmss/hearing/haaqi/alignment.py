@@ -1,8 +1,9 @@
-"""Delay of a processed band relative to the reference band, by cross-correlation within 100 ms.
+"""Estimation of the delay between a processed band and the reference band, up to 100 ms.
 
-Two full correlations per band, of the envelope and of the motion, take a fifth of pyclarity's time.
-Here only the lags within 100 ms are computed, in single precision. The few lags whose correlation
-is within rounding error of the maximum are then computed again in double precision.
+The delay is the lag with the largest cross-correlation. pyclarity computes the correlation at all
+lags, for the envelope and the motion of each band, which takes a fifth of its time. Here only the
+lags within 100 ms are computed, in single precision. The few lags whose correlation is within
+rounding error of the maximum are then computed again in double precision.
 """
 
 import numpy as np
@@ -13,16 +14,17 @@ from cmss.hearing.haaqi.filterbank import MODEL_RATE_HZ, Array
 from cmss.machine.compiled import compiled
 
 LAGS = MODEL_RATE_HZ // 10
-"""Largest delay of a band that is searched for, in samples: 100 ms."""
+"""Largest delay that can be estimated, in samples: 100 ms."""
 
 
 class Aligner:
-    """Delay estimator for signals of one length, (samples,), and successive references.
+    """Estimates delays between processed signals and a reference, which can be replaced.
 
-    The reference is cut into blocks. Each block is correlated by FFT with the part of the processed
-    signal within the largest delay, and the blocks are summed in the frequency domain. Means are
-    subtracted first and their contribution is added afterwards: the mean of an envelope is so large
-    that single precision would lose the envelope's variation.
+    All signals have the same length, (samples,). The reference is cut into blocks. Each block is
+    correlated by FFT with the part of the processed signal that is within the largest delay of the
+    block. The products of all blocks are summed in the frequency domain. Means are subtracted
+    first, and their contribution is added afterwards: the mean of an envelope is so large that the
+    variation of the envelope would be lost in single precision.
     """
 
     def __init__(self, samples: int) -> None:
@@ -31,33 +33,36 @@ class Aligner:
         self._block = min(32768, next_fast_len(samples + 2 * self._lags, real=True))
         self._step = self._block - 2 * self._lags
         blocks = -(-samples // self._step)
-        # Blocks of the reference, and the processed signal between zeros for the largest delays.
+        # Blocks of the reference, and the processed signal with zeros for the largest delay at both
+        # ends.
         self._pieces = np.zeros((blocks, self._block), np.float32)
         self._padded = np.zeros(blocks * self._step + 2 * self._lags, np.float32)
 
     def set_reference(self, reference: Array) -> None:
-        """Set the reference, (samples,). `delay` reads it again, so do not modify it."""
+        """Set the reference, (samples,), which must not be modified while `delay` is called."""
         self._reference = reference
         self._mean = reference.mean()
         self._norm = _fill_pieces(reference, self._mean, self._step, self._pieces)
         self._spectra = rfft(self._pieces)
 
     def delay(self, processed: Array) -> int:
-        """Return the samples by which `processed` is late, from -100 ms to just below 100 ms.
+        """Return the delay of `processed` in samples, from -100 ms to just below 100 ms.
 
-        If several peaks are equal, as in silence, the largest delay is returned, as in pyclarity.
+        If several lags have the same largest correlation, as in silence, the largest of these lags
+        is returned, as in pyclarity.
         """
         mean = processed.mean()
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])
         if not norm and not mean:
             return self._lags - 1
-        # (samples of the padded signal, block): views, of which every `step`-th is used.
+        # Views of the padded signal, (start, samples of a block); every `step`-th start is used.
         stretches = np.lib.stride_tricks.sliding_window_view(self._padded, self._block)
         spectrum = _cross_spectrum(self._spectra, rfft(stretches[:: self._step]))
         correlation = irfft(spectrum, self._block)[: 2 * self._lags]  # (2 lags,)
         correlation = correlation + self._correlation_of_means(processed, mean)
-        # Single precision has errors of at most 1e-7 of the product of the norms, as observed, and
-        # 1e-6 is safe. Lags within twice this bound of the maximum are undecided.
+        # In single precision, the observed errors are at most 1e-7 times the product of the norms.
+        # 1e-6 is a safe bound. The maximum may be at any lag whose correlation is less than the
+        # largest one by at most twice this bound.
         undecided = correlation >= correlation.max() - 2 * 1e-6 * self._norm * norm
         delays = np.flatnonzero(undecided) - self._lags
         if len(delays) > 1:
@@ -68,9 +73,10 @@ class Aligner:
     def _correlation_of_means(self, processed: Array, mean: float) -> Array:
         """Return the contribution of the means to the correlation at delays -lags ... lags - 1."""
         overlap = self._samples - np.abs(np.arange(-self._lags, self._lags))
-        # A signal less its mean sums to zero, so its sum over the overlap is minus its sum outside
-        # the overlap. Outside are the reference's tail and the processed signal's head at positive
-        # delays, and the reverse at negative delays.
+        # A signal minus its mean sums to zero, so its sum over the overlap of both signals is minus
+        # its sum outside of the overlap. At positive delays, the end of the reference and the start
+        # of the processed signal are outside of the overlap; at negative delays, the start of the
+        # reference and the end of the processed signal.
         x_head, x_tail = _end_sums(self._reference, self._mean, self._lags)
         y_head, y_tail = _end_sums(processed, mean, self._lags)
         x_sum = -np.concatenate((x_head[:0:-1], x_tail[:-1]))
@@ -79,7 +85,11 @@ class Aligner:
 
 
 def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
-    """Return the sums of the first and of the last 0 ... `longest` samples, less the mean."""
+    """Subtract the mean, and return the sums of the first and of the last 0 ... `longest` samples.
+
+    Returns:
+        Sums of the first samples and of the last samples, (longest + 1,) each.
+    """
     zero = np.zeros(1)
     head, tail = signal[:longest] - mean, signal[::-1][:longest] - mean
     return np.concatenate((zero, np.cumsum(head))), np.concatenate((zero, np.cumsum(tail)))
@@ -87,7 +97,7 @@ def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.float32]) -> float:
-    """Write the signal less its mean into rows of `length` samples; return its norm."""
+    """Subtract the mean, write the result into rows of `length` samples, and return its norm."""
     square = 0.0
     for row in range(pieces.shape[0]):
         values = signal[row * length : (row + 1) * length]
@@ -116,7 +126,7 @@ def _cross_spectrum(
 def _correlations(reference: Array, processed: Array, delays: NDArray[np.int64]) -> Array:
     """Sum reference[n] * processed[n + delay] over n, for each delay."""
     sums = np.zeros(delays.size)
-    chunk = 1024  # stays in the fastest cache
+    chunk = 1024  # so that the samples stay in the fastest cache
     for start in range(0, reference.size, chunk):
         for i in range(delays.size):
             first = max(start, -delays[i])

@@ -1,7 +1,7 @@
-"""Cepstral correlation: similarity of the modulations of the spectral shape to the reference's.
+"""Cepstral correlation: similarity of two signals in the modulations of their spectral shape.
 
-Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II; the
-modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
+The method is that of Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2),
+section II. The modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from cmss.hearing.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
 from cmss.machine.compiled import compiled
 
 SMOOTHING = 8 * MODEL_RATE_HZ // 1000
-"""Length in samples of the raised cosine, 8 ms, that smooths an envelope before it is sampled every
+"""Length in samples of the raised cosine, 8 ms. It smooths an envelope, which is then sampled every
 4 ms."""
 
 WINDOW = np.hanning(SMOOTHING)
 _TAPS = 129
 
-# Bands from 20 to 32, 32 to 50, 50 to 80 and above 80 Hz, of envelopes sampled at 250 Hz.
+# The bands are 20 to 32, 32 to 50, 50 to 80 and above 80 Hz. Envelopes are sampled at 250 Hz.
 MODULATION_FILTERS = np.array(
     [
         firwin(_TAPS, np.array(edges_hz) / 125, window="hann", pass_zero=False)
@@ -29,11 +29,11 @@ MODULATION_FILTERS = np.array(
 _HALF_COSINES = np.cos(np.arange(BANDS)[:, None] * np.arange(1, 6) * np.pi / (BANDS - 1))
 
 CEPSTRAL_BASIS = _HALF_COSINES / np.linalg.norm(_HALF_COSINES, axis=0)
-"""Half cosines over the bands, (32, 5), without the constant function."""
+"""Half-cosine functions over the bands, (32, 5); the constant function is left out."""
 
 
 def smoothed(envelope_db: Array, segments: int) -> Array:
-    """Average an envelope (samples,) with windows that overlap by half: (segments,)."""
+    """Smooth an envelope (samples,) by windows that overlap by half; the result is (segments,)."""
     output = np.empty(segments)
     _smooth(envelope_db, WINDOW, output)
     return output
@@ -41,7 +41,10 @@ def smoothed(envelope_db: Array, segments: int) -> Array:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _smooth(envelope: Array, window: Array, output: Array) -> None:
-    """Fill `output` (segments,) with weighted means; the first and last have half a window."""
+    """Fill `output` (segments,) with weighted means over a window.
+
+    The first and the last segment have only half a window.
+    """
     half = len(window) // 2
     for segment in range(output.size):
         weights = window
@@ -61,11 +64,11 @@ def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     """Average the correlation of the mel cepstra over the modulation bands from 20 to 125 Hz.
 
     Cepstral coefficients 2 to 6 are half-cosine fits to the spectrum over the auditory bands. The
-    time series of each coefficient is split into four modulation bands, and each band is
-    correlated with that of the reference.
+    time series of each coefficient is split into four modulation bands. In each modulation band,
+    the processed signal is correlated with the reference.
 
     Args:
-        reference_db, processed_db: (32, segments), smoothed and audible.
+        reference_db, processed_db: smoothed envelopes in the audible segments, (32, segments).
     """
     # Cepstra, (5, segments).
     reference = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, reference_db)

@@ -1,10 +1,11 @@
-"""Ear model for the reference and the processed signals, one band at a time.
+"""Ear model for the reference and the processed signals, which processes one band after the other.
 
-Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. In each of the 32 bands:
+The model is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. It has these
+steps in each of the 32 bands:
 
-1. A wide control filter sets the bandwidth of the auditory filter (from its mean level) and the
-   gain of the outer hair cells (from its instantaneous level).
-2. That gain compresses the envelope and the motion of the auditory filter's output.
+1. The output of a wide control filter sets the bandwidth of the auditory filter, by its mean level,
+   and the gain of the outer hair cells, by its instantaneous level.
+2. This gain compresses the envelope and the motion that the auditory filter outputs.
 3. The envelope and the motion of the processed signal are aligned with those of the reference.
 4. The inner hair cells convert both to firing rates. A low noise represents the hearing threshold.
 """
@@ -38,13 +39,13 @@ NOISE_DB = -10.0
 """Level of the noise that represents the hearing threshold, in dB relative to that threshold."""
 
 SILENCE_DB = 2.5
-"""Tiles and segments at or below this sensation level in dB are ignored."""
+"""Sensation level in dB up to which segments, and tiles (a band in a segment), are ignored."""
 
 _GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
 
 GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
-"""b and a of the 800 Hz low-pass b (1 + 1/z) / (1 + a/z), which delays the compression gain by
-0.2 ms (Zhang et al. 2001)."""
+"""Coefficients b and a of the 800 Hz low-pass b (1 + 1/z) / (1 + a/z), which delays the compression
+gain by 0.2 ms (Zhang et al. 2001)."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class EarOutputs:
     """Outputs of the ear model for a processed signal and its reference.
 
     Attributes:
-        reference_envelope_db, processed_envelope_db: (32, segments of 8 ms), smoothed envelopes.
-        reference_spectrum_db, processed_spectrum_db: (32,) long-term level above threshold.
-        motion_level_db: (32, segments of 16 ms), level of the reference's motion.
-        motion_covariance: (32, segments of 16 ms), normalised covariance of the two motions; 0
-            where the reference is inaudible.
+        reference_envelope_db, processed_envelope_db: smoothed envelopes, (32, segments of 8 ms).
+        reference_spectrum_db, processed_spectrum_db: long-term levels above threshold, (32,).
+        motion_level_db: level of the reference's motion, (32, segments of 16 ms).
+        motion_covariance: normalised covariance between the motions of both signals, (32, segments
+            of 16 ms); 0 where the reference is inaudible.
     """
 
     reference_envelope_db: Array
@@ -70,20 +71,20 @@ class EarOutputs:
 def apply_ear_model(
     reference: Array, processed: Sequence[Array], levels_db: Array, level1: float
 ) -> list[EarOutputs]:
-    """Apply the model of one ear to a reference and to signals processed from it.
+    """Apply the model of an ear to a reference and to several processed signals.
 
     The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
-    all bands of a processed signal. All processed signals share the latter noise, so each gets the
-    same result as if it were the only one.
+    all bands of a processed signal. The latter noise is added to every processed signal. So each
+    signal gets the same result as if it were the only processed signal.
 
     Args:
-        reference: (samples,) at 24 kHz, after the middle ear.
-        processed: signals of the same length, aligned, after the middle ear.
-        levels_db: (6,) hearing levels at the audiometric frequencies.
+        reference: reference at 24 kHz after the middle ear, (samples,).
+        processed: processed signals of the same length, aligned, after the middle ear.
+        levels_db: hearing levels at the audiometric frequencies, (6,).
         level1: dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The outputs for each processed signal, in their order.
+        The outputs for each processed signal, in the order of `processed`.
     """
     samples = len(reference)
     ear = _Ear(HearingLoss.at(levels_db), level1, samples)
@@ -129,7 +130,7 @@ def apply_ear_model(
 
 
 class _Ear:
-    """One ear: its hearing loss, its calibration and the carrier of the current band."""
+    """An ear: holds its hearing loss, its calibration and the carrier of the current band."""
 
     def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
         self.loss = loss
@@ -140,17 +141,19 @@ class _Ear:
         self.adapted_db = np.empty(samples)
 
     def tune(self, band: int) -> None:
-        """Compute the carrier of a band, which demodulates its centre frequency to 0 Hz."""
+        """Compute the carrier that demodulates the centre frequency of a band to 0 Hz."""
         radians = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ[band]
         kernels.demodulate(radians, self.cosine, self.sine)
 
 
 class _Path:
-    """Stages of the ear model for one signal.
+    """Stages of the ear model for a signal, with the results of these stages.
 
-    `envelope` and `motion` are those of the current band after compression, `firing` is the motion
-    after the inner hair cells, each (samples,). `covariance` (32, segments of 16 ms) is that of the
-    motions of the signal and its reference.
+    Attributes:
+        envelope, motion: envelope and motion of the current band after compression, (samples,).
+        firing: motion of the current band after the inner hair cells, (samples,).
+        covariance: covariance between the motions of this signal and of the reference, (32,
+            segments of 16 ms).
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
@@ -166,7 +169,10 @@ class _Path:
         self.covariance = np.empty((BANDS, segment_count(len(signal), SEGMENT)))
 
     def control(self, band: int, gain: Array) -> None:
-        """Compute the bandwidth of a band, and write the outer hair cells' gain to (samples,)."""
+        """Compute the bandwidth of a band and the gain of its outer hair cells.
+
+        The bandwidth is stored. The gain is written into `gain`, (samples,).
+        """
         ear, loss = self.ear, self.ear.loss
         wide = CONTROL_BANDWIDTH[band]
         mean_power = kernels.control_power(
@@ -184,10 +190,10 @@ class _Path:
         )
 
     def control_all(self) -> Array:
-        """Compute all bandwidths, and return the outer hair cells' gains, (32, samples).
+        """Call `control` for all bands and return the outer hair cells' gains, (32, samples).
 
-        Needed for the reference: group delays are equalised over all bands and depend on their
-        bandwidths, so these are computed before the first band is filtered.
+        This method is called for the reference. Group delays are equalised over all bands and
+        depend on the bandwidths, so all bandwidths are computed before the first band is filtered.
         """
         gain = np.empty((BANDS, len(self.signal)))
         for band in range(BANDS):
@@ -196,7 +202,7 @@ class _Path:
         return gain
 
     def compress(self, band: int, gain: Array) -> None:
-        """Compute the compressed envelope and motion of a band."""
+        """Compute the envelope and the motion of a band after compression."""
         self.rms[band] = kernels.compressed_band(
             self.signal,
             self.ear.cosine,
@@ -209,12 +215,12 @@ class _Path:
         )
 
     def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
-        """Advance envelope and motion by their delays relative to the reference's."""
+        """Advance the envelope and the motion by their delays relative to the reference."""
         advance(self.envelope, envelope_aligner.delay(self.envelope))
         advance(self.motion, motion_aligner.delay(self.motion))
 
     def fire(self, band: int, noise: Array, delay: int) -> None:
-        """Convert envelope and motion to firing rates, delayed by `delay` samples."""
+        """Convert the envelope and the motion to firing rates, delayed by `delay` samples."""
         kernels.inner_hair_cell(
             self.envelope,
             self.motion,

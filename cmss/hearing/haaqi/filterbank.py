@@ -1,7 +1,7 @@
-"""Parameters of the ear: 32 auditory filters, and the effect of a hearing loss on each.
+"""Parameters of the ear: 32 auditory filters, and the effect of a hearing loss on each filter.
 
-Kates and Arehart (2014), "The Hearing-Aid Speech Quality Index (HASQI) version 2", J. Audio Eng.
-Soc. 62(3), section 1. HAAQI (2016) uses the same auditory periphery.
+The parameters are those of Kates and Arehart (2014), "The Hearing-Aid Speech Quality Index (HASQI)
+version 2", J. Audio Eng. Soc. 62(3), section 1. HAAQI (2016) has the same model of the ear.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from cmss.scenes import Audiogram as SceneAudiogram
 Array = NDArray[np.float64]
 
 MODEL_RATE_HZ = 24000
-"""Sampling rate of the ear model. Every signal is resampled to it, so the filters are fixed."""
+"""Sampling rate of the ear model. Every signal is resampled to this rate."""
 
 BANDS = 32
 """Number of auditory filters."""
@@ -29,7 +29,7 @@ _MINIMUM_ERB_HZ = 24.7
 
 
 def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) -> Array:
-    """Return frequencies in equal steps on the ERB scale, ascending; Slaney (1993), Apple TR 35."""
+    """Return ascending frequencies in equal steps on the ERB scale (Slaney 1993, Apple TR 35)."""
     offset = _EAR_Q * _MINIMUM_ERB_HZ
     steps = np.arange(1, BANDS) * (np.log(lowest_hz + offset) - np.log(highest_hz + offset))
     lower = np.exp(steps / (BANDS - 1)) * (highest_hz + offset) - offset
@@ -37,10 +37,10 @@ def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) 
 
 
 CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
-"""Of the auditory filters, (32,)."""
+"""Centre frequencies of the auditory filters, (32,)."""
 
 ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
-"""Equivalent rectangular bandwidth (ERB) of the auditory filters of a normal ear."""
+"""Equivalent rectangular bandwidths (ERB) of the auditory filters of a normal ear, (32,)."""
 
 WIDTH_PER_ERB = 1.019
 """Bandwidth parameter of a fourth-order gammatone filter, relative to its ERB."""
@@ -49,11 +49,15 @@ WIDTH_PER_ERB = 1.019
 def audiometric_levels_db(audiogram: object) -> Array:
     """Interpolate hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
 
-    Interpolation is linear over the logarithm of frequency. Outside the audiogram's range its first
-    or last level is used.
+    Interpolation is linear over the logarithm of frequency. Below the audiogram's first frequency
+    its first level is used, and above its last frequency its last level.
 
     Args:
-        audiogram: a `cmss.scenes.Audiogram`, or pyclarity's (`frequencies` and `levels`).
+        audiogram: a `cmss.scenes.Audiogram`, or pyclarity's `Audiogram` with the attributes
+            `frequencies` and `levels`.
+
+    Returns:
+        The hearing levels, (6,).
     """
     if isinstance(audiogram, SceneAudiogram):
         frequencies_hz, levels_db = audiogram.frequencies_hz, audiogram.levels_db
@@ -63,31 +67,33 @@ def audiometric_levels_db(audiogram: object) -> Array:
 
 
 class HearingLoss(NamedTuple):
-    """A hearing loss divided between outer and inner hair cells; each field is (32,), by band."""
+    """A hearing loss, divided between outer and inner hair cells. Each field is (32,)."""
 
     outer_attenuation_db: Array
     """Loss of amplification in the outer hair cells."""
     inner_attenuation_db: Array
     """Loss of sensitivity in the inner hair cells."""
     bandwidth: Array
-    """Filter width relative to a normal ear's."""
+    """Bandwidth of the auditory filter relative to that of a normal ear."""
     knee_db: Array
     """Level in dB SPL at which compression begins."""
     compression_ratio: Array
 
     @classmethod
     def at(cls, levels_db: Array) -> "HearingLoss":
-        """Divide a loss between hair cells as Moore, Vickers, Plack and Oxenham (1999) do.
+        """Divide a hearing loss between outer and inner hair cells.
+
+        The division follows Moore, Vickers, Plack and Oxenham (1999).
 
         Args:
-            levels_db: (6,) hearing levels at `AUDIOMETRIC_FREQUENCIES_HZ`.
+            levels_db: hearing levels at `AUDIOMETRIC_FREQUENCIES_HZ`, (6,).
         """
         loss_db = np.maximum(
             np.interp(CENTER_FREQUENCIES_HZ, AUDIOMETRIC_FREQUENCIES_HZ, levels_db), 0.0
         )
         # The compression ratio of a normal ear rises from 1.25:1 in the lowest band to 3.5:1 in the
-        # highest. The largest loss of the outer hair cells is the gain whose loss makes the ratio
-        # 1:1 between 30 and 100 dB SPL.
+        # highest band. With the largest loss of the outer hair cells, the ratio is 1:1 between 30
+        # and 100 dB SPL.
         normal_ratio = 1.25 + 2.25 * np.arange(BANDS) / (BANDS - 1)
         shared_db = np.minimum(loss_db, 1.25 * 70.0 * (1.0 - 1.0 / normal_ratio))
         outer_db = 0.8 * shared_db
@@ -103,15 +109,16 @@ class HearingLoss(NamedTuple):
 
 
 CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, 100.0)).bandwidth
-"""Bandwidth of the control filters, (32,): that of an ear with a loss of 100 dB."""
+"""Bandwidths of the control filters, (32,). They are those of an ear with a hearing loss of 100 dB.
+"""
 
 
 class Gammatone(NamedTuple):
     """A fourth-order gammatone filter at baseband, impulse-invariant (Cooke 1993; Ma 2007).
 
-    H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4, stored with the denominator expanded. The
-    coefficients are computed in pyclarity's order of operations: in the lowest bands the poles are
-    close to z = 1, and a different rounding would change the output.
+    The transfer function is H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the
+    expanded denominator are stored. They are computed in pyclarity's order of operations: in the
+    lowest bands the poles are close to z = 1, and a different rounding would change the output.
     """
 
     gain: float
@@ -124,7 +131,7 @@ class Gammatone(NamedTuple):
 
     @classmethod
     def of_band(cls, band: int, bandwidth: float) -> "Gammatone":
-        """Build the filter of a band, `bandwidth` times as wide as a normal ear's."""
+        """Build the filter of a band, `bandwidth` times as wide as the filter of a normal ear."""
         width = bandwidth * (2 * np.pi / MODEL_RATE_HZ) * ERB_HZ[band] * WIDTH_PER_ERB
         a = float(np.exp(-width))
         a1, a2, a3, a4, a5 = 4.0 * a, -6.0 * a * a, 4.0 * a * a * a, -a * a * a * a, 4.0 * a * a
@@ -140,7 +147,11 @@ class Gammatone(NamedTuple):
 
 
 def widened(band_level_db: float, narrow: float, wide: float) -> float:
-    """Return the bandwidth at a control level: `narrow` to 50 dB SPL, `wide` from 100 dB SPL."""
+    """Return the bandwidth of an auditory filter at a level of the control path.
+
+    The bandwidth is `narrow` up to 50 dB SPL and `wide` from 100 dB SPL on. It is interpolated
+    linearly between these levels.
+    """
     if band_level_db < 50.0:
         return narrow
     if band_level_db > 100.0:
@@ -149,7 +160,7 @@ def widened(band_level_db: float, narrow: float, wide: float) -> float:
 
 
 def equalising_delays(bandwidths: Array) -> NDArray[np.int64]:
-    """Return the delay (32,) in samples that gives every band the largest group delay."""
+    """Return delays in samples, (32,), which extend the group delay of each band to the largest."""
     delays = np.rint(
         [Gammatone.of_band(band, bandwidths[band]).group_delay() for band in range(BANDS)]
     ).astype(np.int64)

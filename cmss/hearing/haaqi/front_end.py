@@ -1,4 +1,4 @@
-"""Processing before the cochlea: resampling, broadband alignment, NAL-R and middle ear."""
+"""Processing before the cochlea: resampling, broadband alignment, NAL-R and the middle ear."""
 
 import numpy as np
 from clarity.enhancer.nalr import NALR
@@ -8,16 +8,16 @@ from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
 from cmss.hearing.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 DISPERSION = 2 * MODEL_RATE_HZ // 1000
-"""Samples by which broadband alignment stays early, 2 ms, to allow for a hearing aid's
-dispersion."""
+"""Number of samples, 2 ms, by which the broadband alignment corrects less than the full delay. This
+allows for the dispersion of a hearing aid."""
 
 
 def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
-    """Resample (samples,) to 24 kHz and keep its level.
+    """Resample a signal (samples,) to 24 kHz and keep its level.
 
-    As in the original program, rates are rounded to kHz: 44.1 kHz becomes 44 kHz. When resampling
-    from above 24 kHz, the level below 10.5 kHz is kept. Silence stays silence (pyclarity divides 0
-    by 0).
+    As in the original program, rates are rounded to kHz, so 44.1 kHz becomes 44 kHz. When a signal
+    is resampled from a rate above 24 kHz, its level below 10.5 kHz is kept. Silence stays silence,
+    whereas pyclarity divides 0 by 0.
     """
     target_khz, source_khz = MODEL_RATE_HZ // 1000, round(sample_rate_hz / 1000)
     if source_khz == target_khz:
@@ -36,10 +36,10 @@ def _rms(signal: Array) -> float:
 
 
 def bulk_delay(reference: Array, processed: Array) -> int:
-    """Return the samples by which `processed` is late, less 2 ms for a hearing aid's dispersion.
+    """Return the delay of `processed` in samples, minus `DISPERSION`.
 
-    The delay is that of the largest absolute cross-covariance of the two signals, which have equal
-    length.
+    The absolute cross-covariance of the two signals has its maximum at this delay. Both signals
+    have the same length.
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
     late = len(reference) - int(np.argmax(np.abs(covariance))) - 1
@@ -47,9 +47,9 @@ def bulk_delay(reference: Array, processed: Array) -> int:
 
 
 def advance(signal: Array, delay: int) -> None:
-    """Shift (samples,) in place towards its start, or towards its end if the delay is negative.
+    """Shift a signal (samples,) in place by `delay` samples towards its start.
 
-    Samples shifted in are zero.
+    If `delay` is negative, the signal is shifted towards its end. Zeros fill the other end.
     """
     kept = max(len(signal) - abs(delay), 0)
     if delay >= 0:
@@ -61,9 +61,10 @@ def advance(signal: Array, delay: int) -> None:
 
 
 def audible_part(reference: Array) -> slice | None:
-    """Return the slice from the first to the last sample above 0.001 of the peak.
+    """Return the slice from the first to the last sample above 0.001 times the peak.
 
-    None if all samples are zero.
+    Returns:
+        The slice, or None if all samples are zero.
     """
     magnitude = np.abs(reference)
     above = np.flatnonzero(magnitude > 0.001 * magnitude.max(initial=0.0))
@@ -71,12 +72,13 @@ def audible_part(reference: Array) -> slice | None:
 
 
 def with_nalr(signal: Array, levels_db: Array) -> Array:
-    """Amplify by NAL-R for the hearing levels `levels_db` at the audiometric frequencies."""
+    """Amplify a signal by NAL-R, for the hearing levels `levels_db` (6,)."""
     order = 140
     filters = NALR(order, MODEL_RATE_HZ)
     audiogram = Audiogram(levels=levels_db, frequencies=AUDIOMETRIC_FREQUENCIES_HZ)
     response, _ = filters.build(audiogram)
-    # The delay of the filter is half its order. The original program removes the full order.
+    # The delay of the filter is half its order, but the original program removes as many samples as
+    # the order.
     return filters.apply(response, signal)[order : order + len(signal)]
 
 
@@ -88,9 +90,9 @@ MIDDLE_EAR = (
 
 
 def middle_ear(signal: Array) -> Array:
-    """Apply the middle-ear filters, an approximate equal-loudness contour at threshold.
+    """Apply the filters of the middle ear (Kates 1991, J. Acoust. Soc. Am. 89).
 
-    Kates (1991), J. Acoust. Soc. Am. 89.
+    They approximate the equal-loudness contour at the hearing threshold.
     """
     for numerator, denominator in MIDDLE_EAR:
         signal = lfilter(numerator, denominator, signal)

@@ -1,8 +1,9 @@
-"""HAAQI: its components from the outputs of the ear model for both signals, and the index.
+"""HAAQI: computes the components of the index from the outputs of the ear model, and the index.
 
-Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
-Speech, Lang. Process. 24(2). The regression is that of the original program and of pyclarity. It
-differs from the sum of three terms by which the index is sometimes described (docs/haaqi.md).
+The index is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
+IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2). The regression is that of the original program
+and of pyclarity. Some publications describe the index by a different formula, a sum of three terms
+(docs/haaqi.md).
 """
 
 import math
@@ -31,7 +32,7 @@ from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """The index and its components; 1 is the best value of each.
+    """The index and its components. The best value of every attribute is 1.
 
     Attributes:
         score: the index.
@@ -63,27 +64,27 @@ def compute_haaqi(
 ) -> float:
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    If NumPy's global generator is in the same state, the score equals pyclarity's. The same number
-    of normal deviates is drawn from the generator.
+    If NumPy's global generator has the same state, the score equals pyclarity's score. Both
+    functions draw the same number of normal deviates from the generator.
 
     Args:
-        processed_signal: (samples,), of one ear.
-        reference_signal: (samples,), free of noise and distortion.
-        processed_sample_rate: in Hz.
-        reference_sample_rate: in Hz.
-        audiogram: `cmss.scenes.Audiogram`, or pyclarity's.
+        processed_signal: processed signal of one ear, (samples,).
+        reference_signal: reference without noise and distortion, (samples,).
+        processed_sample_rate: sampling rate of the processed signal in Hz.
+        reference_sample_rate: sampling rate of the reference in Hz.
+        audiogram: a `cmss.scenes.Audiogram` or pyclarity's `Audiogram`.
         equalisation: 1 amplifies the reference by NAL-R; 2 expects a reference that is already
             amplified.
         level1: dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The index. NaN if the reference is silent throughout, or if a signal, level or audiogram is
-        not finite; then no deviates are drawn. Two empty signals score 1; an empty reference with a
-        processed signal that is not empty scores 0.
+        The index. It is NaN, and no deviates are drawn, if the reference is silent throughout, or
+        if a signal, a level or the audiogram is not finite. It is 1 if both signals are empty, and
+        0 if only the reference is empty.
 
     Raises:
-        InputError: a signal is not (samples,), less than 16 ms of it can be compared, or
-            `equalisation` is neither 1 nor 2.
+        InputError: the shape of a signal is not (samples,), less than 16 ms of the signals can be
+            compared, or `equalisation` is neither 1 nor 2.
     """
     if np.size(reference_signal) == 0:
         return 1.0 if np.size(processed_signal) == 0 else 0.0
@@ -107,7 +108,7 @@ def haaqi_components(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> Haaqi:
-    """Compute HAAQI and its components; arguments as for `compute_haaqi`."""
+    """Compute HAAQI and its components; the arguments are those of `compute_haaqi`."""
     (result,) = haaqi_of_several(
         [processed_signal],
         reference_signal,
@@ -129,28 +130,32 @@ def haaqi_of_several(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> list[Haaqi]:
-    """Score several signals against one reference, and run the ear model on the reference once.
+    """Compute HAAQI of several signals with the same reference.
 
-    Every signal is scored from the generator's state at entry. Afterwards the generator has the
-    state that scoring the last signal alone would leave. So
+    The ear model is applied to the reference only once. NumPy's global generator has the same state
+    before each signal is scored. At the end, the state is the same as after scoring the last signal
+    alone. So the results of
 
         np.random.seed(seed); a, b = haaqi_of_several([x, y], reference, ...)
 
-    equals seeding and scoring x, then seeding again and scoring y. If signals have different
-    lengths, they may be compared with different parts of the reference; the ear model then runs
-    once for each part.
+    are the same as after seeding and scoring x, then seeding again and scoring y. Signals of
+    different lengths may be compared with different parts of the reference. Then the ear model is
+    applied once to each of these parts.
 
     Args:
-        processed_signals: each (samples,).
-        reference_signal: and the rest as for `compute_haaqi`.
-        processed_sample_rate: of all of them, in Hz.
-        reference_sample_rate: in Hz.
-        audiogram: as for `compute_haaqi`.
-        equalisation: as for `compute_haaqi`.
-        level1: as for `compute_haaqi`.
+        processed_signals: processed signals of one ear, (samples,) each.
+        reference_signal: see `compute_haaqi`.
+        processed_sample_rate: sampling rate of all processed signals in Hz.
+        reference_sample_rate: sampling rate of the reference in Hz.
+        audiogram: see `compute_haaqi`.
+        equalisation: see `compute_haaqi`.
+        level1: see `compute_haaqi`.
+
+    Returns:
+        The index and components of each processed signal, in order.
 
     Raises:
-        InputError: as for `compute_haaqi`.
+        InputError: see `compute_haaqi`.
     """
     if equalisation not in (1, 2):
         raise InputError(f"equalisation: expected 1 (add NAL-R) or 2 (done), got {equalisation}")
@@ -158,7 +163,8 @@ def haaqi_of_several(
     reference = at_model_rate(_checked(reference_signal), reference_sample_rate)
     defined = bool(np.isfinite([level1, *levels_db]).all())
     aligned: list[Array] = []
-    # Start and stop of a part of the reference -> numbers of the signals compared with it.
+    # Keys are the start and the stop of a part of the reference. Values are the indices of the
+    # signals that are compared with this part.
     stretches: dict[tuple[int, int], list[int]] = {}
     for number, signal in enumerate(processed_signals):
         processed = at_model_rate(_checked(signal), processed_sample_rate)
@@ -168,8 +174,8 @@ def haaqi_of_several(
 
     results: dict[int, Haaqi] = {}
     state = np.random.get_state()
-    # The part of the reference for the last signal is scored last, so that the generator is left in
-    # the state after that signal.
+    # The part of the reference that belongs to the last signal is used last, so that the generator
+    # gets the state after the last signal.
     for (start, stop), numbers in sorted(stretches.items(), key=lambda item: item[1][-1]):
         np.random.set_state(state)
         original = reference[start:stop]
@@ -183,11 +189,12 @@ def haaqi_of_several(
 
 
 _UNDEFINED: tuple[tuple[int, int], Array] = (0, 0), np.empty(0)
-"""Empty part of the reference, and empty signal: the comparison is not defined, the score NaN."""
+"""Result of `_aligned` if the comparison is not defined and the score is NaN: an empty part of the
+reference, and an empty signal."""
 
 
 def _checked(signal: ArrayLike) -> Array:
-    """Return a signal as (samples,) in float64, or refuse its shape."""
+    """Return a signal in float64, or raise an InputError if its shape is not (samples,)."""
     samples = np.asarray(signal, dtype=np.float64)
     if samples.ndim != 1:
         raise InputError(f"HAAQI: expected signals of one ear, (samples,), got {samples.shape}")
@@ -195,9 +202,11 @@ def _checked(signal: ArrayLike) -> Array:
 
 
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
-    """Return start and stop of the reference's audible part, and the aligned signal within it.
+    """Align the processed signal with the reference, and cut it to the reference's audible part.
 
-    `_UNDEFINED` if the comparison is not defined.
+    Returns:
+        Start and stop of the reference's audible part, and the aligned signal in this part; or
+        `_UNDEFINED` if the comparison is not defined.
     """
     samples = min(len(reference), len(processed))
     if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):
@@ -213,20 +222,27 @@ def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array
 
 
 def _compare(original: Array, copies: list[Array], levels_db: Array, level1: float) -> list[Haaqi]:
-    """Return index and components of each copy (samples,), compared with the original."""
+    """Return the index and its components for each processed signal.
+
+    Args:
+        original: the reference, (samples,).
+        copies: processed signals, (samples,) each.
+        levels_db: hearing levels at the audiometric frequencies, (6,).
+        level1: dB SPL of a signal whose root mean square is 1.
+    """
     if not len(original):
         return [Haaqi(*[math.nan] * 7) for _ in copies]
     outputs = apply_ear_model(original, copies, levels_db, level1)
     audible = audible_segments(outputs[0].reference_envelope_db, SILENCE_DB)
     if np.count_nonzero(audible) > 1:
-        # The original program draws noise for the cepstra here and multiplies it by 0. The draw is
-        # repeated so that the generator is left in the same state.
+        # The original program draws noise for the cepstra here and multiplies it by 0. The noise is
+        # drawn here as well, so that the generator gets the same state.
         np.random.standard_normal(2 * BANDS * np.count_nonzero(audible))
     return [_index(copy, audible) for copy in outputs]
 
 
 def _index(outputs: EarOutputs, audible: NDArray[np.bool_]) -> Haaqi:
-    """Compute index and components; `audible` (segments,) marks the segments for the cepstra."""
+    """Compute the index and its components; `audible` (segments,) marks the audible segments."""
     cepstral = 0.0
     if np.count_nonzero(audible) > 1:
         cepstral = cepstral_correlation(
@@ -247,9 +263,10 @@ def _index(outputs: EarOutputs, audible: NDArray[np.bool_]) -> Haaqi:
 def regression(
     cepstral_correlation: Any, bm_synchrony: Any, d_loud: Any, d_norm: Any
 ) -> tuple[Any, Any, Any]:
-    """Return index, nonlinear and linear term from the four components, floats or tensors.
+    """Compute the index, its nonlinear term and its linear term from the four components.
 
-    Coefficients: Kates and Arehart (2016), as in the original program.
+    The components are floats or tensors. The coefficients are those of Kates and Arehart (2016) in
+    the original program.
     """
     nonlinear = 0.754 * cepstral_correlation**3 + 0.246 * bm_synchrony
     linear = 0.329 * d_loud + 0.671 * d_norm

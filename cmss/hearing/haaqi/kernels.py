@@ -1,9 +1,9 @@
-"""Compiled loops of the ear model, for one auditory band of one signal at a time.
+"""Compiled loops of the ear model, each for one auditory band of one signal.
 
-Each loop does the work of several of pyclarity's vector operations, so that the samples of a band
-stay in the cache. `samples` is the signal's length at 24 kHz. Recursive filters keep the order of
+Each loop combines several of pyclarity's vector operations, so that the samples of a band stay in
+the cache. `samples` is the length of the signal at 24 kHz. Recursive filters have the order of
 operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors. Signals must
-be finite: the vector logarithm would turn a NaN into a number.
+be finite, because `fast_log` would convert a NaN to a number.
 """
 
 import numpy as np
@@ -13,30 +13,31 @@ from cmss.hearing.haaqi.vector_math import fast_exp, fast_log
 from cmss.machine.compiled import compiled
 
 TINY = 1e-30
-"""Added before a logarithm or a division."""
+"""This constant is added before a logarithm or a division, so that no result is infinite."""
 
 _DB_PER_NEPER = 20.0 / np.log(10.0)
 
-_CONTRACT = {"contract"}  # a product and a sum in one rounding
+_CONTRACT = {"contract"}  # allow the compiler to round a product and a sum together, only once
 
 OVERSHOOT = 2.0
-"""Ratio of the response at an onset to the response in the steady state."""
+"""Ratio of the inner hair cell's response at an onset to its response in the steady state."""
 
 
 def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the inner hair cell's adaptation as two decaying modes, (decay, weight) each.
+    """Return the decay and the weight of both modes of the inner hair cell's adaptation.
 
-    The model is a circuit of two resistor-capacitor stages, 2 ms and 60 ms, whose current at an
-    onset is twice that of the steady state: Kates and Arehart (2010), J. Audio Eng. Soc. 58(5).
-    Backward differences make it a recursion v' = A v + B u of the two voltages, with the output
-    (u - v'[0]) / r1. The eigenvectors of A decouple the recursion: v'[0] is the sum of weight * m'
-    over two modes, each with m' = decay * m + u.
+    The model is a circuit of two resistor-capacitor stages with time constants of 2 ms and 60 ms.
+    The current at an onset is twice the current in the steady state (Kates and Arehart 2010, J.
+    Audio Eng. Soc. 58(5)). With backward differences, the two voltages v follow the recursion
+    v' = A v + B u, and the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A
+    decouple the recursion into two modes m' = decay * m + u, and v'[0] is the sum of weight * m'
+    over both modes.
     """
     rapid_s, short_s = 0.002, 0.060
     r1 = 1.0 / OVERSHOOT
     r2 = r3 = 0.5 * (1.0 - r1)
     c1, c2 = rapid_s * (r1 + r2) / (r1 * r2), short_s / ((r1 + r2) * r3)
-    # Kirchhoff's current law at both capacitors, (C + G) v' = C v + g u: A is inv(C + G) C.
+    # Kirchhoff's current law at both capacitors is (C + G) v' = C v + g u. So A = inv(C + G) C.
     stored1, stored2 = r1 * r2 * c1 * MODEL_RATE_HZ, r2 * r3 * c2 * MODEL_RATE_HZ
     step = np.linalg.inv([[r1 + r2 + stored1, -r1], [-r3, r2 + r3 + stored2]])
     decays, vectors = np.linalg.eig(step @ np.diag([stored1, stored2]))
@@ -46,14 +47,15 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 ADAPTATION = _adaptation_modes()
-"""Decay and weight of both modes. The adapted level is OVERSHOOT * (u - sum of weight * m)."""
+"""Decay and weight of both modes m. For a level u, the adapted level is OVERSHOOT times the
+difference between u and the sum of weight * m."""
 
 
 @compiled(error_model="numpy")
 def demodulate(radians: float, cosine: Array, sine: Array) -> None:
     """Fill two (samples,) arrays with the cosine and the negative sine of n * radians."""
-    # Blocks of 256 are computed by rotating the first block: a complex product is faster than two
-    # trigonometric functions per sample, and its error does not accumulate.
+    # Each block of 256 samples is computed by a rotation of the first block: a complex product is
+    # faster than two trigonometric functions per sample, and errors do not accumulate.
     size = 256
     head_cosine = np.cos(radians * np.arange(size))
     head_sine = -np.sin(radians * np.arange(size))
@@ -69,7 +71,17 @@ def demodulate(radians: float, cosine: Array, sine: Array) -> None:
 def control_power(
     signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
 ) -> float:
-    """Write the squared envelope of the control path into `power` (samples,); return its mean."""
+    """Compute the squared envelope of the control path.
+
+    Args:
+        signal: signal after the middle ear, (samples,).
+        cosine, sine: carrier of the band, (samples,) each.
+        gammatone: control filter of the band.
+        power: array into which the squared envelope is written, (samples,).
+
+    Returns:
+        The mean of the squared envelope.
+    """
     gain, b1, b2, a1, a2, a3, a4 = gammatone
     # r1 ... r4 and i1 ... i4 are the filter states of the real and the imaginary part, in
     # transposed direct form II as in scipy.signal.lfilter.
@@ -98,10 +110,17 @@ def control_power(
 def compression_gain(
     power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
-    """Replace the control path's power (samples,) in place by the outer hair cells' gain.
+    """Replace the power of the control path in place by the gain of the outer hair cells.
 
-    Linear below the knee, `ratio`:1 up to 100 dB SPL, linear above. `level1` is the level in dB SPL
-    of an amplitude of 1.
+    The gain is constant for levels up to the knee and above 100 dB SPL. In between, levels are
+    compressed.
+
+    Args:
+        power: squared envelope of the control path, (samples,).
+        knee_db: level in dB SPL at which compression begins.
+        ratio: compression ratio.
+        attenuation_db: loss of amplification in the outer hair cells.
+        level1: dB SPL of an amplitude of 1.
     """
     slope = 1.0 - 1.0 / ratio
     for n in range(power.size):
@@ -121,23 +140,24 @@ def compressed_band(
     envelope: Array,
     motion: Array,
 ) -> float:
-    """Compute envelope and basilar-membrane motion of a band after compression.
+    """Compute the envelope and the basilar-membrane motion of a band after compression.
 
     Args:
-        signal: (samples,) after the middle ear.
-        cosine, sine: the band's carrier.
-        gammatone: its filter.
-        gain: (samples,) instantaneous gain of the outer hair cells.
-        smoothing: b and a of the first-order low-pass b (1 + 1/z) / (1 + a/z) that delays the gain.
-        envelope: (samples,), filled.
-        motion: (samples,), filled.
+        signal: signal after the middle ear, (samples,).
+        cosine, sine: carrier of the band, (samples,) each.
+        gammatone: auditory filter of the band.
+        gain: instantaneous gain of the outer hair cells, (samples,).
+        smoothing: coefficients b and a of the first-order low-pass b (1 + 1/z) / (1 + a/z) that
+            delays the gain.
+        envelope: array into which the envelope is written, (samples,).
+        motion: array into which the motion is written, (samples,).
 
     Returns:
         The root mean square of the envelope before compression.
     """
     scale, b1, b2, a1, a2, a3, a4 = gammatone
     gain_b, gain_a = smoothing
-    # Filter states as in `control_power`; g1 is the state of the low-pass on the gain.
+    # The filter states are those of `control_power`; g1 is the state of the gain's low-pass.
     r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = g1 = 0.0
     total = 0.0
     for n in range(signal.size):
@@ -175,18 +195,20 @@ def inner_hair_cell(
     adapted_db: Array,
     firing: Array,
 ) -> None:
-    """Convert to dB above threshold, adapt, and add the noise that represents the threshold.
+    """Apply the inner hair cells of a band to the envelope and the motion.
 
-    The motion is scaled by the same gain as the envelope.
+    The envelope is converted to dB above threshold and adapted. The motion is scaled to this
+    envelope, and the noise that represents the threshold is added to the motion.
 
     Args:
-        envelope, motion: (samples,) after compression.
-        attenuation_db: of the inner hair cells.
+        envelope, motion: envelope and motion after compression, (samples,) each.
+        attenuation_db: loss of sensitivity in the inner hair cells.
         level1: dB SPL of an amplitude of 1.
-        noise, noise_gain: (samples,) standard normal deviates, and their amplitude.
-        delay: samples by which the output is delayed; it starts with that many zeros.
-        adapted_db: (samples,), filled with the adapted envelope in dB.
-        firing: (samples,), filled with the motion that has this envelope, plus the noise.
+        noise: standard normal deviates, (samples,).
+        noise_gain: amplitude of the noise.
+        delay: number of samples by which the outputs are delayed; they start with as many zeros.
+        adapted_db: array into which the adapted envelope in dB is written, (samples,).
+        firing: array into which the scaled motion plus the noise is written, (samples,).
     """
     adapted_db[:delay] = 0.0
     firing[:delay] = 0.0

@@ -1,7 +1,7 @@
 """Loudness: audible segments, and differences between the long-term spectra of two signals.
 
-Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 2, after Moore and Tan (2004),
-J. Audio Eng. Soc. 52(9).
+The method is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 2. It is based on
+Moore and Tan (2004), J. Audio Eng. Soc. 52(9).
 """
 
 import numpy as np
@@ -11,7 +11,14 @@ from cmss.hearing.haaqi.filterbank import BANDS, Array, HearingLoss
 
 
 def sensation_level_db(rms: Array, control_rms: Array, loss: HearingLoss, level1: float) -> Array:
-    """Convert RMS values of envelope and control (32,) to dB above the impaired threshold (32,)."""
+    """Compute the long-term level of each band in dB above the impaired ear's threshold, (32,).
+
+    Args:
+        rms: RMS of the envelope in each band, (32,).
+        control_rms: RMS of the control path in each band, (32,).
+        loss: hearing loss of the ear.
+        level1: dB SPL of a signal whose root mean square is 1.
+    """
     control_db = np.maximum(np.minimum(_level_db(control_rms, level1), 100.0), loss.knee_db)
     slope = 1 - 1 / loss.compression_ratio
     gain_db = -loss.outer_attenuation_db - (control_db - loss.knee_db) * slope
@@ -24,11 +31,14 @@ def _level_db(rms: Array, level1: float) -> Array:
 
 
 def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
-    """Mark the segments whose mean loudness over the bands exceeds the threshold, (segments,).
+    """Return the segments in which the mean loudness over the bands exceeds a level.
 
     Args:
-        reference_db: (32, segments), levels of the reference.
-        threshold_db: in dB above the hearing threshold.
+        reference_db: levels of the reference, (32, segments).
+        threshold_db: the level in dB above the hearing threshold.
+
+    Returns:
+        Whether each segment exceeds the level, (segments,).
     """
     loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
     audible: NDArray[np.bool_] = loudness_db > threshold_db
@@ -36,10 +46,15 @@ def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.boo
 
 
 def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[float, float]:
-    """Return the spread over bands of the difference in specific loudness, absolute and relative.
+    """Compute how much two long-term spectra differ in their shape.
 
-    Both spectra (32,) are first scaled to the same total loudness, so only their shape counts. The
-    spread is the standard deviation over the bands, times the number of bands.
+    Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
+    only their shape counts. Their difference in each band is computed in two versions: absolute,
+    and relative to the sum of both.
+
+    Returns:
+        The standard deviation of the absolute difference over the bands, and that of the relative
+        difference, both times the number of bands.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

@@ -1,8 +1,9 @@
-"""NumPy's legacy normal deviates, drawn several times as fast from its global generator's state.
+"""Normal deviates of NumPy's global generator, drawn several times as fast as by NumPy.
 
-HAAQI adds noise to the 32 bands of both signals, and reproducing a score needs the same deviates.
-So the generator is implemented here again: the Mersenne Twister (Matsumoto and Nishimura 1998) and
-Marsaglia's polar method as in NumPy's `legacy_gauss`, in blocks of 624 words.
+HAAQI adds noise to the 32 bands of both signals. To reproduce a score, the deviates must be the
+same as in the original program. So this module implements NumPy's generator again: the Mersenne
+Twister (Matsumoto and Nishimura 1998), and Marsaglia's polar method as in NumPy's `legacy_gauss`,
+in blocks of 624 words.
 """
 
 from typing import Any
@@ -19,13 +20,14 @@ from cmss.machine.compiled import compiled
 Words = NDArray[np.uint32]
 
 _WORDS = 624
-"""Words in the state of the Mersenne Twister."""
+"""Number of words in the state of the Mersenne Twister."""
 
 
 class NormalDeviates:
-    """The standard normal deviates that `np.random.standard_normal` would draw.
+    """Draws the standard normal deviates that `np.random.standard_normal` would draw.
 
-    Works on a copy of NumPy's global generator, which changes only when `store` is called.
+    This class works on a copy of the state of NumPy's global generator. NumPy's generator changes
+    only when `store` is called.
 
     Raises:
         InputError: NumPy's global generator is not its default, the Mersenne Twister.
@@ -40,7 +42,7 @@ class NormalDeviates:
         self._rest = int(state["state"]["pos"]), bool(state["has_gauss"]), float(state["gauss"])
 
     def fill(self, output: Array) -> None:
-        """Draw as many deviates as `output` (samples,) holds."""
+        """Fill `output` (samples,) with deviates."""
         self._rest = _draw(self._key, *self._rest, output.size, output)
 
     def skip(self, count: int) -> None:
@@ -48,14 +50,14 @@ class NormalDeviates:
         self._rest = _draw(self._key, *self._rest, count, np.empty(0))
 
     def store(self) -> None:
-        """Set NumPy's global generator to the state after the draws."""
+        """Set NumPy's global generator to the state after all draws."""
         position, has_spare, spare = self._rest
         np.random.set_state(("MT19937", self._key, position, int(has_spare), spare))
 
 
 @compiled()
 def _next_block(key: Words) -> None:
-    """Replace the key in place by the next 624 words, before tempering."""
+    """Replace the key in place by the next 624 words of the generator before tempering."""
     upper, lower, one = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1)
     matrix, zero = np.uint32(0x9908B0DF), np.uint32(0)
     for i in range(227):
@@ -70,7 +72,7 @@ def _next_block(key: Words) -> None:
 
 @compiled()
 def _temper(key: Words, words: Words) -> None:
-    """Write the output words of a block of the generator, (624,)."""
+    """Compute the output words of the generator from a key, and write them into `words` (624,)."""
     for i in range(key.size):
         y = key[i]
         y ^= y >> np.uint32(11)
@@ -85,8 +87,10 @@ def _draw(
 ) -> tuple[int, bool, float]:
     """Draw `count` deviates into `output`, or discard them if `output` is empty.
 
-    `key` is advanced in place. Returns the position in it, whether a deviate of the last pair is
-    left, and that deviate.
+    Deviates are drawn in pairs. `key` is advanced in place.
+
+    Returns:
+        The position in `key`, whether a deviate of the last pair is left, and this deviate.
     """
     keep = output.size > 0
     done = 0
@@ -125,8 +129,9 @@ def _draw(
                 pair[2 * i] = scale * y[i]
                 pair[2 * i + 1] = scale * x[i]
         done += 2 * accepted
-        # The count is odd: one deviate of the last pair is kept for later. NumPy's own generator
-        # continues with it, so it is computed with NumPy's logarithm, to the last bit.
+        # If the count is odd, a deviate of the last pair is kept for later. NumPy's generator
+        # continues with this deviate. So it is computed with NumPy's logarithm, so that it is equal
+        # to the last bit.
         if done > count:
             last = accepted - 1
             scale = np.sqrt(-2.0 * np.log(square[last]) / square[last])

@@ -1,7 +1,7 @@
-"""Basilar-membrane synchrony: similarity of each band's temporal fine structure to the reference's.
+"""Basilar-membrane synchrony: similarity of two signals in their temporal fine structure.
 
-Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)", IEEE/ACM Trans. Audio,
-Speech, Lang. Process. 24(2), section II.
+The method is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
+IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ SEGMENT = 16 * MODEL_RATE_HZ // 1000
 """Length of a segment in samples, 16 ms; segments overlap by half."""
 
 MAX_LAG = MODEL_RATE_HZ // 1000
-"""Largest lag in samples between the two motions of a segment, 1 ms."""
+"""Largest lag in samples between the motions of both signals in a segment, 1 ms."""
 
 WINDOW = np.hanning(SEGMENT)
 
 
 def _lag_weights(window: Array) -> Array:
-    """Return the inverse autocorrelation of the window, (2 MAX_LAG + 1,).
+    """Return the reciprocal of the window's autocorrelation at each lag, (2 MAX_LAG + 1,).
 
-    It compensates the shorter overlap at larger lags, so the covariance is unbiased.
+    These weights compensate the shorter overlap at larger lags, so that the covariance is unbiased.
     """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
@@ -33,12 +33,15 @@ HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
 
 
 def segment_count(samples: int, segment: int) -> int:
-    """Return the number of segments that overlap by half; the first and last have half length."""
+    """Return the number of segments of a signal.
+
+    Segments overlap by half. The first and the last segment have half the length.
+    """
     return int(1 + samples // segment + (samples - segment / 2) // segment)
 
 
 def motion_level_db(motion: Array) -> Array:
-    """Return the level above threshold (segments,) of a band's motion (samples,).
+    """Return the level above threshold of a band's motion (samples,) in each segment, (segments,).
 
     The amplitude of the motion is in dB, so its root mean square is a level.
     """
@@ -48,11 +51,14 @@ def motion_level_db(motion: Array) -> Array:
 
 
 def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
-    """Return the largest normalised cross-covariance within 1 ms, (segments,), from 0 to 1.
+    """Compute the largest normalised cross-covariance at lags up to 1 ms in each segment.
 
     Args:
-        reference, processed: (samples,) motion of one band.
-        wanted: (segments,) bool; the result is 0 for the other segments.
+        reference, processed: motion of a band in both signals, (samples,) each.
+        wanted: whether to compute the covariance of each segment, bool (segments,).
+
+    Returns:
+        Values from 0 to 1, (segments,); 0 for the segments that are not wanted.
     """
     output = np.zeros(len(wanted))
     _segment_covariances(reference, processed, wanted, WINDOW, FULL_WEIGHTS, HALF_WEIGHTS, output)
@@ -60,21 +66,24 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
 
 
 def synchronisation_weights() -> Array:
-    """Return the weight of each band, (32,): phase locking in the auditory nerve by frequency.
+    """Return the weight of each band, (32,).
 
-    A fifth-order low-pass at 3.5 kHz: Johnson (1980), J. Acoust. Soc. Am. 68.
+    The weight represents the decrease of phase locking in the auditory nerve with frequency. It is
+    the response of a fifth-order low-pass at 3.5 kHz (Johnson 1980, J. Acoust. Soc. Am. 68).
     """
     return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
 
 
 def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db: float) -> float:
-    """Average the covariance over the audible tiles, weighted by phase locking.
+    """Average the covariance over the audible tiles, weighted by `synchronisation_weights`.
+
+    A tile is a band in a segment.
 
     Args:
-        covariance: (32, segments).
-        level_db: (32, segments) of the reference.
-        threshold_db: ignore tiles at or below this level, and segments whose mean loudness is at or
-            below it.
+        covariance: covariance between the motions of both signals, (32, segments).
+        level_db: level of the reference's motion, (32, segments).
+        threshold_db: level up to which tiles are ignored. Segments whose mean loudness does not
+            exceed this level are ignored as well.
     """
     segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:
@@ -90,9 +99,10 @@ _SUMS = {"reassoc", "contract", "nsz"}
 
 @compiled(error_model="numpy", fastmath=_SUMS)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
-    """Write a windowed segment less its mean into `piece`, and return its mean square.
+    """Window a segment, subtract its mean, write it into `piece` and return its mean square.
 
-    The first segment uses the falling half of the window, the last segment the rising half.
+    The first segment gets only the falling half of the window, the last segment only the rising
+    half.
     """
     weights = window[: piece.size]
     if segment == 0:

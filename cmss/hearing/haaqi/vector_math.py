@@ -1,14 +1,15 @@
 """Logarithm and exponential that the compiler can vectorise.
 
-Calls of the C library's `log` and `exp`, value by value, would take most of the ear model's time.
-The functions here use polynomials and bit operations, and are inlined into loops compiled with
-`error_model="numpy"`. The logarithm is that of FreeBSD's libm (e_log.c, Sun Microsystems 1993).
+A call of the C library's `log` or `exp` for each value would take most of the ear model's time. The
+functions here use polynomials and bit operations. They are inlined into loops that are compiled
+with `error_model="numpy"`. The logarithm is that of FreeBSD's libm (e_log.c, Sun Microsystems
+1993).
 """
 
 import numpy as np
 from numba import njit
 
-# log(2) in two parts: products of the first with small integers are exact.
+# log(2) as the sum of two numbers. Products of the first number with small integers are exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 
@@ -17,10 +18,11 @@ _LN2_LOW = 1.90821492927058770002e-10
 def fast_log(x: float) -> float:
     """Return the natural logarithm of a positive normal number, to one unit in the last place.
 
-    For any other input, NaN included, the result is meaningless.
+    For any other input, including NaN, the result is meaningless.
     """
     # x = 2^exponent * (1 + f) with 1 + f between sqrt(1/2) and sqrt(2). Then log(1 + f) is a series
-    # in s = f / (2 + f), whose even and odd terms are summed separately to shorten dependencies.
+    # in s = f / (2 + f). Its even and odd terms are summed separately, because the processor can
+    # compute both sums at the same time.
     root_half = np.uint64(0x3FE6A09E667F3BCD)  # the bits of sqrt(1/2)
     one_less_root_half = np.uint64(0x00095F619980C433)  # the bits of 1, minus root_half
     mantissa = np.uint64(0x000FFFFFFFFFFFFF)
@@ -47,9 +49,11 @@ def fast_log(x: float) -> float:
 def fast_exp(x: float) -> float:
     """Return e to the power x for |x| < 700, with a relative error of 1e-15.
 
-    x = power * log(2) + r with |r| <= log(2) / 2: a Taylor series in r, scaled by 2^power.
+    With x = power * log(2) + r and |r| <= log(2) / 2, the result is a Taylor series in r times
+    2^power.
     """
-    rounder = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer in the low bits
+    # 1.5 * 2^52: when it is added, the low bits of the sum are the nearest integer.
+    rounder = 6755399441055744.0
     shifted = x * 1.4426950408889634 + rounder
     power = shifted - rounder
     r = (x - power * _LN2_HIGH) - power * _LN2_LOW
