@@ -269,7 +269,7 @@ class ConvNorm(nn.Sequential):
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
-        # The scale is a constant 1, because CUDA computes no gradient of the offset without a scale.
+        # The scale is a constant 1: without a scale, CUDA computes no gradient of the offset.
         del norm.weight
         norm.register_buffer("weight", torch.ones(filters), persistent=False)
         super().__init__(nn.Conv2d(channels, filters, size, padding=size // 2, bias=bias), norm)

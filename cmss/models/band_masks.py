@@ -1,8 +1,8 @@
-"""Base of networks that estimate soft masks in frequency bands, and features of stereo mixtures.
+"""Base class of networks that estimate soft masks in frequency bands, and their input features.
 
 The network estimates a mask in bands for each source that is present. Masks are interpolated to
-bins and applied to the spectra of the mixture, and the result is transformed back. The inputs of
-mask-estimating networks are :func:`stereo_features`: levels and directions of arrival.
+bins and applied to the spectra of the mixture, and the result is transformed back to a waveform.
+The inputs of the network are :func:`stereo_features`: levels and directions of arrival.
 
 Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
 """
@@ -20,17 +20,17 @@ from cmss.transforms.stft import istft, stft
 
 
 class BandMasks(Network, ABC):
-    """Analysis, application of masks and synthesis; subclasses implement :meth:`masks`.
+    """Applies masks to the STFT of the mixture; subclasses implement :meth:`masks`.
 
     Args:
-        arguments: of the network.
-        L: length of a frame in samples, with a Hann window.
-        hop: samples from frame to frame.
-        to_bands: (F, G) weights that average bins into bands.
-        to_bins: (F, G) weights that spread bands over bins; each row sums to 1.
+        arguments: arguments of the network.
+        L: length of the Hann window and of a frame in samples.
+        hop: number of samples from frame to frame.
+        to_bands: weights by which bins are averaged in bands, (F, G).
+        to_bins: weights by which bands are interpolated to bins, (F, G); each row sums to 1.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
         - output (B, S, 2, T); absent sources are zero
     """
 
@@ -47,14 +47,14 @@ class BandMasks(Network, ABC):
 
     @abstractmethod
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Estimate masks.
+        """Estimate the masks of all sources in bands.
 
         Args:
-            spectra: of the mixture, complex (B, 2, F, K).
-            present: bool (B, S).
+            spectra: spectra of the mixture, complex (B, 2, F, K).
+            present: whether each source is present, bool (B, S).
 
         Returns:
-            (B, S, K, G), zero for absent sources.
+            The masks, (B, S, K, G), zero for absent sources.
 
         Raises:
             ValueError: an example has no source that is present.
@@ -65,7 +65,7 @@ class BandMasks(Network, ABC):
         present = presence(present, mixture, len(self.sources))
         spectra = self.analyse(mixture)  # (B, 2, F, K)
         masks = self.spread(self.masks(spectra, present)).mT  # (B, S, F, K)
-        # The same mask for both channels: (B, S, 1, F, K) * (B, 1, 2, F, K)
+        # Both channels have the same mask: (B, S, 1, F, K) * (B, 1, 2, F, K)
         return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
 
     def analyse(self, signal: Tensor) -> Tensor:
@@ -94,15 +94,16 @@ class BandMasks(Network, ABC):
 def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
     """Compute the level of each channel and the direction of arrival.
 
-    Levels are in bels relative to the mean of the excerpt. The direction is the cross-spectrum,
-    normalised by the geometric mean of both powers, with real and imaginary part.
+    Levels are in bels relative to the mean power of the excerpt. The direction is represented by
+    the cross-spectrum of both channels, which is divided by the geometric mean of their powers.
 
     Args:
-        power: of both channels, (B, 2, ...) with two more axes, frames and bins or bands.
-        cross: real and imaginary part of left * conj(right), of the same shape.
+        power: power of both channels, (B, 2, ...), with two further axes: frames, and bins or
+            bands.
+        cross: real and imaginary part of left * conj(right), with the same shape as `power`.
 
     Returns:
-        (B, 4, ...).
+        Levels of both channels, and real and imaginary part of the direction, (B, 4, ...).
     """
     mean = power.mean((1, 2, 3), keepdim=True) + 1e-12  # (B, 1, 1, 1), not zero in silence
     level = torch.log10(power / mean + 1e-7)  # (B, 2, ...), at least -70 dB

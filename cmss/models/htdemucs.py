@@ -1,9 +1,9 @@
 """Hybrid Transformer Demucs, the fourth generation; see :mod:`cmss.models.hybrid`.
 
-Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation": the branches are
-not merged; at the lowest level, a transformer attends within each branch and across both. The
-defaults are those of the network that the authors released. Based on their code,
-facebookresearch/demucs (MIT; see NOTICE).
+The paper is Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation". The
+two branches of the network do not merge. At the lowest level, a transformer has attention within
+each branch and across both branches. The defaults are those of the network that the authors
+released. The code is based on that of the authors, facebookresearch/demucs (MIT; see NOTICE).
 
 Shapes: B batch, C channels, F frequency bins, K frames, T time steps, N and M tokens.
 """
@@ -27,11 +27,13 @@ class HTDemucsArguments(HybridArguments):
     """Arguments of :class:`HTDemucs`, in addition to those of :class:`HybridArguments`.
 
     Args:
-        bottom_channels: channels of the transformer; 0 for those of the lowest level.
-        t_layers: transformer layers of each branch, which alternate between attention within the
-            branch and attention to the other branch.
-        t_heads: attention heads.
-        t_hidden_scale: ratio of the hidden channels of a feed-forward layer to its channels.
+        bottom_channels: number of channels of the transformer; 0 for the same number as in the
+            lowest level.
+        t_layers: number of transformer layers of each branch. Layers with attention within the
+            branch alternate with layers with attention to the other branch.
+        t_heads: number of attention heads.
+        t_hidden_scale: ratio of the number of hidden channels of a feed-forward layer to its number
+            of input channels.
         t_max_period: longest period of the positional embedding, divided by 2 pi.
     """
 
@@ -56,7 +58,7 @@ class HTDemucsArguments(HybridArguments):
 
     @property
     def width(self) -> int:
-        """Channels of the transformer."""
+        """Number of channels of the transformer."""
         return self.bottom_channels or self.lowest(self.channels)
 
 
@@ -83,7 +85,8 @@ class HTDemucs(Hybrid):
         if not self.arguments.bottom_channels:
             return self.crosstransformer(x, x_time)
         bins = x.shape[2]
-        # 1x1 convolutions convert between the channels of the branches and of the transformer.
+        # 1x1 convolutions convert between the numbers of channels of the branches and of the
+        # transformer.
         # (B, C, F, K) -> (B, C, F K) -> (B, bottom_channels, F K) -> (B, bottom_channels, F, K)
         x = self.channel_upsampler(x.flatten(2)).unflatten(2, (bins, -1))
         x, x_time = self.crosstransformer(x, self.channel_upsampler_t(x_time))
@@ -95,10 +98,11 @@ class CrossTransformer(nn.Module):
     """Parallel transformer layers of both branches; layers 1, 3, ... attend to the other branch.
 
     Args:
-        channels: C.
-        layers: of each branch.
-        heads: of the attention.
-        hidden: ratio of the hidden channels of a feed-forward layer to its channels.
+        channels: number of channels C.
+        layers: number of layers of each branch.
+        heads: number of attention heads.
+        hidden: ratio of the number of hidden channels of a feed-forward layer to its number of
+            input channels.
         period: longest period of the positional embedding, divided by 2 pi.
 
     Shape:
@@ -122,31 +126,32 @@ class CrossTransformer(nn.Module):
         self.layers, self.layers_t = branch(), branch()
 
     def forward(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply all layers; shapes as above."""
+        """Apply all layers; the shapes are those of the class."""
         channels, bins, frames = x.shape[1:]
-        # Tokens are bins of frames, (B, K F, C), and time steps, (B, T, C).
+        # The tokens of the spectral branch are the bins of all frames, (B, K F, C). The tokens of
+        # the waveform branch are the time steps, (B, T, C).
         embedding = self._position_2d(channels, bins, frames).to(x)
         x = self.norm_in(x.permute(0, 3, 2, 1).flatten(1, 2)) + embedding
         embedding = self._position(channels, x_time.shape[-1]).to(x_time)
         x_time = self.norm_in_t(x_time.mT) + embedding
-        # Both layers of a pair see the outputs of the previous pair.
+        # The inputs of both layers of a pair are the outputs of the previous pair.
         for layer, layer_time in zip(self.layers, self.layers_t, strict=True):
             x, x_time = layer(x, x_time), layer_time(x_time, x)
         # (B, K F, C) -> (B, K, F, C) -> (B, C, F, K), and (B, T, C) -> (B, C, T)
         return x.unflatten(1, (frames, bins)).permute(0, 3, 2, 1), x_time.mT
 
-    # Sinusoidal embeddings (Vaswani et al. 2017, "Attention is all you need", section 3.5), with
-    # the order of channels and the spacing of rates in the authors' code.
+    # The embeddings are sinusoidal (Vaswani et al. 2017, "Attention is all you need", section 3.5).
+    # The order of the channels and the spacing of the rates are those of the authors' code.
 
     def _position(self, channels: int, steps: int) -> Tensor:
-        """Return an embedding of time steps, (T, C): cosines, then sines, at C / 2 rates."""
+        """Return an embedding of time steps, (T, C): first cosines, then sines, at C / 2 rates."""
         half = channels // 2
         rates = self.period ** (-torch.arange(half) / (half - 1))
         phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
         return torch.cat((phase.cos(), phase.sin()), 1)
 
     def _position_2d(self, channels: int, bins: int, frames: int) -> Tensor:
-        """Return an embedding of frames and bins, (K F, C), with F the faster index.
+        """Return an embedding of frames and bins, (K F, C); the bin is the faster index.
 
         Half of the channels embed the frame, the other half the bin. Sines and cosines alternate,
         at C / 4 rates.
@@ -164,13 +169,13 @@ class CrossTransformer(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a feed-forward layer, each a scaled residual, followed by a norm.
+    """A transformer layer: attention and a feed-forward layer as scaled residuals, then a norm.
 
     Args:
-        channels: C.
-        heads: of the attention.
-        inner: hidden channels of the feed-forward layer.
-        cross: attend to the other branch instead of the own branch.
+        channels: number of channels C.
+        heads: number of attention heads.
+        inner: number of hidden channels of the feed-forward layer.
+        cross: whether to attend to the other branch instead of the same branch.
     """
 
     def __init__(self, channels: int, heads: int, inner: int, cross: bool) -> None:
@@ -181,7 +186,8 @@ class Layer(nn.Module):
         self.norm_out = nn.GroupNorm(1, channels)
         self.gamma_1 = LayerScale(channels, 1e-4, last=True)
         self.gamma_2 = LayerScale(channels, 1e-4, last=True)
-        # The authors' names: `norm2` is that of the other branch, if there is cross-attention.
+        # These are the authors' names: with cross-attention, `norm2` normalises the tokens of the
+        # other branch.
         if cross:
             self.norm3 = nn.LayerNorm(channels)
             self.cross_attn = nn.MultiheadAttention(channels, heads, batch_first=True)

@@ -1,8 +1,9 @@
 """Hybrid Demucs: a U-Net on the waveform and a U-Net on its spectra, whose estimates are added.
 
-Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This is the common part of the
-third and the fourth generation, :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. Based
-on the authors' code, facebookresearch/demucs (MIT; see NOTICE), with its names of parameters.
+The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module is the
+common part of the third and the fourth generation of Demucs, :mod:`cmss.models.hdemucs` and
+:mod:`cmss.models.htdemucs`. The code is based on that of the authors, facebookresearch/demucs (MIT;
+see NOTICE), with the same names of parameters.
 
 Shapes: B batch, S sources, T samples, C channels, F frequency bins, K frames.
 """
@@ -23,34 +24,38 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class HybridArguments:
-    """Arguments of both generations, with the authors' names where these exist.
+    """Arguments of the third and the fourth generation, with the authors' names where these exist.
 
     Args:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
-        channels: of the first level.
-        channels_time: the same for the waveform branch; None for the same number.
-        growth: ratio of the channels of a level to those of the level above.
-        nfft: length of a frame in samples; the hop is a quarter of it.
+        channels: number of channels of the first level of the spectral branch.
+        channels_time: number of channels of the first level of the waveform branch; None for the
+            same number as `channels`.
+        growth: ratio of a level's number of channels to that of the level above.
+        nfft: length of a frame in samples; the hop is a quarter of this length.
         depth: number of levels.
-        kernel_size, stride: of the convolutions between levels, over frequency and over time.
-        context: frames and bins on either side that the first convolution of a decoder covers.
-        norm_starts: level from which group normalisation is used.
+        kernel_size, stride: kernel size and stride of the convolutions between levels, over
+            frequency and over time.
+        context: number of frames and bins on each side that the first convolution of a decoder
+            covers.
+        norm_starts: first level with group normalisation.
         norm_groups: number of groups of the group normalisation.
-        dconv_mode: residual branches in 1 encoders, 2 decoders, 3 both.
-        dconv_starts: first level with residual branches; those of the first levels cost the most.
-        dconv_depth, dconv_comp, dconv_init: of the residual branches, see
+        dconv_mode: where there are residual branches: 1 in encoders, 2 in decoders, 3 in both.
+        dconv_starts: first level with residual branches. In the upper levels, residual branches
+            require the most computation.
+        dconv_depth, dconv_comp, dconv_init: depth, compress and start of the residual branches, see
             :class:`cmss.models.demucs_layers.DConv`.
         freq_emb: weight of the embedding of the first level's bins.
         emb_scale: ratio of the embedding's learning rate to that of other parameters.
         rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
-        masks: False, as published: inputs and outputs of the spectral branch are complex spectra,
-            with real and imaginary parts as channels. True: inputs are levels and directions of
-            arrival; outputs are soft masks that sum to 1 over the sources present and are the same
-            for both channels of the mixture.
-        conditioned: whether an input of the network says which sources are present.
-        consistent: distribute the difference between the mixture and the sum of the estimates
-            among the sources that are present.
+        masks: whether the spectral branch estimates masks. False, as in the paper: inputs and
+            outputs of this branch are complex spectra, with real and imaginary parts as channels.
+            True: inputs are levels and directions of arrival. Outputs are soft masks, which sum to
+            1 over the sources that are present and are the same for both audio channels.
+        conditioned: whether the presence of the sources is an input of the network.
+        consistent: whether to distribute the difference between the mixture and the sum of the
+            estimates among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -88,25 +93,31 @@ class HybridArguments:
             raise ValueError(f"nfft: expected a multiple of 8, got {self.nfft}")
 
     def lowest(self, channels: int) -> int:
-        """Return the channels of a branch's lowest level, from those of its first level."""
+        """Return the number of channels of a branch's lowest level.
+
+        Args:
+            channels: number of channels of the first level of the branch.
+        """
         for _ in range(self.depth - 1):
             channels = int(self.growth * channels)
         return channels
 
 
 class Hybrid(Network, ABC):
-    """Spectral and waveform branch; subclasses implement :meth:`bottom` between their halves.
+    """Network with a spectral and a waveform branch.
+
+    Subclasses implement :meth:`bottom`, which connects the encoders to the decoders.
 
     Args:
-        arguments: of the network.
+        arguments: arguments of the network.
         time_stride: stride of the levels below the level where the branches merge.
-        attention_from, lstm_from: first levels whose residual branches have attention or an LSTM;
-            None for no level.
+        attention_from: first level whose residual branches have attention; None for no level.
+        lstm_from: first level whose residual branches have an LSTM; None for no level.
 
     Shape:
-        - mixture (B, 2, T); present, bool (B, S), all by default
-        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
-          if `consistent` present ones sum to the mixture
+        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
+        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero; with
+          `consistent`, the others sum to the mixture
     """
 
     window: Tensor
@@ -131,8 +142,8 @@ class Hybrid(Network, ABC):
         self._meeting: int | None = None  # level where the branches merge
         bins = a.nfft // 2
         for level in range(a.depth):
-            # Spectral levels convolve over frequency until a single bin is left. There the branches
-            # merge, and further levels convolve over time.
+            # The levels of the spectral branch convolve over frequency until a single bin is left.
+            # At this level, the branches merge. The levels below convolve over time.
             frequency = bins > 1
             last = frequency and bins <= a.kernel_size
             if last:
@@ -188,8 +199,9 @@ class Hybrid(Network, ABC):
         """Compute the decoders' inputs from the encoders' outputs, of the same shapes.
 
         Args:
-            x: of the spectral branch, (B, C, F, K), or (B, C, K) after the branches have merged.
-            x_time: of the waveform branch, (B, C, T).
+            x: output of the spectral branch's encoders, (B, C, F, K), or (B, C, K) if the branches
+                have merged.
+            x_time: output of the waveform branch's encoders, (B, C, T).
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
@@ -197,30 +209,33 @@ class Hybrid(Network, ABC):
         a = self.arguments
         present = presence(present, mixture, len(a.sources))
         samples = mixture.shape[-1]
-        # Spectra and their statistics are computed in float32 under autocast, too.
+        # Spectra and their statistics are computed in float32, even under autocast.
         with torch.autocast(mixture.device.type, enabled=False):
             spectra = self.analyse(mixture)  # complex (B, 2, F, K)
             image, mean, deviation = self._image(spectra)  # (B, 4, F, K), (B, 1 or 4, 1, 1) twice
             signal, mean_time, deviation_time = _normalised(mixture, (1, 2))  # (B, 2, T)
         # (B, S, F, K) with masks, else (B, S 2 2, F, K); waveforms (B, S 2, T)
         image, signal = self._branches(image, signal, present)
-        # Only for the P players: spectra of all sources would be most of the cost.
+        # The outputs are processed further only for the P players: spectra of all S sources would
+        # take most of the time.
         players, chosen = listed(present)
         if a.masks:
             scores = of_players(image.float(), players)  # (B, P, F, K)
             masks = scores.masked_fill(~chosen[..., None, None], -torch.inf).softmax(1)
             # (B, P, 1, F, K) * (B, 1, 2, F, K)
             masks, spectra = masks.unsqueeze(2), spectra.unsqueeze(1)
-            # Part by part: a complex product would first convert the masks.
+            # Real and imaginary parts are multiplied separately, because a complex product would
+            # first convert the masks to complex numbers.
             estimates = torch.complex(masks * spectra.real, masks * spectra.imag)
         else:
-            # Channels are the mixture's channels with real and imaginary part each.
+            # The channels are the real and imaginary parts of both audio channels.
             image = of_players(
                 image.float().unflatten(1, (-1, 2, 2)), players
             )  # (B, P, 2, 2, F, K)
             image = image * deviation.unsqueeze(1)[..., None] + mean.unsqueeze(1)[..., None]
             estimates = torch.view_as_complex(image.movedim(3, -1).contiguous())
-        # Both branches' estimates are added as waveforms; `estimates` is complex (B, P, 2, F, K).
+        # The estimates of both branches are added as waveforms. `estimates` is complex
+        # (B, P, 2, F, K).
         signal = of_players(signal.float().unflatten(1, (-1, 2)), players)  # (B, P, 2, T)
         signal = signal * deviation_time.unsqueeze(1) + mean_time.unsqueeze(1)
         stems = self.synthesise(estimates, samples) + signal  # (B, P, 2, T)
@@ -231,15 +246,16 @@ class Hybrid(Network, ABC):
         return in_places(stems, players, len(a.sources))  # (B, S, 2, T)
 
     def _image(self, spectra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the normalised input of the spectral branch, and its mean and deviation.
+        """Compute the normalised input of the spectral branch.
 
         Args:
-            spectra: of the mixture, complex (B, 2, F, K).
+            spectra: spectra of the mixture, complex (B, 2, F, K).
 
         Returns:
-            (B, 4, F, K): with `masks` the :func:`stereo_features` of each bin, else the real and
-            the imaginary part of each channel. Its mean and standard deviation, per feature with
-            `masks`, else over all four.
+            The normalised input (B, 4, F, K), its mean before normalisation, and its standard
+            deviation before normalisation. With `masks`, the input is the :func:`stereo_features`
+            of each bin, and each feature is normalised separately. Otherwise the input is the real
+            and imaginary part of each channel, which are normalised together.
         """
         if not self.arguments.masks:
             # (B, 2, F, K, 2) -> (B, 2, 2, F, K) -> (B, 4, F, K)
@@ -252,12 +268,21 @@ class Hybrid(Network, ABC):
         return _normalised(features, (2, 3))
 
     def _branches(self, x: Tensor, x_time: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply encoders, bottom and decoders of both branches to their normalised inputs."""
-        # Lengths at each level are kept, because decoders trim the encoders' padding.
+        """Apply the encoders, :meth:`bottom` and the decoders of both branches.
+
+        Args:
+            x: normalised input of the spectral branch, (B, 4, F, K).
+            x_time: normalised input of the waveform branch, (B, 2, T).
+            present: whether each source is present, bool (B, S).
+
+        Returns:
+            The outputs of the spectral and of the waveform branch.
+        """
+        # The length at each level is stored, because the decoders remove the encoders' padding.
         skips, skips_time, lengths, lengths_time = [], [], [], []
         for level, encoder in enumerate(self.encoder):
             lengths.append(x.shape[-1])
-            inject = None  # output of the waveform branch, which is added where both merge
+            inject = None  # output of the waveform branch at the level where the branches merge
             if level < len(self.tencoder):
                 lengths_time.append(x_time.shape[-1])
                 x_time = self.tencoder[level](x_time)  # (B, C, T / stride^(level + 1))
@@ -284,7 +309,7 @@ class Hybrid(Network, ABC):
                 continue
             decoder_time = self.tdecoder[level - apart]
             if self._meeting is not None and level == apart:
-                # The waveform decoders start from the spectral decoder where the branches merged.
+                # Above the merge, the waveform decoders start from the spectral decoder.
                 skip, x_time = None, before.squeeze(2)  # (B, C, 1, K) -> (B, C, K)
             else:
                 skip = skips_time.pop()
@@ -298,15 +323,16 @@ class Hybrid(Network, ABC):
         convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
-        # Frame 0 of :func:`stft` is centred on the first sample of its input, so frame 2 on sample
-        # 2 hop. With 3/2 hop of padding, this is hop / 2 of the signal, the middle of a hop.
+        # Frame 0 of :func:`stft` is centred on the first sample of its input, so frame 2 is centred
+        # on sample 2 hop. Because 3/2 hop of padding precede the signal, this is sample hop / 2 of
+        # the signal, the middle of the first hop.
         edge = self.hop // 2 * 3
         padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
         spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]
         return spectra / self.arguments.nfft**0.5  # unitary, as in the authors' code
 
     def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
-        """Invert :meth:`analyse`, with zeros in the highest bin."""
+        """Invert :meth:`analyse`; the highest bin is set to zero."""
         edge = self.hop // 2 * 3
         padded = F.pad(spectra * self.arguments.nfft**0.5, (2, 2, 0, 1))
         length = spectra.shape[-1] * self.hop + 2 * edge
@@ -314,7 +340,15 @@ class Hybrid(Network, ABC):
 
 
 def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
-    """Reflect a signal (B, C, T) at its ends; a signal that is too short is first zero-padded."""
+    """Extend a signal (B, C, T) by reflection at its ends.
+
+    A signal that is too short for the reflection is first padded with zeros.
+
+    Args:
+        signal: the signal, (B, C, T).
+        before: number of samples to add at the start.
+        after: number of samples to add at the end.
+    """
     missing = max(before, after) - signal.shape[-1] + 1
     if missing > 0:
         zeros_after = min(after, missing)
@@ -325,7 +359,11 @@ def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
 
 
 def _normalised(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale to zero mean and unit standard deviation; also return mean and standard deviation."""
+    """Scale a tensor to zero mean and unit standard deviation over some axes.
+
+    Returns:
+        The scaled tensor, its mean before scaling, and its standard deviation before scaling.
+    """
     mean, deviation = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
     # The authors' constant against division by zero.
     return (x - mean) / (1e-5 + deviation), mean, deviation

@@ -1,4 +1,4 @@
-"""Input features of the post-filter, computed from the mixture and the estimates of a separator.
+"""Input features of the post-filter, computed from the mixture and a separator's estimates.
 
 Shapes: S sources, F bins, K frames.
 """
@@ -25,10 +25,11 @@ FEATURES = 11
 """Number of features of :func:`features_of`."""
 
 ODDS, LEVEL = 0, 7
-"""Indices of the features log-odds of the mask and level of the mixture."""
+"""Indices of two features: the log-odds of the mask, and the level of the mixture."""
 
 LONG_TERM = (3, 40)
-"""Bins on either side over which power is summed: a partial, and half an octave at 600 Hz."""
+"""Numbers of bins on each side over which power is summed. The first sum comprises a partial, the
+second half an octave at 600 Hz."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class LongTerm:
     """Statistics over all frames of a recording, from which :func:`features_of` are computed.
 
     Args:
-        directions: distributions of each source's directions.
-        constant: the features that do not change over time, (N, S, F, 1).
+        directions: distributions of the directions of each source.
+        constant: the features that do not change over time, (N, S, F, 1), with N features.
         level: mean power of the mixture near each bin, (F, 1).
     """
 
@@ -47,11 +48,11 @@ class LongTerm:
 
 
 def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
-    """Compute statistics over all frames.
+    """Compute statistics over all frames of a recording.
 
     Args:
-        mixture: complex (2, F, K).
-        estimates: complex (S, 2, F, K).
+        mixture: spectra of the mixture, complex (2, F, K).
+        estimates: spectra of the separator's estimates, complex (S, 2, F, K).
     """
     frames = mixture.shape[-1]
     sources, _, bins, _ = estimates.shape
@@ -62,7 +63,8 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
         X = mixture[..., tile]
         masks = ratio_masks(estimates[..., tile]) + MASK_FLOOR  # (S, F, K)
         power = channels_power(X)  # (F, K)
-        # Weights as in cmss.transforms.angular_gaussian: level times the square of the mask.
+        # As in cmss.transforms.angular_gaussian, the weight is the level times the square of the
+        # mask.
         weight = power.sqrt() * masks.square()
         moments += direction_moments(direction_parts(X), weight)
         of_source += (masks * power).sum(-1, keepdim=True)
@@ -73,14 +75,22 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 
 
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
-    """Return log-odds of the power (S, F, 1), level differences, and frequency: (5, S, F, 1)."""
+    """Return the features that do not change over time, (5, S, F, 1).
+
+    These are two log-odds of a source's power, two level differences between left and right, and
+    the frequency.
+
+    Args:
+        directions: distributions of the directions of each source, for each neighbourhood of bins.
+        power: power of each source over the recording, (S, F, 1).
+    """
     planes = []
     for neighbours in LONG_TERM:
         around = sums_around(power, neighbours)  # (S, F, 1)
         total = around.sum(0)
         relative = around / total.where(total > 0, 1)
         planes.append(log_odds(relative + MASK_FLOOR, LIMIT))
-    # Left to right power for the two middle neighbourhoods.
+    # Level differences between left and right, for the two middle neighbourhoods of bins.
     planes += [distribution.side / 2 for distribution in directions[1:3]]
     # Frequency on a logarithmic axis.
     frequency = torch.linspace(0, 1, power.shape[-2], device=power.device)
@@ -89,20 +99,25 @@ def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
 
 
 def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
-    """Compute the features of each source and bin, which do not depend on the level.
+    """Compute the features of each source and bin, which do not depend on the recording's level.
 
-    The features are: log-odds of the source's mask; of its directions, for each neighbourhood; and
-    of its power over the recording, for each of :data:`LONG_TERM`; level of the mixture relative to
-    its mean at this frequency; level difference of the source between left and right; frequency.
+    The features are:
+
+    * the log-odds of the source's mask;
+    * the log-odds of the source's directions, for each neighbourhood of bins;
+    * the log-odds of the source's power over the recording, for each number in :data:`LONG_TERM`;
+    * the level of the mixture relative to its mean at the same frequency;
+    * the level differences of the source between left and right;
+    * the frequency.
 
     Args:
-        mixture: complex (2, F, K).
-        estimates: complex (S, 2, F, K).
-        over_all: statistics of all frames, if the inputs hold only some frames; None if the inputs
-            hold all frames.
+        mixture: spectra of the mixture, complex (2, F, K).
+        estimates: spectra of the separator's estimates, complex (S, 2, F, K).
+        over_all: statistics of all frames, if the inputs hold only some of the frames; None if the
+            inputs hold all frames.
 
     Returns:
-        (S, :data:`FEATURES`, F, K).
+        The features, (S, :data:`FEATURES`, F, K).
     """
     over_all = over_all or long_term(mixture, estimates)
     masks = ratio_masks(estimates) + MASK_FLOOR  # (S, F, K)
@@ -113,7 +128,8 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
         distance = distribution.distance(parts)
         density = (distribution.determinant * distance.square()).reciprocal_()
         result[number] = log_odds(density, LIMIT)
-    # Scaled to an order of magnitude of 1, as the constant features are already.
+    # The other features are scaled to an order of magnitude of 1. The constant features already
+    # have this order of magnitude.
     power = channels_power(mixture)
     result[LEVEL] = (power / over_all.level + 1e-6).log() / 2
     result[[*range(5), LEVEL]] /= 3

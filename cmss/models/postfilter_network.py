@@ -1,10 +1,11 @@
 """Post-filter: a small network that corrects the masks of a separator.
 
-It is used after the separator whose estimates it was trained on, and does not depend on
-instruments. Windows are long, so that partials are resolved. For each source and bin, its inputs
-are the log-odds of the source's estimate and of its directions. It corrects the log-odds,
-separately for each channel. The same weights serve every source, and sources interact only through
-the mean of their hidden features. So the number and the order of sources are arbitrary.
+A post-filter is used after the separator on whose estimates it was trained. The post-filter does
+not depend on instruments. The window of the STFT is long, so that partials are resolved. The
+features of each source and bin are those of :mod:`cmss.models.postfilter_features`. From them, the
+network computes a correction of each mask, separately for each audio channel. All sources have the
+same weights, and sources interact only through the mean of their hidden features. So the number and
+the order of sources are arbitrary.
 
 Shapes: S sources, F bins, K frames, C channels.
 """
@@ -19,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from cmss.models import checkpoint  # not its names: it may be importing this module
+from cmss.models import checkpoint  # the names of this module may not be defined yet
 from cmss.models.postfilter_features import (
     FEATURES,
     LEVEL,
@@ -34,7 +35,7 @@ from cmss.transforms.masks import channel_log_masks, silent_sources
 from cmss.transforms.tiles import tiles
 
 MODEL = "postfilter"
-"""Its name in checkpoints."""
+"""Name of the post-filter in checkpoints."""
 
 Dilation = Annotated[
     Sequence[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)
@@ -49,16 +50,17 @@ class PostfilterArguments:
     Args:
         samplerate: sampling rate of the signals in Hz.
         window: length of the Hann window of the spectra in samples.
-        bins: number of bins that are filtered, from the lowest; masks of higher bins do not change.
-        channels: of each layer.
-        dilations: of the 3 x 3 kernel of each block, in bins and frames.
-        relatives: multiples of a bin's frequency whose features are additional inputs, because the
-            partials of a note begin and end together.
+        bins: number of the lowest bins, whose masks are corrected; masks of higher bins do not
+            change.
+        channels: number of channels of each layer.
+        dilations: dilation of the 3 x 3 kernels of each block, in bins and frames.
+        relatives: multiples of a bin's frequency. The features at these multiples are additional
+            inputs, because the partials of a note begin and end together.
     """
 
     samplerate: Rate = 44100
     window: Annotated[int, Field(ge=512, le=2**20, multiple_of=4)] = 8192
-    # To 8.3 kHz; HAAQI's highest band is at 8 kHz.
+    # The bins extend to 8.3 kHz, because HAAQI's highest band is at 8 kHz.
     bins: Annotated[int, Field(ge=64)] = 1536
     channels: Annotated[int, Field(ge=1, le=4096)] = 32
     dilations: Annotated[Sequence[Dilation], Field(max_length=100)] = (
@@ -108,16 +110,21 @@ class Postfilter(nn.Module):
 
     @property
     def context(self) -> int:
-        """Number of frames on either side on which the correction of a frame depends."""
+        """Number of frames before and after a frame on which the frame's correction depends."""
         return sum(frames for _, frames in self.arguments.dilations)
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, LongTerm]:
-        """Compute statistics over all frames: complex (2, F, K) and (S, 2, F, K).
+        """Compute statistics over all frames of a recording.
+
+        Args:
+            mixture: spectra of the mixture, complex (2, F, K).
+            estimates: spectra of the separator's estimates, complex (S, 2, F, K).
 
         Returns:
             Whether each source is silent throughout, (S,), and statistics of the filtered bins.
         """
-        # Silence is decided on all bins: a source may be silent only in those that are filtered.
+        # Silence is determined from all bins, because a source may be silent in the filtered bins
+        # and audible in higher bins.
         bins = self.arguments.bins
         return silent_sources(estimates), long_term(mixture[:, :bins], estimates[:, :, :bins])
 
@@ -129,25 +136,27 @@ class Postfilter(nn.Module):
         doubled: Sequence[Sequence[int]] = (),
         learned: tuple[Tensor, LongTerm] | None = None,
     ) -> Tensor:
-        """Correct estimates, for inference: complex (2, F, K) and (S, 2, F, K) -> (S, 2, F, K).
+        """Correct the estimates of a separator, without gradients.
 
         Args:
-            mixture: complex (2, F, K).
-            estimates: complex (S, 2, F, K); they are replaced by the result.
-            doubled: groups of sources that play the same instrument. The mask of their sum is
-                corrected, and its division among them stays as estimated, because the features do
-                not distinguish players of the same instrument.
-            learned: result of :meth:`learn` for all frames, if the inputs hold only some frames.
+            mixture: spectra of the mixture, complex (2, F, K).
+            estimates: spectra of the separator's estimates, complex (S, 2, F, K); the corrected
+                estimates replace them in place.
+            doubled: groups of indices of sources that play the same instrument. In each group, only
+                the sum of the masks is corrected, and the ratios of the masks do not change: the
+                features do not distinguish players of the same instrument.
+            learned: result of :meth:`learn` for all frames, if the inputs hold only some of the
+                frames; None if the inputs hold all frames.
 
         Returns:
-            `estimates`.
+            `estimates`, with the corrected values.
         """
         silent, over_all = learned or self.learn(mixture, estimates)
         bins, frames = self.arguments.bins, mixture.shape[-1]
         blocks = [block for block in self.blocks if isinstance(block, Block)]
         stream = Stream(self.first, blocks, self.last, len(estimates), bins, frames)
         given = [*tiles(frames)]
-        # The last tile once more, as often as is needed for the results that are delayed.
+        # The last tile is repeated until all delayed results have been computed.
         given += [given[-1]] * -(-stream.delay // (given[-1].stop - given[-1].start))
         first = -stream.delay
         for tile in given:
@@ -183,8 +192,8 @@ class Postfilter(nn.Module):
         """Copy all layers of another post-filter except the last, which stays zero.
 
         Args:
-            other: with the same channels and dilations. Its inputs must be the first inputs of this
-                post-filter.
+            other: post-filter with the same channels and dilations. Its inputs must be the first
+                inputs of this post-filter.
 
         Raises:
             ValueError: channels or dilations differ.
@@ -201,22 +210,23 @@ class Postfilter(nn.Module):
 
 
 def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:
-    """Return corrected masks; of a group of `doubled` sources, only the sum is corrected.
+    """Compute corrected masks; in a group of `doubled` sources, only the sum is corrected.
 
     Args:
-        logarithms: of the estimates' masks, (S, 2, F, K).
-        corrections: added to the logarithms, (S, 2, F, K).
-        doubled: groups of indices of sources that are players of the same instrument.
+        logarithms: logarithms of the estimates' masks, (S, 2, F, K).
+        corrections: corrections that are added to the logarithms, (S, 2, F, K).
+        doubled: groups of indices of sources that play the same instrument.
 
     Returns:
-        (S, 2, F, K), which sum to 1 over sources.
+        The corrected masks, (S, 2, F, K), which sum to 1 over sources.
     """
     masks = (logarithms + corrections).softmax(0)
     if not doubled:
         return masks
     parts = list(masks.unbind(0))
     for group in map(list, doubled):
-        # Fractions of the group's sum as estimated; NaN if all sources of the group are silent.
+        # Fractions of each source in the sum of the group, by the estimates. They are NaN if all
+        # sources of the group are silent.
         fractions = logarithms[group].softmax(0).nan_to_num(0.0)
         total = masks[group].sum(0)
         for number, fraction in zip(group, fractions, strict=True):
@@ -225,7 +235,10 @@ def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequenc
 
 
 def at_multiple(planes: Tensor, times: float) -> Tensor:
-    """Interpolate at a multiple of each bin's frequency, zero above the last bin: (S, N, F, K)."""
+    """Interpolate features (S, N, F, K) at a multiple of each bin's frequency.
+
+    The result is zero where this frequency is above the last bin.
+    """
     bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times
     below = at.floor().long()

@@ -1,9 +1,9 @@
-"""Application of a post-filter to a recording, tile after tile.
+"""Application of a post-filter to a recording, one tile of frames after the other.
 
-Each layer keeps the last frames of its input, so that no frame is computed twice, and tiles are so
-short that they stay in the caches of the processor. Frames outside of the recording are zero at the
-input of each layer, as the padding of the convolutions is. So the result equals that of the network
-applied to all frames at once, up to rounding.
+Each layer stores the last frames of its input, so that no frame is computed twice. Tiles are so
+short that they stay in the caches of the processor. At the input of each layer, frames outside of
+the recording are zero, like the padding of a convolution. So the result equals the result of
+applying the network to all frames at once, up to rounding.
 
 Shapes: S sources, F bins, K frames of a tile, C channels. Tensors are (S, K, F, C) in memory, so
 that frames follow each other and a 1 x 1 convolution is a product of matrices.
@@ -29,12 +29,13 @@ class Block(nn.Module):
             for _ in range(2)
         )
         self.out = nn.Conv2d(channels, channels, 1, bias=False)
-        self.out.weight.data.mul_(0.3)  # small at first, so that deep networks train
+        # Small initial weights make the training of deep networks possible.
+        self.out.weight.data.mul_(0.3)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Apply the block: (S, C, F, K) -> (S, C, F, K)."""
-        # Sources are added in a loop: torch's sum over them and its gradient would take as long as
-        # the rest of the block.
+        # Sources are added in a loop: torch.sum over the sources and its gradient would take as
+        # long as the rest of the block.
         active = relu(hidden).split(1)
         mean = self.mean(sum(active[1:], active[0]) / len(active))  # (1, C, F, K)
         own = self.own(torch.cat(active)).split(1)
@@ -45,9 +46,9 @@ class Stream:
     """Computes corrections for consecutive tiles of frames.
 
     Args:
-        first: 1 x 1 convolution of the features.
-        blocks: residual blocks with `own`, `mean` and `out`.
-        last: 1 x 1 convolution that gives the corrections.
+        first: the first layer, a 1 x 1 convolution of the features.
+        blocks: the residual blocks.
+        last: the last layer, a 1 x 1 convolution whose outputs are the corrections.
         sources: number of sources.
         bins: number of bins.
         frames: number of frames of the recording.
@@ -75,21 +76,30 @@ class Stream:
         self.delay = sum(layer.delay for layer in self._layers)
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Compute corrections: (S, N, F, K) of the next frames -> (S, 2, F, K).
+        """Compute corrections from the features of the next frames.
 
-        The results are those of frames :attr:`delay` before the inputs. At most
-        :data:`cmss.transforms.tiles.TILE_FRAMES` frames are given at once. After the last frame of
-        the recording come frames with any values, until all results are there.
+        The corrections are delayed by :attr:`delay` frames relative to the features. After the last
+        frame of the recording, the caller gives frames with arbitrary values until it has all
+        corrections.
+
+        Args:
+            features: features of the next frames, (S, N, F, K), with N features and at most
+                :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
+
+        Returns:
+            The corrections, (S, 2, F, K).
         """
         frames, at = features.shape[-1], self._given
         self._given += frames
-        # Where each layer takes its input, and the last layer leaves its output, (S, K, F, C) each.
+        # Memory for the input of each layer and for the output of the last layer, (S, K, F, C)
+        # each.
         rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
         for of_source, room in zip(features, rooms[0], strict=True):
             rows = of_source.mT.reshape(len(of_source), -1).T  # (K F, N)
             torch.addmm(self._biases[0], rows, self._first, out=_rows(room))
         for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
-            # The padding of a layer is zero, the output of the layer before it is not.
+            # Frames outside of the recording must be zero, but the output of the previous layer is
+            # not zero there.
             given[:, : max(-at, 0)] = 0
             given[:, max(self._frames - at, 0) :] = 0
             layer(frames, self._scratch, result)
@@ -101,9 +111,9 @@ class Stream:
 
 
 class _Layer:
-    """A residual block that keeps the last frames of its input.
+    """A residual block that stores the last frames of its input.
 
-    Its output is the sum of the block's convolutions and its input, `delay` frames earlier.
+    The output is delayed by `delay` frames relative to the input.
     """
 
     def __init__(self, block: Block, sources: int, bins: int) -> None:
@@ -121,21 +131,21 @@ class _Layer:
         self._inputs = self._own.new_zeros(shape)
 
     def room(self, frames: int) -> Tensor:
-        """Return the place for the next frames of the input, (S, K, F, C)."""
+        """Return the memory for the next frames of the input, (S, K, F, C)."""
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
     def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
         """Apply the block to the frames in :meth:`room`.
 
         Args:
-            frames: number of them.
+            frames: number of these frames.
             scratch: memory for the activations, at least (S, K + 2 delay, F, C).
-            result: receives the output, (S, K, F, C).
+            result: memory into which the output is written, (S, K, F, C).
         """
         delay = self.delay
         inputs = self._inputs[:, : 2 * delay + frames]
         active = torch.clamp_min(inputs, 0, out=scratch[:, : 2 * delay + frames])
-        # Sources are added in a loop: torch's sum over them is slow.
+        # Sources are added in a loop, because torch.sum over the sources is slow.
         total = active[0] + active[1] if len(active) > 1 else active[0]
         for source in active[2:]:
             total += source
@@ -150,7 +160,7 @@ class _Layer:
         """Convolve: (K + 2 delay, F, C) -> (K, F, C)."""
         channels_last = inputs.permute(2, 0, 1).unsqueeze(0)  # (1, C, K + 2 delay, F), a view
         dilation = (self.delay, self._spread)
-        # Frames have their context; bins are padded.
+        # The inputs include the context frames, so only bins are padded.
         convolved = conv2d(channels_last, weight, None, 1, (0, self._spread), dilation)
         return convolved[0].permute(1, 2, 0)
 
@@ -161,5 +171,5 @@ def _rows(inputs: Tensor) -> Tensor:
 
 
 def _matrix(convolution: nn.Conv2d) -> Tensor:
-    """Return the weights of a 1 x 1 convolution as (inputs, outputs)."""
+    """Return the weights of a 1 x 1 convolution as a matrix (inputs, outputs)."""
     return convolution.weight.detach().flatten(1).T.contiguous()

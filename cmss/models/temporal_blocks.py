@@ -1,8 +1,9 @@
 """Residual blocks of Conv-TasNet and their norms.
 
-Luo and Mesgarani 2019, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
-Separation", IEEE/ACM TASLP 27(8). Channels are the last axis, (batch, K frames, channels). So a 1x1
-convolution is a matrix product, and the other operations read memory contiguously.
+The paper is Luo and Mesgarani 2019, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking
+for Speech Separation", IEEE/ACM TASLP 27(8). Tensors are (batch, K, channels), with K frames.
+Channels are the last axis, so that a 1x1 convolution is a matrix product, and the other operations
+read memory contiguously.
 """
 
 import torch
@@ -13,11 +14,14 @@ NORMS = ("gLN", "cLN", "id")
 """Types of :class:`Norm`, with their names in the published files."""
 
 EPSILON = 1e-8
-"""Added to variances, as in the published code."""
+"""Constant that is added to variances, as in the published code."""
 
 
 class TemporalBlock(nn.Module):
-    """Residual block: 1x1 convolution to H channels, depthwise dilated convolution, 1x1 back."""
+    """Residual block with a depthwise dilated convolution in H channels.
+
+    1x1 convolutions convert from B to H channels and back.
+    """
 
     def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
         super().__init__()
@@ -42,17 +46,17 @@ class DepthwiseSeparableConv(nn.Module):
 
     def __init__(self, H: int, B: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
         super().__init__()
-        # In the published causal networks, the trimming of the output is a module here: the
-        # identity keeps the indices in the names of later parameters.
+        # In the published causal networks, a module at this place trims the output. The identity
+        # replaces this module, so that the indices in the names of later parameters are the same.
         trim = [nn.Identity()] if causal else []
         self.net = nn.Sequential(
             Depthwise(H, P, dilation, causal), *trim, PReLU(), Norm(H, norm_type), Pointwise(H, B)
         )
 
     def forward(self, x: Tensor, norm: "Norm") -> Tensor:
-        """Apply both: (batch, K, H) -> (batch, K, B).
+        """Apply both convolutions: (batch, K, H) -> (batch, K, B).
 
-        The input is normalised, but without the scale and offset of `norm`, which are applied here.
+        The input is already normalised. The scale and the offset of `norm` are applied here.
         """
         depthwise, *_, prelu, own, pointwise = self.net
         assert isinstance(own, Norm)
@@ -69,8 +73,8 @@ class Pointwise(nn.Conv1d):
     def forward(self, x: Tensor, norm: "Norm | None" = None) -> Tensor:
         """Apply scale and offset of `norm`, then convolve: (batch, K, channels) -> (..., filters).
 
-        Scale and offset are merged into the weights, which saves two passes over the data and four
-        over gradients: W (gamma x + beta) = (W gamma) x + W beta.
+        The scale and the offset are merged into the weights: W (gamma x + beta) = (W gamma) x +
+        W beta. This saves two passes over the data and four passes over the gradients.
         """
         weight, bias = self.weight.squeeze(-1), self.bias  # (filters, channels), (filters,)
         if norm is not None and norm.gamma is not None:
@@ -79,7 +83,7 @@ class Pointwise(nn.Conv1d):
 
 
 class Depthwise(nn.Conv1d):
-    """Dilated convolution of each channel that keeps the number of frames: (batch, K, channels)."""
+    """Dilated convolution of each channel; the shape (batch, K, channels) does not change."""
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
@@ -93,13 +97,13 @@ class Depthwise(nn.Conv1d):
         if norm is None or norm.gamma is None:
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
-        # Zero padding comes after the norm, so it has no offset: near both ends, the contribution
-        # of the offset depends on time.
+        # The zero padding is inserted after the norm, so it has no offset. So near both ends, the
+        # contribution of the offset depends on time.
         ones = x.new_ones(1, x.shape[1], 1)
         return scaled + self._convolve(ones, weight * norm.beta.flatten())
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        # A sum of shifted products, because nn.Conv1d requires channels first.
+        # The convolution is a sum of shifted products, because nn.Conv1d requires channels first.
         padded = F.pad(x, (0, 0, self.before, self.after))  # (batch, K + before + after, channels)
         (step,), frames = self.dilation, x.shape[1]
         y = padded[:, :frames] * weight[0]
@@ -109,7 +113,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """nn.PReLU with a single slope, written as a comparison because its gradient is then faster."""
+    """nn.PReLU with a single slope, computed by a comparison, which makes the gradient faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -117,12 +121,15 @@ class PReLU(nn.PReLU):
 
 
 class Norm(nn.Module):
-    """Norm with a scale and an offset per channel, (1, channels, 1) as in the published weights.
+    """Norm with a scale and an offset for each channel.
+
+    The scale and the offset are (1, channels, 1), as in the published weights.
 
     Args:
         channels: number of channels.
-        norm_type: gLN normalises each excerpt over channels and frames together, cLN each frame
-            over its channels; id does not normalise, and has no scale and offset.
+        norm_type: type of normalisation. gLN normalises each excerpt over channels and frames
+            together; cLN normalises each frame over its channels; id does not normalise, and has no
+            scale and offset.
     """
 
     gamma: nn.Parameter | None
@@ -141,7 +148,7 @@ class Norm(nn.Module):
         """Normalise (batch, K, channels) without scale and offset."""
         if self.norm_type == "id":
             return x
-        first = 1 if self.norm_type == "gLN" else 2  # of the axes that are normalised together
+        first = 1 if self.norm_type == "gLN" else 2  # first axis over which moments are computed
         return F.layer_norm(x, x.shape[first:], eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,15 +1,15 @@
-"""Stack of temporal blocks, computed in tiles of frames during inference on a CPU.
+"""Stack of temporal blocks, which is computed in tiles of frames during inference on a CPU.
 
-On a full excerpt, PReLU, norm and depthwise convolution are limited by memory bandwidth; matrix
-products are not. So during inference on a CPU, each block is computed in tiles of a few hundred
-frames, which stay in the cache. Each block needs two sweeps over the tiles:
+On a full excerpt, the speed of PReLU, norm and depthwise convolution is limited by memory
+bandwidth. So during inference on a CPU, each block is computed in tiles of a few hundred frames,
+which stay in the cache. Each block requires two sweeps over the tiles:
 
     u = prelu(up(x))                       and the moments of u
     z = down(prelu(depthwise(norm(u))))    and the moments of the input of `down`
 
-The mean and variance of a global norm are known only after the sweep. But the operation after a
-norm is linear: the first norm is merged into the weights of `depthwise`, and the second norm is
-applied to z when the next block reads its input, x + z. Only u, x and z are stored for the full
+The mean and variance of a global norm are known only after a sweep. But the operation after a norm
+is linear. So the first norm is merged into the weights of `depthwise`, and the second norm is
+applied to z when the next block computes its input, x + z. Only u, x and z are stored for the full
 excerpt.
 """
 
@@ -22,20 +22,21 @@ from torch import Tensor, nn
 from cmss.models.temporal_blocks import EPSILON, Depthwise, Norm, TemporalBlock
 
 TILE_FRAMES = 256
-"""Frames of a tile per thread; 512 channels of as many frames are 0.5 MB, the cache of a core."""
+"""Number of frames of a tile per thread. With 512 channels, this is 0.5 MB, which fits into the
+cache of a core."""
 
 
 class TemporalConvNet(nn.Sequential):
-    """R repeats of X residual blocks with doubling dilation.
+    """A stack of R repeats of X residual blocks; the dilation doubles from block to block.
 
     Args:
-        B: channels between blocks.
-        H: channels inside a block.
+        B: number of channels between blocks.
+        H: number of channels inside a block.
         P: kernel size of the depthwise convolutions.
-        X: blocks in a repeat; block x has dilation 2**x.
+        X: number of blocks in a repeat; block x has dilation 2**x.
         R: number of repeats.
-        norm_type: one of :data:`cmss.models.temporal_blocks.NORMS`.
-        causal: pad only on the left.
+        norm_type: type of normalisation, from :data:`cmss.models.temporal_blocks.NORMS`.
+        causal: whether convolutions are padded only on the left.
 
     Shape:
         - input and output (batch, K, B)
@@ -97,12 +98,18 @@ class TemporalConvNet(nn.Sequential):
 
 
 def _in_tiles(x: Tensor) -> bool:
-    """Return whether to use tiles: not with gradients, which need all intermediate results."""
+    """Return whether to use tiles: on a CPU, and without gradients.
+
+    With gradients, all intermediate results must be stored, so tiles have no advantage.
+    """
     return x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def tiles(x: Tensor) -> list[slice]:
-    """Return the tiles of (batch, K, channels) as slices of frames; a single one in training."""
+    """Return the tiles of a tensor (batch, K, channels) as slices of frames.
+
+    There is a single tile in training and on other devices than a CPU.
+    """
     frames = x.shape[1]
     step = TILE_FRAMES * torch.get_num_threads() if _in_tiles(x) else frames
     return [slice(start, min(start + step, frames)) for start in range(0, frames, step)]
@@ -117,14 +124,14 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 
 
 class _Moments:
-    """A norm over tiles, gamma * (scale * y + shift) + beta.
+    """Computes a norm, gamma * (scale * y + shift) + beta, whose input y is given in tiles.
 
     For the global norm gLN, scale and shift are known only after all tiles. Other norms are applied
-    to each tile at once, without gamma and beta.
+    to each tile immediately, without gamma and beta.
 
     Args:
-        norm: of the block.
-        y: (K, channels), has the shape and dtype of all tiles together.
+        norm: the norm of the block.
+        y: a tensor with the shape (K, channels) and the dtype of all tiles together.
     """
 
     def __init__(self, norm: Norm, y: Tensor) -> None:
@@ -135,7 +142,7 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Add a tile (frames, channels) to the moments, or normalise it in place."""
+        """Add a tile (frames, channels) to the moments of gLN, or normalise it in place for cLN."""
         if self.norm.norm_type == "gLN":
             flat = y.view(-1)
             self.total += flat.sum().item()
@@ -144,11 +151,11 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """Return scale and shift, after the last tile."""
+        """Return the scale and the shift of the norm; call this method after the last tile."""
         if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
-        # The difference may be negative by rounding.
+        # The difference may be negative because of rounding errors.
         variance = max(self.squares / self.count - mean * mean, 0.0)
         scale = (variance + EPSILON) ** -0.5
         return scale, -mean * scale
@@ -159,21 +166,22 @@ class _Convolution:
 
     Args:
         depthwise: the convolution.
-        scale, offset: (channels,).
+        scale, offset: scale and offset of each channel, (channels,) each.
     """
 
     def __init__(self, depthwise: Depthwise, scale: Tensor, offset: Tensor) -> None:
         (self.step,), self.before = depthwise.dilation, depthwise.before
         weight = depthwise.weight.squeeze(1).T  # (P, channels)
-        # w (scale u + offset) summed over taps: a convolution of u, and a constant per channel
+        # The sum of w (scale u + offset) over taps is a convolution of u plus a constant for each
+        # channel.
         self.weights, self.offsets = weight * scale, weight * offset  # (P, channels) each
         self.offset = self.offsets.sum(0)  # (channels,)
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:
-        """Return the frames `tile` of the convolution of u (K, channels).
+        """Convolve u (K, channels), and return the frames `tile` of the result.
 
-        The result is overwritten by the next call.
+        The next call overwrites the result.
         """
         frames = tile.stop - tile.start
         if len(self.y) < frames:
@@ -183,7 +191,8 @@ class _Convolution:
             first = tile.start - self.before + tap * self.step  # frame of u for y[0]
             inside = slice(min(max(-first, 0), frames), max(min(len(u) - first, frames), 0))
             y[inside].addcmul_(u[first + inside.start : first + inside.stop], weight)
-            # Zero padding at both ends comes after the norm, so it has no offset.
+            # The zero padding at both ends is inserted after the norm. So frames of the padding
+            # have no offset.
             y[: inside.start].sub_(offset)
             y[inside.stop :].sub_(offset)
         return y

@@ -1,6 +1,6 @@
-"""Files of weights: safetensors with a text header, and state dicts of other training programs.
+"""Files of weights: safetensors with a text header, and state dicts of other programs.
 
-From files of torch.save, only tensors are unpickled.
+When a file of torch.save is loaded, only tensors are unpickled.
 """
 
 import json
@@ -17,23 +17,24 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 
 SCALE = "/scale"
-"""Suffix that is added to the name of an int8 tensor to name the scales of its rows."""
+"""Suffix in the name of a scale tensor, which follows the name of the int8 tensor."""
 
 StateDict = Mapping[str, Tensor]
 
 
 def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> None:
-    """Write tensors and a header; equal inputs give equal bytes.
+    """Write tensors and a header; files of equal inputs have equal bytes.
 
     Args:
-        path: file to write; it appears only once it is complete.
-        tensors: by name.
-        header: text by key.
+        path: file to write; it is created only when its content is complete.
+        tensors: the tensors by name.
+        header: the entries of the header by key.
     """
     content = save({key: value.contiguous() for key, value in tensors.items()}, dict(header))
-    # The library writes the metadata in an order that differs between calls, so equal weights would
-    # have different digests: sort it. A file is the length of its header in 8 bytes, the header,
-    # which is JSON padded to a multiple of 8 bytes, and the tensors.
+    # The library writes the metadata in an order that differs between calls, so files of equal
+    # weights would have different digests. So the metadata are sorted here. A file consists of the
+    # length of the header in 8 bytes, the header, and the tensors. The header is JSON, padded to a
+    # multiple of 8 bytes.
     start = 8 + int.from_bytes(content[:8], "little")
     parsed = json.loads(content[8:start])
     parsed["__metadata__"] = dict(sorted(parsed["__metadata__"].items()))
@@ -44,11 +45,12 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
 
 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
-    """Quantise matrices and kernels to int8 with a scale per row, and others to half precision.
+    """Quantise matrices and kernels to int8, and convert other tensors to half precision.
 
-    A row comprises as many of the last axes as are needed for 16 weights, because its scale takes
-    the place of four. Quantisation noise is about 45 dB below the weights of a row, and the file
-    has half the size. :func:`read_weights` returns the quantised weights.
+    Each row of a matrix or kernel has a scale. A row comprises as many of the last axes as are
+    needed for at least 16 weights, because a scale takes as much space as four weights. The
+    quantisation noise is about 45 dB below the weights of a row. The file has half the size of a
+    file in half precision. :func:`read_weights` converts the quantised weights back to float32.
     """
     written = {}
     for key, value in tensors.items():
@@ -68,7 +70,7 @@ def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors by name, converted to float32, and the header.
+    """Read the tensors by name, converted to float32, and the header of a file.
 
     Raises:
         InputError: the file is missing, incomplete, or not a safetensors file.
@@ -95,12 +97,13 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
     optimiser (PyTorch Lightning).
 
     Args:
-        path: a .safetensors file, or a file written by torch.save, from which only tensors are
-            unpickled.
+        path: path of a .safetensors file, or of a file written by torch.save, from which only
+            tensors are unpickled.
 
     Returns:
-        State dicts by their key in the file, such as `state_dict`. The key is empty if the file
-        itself is a state dict. And the header of a .safetensors file, else an empty dict.
+        The state dicts by their key in the file, such as `state_dict`, and the header. The key is
+        empty if the file itself is a state dict. The header is empty if the file is not a
+        .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -112,7 +115,7 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except Exception as error:  # torch.load may raise anything if the file is not a pickle
+    except Exception as error:  # torch.load may raise any exception if the file is not a pickle
         raise InputError(
             f"{path}: not a state_dict with only tensors, and nothing else is unpickled; expected "
             "a file of torch.save(network.state_dict(), FILE), or .safetensors"
@@ -137,23 +140,24 @@ def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Choose the tensors that have the names of a network's state dict, apart from a prefix.
+    """Choose the tensors whose names are those of a network's state dict after a common prefix.
 
-    Names may begin with the attribute of a wrapper: `module.` (DataParallel and
+    The prefix may be the attribute of a wrapper: `module.` (DataParallel and
     DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
-    LightningModule keeps the network.
+    LightningModule stores the network. It may also be empty.
 
     Args:
-        path: of the file, for messages.
+        path: path of the file, for messages.
         found: state dicts by their key in the file.
         expected: state dict of the network.
         network: description of the network, for messages.
 
     Returns:
-        Tensors by the network's names.
+        The tensors by their names in the network.
 
     Raises:
-        InputError: no set of tensors has these names, several different sets do, or shapes differ.
+        InputError: no set of tensors has these names, several different sets have these names, or
+            the shapes differ from those of the network.
     """
     fitting = {
         f"{key}: {prefix}" if key and prefix else key or prefix: chosen
@@ -186,8 +190,8 @@ def matching(
 
 
 def _uncompiled(tensors: StateDict) -> StateDict:
-    """Remove the prefixes of torch.compile from names, unless two names become equal."""
-    # Each compiled module has its own prefix, so it may be in the middle of a name.
+    """Remove the prefixes of torch.compile from names, unless two names would become equal."""
+    # Each compiled module has this prefix, so the prefix may be in the middle of a name.
     plain = {key.replace("_orig_mod.", ""): value for key, value in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
@@ -195,7 +199,7 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each prefix after which the names are exactly those of the network, and the tensors."""
+    """Yield each prefix after which the names are those of the network, and its tensors by name."""
     if not expected:
         if not tensors:
             yield "", {}
@@ -211,11 +215,11 @@ def _below_prefixes(
 
 
 def _misfit(found: Mapping[str, StateDict], expected: StateDict) -> str:
-    """Describe missing and unexpected names for the prefix with most of the network's names."""
+    """Describe missing and unexpected names after the prefix with the most matching names."""
     best = (-1, "", set[str](), "")
     for place, tensors in found.items():
         names = set(_uncompiled(tensors))
-        # All beginnings of names that end with a dot, and the empty string.
+        # The prefixes are the empty string and all starts of names up to a dot.
         dots = {name[: at + 1] for name in names for at, sign in enumerate(name) if sign == "."}
         for prefix in sorted({"", *dots}):
             below = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
