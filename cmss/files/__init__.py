@@ -1,1 +1,1 @@
-"""Reading and writing of files: atomic files, CSV, text, containers of sound files, digests."""
+"""Reads and writes files: atomic files, CSV, text, containers of sound files, and digests."""

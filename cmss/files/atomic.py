@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and locks for work that only one process may do at a time.
+"""Writes files and folders atomically, and locks work that only one process may do at a time.
 
 A result is written under a hidden temporary name in the folder of its final name, flushed to disk
 and renamed. Both names are on the same file system, so the rename is atomic: a file under its final

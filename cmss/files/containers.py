@@ -1,4 +1,4 @@
-"""Check whether a sound file is as long as its container states.
+"""Checks whether a sound file is as long as its container states.
 
 Sounds are decoded by libsndfile, but the lengths that it returns are not reliable:
 
@@ -29,7 +29,7 @@ from cmss.errors import InputError
 
 @dataclass(frozen=True)
 class Container:
-    """Result of the check of a container.
+    """Holds the result of the check of a container.
 
     Args:
         stated: whether the container states a length or an end, and the file is complete.
@@ -145,7 +145,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Layout of the chunks of a container.
+    """Defines how the chunks of a container are stored in a file.
 
     Args:
         magic: pattern of the first bytes of the file.

@@ -1,4 +1,4 @@
-"""SHA-256 digests of data and files."""
+"""Computes SHA-256 digests of data and files."""
 
 import hashlib
 from collections.abc import Iterable

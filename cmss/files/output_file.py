@@ -1,4 +1,4 @@
-"""Check, before a long computation, that its output file can be written."""
+"""Checks, before a long computation, that its output file can be written."""
 
 from collections.abc import Iterable
 from contextlib import suppress

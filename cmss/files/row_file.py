@@ -1,4 +1,4 @@
-"""A CSV file with a row for each pair of scene and listener, to which rows are appended.
+"""Reads and extends a CSV file that has a row for each pair of scene and listener.
 
 A long run may be killed at any time. Each row is written to disk before the next row is computed,
 so that at most the last row is lost. A last line without a line end is ignored, and the next run
@@ -21,7 +21,7 @@ from cmss.files.text import decode, is_foreign, parse_csv
 
 @dataclass(frozen=True)
 class PairRow:
-    """The first columns of each row in the challenge's order; subclasses add further columns."""
+    """Holds the first columns of a row in the challenge's order; subclasses add more columns."""
 
     scene: str
     song: str

@@ -1,4 +1,4 @@
-"""Reading of text files that users have saved with any editor or spreadsheet.
+"""Reads text files that users have saved with any editor or spreadsheet.
 
 Text is read as UTF-8, or as UTF-16 or UTF-32 if the file begins with the byte order mark of this
 encoding. Programs on Windows write such marks. Files in other encodings are refused. The encoding

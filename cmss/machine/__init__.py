@@ -1,1 +1,1 @@
-"""Hardware and runtime: the processor, devices, memory, and compiled functions."""
+"""Manages the processor, the devices, the memory and compiled functions."""

@@ -1,4 +1,4 @@
-"""Functions that numba compiles to machine code and stores in a cache on disk.
+"""Compiles functions to machine code by numba, and stores the machine code in a cache on disk.
 
 numba stores the machine code next to the source, in the home folder, or in the folder that the
 environment variable NUMBA_CACHE_DIR names. If none of these folders is writable, for example in a

@@ -1,4 +1,4 @@
-"""Devices on which a network can run."""
+"""Lists and selects the devices on which a network can run."""
 
 from typing import Annotated
 

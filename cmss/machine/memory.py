@@ -1,4 +1,4 @@
-"""Memory management: reuse of freed memory, and storage of large arrays on disk."""
+"""Keeps freed memory for reuse, and stores large arrays on disk."""
 
 import ctypes
 import math

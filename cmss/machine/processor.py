@@ -1,4 +1,4 @@
-"""Name, instructions and number of cores of the processor."""
+"""Finds the name, the instructions and the number of cores of the processor."""
 
 import os
 import platform

@@ -17,7 +17,7 @@ from cmss.scenes import Ear, Pair
 
 @dataclass(frozen=True)
 class RunScores:
-    """Scores of a run.
+    """Holds the scores of a run.
 
     Args:
         name: name of the run's folder.

@@ -29,7 +29,7 @@ with the lowest scores."""
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the page.
+    """Describes an image of the page.
 
     Args:
         file: path of the image, relative to the page.
@@ -42,12 +42,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """What the page shows of a pair with sounds.
+    """Holds everything that the page shows about a pair with sounds.
 
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.
-        gains: name of each player, and its gain in dB.
-        sounds: name of a version, such as "enhanced" -> path of its sound file.
+        gains: the name and the gain in dB of each player.
+        sounds: dict from the name of a version, such as "enhanced", to the path of its sound file.
         pictures: pictures of all versions and of the listener's hearing.
     """
 

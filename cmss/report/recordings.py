@@ -29,8 +29,8 @@ def versions(
         files: cache that reads the sound files.
 
     Returns:
-        Name -> signal (2, samples) at the sampling rate of the enhanced file; and this sampling
-        rate in Hz.
+        Dict from the name of a version to its signal (2, samples), at the sampling rate of the
+        enhanced file; and this sampling rate in Hz.
     """
     track = pair.scene.track
     enhanced, rate_hz = files.read(folder / pair.enhanced_file)
@@ -53,7 +53,7 @@ def equally_loud(sounds: Mapping[str, NDArray[np.floating]], sample_rate_hz: int
     """Scale signals to equal loudness, because listeners prefer louder signals.
 
     Args:
-        sounds: name -> signal (2, samples).
+        sounds: dict from a name to its signal (2, samples).
         sample_rate_hz: sampling rate of all signals.
     """
     levels_db = {name: _level_db(signal, sample_rate_hz) for name, signal in sounds.items()}

@@ -54,7 +54,7 @@ _RIDGE = 1e-10
 
 @dataclass(frozen=True)
 class Ratios:
-    """SDR, SIR and SAR of a source in dB, each as the median over frames.
+    """Holds SDR, SIR and SAR of a source in dB; each ratio is the median over frames.
 
     A ratio is infinite if the errors in its denominator are zero. All ratios are NaN if there is no
     frame in which all sources are audible.
@@ -73,12 +73,14 @@ def bss_eval(
     """Compare estimated stems with the ground truth stems.
 
     Args:
-        references: source id -> ground truth stem (channels, samples).
-        estimates: source id -> estimated stem (channels, samples), for the same sources.
+        references: dict from the id of a source to its ground truth stem (channels, samples).
+        estimates: dict from the id of a source to its estimated stem (channels, samples), for the
+            same sources.
         sample_rate_hz: sampling rate of all stems.
 
     Returns:
-        Source id -> ratios, without the sources whose reference or estimate is completely silent.
+        Dict from the id of a source to its ratios, without the sources whose reference or estimate
+        is completely silent.
 
     Raises:
         ValueError: references and estimates have different sources or shapes.

@@ -33,7 +33,7 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two runs in mean HAAQI of both ears, for a group of pairs.
+    """Holds the difference of two runs in mean HAAQI of both ears, for a group of pairs.
 
     If all pairs have the same track, `low`, `high` and `p` are NaN.
 

@@ -21,7 +21,7 @@ EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
 @dataclass(frozen=True)
 class ScoreRow(PairRow):
-    """Row of scores.csv: HAAQI of a pair, in the official columns."""
+    """Holds a row of scores.csv: HAAQI of a pair, in the official columns."""
 
     left_haaqi: float
     right_haaqi: float
@@ -68,7 +68,7 @@ class ComponentRow(PairRow):
 
 @dataclass(frozen=True)
 class FingerprintRow(PairRow):
-    """Row of fingerprints.csv: fingerprint of a pair's scores, see :mod:`cmss.fingerprint`."""
+    """Holds a row of fingerprints.csv, the fingerprint of a pair (:mod:`cmss.fingerprint`)."""
 
     fingerprint: str
 

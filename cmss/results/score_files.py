@@ -65,7 +65,7 @@ class ScoreFiles:
 
     @property
     def rows(self) -> list[ScoreRow]:
-        """All scores in the file: the scores that were kept, and the scores that were added."""
+        """All scores in the file, both those that were kept and those that were added."""
         return list(self._scores.rows.values())
 
     def mean(self) -> float:

@@ -22,7 +22,7 @@ SEPARATION = "separation.csv"
 
 @dataclass(frozen=True)
 class SeparationRow:
-    """Row of separation.csv: SDR, SIR and SAR of a source in dB.
+    """Holds a row of separation.csv: SDR, SIR and SAR of a source in dB.
 
     The ratios are explained in :mod:`cmss.results.bss_eval`.
     """
@@ -45,8 +45,9 @@ def measure(
 
     Args:
         track: track with the ground truth stems and the mixture.
-        stems: source id -> estimated stem (2, samples). If empty, the mixture is evaluated as the
-            estimate of each stem, which gives the ratios before any separation.
+        stems: dict from the id of a source to its estimated stem (2, samples). If
+            empty, the mixture is evaluated as the estimate of each stem, which gives the ratios
+            before any separation.
         sounds: cache that reads the ground truth stems and the mixture.
     """
     sources = track.sources

@@ -41,11 +41,12 @@ class Plan:
     """Lists the results that enhance.py must compute, and their fingerprints.
 
     Args:
-        pairs: name of a track -> the pairs of this track whose enhanced file is missing.
+        pairs: dict from the name of a track to the pairs of this track whose enhanced file is
+            missing.
         tracks: tracks to separate, because an enhanced file or the stems of the track are missing.
-        prints: name of a pair -> fingerprint of its enhanced file.
-        stem_prints: name of a track -> fingerprint of its stems; only for tracks whose stems are
-            to be kept and are missing.
+        prints: dict from the name of a pair to the fingerprint of its enhanced file.
+        stem_prints: dict from the name of a track to the fingerprint of its stems; it contains
+            only the tracks whose stems are to be kept and are missing.
     """
 
     pairs: Mapping[str, Sequence[Pair]]
@@ -55,7 +56,7 @@ class Plan:
 
     @property
     def number_of_pairs(self) -> int:
-        """Number of pairs to enhance."""
+        """The number of pairs to enhance."""
         return sum(map(len, self.pairs.values()))
 
     def warnings(self, sounds: SoundFiles) -> Iterator[str]:
@@ -87,7 +88,7 @@ def plan(
         pairs: pairs of this job.
         sounds: cache that opens the mixtures and the enhanced files.
         settings: settings of the results.
-        weights: instrument -> digests of the weights with which this instrument is estimated.
+        weights: dict from an instrument to the digests of the weights that estimate it.
 
     Raises:
         InputError: results are outdated, and `settings.on_change` is "error".

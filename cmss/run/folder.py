@@ -84,7 +84,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     Args:
         config: configuration that hydra composed for this stage; `path.exp_folder` is the folder
             of the run.
-        overrides: key -> value from the command line of this stage.
+        overrides: dict from a key to its value on the command line of this stage.
 
     Returns:
         The configuration for this stage. If the folder has no configuration but `path.root` is
@@ -257,8 +257,9 @@ def save_provenance(
     Args:
         folder: the run's folder.
         config: configuration of the run.
-        weights: path of a weight file -> SHA-256 of this file.
-        compute: name of a computing time, or of a duration of music -> its value in seconds.
+        weights: dict from the path of a weight file to the SHA-256 of this file.
+        compute: dict from the name of a time to its value in seconds; it contains computing times
+            and durations of music.
     """
     libraries = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
     configuration: Any = OmegaConf.to_container(config, resolve=True)

@@ -41,7 +41,8 @@ def problems_of_form(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
             :data:`MISSING` or an empty section, any structure is allowed.
 
     Returns:
-        Full key -> description of the problem; empty if there are no problems.
+        Dict from the full key of a value to the description of its problem; empty if there are no
+        problems.
     """
     unknown = {
         key: f"no such key, expected one of {', '.join(defaults)}"

@@ -30,7 +30,8 @@ class KeptFiles:
 
     Args:
         folder: folder that contains all these results; error messages state it.
-        paths: name of a pair or track -> path of its result, which is a file or a folder.
+        paths: dict from the name of a pair or track to the path of its result, which is a file or
+            a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is
             missing or damaged.
         stated_in: name of the file with the fingerprint if a result is a folder; empty if a result
@@ -145,7 +146,7 @@ def keep_stems(
     Args:
         folder: the run's folder.
         track: the separated track.
-        stems: source id -> stem (2, samples).
+        stems: dict from the id of a source to its stem (2, samples).
         sample_rate_hz: sampling rate of the stems.
         fingerprint: fingerprint of the stems.
     """
@@ -164,8 +165,8 @@ def read_stems(folder: Path, track: Track, sounds: SoundFiles) -> Stems:
         sounds: cache that reads the files.
 
     Returns:
-        Source id -> stem (2, samples) at the sampling rate of the mixture; empty if the run has
-        kept no stems of this track.
+        Dict from the id of a source to its stem (2, samples) at the sampling rate of the mixture;
+        empty if the run has kept no stems of this track.
 
     Raises:
         InputError: a file cannot be read.

@@ -43,7 +43,7 @@ def words() -> list[str]:
 
 
 def overrides() -> dict[str, Any]:
-    """Parse the command line of the running stage, and return key -> value."""
+    """Parse the command line of the running stage, and return a dict from keys to values."""
     parsed = OverridesParser.create().parse_overrides(words())
     return {override.key_or_group: override.value() for override in parsed}
 
@@ -125,7 +125,7 @@ def _defaults() -> DictConfig:
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
-    """Return full key -> value for all values that are not sections, with unresolved references."""
+    """Return a dict from full keys to values, without sections; references are not resolved."""
 
     def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(node, dict):
@@ -142,7 +142,7 @@ def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: s
 
     Args:
         node: the section or list; expanded paths are also written to it.
-        problems: dictionary to which key -> problem is added for each value that cannot be
+        problems: dict from a key to its problem; an entry is added for each value that cannot be
             resolved.
         prefix: full key of `node` with a dot at the end; empty for the complete configuration.
 

@@ -135,7 +135,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """Settings of a job that scores a run.
+    """Holds the settings of a job that scores a run.
 
     Args:
         batch: index of the job, from 0.

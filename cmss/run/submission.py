@@ -33,7 +33,7 @@ Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 
 @dataclass(frozen=True)
 class Packing:
-    """Name of a submission, and maximum size of its archives.
+    """Defines the name of a submission and the maximum size of its archives.
 
     Args:
         team: id of the team in the challenge.
@@ -52,7 +52,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Submission:
-    """Paths of a submission.
+    """Holds the paths of a submission.
 
     Args:
         folder: folder with signals, checksums and provenance, which the team keeps.
@@ -216,7 +216,7 @@ def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) 
     """Add signals to the submission folder and to an archive, in the order of the pairs.
 
     Returns:
-        Path of a signal, relative to the submission folder -> SHA-256.
+        Dict from the path of a signal, relative to the submission folder, to its SHA-256.
     """
     checksums = {}
     # The archive is not compressed, because FLAC files are already compressed.

@@ -108,7 +108,7 @@ class CompressorEntry(_Entry):
 
 
 class ExcerptEntry(_Entry):
-    """Part of an entry of the music file: a source or the mixture of a track.
+    """Describes a source or the mixture of a track, in an entry of the music file.
 
     `track` is the path of a sound file, relative to the music folder. `start` and `duration`, in
     seconds, give the excerpt of this file.
@@ -166,7 +166,8 @@ class MetadataFile:
         problems: list to which a message is appended for each problem.
 
     Attributes:
-        entries: name -> entry, in the order of the file; empty if the file cannot be read.
+        entries: dict from a name to its entry, in the order of the file; empty if the file cannot
+            be read.
     """
 
     def __init__(self, path: Path, option: str, problems: list[str]) -> None:

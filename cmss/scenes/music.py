@@ -20,12 +20,13 @@ _NOT_A_PART = "mixture_target"
 
 @dataclass
 class Piece:
-    """Sources and mixture that were read from an entry of the music file, as far as they are valid.
+    """Holds the valid sources and the valid mixture of an entry of the music file.
 
     Args:
         source_ids: ids of all sources of the entry, including those that are not valid.
-        sources: source id -> source, for the valid sources.
-        excerpts: source id or "mixture" -> its excerpt, for the valid excerpts.
+        sources: dict from the id of a source to the source; only the valid sources.
+        excerpts: dict from the id of a source, or "mixture", to its excerpt; only the valid
+            excerpts.
         track: the track; None if a source or the mixture is not valid.
     """
 
@@ -67,7 +68,8 @@ class Music:
             references: whether to return the excerpts of the sources as well as the mixtures.
 
         Returns:
-            Name of a track -> source id or "mixture" -> excerpt.
+            Dict from the name of a track to its excerpts. The excerpts of a track are a dict from
+            the id of a source, or "mixture", to the excerpt.
         """
         return {
             name: {
@@ -143,7 +145,7 @@ def check_sounds(
     """Check the sound file and the length of each excerpt, and report problems to `music`.
 
     Args:
-        tracks: name of a track -> source id or "mixture" -> excerpt.
+        tracks: the excerpts of each track, see :meth:`Music.excerpts`.
         music: music file with the entries of these tracks.
         sounds: cache that opens the files; every file must have the sampling rate of this cache.
     """

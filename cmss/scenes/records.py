@@ -17,7 +17,7 @@ Split = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Source:
-    """A player of a track.
+    """Describes a player of a track.
 
     Args:
         id: id of the player, such as "source_1"; also the key of the player's gain in a scene.
@@ -34,11 +34,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of music.
+    """Describes a piece of music.
 
     Args:
         name: name of the track, which is its key in the music file.
-        sources: source id -> source, in the order of the music file.
+        sources: dict from the id of a source to the source, in the order of the music file.
         mixture: mixture of all sources.
     """
 
@@ -57,7 +57,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Audiogram:
-    """Hearing thresholds of an ear, `levels_db` in dB HL, at ascending frequencies."""
+    """Holds the hearing thresholds of an ear, in dB HL, at ascending frequencies."""
 
     frequencies_hz: tuple[float, ...]
     levels_db: tuple[float, ...]
@@ -65,7 +65,7 @@ class Audiogram:
 
 @dataclass(frozen=True)
 class Compression:
-    """Compressor of an ear: centre frequency, compression ratio and make-up gain of each band."""
+    """Holds centre frequency, compression ratio and make-up gain of each band of a compressor."""
 
     frequencies_hz: tuple[float, ...]
     ratios: tuple[float, ...]
@@ -74,7 +74,7 @@ class Compression:
 
 @dataclass(frozen=True)
 class Ear:
-    """Audiogram and compressor of an ear."""
+    """Holds the audiogram and the compressor of an ear."""
 
     audiogram: Audiogram
     compression: Compression
@@ -96,7 +96,7 @@ class Scene:
     Args:
         id: id of the scene, such as "S50001".
         track: track of the scene.
-        gains_db: source id -> gain in dB.
+        gains_db: dict from the id of a source to its gain in dB.
     """
 
     id: str

@@ -1,1 +1,1 @@
-"""Training of separators, ensembles, post-filters and templates."""
+"""Trains separators, ensembles, post-filters and templates."""

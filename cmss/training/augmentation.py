@@ -1,4 +1,4 @@
-"""Augmentation of stems for random mixtures: change of pitch, equaliser, level, swapped channels.
+"""Augments stems for random mixtures: changes pitch, spectrum and level, and swaps channels.
 
 A training step needs thirty segments (hundreds on a GPU), and drawing them must not take longer
 than the training step of a small network. So there are two implementations with the same result. On
@@ -19,7 +19,7 @@ from cmss.machine.compiled import compiled
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment of a stem and its augmentation.
+    """Defines a segment of a stem and its augmentation.
 
     Args:
         stem: int16 (2, T), where T is at least start + length x speed + 2.

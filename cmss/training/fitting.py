@@ -1,4 +1,4 @@
-"""Weights of an ensemble by non-negative least squares, per instrument and frequency band.
+"""Fits an ensemble's weights by non-negative least squares, per instrument and frequency band.
 
 The estimate of a source is the sum over members m and bands b of w[m, b] times the part of member
 m's estimate in band b. The weights with the smallest squared error depend on the stems only through

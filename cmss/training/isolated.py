@@ -1,4 +1,4 @@
-"""Learning of templates from recordings of single instruments."""
+"""Learns templates from recordings of single instruments."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

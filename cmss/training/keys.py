@@ -1,4 +1,4 @@
-"""The configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
+"""Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
 There is a dataclass for each program. Its fields are the keys of the program's file in cmss/conf,
 which has the default values. :func:`cmss.settings.from_settings` builds the dataclass, and thereby

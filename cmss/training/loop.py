@@ -1,4 +1,4 @@
-"""Training of a network: validates, logs, and keeps the network with the lowest loss."""
+"""Trains a network, validates it, logs the losses, and keeps the network with the lowest loss."""
 
 import math
 import time

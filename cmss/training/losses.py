@@ -1,4 +1,4 @@
-"""Losses of the estimated sources. :mod:`cmss.training.remix_loss` has the losses of their remix.
+"""Computes losses of estimated sources; for losses of their remix see `cmss.training.remix_loss`.
 
 A loss maps the network and a batch to a scalar.
 
@@ -24,7 +24,7 @@ Loss = Callable[[Network, Batch], Tensor]
 
 @dataclass
 class WaveformLoss:
-    """Loss of the waveforms of the sources that play, and of the magnitudes of their spectra.
+    """Compares waveforms and magnitude spectra of the estimates with those of the stems.
 
     Args:
         power: 1 for the mean absolute error, as in the challenge's training of Conv-TasNet; 2 for

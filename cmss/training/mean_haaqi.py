@@ -1,4 +1,4 @@
-"""Mean HAAQI on pairs of scene and listener, after a network in training or after several steps."""
+"""Measures mean HAAQI of a network in training, or of a separator that is followed by steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Random mixtures of stems.
+"""Draws random mixtures of stems.
 
 The batch of a step depends only on the seed and the step. So a training that was interrupted
 continues with the batches that it would have had without the interruption.
@@ -57,7 +57,7 @@ class MixtureSettings:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of examples of the same length.
+    """Holds a batch of examples of the same length.
 
     Args:
         stems: stem of each player, (B, P, 2, T); zero if an example has fewer than P players.
@@ -95,7 +95,8 @@ class RandomMixtures:
 
     Args:
         tracks: tracks from which stems are drawn.
-        index: name of a stem -> index of the network's output that is to estimate this stem.
+        index: dict from the name of a stem to the index of the network's output that is to
+            estimate this stem.
         sample_rate_hz: sampling rate of the stems.
         settings: settings of the random mixtures.
         seed: seed of all random numbers.

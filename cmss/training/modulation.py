@@ -1,4 +1,4 @@
-"""Loss of the fast modulations of a signal's spectral envelope, which HAAQI weights most.
+"""Compares the fast modulations of two signals' spectral envelopes, which HAAQI weights most.
 
 The largest term of HAAQI is the cepstral correlation (Kates and Arehart 2016, section II): the
 dB envelopes of auditory bands, smoothed and sampled every 4 ms, are fitted by half cosines across

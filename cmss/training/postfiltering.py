@@ -1,4 +1,4 @@
-"""Training of a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
+"""Trains a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
 
 Shapes: S sources, T samples, F bins, K frames, N auditory bands.
 """
@@ -24,7 +24,7 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class Example:
-    """Mixture, estimates and stems of a track.
+    """Holds the mixture, the estimates and the stems of a track.
 
     Mixture and stems are scaled so that the mean power of the mixture's bins is 1/16.
 

@@ -1,4 +1,4 @@
-"""Presets of the networks that can be trained, selected by model and size."""
+"""Defines presets of the networks that can be trained, selected by model and size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ LOSSES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of a network, and the loss with which this network is trained.
+    """Defines a network of a certain size, and the loss with which it is trained.
 
     Args:
         network: name of the network, a key of :data:`cmss.models.registry.MODELS`.

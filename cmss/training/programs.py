@@ -1,4 +1,4 @@
-"""The work of the programs train.py, fit.py and fit_postfilter.py.
+"""Does the work of the programs train.py, fit.py and fit_postfilter.py.
 
 Each program first builds objects from its configuration, so that all settings are checked before
 the work begins. Then it passes these objects to a function of this module. The program

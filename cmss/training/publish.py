@@ -66,7 +66,7 @@ To enhance all scenes of a data set of the challenge:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Documentation of a training: the header of the weights and the log.
+    """Holds the documentation of a training: the header of the weights, and the log.
 
     Args:
         settings: configuration of the training as YAML; empty if the header of the weights file
@@ -159,7 +159,7 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
     Args:
         network: the network.
         record: documentation of its training.
-        about: further rows for the table of the network: name -> value.
+        about: further rows for the table of the network, as a dict from names to values.
         folder: name of the folder, for the examples.
     """
     kind, rate_hz, reach = type(network), network.sample_rate_hz, network.reach

@@ -1,4 +1,4 @@
-"""Losses of the sources and of their remix with random gains, because listeners hear the remix.
+"""Compares estimates with stems, both as sources and as a remix, because listeners hear the remix.
 
 Sources are compared by compressed spectra, which have the square root of the magnitude and the
 same phase, similar to the compression in the ear. Remixes are compared by their log power. Bins are
@@ -82,7 +82,7 @@ def with_modulations(
 
 @dataclass
 class RemixTerms:
-    """Weights of the terms of the losses below.
+    """Holds the weights of the terms of both losses in this file.
 
     Args:
         remix: weight of the error of the remix, relative to the error of the sources.

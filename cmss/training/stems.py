@@ -1,4 +1,4 @@
-"""Stems of a data set in the challenge's layout, decoded once and kept in memory."""
+"""Decodes the stems of a data set in the challenge's layout, and keeps them in memory."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -19,12 +19,12 @@ FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class StemTrack:
-    """A track in memory.
+    """Holds the decoded stems of a track.
 
     Args:
         name: name of the track.
-        stems: name of the network's output (see :mod:`cmss.models.outputs`) -> stem, int16
-            (2, samples).
+        stems: dict from the name of a network's output (see :mod:`cmss.models.outputs`) to its
+            stem, int16 (2, samples).
     """
 
     name: str

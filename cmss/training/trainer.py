@@ -1,7 +1,7 @@
-"""The trainer of networks and of post-filters: AdamW, a schedule, and a state to continue from.
+"""Trains networks and post-filters by AdamW; an interrupted training continues from its state.
 
-A :class:`Task` has the data and the loss, and measures between steps. The trainer only calls the
-methods of this protocol, so it serves both types of training.
+A :class:`Task` provides the data and the loss, and validates the network between steps. The trainer
+only calls the methods of this protocol, so it trains networks as well as post-filters.
 """
 
 import math
