@@ -1,4 +1,4 @@
-"""Figure of the auditory model, `python -m benchmarks.auditory [--out FILE.png]`.
+"""Draw a figure of the auditory model, `python -m benchmarks.auditory [--out FILE.png]`.
 
 The figure shows the responses of the filterbank, the correlogram of one frame with its summary, and
 the note to which each unit (filter and frame) belongs. The signal is the first piece of the demo, a

@@ -1,8 +1,8 @@
-"""Figure of templates and activations, `python -m benchmarks.factors [--out FILE.png]`.
+"""Draw templates and activations of NMF, `python -m benchmarks.factors [--out FILE.png]`.
 
-The figure corresponds to Figure 7 of the paper, in its section on NMF. It shows W and H for the
-first piece of the demo, a duet of flute and bassoon. They are fitted as `separator=nmf` does, with
-the templates in the package.
+The figure corresponds to Figure 7 of the paper, in its section on NMF. It shows the templates W and
+the activations H for the first piece of the demo, a duet of flute and bassoon. W has the templates
+in the package, and H is fitted as in `separator=nmf`.
 """
 
 import sys

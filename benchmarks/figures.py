@@ -1,4 +1,4 @@
-"""Functions shared by the commands that draw figures of the documentation."""
+"""Provides functions for the commands that draw figures of the documentation."""
 
 import argparse
 from collections.abc import Callable, Sequence

@@ -32,7 +32,7 @@ class Fade(nn.Module):
 
     The official program changes both lengths after construction, which this class allows.
 
-    Shape: (..., samples) -> (..., samples).
+    Shape: (..., samples), for input and output.
 
     Raises:
         RuntimeError: a signal is shorter than a fade, as in torchaudio.

@@ -3,12 +3,13 @@
     python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
     python -m benchmarks.pipeline DATA [--sample N]
 
-Both use the same networks of the published size, with random weights, one for each instrument. Our
-enhance.py and evaluate.py process all pairs and are timed from start to end. The official programs
-process a sample of the pairs, by default one pair of each track. They are timed from the start of
-the first pair to the end of the last pair, and this time is scaled to all pairs. All programs may
-use all cores: enhance.py with threads, evaluate.py with processes. Each excerpt must start at 0 and
-end with its file, because the official evaluate.py does not cut references.
+Our programs and the official programs use the same networks of the published size, with random
+weights, one for each instrument. Our enhance.py and evaluate.py process all pairs and are timed
+from start to end. The official programs process a sample of the pairs, by default one pair of each
+track. They are timed from the start of the first pair to the end of the last pair, and this time is
+scaled to all pairs. All programs may use all cores: enhance.py with threads, evaluate.py with
+processes. Each excerpt must start at 0 and end with its file, because the official evaluate.py does
+not cut references.
 """
 
 import argparse

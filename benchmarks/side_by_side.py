@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Largest absolute difference of the results; values that are NaN in both are equal."""
+        """Largest absolute difference of the results; two NaN values count as equal."""
         both_nan = np.isnan(self.ours.result) & np.isnan(self.peer.result)
         difference = np.where(both_nan, 0.0, self.ours.result - self.peer.result)
         return float(np.abs(difference).max())

@@ -1,1 +1,1 @@
-"""Programs that make or check data in the challenge's layout."""
+"""Makes and checks data in the challenge's layout."""

@@ -1,9 +1,9 @@
-"""Evaluation scenes from BACH10: ten chorales of Bach, each player recorded alone.
+"""Make evaluation scenes from BACH10: ten chorales of Bach, each player recorded alone.
 
     python -m metadata_tools.bach10 Bach10_v1.1.zip --out DATA
 
 Duan and Pardo, IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp. 1205-1215. The data set has one
-folder for each piece, with four mono files, for violin, clarinet, saxophone and bassoon:
+folder for each piece. A folder has four mono files, for violin, clarinet, saxophone and bassoon:
 
     01-AchGottundHerr/01-AchGottundHerr-{violin,clarinet,saxphone,bassoon}.wav
 

@@ -1,11 +1,11 @@
-"""Training data from CadenzaWoodwind: 19 pieces for woodwind quartet, synthesised.
+"""Make training data from CadenzaWoodwind: 19 synthesised pieces for woodwind quartet.
 
     python -m metadata_tools.cadenzawoodwind CadenzaWoodwind.zip --out DATA --valid-works fugue
 
 In Zenodo's record 12664932, each piece is a folder with five stereo stems (flute, oboe, clarinet,
 alto saxophone and bassoon) and two mixtures. The five stems form two quartets, one with clarinet
-and one with saxophone, so each folder becomes two pieces. The command sums the stems to mixtures,
-cuts them into excerpts and sets the mixtures to -40 LUFS.
+and one with saxophone, so each folder becomes two pieces. The command cuts the stems into excerpts,
+sums them to mixtures and sets the mixtures to -40 LUFS.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Training data from EnsembleSet: 80 pieces of chamber music, synthesised.
+"""Make training data from EnsembleSet: 80 synthesised pieces of chamber music.
 
     python -m metadata_tools.ensembleset BBCSO_Ensembles.zip --out DATA --valid-works Haydn
 
@@ -8,8 +8,8 @@ microphone, with a stereo file for each player:
     BBCSO_Ensembles/<piece>/Mix_1/{Violin_1,Violin_2,Viola,Cello,...}.flac
 
 The challenge's EnsembleSet_Mix_1.zip has the same folders with one microphone. As in the challenge,
-only strings are read; --parts all reads all of the challenge's eight instruments. The command sums
-these stems to mixtures, cuts them into excerpts and sets the mixtures to -40 LUFS.
+only strings are read; --parts all reads all of the challenge's eight instruments. The command cuts
+these stems into excerpts, sums them to mixtures and sets the mixtures to -40 LUFS.
 """
 
 import sys

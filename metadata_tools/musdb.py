@@ -1,4 +1,4 @@
-"""Test data from MUSDB18 or MUSDB18-HQ, to check whether an installed model works.
+"""Make test data from MUSDB18 or MUSDB18-HQ, to check whether an installed model works.
 
     python -m metadata_tools.musdb musdb18hq.zip --out DATA
 

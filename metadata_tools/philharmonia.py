@@ -1,4 +1,4 @@
-"""Single notes from the sound samples of the Philharmonia Orchestra.
+"""Make a bank of single notes from the sound samples of the Philharmonia Orchestra.
 
     python -m metadata_tools.philharmonia --samples DIR --out NOTES
 

@@ -1,4 +1,4 @@
-"""Single notes from sound files that are named by their pitch, as in sample libraries.
+"""Make a bank of single notes from sound files that are named by their pitch.
 
     python -m metadata_tools.samples --samples DIR --out NOTES
 

@@ -1,10 +1,10 @@
-"""Single notes of the eight instruments from a General MIDI SoundFont.
+"""Make a bank of single notes of the eight instruments from a General MIDI SoundFont.
 
-A network that was trained on other notes has not seen the instruments and rooms of the SoundFont in
-training, so they make a harder test than held-out notes. Debian's package fluid-soundfont-gm has a
-SoundFont (FluidR3_GM.sf2, MIT licence). The command needs the library tinysoundfont. Install this
-library without its dependency PyAudio, which is only for playback and needs a compiler:
-pip install --no-deps tinysoundfont
+If a network was trained on other notes, the instruments and rooms of the SoundFont are unseen in
+training. A test with them is therefore harder than a test with held-out notes. Debian's package
+fluid-soundfont-gm has a SoundFont (FluidR3_GM.sf2, MIT licence). The command needs the library
+tinysoundfont. Install this library without its dependency PyAudio, which is only for playback and
+needs a compiler: pip install --no-deps tinysoundfont
 
     python -m metadata_tools.soundfont --soundfont FILE.sf2 --out NOTES
 """

@@ -1,4 +1,4 @@
-"""Single notes of the eight instruments from a small synthesiser, if you have no recordings.
+"""Synthesise single notes of the eight instruments, for users who have no recordings.
 
     python -m metadata_tools.synth --out NOTES
 

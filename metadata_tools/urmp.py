@@ -1,4 +1,4 @@
-"""Evaluation scenes from URMP: 44 pieces for two to five players, each recorded alone.
+"""Make evaluation scenes from URMP: 44 pieces for two to five players, each recorded alone.
 
     python -m metadata_tools.urmp Dataset.tar.gz --out DATA
 

@@ -1,4 +1,4 @@
-"""Options that several commands of this package have in common."""
+"""Define options that several commands of this package have in common."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""Convert dry stems to stereo stems, recorded by a pair of microphones in a simulated room.
+"""Simulate a room in which a pair of microphones records dry stems as stereo stems.
 
 Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley, J.
 Acoust. Soc. Am. 65, 1979, pp. 943-950). The later reverberation is noise that decays exponentially,

@@ -2,8 +2,8 @@
 
 For each note of a part, the sampler plays the recording with the closest pitch. It varies the speed
 of the recording by band-limited interpolation (windowed sinc, J. O. Smith, "Digital Audio
-Resampling"). This sets pitch, detuning and vibrato in one operation. If a note is longer than its
-recording, the sustain of the recording is looped.
+Resampling"). This change of speed gives the note its pitch, detuning and vibrato. If a note is
+longer than its recording, the sustain of the recording is looped.
 """
 
 from collections.abc import Iterable, Sequence

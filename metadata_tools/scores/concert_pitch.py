@@ -1,8 +1,8 @@
 """Convert MusicXML documents to concert pitch: replace written pitches by sounding pitches.
 
-The two differ for transposing instruments. A `transpose` element is valid for a part, or for one
-staff of a part, from its place in time to the next `transpose` element. It states chromatic
-semitones, octaves, and whether the part is doubled in another octave.
+Written and sounding pitches differ for transposing instruments. A `transpose` element is valid for
+a part, or for one staff of a part, from its place in time to the next `transpose` element. It
+states chromatic semitones, octaves, and whether the part is doubled in another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 

@@ -1,4 +1,4 @@
-"""Pieces of the demo: openings of works in the public domain.
+"""Define the pieces of the demo, which are openings of works in the public domain.
 
 `metadata_tools.scores.score.typed` defines the notation. A beat is a quarter note.
 """
