@@ -7,8 +7,8 @@ per minute of music:
 
 - for the default separator as the stages run it, on all cores: seconds, CPU seconds, peak memory;
 - for each member of the ensemble and each step, on one core: CPU seconds, floating-point operations
-  of the convolutions and matrix products, and the floor, which is the CPU seconds that these
-  operations would take at the speed of a large matrix product on this processor;
+  of the convolutions and matrix products, and the floor. The floor is the number of CPU seconds
+  that these operations would take at the speed of a large matrix product on this processor;
 - for the official module, a Conv-TasNet of the published size for each player: CPU seconds on one
   core.
 """

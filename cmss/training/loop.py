@@ -201,8 +201,8 @@ def validate(
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Return the SDR improvement in dB of each source that plays, as a vector.
 
-    The SDR improvement is SDR(estimate) - SDR(mixture): the energy of the mixture's error divided
-    by the energy of the estimate's error, in dB. It is 0 if the estimate equals the mixture.
+    The SDR improvement is SDR(estimate) - SDR(mixture). This equals the energy of mixture - stem
+    divided by the energy of estimate - stem, in dB. It is 0 if the estimate equals the mixture.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))

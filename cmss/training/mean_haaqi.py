@@ -119,7 +119,7 @@ class MeanHaaqi:
     def _separated(
         self, model: Network, mixture: NDArray[np.float32], track: Track, rate_hz: int
     ) -> Stems:
-        """Separate a mixture by the network; use true stems for what it does not estimate."""
+        """Separate a mixture by the network; use true stems for all other players."""
         device = next(model.parameters()).device
         if self.instrument is None:
             separate_all = OneForAll(lambda: model, rate_hz, Segments(), device)

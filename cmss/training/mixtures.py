@@ -36,7 +36,8 @@ class MixtureSettings:
         together: probability that all players come from the same track and play together as
             written; otherwise each instrument comes from a different track.
         gain_db: maximum change of the level of a stem in dB, up or down.
-        semitones: maximum shift of pitch, tempo and formants, common to all players of an example.
+        semitones: maximum shift of pitch, tempo and formants; all players of an example have the
+            same shift.
         cents: maximum additional shift of each instrument if the instruments come from different
             tracks.
         equaliser_db: maximum gain of the two random peaks or dips of each stem's equaliser, in dB.

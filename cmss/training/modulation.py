@@ -1,10 +1,11 @@
 """Compares the fast modulations of two signals' spectral envelopes, which HAAQI weights most.
 
-The largest term of HAAQI is the cepstral correlation (Kates and Arehart 2016, section II): the
-dB envelopes of auditory bands, smoothed and sampled every 4 ms, are fitted by half cosines across
-the bands, and the modulations of each fit between 20 and 125 Hz are correlated with those of the
-reference. These modulations are beats of neighbouring partials, so they depend on the balance of
-players whose partials lie in the same band.
+The largest term of HAAQI is the cepstral correlation (Kates and Arehart 2016, section II). The
+envelopes of auditory bands in dB are smoothed and sampled every 4 ms. At each time, half cosines
+across the bands are fitted to the envelopes; their coefficients are the cepstral coefficients. The
+modulations of each coefficient between 20 and 125 Hz are correlated with those of the reference.
+These modulations are beats of neighbouring partials, so they depend on the balance of players whose
+partials lie in the same band.
 
 This loss is the cepstral correlation without the ear model, so that it costs little. It needs one
 Fourier transform per signal. From its bins, the envelope of each band is computed at 1 kHz.

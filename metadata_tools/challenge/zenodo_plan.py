@@ -22,7 +22,7 @@ _MOST_LINES = 20
 
 
 class _TrainTrack(BaseModel):
-    """Schema of an entry of music_tracks.train.json."""
+    """Defines the keys of an entry of music_tracks.train.json."""
 
     model_config = ConfigDict(strict=True)
     dataset: str
@@ -31,13 +31,13 @@ class _TrainTrack(BaseModel):
 
 
 class _Cut(ExcerptEntry):
-    """Schema of a source in music.valid.to_generate.json."""
+    """Defines the keys of a source in music.valid.to_generate.json."""
 
     source_dataset: str
 
 
 class _Target(BaseModel):
-    """Schema of the `mixture_target` of a track in music.valid.to_generate.json."""
+    """Defines the keys of a `mixture_target` in music.valid.to_generate.json."""
 
     model_config = ConfigDict(strict=True)
     track: str

@@ -154,7 +154,8 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
     Args:
         pitches: pitches of all notes.
-        every: every `every`-th pitch is held out; with 0, all pitches are returned in both cases.
+        every: every `every`-th pitch is held out. If 0, all pitches are returned, whatever
+            `held_out` is.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))
@@ -177,8 +178,9 @@ def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
 def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
     """Return the lowest and highest pitch that can be played with recordings at `pitches`.
 
-    Within the range of the instrument, it exceeds the recorded pitches by three semitones, because
-    a recording that is shifted further sounds like another instrument.
+    The playable range extends three semitones beyond the lowest and the highest recorded pitch, but
+    not beyond the range of the instrument. A recording that is shifted further sounds like another
+    instrument.
     """
     low, high = RANGES[instrument]
     recorded = sorted(pitches)

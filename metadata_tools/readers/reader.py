@@ -48,7 +48,7 @@ from metadata_tools.rendering.halls import Halls, in_hall
 
 @dataclass(frozen=True)
 class StemFile:
-    """Locates a stem: its file in the package, and the number of the audio stream in this file."""
+    """Gives the file of a stem in the package, and the number of the audio stream in this file."""
 
     file: str
     stream: int | None = None

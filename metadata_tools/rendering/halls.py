@@ -1,4 +1,4 @@
-"""Convert dry mono stems to stereo stems in a hall, either measured or simulated."""
+"""Convert dry mono stems to stereo stems in a measured or simulated hall."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

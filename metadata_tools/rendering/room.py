@@ -37,7 +37,8 @@ class Room:
         diffuse_db: level of the late reverberation relative to statistical acoustics; it is lower
             for directional instruments and microphones.
         spot: amplitude of the close microphones relative to the direct sound at the pair; 0 without
-            close microphones. Each player has one, which is time-aligned and panned to the seat.
+            close microphones. Each player has a close microphone, whose signal is time-aligned with
+            the pair and panned to the seat.
     """
 
     size_m: tuple[float, float, float]

@@ -26,13 +26,14 @@ class Player:
     """Defines how a player plays in a track.
 
     Args:
-        detune_cents: deviation in pitch that all notes have in common.
+        detune_cents: deviation in pitch that is the same for all notes.
         spread_cents: standard deviation of the pitch of single notes.
         timing_s: standard deviation of the onsets.
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
         articulation: fraction of its duration for which a note sounds if it is not slurred.
-        variety_semitones: largest random distance that is added to the pitch distance when a
-            recording is chosen, so that notes of a pitch are played by different recordings.
+        variety_semitones: largest random number that is added to the distance in pitch between a
+            note and a recording when a recording is chosen. So notes of the same pitch are played
+            by different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.
