@@ -1,4 +1,4 @@
-"""Spectra of the signals that separators and steps exchange, and back."""
+"""Transforms that convert the signals of separators and steps to spectra and back to signals."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,15 +19,16 @@ OnSpectra = Callable[[Tensor, Tensor], Tensor]
 def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
     """Compute the STFT with a Hann window; the hop is a quarter of the window.
 
-    Signals are padded with `window` zeros on either side. Without padding, only the tail of one
-    window, which is near zero, would cover the last samples, and the inverse would divide by it.
+    Signals are padded with `window` zeros on either side. Without padding, only the end of a
+    single window would cover the last samples. The window is near zero there, and the inverse STFT
+    would divide by it.
 
     Args:
-        signals: N signals (2, samples).
+        signals: sequence of N stereo signals, (2, samples) each.
         window: length of the window in samples.
 
     Returns:
-        complex (N, 2, F, K), the bins of a frame next to each other in memory.
+        The spectra, complex (N, 2, F, K). The bins of a frame are contiguous in memory.
     """
     hann, hop = torch.hann_window(window), window // 4
     spectra = None

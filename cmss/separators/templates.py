@@ -1,4 +1,4 @@
-"""Base of separators with templates, which are learned from isolated recordings of instruments.
+"""Base class of separators that use templates learned from isolated recordings of instruments.
 
 Subclasses estimate a mask in bands for each instrument. Two players of the same instrument have the
 same templates, and the estimate of the instrument is divided between them.
@@ -30,12 +30,13 @@ CPU = torch.device("cpu")
 
 @dataclass
 class TemplateSeparator(ABC):
-    """Loads templates, and separates with the masks of a subclass.
+    """Base class that loads templates and applies masks, which a subclass estimates.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
-        causality: noncausal; a frame is longer than the look-ahead of a causal system may be.
-        weights_from: `small` (in the package), or a file of fit_dictionaries.py.
+        causality: always noncausal, because a frame is longer than the look-ahead that a causal
+            system may have.
+        weights_from: `small` for the templates in the package, or a file of fit_dictionaries.py.
 
     Raises:
         InputError: the templates do not exist or do not suit this separator.
@@ -69,13 +70,13 @@ class TemplateSeparator(ABC):
         """Estimate the masks of the instruments, which sum to 1.
 
         Args:
-            signal: (2, samples), not silent.
+            signal: the mixture, (2, samples), which is not silent.
             spectra: spectra of the signal, complex (2, bins, frames).
-            templates: instrument -> (lags, bands, components).
-            players: instrument -> number of players.
+            templates: dict from the instrument to its templates, (lags, bands, components).
+            players: dict from the instrument to its number of players.
 
         Returns:
-            (instruments, 2, bands, frames), instruments in the order of the templates.
+            The masks, (instruments, 2, bands, frames), in the order of the templates.
         """
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class TemplateSeparator(ABC):
             )
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`; the stems sum to the mixture, up to resampling."""
+        """See :class:`Separator`; the stems sum to the mixture, except for errors of resampling."""
         self.prepare(sources.values())
         players = Counter(source.instrument for source in sources.values())
         templates = {name: self._dictionaries.templates[name] for name in players}

@@ -1,4 +1,4 @@
-"""Separators with trained networks, and the places from which their weights are loaded."""
+"""Defines separators with trained networks, and finds the weights of these networks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,19 +58,20 @@ class Estimating:
 
 @dataclass
 class NetworkSeparator(Estimating):
-    """A network with weights from the package or from train.py.
+    """Separates with a network whose weights are in the package or were written by train.py.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
         name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
-        causality: noncausal, or causal for networks with a look-ahead of at most
+        causality: noncausal or causal; causal requires networks with a look-ahead of at most
             :data:`LOOK_AHEAD_S`.
-        weights_from: `small` (in the package, a network for all instruments); a checkpoint of
-            train.py for all instruments, or its published folder; or a folder with a network per
-            instrument, <Instrument>/best.safetensors or a published folder <Instrument>/.
+        weights_from: one of the following: `small`, the network for all instruments in the package;
+            a checkpoint of train.py for all instruments, or the folder in which it is published;
+            a folder with a network for each instrument, which is either the checkpoint
+            <Instrument>/best.safetensors or the published folder <Instrument>/.
         add_residual: fraction of the accompaniment that is added to each estimate, for networks
-            that estimate it.
-        separation: how a mixture is segmented, see :class:`Segments`.
+            that estimate an accompaniment.
+        separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
         device: name of the device; None for a GPU if available.

@@ -1,4 +1,4 @@
-"""Application of a sequence of steps."""
+"""Applies a sequence of steps to the estimates of a separator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from cmss.separators.steps.step import Step
 
 @dataclass
 class Stepped(Around):
-    """A separator and the steps after it.
+    """Wrapper that applies steps to the estimates of a separator.
 
-    If there are no stems, none are returned.
+    If the separator returns no stems, this wrapper returns no stems either.
 
     Args:
-        separator: computes the first estimates.
-        steps: applied to the estimates in this order.
+        separator: separator that computes the estimates before the first step.
+        steps: steps that are applied to the estimates, in this order.
     """
 
     steps: Sequence[Step]
@@ -47,8 +47,8 @@ def after_steps(
 ) -> Stems:
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
-    Consecutive steps with the same window share a transform, unless a step needs the spectra of
-    signals.
+    Consecutive steps with the same window exchange spectra, so that the STFT and its inverse are
+    computed only once for these steps. The exception is a step that needs the spectra of signals.
     """
     if not stems:
         return stems
@@ -67,7 +67,7 @@ def after_steps(
 
 
 def sharing(steps: Sequence[Step], sample_rate_hz: int) -> list[list[Step]]:
-    """Group consecutive steps that share a transform."""
+    """Group consecutive steps for which the STFT is computed only once."""
     groups: list[list[Step]] = []
     before = 0
     for step in steps:

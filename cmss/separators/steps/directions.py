@@ -1,10 +1,11 @@
 """`name: directions`: assigns the mixture's bins to sources by direction of arrival.
 
-Each player has a fixed position. Sound from this position reaches the two channels with the same
-direction, that is, the same ratio of levels and phases, in all frames of a bin. The separator's
-estimates guide a model of these directions: each source has a distribution in each bin
-(:mod:`cmss.transforms.angular_gaussian`). Its prior probability at each time and frequency is the
-ratio mask of its estimate, as in guided source separation (Boeddeker et al. 2018, CHiME-5).
+Each player has a fixed position. So in each bin, the level difference and the phase difference
+between the two channels are the same in all frames in which only this player sounds. Here, both
+differences together are called the direction of arrival. The directions of each source are modelled
+by a probability distribution in each bin (:mod:`cmss.transforms.angular_gaussian`). The prior
+probability of a source at each time and frequency is the ratio mask of its estimate by the
+separator, as in guided source separation (Boeddeker et al. 2018, CHiME-5).
 
 Shapes: S sources, F bins, K frames.
 """
@@ -30,13 +31,14 @@ from cmss.transforms.tiles import tiles
 
 @dataclass(frozen=True)
 class Directions(Untrained):
-    """Computes masks from the estimates and their directions.
+    """Computes masks from the separator's estimates and the directions of arrival.
 
     A source that is silent in the estimates stays silent.
 
     Args:
-        iterations: number of times that directions are estimated.
-        weight: weight of the directions' log-likelihood, relative to the separator's estimates.
+        iterations: number of times that the distributions of the directions are estimated.
+        weight: factor of the log-likelihood of the directions; the logarithms of the separator's
+            masks have a factor of 1.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -50,7 +52,7 @@ class Directions(Untrained):
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # A window: given the moments, frames are independent.
+        # The context is a single window, because frames are independent once the moments are known.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:

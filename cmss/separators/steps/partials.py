@@ -1,4 +1,4 @@
-"""`name: partials`: masks by power in windows long enough to resolve partials.
+"""`name: partials`: computes masks from powers in windows that are long enough to resolve partials.
 
 Masks of short frames follow the notes, but also fluctuate with the errors of the estimates. With
 windows of 0.75 s, bins are 1.3 Hz apart: partials of different players rarely share a bin, and
@@ -22,7 +22,7 @@ from cmss.separators.steps.step import Untrained
 class Partials(Untrained):
     """Divides the mixture among sources in proportion to the powers of the estimates.
 
-    Where the estimate of a source is zero, the result is zero, unless all estimates are.
+    Where the estimate of a source is zero, its result is zero, unless all estimates are zero there.
 
     Args:
         window: length of the Hann window in samples.
@@ -38,7 +38,7 @@ class Partials(Untrained):
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # A window: frames are independent.
+        # The context is a single window, because frames are independent.
         return self.window / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> None:

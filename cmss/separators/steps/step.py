@@ -1,4 +1,4 @@
-"""The protocol of steps after a separator."""
+"""Defines the protocol of the steps that are applied after a separator."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Step(Protocol):
-    """Changes the estimates of a separator, given the mixture, in the domain of an STFT.
+    """Changes the estimates of a separator in the STFT domain.
 
     A step is a frozen dataclass whose fields are its settings in the configuration. It has two
     parts, so that a recording can be processed in pieces: :meth:`learn` gets all frames, and
@@ -25,20 +25,20 @@ class Step(Protocol):
 
     @property
     def weights(self) -> dict[str, str]:
-        """Path of each weight file -> its SHA-256 digest."""
+        """Dict from the path of each weight file to its SHA-256 digest."""
 
     def window_samples(self, sample_rate_hz: int) -> int:
         """Return the length of the Hann window in samples; the hop is a quarter of it."""
 
     def context_s(self, sample_rate_hz: int) -> float:
-        """Return the context in seconds on either side of a sample that :meth:`apply` needs."""
+        """Return the context that :meth:`apply` needs on each side of a sample, in seconds."""
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Any:
-        """Compute statistics of the full recording for :meth:`apply`; None if it needs none.
+        """Compute the statistics of the full recording that :meth:`apply` needs, or return None.
 
         Args:
-            mixture: complex (2, F, K).
-            estimates: complex (S, 2, F, K).
+            mixture: spectra of the mixture, complex (2, F, K).
+            estimates: spectra of the estimates, complex (S, 2, F, K).
         """
 
     def apply(
@@ -47,22 +47,22 @@ class Step(Protocol):
         """Compute new estimates.
 
         Args:
-            mixture: complex (2, F, K).
-            estimates: complex (S, 2, F, K); they may be overwritten.
+            mixture: spectra of the mixture, complex (2, F, K).
+            estimates: spectra of the estimates, complex (S, 2, F, K); they may be overwritten.
             learned: result of :meth:`learn` for the full recording.
-            instruments: of each source.
+            instruments: the instrument of each source.
 
         Returns:
-            complex (S, 2, F, K); the sources sum to the mixture.
+            The new estimates, complex (S, 2, F, K), which sum to the mixture.
         """
 
 
 class Untrained:
-    """Base of steps without weights."""
+    """Base class of steps without weights."""
 
     needs_signals = False
 
     @property
     def weights(self) -> dict[str, str]:
-        """Empty: there are no weights."""
+        """Empty dict, because there are no weights."""
         return {}
