@@ -1,4 +1,4 @@
-"""Reading and writing of sound files, resampling and loudness.
+"""Reads and writes sound files, resamples signals and measures loudness.
 
 A waveform is `(channels, samples)`. soundfile, soxr and pyloudnorm use `(samples, channels)`; only
 this module transposes arrays.
@@ -218,7 +218,7 @@ def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDAr
     """Decode samples `start` to `stop`, or to the end: (channels, samples).
 
     Raises:
-        InputError: they end early or cannot be decoded.
+        InputError: the samples end early or cannot be decoded.
     """
     empty = np.empty((file.channels, 0), np.float32)
     signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)

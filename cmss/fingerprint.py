@@ -33,7 +33,8 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
     """Compute the fingerprint of parts.
 
     Args:
-        parts: name, without a space or an equals sign -> value that can be written as JSON.
+        parts: dict from the name of each part, without a space or an equals sign, to a value that
+            can be written as JSON.
     """
     return " ".join(f"{name}={_digest(value)}" for name, value in parts.items())
 

@@ -1,4 +1,4 @@
-"""The program: the work of enhance.py, evaluate.py and merge_results.py.
+"""Implements the programs enhance.py, evaluate.py and merge_results.py.
 
     mixture = sounds.excerpt(track.mixture)
     stems = separator.separate(mixture, track.sources)           once per track

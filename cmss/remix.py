@@ -1,8 +1,8 @@
-"""Remix of a mixture with a gain for each source, from estimates of its stems.
+"""Remixes a mixture with a gain for each source, from estimates of the stems.
 
 A gain of g dB is a factor of 10^(g/20); minus infinity mutes. The sum is scaled by the level factor
-10^(G/20), G = -10 log10(mean over sources of 10^(g/10)). For sources of equal power, it keeps the
-power of the mixture, because the compressor is designed for a fixed level.
+10^(G/20), G = -10 log10(mean over sources of 10^(g/10)). For sources of equal power, this
+factor keeps the power of the mixture, because the compressor is designed for a fixed level.
 """
 
 from collections import Counter
@@ -95,8 +95,8 @@ def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
     """Compute the reference of scores: the sum of the ground truth stems with their gains.
 
     Args:
-        stems: source id -> ground truth stem (2, samples).
-        gains_db: source id -> gain in dB.
+        stems: dict from the source id to the ground truth stem, (2, samples).
+        gains_db: dict from the source id to its gain in dB.
 
     Returns:
         (2, samples), float64.

@@ -1,6 +1,7 @@
 """Separators that give a lower and an upper bound of scores.
 
-They return no stems (the mixture is not remixed) and the ground truth stems.
+The lower bound returns no stems, so the mixture is not remixed. The upper bound returns the ground
+truth stems.
 """
 
 from collections.abc import Iterable, Mapping

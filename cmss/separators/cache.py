@@ -1,4 +1,4 @@
-"""Cache of estimates on disk, so that runs with the same separator separate a track only once.
+"""Stores estimates on disk, so that runs with the same separator separate a track only once.
 
 There is a file for each track. Its name is a digest of everything that affects the estimates: the
 mixture, the sources, the settings and weights of the separator, and the code of this package. If a
@@ -31,10 +31,10 @@ identified by their content."""
 
 @dataclass
 class Cached(Around):
-    """Wrapper that reads estimates from a folder, and separates a mixture only if they are missing.
+    """Wrapper that separates a mixture only if a folder does not contain its estimates.
 
     Args:
-        separator: separator; a dataclass whose fields are its settings.
+        separator: the wrapped separator, a dataclass whose fields are its settings.
         folder: folder of the estimates. Any number of separators, runs and processes may share it.
     """
 

@@ -27,7 +27,7 @@ class Member:
 
     Args:
         separator: separator that computes the estimates.
-        weight: a weight for all instruments, or a mapping instrument -> weight.
+        weight: a weight for all instruments, or a dict from the instrument to its weight.
     """
 
     separator: Separator
@@ -55,7 +55,7 @@ class Member:
 
 @dataclass
 class Ensemble:
-    """Combines the members' estimates of each source with weights for its instrument.
+    """Combines the members' estimates of each source, with weights that depend on the instrument.
 
     Args:
         members: members of the ensemble, at least 1.

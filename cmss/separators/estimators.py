@@ -1,4 +1,4 @@
-"""Application of networks to mixtures: resampling, segments, and two players of an instrument."""
+"""Applies networks to mixtures: resamples, segments, and handles two players of an instrument."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ QUIETEST = 1e-8
 
 @dataclass(frozen=True)
 class Segments:
-    """How a long mixture is segmented for a network.
+    """Settings by which a long mixture is segmented for a network.
 
     Args:
         segment: length in seconds.

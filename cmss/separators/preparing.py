@@ -11,8 +11,8 @@ def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list
     """Load all weights that these pairs need, so that missing files are found before the first.
 
     Returns:
-        Instrument -> digests of the weights that affect its estimates: weights that are common to
-        all instruments, and weights that were loaded for this instrument.
+        Dict from the instrument to the digests of the weights that affect its estimates: weights
+        that are common to all instruments, and weights that were loaded for this instrument.
 
     Raises:
         InputError: weights are missing or do not fit.

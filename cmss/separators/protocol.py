@@ -1,4 +1,4 @@
-"""The protocol of separators, and the base of wrappers."""
+"""Defines the protocol of separators, and the base class of wrappers around separators."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Separator(Protocol):
 
     @property
     def weights(self) -> dict[str, str]:
-        """Name or path of each weight file loaded so far -> its SHA-256 digest."""
+        """Dict from the name or path of each weight file loaded so far to its SHA-256 digest."""
 
     def prepare(self, sources: Iterable[Source]) -> None:
         """Load everything that these sources need, so that errors occur before separation begins.
@@ -42,8 +42,8 @@ class Separator(Protocol):
             sources: the players, by source id. Only the oracle reads their references.
 
         Returns:
-            Source id -> estimate (2, samples), aligned with the mixture to the sample. Empty if
-            the separator does not separate.
+            Dict from the source id to the estimate, (2, samples), which is aligned with the mixture
+            to the sample. The dict is empty if the separator does not separate.
         """
 
 

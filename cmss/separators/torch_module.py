@@ -1,4 +1,4 @@
-"""`separator=module`: any torch module that maps (batch, 2, samples) to stems."""
+"""`separator=module`: separates with any torch module that maps (batch, 2, samples) to stems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,22 +19,22 @@ from cmss.settings import Rate, check_fields
 
 @dataclass
 class ModuleSeparator(Estimating):
-    """A module of any installed package, with weights from a file.
+    """Separates with a module of any installed package, with weights from a file.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
-        causality: noncausal; the receptive field of a module is unknown.
-        target: class of the module, `package.Class`. It may be None for checkpoints of train.py,
-            which contain target, arguments, sources, samplerate and consistent.
+        causality: always noncausal, because the receptive field of the module is unknown.
+        target: class of the module, as `package.Class`. The target may be None for checkpoints of
+            train.py, which contain `target`, `arguments`, `sources`, `samplerate` and `consistent`.
         checkpoint: file of the weights: .safetensors, or a state_dict written by torch.save, from
             which only tensors are unpickled. Prefixes of wrappers, such as `module.`, are removed
             (:mod:`cmss.models.weights_file`).
         arguments: keyword arguments of the class.
         sources: instruments that the module's outputs estimate, in the order of the outputs.
         samplerate: sampling rate of the module in Hz.
-        consistent: distribute the difference between the mixture and the sum of the estimates
-            among the sources.
-        separation: how a mixture is segmented, see :class:`Segments`.
+        consistent: whether to distribute the difference between the mixture and the sum of the
+            estimates among the sources.
+        separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`.
         precision: precision of matrix products, float32 or bfloat16.
         device: name of the device; None for a GPU if available.

@@ -1,7 +1,8 @@
 """Directions of arrival in stereo spectra, and the likelihood of each source given its directions.
 
-A source at a fixed position reaches the two channels with the same ratio of levels and phases in
-all frames of a bin. This direction is modelled by a complex angular central Gaussian distribution
+In each bin, the sound of a source at a fixed position has the same level difference and the same
+phase difference between the two channels in all frames. Both differences together are called the
+direction of arrival. The direction is modelled by a complex angular central Gaussian distribution
 (Ito, Araki and Nakatani 2016, "Complex angular central Gaussian mixture model for directional
 statistics in mask-based microphone array signal processing", EUSIPCO). Expectation-maximisation
 refines the masks of the sources where their directions differ, and leaves them unchanged where

@@ -1,4 +1,4 @@
-"""Overlap-add of frames, as used by the inverse transforms."""
+"""Adds overlapping frames, for the inverse transforms."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -20,10 +20,11 @@ class PostfilterStep:
     """Applies a post-filter of :mod:`cmss.models.postfilter_network`.
 
     Args:
-        weights_from: `small` (in the package, trained on the estimates of the default ensemble
-            after the step directions); `second_small` (trained on the results of `small`); or a
-            file of fit_postfilter.py. A post-filter degrades the results of a separator whose
-            estimates are more or less confident than those in its training.
+        weights_from: `small`, `second_small` or a file of fit_postfilter.py. The first two are in
+            the package: `small` was trained on the estimates of the default ensemble after the
+            step `directions`, and `second_small` was trained on the results of `small`.
+            A post-filter degrades the results of a separator whose estimates are more or less
+            confident than the estimates in its training.
 
     Raises:
         InputError: the weights do not exist.
@@ -41,20 +42,20 @@ class PostfilterStep:
         if self.weights_from in PACKAGED:
             name = f"postfilter_{self.weights_from}.safetensors"
             path = Path(str(files("cmss") / "weights")) / name
-        # A frozen dataclass can set its fields only this way.
+        # The fields of a frozen dataclass can only be set in this way.
         object.__setattr__(self, "_network", load_postfilter(path))
         object.__setattr__(self, "weights", {str(path): file_sha256(path)})
 
     def window_samples(self, sample_rate_hz: int) -> int:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # The window in seconds is that of the training, so that bins have the same spacing in Hz.
+        # The window has the same duration as in training, so that bins have the same spacing in Hz.
         arguments = self._network.arguments
         rate = sample_rate_hz / arguments.samplerate
         return 4 * round(arguments.window * rate / 4)
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # A window, and the receptive field of the network's convolutions in hops.
+        # The context is a window plus the receptive field of the network's convolutions.
         window = self.window_samples(sample_rate_hz)
         return (window + self._network.context * window // 4) / sample_rate_hz
 

@@ -1,11 +1,11 @@
 """`name: wiener`: the generalised Wiener filter.
 
-Each source is modelled as a Gaussian. Its power v(f, t) is that of its estimate; its spatial
-covariance R(f), a matrix (channels, channels), is constant over time. Given the mixture, the
-expected value of source j is v_j R_j (sum_i v_i R_i)^-1 times the mixture. In further iterations, v
-and R are computed from these expected values (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7);
-Nugraha, Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). `norbert.expectation_maximization` is
-equal except for the floor, see :data:`FLOOR`.
+Each source is modelled as a Gaussian variable. The power v(f, t) of the source is the power of its
+estimate. The spatial covariance R(f) of the source, (channels, channels), is constant over time.
+Given the mixture, the expected value of source j is v_j R_j (sum_i v_i R_i)^-1 times the mixture.
+In further iterations, v and R are computed from these expected values (Duong, Vincent and Gribonval
+2010, IEEE TASLP 18(7); Nugraha, Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). The results are
+those of `norbert.expectation_maximization` except for the floor, see :data:`FLOOR`.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ identity. norbert adds it only to the sum, so that its estimates sum to less tha
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of a recording that the filter needs.
+    """Holds the statistics of a recording that the filter needs.
 
     Args:
-        floor: power that is added to each source's covariance.
+        floor: power that is added to the diagonal of each source's covariance.
         spatial: spatial covariances (S, 2, 2, F) of each iteration.
     """
 
@@ -58,11 +58,12 @@ class Wiener(Untrained):
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # A window: given the spatial covariances, frames are independent.
+        # The context is a single window, because frames are independent once the spatial
+        # covariances are known.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Statistics:
-        """Estimate spatial covariances from all frames."""
+        """Estimate the spatial covariances of each iteration from all frames."""
         # Double precision, because in single precision the sum would round the floor away.
         mixture, estimates = mixture.to(torch.complex128), estimates.to(torch.complex128)
         floor = FLOOR * mixture.abs().square().mean() / len(estimates)
@@ -96,7 +97,8 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
     for v, R in zip(power[1:], spatial[1:], strict=True):
         total = total + _covariance(v, R, floor)
     whitened = _solve(total, mixture)  # (2, F, K)
-    # Covariances are computed again instead of stored: each has twice the entries of the mixture.
+    # The covariances are not stored but computed again, because the covariance of each source has
+    # twice as many entries as the mixture.
     return torch.stack(
         [
             torch.einsum("cdft,dft->cft", _covariance(v, R, floor), whitened)
@@ -111,9 +113,9 @@ def _power(estimates: Tensor) -> Tensor:
 
 
 def _spatial_covariance(estimates: Tensor) -> Tensor:
-    """Return the sum over frames of x x^H, divided by that of the power: (S, 2, 2, F).
+    """Return the sum of x x^H over frames divided by the sum of the power, (S, 2, 2, F).
 
-    It is the identity in bins in which a source is silent throughout.
+    In bins in which a source is silent in all frames, its result is the identity matrix.
     """
     power = _power(estimates)
     products = torch.einsum("scft,sdft->scdf", estimates, estimates.conj())
@@ -123,7 +125,7 @@ def _spatial_covariance(estimates: Tensor) -> Tensor:
 
 
 def _covariance(power: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Return power (F, K) times spatial covariance (2, 2, F) plus the floor: (2, 2, F, K)."""
+    """Multiply power (F, K) by spatial covariance (2, 2, F) and add the floor: (2, 2, F, K)."""
     identity = torch.eye(2, dtype=spatial.dtype)[:, :, None, None]
     return power * spatial[..., None] + floor * identity
 
