@@ -19,7 +19,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,23 +74,18 @@ def total(seconds: float, players: int) -> tuple[float, float, float]:
 
 @dataclass
 class Part:
-    """Counts the CPU seconds and floating-point operations of a member or a step."""
+    """CPU seconds and floating-point operations of a member or a step."""
 
     cpu_s: float = 0.0
     operations: float = 0.0
 
-    def measured(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `work`, wrapped so that its CPU seconds are added to those of this part.
+    def measured(self, work: Callable[..., Any], counting: bool) -> Callable[..., Any]:
+        """Return `work` wrapped so that its operations or its CPU seconds are added to this part.
 
-        `calls` then holds two wrapped versions of `work`: one adds CPU seconds, the other adds
-        floating-point operations.
+        Args:
+            work: a method of the member or the step.
+            counting: True to count operations, False to measure CPU seconds.
         """
-
-        def call(*arguments: Any) -> Any:
-            before = time.process_time()
-            result = work(*arguments)
-            self.cpu_s += time.process_time() - before
-            return result
 
         def counted(*arguments: Any) -> Any:
             with FlopCounterMode(display=False) as counter:
@@ -98,38 +93,37 @@ class Part:
             self.operations += counter.get_total_flops()
             return result
 
-        self.calls = call, counted
-        return call
+        def timed(*arguments: Any) -> Any:
+            before = time.process_time()
+            result = work(*arguments)
+            self.cpu_s += time.process_time() - before
+            return result
+
+        return counted if counting else timed
 
 
-@dataclass
-class Parts:
-    """Measures the members and steps of a separator."""
+def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> None:
+    """Replace the methods of the members and the steps of a separator by measured ones.
 
-    separator: Any
-    parts: dict[str, Part] = field(default_factory=dict)
-
-    def wrap(self, counting: bool) -> None:
-        """Replace the methods of members and steps by versions that measure.
-
-        Args:
-            counting: True to count floating-point operations, False to add up CPU seconds.
-        """
-        stepped = self.separator.separator
-        members = [member.separator for member in stepped.separator.members]
-        works: list[tuple[str, Any, tuple[str, ...]]]
-        works = [(member.name, member, ("separate",)) for member in members]
-        works += [
-            (f"{number}. {type(step).__name__}", step, ("learn", "apply"))
-            for number, step in enumerate(stepped.steps, 1)
-        ]
-        for name, owner, methods in works:
-            part = self.parts.setdefault(name, Part())
-            for method in methods:
-                work = getattr(type(owner), method).__get__(owner)
-                part.measured(work)
-                # Steps are frozen dataclasses, so a plain assignment is refused.
-                object.__setattr__(owner, method, part.calls[counting])
+    Args:
+        separator: the default separator.
+        parts: dict from the name of a member or a step to its part; missing parts are added.
+        counting: see :meth:`Part.measured`.
+    """
+    stepped = separator.separator
+    members = [member.separator for member in stepped.separator.members]
+    works: list[tuple[str, Any, tuple[str, ...]]]
+    works = [(member.name, member, ("separate",)) for member in members]
+    works += [
+        (f"{number}. {type(step).__name__}", step, ("learn", "apply"))
+        for number, step in enumerate(stepped.steps, 1)
+    ]
+    for name, owner, methods in works:
+        part = parts.setdefault(name, Part())
+        for method in methods:
+            work = getattr(type(owner), method).__get__(owner)
+            # Steps are frozen dataclasses, so a plain assignment is refused.
+            object.__setattr__(owner, method, part.measured(work, counting))
 
 
 def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float, float]]]:
@@ -140,15 +134,16 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
     """
     torch.set_num_threads(1)
     mixture, sources = quartet(seconds, players)
-    measured = Parts(default())
-    measured.separator.prepare(sources.values())
-    measured.wrap(counting=True)
-    measured.separator.separate(mixture, sources)  # this call also serves as warm-up
-    measured.wrap(counting=False)
+    separator, parts = default(), dict[str, Part]()
+    separator.prepare(sources.values())
+    measure_parts(separator, parts, counting=True)
+    separator.separate(mixture, sources)  # this call also serves as warm-up
+    measure_parts(separator, parts, counting=False)
     before = time.process_time()
-    measured.separator.separate(mixture, sources)
-    total_s = time.process_time() - before
-    return total_s, {name: (part.cpu_s, part.operations) for name, part in measured.parts.items()}
+    separator.separate(mixture, sources)
+    return time.process_time() - before, {
+        name: (part.cpu_s, part.operations) for name, part in parts.items()
+    }
 
 
 def peak_speed() -> float:

@@ -137,15 +137,7 @@ class OneForAll:
         def run(segment: Tensor) -> Tensor:
             return network(segment, present)[0, index].float()
 
-        estimates = run_resampled(
-            run,
-            mixture,
-            self.sample_rate_hz,
-            network.sample_rate_hz,
-            self.segments,
-            self.device,
-            network.reach,
-        )
+        estimates = _applied(run, mixture, network, self)
         return dict(zip(outputs, estimates, strict=True))
 
     @staticmethod
@@ -199,21 +191,24 @@ class OnePerInstrument:
             def run(segment: Tensor, network: Network = network) -> Tensor:
                 return network(segment)[0].float()
 
-            estimated = run_resampled(
-                run,
-                mixture,
-                self.sample_rate_hz,
-                network.sample_rate_hz,
-                self.segments,
-                self.device,
-                network.reach,
-            )
+            estimated = _applied(run, mixture, network, self)
             outputs = dict(zip(network.sources, estimated, strict=True))
             estimates[instrument] = outputs[TARGET]
             if self.add_residual:
                 rest = np.float32(self.add_residual) * outputs[ACCOMPANIMENT]
                 estimates[instrument] = estimates[instrument] + rest
         return estimates
+
+
+def _applied(
+    run: Function,
+    mixture: NDArray[np.float32],
+    network: Network,
+    settings: OneForAll | OnePerInstrument,
+) -> NDArray[np.float32]:
+    """Apply a network to segments of the mixture (2, samples): (sources, 2, samples)."""
+    rates_hz = settings.sample_rate_hz, network.sample_rate_hz
+    return run_resampled(run, mixture, *rates_hz, settings.segments, settings.device, network.reach)
 
 
 def _instruments(names: Iterable[str]) -> list[str]:

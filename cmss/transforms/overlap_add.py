@@ -1,7 +1,7 @@
 """Applies a function to a long signal in segments, without audible transitions between them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,9 +55,8 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:
     """Apply a function to overlapping segments and cross-fade its outputs.
 
-    Outputs are weighted by a window that rises and falls over the overlap, and their sum is divided
-    by the sum of the windows. So a function that returns its input yields the signal itself, for
-    any length.
+    The weights of :func:`cross_fade` sum to 1. So a function that returns its input yields the
+    signal itself, for any length.
 
     Args:
         function: maps (1, channels, samples) to (sources, channels, samples).
@@ -73,28 +72,59 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
     """
     if not 0 <= overlap < segment:
         raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
-    samples = signal.shape[-1]
-    # As few segments as possible, all of the same length. So all have the same amount of context,
-    # and only the samples in the overlaps are processed twice.
-    count = max(math.ceil((samples - overlap) / (segment - overlap)), 1)
-    length = math.ceil((samples + (count - 1) * overlap) / count)
-    starts = [min(number * (length - overlap), samples - length) for number in range(count)]
-    window = _window(length, overlap, signal)
-    total = torch.zeros_like(signal[0])
+    parts = segments(signal.shape[-1], segment, overlap)
     outputs = None
-    for start in starts:
-        output = function(signal[None, :, start : start + length]) * window
+    for number, part in enumerate(parts):
+        output = function(signal[None, :, part])
         if outputs is None:
-            outputs = output.new_zeros(*output.shape[:-1], samples)
-        outputs[..., start : start + length] += output
-        total[start : start + length] += window
+            outputs = output.new_zeros(*output.shape[:-1], signal.shape[-1])
+        outputs[..., part] += output * cross_fade(parts, number, overlap).to(output)
     assert outputs is not None
-    return outputs.div_(total)
+    return outputs
 
 
-def _window(samples: int, overlap: int, like: Tensor) -> Tensor:
+def segments(samples: int, longest: int, overlap: int) -> list[slice]:
+    """Divide a signal into as few overlapping segments as possible, all of the same length.
+
+    So all segments have the same amount of context, and only the samples in the overlaps are
+    processed twice.
+
+    Args:
+        samples: number of samples in the signal.
+        longest: greatest number of samples in a segment.
+        overlap: number of samples shared by successive segments, less than `longest`.
+    """
+    count = max(math.ceil((samples - overlap) / (longest - overlap)), 1)
+    length = math.ceil((samples + (count - 1) * overlap) / count)
+    starts = (min(number * (length - overlap), samples - length) for number in range(count))
+    return [slice(start, start + length) for start in starts]
+
+
+def cross_fade(parts: Sequence[slice], number: int, overlap: int) -> Tensor:
+    """Return the weights of a segment in the sum of all segments; they sum to 1 at each sample.
+
+    Args:
+        parts: results of :func:`segments`.
+        number: index of the segment.
+        overlap: number of samples over which the weights rise and fall.
+
+    Returns:
+        Weights in float64, (samples of the segment,).
+    """
+    part = parts[number]
+    window = _window(part.stop - part.start, overlap)
+    total = torch.zeros_like(window)
+    for other in parts:
+        start, stop = max(part.start, other.start), min(part.stop, other.stop)
+        if start < stop:
+            inside = window[start - other.start : stop - other.start]
+            total[start - part.start : stop - part.start] += inside
+    return window / total
+
+
+def _window(samples: int, overlap: int) -> Tensor:
     """Return a trapezoidal window (samples,); it is positive, so that sums of windows are too."""
-    edge = torch.arange(1, samples + 1, dtype=like.dtype, device=like.device)
+    edge = torch.arange(1, samples + 1, dtype=torch.float64)
     return torch.minimum(edge, edge.flip(0)).clamp(max=overlap + 1) / (overlap + 1)
 
 
