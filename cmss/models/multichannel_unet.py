@@ -23,6 +23,7 @@ from cmss.models.temporal_blocks import Norm
 from cmss.scenes import INSTRUMENTS
 from cmss.transforms.angular_gaussian import direction_likelihoods
 from cmss.transforms.bands import stretch, unwarp, warp
+from cmss.transforms.tiles import channels_power
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class MultichannelUNet(BandMasks):
             prior = (in_bins + 1e-4).log().masked_fill(~plays[..., None, None], -torch.inf)
             # The directions are fitted by two iterations of expectation-maximisation.
             likelihood = direction_likelihoods(spectra, prior, 2)  # (B, P, F, K)
-            power = spectra.abs().square().sum(1, keepdim=True)  # (B, 1, F, K)
+            power = channels_power(spectra).unsqueeze(1)  # (B, 1, F, K)
             likelihood = likelihood.masked_fill(~plays[..., None, None], -torch.inf)
             # The mask of a band is the mean over its bins, weighted by power.
             energies = torch.cat((likelihood.softmax(1) * power, power), 1)  # (B, P + 1, F, K)

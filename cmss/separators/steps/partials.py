@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmss.separators.steps.step import Untrained
+from cmss.transforms.tiles import channels_power
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Partials(Untrained):
         instruments: Sequence[str],  # noqa: ARG002
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
-        power = estimates.abs().square().mean(1, keepdim=True)
+        power = channels_power(estimates).unsqueeze(1)  # (S, 1, F, K)
         total = power.sum(0)
         masks = (power / total.where(total > 0, 1)).where(total > 0, 1 / len(power))
         return masks * mixture

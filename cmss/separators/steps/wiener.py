@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmss.separators.steps.step import Untrained
+from cmss.transforms.tiles import channels_power
 
 WINDOW = 4096
 """Window in samples, 93 ms at 44.1 kHz, as in Open-Unmix (Stoeter et al. 2019)."""
@@ -92,7 +93,7 @@ class Wiener(Untrained):
 
 def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
     """Return expected values given the mixture and the powers of the estimates, (S, 2, F, K)."""
-    power = _power(estimates)
+    power = channels_power(estimates) / 2  # (S, F, K)
     total = _covariance(power[0], spatial[0], floor)
     for v, R in zip(power[1:], spatial[1:], strict=True):
         total = total + _covariance(v, R, floor)
@@ -107,17 +108,12 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
     )
 
 
-def _power(estimates: Tensor) -> Tensor:
-    """Return the mean power of both channels, (S, F, K)."""
-    return estimates.abs().square().mean(1)
-
-
 def _spatial_covariance(estimates: Tensor) -> Tensor:
     """Return the sum of x x^H over frames divided by the sum of the power, (S, 2, 2, F).
 
     In bins in which a source is silent in all frames, its result is the identity matrix.
     """
-    power = _power(estimates)
+    power = channels_power(estimates) / 2  # (S, F, K)
     products = torch.einsum("scft,sdft->scdf", estimates, estimates.conj())
     total = power.sum(-1)[:, None, None]
     identity = torch.eye(2, dtype=products.dtype)[None, :, :, None]
