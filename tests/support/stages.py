@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "cad2"
 
@@ -66,6 +68,9 @@ def run_in_this_process(recipe: str, *words: str) -> int | None:
     except Exception:
         traceback.print_exc()
         return None
+    finally:
+        # Hydra keeps the configuration of the recipe; a later test would count as a part of it.
+        HydraConfig.instance().cfg = None
     return 0
 
 
