@@ -20,11 +20,11 @@ def processor() -> str:
     return f"{name}, {cores()} cores"
 
 
-def has_bfloat16() -> bool:
-    """Return whether the processor has instructions for bfloat16; True if this is unknown."""
+def has_bfloat16() -> bool | None:
+    """Return whether the processor multiplies bfloat16; None if this is unknown."""
     features = (_cpu_info("flags") or _cpu_info("Features")).split()
-    bfloat16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
-    return not features or not bfloat16.isdisjoint(features)
+    bfloat16 = {"avx512_bf16", "amx_bf16", "bf16"}
+    return not bfloat16.isdisjoint(features) if features else None
 
 
 def _cpu_info(key: str) -> str:

@@ -135,6 +135,7 @@ class Postfilter(nn.Module):
         estimates: Tensor,
         doubled: Sequence[Sequence[int]] = (),
         learned: tuple[Tensor, LongTerm] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """Correct the estimates of a separator, without gradients.
 
@@ -147,6 +148,7 @@ class Postfilter(nn.Module):
                 features do not distinguish players of the same instrument.
             learned: result of :meth:`learn` for all frames, if the inputs hold only some of the
                 frames; None if the inputs hold all frames.
+            dtype: data type of the weights and of the hidden values.
 
         Returns:
             `estimates`, with the corrected values.
@@ -154,14 +156,14 @@ class Postfilter(nn.Module):
         silent, over_all = learned or self.learn(mixture, estimates)
         bins, frames = self.arguments.bins, mixture.shape[-1]
         blocks = [block for block in self.blocks if isinstance(block, Block)]
-        stream = Stream(self.first, blocks, self.last, len(estimates), bins, frames)
+        stream = Stream(self.first, blocks, self.last, len(estimates), bins, frames, dtype)
         given = [*tiles(frames)]
         # The last tile is repeated until all delayed results have been computed.
         given += [given[-1]] * -(-stream.delay // (given[-1].stop - given[-1].start))
         first = -stream.delay
         for tile in given:
             features = features_of(mixture[:, :bins, tile], estimates[:, :, :bins, tile], over_all)
-            corrections = stream(self._inputs(features))  # (S, 2, bins, K)
+            corrections = stream(self._inputs(features)).float()  # (S, 2, bins, K)
             end = min(first + corrections.shape[-1], frames)
             if end > 0:
                 part = slice(max(first, 0), end)

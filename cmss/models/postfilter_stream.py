@@ -52,6 +52,7 @@ class Stream:
         sources: number of sources.
         bins: number of bins.
         frames: number of frames of the recording.
+        dtype: data type of the features, the weights and the hidden values.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class Stream:
         sources: int,
         bins: int,
         frames: int,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._layers = [_Layer(block, sources, bins) for block in blocks]
-        self._first, self._last = _matrix(first), _matrix(last)
+        self._layers = [_Layer(block, sources, bins, dtype) for block in blocks]
+        self._first, self._last = _matrix(first, dtype), _matrix(last, dtype)
         assert first.bias is not None
         assert last.bias is not None
-        self._biases = first.bias, last.bias
+        self._biases = first.bias.to(dtype), last.bias.to(dtype)
         longest = max((layer.delay for layer in self._layers), default=0)
         shape = (sources, TILE_FRAMES + 2 * longest, bins, first.out_channels)
         self._scratch, self._output = self._first.new_empty(shape), self._first.new_empty(shape)
@@ -95,7 +97,7 @@ class Stream:
         # each.
         rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
         for of_source, room in zip(features, rooms[0], strict=True):
-            rows = of_source.mT.reshape(len(of_source), -1).T  # (K F, N)
+            rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
             torch.addmm(self._biases[0], rows, self._first, out=_rows(room))
         for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
             # Frames outside of the recording must be zero, but the output of the previous layer is
@@ -116,15 +118,13 @@ class _Layer:
     The output is delayed by `delay` frames relative to the input.
     """
 
-    def __init__(self, block: Block, sources: int, bins: int) -> None:
+    def __init__(self, block: Block, sources: int, bins: int, dtype: torch.dtype) -> None:
+        # The kernel of the mean is applied to the sum over sources.
         self._own, self._mean = (
-            convolution.weight.detach()
-            .transpose(2, 3)
-            .contiguous(memory_format=torch.channels_last)
-            for convolution in (block.own, block.mean)
+            kernel.detach().transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
+            for kernel in (block.own.weight, block.mean.weight / sources)
         )
-        self._mean = self._mean / sources  # applied to the sum over sources
-        self._out = _matrix(block.out)
+        self._out = _matrix(block.out, dtype)
         spread, self.delay = block.own.dilation
         self._spread = spread
         shape = (sources, TILE_FRAMES + 2 * self.delay, bins, len(self._own))
@@ -170,6 +170,6 @@ def _rows(inputs: Tensor) -> Tensor:
     return inputs.view(-1, inputs.shape[-1])
 
 
-def _matrix(convolution: nn.Conv2d) -> Tensor:
+def _matrix(convolution: nn.Conv2d, dtype: torch.dtype) -> Tensor:
     """Return the weights of a 1 x 1 convolution as a matrix (inputs, outputs)."""
-    return convolution.weight.detach().flatten(1).T.contiguous()
+    return convolution.weight.detach().flatten(1).T.to(dtype).contiguous()

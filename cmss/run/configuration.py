@@ -7,11 +7,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.errors import InputError
+from cmss.files.atomic import alone
 from cmss.files.text import read_table
 from cmss.hearing.hearing_aid import HearingAid
+from cmss.machine.precision import AUTO, chosen_precision
 from cmss.machine.processor import has_bfloat16
 from cmss.remix import ConsistentRemix, OfficialRemix, Remix
-from cmss.run.folder import metadata_paths
+from cmss.run.folder import (
+    metadata_paths,
+    read_configuration,
+    save_configuration,
+)
 from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
 from cmss.separators.cache import NOT_SHAPING
@@ -81,7 +87,9 @@ def _affecting(node: Any) -> Any:
     """Return a section without the settings that do not affect results, such as the device."""
     if isinstance(node, dict):
         return {
-            key: described_steps(value) if key == "steps" else _affecting(value)
+            key: described_steps(value, node.get("precision"))
+            if key == "steps"
+            else _affecting(value)
             for key, value in node.items()
             if key not in NOT_SHAPING
         }
@@ -105,6 +113,68 @@ def reads_references(config: DictConfig) -> bool:
     return any(member.get("name") == "oracle" for member in members)
 
 
+def with_precision(config: DictConfig) -> DictConfig:
+    """Return a copy of the configuration in which float32 or bfloat16 replaces `auto`.
+
+    The run keeps the precision with which it has begun, on whatever processor it is continued: all
+    of its files must have the same precision. A new run gets the precision that suits this
+    processor.
+
+    Args:
+        config: configuration of the run; `path.exp_folder` is its folder.
+    """
+    section = plain(config.separator)
+    members = section.get("members", [])
+    if AUTO not in [part.get("precision") for part in (section, *members)]:
+        return config
+    begun = _precisions_of_run(Path(config.path.exp_folder))
+    config = config.copy()
+    for number, part in enumerate((section, *members)):
+        if part.get("precision") == AUTO:
+            device = chosen_device(part.get("device", section.get("device"))).type
+            kept = begun[number] if len(begun) == 1 + len(members) else None
+            known = kept in ("float32", "bfloat16")
+            part["precision"] = kept if known else chosen_precision(AUTO, device)
+    config.separator = section
+    return config
+
+
+def _precisions_of_run(folder: Path) -> list[Any]:
+    """Return the precisions of the separator and its members in the configuration of a run.
+
+    The list is empty if the run has not begun.
+    """
+    try:
+        section = read_configuration(folder).get("separator")
+    except InputError:  # missing or damaged; this stage writes a new file
+        return []
+    if not OmegaConf.is_dict(section):
+        return []
+    parts = [section, *(section.get("members") or [])]
+    return [part.get("precision") if OmegaConf.is_dict(part) else None for part in parts]
+
+
+def record(config: DictConfig, given: DictConfig) -> None:
+    """Write the configuration of a run to its folder.
+
+    Args:
+        config: result of :func:`with_precision` for `given`.
+        given: configuration in which the precision may be `auto`.
+
+    Raises:
+        InputError: since :func:`with_precision` was called, another job has begun the run with
+            another precision.
+    """
+    folder = Path(config.path.exp_folder)
+    with alone(folder / ".configuration.lock", "configuration", wait=True):
+        if with_precision(given) != config:
+            raise InputError(
+                f"{folder}: separator.precision: another job, on another processor, has just begun "
+                "this run with another precision than this job would choose; start this job again"
+            )
+        save_configuration(config)
+
+
 def precision_warnings(config: DictConfig) -> list[str]:
     """Return a list with a warning if bfloat16 is slow on this processor; otherwise an empty list.
 
@@ -112,7 +182,7 @@ def precision_warnings(config: DictConfig) -> list[str]:
     """
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
-    if has_bfloat16() or not any(
+    if has_bfloat16() is not False or not any(
         member.get("precision") == "bfloat16" and chosen_device(member["device"]).type == "cpu"
         for member in members
     ):

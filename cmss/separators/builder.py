@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cmss.errors import InputError, noting
+from cmss.machine.precision import Precision
 from cmss.renamed import refuse_renamed
 from cmss.separators.blocks import InBlocks
 from cmss.separators.cache import NOT_SHAPING, Cached
@@ -37,7 +38,7 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """
     refuse_renamed(settings, "separator")
     settings = dict(settings)
-    steps = build_steps(settings.pop("steps", ()))
+    steps = build_steps(settings.pop("steps", ()), precision=settings.get("precision"))
     if settings.get("causality") == "causal" and (problems := [*_ahead(settings, steps)]):
         raise InputError(problems)
     names = {settings.get("name"), *(m.get("name") for m in settings.get("members", ()))}
@@ -52,7 +53,9 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
 
 
 def build_steps(
-    section: Sequence[Mapping[str, Any]], key: str = "separator.steps"
+    section: Sequence[Mapping[str, Any]],
+    key: str = "separator.steps",
+    precision: Precision | None = None,
 ) -> dict[str, Step]:
     """Build the steps after a separator.
 
@@ -60,6 +63,8 @@ def build_steps(
         section: a mapping for each step, in the order in which steps are applied. It has the key
             `name`, a key of :data:`STEPS`, and the fields of this step.
         key: key of the section, for messages.
+        precision: precision of the steps that have this setting and do not set it themselves; None
+            for the default of each step.
 
     Returns:
         Steps by their keys, such as separator.steps.0.
@@ -73,17 +78,23 @@ def build_steps(
     problems: list[str] = []
     for number, settings in enumerate(section):
         with noting(problems):
-            steps[f"{key}.{number}"] = _step(f"{key}.{number}", settings)
+            steps[f"{key}.{number}"] = _step(f"{key}.{number}", settings, precision)
     if problems:
         raise InputError(problems)
     return steps
 
 
-def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def described_steps(
+    section: Sequence[Mapping[str, Any]], precision: Precision | None = None
+) -> list[dict[str, Any]]:
     """Return the name, the settings and the weights of each step, as far as they affect results.
 
     Weights are identified by the digests of their files, not by paths.
+
+    Args:
+        section, precision: see :func:`build_steps`.
     """
+    steps = build_steps(section, precision=precision).values()
     return [
         {
             "name": settings["name"],
@@ -94,16 +105,18 @@ def described_steps(section: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
             },
             "weights": [*step.weights.values()],
         }
-        for settings, step in zip(section, build_steps(section).values(), strict=True)
+        for settings, step in zip(section, steps, strict=True)
     ]
 
 
-def _step(key: str, settings: Mapping[str, Any]) -> Step:
+def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) -> Step:
     name = str(settings.get("name")) if isinstance(settings, Mapping) else ""
     if name not in STEPS:
         names = ", ".join(STEPS)
         raise InputError(f"{key}: {settings!r}, expected a mapping whose name is one of {names}")
     own = {field: value for field, value in settings.items() if field != "name"}
+    if precision is not None and "precision" in {field.name for field in fields(STEPS[name])}:
+        own = {"precision": precision, **own}
     return from_settings(STEPS[name], own, key)
 
 

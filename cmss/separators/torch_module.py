@@ -7,13 +7,14 @@ from typing import Any
 
 from cmss.errors import InputError
 from cmss.files.digests import file_sha256
+from cmss.machine.precision import Precision, chosen_precision
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.module import ModuleArguments, ModuleNetwork
 from cmss.models.outputs import TARGET
 from cmss.models.weights_file import matching, read_state_dicts
 from cmss.separators.estimators import OneForAll, Segments, Voices, chosen_device
 from cmss.separators.protocol import Causality
-from cmss.separators.trained import Estimating, Precision
+from cmss.separators.trained import Estimating
 from cmss.settings import Rate, check_fields
 
 
@@ -36,7 +37,7 @@ class ModuleSeparator(Estimating):
             estimates among the sources.
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`.
-        precision: precision of matrix products, float32 or bfloat16.
+        precision: precision of matrix products.
         device: name of the device; None for a GPU if available.
 
     Raises:
@@ -67,6 +68,7 @@ class ModuleSeparator(Estimating):
             raise InputError(f"{path}: separator.checkpoint: the network of a single instrument")
         self.weights[str(path)] = file_sha256(path)
         self._device = chosen_device(self.device)
+        self.precision = chosen_precision(self.precision, self._device.type)
         segments = Segments(**self.separation)
         self._estimate = OneForAll(lambda: network, self.sample_rate_hz, segments, self._device)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cmss.errors import InputError
 from cmss.files.digests import file_sha256
+from cmss.machine.precision import Precision, chosen_precision
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import CONFIG, WEIGHTS, Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET
@@ -29,8 +30,6 @@ from cmss.separators.estimators import (
 )
 from cmss.separators.protocol import Causality, Stems
 from cmss.settings import check_fields
-
-Precision = Literal["float32", "bfloat16"]
 
 LOOK_AHEAD_S = 0.002
 """Largest look-ahead of a network in a causal system. The challenge allows 5 ms; the resampling of
@@ -75,7 +74,7 @@ class NetworkSeparator(Estimating):
         voices: method for two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
         device: name of the device; None for a GPU if available.
-        precision: precision of matrix products, float32 or bfloat16.
+        precision: precision of matrix products.
 
     Raises:
         InputError: the weights or the device do not exist, or `separation` is not valid.
@@ -101,6 +100,7 @@ class NetworkSeparator(Estimating):
         check_fields("separator.separation", self.separation, Segments)
         self._segments = Segments(**self.separation)
         self._device = chosen_device(self.device)
+        self.precision = chosen_precision(self.precision, self._device.type)
         self._estimate = self._estimator()
 
     @property

@@ -14,10 +14,12 @@ from cmss.run.configuration import (
     plain,
     precision_warnings,
     reads_references,
+    record,
     stem_settings,
+    with_precision,
 )
 from cmss.run.enhancing import EnhanceSettings
-from cmss.run.folder import absolute_paths, job, save_configuration, save_provenance
+from cmss.run.folder import absolute_paths, job, save_provenance
 from cmss.run.stage import progress, run, stage, warn
 from cmss.scenes import SoundFiles
 from cmss.separators import build_separator
@@ -27,7 +29,8 @@ from cmss.separators import build_separator
 @stage
 def main(config: DictConfig) -> None:
     """Read and check the metadata, build the system, and write the FLAC files that are missing."""
-    config = absolute_paths(config)
+    given = absolute_paths(config)
+    config = with_precision(given)
     references, rate_hz = reads_references(config), config.input_sample_rate
     sounds = SoundFiles(rate_hz, digests="all" if references else "mixtures")
     pairs = own_pairs(config, sounds)
@@ -46,7 +49,7 @@ def main(config: DictConfig) -> None:
     def begin() -> None:
         for warning in precision_warnings(config):
             warn(warning)
-        save_configuration(config)
+        record(config, given)
 
     with job(config, "enhance", config.evaluate.batch, config.evaluate.batch_size) as folder:
         done = enhance_run(folder, pairs, system, sounds, settings, begin, progress, warn)

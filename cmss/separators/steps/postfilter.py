@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cmss.files.digests import file_sha256
+from cmss.machine.precision import Precision, chosen_precision, data_type
 from cmss.models.postfilter_features import LongTerm
 from cmss.models.postfilter_network import Postfilter, load_postfilter
 
@@ -25,12 +26,14 @@ class PostfilterStep:
             step `directions`, and `second_small` was trained on the results of `small`.
             A post-filter degrades the results of a separator whose estimates are more or less
             confident than the estimates in its training.
+        precision: precision of the convolutions.
 
     Raises:
         InputError: the weights do not exist.
     """
 
     weights_from: str = "small"
+    precision: Precision = "float32"
     weights: dict[str, str] = field(init=False, compare=False)
     _network: Postfilter = field(init=False, repr=False, compare=False)
 
@@ -45,6 +48,7 @@ class PostfilterStep:
         # The fields of a frozen dataclass can only be set in this way.
         object.__setattr__(self, "_network", load_postfilter(path))
         object.__setattr__(self, "weights", {str(path): file_sha256(path)})
+        object.__setattr__(self, "precision", chosen_precision(self.precision))
 
     def window_samples(self, sample_rate_hz: int) -> int:
         """See :class:`cmss.separators.steps.step.Step`."""
@@ -72,7 +76,13 @@ class PostfilterStep:
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         with torch.inference_mode():
-            return self._network(mixture, estimates, doubled_sources(instruments), learned)
+            return self._network(
+                mixture,
+                estimates,
+                doubled_sources(instruments),
+                learned,
+                data_type(self.precision),
+            )
 
 
 def doubled_sources(instruments: Iterable[str]) -> list[list[int]]:

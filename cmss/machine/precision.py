@@ -1,0 +1,30 @@
+"""Selects the precision in which networks are computed."""
+
+from typing import Literal
+
+import torch
+
+from cmss.machine.processor import has_bfloat16
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Type of a setting for the precision: `auto` is bfloat16 on processors with instructions for
+bfloat16, and float32 elsewhere."""
+
+AUTO: Precision = "auto"
+
+
+def chosen_precision(precision: Precision, device: str = "cpu") -> Precision:
+    """Return float32 or bfloat16 for a setting.
+
+    Args:
+        precision: value of the setting.
+        device: type of the device, such as "cpu" or "cuda".
+    """
+    if precision != AUTO:
+        return precision
+    return "bfloat16" if device == "cpu" and has_bfloat16() else "float32"
+
+
+def data_type(precision: Precision) -> torch.dtype:
+    """Return the data type of tensors for a precision that is not `auto`."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
