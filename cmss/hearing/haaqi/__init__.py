@@ -1,4 +1,4 @@
-"""HAAQI, the hearing-aid audio quality index, with the scores of pyclarity but much faster."""
+"""HAAQI, the hearing-aid audio quality index, with the same scores as pyclarity but much faster."""
 
 from cmss.hearing.haaqi.index import Haaqi, compute_haaqi, haaqi_components, haaqi_of_several
 
