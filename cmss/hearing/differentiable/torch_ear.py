@@ -237,8 +237,8 @@ def advance(signal: Tensor, delay: Tensor) -> Tensor:
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
     """Return the delay of each band, (ears, 32, 1), as `filterbank.equalising_delays` does."""
-    # The group delay of `filterbank.Gammatone` at 0 Hz is the sum of two terms. Its zeros contribute
-    # (b1 + 2 b2) / (1 + b1 + b2), and its four poles contribute 4 a / (1 - a).
+    # The group delay of `filterbank.Gammatone` at 0 Hz is the sum of two terms. Its zeros give
+    # (b1 + 2 b2) / (1 + b1 + b2), and its four poles give 4 a / (1 - a).
     a = torch.exp(-_width(bandwidth))
     steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
     steady = steady.round().long()
