@@ -1,4 +1,4 @@
-"""Gammatone filterbank, a model of the filters of the cochlea.
+"""Implements a gammatone filterbank, which models the filters of the cochlea.
 
 The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t) with b =
 1.019 ERB(f), ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore 1990).
@@ -57,11 +57,17 @@ def gammatone(
 
 
 def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.int64]:
-    """Return the group delay of each filter at its centre frequency in samples, (channels,)."""
+    """Return the group delay of each filter at its centre frequency in samples.
+
+    The result has the shape (channels,).
+    """
     decay = _decay(centres_hz, sample_rate_hz)
     return np.rint(ORDER * decay / (1 - decay)).astype(int)
 
 
 def _decay(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.float64]:
-    """Return the factor by which the state of each filter decays per sample, (channels,)."""
+    """Return the factor by which the state of each filter decays per sample.
+
+    The result has the shape (channels,).
+    """
     return np.exp(-2 * np.pi * 1.019 * erb_hz(centres_hz) / sample_rate_hz)

@@ -121,7 +121,10 @@ def group(
 
 
 def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first frame of each unit's segment, (channels, frames)."""
+    """Return the first frame of each unit's segment.
+
+    The result has the shape (channels, frames).
+    """
     count = int(segments.max(initial=-1)) + 1
     # Units without a segment have index -1, which reads the additional last entry.
     onsets = np.full(count + 1, segments.shape[1])

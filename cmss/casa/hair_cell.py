@@ -2,8 +2,8 @@
 
 A hair cell has a free pool of transmitter, with the amount q. The pool releases transmitter into
 the cleft at a rate that depends on the motion of the membrane. The cleft contains the amount c of
-transmitter. Some of this transmitter is lost, and some returns to a store with the amount w, which
-refills the free pool. The model is that of Meddis (1986, "Simulation of mechanical to neural
+transmitter. Some transmitter in the cleft is lost, and some returns to a store with the amount w,
+which refills the free pool. The model is that of Meddis (1986, "Simulation of mechanical to neural
 transduction in the auditory receptor", JASA 79). The parameters of the medium-rate fibre are those
 of Meddis, Hewitt and Shackleton (1990, JASA 87).
 """
@@ -17,7 +17,7 @@ from cmss.machine.compiled import compiled
 
 
 class HairCell(NamedTuple):
-    """Parameters of a hair cell in Meddis's notation.
+    """Holds the parameters of a hair cell in Meddis's notation.
 
     Rates are in 1/s, and levels are in the units of the input. By default, the parameters have the
     values of the medium-rate fibre.

@@ -21,7 +21,9 @@ SHORTEST_TRACK = 5
 
 @dataclass
 class PitchTrack:
-    """Pitch of a note over time, or of successive notes that have the same pitch and no gap.
+    """Holds the pitch of a note over time.
+
+    Successive notes with the same pitch and without a gap form a single track.
 
     Args:
         lags: dict from the index of each frame of the track to the period of the pitch in samples.
@@ -43,10 +45,10 @@ class PitchTrack:
 def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: int) -> list[int]:
     """Find the periods of the pitches in one frame, beginning with the most prominent pitch.
 
-    The summary correlogram is the mean over channels. Its most prominent peak is a pitch. The
-    channels that agree with this pitch are removed, and the search is repeated on the remaining
-    channels (Meddis and Hewitt 1992, "Modeling the identification of concurrent vowels with
-    different fundamental frequencies", JASA 91).
+    The summary correlogram is the mean over channels. The most prominent peak of the summary
+    correlogram is a pitch. The channels that agree with this pitch are removed, and the search is
+    repeated on the remaining channels (Meddis and Hewitt 1992, "Modeling the identification of
+    concurrent vowels with different fundamental frequencies", JASA 91).
 
     Args:
         periodicity: periodicity of the frame's time-frequency units, an array of shape (channels,

@@ -1,16 +1,16 @@
-"""The listener's hearing aid: a crossover, a compressor for each band, and the sum of the bands.
+"""Implements the listener's hearing aid: a crossover, a compressor for each band, and a sum.
 
 The challenge amplifies both the reference and the enhanced music with this hearing aid before HAAQI
 compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
 of zero:
 
 * The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
-  signal passes the high-pass filters at the lower band edges and the low-pass filter at the upper
-  edge of the band. These filters are fourth-order Linkwitz-Riley filters. Then the signal passes
-  the all-pass filters of the higher band edges, so that the bands add up in phase.
-* The compressor follows Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012). The
-  compressor has a level detector in dB, a hard-knee gain computer, branching smoothing with attack
-  and release times, and a make-up gain.
+signal passes the high-pass filters at the lower band edges and the low-pass filter at the upper
+edge of the band. These filters are fourth-order Linkwitz-Riley filters. Then the signal passes the
+all-pass filters of the higher band edges, so that the bands add up in phase. * The compressor
+follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level detector in
+dB, a hard-knee gain computer, branching smoothing with attack and release times, and a make-up
+gain.
 
 The outputs of this hearing aid and of pyclarity agree to 1e-9. The all-pass filters of the lowest
 band have poles close to z = 1, so that rounding alone changes the output of pyclarity's direct form
@@ -44,7 +44,9 @@ LOWEST_THRESHOLD_DB = -120.0
 
 @dataclass(frozen=True)
 class HearingAid:
-    """The challenge's hearing aid, with the fields of the challenge's `enhancer` configuration.
+    """Amplifies signals with the challenge's hearing aid.
+
+    The fields are those of the challenge's `enhancer` configuration.
 
     Args:
         crossover_frequencies: ascending edges between the bands in Hz, below half the sampling
@@ -203,7 +205,10 @@ def _linkwitz_riley(edge: float, btype: str) -> Signal:
 
 
 def _in_parallel(low: Signal, high: Signal) -> Signal:
-    """Return the sum of a low-pass and a high-pass filter, which is an all-pass filter, (2, 9)."""
+    """Return the sum of a low-pass and a high-pass filter, which is an all-pass filter.
+
+    The result has the shape (2, 9).
+    """
     low_zeros, low_poles, low_gain = tf2zpk(*low)
     high_zeros, high_poles, high_gain = tf2zpk(*high)
     numerator = low_gain * np.poly(np.concatenate((low_zeros, high_poles)))
@@ -301,7 +306,7 @@ def _compress(
     gain_db: float,
     output: Signal,
 ) -> None:
-    """Compress the signal of a band and add the result to `output`.
+    """Compress the signal of a band, and add the compressed signal to `output`.
 
     The argument `slope` is 1 - 1 / ratio, and `attack` and `release` are coefficients of one-pole
     low-pass filters.

@@ -1,7 +1,7 @@
 """Prescribes compressor parameters from an audiogram, as in the challenge.
 
-The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone, Br.
-J. Audiol. 33, 1999, pp. 157-170), in pyclarity's translation from openMHA. The rule prescribes an
+The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
+British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
 insertion gain for each fitting band and input level. From these gains, two parameters of each of
 the six compressor bands follow:
 
@@ -39,8 +39,8 @@ def compression_from_audiogram(
         levels_db: hearing thresholds in dB HL at these frequencies.
 
     Returns:
-        Frequencies of the bands in Hz, compression ratios, and make-up gains in dB; six values
-        each.
+        Frequencies of the bands in Hz, compression ratios, and make-up gains in dB; each with six
+        values.
 
     Raises:
         InputError: frequencies or levels are out of range, for example frequencies in kHz.

@@ -1,11 +1,11 @@
-"""Attentive MultiResUNet on the short-time DCT (Sgouros, Bousis and Mitianoudis 2022).
+"""Implements the Attentive MultiResUNet (Sgouros, Bousis and Mitianoudis 2022).
 
 The paper is "An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework
-for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames. The
-levels of the U-Net are MultiRes blocks, and its skip connections are Res paths (Ibtehaz and Rahman
-2020, "MultiResUNet"). All skip connections except the first have an attention gate. The
-coefficients of the short-time DCT are real. So the network estimates the coefficients of the
-sources directly and does not use the phase of the mixture. By default, the arguments have the
+for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames of the
+short-time DCT. The levels of the U-Net are MultiRes blocks, and its skip connections are Res paths
+(Ibtehaz and Rahman 2020, "MultiResUNet"). All skip connections except the first have an attention
+gate. The coefficients of the short-time DCT are real. So the network estimates the coefficients of
+the sources directly and does not use the phase of the mixture. By default, the arguments have the
 published values, but the output is stereo instead of mono.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, L the number of
@@ -45,10 +45,10 @@ class ARUNetArguments:
         filters: number of channels of the skip connection of each level, from the highest to the
             lowest resolution; the paper calls this number F.
         bottleneck: number from which the number of channels of the bottleneck is computed. For the
-            other levels, the number of channels is computed from `filters` in the same way.
+            other levels, the number of channels is computed in the same way, but from `filters`.
         alpha: ratio of the number of channels of a MultiRes block to `filters`.
         fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
-            number reduces the computation, because the first level has the largest image.
+            `fold` reduces the computation, because the first level has the largest image.
         compression: exponent of the magnitudes of the input and output coefficients, whose signs do
             not change; 1 in the paper. With an exponent of 0.5, partials that differ by 60 dB
             differ by 30 dB in the network's input. If a single source is present in a bin, the
@@ -57,8 +57,8 @@ class ARUNetArguments:
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
         masks: whether to estimate masks instead of coefficients, by a softmax over the sources that
-            are present. A small network learns masks in a fraction of the training steps that it
-            needs for coefficients.
+            are present. A small network needs far fewer training steps to learn masks than to learn
+            coefficients.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -128,7 +128,7 @@ class ARUNet(Network):
         return in_places(stems, players, len(self.sources))
 
     def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Estimate the coefficients of the P players.
+        """Estimate the coefficients of the P players that are present.
 
         Args:
             mixture: coefficients of the mixture, an array of shape (B, 2, L, K).
@@ -136,8 +136,8 @@ class ARUNet(Network):
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The coefficients of the players at the level of the mixture, an array of shape
-            (B, P, 2, L, K). The coefficients are zero in silence and for the padding of `players`.
+            The coefficients of the players at the level of the mixture, an array of shape (B, P, 2,
+            L, K). The coefficients are zero in silence and for the padding of `players`.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
@@ -169,7 +169,7 @@ def signed_power(x: Tensor, exponent: float) -> Tensor:
 
 
 class AttentiveMultiResUNet(nn.Module):
-    """The published network, applied to images of any size.
+    """Applies the published network to images of any size.
 
     Args:
         inputs: number of channels of the image.
@@ -263,14 +263,17 @@ class AttentiveMultiResUNet(nn.Module):
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the constants of the published network, the defaults of Keras."""
+    """Applies batch normalisation with the constants of Keras, as in the published network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution that keeps the size, then batch normalisation with an offset but no scale."""
+    """Applies a convolution, then batch normalisation with an offset but no scale.
+
+    The convolution does not change the size of the image.
+    """
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
@@ -306,7 +309,7 @@ class MultiResBlock(nn.Module):
 
 
 class ResUnit(nn.Module):
-    """Adds a 3x3 and a 1x1 convolution of features (B, C, height, width)."""
+    """Computes the sum of a 3x3 and a 1x1 convolution of the same features."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
@@ -320,7 +323,7 @@ class ResUnit(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Weights the channels of a skip connection at each point by a signal from the level below.
+    """Multiplies a skip connection by weights that depend on a signal from the level below.
 
     The features of the skip connection and the output have the shape (B, C, height, width). The
     signal has the shape (B, signal, height / 2, width / 2).

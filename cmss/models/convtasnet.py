@@ -1,4 +1,4 @@
-"""Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
+"""Implements the stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
 
 The paper is "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation",
 IEEE/ACM TASLP 27(8). Parameters have the same names as in the published weights
@@ -80,8 +80,8 @@ class ConvTasNet(Network):
 
     Shape:
         - The input has the shape (B, A, T) with any T.
-        - The output has the shape (B, C, A, T). Samples after the last full frame are zero, as in
-          the official code.
+        - The output has the shape (B, C, A, T). Output samples after the last full frame are zero,
+          as in the official code.
     """
 
     model_name = "convtasnet"
@@ -141,7 +141,7 @@ class ConvTasNet(Network):
 
 
 class Encoder(nn.Module):
-    """Learned analysis filterbank with non-negative outputs."""
+    """Applies a learned analysis filterbank with non-negative outputs."""
 
     def __init__(self, L: int, N: int, audio_channels: int) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Learned synthesis filterbank, which converts masked frames to waveforms."""
+    """Converts masked frames to waveforms by a learned synthesis filterbank."""
 
     def __init__(self, N: int, L: int, audio_channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Demucs (Defossez, Usunier, Bottou and Bach 2019), the first and the second generation.
+"""Implements two generations of Demucs (Defossez, Usunier, Bottou and Bach 2019).
 
 The paper is "Music Source Separation in the Waveform Domain". The network is a U-Net on the
 waveform with strided convolutions and with a bidirectional LSTM at the lowest level. The default
@@ -40,9 +40,9 @@ class DemucsArguments:
         lstm_layers: number of layers of the LSTM.
         context: kernel size of the first convolution of each decoder level, an odd number.
         resample: whether the network works at twice the sampling rate.
-        normalize: whether to scale the mixture to zero mean and unit standard deviation. The
-            estimates are then scaled back.
-        rescale: reference of :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        normalize: whether to scale the mixture to zero mean and unit standard deviation. In this
+            case, the estimates are scaled back. rescale: reference of
+            :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -81,9 +81,8 @@ class DemucsArguments:
 class Demucs(Network):
     """Estimates the waveforms of the sources from the waveform of the mixture.
 
-    Convolutions have no padding. Instead, the mixture is padded with zeros at both ends to the
-    length :meth:`valid_length`. The estimates are the central samples of the last convolution's
-    output.
+    Convolutions have no padding, but the mixture is padded with zeros at both ends to the length
+    :meth:`valid_length`. The estimates are the central samples of the last convolution's output.
 
     Shape:
         - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -152,10 +151,9 @@ class Demucs(Network):
         return stems * present[..., None, None]
 
     def valid_length(self, samples: int) -> int:
-        """Return the input length with which no convolution drops samples.
+        """Return the shortest input length with which no convolution drops samples.
 
-        The result is the shortest of these lengths for which the output has at least `samples`
-        samples.
+        With this length, the output has at least `samples` samples.
         """
         a = self.arguments
         factor = 2 if a.resample else 1
@@ -187,7 +185,10 @@ class Demucs(Network):
 
 
 def _middle(x: Tensor, length: int) -> Tensor:
-    """Return the central `length` samples; an odd sample of the remainder is dropped at the end."""
+    """Return the central `length` samples of x.
+
+    If an odd number of samples is removed, one sample more is removed at the end than at the start.
+    """
     start = (x.shape[-1] - length) // 2
     return x[..., start : start + length]
 

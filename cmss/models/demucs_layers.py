@@ -1,8 +1,8 @@
-"""Layers of all generations of Demucs; their parameters have the authors' names.
+"""Defines the layers of all generations of Demucs, with the authors' names of parameters.
 
-This module defines the layers inside a level of the network, and the levels of Hybrid Demucs:
-encoders, decoders and the embedding of frequency bins. The code is based on branches v1 to v4 of
-facebookresearch/demucs (MIT licence; see NOTICE).
+The first classes are the layers inside a level of the network. The other classes are the encoder,
+the decoder and the embedding of frequency bins in Hybrid Demucs. The code is based on branches v1
+to v4 of facebookresearch/demucs (MIT licence; see NOTICE).
 
 In shapes, B is the batch size, C the number of channels, T the number of time steps, F the number
 of frequency bins, and K the number of frames.
@@ -82,7 +82,7 @@ class BLSTM(nn.Module):
 
 
 class LocalState(nn.Module):
-    """Attention between time steps with a learned penalty on their distance.
+    """Applies attention between time steps, with a learned penalty on their distance.
 
     Instead of a positional embedding, each attention head subtracts a penalty from its scores. The
     penalty is proportional to the distance between two time steps, and its slope depends on the
@@ -154,7 +154,7 @@ class LayerScale(nn.Module):
 
 
 class DConv(nn.Module):
-    """Residual branches of dilated convolutions over time, with few channels.
+    """Applies residual branches of dilated convolutions over time, with few channels.
 
     Args:
         channels: number of channels C.
@@ -165,7 +165,7 @@ class DConv(nn.Module):
         lstm: whether each branch has a :class:`BLSTM`, which precedes the attention.
 
     Shape:
-        - The input has the shape (B, C, T) or (B, C, F, K). In the second case, each bin is
+        - The input has the shape (B, C, T) or (B, C, F, K). For an input (B, C, F, K), each bin is
           processed separately.
         - The output has the same shape as the input.
     """
@@ -225,8 +225,8 @@ class LevelArguments:
         pad: number of samples or bins of padding at each end.
         groups: number of groups of the group normalisation; 0 for no normalisation.
         dconv: arguments of :class:`DConv`.
-        last: whether this is the last level of the waveform branch before the two branches merge;
-            this level has only the convolution.
+        last: whether the level is the last level of the waveform branch before the two branches
+            merge, which has only the convolution.
     """
 
     inputs: int

@@ -1,10 +1,10 @@
-"""Conv-TasNet on the STFT: a single network for all instruments, which is the size `small`.
+"""Implements a Conv-TasNet on the STFT, a single network for all instruments.
 
-As in Conv-TasNet (Luo and Mesgarani 2019), a stack of dilated convolutions estimates the masks. The
-STFT replaces the learned filterbank, because the inverse of the STFT is exact (Pariente et al.
-2020, "Filterbank design for end-to-end speech separation", discuss analytic filterbanks). The
-presence of the sources is an input of the network. The masks sum to 1 over the sources that are
-present, so the sum of the estimates is the mixture.
+This network is the size `small` of `convtasnet`. As in Conv-TasNet (Luo and Mesgarani 2019), a
+stack of dilated convolutions estimates the masks. The STFT replaces the learned filterbank, because
+the inverse of the STFT is exact (Pariente et al. 2020, "Filterbank design for end-to-end speech
+separation", discuss analytic filterbanks). The presence of the sources is an input of the network.
+The masks sum to 1 over the sources that are present, so the sum of the estimates is the mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
 number of bands, K the number of frames, and S the number of sources of the network.
@@ -34,8 +34,8 @@ class FourierConvTasNetArguments:
             violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        Q: number of the lowest bins that are separate bands. Above these bins, the width of a band
-            is 1/Q of the band's frequency.
+        Q: number of the lowest bins that are separate bands. Above the lowest Q bins, the width of
+            a band is 1/Q of the band's frequency.
         B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
         samplerate: sampling rate of the network in Hz.
     """

@@ -1,8 +1,8 @@
-"""Hybrid Demucs (Defossez 2021), the third generation of Demucs; see :mod:`cmss.models.hybrid`.
+"""Implements Hybrid Demucs (Defossez 2021), the third generation of Demucs.
 
 The spectral branch and the waveform branch of the network merge at the level where the spectral
-branch has only a single bin. From this level on, the residual branches have local attention and
-LSTMs. By default, the arguments have the published values.
+branch has only a single bin. After the two branches have merged, the residual branches have local
+attention and LSTMs. By default, the arguments have the published values.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Hybrid Transformer Demucs, the fourth generation of Demucs; see :mod:`cmss.models.hybrid`.
+"""Implements Hybrid Transformer Demucs, the fourth generation of Demucs.
 
 The paper is Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation". The
 spectral branch and the waveform branch of the network do not merge. At the lowest level, a
@@ -65,7 +65,7 @@ class HTDemucsArguments(HybridArguments):
 
 
 class HTDemucs(Hybrid):
-    """Hybrid Demucs with separate branches and with a transformer across both branches."""
+    """Implements Hybrid Demucs with separate branches and a transformer across both branches."""
 
     model_name = "htdemucs"
 
@@ -97,7 +97,9 @@ class HTDemucs(Hybrid):
 
 
 class CrossTransformer(nn.Module):
-    """Transformer layers of both branches; layers 1, 3, ... attend to the other branch.
+    """Applies the transformer layers of both branches.
+
+    In each branch, layers 1, 3 and so on attend to the other branch.
 
     Args:
         channels: number of channels C.
@@ -146,7 +148,7 @@ class CrossTransformer(nn.Module):
     # The order of the channels and the spacing of the rates are those of the authors' code.
 
     def _position(self, channels: int, steps: int) -> Tensor:
-        """Return an embedding (T, C) of time steps: cosines, then sines, at C / 2 rates."""
+        """Return an embedding (T, C) of time steps by cosines and sines at C / 2 rates."""
         half = channels // 2
         rates = self.period ** (-torch.arange(half) / (half - 1))
         phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
@@ -171,9 +173,10 @@ class CrossTransformer(nn.Module):
 
 
 class Layer(nn.Module):
-    """Transformer layer with attention, a feed-forward layer and group normalisation.
+    """Applies a transformer layer: attention, a feed-forward layer and group normalisation.
 
-    The attention and the feed-forward layer are residuals with learned scales.
+    The outputs of the attention and of the feed-forward layer are multiplied by learned scales and
+    added to their inputs.
 
     Args:
         channels: number of channels C.

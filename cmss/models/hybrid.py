@@ -1,4 +1,4 @@
-"""Hybrid Demucs: a U-Net on the waveform and a U-Net on its spectra, whose estimates are added.
+"""Implements Hybrid Demucs, which adds the estimates of a waveform U-Net and a spectral U-Net.
 
 The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module
 contains the code that the third and the fourth generation of Demucs share, see
@@ -50,11 +50,11 @@ class HybridArguments:
         freq_emb: weight of the embedding of the first level's bins.
         emb_scale: ratio of the embedding's learning rate to that of other parameters.
         rescale: reference of :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
-        masks: whether the spectral branch estimates masks. If false, as in the paper, the inputs
-            and outputs of this branch are complex spectra, with real and imaginary parts as
-            channels. If true, the inputs are levels and directions of arrival, and the outputs are
-            masks, which sum to 1 over the sources that are present and are the same for both audio
-            channels.
+        masks: whether the spectral branch estimates masks. If `masks` is false, as in the paper,
+            the inputs and outputs of this branch are complex spectra, whose real and imaginary
+            parts are separate channels. If `masks` is true, the inputs are levels and directions of
+            arrival, and the outputs are masks, which sum to 1 over the sources that are present and
+            are the same for both audio channels.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -106,7 +106,7 @@ class HybridArguments:
 
 
 class Hybrid(Network, ABC):
-    """Network with a spectral branch and a waveform branch.
+    """Base class of networks with a spectral branch and a waveform branch.
 
     Subclasses implement :meth:`bottom`, which connects the encoders to the decoders.
 

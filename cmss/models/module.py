@@ -1,4 +1,4 @@
-"""Wrapper for torch modules of other packages, which are imported by name.
+"""Wraps torch modules of other packages, which are imported by name.
 
 A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
 example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")
@@ -50,7 +50,7 @@ class ModuleNetwork(Network):
     """Wraps a module of another package whose only input is the mixture.
 
     Because of their inverse transform, some modules return outputs that are shorter than the
-    mixture. These outputs are padded with zeros.
+    mixture. Such outputs are padded with zeros.
 
     Shape:
         - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

@@ -1,4 +1,4 @@
-"""Multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
+"""Implements the multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
 
 The paper is "Multi-channel U-Net for Music Source Separation", IEEE MMSP. A U-Net with an output
 channel for each source estimates masks from a spectrogram on a logarithmic frequency axis. By
@@ -166,8 +166,8 @@ class MultichannelUNet(BandMasks):
         """Compute the additional inputs of the next pass.
 
         These inputs are the masks of the current pass and masks that are computed only from the
-        directions of arrival of the sources. From both types of masks, the reciprocal of the number
-        of sources that are present is subtracted. The inputs of absent sources are zero.
+        directions of arrival of the sources. The reciprocal of the number of sources that are
+        present is subtracted from both types of masks. The inputs of absent sources are zero.
 
         Args:
             spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
@@ -200,8 +200,8 @@ class MultichannelUNet(BandMasks):
         """Compute the log magnitude (B, K, G) of the mean of both channels of spectra (B, 2, F, K).
 
         The magnitude is divided by its mean over the excerpt, so that the result does not depend on
-        the level of the recording. In contrast, the authors use the logarithm of the magnitude plus
-        2e-16.
+        the level of the recording. Instead of this division, the authors of the paper add 2e-16 to
+        the magnitude before the logarithm.
         """
         # (B, F, K) -> (B, K, F) -> (B, K, G)
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
@@ -210,7 +210,7 @@ class MultichannelUNet(BandMasks):
 
 
 class UNet(nn.Module):
-    """U-Net over frames and bands, for any number of frames."""
+    """Applies a U-Net over bands and any number of frames."""
 
     def __init__(self, planes: int, outputs: int, arguments: MultichannelUNetArguments) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class UNet(nn.Module):
 
 
 class Level(nn.Sequential):
-    """Sequence of 3x3 convolutions, each with batch normalisation and LeakyReLU."""
+    """Applies successive 3x3 convolutions, each with batch normalisation and LeakyReLU."""
 
     def __init__(self, inputs: int, width: int, convolutions: int, dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []

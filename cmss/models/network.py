@@ -28,7 +28,7 @@ class Network(
     pipeline_tag="audio-to-audio",
     tags=["audio-source-separation", "music", "cadenza-challenge"],
 ):
-    """Separation network that is built from a dataclass of arguments.
+    """Base class of separation networks, which are built from a dataclass of arguments.
 
     The methods `save_pretrained(folder)`, `from_pretrained(folder or name in the hub)` and
     `push_to_hub(name)` are inherited from huggingface_hub.

@@ -1,11 +1,11 @@
-"""Post-filter: a small network that corrects the masks of a separator.
+"""Implements the post-filter, a small network that corrects the masks of a separator.
 
-A post-filter is used after the separator on whose estimates it was trained. The post-filter does
-not depend on instruments. The window of the STFT is long, so that partials are resolved. The
-network computes a correction of each mask from the features of
-:mod:`cmss.models.postfilter_features`, separately for each audio channel. The weights of the
-network are the same for all sources, and sources interact only through the mean of their hidden
-features. So the number and the order of sources are arbitrary.
+A post-filter is used after the separator on whose estimates it was trained. The same post-filter is
+used for all instruments. The window of the STFT is long, so that partials are resolved. The network
+computes a correction of each mask from the features of :mod:`cmss.models.postfilter_features`,
+separately for each audio channel. The weights of the network are the same for all sources, and
+sources interact only through the mean of their hidden features. Therefore, the number and the order
+of sources are arbitrary.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames, and C
 the number of channels.
@@ -87,7 +87,7 @@ class PostfilterArguments:
 
 
 class Postfilter(nn.Module):
-    """Residual network that corrects masks.
+    """Corrects masks by a residual network.
 
     Shape:
         - The mixture is a complex tensor of shape (2, F, K), and the estimates are a complex tensor
@@ -144,7 +144,7 @@ class Postfilter(nn.Module):
         Args:
             mixture: spectra of the mixture, a complex array of shape (2, F, K).
             estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
-                The corrected estimates replace these estimates in place.
+                The array is overwritten with the corrected estimates.
             doubled: groups of indices of sources that play the same instrument. In each group, only
                 the sum of the masks is corrected, and the ratios of the masks do not change,
                 because the features do not distinguish players of the same instrument.
@@ -213,7 +213,9 @@ class Postfilter(nn.Module):
 
 
 def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:
-    """Compute corrected masks; in a group of `doubled` sources, only the sum is corrected.
+    """Compute corrected masks.
+
+    For sources of the same instrument, only the sum of the masks is corrected.
 
     Args:
         logarithms: logarithms of the estimates' masks, an array of shape (S, 2, F, K).
@@ -240,7 +242,7 @@ def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequenc
 def at_multiple(planes: Tensor, times: float) -> Tensor:
     """Interpolate features (S, N, F, K) at a multiple of each bin's frequency.
 
-    The result is zero where this multiple is above the last bin.
+    Where the multiple is above the last bin, the interpolated features are zero.
     """
     bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times

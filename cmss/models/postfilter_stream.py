@@ -20,7 +20,7 @@ from cmss.transforms.tiles import TILE_FRAMES
 
 
 class Block(nn.Module):
-    """Residual block on the features of each source and on the mean of these features."""
+    """Applies a residual block to the features of each source and to their mean over sources."""
 
     def __init__(self, channels: int, dilation: Sequence[int]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Stream:
 
 
 class _Layer:
-    """Residual block that stores the last frames of its input.
+    """Applies a residual block and stores the last frames of its input.
 
     The output is delayed by `delay` frames relative to the input.
     """

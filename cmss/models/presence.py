@@ -1,4 +1,4 @@
-"""Handles the presence of sources, an input of networks with an output for every instrument.
+"""Handles the presence of sources, which is an input of networks for all instruments.
 
 In shapes, B is the batch size, S the number of sources of the network, P the largest number of
 players in an example, and T the number of samples.

@@ -9,7 +9,7 @@ from cmss.models.network import Network
 
 @dataclass(frozen=True)
 class Size:
-    """Size of a network, with the loss that is minimised in the training of this size.
+    """Holds the arguments for a size of a network and the loss for its training.
 
     Args:
         arguments: arguments of the network. The names of the outputs determine whether the network
@@ -25,7 +25,7 @@ class Size:
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """Record of a network with its sizes and properties.
+    """Holds the sizes and the properties of a network.
 
     Args:
         name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several

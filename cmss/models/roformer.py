@@ -1,11 +1,12 @@
-"""Band-split rotary transformer with the presence of the sources as an input.
+"""Implements a band-split rotary transformer for all instruments.
 
 The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
 Layers with attention along time alternate with layers with attention along frequency. These layers
 have rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
-Transformer"). In contrast to the network in this paper, a single network separates all instruments.
-The inputs of the network include the presence of each source and the direction of arrival. The
-masks sum to 1 over the sources that are present, so the sum of the estimates is the mixture.
+Transformer"). The paper has a network for each instrument, whereas here a single network separates
+all instruments. The inputs of the network include the presence of each source and the direction of
+arrival. The masks sum to 1 over the sources that are present, so the sum of the estimates is the
+mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, K the
 number of frames, G the number of bands, D the number of features, S the number of sources of the
@@ -234,7 +235,7 @@ class BandsOut(nn.Module):
 
 
 class Block(nn.Module):
-    """Block with attention along the axis N of an input (M, N, D), then a feed-forward layer."""
+    """Applies attention along the axis N of an input (M, N, D), then a feed-forward layer."""
 
     def __init__(self, D: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -271,7 +272,9 @@ class Block(nn.Module):
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines of rotary positional embeddings, (positions, width) each.
+    """Return the cosines and sines of rotary positional embeddings.
+
+    Both results have the shape (positions, width).
 
     The embeddings are those of Su et al. 2021. The sines of the first half of the features have a
     negative sign, as :func:`rotate` requires.

@@ -1,4 +1,4 @@
-"""Residual blocks of Conv-TasNet and their normalisation layers.
+"""Defines the residual blocks of Conv-TasNet and their normalisation layers.
 
 The paper is Luo and Mesgarani 2019, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking
 for Speech Separation", IEEE/ACM TASLP 27(8). Tensors have the shape (batch, K, channels), with K
@@ -18,7 +18,7 @@ EPSILON = 1e-8
 
 
 class TemporalBlock(nn.Module):
-    """Residual block with a depthwise dilated convolution in H channels.
+    """Applies a residual block with a depthwise dilated convolution in H channels.
 
     One 1x1 convolution converts B channels to H channels before the dilated convolution, and
     another 1x1 convolution converts H channels to B channels after it.
@@ -66,7 +66,7 @@ class DepthwiseSeparableConv(nn.Module):
 
 
 class Pointwise(nn.Conv1d):
-    """1x1 convolution of tensors whose last axis is the channels."""
+    """Applies a 1x1 convolution to tensors whose last axis is the channels."""
 
     def __init__(self, channels: int, filters: int, bias: bool = False) -> None:
         super().__init__(channels, filters, 1, bias=bias)
@@ -75,7 +75,7 @@ class Pointwise(nn.Conv1d):
         """Apply the scale and the offset of `norm`, then the convolution.
 
         The scale and the offset are merged into the weights: W (gamma x + beta) = (W gamma) x + W
-        beta. This saves two passes over the data and four passes over the gradients.
+        beta. Merged weights save two passes over the data and four passes over the gradients.
         """
         weight, bias = self.weight.squeeze(-1), self.bias  # (filters, channels), (filters,)
         if norm is not None and norm.gamma is not None:
@@ -84,7 +84,7 @@ class Pointwise(nn.Conv1d):
 
 
 class Depthwise(nn.Conv1d):
-    """Dilated convolution of each channel; the shape (batch, K, channels) does not change."""
+    """Convolves each channel with a dilated kernel; the shape (batch, K, channels) is kept."""
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
@@ -114,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """nn.PReLU with a single slope; a comparison instead of nn.PReLU makes the gradient faster."""
+    """Computes nn.PReLU with a single slope by a comparison, which makes the gradient faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -122,7 +122,7 @@ class PReLU(nn.PReLU):
 
 
 class Norm(nn.Module):
-    """Normalisation layer with a scale and an offset for each channel.
+    """Normalises features and applies a scale and an offset to each channel.
 
     The scale and the offset have the shape (1, channels, 1), as in the published weights.
 

@@ -1,16 +1,16 @@
-"""Stack of temporal blocks, which is computed in tiles of frames during inference on a CPU.
+"""Applies a stack of temporal blocks, in tiles of frames during inference on a CPU.
 
 On a full excerpt, memory bandwidth limits the speed of PReLU, normalisation and depthwise
-convolution. So during inference on a CPU, each block is computed in tiles of a few hundred frames,
-which stay in the cache. Each block requires two sweeps over the tiles:
+convolution. Therefore, during inference on a CPU, each block is computed in tiles of a few hundred
+frames, which stay in the cache. Each block requires two sweeps over the tiles:
 
-    u = prelu(up(x))                       and the mean and variance of u
-    z = down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
+    u = prelu(up(x))                       and the mean and variance of u z =
+    down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
 
 The mean and variance for a global normalisation are known only after a sweep over all tiles.
-However, the operation after the normalisation is linear. So the first normalisation is merged into
-the weights of `depthwise`, and the second normalisation is applied to z when the next block
-computes its input, x + z. Only u, x and z are stored for the full excerpt.
+However, the operation after each normalisation is linear. Therefore, the first normalisation is
+merged into the weights of `depthwise`, and the second normalisation is applied to z when the next
+block computes its input, x + z. Only u, x and z are stored for the full excerpt.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ With 512 channels, a tile has 0.5 MB, which fits into the cache of a processor c
 
 
 class TemporalConvNet(nn.Sequential):
-    """Stack of R repeats of X residual blocks; the dilation doubles from block to block.
+    """Applies R repeats of X residual blocks; the dilation doubles from block to block.
 
     Args:
         B: number of channels between blocks.
@@ -156,7 +156,7 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """Return the scale and the shift of the normalisation, after all tiles were added."""
+        """Return the scale and the shift of the normalisation after the last tile."""
         if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
@@ -167,7 +167,7 @@ class _Moments:
 
 
 class _Convolution:
-    """Depthwise convolution in tiles, after a scale and an offset of each channel.
+    """Scales and offsets each channel, then convolves each channel, in tiles of frames.
 
     Args:
         depthwise: the convolution.

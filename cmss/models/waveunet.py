@@ -1,4 +1,4 @@
-"""Wave-U-Net (Stoller, Ewert and Dixon 2018).
+"""Implements Wave-U-Net (Stoller, Ewert and Dixon 2018).
 
 The paper is "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation",
 ISMIR. The network is a U-Net on the waveform. By default, the arguments have the values of the
@@ -38,8 +38,9 @@ class WaveUNetArguments:
         down_kernel: kernel size of the encoder's convolutions, an odd number.
         up_kernel: kernel size of the decoder's convolutions, an odd number.
         difference: whether the last source is the mixture minus the sum of the other sources, which
-            a tanh bounds, as in the paper. If false, the difference between the mixture and the sum
-            of all estimates is distributed equally among the sources that are present.
+            a tanh bounds, as in the paper. If `difference` is false, the difference between the
+            mixture and the sum of all estimates is distributed equally among the sources that are
+            present.
         conditioned: whether the presence of the sources is an input of the network.
     """
 
@@ -64,10 +65,10 @@ class WaveUNetArguments:
 class WaveUNet(Network):
     """Estimates the waveforms of the sources from the waveform of the mixture.
 
-    Convolutions have no padding, so their output is shorter than their input. Instead, the mixture
-    is padded with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS of 1
-    before the U-Net, and the estimates are scaled back after the U-Net, so that the result does not
-    depend on the level of the mixture.
+    Convolutions have no padding, so their output is shorter than their input. Therefore, the
+    mixture is padded with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS
+    of 1 before the U-Net, and the estimates are scaled back after the U-Net, so that the result
+    does not depend on the level of the mixture.
 
     Shape:
         - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -167,7 +168,7 @@ class WaveUNet(Network):
 
 
 class Convolution(nn.Conv1d):
-    """Convolution without padding of tensors whose last axis is the channels.
+    """Applies a convolution without padding to tensors whose last axis is the channels.
 
     With the initial weights, the output has the same variance as the input (He et al. 2015). The
     network has no normalisation that would restore the variance.

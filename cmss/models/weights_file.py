@@ -17,7 +17,7 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 
 SCALE = "/scale"
-"""Suffix of the name of a scale tensor, after the name of the int8 tensor that is to be scaled."""
+"""Suffix that is appended to the name of an int8 tensor to name the tensor of its scales."""
 
 StateDict = Mapping[str, Tensor]
 
@@ -49,9 +49,9 @@ def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
 
     A matrix or kernel is divided into groups of weights, and each group has a scale. A group
     comprises as many of the last axes as are needed for at least 16 weights, because a scale needs
-    as much space as four weights. The quantisation noise is about 45 dB below the weights. The file
-    has half the size of a file in half precision. :func:`read_weights` converts the quantised
-    weights back to float32.
+    as much space as four weights. The quantisation noise is about 45 dB below the weights. A
+    quantised file has half the size of a file in half precision. The function :func:`read_weights`
+    converts quantised weights to float32.
     """
     written = {}
     for key, value in tensors.items():

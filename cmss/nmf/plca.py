@@ -1,4 +1,4 @@
-"""Probabilistic latent component analysis: models a spectrogram as a probability distribution.
+"""Models a spectrogram as a distribution by probabilistic latent component analysis (PLCA).
 
 The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). This
 distribution is fitted by expectation-maximisation (Smaragdis, Raj and Shashanka 2006, "A
@@ -15,7 +15,7 @@ from cmss.nmf.factors import TINY
 
 
 class Latent(NamedTuple):
-    """Probability distributions of the latent components z."""
+    """Holds the probability distributions of the latent components z."""
 
     spectra: Tensor
     """The distributions P(f | z), an array of shape (bands, components)."""

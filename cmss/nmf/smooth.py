@@ -1,4 +1,4 @@
-"""Itakura-Saito NMF whose activations change slowly from frame to frame.
+"""Implements Itakura-Saito NMF with activations that change slowly from frame to frame.
 
 For each component, a penalty is added to the divergence: smoothness times the sum over frames of
 d_IS(h[n - 1], h[n]), where h is the component's activation. Neither the divergence nor the penalty
@@ -38,7 +38,9 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
 
 
 def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """Return the h that minimises falling / h + rising * h + penalty, for fixed neighbours of h.
+    """Return the activations h that minimise falling / h + rising * h + penalty.
+
+    Each activation is minimised for fixed activations in the previous and the next frame.
 
     The penalty is h[n-1] / h + log h from the previous frame plus h / h[n+1] - log h from the next
     frame. The logarithms cancel, except in the first and the last frame.

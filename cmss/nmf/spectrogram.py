@@ -13,7 +13,7 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class Analysis:
-    """STFT with a Hann window, whose magnitudes or powers are summed in frequency bands.
+    """Computes the STFT with a Hann window, and sums its magnitudes or powers in frequency bands.
 
     There are fewer bands than frequency bins, so that templates are small and the fit is fast.
 
@@ -45,12 +45,18 @@ class Analysis:
         return self._weights(amount).T @ amount
 
     def band_centres_hz(self) -> Tensor:
-        """Return the frequency of the bin with the largest weight in each band, (bands,)."""
+        """Return the frequency of the bin with the largest weight in each band.
+
+        The result has the shape (bands,).
+        """
         weights = band_interpolation(self.window // 2 + 1, self.Q)
         return weights.argmax(0) * self.sample_rate_hz / self.window
 
     def frame_times_s(self, frames: int) -> Tensor:
-        """Return the time of each frame's centre in seconds after the first sample, (frames,)."""
+        """Return the time of each frame's centre in seconds after the first sample.
+
+        The result has the shape (frames,).
+        """
         return (torch.arange(frames) * self.hop - self.window) / self.sample_rate_hz
 
     def scaled(self, V: Tensor) -> Tensor:

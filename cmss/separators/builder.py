@@ -25,11 +25,10 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """Build a separator and the steps after the separator.
 
     Args:
-        settings: section of the configuration. Its key `name` is a key of :data:`SEPARATORS` or
-            `ensemble`. Its key `cache` is a folder for estimates, and its key `steps` is a list for
-            :func:`build_steps`. The other keys are the settings of the separator. The settings of
-            an ensemble include `members`, a list in which each member of the ensemble has a
-            `weight` and the settings of a separator.
+        settings: section of the configuration. The value of `name` is a key of :data:`SEPARATORS`
+            or `ensemble`. The value of `cache` is a folder for estimates. The value of `steps` is a
+            list for :func:`build_steps`. All other keys are settings of the separator. An ensemble
+            has a list `members`, whose items consist of a `weight` and the settings of a separator.
         sample_rate_hz: sampling rate of the mixtures.
 
     Raises:

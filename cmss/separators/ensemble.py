@@ -59,7 +59,8 @@ class Ensemble:
     """Combines the estimates of several separators with weights that depend on the instrument.
 
     Args:
-        members: separators of the ensemble with their weights; at least one separator.
+        members: separators of the ensemble with their weights; there must be at least one
+            separator.
         normalise: whether the weights are divided by their sum over the separators.
         edges_hz: frequencies at which the bands of the weights meet; if empty, there is a single
             band.

@@ -45,8 +45,8 @@ class Segments:
         overlap: fraction of a segment that overlaps the next segment. This setting has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
         official: whether to segment as the official baseline does, see
-            :func:`official_overlap_add`. If so, `overlap` is the length of the fade in seconds, and
-            the level of the mixture is not changed.
+            :func:`official_overlap_add`. With `official`, the setting `overlap` is the length of
+            the fade in seconds, and the level of the mixture is not changed.
 
     Raises:
         InputError: the length of the segment or the overlap is out of range.
@@ -89,7 +89,7 @@ class Segments:
 
 
 class Estimator(Protocol):
-    """Common interface of the classes that apply networks to a mixture at its sampling rate."""
+    """Protocol of the classes that apply networks to a mixture at its sampling rate."""
 
     def prepare(self, wanted: list[str]) -> None:
         """Load the networks that have these outputs."""
@@ -149,7 +149,7 @@ class OneForAll:
 
     @staticmethod
     def _outputs(wanted: list[str], sources: Iterable[str]) -> list[str]:
-        """Return the network output for each player without repetitions.
+        """Return the names of the outputs for these players, without repetitions.
 
         A player without a separate output gets the output of the instrument.
         """
@@ -283,8 +283,8 @@ def share_out(
 ) -> Stems:
     """Assign estimates to sources; `voices` selects the method for two players of an instrument.
 
-    Half of the sum of two players of the same instrument is a safe estimate of each player. With
-    this estimate, the sum of the stems does not change.
+    For two players of the same instrument, half of their sum is a safe estimate of each player,
+    which does not change the sum of the stems.
 
     Args:
         estimates: dict from the output name to the estimate. If both players of an instrument have

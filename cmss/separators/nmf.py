@@ -64,7 +64,7 @@ class Factorisation(TemplateSeparator):
 
 @dataclass
 class NMFSeparator(Factorisation):
-    """Factorisation with templates of a single frame.
+    """Factorises spectrograms with templates of a single frame.
 
     Args:
         divergence: divergence that the fit minimises: `kl` (Kullback-Leibler divergence of
@@ -82,7 +82,10 @@ class NMFSeparator(Factorisation):
 
 @dataclass
 class ConvolutiveNMFSeparator(Factorisation):
-    """Factorisation with templates of several frames, which model the onset and decay of notes."""
+    """Factorises spectrograms with templates of several frames.
+
+    The templates model the onset and the decay of notes.
+    """
 
     model = "nmf_convolutive"
     static = False
@@ -90,7 +93,7 @@ class ConvolutiveNMFSeparator(Factorisation):
 
 @dataclass
 class SmoothNMFSeparator(Factorisation):
-    """Factorisation with templates of a single frame and with activations that change slowly.
+    """Factorises spectrograms with templates of a single frame and slowly changing activations.
 
     The templates are power spectra.
 
@@ -113,7 +116,7 @@ class SmoothNMFSeparator(Factorisation):
 
 @dataclass
 class PLCASeparator(Factorisation):
-    """Probabilistic latent component analysis, with the templates of `nmf` and divergence `kl`."""
+    """Implements probabilistic latent component analysis with the templates of `nmf`."""
 
     model = "plca"
 

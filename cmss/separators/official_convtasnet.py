@@ -1,4 +1,4 @@
-"""Implements `separator=convtasnet` with the networks of the challenge or the small network."""
+"""Implements `separator=convtasnet` with networks of the challenge or of this project."""
 
 from dataclasses import dataclass
 from pathlib import Path

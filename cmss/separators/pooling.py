@@ -1,7 +1,7 @@
 """Combines the masks of the separators in an ensemble by a log-opinion pool.
 
 The log-opinion pool multiplies the masks of all members of the ensemble. Each mask is raised to the
-power of its member's weight, and the product is normalised (Genest and Zidek 1986, "Combining
+power of the member's weight, and the product is normalised (Genest and Zidek 1986, "Combining
 probability distributions: a critique and an annotated bibliography", Statistical Science 1, section
 3). A member is confident in a bin where its masks are near 0 or 1. Confident members dominate the
 result of the log-opinion pool, whereas a weighted sum would blur their masks with the masks of the

@@ -8,7 +8,7 @@ from cmss.separators.protocol import Separator
 
 
 def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load all weights that these pairs need, so that missing files are found before separation.
+    """Load the weights for all tracks of these pairs, so that missing files are found early.
 
     Returns:
         Dict from the instrument to the digests of the weights that affect its estimates: the

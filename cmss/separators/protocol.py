@@ -39,12 +39,12 @@ class Separator(Protocol):
 
         Args:
             mixture: the mixture, an array of shape (2, samples).
-            sources: dict from the source id to the source. Only the oracle reads the ground truth
-                stems of the sources.
+            sources: dict from the source id to the source. Only the separator `oracle` reads the
+                ground truth stems of the sources.
 
         Returns:
             Dict from the source id to the estimate, an array of shape (2, samples) that is aligned
-            with the mixture to the sample. The dict is empty if the separator does not separate.
+            with the mixture to the sample. The dict is empty if the separator returns no stems.
         """
 
 

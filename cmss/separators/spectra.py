@@ -1,4 +1,4 @@
-"""Transforms the signals that separators and steps exchange to spectra and back to signals."""
+"""Converts signals to spectra, and spectra to signals."""
 
 from collections.abc import Callable, Sequence
 
@@ -27,8 +27,8 @@ def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
     """Compute the STFT with a Hann window; the hop is a quarter of the window.
 
     Each signal is padded with `window` zeros at both ends. Without padding, only the end of a
-    single window would cover the last samples. The window is near zero there, and the inverse STFT
-    would divide by values near zero.
+    single window would cover the last samples. At its end, the window is near zero, so the inverse
+    STFT would divide by values near zero.
 
     Args:
         signals: sequence of N stereo signals, arrays of shape (2, samples).

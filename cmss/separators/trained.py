@@ -71,8 +71,8 @@ class NetworkSeparator(Estimating):
         weights_from: source of the weights. The value `small` is the network for all instruments in
             the package. A path can be a checkpoint of train.py for all instruments, the folder in
             which such a checkpoint was published, or a folder with a network for each instrument.
-            In the last case, the network is <Instrument>/best.safetensors or the published folder
-            <Instrument>/.
+            For each instrument, such a folder contains a checkpoint <Instrument>/best.safetensors
+            or a published folder <Instrument>/.
         add_residual: fraction of the accompaniment that is added to each estimate, if the networks
             estimate an accompaniment.
         separation: settings by which a mixture is segmented, see :class:`Segments`.

@@ -4,21 +4,21 @@ The sound of a source at a fixed position has, in each frequency bin, the same l
 the same phase difference between the two channels in all frames. Both differences together are
 called the direction of arrival. The direction is modelled by a complex angular central Gaussian
 distribution (Ito, Araki and Nakatani 2016, "Complex angular central Gaussian mixture model for
-directional statistics in mask-based microphone array signal processing", EUSIPCO). Expectation-
-maximisation refines the masks of sources whose directions differ. The masks of sources with equal
-directions do not change.
+directional statistics in mask-based microphone array signal processing", EUSIPCO).
+Expectation-maximisation refines the masks of sources whose directions differ. The masks of sources
+with equal directions do not change.
 
 A distribution of a single bin captures the room response, but it is estimated from few frames, and
 in many of these frames the source has no partial. A distribution that is pooled over neighbouring
 bins captures only the direct sound, but its estimate is reliable. So log-likelihoods are averaged
 over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
 
-When distributions are estimated, bins are weighted by the square of the mask. The reason is that
-half of the sound in a bin with a mask of 0.5, and so half of the direction, comes from other
-sources.
+When distributions are estimated, bins are weighted by the square of the mask. In a bin with a mask
+of 0.5, half of the sound comes from other sources, so the direction is only half that of the
+source.
 
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
-Additional dimensions before these are batch dimensions.
+Dimensions before S, F and K are batch dimensions.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def direction_likelihoods(
 
 
 class Distribution(NamedTuple):
-    """Distributions of the sources' directions, pooled over the same neighbourhood of bins.
+    """Holds distributions of the sources' directions, pooled over neighbouring bins.
 
     The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. The 2 x 2 matrix B
     is the weighted mean of z z^H over frames, scaled to a trace of 2, plus a multiple of the
@@ -98,13 +98,13 @@ def learn_directions(
 
     Args:
         spectra: spectra of the mixture, a complex array of shape (..., 2, F, K).
-        prior: logarithm of each source's mask before directions are used, an array of shape
-            (..., S, F, K).
+        prior: logarithm of each source's mask before directions are used, an array of shape (...,
+            S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
         weight: factor of the log-likelihood between iterations; the factor of the prior is 1.
 
     Returns:
-        The distributions for each of :data:`NEIGHBOURS`.
+        The distributions for each number of neighbours in :data:`NEIGHBOURS`.
     """
     found: list[Distribution] = []
     for _ in range(iterations):
@@ -162,7 +162,7 @@ def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
 
 
 def distributions_of(moments: Tensor) -> list[Distribution]:
-    """Return the distributions for each of :data:`NEIGHBOURS`.
+    """Return the distributions for each number of neighbours in :data:`NEIGHBOURS`.
 
     Args:
         moments: result of :func:`direction_moments`, an array of shape (..., F, 4).

@@ -14,8 +14,8 @@ def band_interpolation(bins: int, Q: int) -> Tensor:
     """Return weights (bins, bands) that spread the values of bands over bins.
 
     The weights of each bin sum to 1. Each of the lowest Q bins is a separate band, so that the
-    partials of low notes are resolved. Above these bins, the spacing of the band centres is 1/Q of
-    the frequency, and the values of bins between two band centres are interpolated.
+    partials of low notes are resolved. Above the lowest Q bins, the spacing of the band centres is
+    1/Q of the frequency, and the values of bins between two band centres are interpolated.
     """
     centres = [0.0]  # centres of the bands, in bins
     while centres[-1] < bins - 1:
@@ -57,7 +57,8 @@ def stretch(bands: int, factor: float) -> Tensor:
     """Return weights (bands, bands) that read the bands of :func:`warp` at a multiple of frequency.
 
     The weights in row g of the matrix interpolate between the two bands nearest to `factor` times
-    the frequency of band g. The weights are zero if this multiple is above the highest frequency.
+    the frequency of band g. If `factor` times the frequency of the band is above the highest
+    frequency, the weights are zero.
     """
     relative = factor * _frequency(bands)
     return _interpolation(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)

@@ -13,7 +13,7 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reach:
-    """Receptive field of a function: the input samples on which an output sample depends.
+    """Describes the receptive field of a function: the input samples that affect an output sample.
 
     Args:
         past: number of input samples before the output sample, a multiple of `hop`.

@@ -1,4 +1,4 @@
-"""Short-time discrete cosine transform with an exact inverse.
+"""Computes the short-time discrete cosine transform and its exact inverse.
 
 Windowed frames are transformed by an orthonormal DCT-II. The number of real coefficients equals the
 number of samples in a frame. The coefficients carry the information of both magnitude and phase of
@@ -69,7 +69,7 @@ def dct(x: Tensor) -> Tensor:
     """Compute the orthonormal DCT-II of the last axis by an FFT that is padded to twice the length.
 
     X[k] = s[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N)), where s[0] = sqrt(1/N) and s[k] = sqrt(2/N)
-    for k > 0. This is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].
+    for k > 0. X[k] is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].
     """
     size = x.shape[-1]
     spectrum = torch.fft.rfft(x, 2 * size)[..., :size]

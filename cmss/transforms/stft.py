@@ -1,4 +1,4 @@
-"""Short-time Fourier transform with an exact inverse."""
+"""Computes the short-time Fourier transform and its exact inverse."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,8 @@
 """Divides frames into tiles, which are groups that are small enough for the caches of a processor.
 
 Element-wise operations on the spectra of a full recording are limited by the speed of the main
-memory, which is several times slower than the caches. So such operations process tile after tile.
+memory, which is several times slower than the caches. Therefore, element-wise operations process
+tile after tile.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
-"""Differentiable ear model for batches of ears on any device.
+"""Implements a differentiable ear model for batches of ears on any device.
 
 The steps are those of `ear_model`, but the recursive filters are applied by FFT. A gammatone filter
-is applied by its frequency response. Before this, the signal is padded with zeros until the
-filter's impulse response has decayed to rounding error. The other filters are applied by their
-impulse responses, which are as long as the signal. Delays are estimated without gradients. They are
-applied as shifts of the signal, through which gradients flow.
+is applied by its frequency response; the signal is padded with zeros until the impulse response of
+the filter has decayed to rounding error. The other filters are applied by their impulse responses,
+which are as long as the signal. Delays are estimated without gradients, but gradients flow through
+the shifts by these delays.
 """
 
 import math
@@ -50,7 +50,7 @@ def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 class TorchEars(NamedTuple):
-    """Hearing losses and calibrations of a batch of ears.
+    """Holds the hearing losses and calibrations of a batch of ears.
 
     Every field has the shape (ears, 32, 1), except `level1`, which has the shape (ears, 1, 1).
     """
@@ -69,8 +69,8 @@ class TorchEars(NamedTuple):
         Args:
             levels_db: hearing levels at `filterbank.AUDIOMETRIC_FREQUENCIES_HZ`, an array of shape
                 (ears, 6) or (6,).
-            level1: dB SPL of a signal whose root mean square is 1, an array of shape (ears,) or a
-                number.
+            level1: level in dB SPL of a signal whose root mean square is 1, an array of shape
+                (ears,) or a number.
             like: tensor whose dtype and device the fields get.
         """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
@@ -87,14 +87,12 @@ class TorchEars(NamedTuple):
 
 
 class CochleaOutput(NamedTuple):
-    """Output of the auditory filters and the outer hair cells.
+    """Holds the output of the auditory filters and the outer hair cells.
 
-    Attributes:
-        envelope: compressed envelope of each band, (ears, 32, samples).
-        motion: compressed basilar-membrane motion of each band, (ears, 32, samples).
-        rms: root mean square of the envelope before compression, (ears, 32, 1).
-        control_rms: root mean square of the control path, (ears, 32, 1).
-        bandwidth: bandwidth of each auditory filter relative to a normal ear, (ears, 32, 1).
+    Attributes: envelope: compressed envelope of each band, (ears, 32, samples). motion: compressed
+    basilar-membrane motion of each band, (ears, 32, samples). rms: root mean square of the envelope
+    before compression, (ears, 32, 1). control_rms: root mean square of the control path, (ears, 32,
+    1). bandwidth: bandwidth of each auditory filter relative to a normal ear, (ears, 32, 1).
     """
 
     envelope: Tensor
@@ -175,7 +173,10 @@ def inner_hair_cells(
 
 
 def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
-    """Return the long-term level of each band above the hearing threshold, (ears, 32)."""
+    """Return the long-term level of each band above the hearing threshold.
+
+    The result has the shape (ears, 32).
+    """
     control_db = ears.level1 + 20 * torch.log10(output.control_rms)
     excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
@@ -259,7 +260,7 @@ def _width(bandwidth: Tensor) -> Tensor:
 def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
     """Return the frequency responses (..., 32, size) of gammatone filters of a given bandwidth.
 
-    In `ear_model`, the signal is demodulated. Here, the filter is modulated instead. The real part
+    In `ear_model`, the signal is demodulated, whereas here the filter is modulated. The real part
     of the output is the motion, and the magnitude of the output is the envelope. The term 1 - a / z
     is computed in a form without cancellation near the centre frequency, so that single precision
     suffices.
@@ -284,7 +285,9 @@ def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return exp(-j angle) and 1 - exp(-j angle), (32, size) each.
+    """Return exp(-j angle) and 1 - exp(-j angle).
+
+    Both results have the shape (32, size).
 
     The angle of a bin is measured from the centre frequency of the filter.
     """

@@ -1,4 +1,4 @@
-"""Differentiable hearing aid with its exact gradient, for losses on amplified signals.
+"""Implements the hearing aid with its exact gradient, for losses on amplified signals.
 
 Example:
 
@@ -42,7 +42,7 @@ def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compres
 
 
 class _Amplified(torch.autograd.Function):
-    """Amplification of the signal (samples,) of an ear."""
+    """Amplifies the signal (samples,) of an ear."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, device: HearingAid, compression: Compression) -> Tensor:

@@ -1,24 +1,22 @@
-"""HAAQI as a differentiable loss for batches of ears on a CPU or GPU.
+"""Implements HAAQI as a differentiable loss for batches of ears on a CPU or GPU.
 
-    aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid
-    processed = at_model_rate(aided, 44100)              # torch_ear
-    score = torch_haaqi(processed, reference, levels_db, level1).score
-    (1 - score.mean()).backward()
+    aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid processed =
+    at_model_rate(aided, 44100)              # torch_ear score = torch_haaqi(processed, reference,
+    levels_db, level1).score (1 - score.mean()).backward()
 
 In single precision, the median difference between the result and the exact index is 3e-4. The
-difference is less than 1e-3 if both signals are audible throughout. These differences were measured
-on 5 s of music by `python -m benchmarks.torch_haaqi --all`. There are two reasons for the
-difference:
+difference to the exact index is less than 1e-3 if both signals are audible throughout. These
+differences were measured on 5 s of music by `python -m benchmarks.torch_haaqi --all`. The
+difference to the exact index has two reasons:
 
 * Noise: the noise that represents the hearing threshold is added only if the caller passes this
-  noise. With the noise of the exact index and in double precision, the difference is less than
-  1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
-  uncorrelated. In the exact index, the noise in such segments has a correlation of 0.1 with the
-  reference by chance. Therefore, an ear with a silent signal scores 0.01 less than with the exact
-  index. The power of the noise is always part of the normalisation, which keeps gradients finite in
-  such segments.
-* Length: the exact index removes the inaudible start and end of the signals. Here, the signals of
-  all ears keep their length, and the samples after the audible segment are zero.
+noise. With the noise of the exact index and in double precision, the difference to the exact index
+is less than 1e-7. Without noise, segments of a band in which the processed signal is inaudible
+count as uncorrelated. In the exact index, the noise in such segments has a correlation of 0.1 with
+the reference by chance. Therefore, an ear with a silent signal scores 0.01 less than with the exact
+index. The power of the noise is always part of the normalisation, which keeps gradients finite in
+such segments. * Length: the exact index removes the inaudible start and end of the signals. Here,
+the signals of all ears keep their length, and the samples after the audible segment are zero.
 
 Delays, lags, audible bands and audible segments are determined without gradients. Everything else
 is differentiable, including the bandwidths of the filters. If the processed signal is inaudible,
@@ -53,7 +51,7 @@ from cmss.hearing.haaqi.synchrony import (
 
 
 class TorchHaaqi(NamedTuple):
-    """HAAQI and its components, arrays of shape (ears,); see `cmss.hearing.haaqi.Haaqi`."""
+    """Holds HAAQI and its components, arrays of shape (ears,); see `cmss.hearing.haaqi.Haaqi`."""
 
     score: Tensor
     nonlinear: Tensor
@@ -79,8 +77,8 @@ def torch_haaqi(
             is already amplified for the ear (`equalisation=2`).
         levels_db: hearing levels of each ear, an array of shape (ears, 6) or (6,), see
             `filterbank.audiometric_levels_db`.
-        level1: dB SPL of a signal whose root mean square is 1, an array of shape (ears,) or a
-            number.
+        level1: level in dB SPL of a signal whose root mean square is 1, an array of shape (ears,)
+            or a number.
         noise: standard normal deviates for the noise in the reference and in the processed signal,
             two arrays of shape (ears, 32, samples); None for no noise.
 
@@ -206,7 +204,10 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
 def _covariance(
     x: Tensor, y: Tensor, window: Tensor, lag_weights: np.ndarray, noise_power: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean square of x and the largest normalised covariance, (ears, 32, segments)."""
+    """Return the mean square of x and the largest normalised covariance of x and y.
+
+    Both results have the shape (ears, 32, segments).
+    """
     x, y = _centred(x * window), _centred(y * window)
     energy = (window**2).sum()
     x_square, y_square = ((z**2).sum(-1) / energy + noise_power for z in (x, y))
@@ -220,7 +221,7 @@ def _covariance(
 
 
 def _spectral_terms(reference_db: Tensor, processed_db: Tensor) -> tuple[Tensor, Tensor]:
-    """Return d_loud and d_norm, (ears,) each, from two long-term spectra (ears, 32)."""
+    """Return the components d_loud and d_norm of HAAQI from two long-term spectra (ears, 32)."""
     x, y = (10 ** (spectrum / 20) for spectrum in (reference_db, processed_db))
     x, y = x / x.sum(-1, keepdim=True), y / y.sum(-1, keepdim=True)
     spreads = (

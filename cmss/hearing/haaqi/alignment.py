@@ -87,7 +87,9 @@ class Aligner:
 
 
 def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
-    """Subtract the mean, and return the sums of the first and of the last 0 ... `longest` samples.
+    """Subtract the mean, and return sums of the first n and the last n samples.
+
+    The number n is from 0 to `longest`.
 
     Returns:
         Sums of the first samples and sums of the last samples, two arrays of shape (longest + 1,).
@@ -115,7 +117,10 @@ def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.flo
 def _cross_spectrum(
     reference: NDArray[np.complex64], processed: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Return the sum of conj(reference) * processed over the blocks, (frequencies,)."""
+    """Return the sum of conj(reference) * processed over the blocks.
+
+    The result has the shape (frequencies,).
+    """
     total = np.zeros(reference.shape[1], np.complex64)
     for block in range(reference.shape[0]):
         x, y = reference[block], processed[block]

@@ -1,7 +1,7 @@
 """Computes the cepstral correlation, the similarity of two signals' spectral-shape modulations.
 
-The method is that of Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2),
-section II. The modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
+The method is that of Kates and Arehart (2016), IEEE/ACM TASLP 24(2), section II. The modulation
+filters are those of Kates and Arehart (2015), JASA 138.
 """
 
 import numpy as np

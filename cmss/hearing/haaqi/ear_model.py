@@ -1,15 +1,14 @@
-"""Ear model for a reference and several processed signals, which processes band after band.
+"""Applies the ear model to a reference and several processed signals, band after band.
 
-The model is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. The model has
-these steps in each of the 32 bands:
+The model is that of Kates and Arehart (2014), JAES 62(3), section 1. The model has these steps in
+each of the 32 bands:
 
 1. The mean level at the output of a wide control filter sets the bandwidth of the auditory filter.
-   The instantaneous level at this output sets the gain of the outer hair cells.
-2. This gain compresses the envelope and the motion that the auditory filter outputs.
-3. The envelope and the motion of the processed signal are aligned with the envelope and the motion
-   of the reference.
-4. The inner hair cells convert the envelope and the motion to firing rates. A low noise represents
-   the hearing threshold.
+The instantaneous level at this output sets the gain of the outer hair cells. 2. This gain
+compresses the envelope and the motion that the auditory filter outputs. 3. The envelope and the
+motion of the processed signal are aligned with the envelope and the motion of the reference. 4. The
+inner hair cells convert the envelope and the motion to firing rates. A low noise represents the
+hearing threshold.
 """
 
 from collections.abc import Sequence
@@ -54,7 +53,7 @@ This filter delays the compression gain by 0.2 ms (Zhang et al. 2001).
 
 @dataclass(frozen=True)
 class EarOutputs:
-    """Outputs of the ear model for a processed signal and its reference.
+    """Holds the outputs of the ear model for a processed signal and its reference.
 
     Attributes: reference_envelope_db, processed_envelope_db: smoothed envelopes, (32, segments of 8
     ms). reference_spectrum_db, processed_spectrum_db: long-term levels above threshold, (32,).
@@ -84,7 +83,7 @@ def apply_ear_model(
         reference: reference at 24 kHz after the middle ear, an array of shape (samples,).
         processed: processed signals after alignment and the middle ear, arrays of shape (samples,).
         levels_db: hearing levels at the audiometric frequencies, an array of shape (6,).
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
 
     Returns:
         The outputs for each processed signal, in the order of `processed`.
@@ -192,10 +191,13 @@ class _Path:
         )
 
     def control_all(self) -> Array:
-        """Call `control` for all bands, and return the outer hair cells' gains, (32, samples).
+        """Call `control` for all bands, and return the outer hair cells' gains.
 
-        This method is called for the reference. Group delays are equalised over all bands and
-        depend on the bandwidths, so all bandwidths are computed before the first band is filtered.
+        The result has the shape (32, samples).
+
+        For the reference, this method is called instead of `control`. Group delays are equalised
+        over all bands and depend on the bandwidths, so all bandwidths are computed before the first
+        band is filtered.
         """
         gain = np.empty((BANDS, len(self.signal)))
         for band in range(BANDS):
@@ -237,5 +239,8 @@ class _Path:
         self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
 
     def spectrum_db(self) -> Array:
-        """Return the long-term level of each band above the hearing threshold, (32,)."""
+        """Return the long-term level of each band above the hearing threshold.
+
+        The result has the shape (32,).
+        """
         return sensation_level_db(self.rms, self.control_rms, self.ear.loss, self.ear.level1)

@@ -1,7 +1,7 @@
-"""Parameters of the ear: 32 auditory filters, and the effect of a hearing loss on each filter.
+"""Defines 32 auditory filters and the effect of a hearing loss on each filter.
 
-The parameters are those of Kates and Arehart (2014), "The Hearing-Aid Speech Quality Index (HASQI)
-version 2", J. Audio Eng. Soc. 62(3), section 1. HAAQI (2016) has the same model of the ear.
+The parameters of the filters are those of Kates and Arehart (2014), "The Hearing-Aid Speech Quality
+Index (HASQI) version 2", JAES 62(3), section 1. HAAQI (2016) has the same model of the ear.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
 """Centre frequencies of the auditory filters, an array of shape (32,)."""
 
 ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
-"""Equivalent rectangular bandwidths (ERB) of a normal ear's auditory filters, (32,)."""
+"""Equivalent rectangular bandwidths (ERB) of a normal ear's auditory filters."""
 
 WIDTH_PER_ERB = 1.019
 """Bandwidth parameter of a fourth-order gammatone filter, relative to the ERB of the filter."""
@@ -68,7 +68,10 @@ def audiometric_levels_db(audiogram: object) -> Array:
 
 
 class HearingLoss(NamedTuple):
-    """A hearing loss divided between outer and inner hair cells; each field has the shape (32,)."""
+    """Holds a hearing loss that is divided between outer and inner hair cells.
+
+    Each field has the shape (32,).
+    """
 
     outer_attenuation_db: Array
     """Loss of amplification in the outer hair cells."""
@@ -114,11 +117,12 @@ CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, 100.0)).bandwidth
 
 
 class Gammatone(NamedTuple):
-    """A fourth-order gammatone filter at baseband, impulse-invariant (Cooke 1993; Ma 2007).
+    """Holds the coefficients of a gammatone filter at baseband (Cooke 1993; Ma 2007).
 
-    The transfer function is H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the
-    expanded denominator are stored. They are computed in pyclarity's order of operations: in the
-    lowest bands, the poles are close to z = 1, and a different rounding would change the output.
+    The filter is of fourth order and impulse-invariant. Its transfer function is H(z) = gain (1 +
+    b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the expanded denominator are computed in
+    pyclarity's order of operations: in the lowest bands, the poles are close to z = 1, and a
+    different rounding would change the output.
     """
 
     gain: float
@@ -160,7 +164,7 @@ def widened(band_level_db: float, narrow: float, wide: float) -> float:
 
 
 def equalising_delays(bandwidths: Array) -> NDArray[np.int64]:
-    """Return the delays in samples, (32,), after which all bands have the same group delay."""
+    """Return the delays in samples (32,) that equalise the group delays of all bands."""
     delays = np.rint(
         [Gammatone.of_band(band, bandwidths[band]).group_delay() for band in range(BANDS)]
     ).astype(np.int64)

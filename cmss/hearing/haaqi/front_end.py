@@ -1,4 +1,4 @@
-"""Processing before the cochlea: resampling, broadband alignment, NAL-R and the middle ear."""
+"""Processes signals before the cochlea: resampling, alignment, NAL-R and the middle ear."""
 
 import numpy as np
 from clarity.enhancer.nalr import NALR
@@ -92,7 +92,7 @@ MIDDLE_EAR = (
 
 
 def middle_ear(signal: Array) -> Array:
-    """Apply the filters of the middle ear (Kates 1991, J. Acoust. Soc. Am. 89).
+    """Apply the filters of the middle ear (Kates 1991, JASA 89).
 
     These filters approximate the equal-loudness contour at the hearing threshold.
     """

@@ -1,9 +1,8 @@
 """Computes HAAQI and its components from the outputs of the ear model.
 
 The index is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
-IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2). The regression is that of the original program
-and of pyclarity. In contrast, some publications describe the index as a sum of three terms
-(docs/haaqi.md).
+IEEE/ACM TASLP 24(2). The regression is that of the original program and of pyclarity. In contrast,
+some publications describe the index as a sum of three terms (docs/haaqi.md).
 """
 
 import math
@@ -32,16 +31,13 @@ from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """The index and its components, whose best values are 1.
+    """Holds the index and its components, whose best values are 1.
 
-    Attributes:
-        score: the index.
-        nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
-        linear: 0.329 d_loud + 0.671 d_norm.
-        cepstral_correlation: similarity of the envelope modulations from 20 to 125 Hz.
-        bm_synchrony: similarity of the temporal fine structure.
-        d_loud: similarity of the long-term spectra in loudness.
-        d_norm: similarity of the long-term spectra relative to the loudness of each band.
+    Attributes: score: the index. nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
+    linear: 0.329 d_loud + 0.671 d_norm. cepstral_correlation: similarity of the envelope
+    modulations from 20 to 125 Hz. bm_synchrony: similarity of the temporal fine structure. d_loud:
+    similarity of the long-term spectra in loudness. d_norm: similarity of the long-term spectra
+    relative to the loudness of each band.
     """
 
     score: float
@@ -75,7 +71,7 @@ def compute_haaqi(
         audiogram: a `cmss.scenes.Audiogram` or pyclarity's `Audiogram`.
         equalisation: 1 to amplify the reference by NAL-R; 2 for a reference that is already
             amplified.
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
 
     Returns:
         The index. The index is NaN, and no deviates are drawn, if the reference is silent
@@ -230,7 +226,7 @@ def _compare(original: Array, copies: list[Array], levels_db: Array, level1: flo
         original: the reference, an array of shape (samples,).
         copies: processed signals, arrays of shape (samples,).
         levels_db: hearing levels at the audiometric frequencies, an array of shape (6,).
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
     """
     if not len(original):
         return [Haaqi(*[math.nan] * 7) for _ in copies]

@@ -1,4 +1,4 @@
-"""Compiled loops of the ear model for a single auditory band of a single signal.
+"""Defines compiled loops of the ear model for a single auditory band of a single signal.
 
 Each loop combines several of pyclarity's vector operations, so that the samples of a band stay in
 the cache. In shapes, `samples` is the length of the signal at 24 kHz. Recursive filters have the
@@ -27,11 +27,11 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the decay and the weight of both modes of the inner hair cell's adaptation.
 
     The model is a circuit of two resistor-capacitor stages with time constants of 2 ms and 60 ms.
-    The current at an onset is twice the current in the steady state (Kates and Arehart 2010, J.
-    Audio Eng. Soc. 58(5)). With backward differences, the two voltages v follow the recursion v' =
-    A v + B u, and the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A
-    decouple the recursion into two modes m' = decay * m + u. The voltage v'[0] is the sum of weight
-    * m' over both modes.
+    The current at an onset is twice the current in the steady state (Kates and Arehart 2010, JAES
+    58(5)). With backward differences, the two voltages v follow the recursion v' = A v + B u, and
+    the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A decouple the
+    recursion into two modes m' = decay * m + u. The voltage v'[0] is the sum of weight * m' over
+    both modes.
     """
     rapid_s, short_s = 0.002, 0.060
     r1 = 1.0 / OVERSHOOT
@@ -123,7 +123,7 @@ def compression_gain(
         knee_db: level in dB SPL at which compression begins.
         ratio: compression ratio.
         attenuation_db: loss of amplification in the outer hair cells.
-        level1: dB SPL of an amplitude of 1.
+        level1: level in dB SPL of an amplitude of 1.
     """
     slope = 1.0 - 1.0 / ratio
     for n in range(power.size):
@@ -206,7 +206,7 @@ def inner_hair_cell(
     Args:
         envelope, motion: envelope and motion after compression, two arrays of shape (samples,).
         attenuation_db: loss of sensitivity in the inner hair cells.
-        level1: dB SPL of an amplitude of 1.
+        level1: level in dB SPL of an amplitude of 1.
         noise: standard normal deviates, an array of shape (samples,).
         noise_gain: amplitude of the noise.
         delay: number of samples by which the outputs are delayed; the outputs start with this

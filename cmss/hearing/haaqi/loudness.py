@@ -1,7 +1,7 @@
 """Computes audible segments, and differences in loudness between long-term spectra.
 
-The method is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 2. This method is
-based on Moore and Tan (2004), J. Audio Eng. Soc. 52(9).
+The method is that of Kates and Arehart (2014), JAES 62(3), section 2. This method is based on Moore
+and Tan (2004), JAES 52(9).
 """
 
 import numpy as np
@@ -11,13 +11,15 @@ from cmss.hearing.haaqi.filterbank import BANDS, Array, HearingLoss
 
 
 def sensation_level_db(rms: Array, control_rms: Array, loss: HearingLoss, level1: float) -> Array:
-    """Compute the long-term level of each band in dB above the impaired ear's threshold, (32,).
+    """Compute the long-term level of each band in dB above the impaired ear's threshold.
+
+    The result has the shape (32,).
 
     Args:
         rms: RMS of the envelope in each band, an array of shape (32,).
         control_rms: RMS of the control path in each band, an array of shape (32,).
         loss: hearing loss of the ear.
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
     """
     control_db = np.maximum(np.minimum(_level_db(control_rms, level1), 100.0), loss.knee_db)
     slope = 1 - 1 / loss.compression_ratio
@@ -49,12 +51,12 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
     """Compute two measures of the difference in shape between two long-term spectra.
 
     Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
-    that only their shape matters. In each band, the absolute difference between the spectra and the
-    difference divided by their sum are computed.
+    that only their shape matters. In each band, two differences are computed: the difference
+    between both spectra, and this difference divided by the sum of both spectra.
 
     Returns:
-        The standard deviations over the bands of the absolute difference and of the relative
-        difference, multiplied by the number of bands.
+        The standard deviations of both differences over the bands, multiplied by the number of
+        bands.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

@@ -1,4 +1,4 @@
-"""Draws normal deviates of NumPy's global generator several times faster than NumPy.
+"""Draws the same normal deviates as NumPy's global generator, but several times faster.
 
 HAAQI adds noise to the 32 bands of both signals. To reproduce a score, the deviates must be the
 same as in the original program. Therefore, this module implements NumPy's generator again: the

@@ -1,7 +1,7 @@
 """Computes the basilar-membrane synchrony, the similarity of two signals' temporal fine structure.
 
 The method is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
-IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II.
+IEEE/ACM TASLP 24(2), section II.
 """
 
 import numpy as np
@@ -20,7 +20,9 @@ WINDOW = np.hanning(SEGMENT)
 
 
 def _lag_weights(window: Array) -> Array:
-    """Return the reciprocal of the window's autocorrelation at each lag, (2 MAX_LAG + 1,).
+    """Return the reciprocal of the window's autocorrelation at each lag.
+
+    The result has the shape (2 MAX_LAG + 1,).
 
     These weights compensate for the shorter overlap at larger lags, so that the covariance is
     unbiased.
@@ -43,7 +45,9 @@ def segment_count(samples: int, segment: int) -> int:
 
 
 def motion_level_db(motion: Array) -> Array:
-    """Return the level of a band's motion above the hearing threshold in each segment, (segments,).
+    """Return the level of a band's motion above the hearing threshold in each segment.
+
+    The result has the shape (segments,).
 
     The amplitude of the motion is in dB, so its root mean square is a level.
     """
@@ -60,7 +64,8 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
         wanted: segments whose covariance is computed, a bool array of shape (segments,).
 
     Returns:
-        Covariances from 0 to 1, an array of shape (segments,) that is 0 for the other segments.
+        Covariances from 0 to 1, an array of shape (segments,); the covariance of all other segments
+        is 0.
     """
     output = np.zeros(len(wanted))
     _segment_covariances(reference, processed, wanted, WINDOW, FULL_WEIGHTS, HALF_WEIGHTS, output)
@@ -71,8 +76,8 @@ def synchronisation_weights() -> Array:
     """Return the weight of each band, an array of shape (32,).
 
     The weight represents the decrease of phase locking in the auditory nerve with frequency. The
-    weight is the magnitude response of a fifth-order low-pass filter at 3.5 kHz (Johnson 1980, J.
-    Acoust. Soc. Am. 68).
+    weight is the magnitude response of a fifth-order low-pass filter at 3.5 kHz (Johnson 1980, JASA
+    68).
     """
     return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
 
@@ -105,8 +110,8 @@ _SUMS = {"reassoc", "contract", "nsz"}
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     """Multiply a segment by the window, subtract the mean, and return the mean square.
 
-    The segment is written into `piece`. The first segment gets only the falling half of the window,
-    and the last segment gets only the rising half.
+    The segment is written into `piece`. The first segment is multiplied only by the falling half of
+    the window, and the last segment only by the rising half.
     """
     weights = window[: piece.size]
     if segment == 0:

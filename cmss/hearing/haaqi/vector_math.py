@@ -1,9 +1,9 @@
-"""Logarithm and exponential that the compiler can vectorise.
+"""Defines a logarithm and an exponential that the compiler can vectorise.
 
 A call of the C library's `log` or `exp` for each value would require most of the ear model's
-computing time. Therefore, the functions of this module use polynomials and bit operations. They are
-inlined into loops that are compiled with `error_model="numpy"`. The logarithm is that of FreeBSD's
-libm (e_log.c, Sun Microsystems 1993).
+computing time. Therefore, the functions of this module use polynomials and bit operations. The
+functions are inlined into loops that are compiled with `error_model="numpy"`. The logarithm is that
+of FreeBSD's libm (e_log.c, Sun Microsystems 1993).
 """
 
 import numpy as np

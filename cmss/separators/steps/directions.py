@@ -57,7 +57,7 @@ class Directions(Untrained):
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:
-        """Return which sources are silent, (S,), and the distributions of their directions."""
+        """Return whether each source is silent, and the distributions of all directions."""
         silent = silent_sources(estimates)
         sources, _, bins, frames = estimates.shape
         prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)

@@ -35,7 +35,7 @@ class Partials(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """See :class:`cmss.separators.steps.step.Step`; by default 743 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; the window lasts 743 ms by default."""
         return self.window
 
     def context_s(self, sample_rate_hz: int) -> float:

@@ -78,7 +78,7 @@ class PostfilterStep:
 
 
 def doubled_sources(instruments: Iterable[str]) -> list[list[int]]:
-    """Return a list for each doubled instrument: the indices of the sources that play it."""
+    """Return the indices of the sources of each instrument that has several players."""
     players: dict[str, list[int]] = {}
     for number, instrument in enumerate(instruments):
         players.setdefault(instrument, []).append(number)

@@ -11,7 +11,8 @@ class Step(Protocol):
 
     A step is a frozen dataclass whose fields are its settings in the configuration. A step has two
     methods, so that a recording can be processed in pieces: :meth:`learn` gets all frames, and
-    :meth:`apply` gets some frames, with a context of `context_s` before and after these frames.
+    :meth:`apply` gets some frames, with a context of `context_s` seconds before and after these
+    frames.
 
     In shapes, S is the number of sources, F the number of frequency bins, and K the number of
     frames.

@@ -113,7 +113,9 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
 
 
 def _spatial_covariance(estimates: Tensor) -> Tensor:
-    """Return the sum of x x^H over frames divided by the sum of the power, (S, 2, 2, F).
+    """Return the spatial covariance of each source: the sum of x x^H divided by the sum of power.
+
+    The result has the shape (S, 2, 2, F).
 
     In bins in which a source is silent in all frames, the result for this source is the identity
     matrix.
@@ -126,7 +128,10 @@ def _spatial_covariance(estimates: Tensor) -> Tensor:
 
 
 def _covariance(power: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Return power (F, K) times spatial covariance (2, 2, F) plus the floor, (2, 2, F, K)."""
+    """Return the product of power (F, K) and spatial covariance (2, 2, F) plus the floor.
+
+    The result has the shape (2, 2, F, K).
+    """
     identity = torch.eye(2, dtype=spatial.dtype)[:, :, None, None]
     return power * spatial[..., None] + floor * identity
 
