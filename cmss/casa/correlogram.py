@@ -46,7 +46,7 @@ def correlogram(
 def similarity(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Return the correlations between the autocorrelations of pairs of time-frequency units.
+    """Compare the autocorrelations of pairs of time-frequency units by correlation coefficients.
 
     Args:
         correlations: autocorrelations of the first unit of each pair, an array of shape (channels,

@@ -2,15 +2,16 @@
 
 The challenge amplifies both the reference and the enhanced music with this hearing aid before HAAQI
 compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
-of zero:
+of zero.
 
-* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
-signal passes the high-pass filters at the lower band edges and the low-pass filter at the upper
-edge of the band. These filters are fourth-order Linkwitz-Riley filters. Then the signal passes the
-all-pass filters of the higher band edges, so that the bands add up in phase. * The compressor
-follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level detector in
-dB, a hard-knee gain computer, branching smoothing with attack and release times, and a make-up
-gain.
+The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
+signal passes fourth-order Linkwitz-Riley filters: the high-pass filters at the lower band edges and
+the low-pass filter at the upper edge of the band. Then the signal passes the all-pass filters of
+the higher band edges, so that the bands add up in phase.
+
+The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level
+detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
+make-up gain.
 
 The outputs of this hearing aid and of pyclarity agree to 1e-9. The all-pass filters of the lowest
 band have poles close to z = 1, so that rounding alone changes the output of pyclarity's direct form
@@ -18,9 +19,10 @@ by 4e-9. Therefore, the filters of this module are designed by the same steps as
 operations have the same order.
 
 The behaviour differs from pyclarity in two points. First, the caller's signal is not modified,
-whereas pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, this input is only
-the output of the crossover, so the results of the challenge's programs are not affected. Second,
-digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240 dB).
+whereas pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, the input of
+`Compressor` is only the output of the crossover, so the results of the challenge's programs are not
+affected. Second, digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240
+dB).
 """
 
 from collections.abc import Sequence

@@ -2,17 +2,17 @@
 
 The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
 British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
-insertion gain for each fitting band and input level. From these gains, two parameters of each of
-the six compressor bands follow:
+insertion gain for each fitting band and input level. From these gains, the make-up gain and the
+compression ratio of each of the six compressor bands are computed.
 
-- The make-up gain is the gain for an input of 65 dB, the presentation level of the challenge.
-- The compression ratio is 30 dB divided by the increase of the output level when the input level
-  increases from 55 to 85 dB. The ratio is limited to the range from 1:1 to 6:1.
+The make-up gain is the insertion gain for an input of 65 dB, the presentation level of the
+challenge. The compression ratio is 30 dB divided by the increase of the output level when the input
+level increases from 55 to 85 dB. The ratio is limited to the range from 1:1 to 6:1.
 
 The make-up gain and the compression ratio are interpolated linearly between the fitting bands. The
 parameters of the highest band are those at 6 kHz, as in an early version of the challenge's code.
-The challenge's method of rounding is not published. Here, the gains at 55 and 85 dB are rounded to
-0.1 dB, and the results are truncated to one decimal place. This method reproduces the only
+The challenge's method of rounding is not published. In this module, the gains at 55 and 85 dB are
+rounded to 0.1 dB, and the results are truncated to one decimal place, which reproduces the only
 published example. With rounding instead of truncation, three of the twelve numbers would differ
 from the example by 0.1.
 """

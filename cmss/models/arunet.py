@@ -4,9 +4,9 @@ The paper is "An efficient Short-Time Discrete Cosine Transform and Attentive Mu
 for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames of the
 short-time DCT. The levels of the U-Net are MultiRes blocks, and its skip connections are Res paths
 (Ibtehaz and Rahman 2020, "MultiResUNet"). All skip connections except the first have an attention
-gate. The coefficients of the short-time DCT are real. So the network estimates the coefficients of
-the sources directly and does not use the phase of the mixture. By default, the arguments have the
-published values, but the output is stereo instead of mono.
+gate. The coefficients of the short-time DCT are real, so the network can estimate the coefficients
+of the sources without using the phase of the mixture. By default, the arguments have the published
+values, but the output is stereo instead of mono.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, L the number of
 bins, K the number of frames, and C the number of channels.
@@ -44,9 +44,8 @@ class ARUNetArguments:
         hop: number of samples between the starts of consecutive frames.
         filters: number of channels of the skip connection of each level, from the highest to the
             lowest resolution; the paper calls this number F.
-        bottleneck: number from which the number of channels of the bottleneck is computed. For the
-            other levels, the number of channels is computed in the same way, but from `filters`.
-        alpha: ratio of the number of channels of a MultiRes block to `filters`.
+        bottleneck: number of channels of the bottleneck before multiplication by `alpha`.
+        alpha: ratio of the number of channels of a MultiRes block to `filters` or `bottleneck`.
         fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
             `fold` reduces the computation, because the first level has the largest image.
         compression: exponent of the magnitudes of the input and output coefficients, whose signs do
@@ -92,10 +91,9 @@ class ARUNet(Network):
     scaled back after the U-Net, so that the result does not depend on the level of the mixture.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero. With
-          `consistent`, the sum of the sources is the mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. With `consistent`, the sum of the sources is the mixture.
     """
 
     model_name = "arunet"
@@ -181,9 +179,8 @@ class AttentiveMultiResUNet(nn.Module):
             An embedding of the presence is added to the input of the bottleneck.
 
     Shape:
-        - The image has the shape (B, inputs, height, width). The bool tensor `present` has the
-          shape (B, conditions).
-        - The output has the shape (B, outputs, height, width).
+        The image has the shape (B, inputs, height, width). The bool tensor `present` has the shape
+        (B, conditions). The output has the shape (B, outputs, height, width).
     """
 
     def __init__(

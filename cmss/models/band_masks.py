@@ -33,9 +33,9 @@ class BandMasks(Network, ABC):
             weights of each bin sum to 1.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero.
     """
 
     window: Tensor

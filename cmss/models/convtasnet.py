@@ -79,9 +79,8 @@ class ConvTasNet(Network):
     """Multiplies the output of a learned filterbank by masks that dilated convolutions estimate.
 
     Shape:
-        - The input has the shape (B, A, T) with any T.
-        - The output has the shape (B, C, A, T). Output samples after the last full frame are zero,
-          as in the official code.
+        The input has the shape (B, A, T) with any T. The output has the shape (B, C, A, T). Output
+        samples after the last full frame are zero, as in the official code.
     """
 
     model_name = "convtasnet"

@@ -4,8 +4,8 @@ The paper is "Music Source Separation in the Waveform Domain". The network is a 
 waveform with strided convolutions and with a bidirectional LSTM at the lowest level. The default
 arguments select the second generation, which internally works at twice the sampling rate. The
 arguments `channels=100, resample=False` select the first generation. The code is based on the
-branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE), and its parameters have the
-same names.
+branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE), with the same names of
+parameters.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, and C the number
 of channels.
@@ -40,9 +40,10 @@ class DemucsArguments:
         lstm_layers: number of layers of the LSTM.
         context: kernel size of the first convolution of each decoder level, an odd number.
         resample: whether the network works at twice the sampling rate.
-        normalize: whether to scale the mixture to zero mean and unit standard deviation. In this
-            case, the estimates are scaled back. rescale: reference of
-            :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        normalize: whether to scale the mixture to zero mean and unit standard deviation before the
+            network, and to scale the estimates back after the network.
+        rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
+            no rescaling.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -85,11 +86,10 @@ class Demucs(Network):
     :meth:`valid_length`. The estimates are the central samples of the last convolution's output.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T) and is aligned with the mixture to the sample.
-          Outputs of absent sources are zero. With `consistent`, the sum of the sources is the
-          mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. With
+        `consistent`, the sum of the sources is the mixture.
     """
 
     model_name = "demucs"

@@ -92,8 +92,9 @@ class LocalState(nn.Module):
     Args:
         channels: number of channels C, a multiple of `heads`.
         heads: number of attention heads.
-        decays: number of fixed slopes. These slopes are the numbers from 1 to `decays` divided by
-            sqrt(`decays`); the slope of a query is a weighted sum of the fixed slopes.
+        decays: number of fixed slopes, which are the numbers from 1 to `decays` divided by
+            sqrt(`decays`). The slope of the penalty for a query is a weighted sum of the fixed
+            slopes.
     """
 
     def __init__(self, channels: int, heads: int = 4, decays: int = 4) -> None:
@@ -165,9 +166,8 @@ class DConv(nn.Module):
         lstm: whether each branch has a :class:`BLSTM`, which precedes the attention.
 
     Shape:
-        - The input has the shape (B, C, T) or (B, C, F, K). For an input (B, C, F, K), each bin is
-          processed separately.
-        - The output has the same shape as the input.
+        The input has the shape (B, C, T) or (B, C, F, K). For an input (B, C, F, K), each bin is
+        processed separately. The shape of the output is that of the input.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
 """Implements a Conv-TasNet on the STFT, a single network for all instruments.
 
-This network is the size `small` of `convtasnet`. As in Conv-TasNet (Luo and Mesgarani 2019), a
-stack of dilated convolutions estimates the masks. The STFT replaces the learned filterbank, because
-the inverse of the STFT is exact (Pariente et al. 2020, "Filterbank design for end-to-end speech
-separation", discuss analytic filterbanks). The presence of the sources is an input of the network.
-The masks sum to 1 over the sources that are present, so the sum of the estimates is the mixture.
+The separator `convtasnet` loads this network by default. As in Conv-TasNet (Luo and Mesgarani
+2019), a stack of dilated convolutions estimates the masks. The STFT replaces the learned
+filterbank, because the inverse of the STFT is exact (Pariente et al. 2020, "Filterbank design for
+end-to-end speech separation", discuss analytic filterbanks). The presence of the sources is an
+input of the network. The masks sum to 1 over the sources that are present, so the sum of the
+estimates is the mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
 number of bands, K the number of frames, and S the number of sources of the network.
@@ -59,10 +60,9 @@ class FourierConvTasNet(BandMasks):
     """Multiplies the spectra of the mixture by a mask for each source that is present.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero. The sum of the
-          sources is the mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. The sum of the sources is the mixture.
     """
 
     model_name = "fourier_convtasnet"
@@ -80,7 +80,9 @@ class FourierConvTasNet(BandMasks):
         self.scores = Pointwise(a.B, len(a.sources) * bands, bias=True)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Estimate masks (B, S, K, G) that sum to 1 over sources from spectra (B, 2, F, K).
+        """Estimate masks (B, S, K, G) from spectra (B, 2, F, K).
+
+        The masks sum to 1 over the sources.
 
         Raises:
             ValueError: no source is present in an example.

@@ -99,7 +99,7 @@ class HTDemucs(Hybrid):
 class CrossTransformer(nn.Module):
     """Applies the transformer layers of both branches.
 
-    In each branch, layers 1, 3 and so on attend to the other branch.
+    In each branch, the layers with an odd index attend to the other branch.
 
     Args:
         channels: number of channels C.
@@ -110,8 +110,8 @@ class CrossTransformer(nn.Module):
         period: longest period of the positional embedding, divided by 2 pi.
 
     Shape:
-        - The inputs are x with the shape (B, C, F, K) and x_time with the shape (B, C, T).
-        - The outputs have the same shapes as the inputs.
+        The inputs are x with the shape (B, C, F, K) and x_time with the shape (B, C, T). The
+        outputs have the same shapes as the inputs.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module
 contains the code that the third and the fourth generation of Demucs share, see
 :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. The code is based on the authors' code,
-facebookresearch/demucs (MIT licence; see NOTICE), and its parameters have the same names.
+facebookresearch/demucs (MIT licence; see NOTICE), with the same names of parameters.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, C the number of
 channels, F the number of frequency bins, and K the number of frames.
@@ -49,7 +49,8 @@ class HybridArguments:
             :class:`cmss.models.demucs_layers.DConv`.
         freq_emb: weight of the embedding of the first level's bins.
         emb_scale: ratio of the embedding's learning rate to that of other parameters.
-        rescale: reference of :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
+            no rescaling.
         masks: whether the spectral branch estimates masks. If `masks` is false, as in the paper,
             the inputs and outputs of this branch are complex spectra, whose real and imaginary
             parts are separate channels. If `masks` is true, the inputs are levels and directions of
@@ -117,11 +118,10 @@ class Hybrid(Network, ABC):
         lstm_from: first level whose residual branches have an LSTM; None for no level.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T) and is aligned with the mixture to the sample.
-          Outputs of absent sources are zero. With `consistent`, the sum of the sources is the
-          mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. With
+        `consistent`, the sum of the sources is the mixture.
     """
 
     window: Tensor

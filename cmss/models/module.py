@@ -53,10 +53,9 @@ class ModuleNetwork(Network):
     mixture. Such outputs are padded with zeros.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero. With
-          `consistent`, the sum of the sources is the mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. With `consistent`, the sum of the sources is the mixture.
 
     Raises:
         InputError: the class does not exist or does not accept the arguments.

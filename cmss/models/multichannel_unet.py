@@ -92,10 +92,9 @@ class MultichannelUNet(BandMasks):
     """Multiplies the mixture's spectra by masks that a U-Net over frames and bands estimates.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero. With softmax
-          masks, the sum of the sources is the mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. With softmax masks, the sum of the sources is the mixture.
     """
 
     model_name = "multichannel_unet"
@@ -165,9 +164,9 @@ class MultichannelUNet(BandMasks):
     def known(self, spectra: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Compute the additional inputs of the next pass.
 
-        These inputs are the masks of the current pass and masks that are computed only from the
-        directions of arrival of the sources. The reciprocal of the number of sources that are
-        present is subtracted from both types of masks. The inputs of absent sources are zero.
+        The additional inputs are the masks of the current pass and masks that are computed only
+        from the directions of arrival of the sources. The reciprocal of the number of sources that
+        are present is subtracted from both types of masks. The inputs of absent sources are zero.
 
         Args:
             spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
@@ -200,8 +199,8 @@ class MultichannelUNet(BandMasks):
         """Compute the log magnitude (B, K, G) of the mean of both channels of spectra (B, 2, F, K).
 
         The magnitude is divided by its mean over the excerpt, so that the result does not depend on
-        the level of the recording. Instead of this division, the authors of the paper add 2e-16 to
-        the magnitude before the logarithm.
+        the level of the recording. The authors of the paper do not divide, but add 2e-16 to the
+        magnitude before the logarithm.
         """
         # (B, F, K) -> (B, K, F) -> (B, K, G)
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)

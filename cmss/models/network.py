@@ -37,9 +37,8 @@ class Network(
         arguments: arguments of the network, with at least `samplerate`.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T).
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T).
     """
 
     model_name: ClassVar[str]

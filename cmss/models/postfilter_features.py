@@ -79,8 +79,8 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
     """Return the five features that do not change over time, an array of shape (5, S, F, 1).
 
-    These features are two log-odds of a source's power, two level differences between the left and
-    the right channel, and the frequency.
+    The five features are two log-odds of a source's power, two level differences between the left
+    and the right channel, and the frequency.
 
     Args:
         directions: distributions of the directions of each source, for each neighbourhood of bins.
@@ -101,14 +101,15 @@ def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
 
 
 def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
-    """Compute the features of each source and bin, which do not depend on the recording's level.
+    """Compute the features of each source and bin.
 
-    The features are:
+    The features do not depend on the level of the recording.
 
-    * the log-odds of the source's mask; * the log-odds of the source's directions, for each
-    neighbourhood of bins; * the log-odds of the source's power over the recording, for each number
-    in :data:`LONG_TERM`; * the level of the mixture relative to its mean at the same frequency; *
-    the level differences of the source between the left and the right channel; * the frequency.
+    Three types of features are log-odds: of the source's mask; of the source's directions, for each
+    neighbourhood of bins; and of the source's power over the recording, for each number in
+    :data:`LONG_TERM`. The other features are the level of the mixture relative to its mean at the
+    same frequency, the level differences of the source between the left and the right channel, and
+    the frequency.
 
     Args:
         mixture: spectra of the mixture, a complex array of shape (2, F, K).

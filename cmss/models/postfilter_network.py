@@ -90,10 +90,9 @@ class Postfilter(nn.Module):
     """Corrects masks by a residual network.
 
     Shape:
-        - The mixture is a complex tensor of shape (2, F, K), and the estimates are a complex tensor
-          of shape (S, 2, F, K).
-        - The output is a complex tensor of shape (S, 2, F, K). The sum of the sources is the
-          mixture. A source that is silent in the estimates stays silent.
+        The mixture is a complex tensor of shape (2, F, K), and the estimates are a complex tensor
+        of shape (S, 2, F, K). The output is a complex tensor of shape (S, 2, F, K). The sum of the
+        sources is the mixture. A source that is silent in the estimates stays silent.
     """
 
     def __init__(self, arguments: PostfilterArguments) -> None:

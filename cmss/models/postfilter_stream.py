@@ -2,8 +2,8 @@
 
 Each layer stores the last frames of its input, so that no frame is computed twice. Tiles are so
 short that they stay in the caches of the processor. At the input of each layer, frames before and
-after the recording are zero, like the padding of a convolution. So the result equals the result of
-applying the network to all frames at once, up to rounding.
+after the recording are zero, like the padding of a convolution. Up to rounding, the result equals
+that of applying the network to all frames at once.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames of a
 tile, and C the number of channels. In memory, the order of the axes is (S, K, F, C), so that frames

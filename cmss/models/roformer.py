@@ -1,7 +1,7 @@
 """Implements a band-split rotary transformer for all instruments.
 
 The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
-Layers with attention along time alternate with layers with attention along frequency. These layers
+Layers with attention along time alternate with layers with attention along frequency. The layers
 have rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
 Transformer"). The paper has a network for each instrument, whereas here a single network separates
 all instruments. The inputs of the network include the presence of each source and the direction of
@@ -74,10 +74,9 @@ class Roformer(Network):
     """Multiplies the spectra of the mixture by a complex mask for each source that is present.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T). Outputs of absent sources are zero. The sum of the
-          sources is the mixture.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. The sum of the sources is the mixture.
     """
 
     model_name = "roformer"

@@ -4,13 +4,13 @@ On a full excerpt, memory bandwidth limits the speed of PReLU, normalisation and
 convolution. Therefore, during inference on a CPU, each block is computed in tiles of a few hundred
 frames, which stay in the cache. Each block requires two sweeps over the tiles:
 
-    u = prelu(up(x))                       and the mean and variance of u z =
-    down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
+    u = prelu(up(x))                       and the mean and variance of u
+    z = down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
 
 The mean and variance for a global normalisation are known only after a sweep over all tiles.
-However, the operation after each normalisation is linear. Therefore, the first normalisation is
-merged into the weights of `depthwise`, and the second normalisation is applied to z when the next
-block computes its input, x + z. Only u, x and z are stored for the full excerpt.
+Because the operation after each normalisation is linear, the first normalisation is merged into the
+weights of `depthwise`, and the second normalisation is applied to z when the next block computes
+its input, x + z. Only u, x and z are stored for the full excerpt.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class TemporalConvNet(nn.Sequential):
         causal: whether convolutions are padded only on the left.
 
     Shape:
-        - The input and the output have the shape (batch, K, B).
+        The input and the output have the shape (batch, K, B).
     """
 
     def __init__(

@@ -71,11 +71,10 @@ class WaveUNet(Network):
     does not depend on the level of the mixture.
 
     Shape:
-        - The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
-          S); by default, all sources are present.
-        - The output has the shape (B, S, 2, T) and is aligned with the mixture to the sample.
-          Outputs of absent sources are zero. The sum of the sources is the mixture, unless
-          `difference` is true and the last source is absent.
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. The sum of the
+        sources is the mixture, unless `difference` is true and the last source is absent.
     """
 
     model_name = "waveunet"

@@ -38,7 +38,7 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 def correlate(W: Tensor, values: Tensor) -> Tensor:
     """Correlate values (bands, frames) with the templates; the result is (components, frames).
 
-    This operation is the transpose of :func:`product` as a linear function of H.
+    The correlation is the transpose of :func:`product` as a linear function of H.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -50,8 +50,8 @@ def correlate(W: Tensor, values: Tensor) -> Tensor:
 def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
     """Correlate values (bands, frames) with the activations.
 
-    This operation is the transpose of :func:`product` as a linear function of W. The result has the
-    shape (lags, bands, components).
+    The correlation is the transpose of :func:`product` as a linear function of W. The result has
+    the shape (lags, bands, components).
     """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))

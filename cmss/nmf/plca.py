@@ -1,6 +1,6 @@
 """Models a spectrogram as a distribution by probabilistic latent component analysis (PLCA).
 
-The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). This
+The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). The
 distribution is fitted by expectation-maximisation (Smaragdis, Raj and Shashanka 2006, "A
 probabilistic latent variable model for acoustic modeling"). The method is equivalent to NMF with
 the Kullback-Leibler divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z) are

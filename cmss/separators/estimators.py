@@ -42,7 +42,7 @@ class Segments:
 
     Args:
         segment: length of a segment in seconds.
-        overlap: fraction of a segment that overlaps the next segment. This setting has no effect on
+        overlap: fraction of a segment that overlaps the next segment. The overlap has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
         official: whether to segment as the official baseline does, see
             :func:`official_overlap_add`. With `official`, the setting `overlap` is the length of

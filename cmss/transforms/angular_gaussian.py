@@ -1,17 +1,17 @@
 """Models the directions of arrival of sources in stereo spectra by probability distributions.
 
 The sound of a source at a fixed position has, in each frequency bin, the same level difference and
-the same phase difference between the two channels in all frames. Both differences together are
-called the direction of arrival. The direction is modelled by a complex angular central Gaussian
-distribution (Ito, Araki and Nakatani 2016, "Complex angular central Gaussian mixture model for
-directional statistics in mask-based microphone array signal processing", EUSIPCO).
-Expectation-maximisation refines the masks of sources whose directions differ. The masks of sources
-with equal directions do not change.
+the same phase difference between the two channels in all frames. The level difference and the phase
+difference together are called the direction of arrival. The direction is modelled by a complex
+angular central Gaussian distribution (Ito, Araki and Nakatani 2016, "Complex angular central
+Gaussian mixture model for directional statistics in mask-based microphone array signal processing",
+EUSIPCO). Expectation-maximisation refines the masks of sources whose directions differ. The masks
+of sources with equal directions do not change.
 
 A distribution of a single bin captures the room response, but it is estimated from few frames, and
 in many of these frames the source has no partial. A distribution that is pooled over neighbouring
-bins captures only the direct sound, but its estimate is reliable. So log-likelihoods are averaged
-over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
+bins captures only the direct sound, but its estimate is reliable. Therefore, log-likelihoods are
+averaged over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
 
 When distributions are estimated, bins are weighted by the square of the mask. In a bin with a mask
 of 0.5, half of the sound comes from other sources, so the direction is only half that of the

@@ -37,7 +37,7 @@ def warp(bins: int, bands: int) -> Tensor:
     """Return weights (bins, bands) that interpolate each band between two bins.
 
     The weights of each band sum to 1. Bands are equally spaced on the axis log(1 + 20 f), where f
-    is the frequency divided by the highest frequency. This axis is nearly linear below f = 1/20 and
+    is the frequency divided by the highest frequency. The axis is nearly linear below f = 1/20 and
     logarithmic above (Zhao et al. 2018, "The sound of pixels", and Kadandale et al. 2020). The
     first band is the lowest bin, and the last band is the highest bin.
     """

@@ -56,8 +56,8 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:
     """Apply a function to overlapping segments of a signal, and cross-fade the outputs.
 
-    The weights of :func:`cross_fade` sum to 1. So if the function returns its input, the result is
-    the signal, whatever the length of the signal.
+    The weights of :func:`cross_fade` sum to 1. Therefore, if the function returns its input, the
+    result is the signal.
 
     Args:
         function: function that maps an array of shape (1, channels, samples) to an array of shape
@@ -103,7 +103,7 @@ def segments(samples: int, longest: int, overlap: int) -> list[slice]:
 
 
 def cross_fade(parts: Sequence[slice], number: int, overlap: int) -> Tensor:
-    """Return the weights of a segment in the sum of all segments.
+    """Return the weights by which a segment is multiplied before all segments are added.
 
     At each sample, the weights of all segments sum to 1.
 
@@ -148,7 +148,7 @@ def official_overlap_add(
         signal: the signal, an array of shape (channels, samples).
         sample_rate_hz: sampling rate of the signal.
         segment_s: value of the baseline's setting `segment`.
-        overlap_s: value of the baseline's setting `overlap`. The baseline uses this value both as a
+        overlap_s: value of the baseline's setting `overlap`. The baseline uses `overlap` both as a
             fraction of the segment and as the length of the fade in seconds.
 
     Returns:

@@ -1,22 +1,25 @@
 """Implements HAAQI as a differentiable loss for batches of ears on a CPU or GPU.
 
-    aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid processed =
-    at_model_rate(aided, 44100)              # torch_ear score = torch_haaqi(processed, reference,
-    levels_db, level1).score (1 - score.mean()).backward()
+    aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid
+    processed = at_model_rate(aided, 44100)              # torch_ear
+    score = torch_haaqi(processed, reference, levels_db, level1).score
+    (1 - score.mean()).backward()
 
 In single precision, the median difference between the result and the exact index is 3e-4. The
-difference to the exact index is less than 1e-3 if both signals are audible throughout. These
-differences were measured on 5 s of music by `python -m benchmarks.torch_haaqi --all`. The
-difference to the exact index has two reasons:
+difference to the exact index is less than 1e-3 if both signals are audible throughout. Both
+differences to the exact index were measured on 5 s of music by `python -m benchmarks.torch_haaqi
+--all`. The difference to the exact index has two reasons: the noise and the length of the signals.
 
-* Noise: the noise that represents the hearing threshold is added only if the caller passes this
-noise. With the noise of the exact index and in double precision, the difference to the exact index
-is less than 1e-7. Without noise, segments of a band in which the processed signal is inaudible
-count as uncorrelated. In the exact index, the noise in such segments has a correlation of 0.1 with
+The noise that represents the hearing threshold is added only if the caller passes this noise. With
+the noise of the exact index and in double precision, the difference to the exact index is less than
+1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
+uncorrelated. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
 the reference by chance. Therefore, an ear with a silent signal scores 0.01 less than with the exact
-index. The power of the noise is always part of the normalisation, which keeps gradients finite in
-such segments. * Length: the exact index removes the inaudible start and end of the signals. Here,
-the signals of all ears keep their length, and the samples after the audible segment are zero.
+index. The power of the noise is always added in the normalisation, so that gradients are finite in
+inaudible segments.
+
+The exact index removes the inaudible start and end of the signals. In the differentiable index, the
+signals of all ears keep their length, and the samples after the audible segment are zero.
 
 Delays, lags, audible bands and audible segments are determined without gradients. Everything else
 is differentiable, including the bandwidths of the filters. If the processed signal is inaudible,

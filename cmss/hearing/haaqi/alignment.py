@@ -2,7 +2,7 @@
 
 The delay is the lag with the largest cross-correlation. For the envelope and the motion of each
 band, pyclarity computes the correlation at all lags, which requires a fifth of pyclarity's
-computing time. Here, only the lags within 100 ms are computed, in single precision. The few lags
+computing time. This module computes only the lags within 100 ms, in single precision. The few lags
 whose correlation is within rounding error of the maximum are then computed again in double
 precision.
 """
@@ -24,8 +24,9 @@ class Aligner:
     All signals have the same length. The reference is cut into blocks. Each block is correlated by
     FFT with the samples of the processed signal that are within the largest delay of the block. The
     products of all blocks are summed in the frequency domain. Means are subtracted before the FFT,
-    and their contribution is added afterwards. Otherwise, the variation of an envelope would be
-    lost in single precision, because the mean of the envelope is much larger than the variation.
+    and their contribution is added afterwards. Without this subtraction, the variation of an
+    envelope would be lost in single precision, because the mean of the envelope is much larger than
+    the variation.
     """
 
     def __init__(self, samples: int) -> None:

@@ -1,14 +1,15 @@
 """Applies the ear model to a reference and several processed signals, band after band.
 
-The model is that of Kates and Arehart (2014), JAES 62(3), section 1. The model has these steps in
-each of the 32 bands:
+The model is that of Kates and Arehart (2014), JAES 62(3), section 1. In each of the 32 bands, the
+model consists of a wide control filter, an auditory filter, the outer hair cells and the inner hair
+cells.
 
-1. The mean level at the output of a wide control filter sets the bandwidth of the auditory filter.
-The instantaneous level at this output sets the gain of the outer hair cells. 2. This gain
-compresses the envelope and the motion that the auditory filter outputs. 3. The envelope and the
-motion of the processed signal are aligned with the envelope and the motion of the reference. 4. The
-inner hair cells convert the envelope and the motion to firing rates. A low noise represents the
-hearing threshold.
+The mean level at the output of the control filter sets the bandwidth of the auditory filter. The
+instantaneous level at the output of the control filter sets the gain of the outer hair cells. The
+gain of the outer hair cells compresses the envelope and the motion that the auditory filter
+outputs. The envelope and the motion of the processed signal are aligned with the envelope and the
+motion of the reference. The inner hair cells convert the envelope and the motion to firing rates. A
+low noise represents the hearing threshold.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,8 @@ def apply_ear_model(
 
     The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
     all bands of a processed signal. The noise of a processed signal is the same for all processed
-    signals. So the result for each signal does not depend on the other processed signals.
+    signals. Therefore, the result for each processed signal does not depend on the other processed
+    signals.
 
     Args:
         reference: reference at 24 kHz after the middle ear, an array of shape (samples,).

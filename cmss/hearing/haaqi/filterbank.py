@@ -119,7 +119,7 @@ CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, 100.0)).bandwidth
 class Gammatone(NamedTuple):
     """Holds the coefficients of a gammatone filter at baseband (Cooke 1993; Ma 2007).
 
-    The filter is of fourth order and impulse-invariant. Its transfer function is H(z) = gain (1 +
+    The filter is of fourth order and impulse-invariant. The transfer function is H(z) = gain (1 +
     b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the expanded denominator are computed in
     pyclarity's order of operations: in the lowest bands, the poles are close to z = 1, and a
     different rounding would change the output.

@@ -94,7 +94,7 @@ MIDDLE_EAR = (
 def middle_ear(signal: Array) -> Array:
     """Apply the filters of the middle ear (Kates 1991, JASA 89).
 
-    These filters approximate the equal-loudness contour at the hearing threshold.
+    The filters approximate the equal-loudness contour at the hearing threshold.
     """
     for numerator, denominator in MIDDLE_EAR:
         signal = lfilter(numerator, denominator, signal)

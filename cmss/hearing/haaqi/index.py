@@ -1,8 +1,8 @@
 """Computes HAAQI and its components from the outputs of the ear model.
 
 The index is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
-IEEE/ACM TASLP 24(2). The regression is that of the original program and of pyclarity. In contrast,
-some publications describe the index as a sum of three terms (docs/haaqi.md).
+IEEE/ACM TASLP 24(2). The regression is that of the original program and of pyclarity. Some
+publications describe the index by a different formula, a sum of three terms (docs/haaqi.md).
 """
 
 import math
@@ -60,8 +60,8 @@ def compute_haaqi(
 ) -> float:
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    If NumPy's global generator has the same state, the score equals pyclarity's score. Both
-    functions draw the same number of normal deviates from the generator.
+    If NumPy's global generator has the same state, the score equals pyclarity's score. This
+    function and pyclarity's function draw the same number of normal deviates from the generator.
 
     Args:
         processed_signal: processed signal of one ear, an array of shape (samples,).
@@ -128,15 +128,12 @@ def haaqi_of_several(
 ) -> list[Haaqi]:
     """Compute HAAQI of several signals with the same reference.
 
-    The ear model is applied to the reference only once. NumPy's global generator has the same state
-    before each signal is scored. At the end, the state is the same as if only the last signal had
-    been scored. So the results of
+    The ear model is applied to the reference only once, or once to each segment of the reference if
+    signals of different lengths are compared with different segments.
 
-        np.random.seed(seed); a, b = haaqi_of_several([x, y], reference, ...)
-
-    are the same as after seeding and scoring x, then seeding again and scoring y. Signals of
-    different lengths may be compared with different segments of the reference. In this case, the
-    ear model is applied once to each of these segments.
+    NumPy's global generator has the same state before each signal is scored. Therefore, each score
+    equals the score after seeding the generator and scoring the signal alone. At the end, the state
+    of the generator is the same as if only the last signal had been scored.
 
     Args:
         processed_signals: processed signals of one ear, arrays of shape (samples,).

@@ -24,8 +24,8 @@ def _lag_weights(window: Array) -> Array:
 
     The result has the shape (2 MAX_LAG + 1,).
 
-    These weights compensate for the shorter overlap at larger lags, so that the covariance is
-    unbiased.
+    The reciprocals are weights that compensate for the shorter overlap at larger lags, so that the
+    covariance is unbiased.
     """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]

@@ -48,8 +48,8 @@ def after_steps(
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
     Consecutive steps with the same window exchange spectra, so that the STFT and its inverse are
-    computed only once for these steps. However, a step for which `needs_signals` is true always
-    gets a new STFT of the estimates.
+    computed only once for these steps. A step for which `needs_signals` is true always gets a new
+    STFT of the estimates.
     """
     if not stems:
         return stems

@@ -1,9 +1,9 @@
 """Implements `name: directions`, which assigns bins to sources by direction of arrival.
 
-Each player has a fixed position. So in each frequency bin, the level difference and the phase
-difference between the two channels are constant over the frames in which only this player sounds.
-Here, the direction of arrival means the level difference together with the phase difference. In
-each bin, a probability distribution models the directions of arrival of each source
+The position of each player is fixed. Therefore, in each frequency bin, the level difference and the
+phase difference between the two channels are constant over the frames in which only this player
+sounds. In this module, the direction of arrival means the level difference together with the phase
+difference. In each bin, a probability distribution models the directions of arrival of each source
 (:mod:`cmss.transforms.angular_gaussian`). The prior probability of a source at each time and
 frequency is the ratio mask of the separator's estimate, as in guided source separation (Boeddeker
 et al. 2018, CHiME-5).

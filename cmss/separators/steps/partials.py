@@ -23,8 +23,8 @@ from cmss.transforms.tiles import channels_power
 class Partials(Untrained):
     """Divides the mixture among sources in proportion to the powers of the estimates.
 
-    Where the estimate of a source is zero, the result for this source is zero. However, where all
-    estimates are zero, all sources get equal parts of the mixture.
+    Where the estimate of a source is zero, the result for this source is zero. Where the estimates
+    of all sources are zero, the mixture is divided equally among the sources.
 
     Args:
         window: length of the Hann window in samples.
