@@ -1,8 +1,8 @@
 """Implements a gammatone filterbank, which models the filters of the cochlea.
 
-The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t) with b =
-1.019 ERB(f), ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore 1990).
-The filter is implemented as a cascade of four complex one-pole filters at f (Hohmann 2002,
+The impulse response of a filter at centre frequency f is t^3 exp(-2 pi b t) cos(2 pi f t), where b
+= 1.019 ERB(f) and ERB(f) = 24.7 (4.37 f / 1000 + 1) Hz (Patterson et al. 1992; Glasberg and Moore
+1990). The filter is implemented as a cascade of four complex one-pole filters at f (Hohmann 2002,
 "Frequency analysis and synthesis using a gammatone filterbank", Acta Acustica 88). The real part of
 the output is the motion of the basilar membrane, and the magnitude of the output is the envelope of
 the motion.

@@ -39,8 +39,8 @@ def compression_from_audiogram(
         levels_db: hearing thresholds in dB HL at these frequencies.
 
     Returns:
-        Frequencies of the bands in Hz, compression ratios, and make-up gains in dB; each with six
-        values.
+        Three tuples with six values each: frequencies of the bands in Hz, compression ratios, and
+        make-up gains in dB.
 
     Raises:
         InputError: frequencies or levels are out of range, for example frequencies in kHz.

@@ -172,9 +172,7 @@ class AttentiveMultiResUNet(nn.Module):
     Args:
         inputs: number of channels of the image.
         outputs: number of channels of the output, which has no activation function.
-        filters: see :class:`ARUNetArguments`.
-        bottleneck: see :class:`ARUNetArguments`.
-        alpha: see :class:`ARUNetArguments`.
+        filters, bottleneck, alpha: arguments that :class:`ARUNetArguments` describes.
         conditions: number of sources whose presence is an input; 0 if the presence is not an input.
             An embedding of the presence is added to the input of the bottleneck.
 

@@ -140,8 +140,7 @@ class LayerScale(nn.Module):
     Args:
         channels: number of channels C.
         start: initial value of the factors.
-        last: whether the channels are the last axis of the input, (B, T, C), instead of the second
-            axis, (B, C, T).
+        last: whether the input has the shape (B, T, C) instead of (B, C, T).
     """
 
     def __init__(self, channels: int, start: float, last: bool = False) -> None:
@@ -298,7 +297,7 @@ class Decoder(nn.Module):
         level: arguments that the decoder shares with the encoder of the level.
         outputs: number of output channels.
         dconv: whether the decoder has residual branches.
-        context: see :class:`cmss.models.hybrid.HybridArguments`.
+        context: argument that :class:`cmss.models.hybrid.HybridArguments` describes.
         final: whether this is the last decoder, which has no activation function.
     """
 

@@ -37,7 +37,7 @@ class FourierConvTasNetArguments:
         hop: number of samples between the starts of consecutive frames.
         Q: number of the lowest bins that are separate bands. Above the lowest Q bins, the width of
             a band is 1/Q of the band's frequency.
-        B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
+        B, H, P, X, R: arguments that :class:`cmss.models.convtasnet.ConvTasNetArguments` describes.
         samplerate: sampling rate of the network in Hz.
     """
 

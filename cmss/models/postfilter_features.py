@@ -105,11 +105,11 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
 
     The features do not depend on the level of the recording.
 
-    Three types of features are log-odds: of the source's mask; of the source's directions, for each
-    neighbourhood of bins; and of the source's power over the recording, for each number in
-    :data:`LONG_TERM`. The other features are the level of the mixture relative to its mean at the
-    same frequency, the level differences of the source between the left and the right channel, and
-    the frequency.
+    The first features are the log-odds of the source's mask, the log-odds of the source's
+    directions for each neighbourhood of bins, and the log-odds of the source's power over the
+    recording for each number in :data:`LONG_TERM`. The other features are the level of the mixture
+    relative to its mean at the same frequency, the level differences of the source between the left
+    and the right channel, and the frequency.
 
     Args:
         mixture: spectra of the mixture, a complex array of shape (2, F, K).

@@ -162,7 +162,7 @@ def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
 
 
 def distributions_of(moments: Tensor) -> list[Distribution]:
-    """Return the distributions for each number of neighbours in :data:`NEIGHBOURS`.
+    """Return distributions of directions for each number of neighbours in :data:`NEIGHBOURS`.
 
     Args:
         moments: result of :func:`direction_moments`, an array of shape (..., F, 4).

@@ -89,10 +89,11 @@ class TorchEars(NamedTuple):
 class CochleaOutput(NamedTuple):
     """Holds the output of the auditory filters and the outer hair cells.
 
-    Attributes: envelope: compressed envelope of each band, (ears, 32, samples). motion: compressed
-    basilar-membrane motion of each band, (ears, 32, samples). rms: root mean square of the envelope
-    before compression, (ears, 32, 1). control_rms: root mean square of the control path, (ears, 32,
-    1). bandwidth: bandwidth of each auditory filter relative to a normal ear, (ears, 32, 1).
+    Attributes: envelope: compressed envelope of each band, an array of shape (ears, 32, samples).
+    motion: compressed basilar-membrane motion of each band, an array of shape (ears, 32, samples).
+    rms: root mean square of the envelope before compression, an array of shape (ears, 32, 1).
+    control_rms: root mean square of the control path, an array of shape (ears, 32, 1). bandwidth:
+    bandwidth of each auditory filter relative to a normal ear, an array of shape (ears, 32, 1).
     """
 
     envelope: Tensor
@@ -199,7 +200,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the delay of `processed` in samples, (ears, 1), as `front_end.bulk_delay` does."""
+    """Return the delay (ears, 1) of `processed` in samples, as `front_end.bulk_delay` does."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION
@@ -237,7 +238,7 @@ def advance(signal: Tensor, delay: Tensor) -> Tensor:
 
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
-    """Return the delay of each band, (ears, 32, 1), as `filterbank.equalising_delays` does."""
+    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays` does."""
     # The group delay of `filterbank.Gammatone` at 0 Hz is the sum of two terms. Its zeros give
     # (b1 + 2 b2) / (1 + b1 + b2), and its four poles give 4 a / (1 - a).
     a = torch.exp(-_width(bandwidth))

@@ -21,10 +21,10 @@ inaudible segments.
 The exact index removes the inaudible start and end of the signals. In the differentiable index, the
 signals of all ears keep their length, and the samples after the audible segment are zero.
 
-Delays, lags, audible bands and audible segments are determined without gradients. Everything else
-is differentiable, including the bandwidths of the filters. If the processed signal is inaudible,
-its gradient is zero. In single precision and including the backward pass, the memory is about 0.5
-GB per ear and second of signal.
+Delays, lags, audible bands and audible segments are determined without gradients. All other steps
+of the computation are differentiable, including the bandwidths of the filters. If the processed
+signal is inaudible, its gradient is zero. In single precision and including the backward pass, the
+memory is about 0.5 GB per ear and second of signal.
 """
 
 from typing import NamedTuple

@@ -128,8 +128,8 @@ def haaqi_of_several(
 ) -> list[Haaqi]:
     """Compute HAAQI of several signals with the same reference.
 
-    The ear model is applied to the reference only once, or once to each segment of the reference if
-    signals of different lengths are compared with different segments.
+    Signals of different lengths may be compared with different segments of the reference. The ear
+    model is applied only once to each segment of the reference.
 
     NumPy's global generator has the same state before each signal is scored. Therefore, each score
     equals the score after seeding the generator and scoring the signal alone. At the end, the state
@@ -137,12 +137,10 @@ def haaqi_of_several(
 
     Args:
         processed_signals: processed signals of one ear, arrays of shape (samples,).
-        reference_signal: see `compute_haaqi`.
+        reference_signal: reference without noise and distortion, an array of shape (samples,).
         processed_sample_rate: sampling rate of all processed signals in Hz.
         reference_sample_rate: sampling rate of the reference in Hz.
-        audiogram: see `compute_haaqi`.
-        equalisation: see `compute_haaqi`.
-        level1: see `compute_haaqi`.
+        audiogram, equalisation, level1: arguments that `compute_haaqi` describes.
 
     Returns:
         The index and the components of each processed signal, in the order of the signals.

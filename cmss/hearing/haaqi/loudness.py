@@ -55,8 +55,8 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
     difference between both spectra, and this difference divided by the sum of both spectra.
 
     Returns:
-        The standard deviations of both differences over the bands, multiplied by the number of
-        bands.
+        The standard deviation over the bands of the difference between both spectra, and the
+        standard deviation of the relative difference, both multiplied by the number of bands.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

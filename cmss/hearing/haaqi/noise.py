@@ -90,8 +90,8 @@ def _draw(
     Deviates are drawn in pairs, and `key` is advanced in place.
 
     Returns:
-        The position in `key`, whether a deviate of the last pair remains, and the remaining
-        deviate.
+        The position of the next unused word in `key`, whether a deviate of the last pair is unused,
+        and the unused deviate.
     """
     keep = output.size > 0
     done = 0

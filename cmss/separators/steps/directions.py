@@ -1,7 +1,7 @@
 """Implements `name: directions`, which assigns bins to sources by direction of arrival.
 
 The position of each player is fixed. Therefore, in each frequency bin, the level difference and the
-phase difference between the two channels are constant over the frames in which only this player
+phase difference between the two channels are constant over the frames in which only a single player
 sounds. In this module, the direction of arrival means the level difference together with the phase
 difference. In each bin, a probability distribution models the directions of arrival of each source
 (:mod:`cmss.transforms.angular_gaussian`). The prior probability of a source at each time and
