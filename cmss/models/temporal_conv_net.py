@@ -184,7 +184,7 @@ class _Convolution:
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:
-        """Convolve u (K, channels), and return the frames `tile` of the result.
+        """Convolve u (K, channels), and return the frames of the result in `tile`.
 
         The next call overwrites the result.
         """

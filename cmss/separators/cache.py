@@ -109,7 +109,11 @@ def _write(path: Path, stems: Stems, made_from: str) -> None:
 
 
 def _read(path: Path, made_from: str) -> Stems | None:
-    """Return the stems in a file, or None if the file is missing, damaged or of other inputs."""
+    """Return the stems in a file.
+
+    The result is None if the file is missing or damaged, or if the stems were estimated from other
+    inputs.
+    """
     try:
         tensors, header = read_weights(path)
     except InputError:  # missing or incomplete

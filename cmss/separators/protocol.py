@@ -50,7 +50,7 @@ class Separator(Protocol):
 
 @dataclass
 class Around:
-    """Base class of wrappers: everything that a subclass does not override is delegated.
+    """Base class of wrappers, which delegates all methods to the wrapped separator.
 
     Args:
         separator: the wrapped separator.

@@ -54,7 +54,9 @@ def unwarp(bins: int, bands: int) -> Tensor:
 
 
 def stretch(bands: int, factor: float) -> Tensor:
-    """Return weights (bands, bands) that read the bands of :func:`warp` at a multiple of frequency.
+    """Return weights (bands, bands) that interpolate bands at a multiple of each band's frequency.
+
+    The bands are those of :func:`warp`.
 
     The weights in row g of the matrix interpolate between the two bands nearest to `factor` times
     the frequency of band g. If `factor` times the frequency of the band is above the highest

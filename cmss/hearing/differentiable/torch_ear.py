@@ -89,11 +89,14 @@ class TorchEars(NamedTuple):
 class CochleaOutput(NamedTuple):
     """Holds the output of the auditory filters and the outer hair cells.
 
-    Attributes: envelope: compressed envelope of each band, an array of shape (ears, 32, samples).
-    motion: compressed basilar-membrane motion of each band, an array of shape (ears, 32, samples).
-    rms: root mean square of the envelope before compression, an array of shape (ears, 32, 1).
-    control_rms: root mean square of the control path, an array of shape (ears, 32, 1). bandwidth:
-    bandwidth of each auditory filter relative to a normal ear, an array of shape (ears, 32, 1).
+    Attributes:
+        envelope: compressed envelope of each band, an array of shape (ears, 32, samples).
+        motion: compressed basilar-membrane motion of each band, an array of shape (ears, 32,
+            samples).
+        rms: root mean square of the envelope before compression, an array of shape (ears, 32, 1).
+        control_rms: root mean square of the control path, an array of shape (ears, 32, 1).
+        bandwidth: bandwidth of each auditory filter relative to a normal ear, an array of shape
+            (ears, 32, 1).
     """
 
     envelope: Tensor

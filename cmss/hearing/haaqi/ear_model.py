@@ -56,12 +56,14 @@ This filter delays the compression gain by 0.2 ms (Zhang et al. 2001).
 class EarOutputs:
     """Holds the outputs of the ear model for a processed signal and its reference.
 
-    Attributes: reference_envelope_db, processed_envelope_db: smoothed envelopes of both signals,
-    arrays of shape (32, segments of 8 ms). reference_spectrum_db, processed_spectrum_db: long-term
-    levels of both signals above the hearing threshold, arrays of shape (32,). motion_level_db:
-    level of the reference's motion, an array of shape (32, segments of 16 ms). motion_covariance:
-    normalised covariance between the motions of both signals, an array of shape (32, segments of 16
-    ms). The covariance is 0 where the reference is inaudible.
+    Attributes:
+        reference_envelope_db, processed_envelope_db: smoothed envelopes of both signals, arrays of
+            shape (32, segments of 8 ms).
+        reference_spectrum_db, processed_spectrum_db: long-term levels of both signals above the
+            hearing threshold, arrays of shape (32,).
+        motion_level_db: level of the reference's motion, an array of shape (32, segments of 16 ms).
+        motion_covariance: normalised covariance between the motions of both signals, an array of
+            shape (32, segments of 16 ms). The covariance is 0 where the reference is inaudible.
     """
 
     reference_envelope_db: Array
@@ -154,10 +156,12 @@ class _Ear:
 class _Path:
     """Applies the steps of the ear model to a signal and stores their results.
 
-    Attributes: envelope, motion: envelope and motion of the current band after compression, arrays
-    of shape (samples,). firing: motion of the current band after the inner hair cells, an array of
-    shape (samples,). covariance: covariance between the motions of this signal and of the
-    reference, an array of shape (32, segments of 16 ms).
+    Attributes:
+        envelope, motion: envelope and motion of the current band after compression, arrays of shape
+            (samples,).
+        firing: motion of the current band after the inner hair cells, an array of shape (samples,).
+        covariance: covariance between the motions of this signal and of the reference, an array of
+            shape (32, segments of 16 ms).
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:

@@ -74,9 +74,9 @@ def compute_haaqi(
         level1: level in dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The index. The index is NaN, and no deviates are drawn, if the reference is silent
-        throughout, or if a signal, a level or the audiogram is not finite. The index is 1 if both
-        signals are empty, and 0 if only the reference is empty.
+        The index. The index is NaN if the reference is silent throughout, or if a signal, a level
+        or the audiogram is not finite. If the index is NaN, no deviates are drawn. The index is 1
+        if both signals are empty, and 0 if only the reference is empty.
 
     Raises:
         InputError: the shape of a signal is not (samples,), less than 16 ms of the signals can be
