@@ -151,9 +151,9 @@ class Demucs(Network):
         return stems * present[..., None, None]
 
     def valid_length(self, samples: int) -> int:
-        """Return the shortest input length with which no convolution drops samples.
+        """Return the shortest input length for at least `samples` output samples.
 
-        With this length, the output has at least `samples` samples.
+        With the returned length, no convolution drops samples at the end of its input.
         """
         a = self.arguments
         factor = 2 if a.resample else 1

@@ -1,8 +1,6 @@
 """Defines the layers of all generations of Demucs, with the authors' names of parameters.
 
-The first classes are the layers inside a level of the network. The other classes are the encoder,
-the decoder and the embedding of frequency bins in Hybrid Demucs. The code is based on branches v1
-to v4 of facebookresearch/demucs (MIT licence; see NOTICE).
+The code is based on branches v1 to v4 of facebookresearch/demucs (MIT licence; see NOTICE).
 
 In shapes, B is the batch size, C the number of channels, T the number of time steps, F the number
 of frequency bins, and K the number of frames.
@@ -41,9 +39,9 @@ class BLSTM(nn.Module):
         channels: number of channels C.
         layers: number of layers of the LSTM.
         longest: largest number of time steps that are processed at once; None for no limit. Longer
-            inputs are cut into chunks of this length that overlap by half. Where two chunks
-            overlap, each output step comes from the chunk in which the step is farther from the
-            ends.
+            inputs are cut into chunks of `longest` time steps that overlap by half. Where two
+            chunks overlap, each output step comes from the chunk in which the step is farther from
+            the ends.
         skip: whether to add the input to the output.
     """
 
@@ -350,7 +348,7 @@ class Decoder(nn.Module):
 class BinEmbedding(nn.Module):
     """Learned embedding of the frequency of each bin.
 
-    Without this embedding, convolutions over frequency could not distinguish bins. The stored
+    Without the embedding, convolutions over frequency could not distinguish bins. The stored
     weights are the embedding divided by `scale`, which raises the effective learning rate. The
     initial weights are cumulative sums over frequency, so that neighbouring bins initially have
     similar embeddings.

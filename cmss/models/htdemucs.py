@@ -202,7 +202,7 @@ class Layer(nn.Module):
             self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """Apply the layer to tokens (B, N, C), with the tokens (B, M, C) of the other branch."""
+        """Apply the layer to tokens (B, N, C) of a branch and (B, M, C) of the other branch."""
         query = self.norm1(x)
         if self.cross:
             key = self.norm2(other)  # (B, M, C)

@@ -52,10 +52,10 @@ class HybridArguments:
         rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
             no rescaling.
         masks: whether the spectral branch estimates masks. If `masks` is false, as in the paper,
-            the inputs and outputs of this branch are complex spectra, whose real and imaginary
-            parts are separate channels. If `masks` is true, the inputs are levels and directions of
-            arrival, and the outputs are masks, which sum to 1 over the sources that are present and
-            are the same for both audio channels.
+            the inputs and outputs of the spectral branch are complex spectra, whose real and
+            imaginary parts are separate channels. If `masks` is true, the inputs are levels and
+            directions of arrival, and the outputs are masks, which sum to 1 over the sources that
+            are present and are the same for both audio channels.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.

@@ -50,7 +50,7 @@ class ModuleNetwork(Network):
     """Wraps a module of another package whose only input is the mixture.
 
     Because of their inverse transform, some modules return outputs that are shorter than the
-    mixture. Such outputs are padded with zeros.
+    mixture. Outputs that are too short are padded with zeros.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

@@ -33,7 +33,7 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
     """List the sources that are present in each example.
 
     The length P of each list is the largest number of sources that are present in an example. Lists
-    with fewer sources are padded to this length with absent sources.
+    with fewer sources are padded with absent sources.
 
     Args:
         present: whether each source is present, a bool array of shape (B, S).

@@ -145,7 +145,7 @@ class WaveUNet(Network):
     def _layers(self, mixture: Tensor, present: Tensor) -> Tensor:
         """Apply the U-Net to (B, T + context, 2); return (B, T, 2 S).
 
-        With `difference`, the output has 2 (S - 1) channels.
+        If `difference` is true, the output has 2 (S - 1) channels instead of 2 S channels.
         """
         x, skips = mixture, []
         for convolution in self.down:

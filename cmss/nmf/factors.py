@@ -2,13 +2,15 @@
 
 No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
 "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
-23(9)). The updates also have this property for several lags, because the model is a linear function
-of each factor (Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
+23(9)). With several lags, the divergence does not increase either, because the model is a linear
+function of each factor (Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and
+Morup 2006).
 
 The gradient of the divergence with respect to a factor, W or H, is the difference between a
 positive term and a negative term. For the Kullback-Leibler divergence, an update multiplies the
 factor by the ratio of the negative term to the positive term. For the Itakura-Saito divergence, an
-update multiplies the factor by the square root of this ratio.
+update multiplies the factor by the square root of the ratio of the negative term to the positive
+term.
 """
 
 from typing import Literal

@@ -39,7 +39,7 @@ class Cached(Around):
     Args:
         separator: the wrapped separator, a dataclass whose fields are its settings.
         folder: folder in which the estimates are stored. Several separators, runs and processes can
-            share this folder.
+            share the folder.
     """
 
     folder: Path

@@ -1,9 +1,10 @@
 """Implements the separators that factorise spectrograms: `nmf`, `nmf_convolutive`, `plca` etc.
 
 The templates of all instruments in the piece are given, and their activations are fitted to the
-mixture. The product of an instrument's templates and activations is a model of its spectrogram. The
-mask of the instrument is this model divided by the sum of the models of all instruments. The two
-channels are fitted separately, so the masks of the two channels may differ.
+mixture. The product of an instrument's templates and activations models the spectrogram of the
+instrument. The mask of an instrument is the modelled spectrogram of the instrument divided by the
+sum of the modelled spectrograms of all instruments. The two channels are fitted separately, so the
+masks of the two channels may differ.
 """
 
 from collections import Counter

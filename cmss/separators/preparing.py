@@ -8,7 +8,7 @@ from cmss.separators.protocol import Separator
 
 
 def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load the weights for all tracks of these pairs, so that missing files are found early.
+    """Load the weights for the tracks of all pairs, so that missing files are found early.
 
     Returns:
         Dict from the instrument to the digests of the weights that affect its estimates: the

@@ -50,7 +50,7 @@ class Separator(Protocol):
 
 @dataclass
 class Around:
-    """Base class of wrappers, which delegates all methods to the wrapped separator.
+    """Base class of wrappers, with the properties of the wrapped separator.
 
     Args:
         separator: the wrapped separator.

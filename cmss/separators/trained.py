@@ -70,9 +70,9 @@ class NetworkSeparator(Estimating):
             most :data:`LOOK_AHEAD_S`.
         weights_from: source of the weights. The value `small` is the network for all instruments in
             the package. A path can be a checkpoint of train.py for all instruments, the folder in
-            which such a checkpoint was published, or a folder with a network for each instrument.
-            For each instrument, such a folder contains a checkpoint <Instrument>/best.safetensors
-            or a published folder <Instrument>/.
+            which such a checkpoint was published, or a folder with a network for each instrument. A
+            folder with a network for each instrument contains checkpoints
+            <Instrument>/best.safetensors or published folders <Instrument>/.
         add_residual: fraction of the accompaniment that is added to each estimate, if the networks
             estimate an accompaniment.
         separation: settings by which a mixture is segmented, see :class:`Segments`.

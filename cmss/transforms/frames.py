@@ -8,8 +8,8 @@ def sum_frames(frames: Tensor, hop: int) -> Tensor:
     """Overlap-add frames.
 
     Frames are cut into blocks of `hop` samples. The first blocks of all frames are added together,
-    then all second blocks, and so on. With this order, the number of additions is the number of
-    blocks in a frame, not the number of frames.
+    then all second blocks, and so on. In this order, only one addition per block of a frame is
+    needed, whatever the number of frames.
 
     Args:
         frames: the frames, an array of shape (..., frames, length).

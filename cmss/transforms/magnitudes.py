@@ -22,7 +22,7 @@ def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> 
         window: analysis window of even length, an array of shape (length,).
         hop: number of samples between the starts of consecutive frames.
         floor: positive constant that keeps the gradient of the square root finite in silence. The
-            gradient with respect to this constant is not computed.
+            gradient with respect to `floor` is not computed.
 
     Returns:
         The magnitudes, an array of shape (..., 1 + samples // hop, length // 2 + 1).

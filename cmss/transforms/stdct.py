@@ -21,10 +21,10 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
     Args:
         signal: the signal, an array of shape (..., samples).
         window: analysis window, an array of shape (length,). Use the periodic Hamming window
-            ``torch.hamming_window(length)``. Copies of this window that are shifted by length / n
-            (integer n >= 2) sum to a constant, whereas copies of the symmetric Hamming window do
-            not. The window is never close to zero, so the inverse does not divide by small numbers,
-            even at the ends of the signal.
+            ``torch.hamming_window(length)``. Copies of the periodic Hamming window that are shifted
+            by length / n (integer n >= 2) sum to a constant, whereas copies of the symmetric
+            Hamming window do not. The window is never close to zero, so the inverse does not divide
+            by small numbers, even at the ends of the signal.
         hop: number of samples between the starts of consecutive frames, at most half the length.
 
     Returns:
@@ -44,8 +44,8 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
     """Invert :func:`stdct` by windowed overlap-add, divided by the sum of squared windows.
 
-    If no signal has these coefficients, the result is the signal whose coefficients are nearest to
-    them in the least-squares sense (Griffin and Lim 1984, section II).
+    If no signal has the given coefficients, the result is the signal whose coefficients are nearest
+    to them in the least-squares sense (Griffin and Lim 1984, section II).
 
     Args:
         coefficients: the coefficients, an array of shape (..., length, frames).

@@ -1,10 +1,10 @@
 """Implements a differentiable ear model for batches of ears on any device.
 
-The steps are those of `ear_model`, but the recursive filters are applied by FFT. A gammatone filter
-is applied by its frequency response; the signal is padded with zeros until the impulse response of
-the filter has decayed to rounding error. The other filters are applied by their impulse responses,
-which are as long as the signal. Delays are estimated without gradients, but gradients flow through
-the shifts by these delays.
+The steps of the model are those of `ear_model`, but the recursive filters are applied by FFT. A
+gammatone filter is applied by its frequency response; the signal is padded with zeros until the
+impulse response of the filter has decayed to rounding error. The other filters are applied by their
+impulse responses, which are as long as the signal. Delays are estimated without gradients, but
+gradients flow through the shifts by these delays.
 """
 
 import math

@@ -10,7 +10,7 @@ difference to the exact index is less than 1e-3 if both signals are audible thro
 differences to the exact index were measured on 5 s of music by `python -m benchmarks.torch_haaqi
 --all`. The difference to the exact index has two reasons: the noise and the length of the signals.
 
-The noise that represents the hearing threshold is added only if the caller passes this noise. With
+The noise that represents the hearing threshold is added only if the argument `noise` is given. With
 the noise of the exact index and in double precision, the difference to the exact index is less than
 1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
 uncorrelated. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
@@ -134,10 +134,11 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
 
 
 def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut a signal into a first half segment, full segments, and a last half segment.
+    """Cut a signal into segments that overlap by half.
 
-    The segments overlap by half. Each result has the shape (ears, 32, segments, samples of a
-    segment).
+    The first and the last segment have half the length of the other segments. The results are the
+    first segment, the other segments and the last segment, arrays of shape (ears, 32, segments,
+    samples of a segment).
     """
     count, half = segment_count(signal.shape[-1], segment), segment // 2
     frames = signal.unfold(-1, segment, half)

@@ -24,9 +24,9 @@ class Aligner:
     All signals have the same length. The reference is cut into blocks. Each block is correlated by
     FFT with the samples of the processed signal that are within the largest delay of the block. The
     products of all blocks are summed in the frequency domain. Means are subtracted before the FFT,
-    and their contribution is added afterwards. Without this subtraction, the variation of an
-    envelope would be lost in single precision, because the mean of the envelope is much larger than
-    the variation.
+    and their contribution is added afterwards. If the means were not subtracted, the variation of
+    an envelope would be lost in single precision, because the mean of the envelope is much larger
+    than the variation.
     """
 
     def __init__(self, samples: int) -> None:

@@ -80,9 +80,8 @@ def apply_ear_model(
     """Apply the model of an ear to a reference and to several processed signals.
 
     The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
-    all bands of a processed signal. The noise of a processed signal is the same for all processed
-    signals. Therefore, the result for each processed signal does not depend on the other processed
-    signals.
+    all bands of a processed signal. The same noise is added to all processed signals. Therefore,
+    the result for each processed signal does not depend on the other processed signals.
 
     Args:
         reference: reference at 24 kHz after the middle ear, an array of shape (samples,).
@@ -202,9 +201,9 @@ class _Path:
 
         The result has the shape (32, samples).
 
-        For the reference, this method is called instead of `control`. Group delays are equalised
-        over all bands and depend on the bandwidths, so all bandwidths are computed before the first
-        band is filtered.
+        The method `control_all` is called for the reference instead of `control`. Group delays are
+        equalised over all bands and depend on the bandwidths, so all bandwidths are computed before
+        the first band is filtered.
         """
         gain = np.empty((BANDS, len(self.signal)))
         for band in range(BANDS):

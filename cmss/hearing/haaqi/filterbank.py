@@ -153,8 +153,8 @@ class Gammatone(NamedTuple):
 def widened(band_level_db: float, narrow: float, wide: float) -> float:
     """Return the bandwidth of an auditory filter at a level of the control path.
 
-    The bandwidth is `narrow` up to 50 dB SPL and `wide` from 100 dB SPL on. Between these levels,
-    the bandwidth is interpolated linearly.
+    The bandwidth is `narrow` up to 50 dB SPL and `wide` from 100 dB SPL on. Between 50 and 100 dB
+    SPL, the bandwidth is interpolated linearly.
     """
     if band_level_db < 50.0:
         return narrow

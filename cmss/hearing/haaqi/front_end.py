@@ -40,8 +40,8 @@ def _rms(signal: Array) -> float:
 def bulk_delay(reference: Array, processed: Array) -> int:
     """Return the delay of `processed` in samples, minus `DISPERSION`.
 
-    The absolute cross-covariance of the two signals has its maximum at this delay. Both signals
-    have the same length.
+    The delay is the lag with the largest absolute cross-covariance of both signals, which must have
+    the same length.
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
     late = len(reference) - int(np.argmax(np.abs(covariance))) - 1

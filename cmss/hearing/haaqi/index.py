@@ -60,8 +60,8 @@ def compute_haaqi(
 ) -> float:
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    If NumPy's global generator has the same state, the score equals pyclarity's score. This
-    function and pyclarity's function draw the same number of normal deviates from the generator.
+    If NumPy's global generator has the same state, the score equals pyclarity's score. Both
+    programs draw the same number of normal deviates from the generator.
 
     Args:
         processed_signal: processed signal of one ear, an array of shape (samples,).

@@ -116,7 +116,7 @@ def compression_gain(
     """Replace the power of the control path in place by the gain of the outer hair cells.
 
     The gain is constant for levels up to the knee and for levels above 100 dB SPL. Levels between
-    these limits are compressed.
+    the knee and 100 dB SPL are compressed.
 
     Args:
         power: squared envelope of the control path, an array of shape (samples,).
@@ -201,7 +201,7 @@ def inner_hair_cell(
     """Apply the inner hair cells of a band to the envelope and the motion.
 
     The envelope is converted to dB above the hearing threshold and adapted. The motion is scaled to
-    this envelope, and the noise that represents the threshold is added to the motion.
+    the adapted envelope, and the noise that represents the threshold is added to the motion.
 
     Args:
         envelope, motion: envelope and motion after compression, two arrays of shape (samples,).

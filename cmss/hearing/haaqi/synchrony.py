@@ -92,7 +92,7 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
             segments).
         level_db: level of the reference's motion, an array of shape (32, segments).
         threshold_db: level up to which a segment of a band is ignored. A segment is ignored in all
-            bands if its mean loudness does not exceed this level.
+            bands if its mean loudness does not exceed `threshold_db`.
     """
     segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:

@@ -2,11 +2,11 @@
 
 Each source is modelled as a Gaussian random variable. The power v(f, t) of a source is the power of
 its estimate. The spatial covariance R(f) of a source is a matrix of shape (channels, channels) that
-is constant over time. Given the mixture, the expected value of source j is the matrix
-v_j R_j (sum_i v_i R_i)^-1 times the mixture. In further iterations, v and R are computed from these
-expected values (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7); Nugraha, Liutkus and Vincent
-2016, IEEE/ACM TASLP 24(9)). The results equal those of `norbert.expectation_maximization` except
-for the effect of :data:`FLOOR`.
+is constant over time. Given the mixture, the expected value of source j is the matrix v_j R_j
+(sum_i v_i R_i)^-1 times the mixture. In further iterations, v and R are computed from the expected
+values of the previous iteration (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7); Nugraha,
+Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). The results equal those of
+`norbert.expectation_maximization` except for the effect of :data:`FLOOR`.
 """
 
 from collections.abc import Sequence
