@@ -88,8 +88,8 @@ class Demucs(Network):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. With
-        `consistent`, the sum of the sources is the mixture.
+        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
+        is true, the sum of the sources is the mixture.
     """
 
     model_name = "demucs"
@@ -170,7 +170,10 @@ class Demucs(Network):
         return -(-length // factor)
 
     def _layers(self, x: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net to (B, 2, valid length); the output (B, 2 S, ...) has fewer samples."""
+        """Apply the U-Net to a padded mixture (B, 2, valid length).
+
+        The output (B, 2 S, ...) has fewer samples than the input.
+        """
         skips = []
         for encoder in self.encoder:
             x = encoder(x)  # (B, channels of the level, about T / stride^(level + 1))

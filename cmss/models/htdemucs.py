@@ -155,7 +155,9 @@ class CrossTransformer(nn.Module):
         return torch.cat((phase.cos(), phase.sin()), 1)
 
     def _position_2d(self, channels: int, bins: int, frames: int) -> Tensor:
-        """Return an embedding (K F, C) of frames and bins, in which the bin is the faster index.
+        """Return an embedding (K F, C) of frames and bins.
+
+        The bins of a frame are consecutive.
 
         Half of the channels represent the frame, and the other half represent the bin. Sines and
         cosines at C / 4 rates alternate.

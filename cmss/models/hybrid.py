@@ -120,8 +120,8 @@ class Hybrid(Network, ABC):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. With
-        `consistent`, the sum of the sources is the mixture.
+        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
+        is true, the sum of the sources is the mixture.
     """
 
     window: Tensor
@@ -252,9 +252,9 @@ class Hybrid(Network, ABC):
     def _image(self, spectra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the normalised input of the spectral branch.
 
-        With `masks`, the input is the :func:`stereo_features` of each bin, and each feature is
-        normalised separately. Without `masks`, the input is the real and imaginary part of the
-        spectra of both channels, which are normalised together.
+        If `masks` is true, the input is the result of :func:`stereo_features` for each bin, and
+        each feature is normalised separately. If `masks` is false, the input is the real and
+        imaginary part of the spectra of both channels, which are normalised together.
 
         Args:
             spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).

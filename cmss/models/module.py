@@ -55,7 +55,7 @@ class ModuleNetwork(Network):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
-        absent sources are zero. With `consistent`, the sum of the sources is the mixture.
+        absent sources are zero. If `consistent` is true, the sum of the sources is the mixture.
 
     Raises:
         InputError: the class does not exist or does not accept the arguments.

@@ -143,7 +143,7 @@ class WaveUNet(Network):
         return needed, given
 
     def _layers(self, mixture: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net to (B, T + context, 2); return (B, T, 2 S).
+        """Apply the U-Net to a mixture (B, T + context, 2); return estimates (B, T, 2 S).
 
         If `difference` is true, the output has 2 (S - 1) channels instead of 2 S channels.
         """

@@ -45,8 +45,8 @@ class Segments:
         overlap: fraction of a segment that overlaps the next segment. The overlap has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
         official: whether to segment as the official baseline does, see
-            :func:`official_overlap_add`. With `official`, the setting `overlap` is the length of
-            the fade in seconds, and the level of the mixture is not changed.
+            :func:`official_overlap_add`. If `official` is true, the setting `overlap` is the length
+            of the fade in seconds, and the level of the mixture is not changed.
 
     Raises:
         InputError: the length of the segment or the overlap is out of range.

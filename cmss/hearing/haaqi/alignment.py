@@ -88,12 +88,11 @@ class Aligner:
 
 
 def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
-    """Subtract the mean, and return sums of the first n and the last n samples.
-
-    The number n is from 0 to `longest`.
+    """Subtract the mean, and return cumulative sums from the start and from the end.
 
     Returns:
-        Sums of the first samples and sums of the last samples, two arrays of shape (longest + 1,).
+        Sums of the first n samples and sums of the last n samples for n from 0 to `longest`, two
+        arrays of shape (longest + 1,).
     """
     zero = np.zeros(1)
     head, tail = signal[:longest] - mean, signal[::-1][:longest] - mean
