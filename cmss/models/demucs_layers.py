@@ -246,7 +246,7 @@ class LevelArguments:
 
 
 class Encoder(nn.Module):
-    """Encoder of a level, which reduces the number of bins or samples."""
+    """Encodes a level: reduces the number of bins or samples."""
 
     def __init__(self, level: LevelArguments, dconv: bool) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decoder of a level: adds the skip connection and restores the size of the encoder's input.
+    """Decodes a level: adds the skip connection and restores the size of the encoder's input.
 
     Args:
         level: arguments that the decoder shares with the encoder of the level.
@@ -320,8 +320,8 @@ class Decoder(nn.Module):
         """Apply the decoder.
 
         Args:
-            x: output of the decoder below; for the lowest decoder, output of the bottom of the
-                network.
+            x: output of the decoder below; for the lowest decoder, output of
+                :meth:`cmss.models.hybrid.Hybrid.bottom`.
             skip: skip connection from the encoder; None if there is no skip connection.
             length: number of samples of the output, if the convolution is over time.
 
@@ -346,7 +346,7 @@ class Decoder(nn.Module):
 
 
 class BinEmbedding(nn.Module):
-    """Learned embedding of the frequency of each bin.
+    """Holds a learned embedding of the frequency of each bin.
 
     Without the embedding, convolutions over frequency could not distinguish bins. The stored
     weights are the embedding divided by `scale`, which raises the effective learning rate. The

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
-    """Check `present`; if it is None, return that all sources are present.
+    """Check which sources are present; by default, all sources are present.
 
     Args:
         present: whether each source is present, a bool array of shape (B, S), or None.

@@ -47,11 +47,11 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
     """Quantise matrices and kernels to int8, and convert other tensors to half precision.
 
-    A matrix or kernel is divided into groups of weights, and each group has a scale. A group
-    comprises as many of the last axes as are needed for at least 16 weights, because a scale needs
-    as much space as four weights. The quantisation noise is about 45 dB below the weights. A
-    quantised file has half the size of a file in half precision. The function :func:`read_weights`
-    converts quantised weights to float32.
+    A matrix or kernel is divided into groups of weights, and each group has a scale. The weights of
+    a group have the same index on all axes except the last axes. A group has at least 16 weights,
+    because a scale needs as much space as four weights. The quantisation noise is about 45 dB below
+    the weights. A quantised file has half the size of a file in half precision. The function
+    :func:`read_weights` converts quantised weights to float32.
     """
     written = {}
     for key, value in tensors.items():
@@ -200,7 +200,10 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each prefix after which all names are those of the network, and the tensors."""
+    """Yield each fitting prefix with the tensors by their names without the prefix.
+
+    A prefix fits if the names without the prefix are those of the network.
+    """
     if not expected:
         if not tensors:
             yield "", {}
