@@ -12,8 +12,8 @@ from cmss.nmf.factors import TINY, divergence_of, initial_activations, product, 
 def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Compute the divergence between the spectrum of each note and each instrument's templates.
 
-    The result is the Kullback-Leibler divergence between the spectrum, scaled to a sum of 1, and
-    the best fit of the templates to this spectrum.
+    The spectrum is scaled to a sum of 1 and fitted by the templates. The result is the
+    Kullback-Leibler divergence between the scaled spectrum and the fit.
 
     Args:
         spectra: spectrum of each note, an array of shape (bands, notes).

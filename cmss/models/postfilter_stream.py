@@ -139,7 +139,7 @@ class _Layer:
         """Apply the block to the frames in :meth:`room`.
 
         Args:
-            frames: number of these frames.
+            frames: number of frames in :meth:`room`.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).

@@ -37,10 +37,9 @@ class WaveUNetArguments:
         filters: number of channels of the first level; the i-th level has i times as many channels.
         down_kernel: kernel size of the encoder's convolutions, an odd number.
         up_kernel: kernel size of the decoder's convolutions, an odd number.
-        difference: whether the last source is the mixture minus the sum of the other sources, which
-            a tanh bounds, as in the paper. If `difference` is false, the difference between the
-            mixture and the sum of all estimates is distributed equally among the sources that are
-            present.
+        difference: whether the last source is the mixture minus the sum of the other sources, as in
+            the paper. If `difference` is false, the difference between the mixture and the sum of
+            all estimates is distributed equally among the sources that are present.
         conditioned: whether the presence of the sources is an input of the network.
     """
 

@@ -40,7 +40,7 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
 def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> Tensor:
     """Return the activations h that minimise falling / h + rising * h + penalty.
 
-    Each activation is minimised for fixed activations in the previous and the next frame.
+    For each frame, the activations in the previous and in the next frame are fixed.
 
     The penalty is h[n-1] / h + log h from the previous frame plus h / h[n+1] - log h from the next
     frame. The logarithms cancel, except in the first and the last frame.
