@@ -115,8 +115,8 @@ class HearingAid:
         """Amplify a stereo signal for a listener's two ears.
 
         Args:
-            signal: left and right channel, an array of shape (2, samples) with full scale 1, which
-                is not modified.
+            signal: left and right channel, an array of shape (2, samples) with full scale 1; the
+                array is not modified.
             listener: the listener, whose compression parameters are used for both ears.
 
         Returns:
@@ -134,7 +134,7 @@ class HearingAid:
         """Amplify the signal of an ear.
 
         Args:
-            signal: the signal, an array of shape (samples,) with full scale 1, which is not
+            signal: the signal, an array of shape (samples,) with full scale 1; the array is not
                 modified.
             compression: compression ratio and make-up gain of each band.
 

@@ -1,4 +1,4 @@
-"""Wraps torch modules of other packages, which are imported by name.
+"""Imports torch modules of other packages by name, and wraps these modules as networks.
 
 A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
 example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")

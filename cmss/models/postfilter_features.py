@@ -36,7 +36,7 @@ The first sum covers a partial, and the second sum covers half an octave at 600 
 
 @dataclass(frozen=True)
 class LongTerm:
-    """Holds statistics over all frames of a recording, which :func:`features_of` needs.
+    """Holds the statistics over all frames of a recording that :func:`features_of` needs.
 
     Args:
         directions: distributions of the directions of arrival of each source.

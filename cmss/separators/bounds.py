@@ -17,7 +17,7 @@ from cmss.separators.protocol import Causality, Stems
 
 @dataclass
 class _Bound:
-    """Base class of the two separators for the bounds, which do not compute estimates.
+    """Base class of both separators, which do not compute estimates.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures and stems.

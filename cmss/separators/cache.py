@@ -124,7 +124,7 @@ def _read(path: Path, made_from: str) -> Stems | None:
 
 
 def _content(stems: Stems) -> str:
-    """Return a digest of the stems, which reveals damaged files."""
+    """Return a digest of the stems, by which damaged files are detected."""
     return sha256(
         part
         for key, stem in sorted(stems.items())

@@ -283,8 +283,8 @@ def share_out(
 ) -> Stems:
     """Assign estimates to sources; `voices` selects the method for two players of an instrument.
 
-    For two players of the same instrument, half of their sum is a safe estimate of each player,
-    which does not change the sum of the stems.
+    For two players of the same instrument, half of the sum of both players is a safe estimate of
+    each player. The sum of the stems does not change.
 
     Args:
         estimates: dict from the output name to the estimate. If both players of an instrument have

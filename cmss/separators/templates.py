@@ -72,7 +72,7 @@ class TemplateSeparator(ABC):
         """Estimate the masks of the instruments; the sum of the masks is 1.
 
         Args:
-            signal: the mixture, an array of shape (2, samples), which is not silent.
+            signal: a mixture that is not silent, an array of shape (2, samples).
             spectra: spectra of the mixture, a complex array of shape (2, bins, frames).
             templates: dict from the instrument to its templates, an array of shape (lags, bands,
                 components).

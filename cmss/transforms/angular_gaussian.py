@@ -147,7 +147,9 @@ def direction_parts(spectra: Tensor) -> Tensor:
 
 
 def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
-    """Compute weighted sums of directions over frames, which determine a source's distributions.
+    """Compute weighted sums of directions over frames.
+
+    The sums determine the distributions of a source.
 
     Args:
         parts: result of :func:`direction_parts`, an array of shape (..., 4, F, K).

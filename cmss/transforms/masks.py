@@ -21,7 +21,7 @@ The constant allows for energy of the source that the separator missed.
 
 
 def ratio_masks(estimates: Tensor) -> Tensor:
-    """Return the ratio mask (S, F, K) of each source, which is zero in silence."""
+    """Return the ratio mask (S, F, K) of each source; in silence, all masks are zero."""
     magnitude = channels_power(estimates).div_(2).sqrt_()  # (S, F, K): RMS of both channels
     total = magnitude.sum(0)  # (F, K)
     return magnitude / total.where(total > 0, 1)
@@ -55,7 +55,7 @@ def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor
 
 
 def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
-    """Return the logarithm of masks (S, ...), which is minus infinity for silent sources."""
+    """Return the logarithm of masks (S, ...) or, for silent sources, minus infinity."""
     silent = silent_sources(estimates) if silent is None else silent
     # If all sources are silent, no source is excluded: a softmax over minus infinities is NaN.
     excluded = (silent & ~silent.all()).view(-1, *[1] * (masks.ndim - 1))

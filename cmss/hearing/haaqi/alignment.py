@@ -19,7 +19,7 @@ LAGS = MODEL_RATE_HZ // 10
 
 
 class Aligner:
-    """Estimates delays between processed signals and a reference, which can be replaced.
+    """Estimates the delays between processed signals and a reference.
 
     All signals have the same length. The reference is cut into blocks. Each block is correlated by
     FFT with the samples of the processed signal that are within the largest delay of the block. The
