@@ -71,7 +71,9 @@ def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors of a file by name, converted to float32, and the header of the file.
+    """Read the tensors and the header of a file.
+
+    The tensors are converted to float32.
 
     Raises:
         InputError: the file is missing, incomplete, or not a safetensors file.
@@ -92,7 +94,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
-    """Read the tensors of a file of weights, and the header of the file if there is a header.
+    """Read the state dicts and the header of a file of weights.
 
     A state dict may be nested in a file. For example, PyTorch Lightning stores the state dict, the
     epoch and the state of the optimiser together.
@@ -102,9 +104,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
             tensors are unpickled.
 
     Returns:
-        The state dicts by their key in the file, such as `state_dict`, and the header. The key is
-        empty if the file itself is a state dict. The header is empty if the file is not a
-        .safetensors file.
+        A dict from the key of each state dict in the file, such as `state_dict`, to the state dict;
+        and the header. The key is empty if the file itself is a state dict. The header is empty if
+        the file is not a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -128,7 +130,10 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
 
 
 def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[str, StateDict]]:
-    """Yield the state dicts in nested mappings of at most `depth` levels, with their keys."""
+    """Yield the key and the state dict for each state dict in nested mappings.
+
+    Mappings are searched to a depth of `depth` levels.
+    """
     if not isinstance(content, Mapping) or not content:
         return
     if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):

@@ -1,7 +1,7 @@
-"""Defines two separators whose scores are a lower bound and an upper bound of separation.
+"""Defines two separators whose scores are lower and upper bounds for other separators.
 
-The separator for the lower bound returns no stems, so the mixture is not remixed. The separator
-for the upper bound returns the ground truth stems.
+The separator for the lower bound returns no stems, so the mixture is not remixed. The separator for
+the upper bound returns the ground truth stems.
 """
 
 from collections.abc import Iterable, Mapping

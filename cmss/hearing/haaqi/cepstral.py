@@ -1,4 +1,4 @@
-"""Computes the cepstral correlation, the similarity of two signals' spectral-shape modulations.
+"""Computes the cepstral correlation, which compares the modulations of two spectral shapes.
 
 The method is that of Kates and Arehart (2016), IEEE/ACM TASLP 24(2), section II. The modulation
 filters are those of Kates and Arehart (2015), JASA 138.
