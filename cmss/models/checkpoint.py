@@ -41,7 +41,7 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
-    """Write the weights of a network, its name and its arguments.
+    """Write the weights, the name and the arguments of a network.
 
     Args:
         path: file to write; it is created only when its content is complete.

@@ -46,10 +46,10 @@ class MultichannelUNetArguments:
         masks: type of masks: `relu` (independent masks) or `softmax` (masks that sum to 1 over the
             sources that are present).
         conditioned: whether the presence of the sources is an input of every level.
-        harmonics: multiples of a band's frequency. The features at the multiples are additional
-            input channels for the band, so that a filter covers the partials of a note (Bittner et
-            al. 2017, "Deep salience representations for F0 estimation in polyphonic music", ISMIR,
-            section 3.1).
+        harmonics: factors by which the frequency of a band is multiplied. The features at the
+            multiplied frequencies are additional input channels for the band, so that a filter
+            covers the partials of a note (Bittner et al. 2017, "Deep salience representations for
+            F0 estimation in polyphonic music", ISMIR, section 3.1).
         passes: number of passes of the U-Net. From the second pass on, additional input channels
             contain the masks of the previous pass and masks that are computed from the directions
             of arrival of the sources.

@@ -55,8 +55,9 @@ class PostfilterArguments:
             change.
         channels: number of channels of each layer.
         dilations: dilation of the 3 x 3 kernels of each block, in bins and frames.
-        relatives: multiples of a bin's frequency. The features at the multiples are additional
-            inputs for the bin, because the partials of a note begin and end together.
+        relatives: factors by which the frequency of a bin is multiplied. The features at the
+            multiplied frequencies are additional inputs for the bin, because the partials of a note
+            begin and end together.
     """
 
     samplerate: Rate = 44100

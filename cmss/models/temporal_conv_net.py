@@ -144,7 +144,7 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Add the sums of a tile for gLN, or normalise the tile in place for cLN.
+        """Add a tile to the sums for gLN, or normalise the tile in place for cLN.
 
         The tile has the shape (frames, channels).
         """

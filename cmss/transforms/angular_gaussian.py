@@ -14,8 +14,7 @@ bins captures only the direct sound, but its estimate is reliable. Therefore, lo
 averaged over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
 
 When distributions are estimated, bins are weighted by the square of the mask. In a bin with a mask
-of 0.5, half of the sound comes from other sources, so the direction is only half that of the
-source.
+of 0.5, half of the sound comes from other sources, which also affect the direction of the bin.
 
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 Dimensions before S, F and K are batch dimensions.
