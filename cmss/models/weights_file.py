@@ -47,8 +47,8 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
     """Quantise matrices and kernels to int8, and convert other tensors to half precision.
 
-    A matrix or kernel is divided into groups of weights, and each group has a scale. The weights of
-    a group have the same index on all axes except the last axes. A group has at least 16 weights,
+    A matrix or kernel is divided into groups of weights, and each group has a scale. Weights that
+    differ only in their index on the last axes form a group. A group has at least 16 weights,
     because a scale needs as much space as four weights. The quantisation noise is about 45 dB below
     the weights. A quantised file has half the size of a file in half precision. The function
     :func:`read_weights` converts quantised weights to float32.
