@@ -1,4 +1,4 @@
-"""Correlogram: periodicity of the firing rate in each channel, frame by frame."""
+"""Computes the correlogram, the periodicity of the firing rate in each channel and frame."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ def correlogram(
     not decrease with the lag.
 
     Args:
-        rates: firing rates, (channels, samples); the mean of each frame is subtracted first.
+        rates: firing rates, an array of shape (channels, samples); the mean of each frame is
+            subtracted first.
         window: number of samples in a frame, at least twice `lags`.
-        hop: number of samples from one frame to the next; the first frame is centred on sample 0.
+        hop: number of samples between the centres of consecutive frames; the first frame is centred
+            on sample 0.
         lags: number of lags; the first lag is 0.
 
     Returns:
-        The correlogram, (channels, frames, lags), with frames = 1 + samples // hop.
+        The correlogram, an array of shape (channels, 1 + samples // hop, lags).
     """
     if window < 2 * lags:
         raise ValueError(f"window must be at least twice the lags, {2 * lags}, not {window}")
@@ -44,19 +46,22 @@ def correlogram(
 def similarity(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Return the correlation coefficients between the autocorrelations of pairs of units.
+    """Compare the autocorrelations of pairs of time-frequency units by correlation coefficients.
 
     Args:
-        correlations: autocorrelations of the first units, (channels, frames, lags).
-        others: autocorrelations of the second units, (channels, frames, lags). The second units are
-            for example the units of the next higher channels or of the next frames.
+        correlations: autocorrelations of the first unit of each pair, an array of shape (channels,
+            frames, lags).
+        others: autocorrelations of the second unit of each pair, an array of shape (channels,
+            frames, lags). The second unit is for example the unit of the next channel or of the
+            next frame.
 
     Returns:
-        Values from -1 to 1, (channels, frames); 0 where either autocorrelation is constant.
+        Correlation coefficients from -1 to 1, an array of shape (channels, frames). The coefficient
+        is 0 if one of the two autocorrelations is constant.
     """
     product, power, other = (
-        # The means are subtracted from the sums, not from the correlograms: the latter would copy
-        # these arrays, which are the largest of the model.
+        # The means are subtracted from the sums, not from the correlograms, because copies of the
+        # correlograms would need much memory.
         np.einsum("cfl,cfl->cf", a, b) - a.shape[-1] * a.mean(-1) * b.mean(-1)
         for a, b in ((correlations, others), (correlations, correlations), (others, others))
     )

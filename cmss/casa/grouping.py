@@ -1,4 +1,4 @@
-"""Simultaneous grouping: connect units to segments, and assign segments to notes.
+"""Groups simultaneous time-frequency units into segments, and segments into notes.
 
 A segment is a region of channels and frames that a single sound dominates. Segments with a common
 pitch or onset form a note.
@@ -16,25 +16,26 @@ from cmss.casa.pitch import MIN_PERIODICITY, PitchTrack, track_pitches
 from cmss.casa.units import Units, compute_units
 
 NO_NOTE = -1
-"""Value that marks the units that belong to no note."""
+"""Value for time-frequency units that belong to no note."""
 MIN_SIMILARITY = 0.985
-"""Least correlation between the autocorrelations of units that the same partial dominates."""
+"""Least correlation between the autocorrelations of two units of the same partial."""
 PART_FRAMES = 5
-"""Number of frames (50 ms) of a segment that are assigned to the same note together."""
+"""Number of frames of a segment that are assigned to the same note together, 50 ms."""
 
 
 def find_notes(
     signal: NDArray[np.floating], players: int
 ) -> tuple[NDArray[np.int64], list[PitchTrack]]:
-    """Apply the auditory model to a signal, and group its units into notes.
+    """Apply the auditory model to a signal, and group its time-frequency units into notes.
 
     Args:
-        signal: the signal, (samples,), sampled at :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
+        signal: the signal, an array of shape (samples,), sampled at
+            :data:`cmss.casa.units.SAMPLE_RATE_HZ`.
         players: largest number of simultaneous players.
 
     Returns:
-        owners: number of the note of each unit, or :data:`NO_NOTE`, (channels, frames).
-        tracks: pitch track of each note.
+        owners: index of the note of each time-frequency unit, or :data:`NO_NOTE`, an array of shape
+        (channels, frames). tracks: pitch track of each note.
     """
     units = compute_units(signal)
     tracks = track_pitches(units, players)
@@ -42,13 +43,15 @@ def find_notes(
 
 
 def find_segments(units: Units) -> NDArray[np.int64]:
-    """Connect neighbouring units with similar periodicity.
+    """Connect neighbouring time-frequency units with similar periodicity to segments.
 
-    Neighbouring channels are similar where the same partial, or the beats of the same partials,
-    dominate both. Neighbouring frames are similar as long as the sound is stationary.
+    The units of two neighbouring channels are similar where the same partial, or the beats of the
+    same partials, dominate both channels. The units of two neighbouring frames are similar as long
+    as the sound is stationary.
 
     Returns:
-        The number of each unit's segment, from 0, (channels, frames); -1 for inactive units.
+        The index of each unit's segment, from 0, an array of shape (channels, frames); -1 for
+        inactive units.
     """
     active = units.active
     number = np.arange(active.size).reshape(active.shape)
@@ -59,7 +62,8 @@ def find_segments(units: Units) -> NDArray[np.int64]:
         & active[:, :-1]
         & active[:, 1:]
     )
-    # Units are nodes and similar neighbours are edges of a graph; segments are its components.
+    # The units are the nodes of a graph, and similar neighbours are its edges. The segments are the
+    # connected components of this graph.
     first = np.concatenate([number[:-1][upward], number[:, :-1][onward]])
     second = np.concatenate([number[1:][upward], number[:, 1:][onward]])
     links = coo_array((np.ones(len(first)), (first, second)), (active.size, active.size))
@@ -73,20 +77,21 @@ def find_segments(units: Units) -> NDArray[np.int64]:
 def group(
     units: Units, segments: NDArray[np.int64], tracks: Sequence[PitchTrack]
 ) -> NDArray[np.int64]:
-    """Assign each unit to a pitch track.
+    """Assign each time-frequency unit to a pitch track.
 
-    Segments are cut into short parts. A part is assigned to the track with which most of its units
-    agree in periodicity, if at least half of them agree. Otherwise it is assigned to a track whose
-    onset coincides with the onset of the segment. Parts are short, because one channel can pass
-    from one harmonic to the next when the pitch glides.
+    Segments are cut into short pieces, because a channel can pass from one harmonic to the next
+    when the pitch glides. A unit agrees with a track if it is periodic at the lag of the track. A
+    piece of a segment is assigned to the track with which most of its units agree, if at least half
+    of its units agree. Otherwise, the piece is assigned to a track whose onset coincides with the
+    onset of the segment.
 
     Args:
-        units: the units of the signal.
-        segments: result of :func:`find_segments`, (channels, frames).
-        tracks: pitch tracks, each with at least one frame.
+        units: the time-frequency units of the signal.
+        segments: result of :func:`find_segments`, an array of shape (channels, frames).
+        tracks: pitch tracks with at least one frame.
 
     Returns:
-        The number of each unit's track, or :data:`NO_NOTE`, (channels, frames).
+        The index of each unit's track, or :data:`NO_NOTE`, an array of shape (channels, frames).
     """
     owners = np.full(segments.shape, NO_NOTE)
     best = np.zeros(segments.shape)
@@ -96,13 +101,13 @@ def group(
     for number, track in enumerate(tracks):
         frames = np.fromiter(track.lags, int)
         lags = np.fromiter(track.lags.values(), int)
-        # (channels, frames of the track): periodicity at the lag of the track in each frame.
+        # Periodicity at the lag of the track in each frame, (channels, frames of the track).
         agrees = units.periodicity[:, frames, lags] > MIN_PERIODICITY
         within = parts[:, frames]
         active = within >= 0
         size = np.bincount(within[active], minlength=count)
         votes = np.bincount(within[active & agrees], minlength=count)
-        # Fraction of the units of each part that agree with the track.
+        # This is the fraction of the units of each piece that agree with the track.
         fraction = (votes / np.maximum(size, 1))[within] if count else 0.0
         fraction = np.where(active, fraction, 0.0)
         # Onsets that differ by at most 3 frames (30 ms) count as simultaneous. Scores from
@@ -116,7 +121,10 @@ def group(
 
 
 def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first frame of each unit's segment, (channels, frames)."""
+    """Return the first frame of each unit's segment.
+
+    The result has the shape (channels, frames).
+    """
     count = int(segments.max(initial=-1)) + 1
     # Units without a segment have index -1, which reads the additional last entry.
     onsets = np.full(count + 1, segments.shape[1])
@@ -126,10 +134,11 @@ def _onsets(segments: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _parts(segments: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cut segments every :data:`PART_FRAMES` frames, and number the parts.
+    """Cut segments into pieces of :data:`PART_FRAMES` frames, and number the pieces.
 
     Returns:
-        The number of each unit's part, from 0, (channels, frames); -1 for inactive units.
+        The index of each unit's piece, from 0, an array of shape (channels, frames); -1 for
+        inactive units.
     """
     blocks = np.arange(segments.shape[1]) // PART_FRAMES
     keys = segments * (blocks[-1] + 1) + blocks

@@ -1,10 +1,11 @@
-"""Inner hair cells: firing rates of nerve fibres from the motion of the basilar membrane.
+"""Models inner hair cells, which convert the motion of the basilar membrane to firing rates.
 
-A cell has a free pool of transmitter, with the amount q. The pool releases transmitter into the
-cleft, at a rate that depends on the motion of the membrane. The cleft contains the amount c: some
-of it is lost, and some returns to a store with the amount w, which refills the free pool (Meddis
-1986, "Simulation of mechanical to neural transduction in the auditory receptor", JASA 79;
-parameters of the medium-rate fibre: Meddis, Hewitt and Shackleton 1990, JASA 87).
+A hair cell has a free pool of transmitter, with the amount q. The pool releases transmitter into
+the cleft at a rate that depends on the motion of the membrane. The cleft contains the amount c of
+transmitter. Some transmitter in the cleft is lost, and some returns to a store with the amount w,
+which refills the free pool. The model is that of Meddis (1986, "Simulation of mechanical to neural
+transduction in the auditory receptor", JASA 79). The parameters of the medium-rate fibre are those
+of Meddis, Hewitt and Shackleton (1990, JASA 87).
 """
 
 from typing import NamedTuple
@@ -16,10 +17,10 @@ from cmss.machine.compiled import compiled
 
 
 class HairCell(NamedTuple):
-    """Parameters of a hair cell in Meddis's notation.
+    """Holds the parameters of a hair cell in Meddis's notation.
 
-    Rates are in 1/s and levels in the units of the input. The defaults are those of the medium-rate
-    fibre.
+    Rates are in 1/s, and levels are in the units of the input. By default, the parameters have the
+    values of the medium-rate fibre.
     """
 
     A: float = 5.0  # A, B and g: permeability of the membrane
@@ -39,7 +40,7 @@ class HairCell(NamedTuple):
         return c * (self.l + self.r) / release, c, c * self.r / self.x
 
     def spontaneous(self) -> float:
-        """Return the spontaneous firing rate, in spikes per second."""
+        """Return the spontaneous firing rate in spikes per second."""
         return self.h * self.rest()[1]
 
 
@@ -51,17 +52,17 @@ UNIT_DB_SPL = 30.0
 def firing(
     motion: NDArray[np.floating], sample_rate_hz: int, cell: HairCell = MEDIUM
 ) -> NDArray[np.float64]:
-    """Compute firing rates, in spikes per second.
+    """Compute firing rates in spikes per second.
 
     Args:
-        motion: motion of the basilar membrane, (channels, samples); its RMS is 1 at
-            :data:`UNIT_DB_SPL`.
-        sample_rate_hz: sampling rate of the motion, 16 kHz or more, because the differential
+        motion: motion of the basilar membrane, an array of shape (channels, samples). An RMS of 1
+            corresponds to :data:`UNIT_DB_SPL`.
+        sample_rate_hz: sampling rate of the motion, at least 16 kHz, because the differential
             equations are integrated with one step per sample.
         cell: parameters of the hair cells.
 
     Returns:
-        The firing rates, (channels, samples).
+        The firing rates, an array of shape (channels, samples).
     """
     q, c, w = cell.rest()
     return _firing(np.ascontiguousarray(motion, float), 1 / sample_rate_hz, cell, q, c, w)

@@ -1,4 +1,4 @@
-"""Detection of simultaneous pitches in each frame, and of their tracks over time."""
+"""Detects the pitches in each frame, and links the pitches of successive frames to tracks."""
 
 from dataclasses import dataclass, field
 
@@ -10,21 +10,23 @@ from cmss.casa.units import SAMPLE_RATE_HZ, Units
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
 """Period in samples of the highest pitch, 1600 Hz."""
 MIN_PERIODICITY = 0.85
-"""A unit belongs to a pitch if its periodicity at the lag of the pitch exceeds this value."""
+"""Least periodicity at the lag of a pitch in a time-frequency unit that belongs to this pitch."""
 MIN_CHANNELS = 4
 """Least number of channels that support a pitch."""
 MAX_STEP_SEMITONES = 0.7
-"""Limit of the change of a track's pitch from frame to frame."""
+"""Largest change of a track's pitch between two frames."""
 SHORTEST_TRACK = 5
-"""Least number of frames of a track."""
+"""Least number of frames in a track."""
 
 
 @dataclass
 class PitchTrack:
-    """Pitch of a note over time, or of successive notes with the same pitch and no gap.
+    """Holds the pitch of a note over time.
+
+    Successive notes with the same pitch and without a gap form a single track.
 
     Args:
-        lags: the period in samples (values) in each frame of the track (keys).
+        lags: dict from the index of each frame of the track to the period of the pitch in samples.
     """
 
     lags: dict[int, int] = field(default_factory=dict)
@@ -41,26 +43,27 @@ class PitchTrack:
 
 
 def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: int) -> list[int]:
-    """Find the periods of the pitches in one frame, the most prominent first.
+    """Find the periods of the pitches in one frame, beginning with the most prominent pitch.
 
-    The summary correlogram is the mean over channels, and its most prominent peak is a pitch. The
-    channels that agree with this pitch are removed, and the search is repeated on the others
-    (Meddis and Hewitt 1992, "Modeling the identification of concurrent vowels with different
-    fundamental frequencies", JASA 91).
+    The summary correlogram is the mean over channels. The most prominent peak of the summary
+    correlogram is a pitch. After a pitch has been found, the channels that agree with the pitch are
+    removed, and the search is repeated on the remaining channels (Meddis and Hewitt 1992, "Modeling
+    the identification of concurrent vowels with different fundamental frequencies", JASA 91).
 
     Args:
-        periodicity: periodicity of the frame's units, (channels, lags).
-        active: whether each unit is active, (channels,).
+        periodicity: periodicity of the frame's time-frequency units, an array of shape (channels,
+            lags).
+        active: whether each time-frequency unit is active, an array of shape (channels,).
         most: largest number of pitches to find.
 
     Returns:
-        The periods, as lags in samples.
+        The periods of the pitches in samples.
     """
     remaining, found = active.copy(), []  # channels without a pitch so far; lags of the pitches
     for _ in range(most):
         if remaining.sum() < MIN_CHANNELS:
             break
-        lag = _peak(periodicity[remaining].mean(0))  # of the summary correlogram (lags,)
+        lag = _peak(periodicity[remaining].mean(0))  # peak of the summary correlogram (lags,)
         if lag is None:
             break
         claimed = remaining & (periodicity[:, lag] > MIN_PERIODICITY)
@@ -74,11 +77,11 @@ def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: i
 def _peak(summary: NDArray[np.float32]) -> int | None:
     """Return the lag of the most prominent peak, or None if there is no peak.
 
-    Peaks of at least 0.4 times the largest height are candidates. The candidate with the largest
-    ratio of height to lag is chosen. The highest peak is often at a common multiple of the periods
-    of several tones; the division by the lag gives preference to a single period. Peaks at
-    fractions of a period are too low to be candidates, because half of the harmonics have a minimum
-    there.
+    Peaks of at least 0.4 times the largest height are candidates. Among the candidates, the peak
+    with the largest ratio of height to lag is returned. The highest peak is often at a common
+    multiple of the periods of several tones; the division by the lag gives preference to a single
+    period. Peaks at fractions of a period are too low to be candidates, because half of the
+    harmonics have a minimum there.
     """
     inner = summary[SHORTEST_LAG:-1]
     rises = inner >= summary[SHORTEST_LAG - 1 : -2]
@@ -93,22 +96,23 @@ def _peak(summary: NDArray[np.float32]) -> int | None:
 def _step(lag: int, before: int) -> float:
     """Return the interval between two periods in semitones.
 
-    Periods that differ by one sample count as equal: at high pitches, a sample is a large interval.
+    Periods that differ by one sample count as equal, because one sample is a large interval at high
+    pitches.
     """
     return 0.0 if abs(lag - before) <= 1 else abs(12 * float(np.log2(lag / before)))
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Find the pitches of all frames, and link pitches of successive frames to tracks.
+    """Find the pitches of all frames, and link the pitches of successive frames to tracks.
 
     Pitches that differ by less than :data:`MAX_STEP_SEMITONES` are linked.
 
     Args:
-        units: the units of the signal.
+        units: the time-frequency units of the signal.
         most: largest number of pitches in a frame.
 
     Returns:
-        Tracks of at least :data:`SHORTEST_TRACK` frames, in order of onset.
+        The tracks of at least :data:`SHORTEST_TRACK` frames, in order of onset.
     """
     tracks: list[PitchTrack] = []
     for frame in range(units.frames):

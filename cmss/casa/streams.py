@@ -1,4 +1,4 @@
-"""Sequential grouping: assign each note to an instrument by its timbre."""
+"""Assigns each note to an instrument by its timbre (sequential grouping)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,18 @@ from cmss.nmf.factors import TINY, divergence_of, initial_activations, product, 
 
 
 def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Compute the divergence of the spectrum of each note from the templates of each instrument.
+    """Compute the divergence between the spectrum of each note and each instrument's templates.
+
+    The spectrum is scaled to a sum of 1 and fitted by the templates. The result is the
+    Kullback-Leibler divergence between the scaled spectrum and the fit.
 
     Args:
-        spectra: spectrum of each note, (bands, notes).
-        templates: the templates of each instrument, (1, bands, components).
+        spectra: spectrum of each note, an array of shape (bands, notes).
+        templates: dict from the instrument to its templates, an array of shape (1, bands,
+            components).
 
     Returns:
-        For each instrument, the divergence of each note, (notes,). This is the Kullback-Leibler
-        divergence between the spectrum, scaled to a sum of 1, and its best fit by the templates.
+        Dict from the instrument to the divergence of each note, an array of shape (notes,).
     """
     V = spectra / spectra.sum(0).clamp(min=TINY)
     divergences = {}
@@ -42,13 +45,13 @@ def assign(
 ) -> list[str]:
     """Assign an instrument to each note, with at most as many simultaneous notes as players.
 
-    Notes are assigned in order of decreasing weight. If every instrument is busy, the note is
-    assigned to the instrument with the lowest cost.
+    Notes are assigned in order of decreasing weight. If all players are busy, the note is assigned
+    to the instrument with the lowest cost.
 
     Args:
         spans: first and last frame of each note.
         weights: weight of each note; the notes with the largest weights are assigned first.
-        costs: result of :func:`template_divergences`: the divergences of each instrument, (notes,).
+        costs: result of :func:`template_divergences`, the divergences for each instrument.
         players: number of players of each instrument.
 
     Returns:
@@ -60,8 +63,8 @@ def assign(
         busy = Counter(
             instrument
             for other, instrument in chosen.items()
-            # Overlaps of up to a quarter of the shorter note are allowed, because a note may ring
-            # while the next begins.
+            # Two notes of a player may overlap by up to a quarter of the shorter note, because a
+            # note may ring while the next note begins.
             if min(end, spans[other][1]) - max(start, spans[other][0])
             > 0.25 * min(end - start, spans[other][1] - spans[other][0])
         )

@@ -1,4 +1,4 @@
-"""Time-frequency units of the auditory scene: each channel has a unit in each frame."""
+"""Computes the time-frequency units of a signal; there is a unit for each channel and frame."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,26 @@ from cmss.casa.hair_cell import MEDIUM, UNIT_DB_SPL, firing
 
 SAMPLE_RATE_HZ = 16000
 FRAME_HZ = 100
-"""Frames per second."""
+"""Number of frames per second."""
 CENTRES_HZ = erb_spaced_hz(50.0, 5000.0, 128)
-"""Centre frequencies of the filterbank, (channels,)."""
+"""Centre frequencies of the filterbank, an array of shape (channels,)."""
 LAGS = SAMPLE_RATE_HZ // 50
-"""Number of lags of the correlogram, up to 20 ms: the period of 50 Hz."""
+"""Number of lags of the correlogram; the largest lag is 20 ms, the period of 50 Hz."""
 WINDOW = 1024
 """Number of samples in a frame of the correlogram, 64 ms."""
 MIN_DEVIATION = 0.1
-"""A unit is active if the standard deviation of its firing rate exceeds this fraction of the
-spontaneous rate."""
+"""Least standard deviation of an active unit's firing rate, divided by the spontaneous rate."""
 
 
 @dataclass(frozen=True)
 class Units:
-    """Activity and periodicity of each unit.
+    """Holds the activity and the periodicity of each time-frequency unit.
 
     Args:
-        periodicity: autocorrelation divided by its value at lag 0, (channels, frames, lags).
-        active: whether each unit is active, see :data:`MIN_DEVIATION`; (channels, frames).
+        periodicity: autocorrelation of the firing rate divided by its value at lag 0, an array of
+            shape (channels, frames, lags).
+        active: whether each unit is active, see :data:`MIN_DEVIATION`, an array of shape (channels,
+            frames).
     """
 
     periodicity: NDArray[np.float32]
@@ -42,10 +43,10 @@ class Units:
 
 
 def compute_units(signal: NDArray[np.floating]) -> Units:
-    """Compute the units of a signal; frame t is centred on sample 160 t.
+    """Compute the time-frequency units of a signal; frame t is centred on sample 160 t.
 
     Args:
-        signal: the signal, (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
+        signal: the signal, an array of shape (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
     """
     rates = auditory_nerve(signal)
     correlations = correlogram(rates, WINDOW, SAMPLE_RATE_HZ // FRAME_HZ, LAGS)
@@ -62,17 +63,17 @@ def auditory_nerve(signal: NDArray[np.floating]) -> NDArray[np.float64]:
     The group delays of the filters are removed.
 
     Args:
-        signal: the signal, (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
+        signal: the signal, an array of shape (samples,), sampled at :data:`SAMPLE_RATE_HZ`.
 
     Returns:
-        The firing rates, (channels, samples).
+        The firing rates, an array of shape (channels, samples).
     """
     rms = np.sqrt(np.mean(np.square(signal, dtype=float)))
-    # The response of hair cells depends on level, so each mixture is scaled to 60 dB SPL.
+    # The response of hair cells depends on the level, so each mixture is scaled to 60 dB SPL.
     gain = 10 ** ((60.0 - UNIT_DB_SPL) / 20) / rms if rms > 0 else 0.0
     delays = delay_samples(CENTRES_HZ, SAMPLE_RATE_HZ)
     padded = np.pad(signal * gain, (0, delays.max()))
-    # (channels, samples): motion of the basilar membrane.
+    # Motion of the basilar membrane, (channels, samples).
     motion = gammatone(padded, CENTRES_HZ, SAMPLE_RATE_HZ).real
     aligned = [row[delay : delay + len(signal)] for row, delay in zip(motion, delays, strict=True)]
     return firing(np.stack(aligned), SAMPLE_RATE_HZ)

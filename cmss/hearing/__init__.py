@@ -1,1 +1,1 @@
-"""Models of a listener's hearing: the prescription, the hearing aid and the quality index HAAQI."""
+"""Models a listener's hearing by the prescription, the hearing aid and the quality index HAAQI."""

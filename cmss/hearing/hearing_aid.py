@@ -1,25 +1,28 @@
-"""The listener's hearing aid: a crossover, a compressor per band, and the sum of the bands.
+"""Implements the listener's hearing aid: a crossover, a compressor for each band, and a sum.
 
 The challenge amplifies both the reference and the enhanced music with this hearing aid before HAAQI
 compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
-of zero:
+of zero.
 
-* The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
-  signal passes the high-passes at the lower band edges and the low-pass at the upper edge of the
-  band, all fourth-order Linkwitz-Riley filters. Then it passes the all-passes of the higher band
-  edges, so that the bands add up in phase.
-* The compressor follows Giannoulis, Massberg and Reiss (J. Audio Eng. Soc. 60(6), 2012). It has a
-  level detector in dB, a hard-knee gain computer, branching smoothing with attack and release
-  times, and a make-up gain.
+The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
+signal passes fourth-order Linkwitz-Riley filters: the high-pass filters at the lower band edges and
+the low-pass filter at the upper edge of the band. Then the signal passes the all-pass filters of
+the higher band edges, so that the bands add up in phase.
 
-The outputs of both programs agree to 1e-9. The all-passes of the lowest band have poles close to
-z = 1, and in the direct form that pyclarity uses, rounding alone changes the output by 4e-9. So the
-filters here are designed by the same steps as in pyclarity, and operations have the same order.
+The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level
+detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
+make-up gain.
 
-The behaviour differs from pyclarity in two points. First, the caller's signal is not modified.
-pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, this input is only the output
-of the crossover, so the results of the challenge's programs are not affected. Second, digital
-silence stays silence; pyclarity replaces zeros by 1e-12 (-240 dB).
+The outputs of this hearing aid and of pyclarity agree to 1e-9. The all-pass filters of the lowest
+band have poles close to z = 1, so that rounding alone changes the output of pyclarity's direct form
+by 4e-9. Therefore, the filters of this module are designed by the same steps as in pyclarity, and
+operations have the same order.
+
+The behaviour differs from pyclarity in two points. First, the caller's signal is not modified,
+whereas pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, the input of
+`Compressor` is only the output of the crossover, so the results of the challenge's programs are not
+affected. Second, digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240
+dB).
 """
 
 from collections.abc import Sequence
@@ -43,15 +46,17 @@ LOWEST_THRESHOLD_DB = -120.0
 
 @dataclass(frozen=True)
 class HearingAid:
-    """The challenge's hearing aid, with the fields of the challenge's `enhancer` configuration.
+    """Amplifies signals with the challenge's hearing aid.
+
+    The fields are those of the challenge's `enhancer` configuration.
 
     Args:
-        crossover_frequencies: edges between the bands in Hz, ascending, below half the sampling
+        crossover_frequencies: ascending edges between the bands in Hz, below half the sampling
             rate.
-        attack: attack time of each band in ms, or a single number for all bands.
-        release: release time of each band in ms, or a single number for all bands.
-        threshold: level in dB re full scale above which a band is compressed, for each band or a
-            single number for all bands.
+        attack: attack time of each band in ms, or a single attack time for all bands.
+        release: release time of each band in ms, or a single release time for all bands.
+        threshold: level in dB re full scale above which a band is compressed, for each band, or a
+            single level for all bands.
         sample_rate_hz: sampling rate of the signals.
 
     Raises:
@@ -110,11 +115,12 @@ class HearingAid:
         """Amplify a stereo signal for a listener's two ears.
 
         Args:
-            signal: left and right channel, (2, samples), full scale = 1; it is not modified.
-            listener: the listener, whose compression parameters of both ears are used.
+            signal: left and right channel, an array of shape (2, samples) with full scale 1; the
+                array is not modified.
+            listener: the listener, whose compression parameters are used for both ears.
 
         Returns:
-            The amplified signal, (2, samples), in float64.
+            The amplified signal in float64, an array of shape (2, samples).
         """
         left, right = np.asarray(signal)
         return np.stack(
@@ -128,11 +134,12 @@ class HearingAid:
         """Amplify the signal of an ear.
 
         Args:
-            signal: the signal, (samples,), full scale = 1; it is not modified.
+            signal: the signal, an array of shape (samples,) with full scale 1; the array is not
+                modified.
             compression: compression ratio and make-up gain of each band.
 
         Returns:
-            The amplified signal, (samples,), in float64.
+            The amplified signal in float64, an array of shape (samples,).
 
         Raises:
             InputError: the number of bands of `compression` differs from that of the hearing aid.
@@ -145,9 +152,9 @@ class HearingAid:
         """Return the arguments of the compiled loops of this module.
 
         Returns:
-            Three arrays with the low-passes, high-passes and all-passes of the crossover. Five
-            arrays (bands,) follow: threshold in dB, slope, attack coefficient, release coefficient
-            and gain in dB.
+            Three arrays with the low-pass, high-pass and all-pass filters of the crossover, and
+            five arrays of shape (bands,): threshold in dB, slope, attack coefficient, release
+            coefficient and gain in dB.
 
         Raises:
             InputError: the number of bands of `compression` differs from that of the hearing aid.
@@ -171,7 +178,8 @@ class HearingAid:
     def _crossover(self) -> tuple[Signal, Signal, Signal]:
         """Return the low-pass, high-pass and all-pass filter of each edge between two bands.
 
-        Each array is (edges, 2, coefficients), with numerator and denominator of each filter.
+        Each array has the shape (edges, 2, coefficients) and contains the numerator and the
+        denominator of each filter.
         """
         edges = np.array(self.crossover_frequencies) / (self.sample_rate_hz / 2)
         low = [_linkwitz_riley(edge, "low") for edge in edges]
@@ -180,7 +188,7 @@ class HearingAid:
         return np.array(low), np.array(high), np.array(both)
 
     def _smoothing(self, times_ms: Sequence[float] | float) -> Signal:
-        """Return the coefficients of one-pole low-passes with the time constants `times_ms`."""
+        """Return the coefficients of one-pole low-pass filters with time constants `times_ms`."""
         return np.exp(-1.0 / (0.001 * self.sample_rate_hz * np.array(times_ms)))
 
 
@@ -189,17 +197,20 @@ def _linkwitz_riley(edge: float, btype: str) -> Signal:
 
     Args:
         edge: cut-off frequency as a fraction of half the sampling rate.
-        btype: "low" or "high".
+        btype: type of the filter, "low" or "high".
 
     Returns:
-        Numerator and denominator, (2, 5).
+        Numerator and denominator of the filter, an array of shape (2, 5).
     """
     zeros, poles, gain = tf2zpk(*butter(2, edge, btype=btype))
     return np.array(zpk2tf(np.tile(zeros, 2), np.tile(poles, 2), gain**2), dtype=np.float64)
 
 
 def _in_parallel(low: Signal, high: Signal) -> Signal:
-    """Return the sum of a low-pass and a high-pass: the all-pass of a band edge, (2, 9)."""
+    """Return the sum of a low-pass and a high-pass filter, which is an all-pass filter.
+
+    The result has the shape (2, 9).
+    """
     low_zeros, low_poles, low_gain = tf2zpk(*low)
     high_zeros, high_poles, high_gain = tf2zpk(*high)
     numerator = low_gain * np.poly(np.concatenate((low_zeros, high_poles)))
@@ -297,9 +308,10 @@ def _compress(
     gain_db: float,
     output: Signal,
 ) -> None:
-    """Compress the signal of a band and add the result to `output`.
+    """Compress the signal of a band, and add the compressed signal to `output`.
 
-    `slope` is 1 - 1 / ratio; `attack` and `release` are coefficients of one-pole low-passes.
+    The argument `slope` is 1 - 1 / ratio, and `attack` and `release` are coefficients of one-pole
+    low-pass filters.
     """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)

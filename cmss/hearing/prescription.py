@@ -1,19 +1,20 @@
-"""Prescription of compressor parameters from an audiogram, as in the challenge.
+"""Prescribes compressor parameters from an audiogram, as in the challenge.
 
-The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone,
-Br. J. Audiol. 33, 1999, pp. 157-170), in pyclarity's translation from openMHA. The rule prescribes
-an insertion gain for each fitting band and input level. From these gains, two parameters of each of
-the six compressor bands follow:
+The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
+British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
+insertion gain for each fitting band and input level. From the insertion gains, the make-up gain and
+the compression ratio of each of the six compressor bands are computed.
 
-- the make-up gain is the gain for an input of 65 dB, the presentation level of the challenge;
-- the compression ratio is 30 dB divided by the increase of the output level when the input level
-  increases from 55 to 85 dB; the ratio is limited to the range from 1:1 to 6:1.
+The make-up gain is the insertion gain for an input of 65 dB, the presentation level of the
+challenge. The compression ratio is 30 dB divided by the increase of the output level when the input
+level increases from 55 to 85 dB. The ratio is limited to the range from 1:1 to 6:1.
 
-Both are interpolated linearly between the fitting bands. The parameters of the highest band are
-those at 6 kHz, as in an early version of the challenge's code. The challenge's rounding is not
-published. Here the gains at 55 and 85 dB are rounded to 0.1 dB, and the results are truncated to
-one decimal place. This reproduces the only published example. With rounding instead of truncation,
-three of the twelve numbers would differ from the example by 0.1.
+The make-up gain and the compression ratio are interpolated linearly between the fitting bands. The
+parameters of the highest band are those at 6 kHz, as in an early version of the challenge's code.
+The challenge's method of rounding is not published. In this module, the gains at 55 and 85 dB are
+rounded to 0.1 dB, and the results are truncated to one decimal place, which reproduces the only
+published example. With rounding instead of truncation, three of the twelve numbers would differ
+from the example by 0.1.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def compression_from_audiogram(
         levels_db: hearing thresholds in dB HL at these frequencies.
 
     Returns:
-        Band frequencies in Hz, compression ratios and make-up gains in dB, six of each.
+        Three tuples with six values each: frequencies of the bands in Hz, compression ratios, and
+        make-up gains in dB.
 
     Raises:
         InputError: frequencies or levels are out of range, for example frequencies in kHz.

@@ -1,1 +1,1 @@
-"""Separation networks as torch modules. Each module processes an excerpt in a single pass."""
+"""Defines separation networks as torch modules, which process an excerpt in a single pass."""

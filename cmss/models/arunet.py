@@ -1,14 +1,15 @@
-"""Attentive MultiResUNet on the short-time DCT (Sgouros, Bousis and Mitianoudis 2022).
+"""Implements the Attentive MultiResUNet (Sgouros, Bousis and Mitianoudis 2022).
 
 The paper is "An efficient Short-Time Discrete Cosine Transform and Attentive MultiResUNet framework
-for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames. The
-levels of the U-Net are MultiRes blocks, and its skip connections are Res paths (Ibtehaz and Rahman
-2020, "MultiResUNet"). All skip connections except the first have an attention gate. The
-coefficients are real, so the network estimates the sources' coefficients directly and does not use
-the phase of the mixture. The defaults are the published configuration, except that the output is
-stereo instead of mono.
+for Music Source Separation", IEEE Access 10. The network is a U-Net over bins and frames of the
+short-time DCT. The levels of the U-Net are MultiRes blocks, and its skip connections are Res paths
+(Ibtehaz and Rahman 2020, "MultiResUNet"). All skip connections except the first have an attention
+gate. The coefficients of the short-time DCT are real, so the network can estimate the coefficients
+of the sources without using the phase of the mixture. By default, the arguments have the published
+values, but the output is stereo instead of mono.
 
-Shapes: B batch, S sources, T samples, L bins, K frames, C channels.
+In shapes, B is the batch size, S the number of sources, T the number of samples, L the number of
+bins, K the number of frames, and C the number of channels.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ from cmss.transforms.stdct import istdct, stdct
 PARTS = (0.167, 0.333, 0.5)
 """Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7.
 
-The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020), rounded as in the authors' code."""
+The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020), rounded as in the authors' code.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,23 +41,23 @@ class ARUNetArguments:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         L: length of a frame in samples, which is also the number of bins.
-        hop: number of samples from frame to frame.
-        filters: number of channels of each level's skip connection, from the first level down; F in
-            the paper.
-        bottleneck: number from which the channels of the lowest level are computed, as those of
-            other levels are from `filters`. The lowest level has no skip connection.
-        alpha: ratio of the number of channels of a MultiRes block to `filters`.
+        hop: number of samples between the starts of consecutive frames.
+        filters: number of channels of the skip connection of each level, from the highest to the
+            lowest resolution; the paper calls this number F.
+        bottleneck: number of channels of the bottleneck before multiplication by `alpha`.
+        alpha: ratio of the number of channels of a MultiRes block to `filters` or `bottleneck`.
         fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
-            number reduces the computation, because the image of the first level is the largest.
+            `fold` reduces the computation, because the first level has the largest image.
         compression: exponent of the magnitudes of the input and output coefficients, whose signs do
-            not change; 1 in the paper. With 0.5, partials that differ by 60 dB differ by 30 dB in
-            the network's input. If a single source is present in a bin, the output of the network
-            equals its input.
+            not change; 1 in the paper. With an exponent of 0.5, partials that differ by 60 dB
+            differ by 30 dB in the network's input. If a single source is present in a bin, the
+            output of the network should equal the input of the network.
         conditioned: whether the presence of the sources is an input of the network.
-        consistent: whether to distribute the difference between the mixture and the sum of the
-            estimates among the sources that are present.
+        consistent: whether the difference between the mixture and the sum of the estimates is
+            distributed among the sources that are present.
         masks: whether to estimate masks instead of coefficients, by a softmax over the sources that
-            are present. A small network learns masks in a fraction of the training steps.
+            are present. A small network needs far fewer training steps to learn masks than to learn
+            coefficients.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -83,15 +85,15 @@ class ARUNetArguments:
 
 
 class ARUNet(Network):
-    """STDCT, a U-Net from the mixture's coefficients to those of the sources, and inverse STDCT.
+    """Applies a U-Net to the mixture's STDCT coefficients to estimate those of the sources.
 
     The mixture's coefficients are scaled to an RMS of 1 before the U-Net, and the estimates are
-    scaled back after it, so that the result does not depend on the level.
+    scaled back after the U-Net, so that the result does not depend on the level of the mixture.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero; with `consistent`, the others sum to the
-          mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. If `consistent` is true, the sum of the sources is the mixture.
     """
 
     model_name = "arunet"
@@ -111,7 +113,7 @@ class ARUNet(Network):
         )
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         players, chosen = listed(present)
         coefficients = stdct(mixture, self.window, self.arguments.hop)  # (B, 2, L, K)
@@ -124,16 +126,16 @@ class ARUNet(Network):
         return in_places(stems, players, len(self.sources))
 
     def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Estimate the coefficients of the P players.
+        """Estimate the coefficients of the P players that are present.
 
         Args:
-            mixture: coefficients of the mixture, (B, 2, L, K).
-            present: whether each source is present, bool (B, S).
+            mixture: coefficients of the mixture, an array of shape (B, 2, L, K).
+            present: whether each source is present, a bool array of shape (B, S).
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The coefficients of the players at the level of the mixture, (B, P, 2, L, K); zero in
-            silence and for the padding of `players`.
+            The coefficients of the players at the level of the mixture, an array of shape (B, P, 2,
+            L, K). The coefficients are zero in silence and for the padding of `players`.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
@@ -159,26 +161,24 @@ class ARUNet(Network):
 
 
 def signed_power(x: Tensor, exponent: float) -> Tensor:
-    """Raise magnitudes to a power and keep the signs; an exponent of 1 changes nothing."""
+    """Raise the magnitudes of x to a power without a change of the signs."""
     # The constant 1e-6, 120 dB below the RMS of the mixture, makes powers differentiable at zero.
     return x * (x.abs() + 1e-6) ** (exponent - 1)
 
 
 class AttentiveMultiResUNet(nn.Module):
-    """The published network, for images of any size.
+    """Applies the published network to images of any size.
 
     Args:
         inputs: number of channels of the image.
-        outputs: number of channels of the output, which has no activation.
-        filters: see :class:`ARUNetArguments`.
-        bottleneck: see :class:`ARUNetArguments`.
-        alpha: see :class:`ARUNetArguments`.
-        conditions: number of sources whose presence is an input; 0 for a network without this
-            input. An embedding of the presence is added to the input of the bottleneck.
+        outputs: number of channels of the output, which has no activation function.
+        filters, bottleneck, alpha: arguments that :class:`ARUNetArguments` describes.
+        conditions: number of sources whose presence is an input; 0 if the presence is not an input.
+            An embedding of the presence is added to the input of the bottleneck.
 
     Shape:
-        - image (B, inputs, height, width); sources that are present, bool (B, conditions)
-        - output (B, outputs, height, width)
+        The image has the shape (B, inputs, height, width). The bool tensor `present` has the shape
+        (B, conditions). The output has the shape (B, outputs, height, width).
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class AttentiveMultiResUNet(nn.Module):
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, image: Tensor, present: Tensor | None = None) -> Tensor:
-        """Apply the U-Net: (B, inputs, height, width) -> (B, outputs, height, width)."""
+        """Apply the U-Net to images (B, inputs, height, width); the size does not change."""
         height, width = image.shape[2:]
         # Pad the image, so that every pooling halves its size exactly.
         multiple = 2 ** len(self.down)
@@ -258,14 +258,17 @@ class AttentiveMultiResUNet(nn.Module):
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation with the constants of the published network, the defaults of Keras."""
+    """Applies batch normalisation with the constants of Keras, as in the published network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution that keeps the size, and batch normalisation with an offset but no scale."""
+    """Applies a convolution, then batch normalisation with an offset but no scale.
+
+    The convolution does not change the size of the image.
+    """
 
     def __init__(self, channels: int, filters: int, size: int = 1, bias: bool = False) -> None:
         norm = Norm(filters)
@@ -276,9 +279,9 @@ class ConvNorm(nn.Sequential):
 
 
 class MultiResBlock(nn.Module):
-    """Three successive 3x3 convolutions whose outputs are concatenated.
+    """Applies three successive 3x3 convolutions and concatenates their outputs.
 
-    Shape: (B, C, height, width) -> (B, sum of `parts`, height, width).
+    The block maps (B, C, height, width) to (B, sum of `parts`, height, width).
     """
 
     def __init__(self, channels: int, parts: Sequence[int]) -> None:
@@ -290,10 +293,10 @@ class MultiResBlock(nn.Module):
         self.inner_norm, self.norm = Norm(sum(parts)), Norm(sum(parts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block: (B, C, height, width) -> (B, sum of `parts`, height, width)."""
+        """Apply the block to features of shape (B, C, height, width)."""
         shortcut, parts = self.shortcut(x), []
-        # Two 3x3 convolutions have the receptive field of a 5x5 convolution, three that of a 7x7
-        # convolution.
+        # Two successive 3x3 convolutions have the receptive field of a 5x5 convolution. Three
+        # successive 3x3 convolutions have the receptive field of a 7x7 convolution.
         for convolution in self.convolutions:
             x = F.relu(convolution(x))  # (B, part, height, width)
             parts.append(x)
@@ -301,7 +304,7 @@ class MultiResBlock(nn.Module):
 
 
 class ResUnit(nn.Module):
-    """Sum of a 3x3 and a 1x1 convolution: (B, C, height, width) -> (B, filters, height, width)."""
+    """Computes the sum of a 3x3 and a 1x1 convolution of the same features."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
@@ -310,15 +313,15 @@ class ResUnit(nn.Module):
         self.norm = Norm(filters)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the unit: (B, C, height, width) -> (B, filters, height, width)."""
+        """Apply both convolutions; return features (B, filters, height, width)."""
         return self.norm(F.relu(self.shortcut(x) + F.relu(self.convolution(x))))
 
 
 class AttentionGate(nn.Module):
-    """Weights the channels of a skip connection at each point by a signal from the level below.
+    """Multiplies a skip connection by weights that depend on a signal from the level below.
 
-    Shape: skip (B, C, height, width), signal (B, signal, height / 2, width / 2) ->
-    (B, C, height, width).
+    The features of the skip connection and the output have the shape (B, C, height, width). The
+    signal has the shape (B, signal, height / 2, width / 2).
     """
 
     def __init__(self, channels: int, signal: int) -> None:
@@ -332,7 +335,7 @@ class AttentionGate(nn.Module):
         )
 
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
-        """Apply the gate; the shapes are those of the class."""
+        """Apply the gate to a skip connection with a signal from the level below."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
         # As in the paper, there is a softmax over channels instead of a sigmoid. It is computed in

@@ -1,10 +1,12 @@
-"""Base class of networks that estimate soft masks in frequency bands, and their input features.
+"""Base class of networks that estimate masks in frequency bands from the spectra of the mixture.
 
-The network estimates a mask in bands for each source that is present. Masks are interpolated to
-bins and applied to the spectra of the mixture, and the result is transformed back to a waveform.
-The inputs of the network are :func:`stereo_features`: levels and directions of arrival.
+The network estimates a mask in bands for each source that is present. Masks are interpolated from
+bands to bins and multiplied by the spectra of the mixture, and the product is transformed to a
+waveform. The inputs of the network are the levels and directions of arrival that
+:func:`stereo_features` computes.
 
-Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
+In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
+number of bands, K the number of frames, and S the number of sources of the network.
 """
 
 from abc import ABC, abstractmethod
@@ -25,13 +27,15 @@ class BandMasks(Network, ABC):
     Args:
         arguments: arguments of the network.
         L: length of the Hann window and of a frame in samples.
-        hop: number of samples from frame to frame.
-        to_bands: weights by which bins are averaged in bands, (F, G).
-        to_bins: weights by which bands are interpolated to bins, (F, G); each row sums to 1.
+        hop: number of samples between the starts of consecutive frames.
+        to_bands: weights by which bins are averaged in bands, an array of shape (F, G).
+        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). The
+            weights of each bin sum to 1.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero.
     """
 
     window: Tensor
@@ -50,18 +54,18 @@ class BandMasks(Network, ABC):
         """Estimate the masks of all sources in bands.
 
         Args:
-            spectra: spectra of the mixture, complex (B, 2, F, K).
-            present: whether each source is present, bool (B, S).
+            spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
+            present: whether each source is present, a bool array of shape (B, S).
 
         Returns:
-            The masks, (B, S, K, G), zero for absent sources.
+            The masks, an array of shape (B, S, K, G); the masks of absent sources are zero.
 
         Raises:
-            ValueError: an example has no source that is present.
+            ValueError: no source is present in an example.
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         spectra = self.analyse(mixture)  # (B, 2, F, K)
         masks = self.spread(self.masks(spectra, present)).mT  # (B, S, F, K)
@@ -69,19 +73,19 @@ class BandMasks(Network, ABC):
         return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
 
     def analyse(self, signal: Tensor) -> Tensor:
-        """Compute the STFT: (..., T) -> complex (..., F, K)."""
+        """Compute the complex STFT (..., F, K) of signals (..., T)."""
         return stft(signal, self.window, self.hop)
 
     def synthesise(self, spectra: Tensor, samples: int) -> Tensor:
-        """Invert the STFT: complex (..., F, K) -> (..., T)."""
+        """Compute the signals (..., T) of complex spectra (..., F, K) by the inverse STFT."""
         return istft(spectra, self.window, self.hop, samples)
 
     def spread(self, masks: Tensor) -> Tensor:
-        """Interpolate masks from bands to bins: (..., K, G) -> (..., K, F)."""
+        """Interpolate masks of bands (..., K, G) to masks of bins (..., K, F)."""
         return F.linear(masks, self.to_bins)
 
     def features(self, spectra: Tensor) -> Tensor:
-        """Compute :func:`stereo_features` in bands: (B, 2, F, K) -> (B, K, 4 G)."""
+        """Compute :func:`stereo_features` (B, K, 4 G) in bands from spectra (B, 2, F, K)."""
         left, right = spectra.mT.unbind(1)  # (B, K, F) each
         cross = left * right.conj()
         energies = (left.abs().square(), right.abs().square(), cross.real, cross.imag)
@@ -94,16 +98,18 @@ class BandMasks(Network, ABC):
 def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
     """Compute the level of each channel and the direction of arrival.
 
-    Levels are in bels relative to the mean power of the excerpt. The direction is represented by
-    the cross-spectrum of both channels, which is divided by the geometric mean of their powers.
+    Levels are in bels relative to the mean power of the excerpt. The direction of arrival is
+    represented by the cross-spectrum of both channels divided by the geometric mean of their
+    powers.
 
     Args:
-        power: power of both channels, (B, 2, ...), with two further axes: frames, and bins or
-            bands.
-        cross: real and imaginary part of left * conj(right), with the same shape as `power`.
+        power: power of both channels, an array of shape (B, 2, ...) with two further axes: frames,
+            and bins or bands.
+        cross: real and imaginary part of left * conj(right), an array with the shape of `power`.
 
     Returns:
-        Levels of both channels, and real and imaginary part of the direction, (B, 4, ...).
+        The levels of both channels and the real and imaginary part of the direction, an array of
+        shape (B, 4, ...).
     """
     mean = power.mean((1, 2, 3), keepdim=True) + 1e-12  # (B, 1, 1, 1), not zero in silence
     level = torch.log10(power / mean + 1e-7)  # (B, 2, ...), at least -70 dB

@@ -1,7 +1,7 @@
-"""BS-RoFormer from lucidrains' package `BS-RoFormer`.
+"""Describes BS-RoFormer, a network of lucidrains' package `BS-RoFormer`.
 
-Run `pip install '.[roformer]'` to install the package. :mod:`cmss.models.module` wraps the network.
-`separator=module` loads checkpoints of this network.
+The command `pip install '.[roformer]'` installs the package. The network is wrapped by
+:mod:`cmss.models.module`, and `separator=module` loads checkpoints of this network.
 """
 
 from cmss.models.module import ModuleArguments, ModuleNetwork

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors files with the weights and the arguments of a network.
+"""Reads and writes checkpoints: safetensors files with the weights and the arguments of a network.
 
 Loading a checkpoint never unpickles objects.
 """
@@ -25,10 +25,10 @@ def build(name: str, arguments: dict[str, Any]) -> Network:
 
     Args:
         name: key of :data:`cmss.models.registry.MODELS`.
-        arguments: arguments of the network by name.
+        arguments: dict from the names of the network's arguments to their values.
 
     Raises:
-        TypeError: the network has no argument of this name.
+        TypeError: a key of `arguments` is not the name of an argument of the network.
     """
     module, arguments_class = registry.MODELS[name]
     return module(arguments_class(**arguments))
@@ -41,15 +41,15 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     notes: dict[str, str] | None = None,
 ) -> None:
-    """Write the weights of a network, its name and its arguments.
+    """Write the weights, the name and the arguments of a network.
 
     Args:
         path: file to write; it is created only when its content is complete.
         name: name of the network in checkpoints: a key of :data:`cmss.models.registry.MODELS`, or
-            the name for post-filters.
+            the name that post-filters have in their files.
         module: the network, with its arguments in `module.arguments`.
-        dtype: type in which floating-point weights are stored; by default their type does not
-            change.
+        dtype: type in which floating-point weights are stored; by default, the type of the weights
+            does not change.
         notes: further entries of the file's header, such as the settings of the training.
     """
     tensors = {
@@ -74,8 +74,8 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
 
     Args:
         path: path of the file.
-        models: the class of each accepted module and the class of its arguments, by the module's
-            name in the header.
+        models: dict from the module's name in the header to a tuple: the class of the module and
+            the class of its arguments.
 
     Raises:
         InputError: the file is missing or incomplete, or the name in its header is not in `models`.
@@ -97,10 +97,11 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
 
 
 def load_weights(path: Path, module: Network) -> None:
-    """Load weights into a network from a file, which may come from another program.
+    """Load weights into a network from a file, which another program may have written.
 
     Args:
-        path: path of a checkpoint of the same network, or of a state_dict with the network's names.
+        path: path of a checkpoint of the same network, or of a state_dict with the parameter names
+            of the network.
         module: the network, which is changed in place.
 
     Raises:

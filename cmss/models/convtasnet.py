@@ -1,13 +1,14 @@
-"""Stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
+"""Implements the stereo Conv-TasNet, the baseline of the challenge (Luo and Mesgarani 2019).
 
 The paper is "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation",
 IEEE/ACM TASLP 27(8). Parameters have the same names as in the published weights
 ``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these weights can be loaded
 unchanged. The code is based on three sources: Kaituo Xu's Conv-TasNet, its stereo version by
-Alexandre Defossez, and the challenge's copy of the stereo version in pyclarity (all MIT; see
-NOTICE).
+Alexandre Defossez, and the challenge's copy of the stereo version in pyclarity. The licence of all
+three sources is MIT; see NOTICE.
 
-Shapes: B batch, A audio channels, T samples, N filters, K frames, C sources.
+In shapes, B is the batch size, A the number of audio channels, T the number of samples, N the
+number of filters, K the number of frames, and C the number of output sources.
 """
 
 from dataclasses import dataclass
@@ -31,19 +32,20 @@ class ConvTasNetArguments:
 
     Args:
         N: number of filters of the encoder.
-        L: length of a filter in samples; frames overlap by half.
+        L: length of a filter in samples; consecutive frames overlap by half.
         B: number of channels between blocks.
         H: number of channels inside a block.
         P: kernel size of the depthwise convolutions.
-        X: number of blocks in a repeat; block x has dilation 2**x.
+        X: number of blocks in a repeat; the dilation of block x is 2**x.
         R: number of repeats.
-        C: number of output sources. In the challenge, there are two: target and accompaniment.
+        C: number of output sources. The networks of the challenge have two outputs: target and
+            accompaniment.
         audio_channels: number of audio channels, 2 for stereo.
         samplerate: sampling rate in Hz at which the network was trained.
-        norm_type: type of normalisation: gLN (over channels and time, not causal), cLN (over
-            channels) or id (none).
+        norm_type: type of normalisation: gLN (over channels and time, which is not causal), cLN
+            (over channels) or id (no normalisation).
         causal: whether convolutions are padded only on the left.
-        mask_nonlinear: activation of the masks, relu or softmax.
+        mask_nonlinear: activation function of the masks, relu or softmax.
     """
 
     N: int = 256
@@ -74,11 +76,11 @@ class ConvTasNetArguments:
 
 
 class ConvTasNet(Network):
-    """A learned filterbank with masks, which a stack of dilated convolutions estimates.
+    """Multiplies the output of a learned filterbank by masks that dilated convolutions estimate.
 
     Shape:
-        - input (B, A, T), any T
-        - output (B, C, A, T); samples after the last full frame are zero, as in the official code
+        The input has the shape (B, A, T) with any T. The output has the shape (B, C, A, T). Output
+        samples after the last full frame are zero, as in the official code.
     """
 
     model_name = "convtasnet"
@@ -115,7 +117,7 @@ class ConvTasNet(Network):
         return Reach(past, future, hop)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Separate: (B, A, T) -> (B, C, A, T); `present` has no effect on this network."""
+        """Separate mixtures (B, A, T) into sources (B, C, A, T); `present` has no effect."""
         length = mixture.shape[-1]
         if length < self.arguments.L:
             mixture = F.pad(mixture, (0, self.arguments.L - length))
@@ -138,19 +140,19 @@ class ConvTasNet(Network):
 
 
 class Encoder(nn.Module):
-    """Learned analysis filterbank with non-negative outputs: (B, A, T) -> (B, N, K)."""
+    """Applies a learned analysis filterbank with non-negative outputs."""
 
     def __init__(self, L: int, N: int, audio_channels: int) -> None:
         super().__init__()
         self.conv1d_U = nn.Conv1d(audio_channels, N, L, stride=L // 2, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """Encode: (B, A, T) -> (B, N, K)."""
+        """Encode signals (B, A, T) as filter outputs (B, N, K)."""
         return F.relu(self.conv1d_U(mixture))
 
 
 class Decoder(nn.Module):
-    """Learned synthesis filterbank: masked frames (B, C, K, N) -> waveforms (B, C, A, T)."""
+    """Converts masked frames to waveforms by a learned synthesis filterbank."""
 
     def __init__(self, N: int, L: int, audio_channels: int) -> None:
         super().__init__()
@@ -158,11 +160,11 @@ class Decoder(nn.Module):
         self.basis_signals = nn.Linear(N, audio_channels * L, bias=False)
 
     def segments(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Synthesise segments: frames (B, K, N), masks (B, C, K, N) -> (B, C, K, A L)."""
+        """Synthesise segments (B, C, K, A L) from frames (B, K, N) and masks (B, C, K, N)."""
         return self.basis_signals(frames.unsqueeze(1) * masks)
 
     def overlap_add(self, segments: Tensor) -> Tensor:
-        """Overlap-add segments: (B, C, K, A L) -> (B, C, A, (K + 1) L / 2)."""
+        """Overlap-add segments (B, C, K, A L) to waveforms (B, C, A, (K + 1) L / 2)."""
         # (B, C, K, A L) -> (B, C, K, A, 2 halves, L / 2) -> (B, C, A, 2, K, L / 2)
         segments = segments.unflatten(-1, (self.audio_channels, 2, self.L // 2))
         segments = segments.permute(0, 1, 3, 4, 2, 5)
@@ -173,7 +175,7 @@ class Decoder(nn.Module):
 
 
 class MaskNetwork(nn.Module):
-    """Estimator of masks: frames (B, K, N) -> features (B, K, B) -> masks (B, C, K, N)."""
+    """Estimates masks from the outputs of the encoder."""
 
     def __init__(self, arguments: ConvTasNetArguments) -> None:
         super().__init__()
@@ -187,12 +189,12 @@ class MaskNetwork(nn.Module):
         )
 
     def features(self, frames: Tensor) -> Tensor:
-        """Compute features from frames: (B, K, N) -> (B, K, B)."""
+        """Compute features (B, K, B) from frames (B, K, N)."""
         norm, bottleneck, blocks, _ = self.network
         return blocks(torch.cat([bottleneck(norm(frames[:, tile])) for tile in tiles(frames)], 1))
 
     def masks(self, features: Tensor) -> Tensor:
-        """Compute masks from features, frame by frame: (B, K, B) -> (B, C, K, N)."""
+        """Compute masks (B, C, K, N) from features (B, K, B), frame by frame."""
         # (B, K, C N) -> (B, K, C, N) -> (B, C, K, N)
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)

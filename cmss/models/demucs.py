@@ -1,12 +1,14 @@
-"""Demucs (Defossez, Usunier, Bottou and Bach 2019), the first and the second generation.
+"""Implements two generations of Demucs (Defossez, Usunier, Bottou and Bach 2019).
 
 The paper is "Music Source Separation in the Waveform Domain". The network is a U-Net on the
-waveform with strided convolutions, and with a bidirectional LSTM at the lowest level. The defaults
-are the second generation, which internally works at twice the sampling rate.
-`channels=100, resample=False` is the first generation. The code is based on that of the authors,
-facebookresearch/demucs (MIT; see NOTICE), branches v1 and v2, with the same names of parameters.
+waveform with strided convolutions and with a bidirectional LSTM at the lowest level. The default
+arguments select the second generation, which internally works at twice the sampling rate. The
+arguments `channels=100, resample=False` select the first generation. The code is based on the
+branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE), with the same names of
+parameters.
 
-Shapes: B batch, S sources, T samples, C channels.
+In shapes, B is the batch size, S the number of sources, T the number of samples, and C the number
+of channels.
 """
 
 from dataclasses import dataclass
@@ -33,17 +35,18 @@ class DemucsArguments:
         channels: number of channels of the first level.
         depth: number of levels.
         growth: ratio of a level's number of channels to that of the level above.
-        kernel_size, stride: kernel size and stride of the convolutions between levels.
-            `kernel_size` is a multiple of `stride`.
+        kernel_size, stride: kernel size and stride of the convolutions between levels. The kernel
+            size must be a multiple of the stride.
         lstm_layers: number of layers of the LSTM.
         context: kernel size of the first convolution of each decoder level, an odd number.
-        resample: whether to work at twice the sampling rate.
-        normalize: whether to scale the mixture to zero mean and unit standard deviation. The
-            estimates are scaled back.
-        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
+        resample: whether the network works at twice the sampling rate.
+        normalize: whether to scale the mixture to zero mean and unit standard deviation before the
+            network, and to scale the estimates back after the network.
+        rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
+            no rescaling.
         conditioned: whether the presence of the sources is an input of the network.
-        consistent: whether to distribute the difference between the mixture and the sum of the
-            estimates among the sources that are present.
+        consistent: whether the difference between the mixture and the sum of the estimates is
+            distributed among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -77,15 +80,16 @@ class DemucsArguments:
 
 
 class Demucs(Network):
-    """Estimates the waveforms of the sources from that of the mixture, without padding of layers.
+    """Estimates the waveforms of the sources from the waveform of the mixture.
 
-    The mixture is padded with zeros at both ends to :meth:`valid_length`. The estimates are the
-    central part of the last convolution's output.
+    Convolutions have no padding, but the mixture is padded with zeros at both ends to the length
+    :meth:`valid_length`. The estimates are the central samples of the last convolution's output.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero; with
-          `consistent`, the others sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
+        is true, the sum of the sources is the mixture.
     """
 
     model_name = "demucs"
@@ -121,7 +125,7 @@ class Demucs(Network):
             rescale(self, a.rescale)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         a = self.arguments
         present = presence(present, mixture, len(a.sources))
         samples = mixture.shape[-1]
@@ -147,26 +151,29 @@ class Demucs(Network):
         return stems * present[..., None, None]
 
     def valid_length(self, samples: int) -> int:
-        """Return the input length with which no convolution drops samples.
+        """Return the shortest input length for at least `samples` output samples.
 
-        It is the least such length whose output has at least `samples` samples.
+        With the returned length, no convolution drops samples at the end of its input.
         """
         a = self.arguments
         factor = 2 if a.resample else 1
         length = factor * samples
-        # From the output down: compute the length at the lowest level from which the decoder
-        # produces enough samples. A decoder level drops context - 1 steps. Then its transposed
-        # convolution extends n steps to (n - 1) stride + kernel_size.
+        # First, compute the length at the lowest level from which the decoder produces enough
+        # samples. A decoder level drops context - 1 steps. Then its transposed convolution extends
+        # n steps to (n - 1) stride + kernel_size steps.
         for _ in range(a.depth):
             length = max(-(-(length - a.kernel_size) // a.stride) + 1, 1) + a.context - 1
-        # From the lowest level up to the input: n output steps of a convolution require
-        # (n - 1) stride + kernel_size input steps.
+        # Second, compute the length of the input from the length at the lowest level. To output n
+        # steps, a convolution needs (n - 1) stride + kernel_size input steps.
         for _ in range(a.depth):
             length = (length - 1) * a.stride + a.kernel_size
         return -(-length // factor)
 
     def _layers(self, x: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net: (B, 2, valid length), bool (B, S) -> (B, 2 S, shorter)."""
+        """Apply the U-Net to a padded mixture (B, 2, valid length).
+
+        The output (B, 2 S, ...) has fewer samples than the input.
+        """
         skips = []
         for encoder in self.encoder:
             x = encoder(x)  # (B, channels of the level, about T / stride^(level + 1))
@@ -181,7 +188,10 @@ class Demucs(Network):
 
 
 def _middle(x: Tensor, length: int) -> Tensor:
-    """Return the central `length` samples; if the rest is odd, its extra sample is at the end."""
+    """Return the central `length` samples of x.
+
+    If an odd number of samples is removed, one sample more is removed at the end than at the start.
+    """
     start = (x.shape[-1] - length) // 2
     return x[..., start : start + length]
 

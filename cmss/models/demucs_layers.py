@@ -1,10 +1,9 @@
-"""Layers of all generations of Demucs, with the authors' names of parameters.
+"""Defines the layers of all generations of Demucs, with the authors' names of parameters.
 
-This module first defines the layers inside a level, and then the levels of Hybrid Demucs: encoders,
-decoders and the embedding of frequency bins. The code is based on that of the authors,
-facebookresearch/demucs (MIT; see NOTICE), branches v1 to v4.
+The code is based on branches v1 to v4 of facebookresearch/demucs (MIT licence; see NOTICE).
 
-Shapes: B batch, C channels, T time steps, F frequency bins, K frames.
+In shapes, B is the batch size, C the number of channels, T the number of time steps, F the number
+of frequency bins, and K the number of frames.
 """
 
 from collections.abc import Mapping
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 def rescale(module: nn.Module, reference: float) -> None:
     """Rescale the initial weights of each convolution towards a reference standard deviation.
 
-    The new standard deviation is the geometric mean of the old one and `reference` (Defossez et al.
-    2019, "Music Source Separation in the Waveform Domain", section 4.1).
+    The new standard deviation is the geometric mean of the old standard deviation and `reference`
+    (Defossez et al. 2019, "Music Source Separation in the Waveform Domain", section 4.1).
     """
     convolutions = nn.Conv1d | nn.ConvTranspose1d | nn.Conv2d | nn.ConvTranspose2d
     for layer in module.modules():
@@ -32,14 +31,17 @@ def rescale(module: nn.Module, reference: float) -> None:
 
 
 class BLSTM(nn.Module):
-    """A bidirectional LSTM and a linear layer back to C channels: (B, C, T) -> (B, C, T).
+    """Applies a bidirectional LSTM and a linear layer to features (B, C, T).
+
+    The linear layer restores the number of channels C.
 
     Args:
         channels: number of channels C.
         layers: number of layers of the LSTM.
         longest: largest number of time steps that are processed at once; None for no limit. Longer
-            inputs are cut into chunks of this length that overlap by half. Each step of the output
-            is taken from the chunk in which the step is farther from the ends.
+            inputs are cut into chunks of `longest` time steps that overlap by half. Where two
+            chunks overlap, each output step comes from the chunk in which the step is farther from
+            the ends.
         skip: whether to add the input to the output.
     """
 
@@ -52,7 +54,7 @@ class BLSTM(nn.Module):
         self.linear = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the LSTM: (B, C, T) -> (B, C, T)."""
+        """Apply the LSTM and the linear layer; the shape (B, C, T) does not change."""
         if self.longest is None or x.shape[-1] <= self.longest:
             y = self._run(x)
         else:
@@ -78,17 +80,19 @@ class BLSTM(nn.Module):
 
 
 class LocalState(nn.Module):
-    """Attention with a learned penalty on distance: (B, C, T) -> (B, C, T).
+    """Applies attention between time steps, with a learned penalty on their distance.
 
-    Instead of a positional embedding, each head subtracts a penalty from the scores. The penalty is
-    proportional to the distance, with a slope that depends on the query. No time step attends to
-    itself (Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation", section 3.1).
+    Instead of a positional embedding, each attention head subtracts a penalty from its scores. The
+    penalty is proportional to the distance between two time steps, and its slope depends on the
+    query. No time step attends to itself (Defossez 2021, "Hybrid Spectrogram and Waveform Source
+    Separation", section 3.1).
 
     Args:
         channels: number of channels C, a multiple of `heads`.
         heads: number of attention heads.
-        decays: number of fixed slopes, of which the slope of a query is a weighted sum: 1 to
-            `decays`, divided by sqrt(`decays`).
+        decays: number of fixed slopes, which are the numbers from 1 to `decays` divided by
+            sqrt(`decays`). The slope of the penalty for a query is a weighted sum of the fixed
+            slopes.
     """
 
     def __init__(self, channels: int, heads: int = 4, decays: int = 4) -> None:
@@ -105,7 +109,7 @@ class LocalState(nn.Module):
         self.query_decay.bias.data.fill_(-2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the attention: (B, C, T) -> (B, C, T)."""
+        """Apply the attention; the shape (B, C, T) does not change."""
         steps = torch.arange(x.shape[-1], device=x.device)
         distance = (steps[:, None] - steps).abs()  # (key, query)
         query, key, content = (  # (B, heads, C / heads, T) each
@@ -127,14 +131,14 @@ class LocalState(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each channel of a residual, initially small.
+    """Multiplies each channel of a residual by a learned factor that is small at first.
 
     See Touvron et al. 2021, "Going deeper with image transformers", section 2.
 
     Args:
         channels: number of channels C.
         start: initial value of the factors.
-        last: whether channels are the last axis, (B, T, C), instead of (B, C, T).
+        last: whether the input has the shape (B, T, C) instead of (B, C, T).
     """
 
     def __init__(self, channels: int, start: float, last: bool = False) -> None:
@@ -148,18 +152,19 @@ class LayerScale(nn.Module):
 
 
 class DConv(nn.Module):
-    """Residual branches of dilated convolutions over time, with few channels.
+    """Applies residual branches of dilated convolutions over time, with few channels.
 
     Args:
         channels: number of channels C.
         compress: ratio of C to the number of channels inside a branch.
-        depth: number of branches; the dilation doubles from branch to branch.
-        start: see :class:`LayerScale`.
+        depth: number of branches; each branch has twice the dilation of the previous branch.
+        start: initial value of the factors in :class:`LayerScale`.
         attention: whether each branch has a :class:`LocalState`.
         lstm: whether each branch has a :class:`BLSTM`, which precedes the attention.
 
-    Shape: (B, C, T) -> (B, C, T), or (B, C, F, K) -> (B, C, F, K), with each bin processed
-    separately.
+    Shape:
+        The input has the shape (B, C, T) or (B, C, F, K). For an input (B, C, F, K), each bin is
+        processed separately. The shape of the output is that of the input.
     """
 
     def __init__(
@@ -206,18 +211,19 @@ class DConv(nn.Module):
 
 @dataclass(frozen=True)
 class LevelArguments:
-    """Parameters shared by the encoder and the decoder of a level.
+    """Arguments that the encoder and the decoder of a level share.
 
     Args:
         inputs: number of channels of the level above.
         width: number of channels of the level.
-        kernel, stride: kernel size and stride of the convolution between the two levels.
+        kernel, stride: kernel size and stride of the convolution between this level and the level
+            above.
         frequency: whether the convolution is over frequency instead of time.
         pad: number of samples or bins of padding at each end.
         groups: number of groups of the group normalisation; 0 for no normalisation.
         dconv: arguments of :class:`DConv`.
-        last: whether this is the last level of the waveform branch before the branches merge. This
-            level has only the convolution.
+        last: whether the level has only the convolution, as the last level of the waveform branch
+            before the two branches merge.
     """
 
     inputs: int
@@ -235,12 +241,12 @@ class LevelArguments:
         return nn.GroupNorm(self.groups, channels) if self.groups else nn.Identity()
 
     def over(self, size: int, other: int) -> Any:
-        """Return sizes for the axis of the convolution and for the other axis, if this exists."""
+        """Return the tuple (size, other) if the convolution has two axes, else return `size`."""
         return (size, other) if self.frequency else size
 
 
 class Encoder(nn.Module):
-    """Encoder of a level: (B, C, F, K) or (B, C, T) -> the same axes with fewer bins or samples."""
+    """Encodes a level: reduces the number of bins or samples."""
 
     def __init__(self, level: LevelArguments, dconv: bool) -> None:
         super().__init__()
@@ -261,10 +267,10 @@ class Encoder(nn.Module):
         self.dconv = DConv(level.width, **level.dconv) if dconv else None
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """Apply the encoder.
+        """Apply the encoder to features (B, C, F, K) or (B, C, T).
 
-        `inject` (B, C, K) is the output of the waveform branch at the level where the branches
-        merge, and None at other levels.
+        The argument `inject` (B, C, K) is the output of the waveform branch at the level where the
+        two branches merge, and None at other levels.
         """
         if not self.level.frequency:
             if x.dim() == 4:  # the first level after the merge, whose input has a single bin
@@ -283,14 +289,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decoder of a level: adds the skip connection and restores the size of the encoder's input.
+    """Decodes a level: adds the skip connection and restores the size of the encoder's input.
 
     Args:
-        level: parameters of the level, which are also those of the encoder.
+        level: arguments that the decoder shares with the encoder of the level.
         outputs: number of output channels.
         dconv: whether the decoder has residual branches.
-        context: see :class:`cmss.models.hybrid.HybridArguments`.
-        final: whether this is the last decoder, which has no activation.
+        context: argument that :class:`cmss.models.hybrid.HybridArguments` describes.
+        final: whether this is the last decoder, which has no activation function.
     """
 
     def __init__(
@@ -314,12 +320,13 @@ class Decoder(nn.Module):
         """Apply the decoder.
 
         Args:
-            x: output of the decoder below, or of the lowest level.
-            skip: skip connection; None for no skip connection.
+            x: output of the decoder below; for the lowest decoder, output of
+                :meth:`cmss.models.hybrid.Hybrid.bottom`.
+            skip: skip connection from the encoder; None if there is no skip connection.
             length: number of samples of the output, if the convolution is over time.
 
         Returns:
-            The output, and the input of the last convolution.
+            The output of the decoder and the input of its last convolution.
         """
         if self.level.frequency and x.dim() == 3:
             x = x.unflatten(1, (self.level.width, -1))  # (B, width, K) -> (B, width, 1, K)
@@ -339,12 +346,12 @@ class Decoder(nn.Module):
 
 
 class BinEmbedding(nn.Module):
-    """Learned embedding of the frequency of each bin.
+    """Holds a learned embedding of the frequency of each bin.
 
-    Without this embedding, convolutions over frequency could not distinguish bins. The stored
+    Without the embedding, convolutions over frequency could not distinguish bins. The stored
     weights are the embedding divided by `scale`, which raises the effective learning rate. The
-    initial weights are cumulative sums over frequency, so that neighbouring bins have similar
-    embeddings at first.
+    initial weights are cumulative sums over frequency, so that neighbouring bins initially have
+    similar embeddings.
     """
 
     def __init__(self, bins: int, channels: int, scale: float) -> None:
@@ -356,5 +363,5 @@ class BinEmbedding(nn.Module):
         weight.copy_(weight.cumsum(0) / count / scale)
 
     def forward(self) -> Tensor:
-        """Return the embedding, (C, F, 1)."""
+        """Return the embedding, an array of shape (C, F, 1)."""
         return (self.embedding.weight * self.scale).T.unsqueeze(-1)

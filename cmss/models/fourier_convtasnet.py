@@ -1,12 +1,14 @@
-"""Conv-TasNet on the STFT, a single network for all instruments. It is the size `small`.
+"""Implements a Conv-TasNet on the STFT, a single network for all instruments.
 
-The masks are estimated as in Conv-TasNet (Luo and Mesgarani 2019), by a stack of dilated
-convolutions. The learned filterbank is replaced by the STFT, whose inverse is exact (see Pariente
-et al. 2020, "Filterbank design for end-to-end speech separation", for analytic filterbanks). The
-presence of the sources is an input. Masks sum to 1 over the sources that are present, so the
-estimates sum to the mixture.
+The separator `convtasnet` loads this network by default. As in Conv-TasNet (Luo and Mesgarani
+2019), a stack of dilated convolutions estimates the masks. The STFT replaces the learned
+filterbank, because the inverse of the STFT is exact (Pariente et al. 2020, "Filterbank design for
+end-to-end speech separation", discuss analytic filterbanks). The presence of the sources is an
+input of the network. The masks sum to 1 over the sources that are present, so the sum of the
+estimates is the mixture.
 
-Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources of the network.
+In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
+number of bands, K the number of frames, and S the number of sources of the network.
 """
 
 from dataclasses import dataclass
@@ -30,12 +32,12 @@ class FourierConvTasNetArguments:
 
     Args:
         sources: names of the outputs in order. ``Violin`` is a single violin or the first of two
-            violins, ``Violin_2`` the second violin.
+            violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
-        hop: number of samples from frame to frame.
-        Q: number of the lowest bins that are separate bands. Above these bins, the width of a band
-            is 1/Q of its frequency.
-        B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
+        hop: number of samples between the starts of consecutive frames.
+        Q: number of the lowest bins that are separate bands. Above the lowest Q bins, the width of
+            a band is 1/Q of the band's frequency.
+        B, H, P, X, R: arguments that :class:`cmss.models.convtasnet.ConvTasNetArguments` describes.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -55,11 +57,12 @@ class FourierConvTasNetArguments:
 
 
 class FourierConvTasNet(BandMasks):
-    """Applies a soft mask for each source that is present to the spectra of the mixture.
+    """Multiplies the spectra of the mixture by a mask for each source that is present.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero, the others sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. The sum of the sources is the mixture.
     """
 
     model_name = "fourier_convtasnet"
@@ -77,13 +80,15 @@ class FourierConvTasNet(BandMasks):
         self.scores = Pointwise(a.B, len(a.sources) * bands, bias=True)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Estimate masks that sum to 1: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
+        """Estimate masks (B, S, K, G) from spectra (B, 2, F, K).
+
+        The masks sum to 1 over the sources.
 
         Raises:
-            ValueError: an example has no source that is present.
+            ValueError: no source is present in an example.
         """
         present = presence(present, spectra, len(self.sources))
-        # Powers span ten decades. This is more than half precision can represent.
+        # Powers span ten decades, which is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             features = self.norm(self.features(spectra))  # (B, K, 4 G)
         # (B, K, B); the embedding of presence is the same in all frames.

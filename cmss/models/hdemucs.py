@@ -1,8 +1,8 @@
-"""Hybrid Demucs (Defossez 2021), the third generation; see :mod:`cmss.models.hybrid`.
+"""Implements Hybrid Demucs (Defossez 2021), the third generation of Demucs.
 
-The two branches of the network merge at the level where the spectral branch has only a single bin.
-From this level on, the residual branches have local attention and LSTMs. The defaults are the
-published configuration.
+The spectral branch and the waveform branch of the network merge at the level where the spectral
+branch has only a single bin. After the two branches have merged, the residual branches have local
+attention and LSTMs. By default, the arguments have the published values.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class HDemucsArguments(HybridArguments):
     """Arguments of :class:`HDemucs`, in addition to those of :class:`HybridArguments`.
 
     Args:
-        time_stride: stride of the levels below the level where the branches merge.
+        time_stride: stride of the levels below the level where the two branches merge.
         dconv_attn: first level whose residual branches have local attention.
         dconv_lstm: first level whose residual branches have an LSTM.
     """
@@ -45,9 +45,9 @@ class HDemucsArguments(HybridArguments):
 
 
 class HDemucs(Hybrid):
-    """Hybrid Demucs with merged branches.
+    """Hybrid Demucs whose branches merge.
 
-    The lowest decoder has no input except the skip connection.
+    The only input of the lowest decoder is the skip connection.
     """
 
     model_name = "hdemucs"

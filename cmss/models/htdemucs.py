@@ -1,11 +1,13 @@
-"""Hybrid Transformer Demucs, the fourth generation; see :mod:`cmss.models.hybrid`.
+"""Implements Hybrid Transformer Demucs, the fourth generation of Demucs.
 
 The paper is Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation". The
-two branches of the network do not merge. At the lowest level, a transformer has attention within
-each branch and across both branches. The defaults are those of the network that the authors
-released. The code is based on that of the authors, facebookresearch/demucs (MIT; see NOTICE).
+spectral branch and the waveform branch of the network do not merge. At the lowest level, a
+transformer has attention within each branch and across both branches. By default, the arguments
+have the values of the network that the authors released. The code is based on the authors' code,
+facebookresearch/demucs (MIT licence; see NOTICE).
 
-Shapes: B batch, C channels, F frequency bins, K frames, T time steps, N and M tokens.
+In shapes, B is the batch size, C the number of channels, F the number of frequency bins, K the
+number of frames, T the number of time steps, and N and M are numbers of transformer tokens.
 """
 
 import math
@@ -27,13 +29,13 @@ class HTDemucsArguments(HybridArguments):
     """Arguments of :class:`HTDemucs`, in addition to those of :class:`HybridArguments`.
 
     Args:
-        bottom_channels: number of channels of the transformer; 0 for the same number as in the
+        bottom_channels: number of channels of the transformer; 0 for the number of channels of the
             lowest level.
         t_layers: number of transformer layers of each branch. Layers with attention within the
             branch alternate with layers with attention to the other branch.
         t_heads: number of attention heads.
-        t_hidden_scale: ratio of the number of hidden channels of a feed-forward layer to its number
-            of input channels.
+        t_hidden_scale: ratio of the number of hidden channels of a feed-forward layer to the number
+            of its input channels.
         t_max_period: longest period of the positional embedding, divided by 2 pi.
     """
 
@@ -63,7 +65,7 @@ class HTDemucsArguments(HybridArguments):
 
 
 class HTDemucs(Hybrid):
-    """Hybrid Demucs with separate branches and a transformer across them."""
+    """Implements Hybrid Demucs with separate branches and a transformer across both branches."""
 
     model_name = "htdemucs"
 
@@ -81,12 +83,12 @@ class HTDemucs(Hybrid):
         )
 
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the transformer: (B, C, F, K) and (B, C, T) -> the same shapes."""
+        """Apply the transformer to x (B, C, F, K) and x_time (B, C, T)."""
         if not self.arguments.bottom_channels:
             return self.crosstransformer(x, x_time)
         bins = x.shape[2]
-        # 1x1 convolutions convert between the numbers of channels of the branches and of the
-        # transformer.
+        # 1x1 convolutions convert the number of channels of a branch to that of the transformer,
+        # and back after the transformer.
         # (B, C, F, K) -> (B, C, F K) -> (B, bottom_channels, F K) -> (B, bottom_channels, F, K)
         x = self.channel_upsampler(x.flatten(2)).unflatten(2, (bins, -1))
         x, x_time = self.crosstransformer(x, self.channel_upsampler_t(x_time))
@@ -95,19 +97,21 @@ class HTDemucs(Hybrid):
 
 
 class CrossTransformer(nn.Module):
-    """Parallel transformer layers of both branches; layers 1, 3, ... attend to the other branch.
+    """Applies the transformer layers of both branches.
+
+    In each branch, the layers with an odd index attend to the other branch.
 
     Args:
         channels: number of channels C.
         layers: number of layers of each branch.
         heads: number of attention heads.
-        hidden: ratio of the number of hidden channels of a feed-forward layer to its number of
+        hidden: ratio of the number of hidden channels of a feed-forward layer to the number of its
             input channels.
         period: longest period of the positional embedding, divided by 2 pi.
 
     Shape:
-        - inputs x (B, C, F, K) and x_time (B, C, T)
-        - outputs of the same shapes
+        The inputs are x with the shape (B, C, F, K) and x_time with the shape (B, C, T). The
+        outputs have the same shapes as the inputs.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class CrossTransformer(nn.Module):
         self.layers, self.layers_t = branch(), branch()
 
     def forward(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply all layers; the shapes are those of the class."""
+        """Apply all layers; the shapes do not change."""
         channels, bins, frames = x.shape[1:]
         # The tokens of the spectral branch are the bins of all frames, (B, K F, C). The tokens of
         # the waveform branch are the time steps, (B, T, C).
@@ -144,17 +148,19 @@ class CrossTransformer(nn.Module):
     # The order of the channels and the spacing of the rates are those of the authors' code.
 
     def _position(self, channels: int, steps: int) -> Tensor:
-        """Return an embedding of time steps, (T, C): first cosines, then sines, at C / 2 rates."""
+        """Return an embedding (T, C) of time steps by cosines and sines at C / 2 rates."""
         half = channels // 2
         rates = self.period ** (-torch.arange(half) / (half - 1))
         phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
         return torch.cat((phase.cos(), phase.sin()), 1)
 
     def _position_2d(self, channels: int, bins: int, frames: int) -> Tensor:
-        """Return an embedding of frames and bins, (K F, C); the bin is the faster index.
+        """Return an embedding (K F, C) of frames and bins.
 
-        Half of the channels embed the frame, the other half the bin. Sines and cosines alternate,
-        at C / 4 rates.
+        The bins of a frame are consecutive.
+
+        Half of the channels represent the frame, and the other half represent the bin. Sines and
+        cosines at C / 4 rates alternate.
         """
         half = channels // 2
         rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(self.period) / half))
@@ -169,7 +175,10 @@ class CrossTransformer(nn.Module):
 
 
 class Layer(nn.Module):
-    """A transformer layer: attention and a feed-forward layer as scaled residuals, then a norm.
+    """Applies a transformer layer: attention, a feed-forward layer and group normalisation.
+
+    The outputs of the attention and of the feed-forward layer are multiplied by learned scales and
+    added to their inputs.
 
     Args:
         channels: number of channels C.
@@ -195,7 +204,7 @@ class Layer(nn.Module):
             self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """Apply the layer: (B, N, C), tokens of the other branch (B, M, C) -> (B, N, C)."""
+        """Apply the layer to tokens (B, N, C) of a branch and (B, M, C) of the other branch."""
         query = self.norm1(x)
         if self.cross:
             key = self.norm2(other)  # (B, M, C)
@@ -207,7 +216,7 @@ class Layer(nn.Module):
         x = x + self.gamma_1(attended)
         # (B, N, C) -> (B, N, inner) -> (B, N, C)
         x = x + self.gamma_2(self.linear2(F.gelu(self.linear1(norm(x)))))
-        return self.norm_out(x.mT).mT  # over tokens and channels together
+        return self.norm_out(x.mT).mT  # normalised over tokens and channels together
 
 
 # fmt: off

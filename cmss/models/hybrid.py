@@ -1,11 +1,12 @@
-"""Hybrid Demucs: a U-Net on the waveform and a U-Net on its spectra, whose estimates are added.
+"""Implements Hybrid Demucs, which adds the estimates of a waveform U-Net and a spectral U-Net.
 
-The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module is the
-common part of the third and the fourth generation of Demucs, :mod:`cmss.models.hdemucs` and
-:mod:`cmss.models.htdemucs`. The code is based on that of the authors, facebookresearch/demucs (MIT;
-see NOTICE), with the same names of parameters.
+The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module
+contains the code that the third and the fourth generation of Demucs share, see
+:mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. The code is based on the authors' code,
+facebookresearch/demucs (MIT licence; see NOTICE), with the same names of parameters.
 
-Shapes: B batch, S sources, T samples, C channels, F frequency bins, K frames.
+In shapes, B is the batch size, S the number of sources, T the number of samples, C the number of
+channels, F the number of frequency bins, and K the number of frames.
 """
 
 from abc import ABC, abstractmethod
@@ -35,27 +36,29 @@ class HybridArguments:
         growth: ratio of a level's number of channels to that of the level above.
         nfft: length of a frame in samples; the hop is a quarter of this length.
         depth: number of levels.
-        kernel_size, stride: kernel size and stride of the convolutions between levels, over
-            frequency and over time.
+        kernel_size, stride: kernel size and stride of the convolutions between levels, which are
+            over frequency or over time.
         context: number of frames and bins on each side that the first convolution of a decoder
             covers.
         norm_starts: first level with group normalisation.
         norm_groups: number of groups of the group normalisation.
-        dconv_mode: where there are residual branches: 1 in encoders, 2 in decoders, 3 in both.
-        dconv_starts: first level with residual branches. In the upper levels, residual branches
-            require the most computation.
-        dconv_depth, dconv_comp, dconv_init: depth, compress and start of the residual branches, see
+        dconv_mode: place of the residual branches: 1 for encoders, 2 for decoders, 3 for both.
+        dconv_starts: first level with residual branches. Residual branches of the upper levels
+            require more computation than residual branches of the lower levels.
+        dconv_depth, dconv_comp, dconv_init: arguments `depth`, `compress` and `start` of
             :class:`cmss.models.demucs_layers.DConv`.
         freq_emb: weight of the embedding of the first level's bins.
         emb_scale: ratio of the embedding's learning rate to that of other parameters.
-        rescale: see :func:`cmss.models.demucs_layers.rescale`; 0 for no rescaling.
-        masks: whether the spectral branch estimates masks. False, as in the paper: inputs and
-            outputs of this branch are complex spectra, with real and imaginary parts as channels.
-            True: inputs are levels and directions of arrival. Outputs are soft masks, which sum to
-            1 over the sources that are present and are the same for both audio channels.
+        rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
+            no rescaling.
+        masks: whether the spectral branch estimates masks. If `masks` is false, as in the paper,
+            the inputs and outputs of the spectral branch are complex spectra, whose real and
+            imaginary parts are separate channels. If `masks` is true, the inputs are levels and
+            directions of arrival, and the outputs are masks, which sum to 1 over the sources that
+            are present and are the same for both audio channels.
         conditioned: whether the presence of the sources is an input of the network.
-        consistent: whether to distribute the difference between the mixture and the sum of the
-            estimates among the sources that are present.
+        consistent: whether the difference between the mixture and the sum of the estimates is
+            distributed among the sources that are present.
     """
 
     sources: tuple[str, ...]
@@ -96,7 +99,7 @@ class HybridArguments:
         """Return the number of channels of a branch's lowest level.
 
         Args:
-            channels: number of channels of the first level of the branch.
+            channels: number of channels of the branch's first level.
         """
         for _ in range(self.depth - 1):
             channels = int(self.growth * channels)
@@ -104,20 +107,21 @@ class HybridArguments:
 
 
 class Hybrid(Network, ABC):
-    """Network with a spectral and a waveform branch.
+    """Base class of networks with a spectral branch and a waveform branch.
 
     Subclasses implement :meth:`bottom`, which connects the encoders to the decoders.
 
     Args:
         arguments: arguments of the network.
-        time_stride: stride of the levels below the level where the branches merge.
+        time_stride: stride of the levels below the level where the two branches merge.
         attention_from: first level whose residual branches have attention; None for no level.
         lstm_from: first level whose residual branches have an LSTM; None for no level.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero; with
-          `consistent`, the others sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
+        is true, the sum of the sources is the mixture.
     """
 
     window: Tensor
@@ -143,7 +147,7 @@ class Hybrid(Network, ABC):
         bins = a.nfft // 2
         for level in range(a.depth):
             # The levels of the spectral branch convolve over frequency until a single bin is left.
-            # At this level, the branches merge. The levels below convolve over time.
+            # At this level, the two branches merge. Lower levels convolve over time.
             frequency = bins > 1
             last = frequency and bins <= a.kernel_size
             if last:
@@ -196,16 +200,16 @@ class Hybrid(Network, ABC):
 
     @abstractmethod
     def bottom(self, x: Tensor, x_time: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the decoders' inputs from the encoders' outputs, of the same shapes.
+        """Compute the decoders' inputs from the encoders' outputs; the shapes do not change.
 
         Args:
-            x: output of the spectral branch's encoders, (B, C, F, K), or (B, C, K) if the branches
-                have merged.
-            x_time: output of the waveform branch's encoders, (B, C, T).
+            x: output of the spectral branch's encoders, an array of shape (B, C, F, K), or (B, C,
+                K) if the two branches have merged.
+            x_time: output of the waveform branch's encoders, an array of shape (B, C, T).
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         a = self.arguments
         present = presence(present, mixture, len(a.sources))
         samples = mixture.shape[-1]
@@ -216,8 +220,8 @@ class Hybrid(Network, ABC):
             signal, mean_time, deviation_time = _normalised(mixture, (1, 2))  # (B, 2, T)
         # (B, S, F, K) with masks, else (B, S 2 2, F, K); waveforms (B, S 2, T)
         image, signal = self._branches(image, signal, present)
-        # The outputs are processed further only for the P players: spectra of all S sources would
-        # take most of the time.
+        # The outputs are processed further only for the P players, because spectra of all S sources
+        # would require most of the computing time.
         players, chosen = listed(present)
         if a.masks:
             scores = of_players(image.float(), players)  # (B, P, F, K)
@@ -248,14 +252,16 @@ class Hybrid(Network, ABC):
     def _image(self, spectra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the normalised input of the spectral branch.
 
+        If `masks` is true, the input is the result of :func:`stereo_features` for each bin, and
+        each feature is normalised separately. If `masks` is false, the input is the real and
+        imaginary part of the spectra of both channels, which are normalised together.
+
         Args:
-            spectra: spectra of the mixture, complex (B, 2, F, K).
+            spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
 
         Returns:
-            The normalised input (B, 4, F, K), its mean before normalisation, and its standard
-            deviation before normalisation. With `masks`, the input is the :func:`stereo_features`
-            of each bin, and each feature is normalised separately. Otherwise the input is the real
-            and imaginary part of each channel, which are normalised together.
+            The normalised input (B, 4, F, K), and its mean and standard deviation before
+            normalisation.
         """
         if not self.arguments.masks:
             # (B, 2, F, K, 2) -> (B, 2, 2, F, K) -> (B, 4, F, K)
@@ -271,12 +277,12 @@ class Hybrid(Network, ABC):
         """Apply the encoders, :meth:`bottom` and the decoders of both branches.
 
         Args:
-            x: normalised input of the spectral branch, (B, 4, F, K).
-            x_time: normalised input of the waveform branch, (B, 2, T).
-            present: whether each source is present, bool (B, S).
+            x: normalised input of the spectral branch, an array of shape (B, 4, F, K).
+            x_time: normalised input of the waveform branch, an array of shape (B, 2, T).
+            present: whether each source is present, a bool array of shape (B, S).
 
         Returns:
-            The outputs of the spectral and of the waveform branch.
+            The output of the spectral branch and the output of the waveform branch.
         """
         # The length at each level is stored, because the decoders remove the encoders' padding.
         skips, skips_time, lengths, lengths_time = [], [], [], []
@@ -317,15 +323,15 @@ class Hybrid(Network, ABC):
         return x, x_time
 
     def analyse(self, signal: Tensor) -> Tensor:
-        """Compute the STFT without the highest bin: (..., T) -> complex (..., F, K).
+        """Compute the complex STFT (..., F, K) of signals (..., T) without the highest bin.
 
-        K is T / hop, rounded up. Frames are centred on the middle of each hop, like the
-        convolutions of the waveform branch, and the signal is reflected at its ends.
+        The number of frames K is T / hop, rounded up. Frames are centred on the middle of each hop,
+        like the convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
-        # Frame 0 of :func:`stft` is centred on the first sample of its input, so frame 2 is centred
-        # on sample 2 hop. Because 3/2 hop of padding precede the signal, this is sample hop / 2 of
-        # the signal, the middle of the first hop.
+        # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. Because 3/2 hop
+        # of padding precede the signal, this is sample hop / 2 of the signal, the middle of its
+        # first hop. So frames 0 and 1 are dropped.
         edge = self.hop // 2 * 3
         padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
         spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]
@@ -340,12 +346,12 @@ class Hybrid(Network, ABC):
 
 
 def _reflected(signal: Tensor, before: int, after: int) -> Tensor:
-    """Extend a signal (B, C, T) by reflection at its ends.
+    """Extend a signal by reflection at its ends.
 
     A signal that is too short for the reflection is first padded with zeros.
 
     Args:
-        signal: the signal, (B, C, T).
+        signal: the signal, an array of shape (B, C, T).
         before: number of samples to add at the start.
         after: number of samples to add at the end.
     """
@@ -362,8 +368,8 @@ def _normalised(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor, Tenso
     """Scale a tensor to zero mean and unit standard deviation over some axes.
 
     Returns:
-        The scaled tensor, its mean before scaling, and its standard deviation before scaling.
+        The scaled tensor, and the mean and the standard deviation before scaling.
     """
     mean, deviation = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)
-    # The authors' constant against division by zero.
+    # This is the authors' constant against division by zero.
     return (x - mean) / (1e-5 + deviation), mean, deviation

@@ -1,10 +1,10 @@
-"""Wrapper for torch modules of other packages, which are imported by name.
+"""Imports torch modules of other packages by name, and wraps these modules as networks.
 
 A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
 example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")
 from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
 
-Shapes: B batch, S sources, T samples.
+In shapes, B is the batch size, S the number of sources, and T the number of samples.
 """
 
 import importlib
@@ -29,8 +29,8 @@ class ModuleArguments:
         sources: names of the module's outputs in order.
         samplerate: sampling rate of the module in Hz.
         arguments: keyword arguments of the class; lists are converted to tuples.
-        consistent: whether to distribute the difference between the mixture and the sum of the
-            estimates among the sources that are present.
+        consistent: whether the difference between the mixture and the sum of the estimates is
+            distributed among the sources that are present.
     """
 
     target: str
@@ -49,17 +49,17 @@ class ModuleArguments:
 class ModuleNetwork(Network):
     """Wraps a module of another package whose only input is the mixture.
 
-    The outputs of some modules are shorter than the mixture, because of their inverse transform.
-    They are padded with zeros.
+    Because of their inverse transform, some modules return outputs that are shorter than the
+    mixture. Outputs that are too short are padded with zeros.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero; with `consistent`, the sources that are
-          present sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. If `consistent` is true, the sum of the sources is the mixture.
 
     Raises:
         InputError: the class does not exist or does not accept the arguments.
-        ValueError: the module's output has another shape.
+        ValueError: the module's output does not have the expected shape.
     """
 
     model_name = "module"
@@ -76,7 +76,7 @@ class ModuleNetwork(Network):
             ) from error
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         stems = self.module(mixture)
         # Modules of a single source may omit the axis of sources: (B, 2, T).
@@ -99,11 +99,11 @@ class ModuleNetwork(Network):
 def module_class(target: str) -> type[nn.Module]:
     """Import a class of torch modules by name.
 
-    Classes that are not torch modules are refused, because the name may come from a file, and the
-    class will be called.
+    Classes that are not torch modules are refused, because the name may come from a file, and
+    calling an arbitrary class could execute arbitrary code.
 
     Raises:
-        InputError: the class does not exist, or is not a torch module.
+        InputError: the class does not exist or is not a torch module.
     """
     package, _, name = target.rpartition(".")
     expected = "expected package.Class, a torch.nn.Module that is installed"

@@ -1,11 +1,12 @@
-"""Multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
+"""Implements the multichannel U-Net (Kadandale, Montesinos, Haro and Gomez 2020).
 
 The paper is "Multi-channel U-Net for Music Source Separation", IEEE MMSP. A U-Net with an output
-channel for each source estimates masks from a spectrogram on a logarithmic frequency axis. The
-defaults are the published configuration. The code is based on that of the authors,
-vskadandale/multichannel-unet-bss (MIT; see NOTICE).
+channel for each source estimates masks from a spectrogram on a logarithmic frequency axis. By
+default, the arguments have the published values. The code is based on the authors' code,
+vskadandale/multichannel-unet-bss (MIT licence; see NOTICE).
 
-Shapes: B batch, T samples, F frequency bins, G bands, K frames, S sources, C channels.
+In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
+number of bands, K the number of frames, S the number of sources, and C the number of channels.
 """
 
 from dataclasses import dataclass
@@ -34,23 +35,24 @@ class MultichannelUNetArguments:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         n_fft: length of a frame in samples.
-        hop: number of samples from frame to frame.
-        bands: number of points of the logarithmic frequency axis, a multiple of
-            2 ** (len(dims) - 1).
+        hop: number of samples between the starts of consecutive frames.
+        bands: number of points of the logarithmic frequency axis, a multiple of 2 ** (len(dims) -
+            1).
         dims: number of channels of each level.
-        convolutions: number of convolutions in each level of encoder and decoder.
+        convolutions: number of convolutions in each level of the encoder and the decoder.
         dropout: probability of channel dropout after the convolutions of the decoder.
-        features: input features, mono (log magnitude of the mean of both channels) or stereo (level
-            of each channel, and the direction of arrival).
-        masks: type of masks, relu (independent masks) or softmax (masks that sum to 1 over the
+        features: input features: `mono` (log magnitude of the mean of both channels) or `stereo`
+            (level of each channel and direction of arrival).
+        masks: type of masks: `relu` (independent masks) or `softmax` (masks that sum to 1 over the
             sources that are present).
         conditioned: whether the presence of the sources is an input of every level.
-        harmonics: multiples of a band's frequency. The features at each multiple are additional
-            input channels, so that a filter covers the partials of a note (Bittner et al. 2017,
-            "Deep salience representations for F0 estimation in polyphonic music", ISMIR,
-            section 3.1).
+        harmonics: factors by which the frequency of a band is multiplied. The features at the
+            multiplied frequencies are additional input channels for the band, so that a filter
+            covers the partials of a note (Bittner et al. 2017, "Deep salience representations for
+            F0 estimation in polyphonic music", ISMIR, section 3.1).
         passes: number of passes of the U-Net. From the second pass on, additional input channels
-            hold the masks of the previous pass and masks computed from the sources' directions.
+            contain the masks of the previous pass and masks that are computed from the directions
+            of arrival of the sources.
     """
 
     sources: tuple[str, ...]
@@ -87,11 +89,12 @@ class MultichannelUNetArguments:
 
 
 class MultichannelUNet(BandMasks):
-    """Applies soft masks, estimated by a U-Net over frames and bands, to the mixture's spectra.
+    """Multiplies the mixture's spectra by masks that a U-Net over frames and bands estimates.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero; with softmax, the others sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. With softmax masks, the sum of the sources is the mixture.
     """
 
     model_name = "multichannel_unet"
@@ -118,13 +121,13 @@ class MultichannelUNet(BandMasks):
         self.unet = UNet(self.planes * (1 + len(stretched)) + known, len(a.sources), a)
 
     def masks(self, spectra: Tensor, present: Tensor) -> Tensor:
-        """Estimate masks by all passes: (B, 2, F, K), bool (B, S) -> (B, S, K, G).
+        """Estimate masks (B, S, K, G) from spectra (B, 2, F, K) in one or several passes.
 
         Raises:
-            ValueError: an example has no source that is present.
+            ValueError: no source is present in an example.
         """
         present = presence(present, spectra, len(self.sources))
-        # Powers span ten decades. This is more than half precision can represent.
+        # Powers span ten decades, which is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             if self.norm is None:
                 features = self.levels(spectra)  # (B, K, G)
@@ -151,7 +154,7 @@ class MultichannelUNet(BandMasks):
         return self._single_pass(torch.cat((image, known), 1), present)
 
     def _single_pass(self, image: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net: (B, C, K, G), bool (B, S) -> masks (B, S, K, G)."""
+        """Apply the U-Net to inputs (B, C, K, G); return masks (B, S, K, G)."""
         scores = self.unet(image, present).float()  # (B, S, K, G)
         absent = ~present[..., None, None]
         if self.arguments.masks == "relu":
@@ -161,16 +164,17 @@ class MultichannelUNet(BandMasks):
     def known(self, spectra: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Compute the additional inputs of the next pass.
 
-        These are the masks of the current pass, and masks computed from the sources' directions
-        alone. From both, 1 / (number of sources present) is subtracted. Absent sources are zero.
+        The additional inputs are the masks of the current pass and masks that are computed only
+        from the directions of arrival of the sources. The reciprocal of the number of sources that
+        are present is subtracted from both types of masks. The inputs of absent sources are zero.
 
         Args:
-            spectra: spectra of the mixture, complex (B, 2, F, K).
-            masks: masks of the current pass, (B, S, K, G).
-            present: whether each source is present, bool (B, S).
+            spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
+            masks: masks of the current pass, an array of shape (B, S, K, G).
+            present: whether each source is present, a bool array of shape (B, S).
 
         Returns:
-            The inputs of the next pass, (B, 2 S, K, G).
+            The additional inputs of the next pass, an array of shape (B, 2 S, K, G).
         """
         players, plays = listed(present)
         index = players[..., None, None].expand(-1, -1, *masks.shape[2:])  # (B, P, K, G)
@@ -192,10 +196,11 @@ class MultichannelUNet(BandMasks):
         return known.masked_fill(~present.repeat(1, 2)[..., None, None], 0)
 
     def levels(self, spectra: Tensor) -> Tensor:
-        """Compute the log magnitude of the mean of both channels: (B, 2, F, K) -> (B, K, G).
+        """Compute the log magnitude (B, K, G) of the mean of both channels of spectra (B, 2, F, K).
 
         The magnitude is divided by its mean over the excerpt, so that the result does not depend on
-        the level. The authors use the logarithm of the magnitude plus 2e-16 instead.
+        the level of the recording. The authors of the paper do not divide, but add 2e-16 to the
+        magnitude before the logarithm.
         """
         # (B, F, K) -> (B, K, F) -> (B, K, G)
         magnitude = F.linear(spectra.mean(1).abs().mT, self.to_bands.T)
@@ -204,7 +209,7 @@ class MultichannelUNet(BandMasks):
 
 
 class UNet(nn.Module):
-    """U-Net over frames and bands: (B, C, K, G), bool (B, S) -> (B, S, K, G), for any K."""
+    """Applies a U-Net over bands and any number of frames."""
 
     def __init__(self, planes: int, outputs: int, arguments: MultichannelUNetArguments) -> None:
         super().__init__()
@@ -226,13 +231,13 @@ class UNet(nn.Module):
         self.output = nn.Conv2d(dims[0], outputs, 1)
 
     def forward(self, image: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net: (B, C, K, G), bool (B, S) -> (B, S, K, G)."""
+        """Apply the U-Net to inputs (B, C, K, G); return outputs (B, S, K, G)."""
         frames = image.shape[2]
         # Repeat the last frame, so that every pooling halves the number of frames exactly.
         rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
         x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
         *encoder, bottom = self.down
-        # Embeddings of presence for the levels of encoder and decoder, (B, channels, 1, 1) each.
+        # These are embeddings of presence for each level of encoder and decoder, (B, C, 1, 1) each.
         embeddings = [layer(present.to(x.dtype))[..., None, None] for layer in self.presence]
         embeddings = embeddings or [x.new_zeros(())] * 2 * len(encoder)
         skips = []  # (B, dims[i], K / 2^i, G / 2^i), i from 0
@@ -249,7 +254,7 @@ class UNet(nn.Module):
 
 
 class Level(nn.Sequential):
-    """A sequence of 3x3 convolutions, each with batch normalisation and LeakyReLU."""
+    """Applies successive 3x3 convolutions, each with batch normalisation and LeakyReLU."""
 
     def __init__(self, inputs: int, width: int, convolutions: int, dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []

@@ -1,8 +1,8 @@
-"""Base class of all networks, with loading and saving in the format of the Hugging Face hub.
+"""Base class of all networks, which are loaded and saved in the format of the Hugging Face hub.
 
-A network is saved as a folder with two files. `config.json` holds the name and the arguments of the
-network; its format is that of the networks that the challenge published. `model.safetensors` is a
-checkpoint.
+A network is saved as a folder with two files. The file `config.json` contains the name and the
+arguments of the network, in the format of the networks that the challenge published. The file
+`model.safetensors` is a checkpoint.
 """
 
 import json
@@ -28,17 +28,17 @@ class Network(
     pipeline_tag="audio-to-audio",
     tags=["audio-source-separation", "music", "cadenza-challenge"],
 ):
-    """A separation network, built from a dataclass of arguments.
+    """Base class of separation networks, which are built from a dataclass of arguments.
 
-    The methods `save_pretrained(folder)`, `from_pretrained(folder or name on the hub)` and
+    The methods `save_pretrained(folder)`, `from_pretrained(folder or name in the hub)` and
     `push_to_hub(name)` are inherited from huggingface_hub.
 
     Args:
         arguments: arguments of the network, with at least `samplerate`.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T)
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T).
     """
 
     model_name: ClassVar[str]
@@ -60,7 +60,7 @@ class Network(
 
     @property
     def reach(self) -> Reach | None:
-        """Receptive field in samples at `sample_rate_hz`; None if it is unbounded."""
+        """Receptive field in samples at `sample_rate_hz`; None for an unbounded receptive field."""
         return None
 
     def save_config(self, folder: Path) -> None:
@@ -77,7 +77,7 @@ class Network(
     def _from_pretrained(
         cls, *, model_id: str, config: dict[str, Any] | None = None, **hub: Any
     ) -> Self:
-        """Load a network in evaluation mode and float32. `ModelHubMixin` calls this method.
+        """Load a network in evaluation mode and float32; `ModelHubMixin` calls this method.
 
         Raises:
             InputError: a file is missing or damaged, or belongs to another network.

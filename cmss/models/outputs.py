@@ -1,9 +1,9 @@
-"""Names of the outputs of networks, and the assignment of players to outputs.
+"""Defines the names of the outputs of networks and assigns players to outputs.
 
 A network for all instruments has an output for each instrument. A single player, or the first of
 two players of the same instrument, uses the output with the instrument's name, such as ``Violin``.
-The second player uses a separate output, ``Violin_2``. A network for a single instrument outputs
-this instrument, the target, and optionally its accompaniment.
+The second player uses a separate output, such as ``Violin_2``. A network for a single instrument
+has the output ``target`` for this instrument and possibly the output ``accompaniment``.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def output_name(instrument: str, voice: int | None) -> str:
 
 
 def instrument_of(name: str) -> str:
-    """Return the instrument that an output with this name belongs to."""
+    """Return the instrument that the output with this name estimates."""
     return name.removesuffix("_2")
 
 
@@ -33,7 +33,7 @@ OUTPUTS = (*INSTRUMENTS, *(output_name(instrument, 2) for instrument in DOUBLED)
 
 
 def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[str, int]:
-    """Return the index of the output to which each player is assigned, -1 for no output.
+    """Return the index of the output to which each player is assigned; -1 stands for no output.
 
     Args:
         sources: names of a network's outputs in order.
@@ -41,7 +41,7 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
             None if it separates all instruments.
 
     Returns:
-        The index for each player, by the player's output name from :data:`OUTPUTS`. If the network
+        Dict from the player's name in :data:`OUTPUTS` to the index of the output. If the network
         has no output for the second player of an instrument, both players share an output.
 
     Raises:

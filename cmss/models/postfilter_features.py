@@ -1,6 +1,6 @@
-"""Input features of the post-filter, computed from the mixture and a separator's estimates.
+"""Computes the input features of the post-filter from the mixture and a separator's estimates.
 
-Shapes: S sources, F bins, K frames.
+In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
 from dataclasses import dataclass
@@ -22,24 +22,26 @@ LIMIT = 9.0
 """Largest log-odds, about -log(:data:`cmss.transforms.masks.MASK_FLOOR`)."""
 
 FEATURES = 11
-"""Number of features of :func:`features_of`."""
+"""Number of features that :func:`features_of` computes."""
 
 ODDS, LEVEL = 0, 7
-"""Indices of two features: the log-odds of the mask, and the level of the mixture."""
+"""Indices of two features: the log-odds of the mask and the level of the mixture."""
 
 LONG_TERM = (3, 40)
-"""Numbers of bins on each side over which power is summed. The first sum comprises a partial, the
-second half an octave at 600 Hz."""
+"""Numbers of bins on each side of a bin over which power is summed.
+
+The first sum covers a partial, and the second sum covers half an octave at 600 Hz.
+"""
 
 
 @dataclass(frozen=True)
 class LongTerm:
-    """Statistics over all frames of a recording, from which :func:`features_of` are computed.
+    """Holds the statistics over all frames of a recording that :func:`features_of` needs.
 
     Args:
-        directions: distributions of the directions of each source.
-        constant: the features that do not change over time, (N, S, F, 1), with N features.
-        level: mean power of the mixture near each bin, (F, 1).
+        directions: distributions of the directions of arrival of each source.
+        constant: the N features that do not change over time, an array of shape (N, S, F, 1).
+        level: mean power of the mixture near each bin, an array of shape (F, 1).
     """
 
     directions: list[Distribution]
@@ -51,8 +53,8 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
     """Compute statistics over all frames of a recording.
 
     Args:
-        mixture: spectra of the mixture, complex (2, F, K).
-        estimates: spectra of the separator's estimates, complex (S, 2, F, K).
+        mixture: spectra of the mixture, a complex array of shape (2, F, K).
+        estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
     """
     frames = mixture.shape[-1]
     sources, _, bins, _ = estimates.shape
@@ -75,14 +77,14 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 
 
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
-    """Return the features that do not change over time, (5, S, F, 1).
+    """Return the five features that do not change over time, an array of shape (5, S, F, 1).
 
-    These are two log-odds of a source's power, two level differences between left and right, and
-    the frequency.
+    The five features are two log-odds of a source's power, two level differences between the left
+    and the right channel, and the frequency.
 
     Args:
         directions: distributions of the directions of each source, for each neighbourhood of bins.
-        power: power of each source over the recording, (S, F, 1).
+        power: power of each source over the recording, an array of shape (S, F, 1).
     """
     planes = []
     for neighbours in LONG_TERM:
@@ -99,25 +101,24 @@ def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
 
 
 def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = None) -> Tensor:
-    """Compute the features of each source and bin, which do not depend on the recording's level.
+    """Compute the features of each source and bin.
 
-    The features are:
+    The features do not depend on the level of the recording.
 
-    * the log-odds of the source's mask;
-    * the log-odds of the source's directions, for each neighbourhood of bins;
-    * the log-odds of the source's power over the recording, for each number in :data:`LONG_TERM`;
-    * the level of the mixture relative to its mean at the same frequency;
-    * the level differences of the source between left and right;
-    * the frequency.
+    The first features are the log-odds of the source's mask, the log-odds of the source's
+    directions for each neighbourhood of bins, and the log-odds of the source's power over the
+    recording for each number in :data:`LONG_TERM`. The other features are the level of the mixture
+    relative to its mean at the same frequency, the level differences of the source between the left
+    and the right channel, and the frequency.
 
     Args:
-        mixture: spectra of the mixture, complex (2, F, K).
-        estimates: spectra of the separator's estimates, complex (S, 2, F, K).
-        over_all: statistics of all frames, if the inputs hold only some of the frames; None if the
-            inputs hold all frames.
+        mixture: spectra of the mixture, a complex array of shape (2, F, K).
+        estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
+        over_all: statistics of all frames, if the spectra contain only some of the frames; None if
+            the spectra contain all frames.
 
     Returns:
-        The features, (S, :data:`FEATURES`, F, K).
+        The features, an array of shape (S, :data:`FEATURES`, F, K).
     """
     over_all = over_all or long_term(mixture, estimates)
     masks = ratio_masks(estimates) + MASK_FLOOR  # (S, F, K)

@@ -1,13 +1,14 @@
-"""Post-filter: a small network that corrects the masks of a separator.
+"""Implements the post-filter, a small network that corrects the masks of a separator.
 
-A post-filter is used after the separator on whose estimates it was trained. The post-filter does
-not depend on instruments. The window of the STFT is long, so that partials are resolved. The
-features of each source and bin are those of :mod:`cmss.models.postfilter_features`. From them, the
-network computes a correction of each mask, separately for each audio channel. All sources have the
-same weights, and sources interact only through the mean of their hidden features. So the number and
-the order of sources are arbitrary.
+A post-filter is used after the separator on whose estimates it was trained. The same post-filter is
+used for all instruments. The window of the STFT is long, so that partials are resolved. The network
+computes a correction of each mask from the features of :mod:`cmss.models.postfilter_features`,
+separately for each audio channel. The weights of the network are the same for all sources, and
+sources interact only through the mean of their hidden features. Therefore, the number and the order
+of sources are arbitrary.
 
-Shapes: S sources, F bins, K frames, C channels.
+In shapes, S is the number of sources, F the number of frequency bins, K the number of frames, and C
+the number of channels.
 """
 
 from collections.abc import Sequence
@@ -54,8 +55,9 @@ class PostfilterArguments:
             change.
         channels: number of channels of each layer.
         dilations: dilation of the 3 x 3 kernels of each block, in bins and frames.
-        relatives: multiples of a bin's frequency. The features at these multiples are additional
-            inputs, because the partials of a note begin and end together.
+        relatives: factors by which the frequency of a bin is multiplied. The features at the
+            multiplied frequencies are additional inputs for the bin, because the partials of a note
+            begin and end together.
     """
 
     samplerate: Rate = 44100
@@ -86,12 +88,12 @@ class PostfilterArguments:
 
 
 class Postfilter(nn.Module):
-    """Residual network that corrects masks.
+    """Corrects masks by a residual network.
 
     Shape:
-        - mixture: complex (2, F, K); estimates: complex (S, 2, F, K)
-        - output: complex (S, 2, F, K); the sources sum to the mixture, and a source that is silent
-          in the estimates stays silent
+        The mixture is a complex tensor of shape (2, F, K), and the estimates are a complex tensor
+        of shape (S, 2, F, K). The output is a complex tensor of shape (S, 2, F, K). The sum of the
+        sources is the mixture. A source that is silent in the estimates stays silent.
     """
 
     def __init__(self, arguments: PostfilterArguments) -> None:
@@ -117,11 +119,12 @@ class Postfilter(nn.Module):
         """Compute statistics over all frames of a recording.
 
         Args:
-            mixture: spectra of the mixture, complex (2, F, K).
-            estimates: spectra of the separator's estimates, complex (S, 2, F, K).
+            mixture: spectra of the mixture, a complex array of shape (2, F, K).
+            estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
 
         Returns:
-            Whether each source is silent throughout, (S,), and statistics of the filtered bins.
+            A bool array (S,) that is true for sources that are silent throughout, and the
+            statistics of the bins that are filtered.
         """
         # Silence is determined from all bins, because a source may be silent in the filtered bins
         # and audible in higher bins.
@@ -137,21 +140,21 @@ class Postfilter(nn.Module):
         learned: tuple[Tensor, LongTerm] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Correct the estimates of a separator, without gradients.
+        """Correct the estimates of a separator without computing gradients.
 
         Args:
-            mixture: spectra of the mixture, complex (2, F, K).
-            estimates: spectra of the separator's estimates, complex (S, 2, F, K); the corrected
-                estimates replace them in place.
+            mixture: spectra of the mixture, a complex array of shape (2, F, K).
+            estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
+                The array is overwritten with the corrected estimates.
             doubled: groups of indices of sources that play the same instrument. In each group, only
-                the sum of the masks is corrected, and the ratios of the masks do not change: the
-                features do not distinguish players of the same instrument.
-            learned: result of :meth:`learn` for all frames, if the inputs hold only some of the
-                frames; None if the inputs hold all frames.
+                the sum of the masks is corrected, and the ratios of the masks do not change,
+                because the features do not distinguish players of the same instrument.
+            learned: result of :meth:`learn` for all frames, if the spectra contain only some of the
+                frames; None if the spectra contain all frames.
             dtype: data type of the weights and of the hidden values.
 
         Returns:
-            `estimates`, with the corrected values.
+            The array `estimates` with the corrected values.
         """
         silent, over_all = learned or self.learn(mixture, estimates)
         bins, frames = self.arguments.bins, mixture.shape[-1]
@@ -176,8 +179,8 @@ class Postfilter(nn.Module):
         return estimates
 
     def corrections(self, features: Tensor) -> Tensor:
-        """Compute corrections of log masks: (S, FEATURES, F, K) -> (S, 2, F, K)."""
-        # Sources are the batch: (S, C, F, K)
+        """Compute corrections (S, 2, F, K) of log masks from features (S, FEATURES, F, K)."""
+        # The batch of the convolutions consists of the sources: (S, C, F, K).
         inputs = self._inputs(features).contiguous(memory_format=torch.channels_last)
         hidden = self.first(inputs)
         for block in self.blocks:
@@ -191,14 +194,14 @@ class Postfilter(nn.Module):
         return torch.cat([features, *related], 1)
 
     def begin_like(self, other: "Postfilter") -> None:
-        """Copy all layers of another post-filter except the last, which stays zero.
+        """Copy all layers of another post-filter except the last layer, whose weights stay zero.
 
         Args:
-            other: post-filter with the same channels and dilations. Its inputs must be the first
-                inputs of this post-filter.
+            other: post-filter with the same channels and dilations. The inputs of `other` must be
+                the first inputs of this post-filter.
 
         Raises:
-            ValueError: channels or dilations differ.
+            ValueError: the channels or the dilations differ.
         """
         for name in ("channels", "dilations"):
             if getattr(other.arguments, name) != getattr(self.arguments, name):
@@ -212,23 +215,25 @@ class Postfilter(nn.Module):
 
 
 def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:
-    """Compute corrected masks; in a group of `doubled` sources, only the sum is corrected.
+    """Compute corrected masks.
+
+    For sources of the same instrument, only the sum of the masks is corrected.
 
     Args:
-        logarithms: logarithms of the estimates' masks, (S, 2, F, K).
-        corrections: corrections that are added to the logarithms, (S, 2, F, K).
+        logarithms: logarithms of the estimates' masks, an array of shape (S, 2, F, K).
+        corrections: corrections that are added to the logarithms, an array of shape (S, 2, F, K).
         doubled: groups of indices of sources that play the same instrument.
 
     Returns:
-        The corrected masks, (S, 2, F, K), which sum to 1 over sources.
+        The corrected masks, an array of shape (S, 2, F, K), which sum to 1 over the sources.
     """
     masks = (logarithms + corrections).softmax(0)
     if not doubled:
         return masks
     parts = list(masks.unbind(0))
     for group in map(list, doubled):
-        # Fractions of each source in the sum of the group, by the estimates. They are NaN if all
-        # sources of the group are silent.
+        # These are the fractions of each source in the sum of the group before the correction. They
+        # are NaN if all sources of the group are silent.
         fractions = logarithms[group].softmax(0).nan_to_num(0.0)
         total = masks[group].sum(0)
         for number, fraction in zip(group, fractions, strict=True):
@@ -239,7 +244,7 @@ def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequenc
 def at_multiple(planes: Tensor, times: float) -> Tensor:
     """Interpolate features (S, N, F, K) at a multiple of each bin's frequency.
 
-    The result is zero where this frequency is above the last bin.
+    Where the multiple is above the last bin, the interpolated features are zero.
     """
     bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times
@@ -254,6 +259,6 @@ def load_postfilter(path: Path) -> Postfilter:
     """Read a checkpoint of a post-filter, in evaluation mode and float32.
 
     Raises:
-        InputError: the file is missing, incomplete, or not a post-filter.
+        InputError: the file is missing, incomplete, or not a checkpoint of a post-filter.
     """
     return checkpoint.rebuild(path, {MODEL: (Postfilter, PostfilterArguments)})

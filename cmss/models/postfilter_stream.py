@@ -1,12 +1,13 @@
-"""Application of a post-filter to a recording, one tile of frames after the other.
+"""Applies a post-filter to a recording in consecutive tiles of frames.
 
 Each layer stores the last frames of its input, so that no frame is computed twice. Tiles are so
-short that they stay in the caches of the processor. At the input of each layer, frames outside of
-the recording are zero, like the padding of a convolution. So the result equals the result of
-applying the network to all frames at once, up to rounding.
+short that they stay in the caches of the processor. At the input of each layer, frames before and
+after the recording are zero, like the padding of a convolution. Up to rounding, the result equals
+that of applying the network to all frames at once.
 
-Shapes: S sources, F bins, K frames of a tile, C channels. Tensors are (S, K, F, C) in memory, so
-that frames follow each other and a 1 x 1 convolution is a product of matrices.
+In shapes, S is the number of sources, F the number of frequency bins, K the number of frames of a
+tile, and C the number of channels. In memory, the order of the axes is (S, K, F, C), so that frames
+are contiguous and a 1 x 1 convolution is a matrix product.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from cmss.transforms.tiles import TILE_FRAMES
 
 
 class Block(nn.Module):
-    """Residual block on the features of each source and on their mean over sources."""
+    """Applies a residual block to the features of each source and to their mean over sources."""
 
     def __init__(self, channels: int, dilation: Sequence[int]) -> None:
         super().__init__()
@@ -33,9 +34,9 @@ class Block(nn.Module):
         self.out.weight.data.mul_(0.3)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Apply the block: (S, C, F, K) -> (S, C, F, K)."""
-        # Sources are added in a loop: torch.sum over the sources and its gradient would take as
-        # long as the rest of the block.
+        """Apply the block; the shape (S, C, F, K) does not change."""
+        # Sources are added in a loop, because torch.sum over the sources and its gradient would
+        # take as much time as the rest of the block.
         active = relu(hidden).split(1)
         mean = self.mean(sum(active[1:], active[0]) / len(active))  # (1, C, F, K)
         own = self.own(torch.cat(active)).split(1)
@@ -50,7 +51,7 @@ class Stream:
         blocks: the residual blocks.
         last: the last layer, a 1 x 1 convolution whose outputs are the corrections.
         sources: number of sources.
-        bins: number of bins.
+        bins: number of frequency bins.
         frames: number of frames of the recording.
         dtype: data type of the features, the weights and the hidden values.
     """
@@ -81,20 +82,20 @@ class Stream:
         """Compute corrections from the features of the next frames.
 
         The corrections are delayed by :attr:`delay` frames relative to the features. After the last
-        frame of the recording, the caller gives frames with arbitrary values until it has all
-        corrections.
+        frame of the recording, the caller must pass arbitrary frames until all corrections have
+        been returned.
 
         Args:
-            features: features of the next frames, (S, N, F, K), with N features and at most
-                :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
+            features: the N features of the next frames, an array of shape (S, N, F, K), with at
+                most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
 
         Returns:
-            The corrections, (S, 2, F, K).
+            The corrections, an array of shape (S, 2, F, K).
         """
         frames, at = features.shape[-1], self._given
         self._given += frames
-        # Memory for the input of each layer and for the output of the last layer, (S, K, F, C)
-        # each.
+        # This is memory for the input of each layer and for the output of the last layer,
+        # (S, K, F, C) each.
         rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
         for of_source, room in zip(features, rooms[0], strict=True):
             rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
@@ -113,7 +114,7 @@ class Stream:
 
 
 class _Layer:
-    """A residual block that stores the last frames of its input.
+    """Applies a residual block and stores the last frames of its input.
 
     The output is delayed by `delay` frames relative to the input.
     """
@@ -131,16 +132,17 @@ class _Layer:
         self._inputs = self._own.new_zeros(shape)
 
     def room(self, frames: int) -> Tensor:
-        """Return the memory for the next frames of the input, (S, K, F, C)."""
+        """Return the memory for the next frames of the input, an array of shape (S, K, F, C)."""
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
     def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
         """Apply the block to the frames in :meth:`room`.
 
         Args:
-            frames: number of these frames.
-            scratch: memory for the activations, at least (S, K + 2 delay, F, C).
-            result: memory into which the output is written, (S, K, F, C).
+            frames: number of frames in :meth:`room`.
+            scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
+                C).
+            result: memory into which the output is written, an array of shape (S, K, F, C).
         """
         delay = self.delay
         inputs = self._inputs[:, : 2 * delay + frames]
@@ -157,7 +159,7 @@ class _Layer:
         self._inputs[:, : 2 * delay] = kept if frames >= 2 * delay else kept.clone()
 
     def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """Convolve: (K + 2 delay, F, C) -> (K, F, C)."""
+        """Convolve an input (K + 2 delay, F, C); the output has the shape (K, F, C)."""
         channels_last = inputs.permute(2, 0, 1).unsqueeze(0)  # (1, C, K + 2 delay, F), a view
         dilation = (self.delay, self._spread)
         # The inputs include the context frames, so only bins are padded.
@@ -166,7 +168,7 @@ class _Layer:
 
 
 def _rows(inputs: Tensor) -> Tensor:
-    """View (K, F, C) as a matrix (K F, C)."""
+    """View an array (K, F, C) as a matrix (K F, C)."""
     return inputs.view(-1, inputs.shape[-1])
 
 

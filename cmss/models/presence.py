@@ -1,6 +1,7 @@
-"""Presence of sources: an input of networks that have an output for every instrument.
+"""Handles the presence of sources, which is an input of networks for all instruments.
 
-Shapes: B batch, S sources of the network, P players of an example, T samples.
+In shapes, B is the batch size, S the number of sources of the network, P the largest number of
+players in an example, and T the number of samples.
 """
 
 import torch
@@ -8,18 +9,18 @@ from torch import Tensor
 
 
 def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
-    """Check the presence of sources, or return that all sources are present if it is None.
+    """Check which sources are present; by default, all sources are present.
 
     Args:
-        present: whether each source is present, bool (B, S), or None.
-        mixture: the mixture, (B, ...).
+        present: whether each source is present, a bool array of shape (B, S), or None.
+        mixture: the mixture, an array of shape (B, ...).
         sources: number S of outputs of the network.
 
     Returns:
-        Whether each source is present, bool (B, S).
+        Whether each source is present, a bool array of shape (B, S).
 
     Raises:
-        ValueError: an example has no source that is present.
+        ValueError: no source is present in an example.
     """
     if present is None:
         return mixture.new_ones(len(mixture), sources, dtype=torch.bool)
@@ -31,15 +32,15 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
 def listed(present: Tensor) -> tuple[Tensor, Tensor]:
     """List the sources that are present in each example.
 
-    P is the largest number of sources that are present in an example. The lists of other examples
-    are padded to this length with absent sources.
+    The length P of each list is the largest number of sources that are present in an example. Lists
+    with fewer sources are padded with absent sources.
 
     Args:
-        present: whether each source is present, bool (B, S).
+        present: whether each source is present, a bool array of shape (B, S).
 
     Returns:
-        Indices of sources (B, P), which are all different within an example, and bool (B, P), False
-        for padding.
+        The indices of the listed sources, an array of shape (B, P) whose indices are all different
+        within an example, and a bool array of shape (B, P) that is false for the padding.
     """
     order = present.int().argsort(dim=1, descending=True, stable=True)
     players = order[:, : int(present.sum(1).max())]
@@ -47,41 +48,43 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def of_players(x: Tensor, players: Tensor) -> Tensor:
-    """Select the sources that :func:`listed` lists: (B, S, ...), (B, P) -> (B, P, ...)."""
+    """Select the sources (B, P, ...) that :func:`listed` lists from all sources (B, S, ...)."""
     return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
 
 
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
-    """Invert :func:`listed`: place the estimates of the players at their source indices.
+    """Invert :func:`of_players`: write the estimates of the listed sources to their source indices.
 
     Args:
-        estimates: estimates of the listed sources, (B, P, 2, T), zero for padding.
-        players: indices from :func:`listed`, (B, P).
+        estimates: estimates of the listed sources, an array of shape (B, P, 2, T) that is zero for
+            padding.
+        players: indices from :func:`listed`, an array of shape (B, P).
         sources: number S of outputs of the network.
 
     Returns:
-        The estimates of all sources, (B, S, 2, T), zero for absent sources.
+        The estimates of all sources, an array of shape (B, S, 2, T) that is zero for absent
+        sources.
     """
     output = estimates.new_zeros(len(estimates), sources, *estimates.shape[2:])
     return output.scatter(1, players[..., None, None].expand_as(estimates), estimates)
 
 
 def mixture_consistent(estimates: Tensor, mixture: Tensor, present: Tensor) -> Tensor:
-    """Project estimates so that they sum to the mixture, and set absent sources to zero.
+    """Change estimates so that their sum is the mixture, and set absent sources to zero.
 
     The difference between the mixture and the sum of the estimates is distributed equally among the
-    sources that are present. This is the nearest consistent set of estimates (Wisdom et al. 2019,
-    "Differentiable consistency constraints for improved deep speech enhancement", section 3.2, with
-    equal weights).
+    sources that are present. The result is the nearest set of estimates whose sum is the mixture
+    (Wisdom et al. 2019, "Differentiable consistency constraints for improved deep speech
+    enhancement", section 3.2, with equal weights).
 
     Args:
-        estimates: estimate of each source, (B, S, 2, T).
-        mixture: the mixture, (B, 2, T).
-        present: whether each source is present, bool (B, S); at least one source is present in each
-            example.
+        estimates: estimate of each source, an array of shape (B, S, 2, T).
+        mixture: the mixture, an array of shape (B, 2, T).
+        present: whether each source is present, a bool array of shape (B, S); at least one source
+            is present in each example.
 
     Returns:
-        The new estimates, (B, S, 2, T).
+        The new estimates, an array of shape (B, S, 2, T).
     """
     playing = present[..., None, None].to(estimates.dtype)
     residual = mixture - (estimates * playing).sum(1)

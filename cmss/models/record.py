@@ -1,4 +1,4 @@
-"""The record of a network: its sizes and properties, defined at the end of the network's file."""
+"""Defines the record of a network, which states the sizes and properties of the network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from cmss.models.network import Network
 
 @dataclass(frozen=True)
 class Size:
-    """A size of a network, with the loss for its training.
+    """Holds the arguments for a size of a network and the loss for its training.
 
     Args:
         arguments: arguments of the network. The names of the outputs determine whether the network
@@ -25,7 +25,7 @@ class Size:
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """A network, its sizes and its properties.
+    """Holds the sizes and the properties of a network.
 
     Args:
         name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several
@@ -33,13 +33,13 @@ class NetworkRecord:
         network: class of the network; `network.model_name` is the name of the network in
             checkpoints.
         arguments: class of the network's arguments.
-        summary: short description of the method, for lists.
-        sizes: the sizes of the network by their names for users, such as small or paper.
-        voices: default of `separator.voices`: own for networks that distinguish two players of the
-            same instrument, shared for others.
-        receptive_field: bounded for networks that can be causal, otherwise whole. The property
-            `reach` of the network gives the receptive field in samples.
-        licence: licence of the weights in the package; None if the package has no weights.
+        summary: short description of the method, for lists of networks.
+        sizes: dict from the name of a size, such as `small` or `paper`, to the size.
+        voices: default value of `separator.voices`: `own` for networks that distinguish two players
+            of the same instrument, `shared` for other networks.
+        receptive_field: `bounded` for networks that can be causal, `whole` for other networks. The
+            property `reach` of the network is the receptive field in samples.
+        licence: licence of the weights in the package; None if the package contains no weights.
         separates: whether `separator=NAME` loads the network.
     """
 

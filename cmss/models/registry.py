@@ -1,4 +1,4 @@
-"""The networks of this package, collected from their files."""
+"""Collects the records of all networks in this package from their modules."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -22,11 +22,11 @@ RECORDS: tuple[NetworkRecord, ...] = tuple(
 MODELS: dict[str, tuple[type[Network], type[Any]]] = {
     record.network.model_name: (record.network, record.arguments) for record in RECORDS
 }
-"""The class of each network and the class of its arguments, by the name in checkpoints."""
+"""Dict from the name in checkpoints to the class of the network and the class of its arguments."""
 
 
 def networks_of(name: str) -> tuple[NetworkRecord, ...]:
-    """Return the networks that `separator=NAME` loads."""
+    """Return the records of the networks that `separator=NAME` loads."""
     return tuple(record for record in RECORDS if record.separates and record.name == name)
 
 

@@ -1,14 +1,16 @@
-"""Band-split rotary transformer, conditioned on the sources that are present.
+"""Implements a band-split rotary transformer for all instruments.
 
 The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
-Layers with attention along time alternate with layers with attention along frequency. They have
-rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
-Transformer"). Unlike in this paper, a single network separates all instruments. Its inputs include
-the presence of each source and the direction of arrival. Its masks sum to 1 over the players, so
-the estimates sum to the mixture.
+Layers with attention along time alternate with layers with attention along frequency. The layers
+have rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
+Transformer"). The paper has a network for each instrument, whereas here a single network separates
+all instruments. The inputs of the network include the presence of each source and the direction of
+arrival. The masks sum to 1 over the sources that are present, so the sum of the estimates is the
+mixture.
 
-Shapes: B batch, T samples, F frequency bins, K frames, G bands, D features, S sources of the
-network, P players of an example.
+In shapes, B is the batch size, T the number of samples, F the number of frequency bins, K the
+number of frames, G the number of bands, D the number of features, S the number of sources of the
+network, and P the largest number of players in an example.
 """
 
 from collections.abc import Sequence
@@ -25,13 +27,13 @@ from cmss.models.presence import in_places, listed, presence
 from cmss.models.record import NetworkRecord, Size
 from cmss.transforms.stft import istft, stft
 
-# Number of features of a bin: 4 for the compressed complex spectra of both channels, and 4 stereo
-# features.
+# Number of features of a bin: 4 features for the compressed complex spectra of both channels, and 4
+# stereo features.
 FEATURES = 8
-# Number of values from which the mask of a bin is computed: for each channel a score, and the real
-# and the imaginary part of a refinement.
+# Number of values from which the mask of a bin is computed. For each channel, the values are a
+# score, and the real and the imaginary part of a refinement.
 PARTS = 6
-CACHED = 2048  # number of vectors that a block processes at once in inference
+CACHED = 2048  # number of vectors that a block processes together during inference
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,16 @@ class RoformerArguments:
 
     Args:
         sources: names of the outputs in order. ``Violin`` is a single violin or the first of two
-            violins, ``Violin_2`` the second violin.
+            violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
-        hop: number of samples from frame to frame.
-        bands: groups of neighbouring bands from low to high. Each group has a number of bands and
-            their width in bins. The remaining bins form an additional band.
+        hop: number of samples between the starts of consecutive frames.
+        bands: groups of neighbouring bands from low to high frequencies. A group is a pair: the
+            number of its bands and their width in bins. The remaining bins form an additional band.
         D: number of features of a band.
         hidden: number of hidden units of the feed-forward layers.
-        heads: number of attention heads; each head has D / heads features.
-        layers: number of pairs of a block along time and a block along frequency.
+        heads: number of attention heads; each attention head has D / heads features.
+        layers: number of pairs of blocks; in each pair, a block along time precedes a block along
+            frequency.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -68,11 +71,12 @@ class RoformerArguments:
 
 
 class Roformer(Network):
-    """Applies a complex mask for each source that is present to the spectra of the mixture.
+    """Multiplies the spectra of the mixture by a complex mask for each source that is present.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T); absent sources are zero, the others sum to the mixture
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T). Outputs of
+        absent sources are zero. The sum of the sources is the mixture.
     """
 
     model_name = "roformer"
@@ -93,7 +97,7 @@ class Roformer(Network):
         self.out_of = BandsOut(bands, a.D, PARTS)
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         level = mixture.square().mean((1, 2), keepdim=True).sqrt() + 1e-8  # RMS, (B, 1, 1)
         spectra = stft(mixture / level, self.window, self.arguments.hop)  # (B, 2, F, K)
@@ -109,14 +113,14 @@ class Roformer(Network):
         """Estimate complex masks that sum to 1 over the players.
 
         Args:
-            spectra: spectra of the mixture, complex (B, 2, F, K).
-            present: whether each source is present, bool (B, S).
+            spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
+            present: whether each source is present, a bool array of shape (B, S).
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The masks, complex (B, P, 2, F, K).
+            The masks, a complex array of shape (B, P, 2, F, K).
         """
-        # Powers span ten decades. This is more than half precision can represent.
+        # Powers span ten decades, which is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             features = _features(spectra)  # (B, K, F, FEATURES)
         # (B, K, G, D); the embedding of presence is the same in all frames and bands.
@@ -161,21 +165,21 @@ def band_groups(bins: int, bands: Sequence[tuple[int, int]]) -> list[tuple[int, 
 
 
 def _features(spectra: Tensor) -> Tensor:
-    """Compute features of each bin: complex (B, 2, F, K) -> (B, K, F, FEATURES)."""
+    """Compute features (B, K, F, FEATURES) of each bin from complex spectra (B, 2, F, K)."""
     left, right = spectra.unbind(1)
     power = torch.stack((left, right), 1).abs().square()
     cross = left * right.conj()
     stereo = stereo_features(power, torch.stack((cross.real, cross.imag), 1))  # (B, 4, F, K)
-    # Compress magnitudes to the power 0.3, and keep the phase: X * |X|^-0.7
+    # Raise magnitudes to the power 0.3, and keep the phase: X * |X|^-0.7.
     parts = torch.view_as_real(spectra) * (power + 1e-6).pow(-0.35).unsqueeze(-1)
     parts = parts.movedim(-1, 2).flatten(1, 2)  # (B, 4, F, K)
     return torch.cat((parts, stereo), 1).permute(0, 3, 2, 1)
 
 
 class BandsIn(nn.Module):
-    """A linear layer for each band, from the band's bins to a vector.
+    """Maps the bins of each band to a vector by a linear layer.
 
-    Shape: (B, K, F, features) -> (B, K, G, D).
+    The layers map features of shape (B, K, F, features) to vectors of shape (B, K, G, D).
     """
 
     def __init__(self, bands: Sequence[tuple[int, int]], features: int, D: int) -> None:
@@ -188,9 +192,9 @@ class BandsIn(nn.Module):
         self.bias = nn.Parameter(torch.zeros(sum(count for count, _ in bands), D))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers: (B, K, F, features) -> (B, K, G, D)."""
+        """Apply the layer of each band; return vectors (B, K, G, D)."""
         sizes = [count * width for count, width in self.bands]
-        # The layers of bands with equal width are a single product:
+        # The layers of bands with equal width are computed as a single product:
         # (B, K, count, width features) x (count, width features, D)
         groups = [
             torch.einsum("bkgi,gid->bkgd", part.unflatten(2, (len(weight), -1)).flatten(3), weight)
@@ -200,9 +204,10 @@ class BandsIn(nn.Module):
 
 
 class BandsOut(nn.Module):
-    """A linear layer for each band, from the band's vector to its bins.
+    """Maps the vector of each band to values of the band's bins by a linear layer.
 
-    Shape: (..., G, D) -> (..., F, parts).
+    The layers map vectors of shape (..., G, D) to values of shape (..., F, parts), with `parts`
+    values for each bin.
     """
 
     def __init__(self, bands: Sequence[tuple[int, int]], D: int, parts: int) -> None:
@@ -216,7 +221,7 @@ class BandsOut(nn.Module):
         self.bias = nn.ParameterList(torch.zeros(count, width * parts) for count, width in bands)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers: (..., G, D) -> (..., F, parts)."""
+        """Apply the layer of each band; return values (..., F, parts)."""
         groups = [
             (torch.einsum("...gd,gdi->...gi", part, weight) + bias)
             .unflatten(-1, (-1, self.parts))
@@ -229,7 +234,7 @@ class BandsOut(nn.Module):
 
 
 class Block(nn.Module):
-    """A block with attention along the axis N, and a feed-forward layer: (M, N, D) -> (M, N, D)."""
+    """Applies attention along the axis N of an input (M, N, D), then a feed-forward layer."""
 
     def __init__(self, D: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -242,7 +247,7 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, D)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block: (M, N, D) -> (M, N, D)."""
+        """Apply the block; the shape (M, N, D) does not change."""
         if torch.is_grad_enabled():
             return self._block(x)
         # Examples are independent. They are processed in small groups, which stay in the caches of
@@ -277,7 +282,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines of rotary positional embeddings, (positions, width) each.
+    """Return the cosines and sines of rotary positional embeddings.
+
+    Both results have the shape (positions, width).
 
     The embeddings are those of Su et al. 2021. The sines of the first half of the features have a
     negative sign, as :func:`rotate` requires.
@@ -294,11 +301,11 @@ def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     A pair consists of a feature of the first half and the corresponding feature of the second half.
 
     Args:
-        x: features, (..., positions, width).
+        x: features, an array of shape (..., positions, width).
         turns: result of :func:`rotations`.
 
     Returns:
-        The rotated features, (..., positions, width).
+        The rotated features, an array of shape (..., positions, width).
     """
     cosine, sine = (turn.to(x.dtype) for turn in turns)
     first, second = x.chunk(2, -1)

@@ -1,9 +1,9 @@
-"""Residual blocks of Conv-TasNet and their norms.
+"""Defines the residual blocks of Conv-TasNet and their normalisation layers.
 
 The paper is Luo and Mesgarani 2019, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking
-for Speech Separation", IEEE/ACM TASLP 27(8). Tensors are (batch, K, channels), with K frames.
-Channels are the last axis, so that a 1x1 convolution is a matrix product, and the other operations
-read memory contiguously.
+for Speech Separation", IEEE/ACM TASLP 27(8). Tensors have the shape (batch, K, channels), with K
+frames. Channels are the last axis, so that a 1x1 convolution is a matrix product and the other
+operations read memory contiguously.
 """
 
 import torch
@@ -18,9 +18,10 @@ EPSILON = 1e-8
 
 
 class TemporalBlock(nn.Module):
-    """Residual block with a depthwise dilated convolution in H channels.
+    """Applies a residual block with a depthwise dilated convolution in H channels.
 
-    1x1 convolutions convert from B to H channels and back.
+    One 1x1 convolution converts B channels to H channels before the dilated convolution, and
+    another 1x1 convolution converts H channels to B channels after it.
     """
 
     def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
@@ -33,7 +34,7 @@ class TemporalBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block: (batch, K, B) -> (batch, K, B)."""
+        """Apply the block; the shape (batch, K, B) does not change."""
         up, prelu, norm, down = self.net
         assert isinstance(norm, Norm)
         hidden = norm.normalise(prelu(up(x)))  # (batch, K, H)
@@ -42,7 +43,7 @@ class TemporalBlock(nn.Module):
 
 
 class DepthwiseSeparableConv(nn.Module):
-    """A dilated convolution per channel, then a 1x1 convolution: (batch, K, H) -> (batch, K, B)."""
+    """Convolves each channel with a dilated kernel, then applies a 1x1 convolution."""
 
     def __init__(self, H: int, B: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
         super().__init__()
@@ -54,9 +55,9 @@ class DepthwiseSeparableConv(nn.Module):
         )
 
     def forward(self, x: Tensor, norm: "Norm") -> Tensor:
-        """Apply both convolutions: (batch, K, H) -> (batch, K, B).
+        """Apply both convolutions to hidden features (batch, K, H); return features (batch, K, B).
 
-        The input is already normalised. The scale and the offset of `norm` are applied here.
+        The input is already normalised, and the scale and the offset of `norm` are applied here.
         """
         depthwise, *_, prelu, own, pointwise = self.net
         assert isinstance(own, Norm)
@@ -65,16 +66,16 @@ class DepthwiseSeparableConv(nn.Module):
 
 
 class Pointwise(nn.Conv1d):
-    """1x1 convolution with channels last: (batch, K, channels) -> (batch, K, filters)."""
+    """Applies a 1x1 convolution to tensors whose last axis is the channels."""
 
     def __init__(self, channels: int, filters: int, bias: bool = False) -> None:
         super().__init__(channels, filters, 1, bias=bias)
 
     def forward(self, x: Tensor, norm: "Norm | None" = None) -> Tensor:
-        """Apply scale and offset of `norm`, then convolve: (batch, K, channels) -> (..., filters).
+        """Apply the scale and the offset of `norm`, then the convolution.
 
-        The scale and the offset are merged into the weights: W (gamma x + beta) = (W gamma) x +
-        W beta. This saves two passes over the data and four passes over the gradients.
+        The scale and the offset are merged into the weights: W (gamma x + beta) = (W gamma) x + W
+        beta. Merged weights save two passes over the data and four passes over the gradients.
         """
         weight, bias = self.weight.squeeze(-1), self.bias  # (filters, channels), (filters,)
         if norm is not None and norm.gamma is not None:
@@ -83,7 +84,7 @@ class Pointwise(nn.Conv1d):
 
 
 class Depthwise(nn.Conv1d):
-    """Dilated convolution of each channel; the shape (batch, K, channels) does not change."""
+    """Convolves each channel with a dilated kernel; the shape (batch, K, channels) is kept."""
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
@@ -92,13 +93,13 @@ class Depthwise(nn.Conv1d):
         self.after = context - self.before
 
     def forward(self, x: Tensor, norm: "Norm | None" = None) -> Tensor:
-        """Apply scale and offset of `norm`, then convolve: the shape does not change."""
+        """Apply the scale and the offset of `norm`, then the convolution."""
         weight = self.weight.squeeze(1).T  # (P, channels)
         if norm is None or norm.gamma is None:
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
-        # The zero padding is inserted after the norm, so it has no offset. So near both ends, the
-        # contribution of the offset depends on time.
+        # The zero padding is inserted after the norm, so the padding has no offset. So near both
+        # ends, the contribution of the offset depends on time.
         ones = x.new_ones(1, x.shape[1], 1)
         return scaled + self._convolve(ones, weight * norm.beta.flatten())
 
@@ -113,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """nn.PReLU with a single slope, computed by a comparison, which makes the gradient faster."""
+    """Computes nn.PReLU with a single slope by a comparison, which makes the gradient faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -121,15 +122,15 @@ class PReLU(nn.PReLU):
 
 
 class Norm(nn.Module):
-    """Norm with a scale and an offset for each channel.
+    """Normalises features and applies a scale and an offset to each channel.
 
-    The scale and the offset are (1, channels, 1), as in the published weights.
+    The scale and the offset have the shape (1, channels, 1), as in the published weights.
 
     Args:
         channels: number of channels.
-        norm_type: type of normalisation. gLN normalises each excerpt over channels and frames
-            together; cLN normalises each frame over its channels; id does not normalise, and has no
-            scale and offset.
+        norm_type: type of normalisation. The type `gLN` normalises each excerpt over channels and
+            frames together, `cLN` normalises each frame over its channels, and `id` does not
+            normalise and has no scale and offset.
     """
 
     gamma: nn.Parameter | None
@@ -145,14 +146,14 @@ class Norm(nn.Module):
             self.beta = nn.Parameter(torch.zeros(1, channels, 1))
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise (batch, K, channels) without scale and offset."""
+        """Normalise a tensor (batch, K, channels) without a scale and an offset."""
         if self.norm_type == "id":
             return x
-        first = 1 if self.norm_type == "gLN" else 2  # first axis over which moments are computed
+        first = 1 if self.norm_type == "gLN" else 2  # first axis over which x is normalised
         return F.layer_norm(x, x.shape[first:], eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (batch, K, channels), and apply scale and offset."""
+        """Normalise a tensor (batch, K, channels), and apply the scale and the offset."""
         x = self.normalise(x)
         # (1, channels, 1) -> (1, 1, channels)
         return x if self.gamma is None else torch.addcmul(self.beta.mT, x, self.gamma.mT)

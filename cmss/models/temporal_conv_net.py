@@ -1,16 +1,16 @@
-"""Stack of temporal blocks, which is computed in tiles of frames during inference on a CPU.
+"""Applies a stack of temporal blocks, in tiles of frames during inference on a CPU.
 
-On a full excerpt, the speed of PReLU, norm and depthwise convolution is limited by memory
-bandwidth. So during inference on a CPU, each block is computed in tiles of a few hundred frames,
-which stay in the cache. Each block requires two sweeps over the tiles:
+On a full excerpt, memory bandwidth limits the speed of PReLU, normalisation and depthwise
+convolution. Therefore, during inference on a CPU, each block is computed in tiles of a few hundred
+frames, which stay in the cache. Each block requires two sweeps over the tiles:
 
-    u = prelu(up(x))                       and the moments of u
-    z = down(prelu(depthwise(norm(u))))    and the moments of the input of `down`
+    u = prelu(up(x))                       and the mean and variance of u
+    z = down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
 
-The mean and variance of a global norm are known only after a sweep. But the operation after a norm
-is linear. So the first norm is merged into the weights of `depthwise`, and the second norm is
-applied to z when the next block computes its input, x + z. Only u, x and z are stored for the full
-excerpt.
+The mean and variance for a global normalisation are known only after a sweep over all tiles.
+Because the operation after each normalisation is linear, the first normalisation is merged into the
+weights of `depthwise`, and the second normalisation is applied to z when the next block computes
+its input, x + z. Only u, x and z are stored for the full excerpt.
 """
 
 from typing import Any
@@ -22,24 +22,26 @@ from torch import Tensor, nn
 from cmss.models.temporal_blocks import EPSILON, Depthwise, Norm, TemporalBlock
 
 TILE_FRAMES = 256
-"""Number of frames of a tile per thread. With 512 channels, this is 0.5 MB, which fits into the
-cache of a core."""
+"""Number of frames of a tile per thread.
+
+With 512 channels, a tile has 0.5 MB, which fits into the cache of a processor core.
+"""
 
 
 class TemporalConvNet(nn.Sequential):
-    """A stack of R repeats of X residual blocks; the dilation doubles from block to block.
+    """Applies R repeats of X residual blocks; the dilation doubles from block to block.
 
     Args:
         B: number of channels between blocks.
         H: number of channels inside a block.
         P: kernel size of the depthwise convolutions.
-        X: number of blocks in a repeat; block x has dilation 2**x.
+        X: number of blocks in a repeat; the dilation of block x is 2**x.
         R: number of repeats.
         norm_type: type of normalisation, from :data:`cmss.models.temporal_blocks.NORMS`.
         causal: whether convolutions are padded only on the left.
 
     Shape:
-        - input and output (batch, K, B)
+        The input and the output have the shape (batch, K, B).
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class TemporalConvNet(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the stack: (batch, K, B) -> (batch, K, B)."""
+        """Apply the stack; the shape (batch, K, B) does not change."""
         if not _in_tiles(x):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -62,7 +64,7 @@ class TemporalConvNet(nn.Sequential):
             return torch.stack([self._tile_by_tile(example, dtype) for example in x])
 
     def _tile_by_tile(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Apply the blocks in tiles: (K, B) -> (K, B), with matrix products in `dtype`."""
+        """Apply the blocks to x (K, B) in tiles, with matrix products in `dtype`."""
         blocks: list[Any] = [block for repeat in self.children() for block in repeat.children()]
         x = x.clone(memory_format=torch.contiguous_format)
         z = torch.empty_like(x)  # (K, B)
@@ -75,7 +77,7 @@ class TemporalConvNet(nn.Sequential):
             up_weight = up.weight.squeeze(-1)  # (H, B)
             u = x.new_empty(len(x), len(up_weight)) if u is None else u  # (K, H)
             moments = _Moments(norm, u)
-            # First sweep: update x, and compute u and its moments.
+            # First sweep: update x, and compute u and the sums for its mean and variance.
             for tile in spans:
                 if scale:
                     x[tile].add_(z[tile], alpha=scale).add_(offset)
@@ -98,7 +100,7 @@ class TemporalConvNet(nn.Sequential):
 
 
 def _in_tiles(x: Tensor) -> bool:
-    """Return whether to use tiles: on a CPU, and without gradients.
+    """Return whether to use tiles: on a CPU and without gradients.
 
     With gradients, all intermediate results must be stored, so tiles have no advantage.
     """
@@ -108,7 +110,7 @@ def _in_tiles(x: Tensor) -> bool:
 def tiles(x: Tensor) -> list[slice]:
     """Return the tiles of a tensor (batch, K, channels) as slices of frames.
 
-    There is a single tile in training and on other devices than a CPU.
+    In training, and on other devices than a CPU, there is a single tile.
     """
     frames = x.shape[1]
     step = TILE_FRAMES * torch.get_num_threads() if _in_tiles(x) else frames
@@ -116,7 +118,7 @@ def tiles(x: Tensor) -> list[slice]:
 
 
 def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> None:
-    """Write x @ weight.T, computed in `dtype`, to `out`."""
+    """Compute x @ weight.T in `dtype`, and write the result to `out`."""
     if dtype == x.dtype:
         torch.mm(x, weight.T, out=out)
     else:
@@ -124,13 +126,13 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 
 
 class _Moments:
-    """Computes a norm, gamma * (scale * y + shift) + beta, whose input y is given in tiles.
+    """Normalises an input y that is given in tiles: gamma * (scale * y + shift) + beta.
 
-    For the global norm gLN, scale and shift are known only after all tiles. Other norms are applied
-    to each tile immediately, without gamma and beta.
+    For the global normalisation gLN, scale and shift are known only after all tiles. Other types of
+    normalisation are applied to each tile immediately, without gamma and beta.
 
     Args:
-        norm: the norm of the block.
+        norm: normalisation layer of the block.
         y: a tensor with the shape (K, channels) and the dtype of all tiles together.
     """
 
@@ -142,7 +144,10 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Add a tile (frames, channels) to the moments of gLN, or normalise it in place for cLN."""
+        """Add a tile to the sums for gLN, or normalise the tile in place for cLN.
+
+        The tile has the shape (frames, channels).
+        """
         if self.norm.norm_type == "gLN":
             flat = y.view(-1)
             self.total += flat.sum().item()
@@ -151,7 +156,7 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """Return the scale and the shift of the norm; call this method after the last tile."""
+        """Return the scale and the shift of the normalisation after the last tile."""
         if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
@@ -162,11 +167,11 @@ class _Moments:
 
 
 class _Convolution:
-    """Depthwise convolution in tiles, after a scale and an offset of each channel.
+    """Scales and offsets each channel, then convolves each channel, in tiles of frames.
 
     Args:
         depthwise: the convolution.
-        scale, offset: scale and offset of each channel, (channels,) each.
+        scale, offset: scale and offset of each channel, arrays of shape (channels,).
     """
 
     def __init__(self, depthwise: Depthwise, scale: Tensor, offset: Tensor) -> None:
@@ -179,7 +184,7 @@ class _Convolution:
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:
-        """Convolve u (K, channels), and return the frames `tile` of the result.
+        """Convolve u (K, channels), and return the frames of the result in `tile`.
 
         The next call overwrites the result.
         """

@@ -1,10 +1,12 @@
-"""Wave-U-Net (Stoller, Ewert and Dixon 2018).
+"""Implements Wave-U-Net (Stoller, Ewert and Dixon 2018).
 
 The paper is "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation",
-ISMIR. The network is a U-Net on the waveform. The defaults are the published configuration M6.
-Input and output lengths are computed as in the authors' code, f90/Wave-U-Net (MIT; see NOTICE).
+ISMIR. The network is a U-Net on the waveform. By default, the arguments have the values of the
+published configuration M6. The lengths of input and output are computed as in the authors' code,
+f90/Wave-U-Net (MIT licence; see NOTICE).
 
-Shapes: B batch, T samples, S sources, C channels. Internally, channels are the last axis.
+In shapes, B is the batch size, T the number of samples, S the number of sources, and C the number
+of channels. Inside the network, the channels are the last axis.
 """
 
 from dataclasses import dataclass
@@ -35,10 +37,9 @@ class WaveUNetArguments:
         filters: number of channels of the first level; the i-th level has i times as many channels.
         down_kernel: kernel size of the encoder's convolutions, an odd number.
         up_kernel: kernel size of the decoder's convolutions, an odd number.
-        difference: how the estimates are made to sum to the mixture. True, as in the paper: the
-            last source is the mixture minus the sum of the other sources, which are bounded by a
-            tanh. False: the difference between the mixture and the sum of all estimates is
-            distributed equally among the sources that are present.
+        difference: whether the last source is the mixture minus the sum of the other sources, as in
+            the paper. If `difference` is false, the difference between the mixture and the sum of
+            all estimates is distributed equally among the sources that are present.
         conditioned: whether the presence of the sources is an input of the network.
     """
 
@@ -61,17 +62,18 @@ class WaveUNetArguments:
 
 
 class WaveUNet(Network):
-    """Estimates the waveforms of the sources from that of the mixture, without padding of layers.
+    """Estimates the waveforms of the sources from the waveform of the mixture.
 
-    The output of a convolution without padding is shorter than its input. So the mixture is padded
-    with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS of 1 before the
-    U-Net, and the estimates are scaled back after it, so that the result does not depend on the
-    level.
+    Convolutions have no padding, so their output is shorter than their input. Therefore, the
+    mixture is padded with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS
+    of 1 before the U-Net, and the estimates are scaled back after the U-Net, so that the result
+    does not depend on the level of the mixture.
 
     Shape:
-        - mixture (B, 2, T); sources that are present, bool (B, S), all sources by default
-        - output (B, S, 2, T), aligned with the mixture to the sample; absent sources are zero, and
-          the others sum to the mixture, except with `difference` if the last source is absent
+        The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
+        S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
+        aligned with the mixture to the sample. Outputs of absent sources are zero. The sum of the
+        sources is the mixture, unless `difference` is true and the last source is absent.
     """
 
     model_name = "waveunet"
@@ -93,12 +95,12 @@ class WaveUNet(Network):
         self.output = nn.Linear(2 + width[0], 2 * (len(a.sources) - a.difference))
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
-        """Separate: (B, 2, T) -> (B, S, 2, T)."""
+        """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
         samples = mixture.shape[-1]
         needed, given = self.lengths(samples)
         before = (needed - given) // 2
-        # RMS of both channels, (B, 1, 1)
+        # The level is the RMS of both channels, (B, 1, 1).
         level = torch.linalg.vector_norm(mixture, dim=(1, 2), keepdim=True) / (2 * samples) ** 0.5
         mixture = mixture / level.clamp(min=1e-8)  # the limit prevents a division by zero
         padded = F.pad(mixture, (before, needed - before - samples))
@@ -119,30 +121,30 @@ class WaveUNet(Network):
         return estimates * level.unsqueeze(1)
 
     def lengths(self, samples: int) -> tuple[int, int]:
-        """Return the least input length with at least `samples` outputs, and the output length.
+        """Return the input length for at least `samples` output samples, and the output length.
 
         The output corresponds to the centre of the input. See section 3.2.2 of the paper,
         "Prediction with proper input context and resampling".
         """
         a = self.arguments
-        # The length is computed from the output down to the lowest level. Interpolation of n
-        # samples gives 2 n - 1 samples. A convolution without padding drops kernel - 1 samples.
+        # First, the length at the lowest level is computed from the length of the output.
+        # Interpolation of n samples gives 2 n - 1 samples. A convolution drops kernel - 1 samples.
         needed = samples
         for _ in range(a.levels):
             needed = (needed + a.up_kernel + 1) // 2
         given = needed
         needed += a.down_kernel - 1
-        # The lengths are computed from the lowest level up to the output (given) and to the input
-        # (needed).
+        # Second, the lengths of the output (given) and of the input (needed) are computed from the
+        # length at the lowest level.
         for _ in range(a.levels):
             given = 2 * given - a.up_kernel
             needed = 2 * needed - 1 + a.down_kernel - 1  # decimation of 2 n - 1 samples gives n
         return needed, given
 
     def _layers(self, mixture: Tensor, present: Tensor) -> Tensor:
-        """Apply the U-Net: (B, T + context, 2), bool (B, S) -> (B, T, 2 S).
+        """Apply the U-Net to a mixture (B, T + context, 2); return estimates (B, T, 2 S).
 
-        With `difference` the output has 2 (S - 1) channels.
+        If `difference` is true, the output has 2 (S - 1) channels instead of 2 S channels.
         """
         x, skips = mixture, []
         for convolution in self.down:
@@ -164,7 +166,7 @@ class WaveUNet(Network):
 
 
 class Convolution(nn.Conv1d):
-    """Convolution without padding, channels last: (B, T, C) -> (B, T - kernel + 1, filters).
+    """Applies a convolution without padding to tensors whose last axis is the channels.
 
     With the initial weights, the output has the same variance as the input (He et al. 2015). The
     network has no normalisation that would restore the variance.
@@ -175,7 +177,7 @@ class Convolution(nn.Conv1d):
         nn.init.kaiming_normal_(self.weight, SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve: (B, T, C) -> (B, T - kernel + 1, filters)."""
+        """Convolve an input (B, T, C); return an output (B, T - kernel + 1, filters)."""
         # This is a 2-D convolution, because PyTorch does not support channels last in 1-D
         # convolutions.
         image = x.mT.unsqueeze(2)  # (B, C, 1, T), a view
@@ -183,7 +185,7 @@ class Convolution(nn.Conv1d):
 
 
 def _beside(skip: Tensor, x: Tensor) -> Tensor:
-    """Concatenate the centre of a skip connection with x (B, T, C), to (B, T, C_skip + C)."""
+    """Concatenate the centre of a skip connection (B, ..., C_skip) with x (B, T, C)."""
     start = (skip.shape[1] - x.shape[1]) // 2
     return torch.cat((skip[:, start : start + x.shape[1]], x), -1)
 

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors with a text header, and state dicts of other programs.
+"""Reads and writes files of weights: safetensors files with a header, and files of torch.save.
 
 When a file of torch.save is loaded, only tensors are unpickled.
 """
@@ -17,24 +17,24 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 
 SCALE = "/scale"
-"""Suffix in the name of a scale tensor, which follows the name of the int8 tensor."""
+"""Suffix that is appended to the name of an int8 tensor to name the tensor of its scales."""
 
 StateDict = Mapping[str, Tensor]
 
 
 def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> None:
-    """Write tensors and a header; files of equal inputs have equal bytes.
+    """Write tensors and a header to a file; equal inputs give files with equal bytes.
 
     Args:
         path: file to write; it is created only when its content is complete.
-        tensors: the tensors by name.
-        header: the entries of the header by key.
+        tensors: dict from the name of each tensor to the tensor.
+        header: dict from the key of each header entry to its text.
     """
     content = save({key: value.contiguous() for key, value in tensors.items()}, dict(header))
     # The library writes the metadata in an order that differs between calls, so files of equal
-    # weights would have different digests. So the metadata are sorted here. A file consists of the
-    # length of the header in 8 bytes, the header, and the tensors. The header is JSON, padded to a
-    # multiple of 8 bytes.
+    # weights would have different digests. Therefore, the metadata are sorted here. A file consists
+    # of the length of the header in 8 bytes, the header, and the tensors. The header is JSON,
+    # padded to a multiple of 8 bytes.
     start = 8 + int.from_bytes(content[:8], "little")
     parsed = json.loads(content[8:start])
     parsed["__metadata__"] = dict(sorted(parsed["__metadata__"].items()))
@@ -47,10 +47,11 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
     """Quantise matrices and kernels to int8, and convert other tensors to half precision.
 
-    Each row of a matrix or kernel has a scale. A row comprises as many of the last axes as are
-    needed for at least 16 weights, because a scale takes as much space as four weights. The
-    quantisation noise is about 45 dB below the weights of a row. The file has half the size of a
-    file in half precision. :func:`read_weights` converts the quantised weights back to float32.
+    A matrix or kernel is divided into groups of weights, and each group has a scale. Weights that
+    differ only in their index on the last axes form a group. A group has at least 16 weights,
+    because a scale needs as much space as four weights. The quantisation noise is about 45 dB below
+    the weights. A quantised file has half the size of a file in half precision. The function
+    :func:`read_weights` converts quantised weights to float32.
     """
     written = {}
     for key, value in tensors.items():
@@ -70,7 +71,9 @@ def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors by name, converted to float32, and the header of a file.
+    """Read the tensors and the header of a file.
+
+    The tensors are converted to float32.
 
     Raises:
         InputError: the file is missing, incomplete, or not a safetensors file.
@@ -91,19 +94,19 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
-    """Read the tensors of a file of weights, and its header if it exists.
+    """Read the state dicts and the header of a file of weights.
 
-    A state dict may be nested in a file, for example next to the epoch and the state of the
-    optimiser (PyTorch Lightning).
+    A state dict may be nested in a file. For example, PyTorch Lightning stores the state dict, the
+    epoch and the state of the optimiser together.
 
     Args:
-        path: path of a .safetensors file, or of a file written by torch.save, from which only
+        path: path of a .safetensors file, or of a file that torch.save wrote, from which only
             tensors are unpickled.
 
     Returns:
-        The state dicts by their key in the file, such as `state_dict`, and the header. The key is
-        empty if the file itself is a state dict. The header is empty if the file is not a
-        .safetensors file.
+        A dict from the key of each state dict in the file, such as `state_dict`, to the state dict;
+        and the header. The key is empty if the file itself is a state dict. The header is empty if
+        the file is not a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -127,7 +130,10 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
 
 
 def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[str, StateDict]]:
-    """Yield the state dicts in nested mappings of at most `depth` levels, with their keys."""
+    """Yield the key and the state dict for each state dict in nested mappings.
+
+    Mappings are searched to a depth of `depth` levels.
+    """
     if not isinstance(content, Mapping) or not content:
         return
     if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
@@ -140,20 +146,20 @@ def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Choose the tensors whose names are those of a network's state dict after a common prefix.
+    """Find the tensors whose names are the names of a network's tensors after a common prefix.
 
     The prefix may be the attribute of a wrapper: `module.` (DataParallel and
     DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
-    LightningModule stores the network. It may also be empty.
+    LightningModule stores the network. The prefix may also be empty.
 
     Args:
-        path: path of the file, for messages.
-        found: state dicts by their key in the file.
+        path: path of the file, for error messages.
+        found: dict from the key of each state dict in the file to the state dict.
         expected: state dict of the network.
-        network: description of the network, for messages.
+        network: description of the network, for error messages.
 
     Returns:
-        The tensors by their names in the network.
+        Dict from the names in the network to the tensors of the file.
 
     Raises:
         InputError: no set of tensors has these names, several different sets have these names, or
@@ -199,7 +205,10 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each prefix after which the names are those of the network, and its tensors by name."""
+    """Yield each fitting prefix with the tensors by their names without the prefix.
+
+    A prefix fits if the names without the prefix are those of the network.
+    """
     if not expected:
         if not tensors:
             yield "", {}

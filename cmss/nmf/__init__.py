@@ -1,8 +1,8 @@
-"""Non-negative matrix factorisation: models a spectrogram as templates times activations.
+"""Models a spectrogram as templates times activations (non-negative matrix factorisation).
 
-A spectrogram V (bands, frames) is modelled as the sum over components k and lags tau of
-W[tau, :, k] H[k, frame - tau]. The array W (lags, bands, components) holds a template of one or
-several frames for each component. The array H (components, frames) holds the activations: the
-template is repeated wherever its activation is not zero. With a single lag, the model is the matrix
-product W H.
+A spectrogram V (bands, frames) is modelled as the sum over components k and lags tau of W[tau, :,
+k] H[k, frame - tau]. The array W (lags, bands, components) contains a template of one or several
+frames for each component. The array H (components, frames) contains the activations: a template is
+repeated wherever its activation is not zero. With a single lag, the model is the matrix product W
+H.
 """

@@ -1,4 +1,4 @@
-"""Learning of instrument templates from isolated recordings, and their file format."""
+"""Learns templates of instruments from isolated recordings, and reads and writes their files."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from cmss.nmf.factors import initial_activations, update_activations, update_tem
 from cmss.nmf.spectrogram import Analysis
 
 HEADER = "nmf_dictionaries"
-"""The only key in the header of a file. The order of several keys would differ between calls."""
+"""The only key in the header of a file; the order of several keys would differ between calls."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Dictionaries:
 
     Args:
         analysis: settings of the spectrograms that the templates model.
-        templates: the templates of each instrument, (lags, bands, components); the template of each
-            component sums to 1.
+        templates: dict from the instrument to its templates, an array of shape
+            (lags, bands, components). The template of each component sums to 1.
     """
 
     analysis: Analysis
@@ -38,26 +38,27 @@ def learn_templates(
 ) -> Tensor:
     """Learn the templates of an instrument.
 
-    Templates are initialised with excerpts of the spectrogram. Excerpts are drawn with a
+    Templates are initialised with excerpts of the spectrogram. Excerpts are drawn at random with a
     probability proportional to their level, so that most excerpts contain a note and not a pause.
 
     Args:
-        V: spectrogram of the instrument alone, (bands, frames); its sum must be positive.
-        analysis: the analysis that computed V.
+        V: spectrogram of the instrument alone, an array of shape (bands, frames) with a positive
+            sum.
+        analysis: the analysis that computed the spectrogram.
         components: number of templates.
         lags: number of frames in each template.
         iterations: number of updates of templates and activations.
         seed: seed of the random draw of excerpts.
 
     Returns:
-        The templates, (lags, bands, components), in float32; the template of each component sums to
-        1.
+        The templates in float32, an array of shape (lags, bands, components). The template of each
+        component sums to 1.
     """
     V = analysis.scaled(V)
     starts = V[:, : max(V.shape[-1] - lags + 1, 1)].sum(0)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.multinomial(starts, components, replacement=True, generator=generator)
-    # (lags, bands, components): excerpts of the spectrogram.
+    # The initial templates (lags, bands, components) are excerpts of the spectrogram.
     W = torch.stack([V[:, (drawn + lag).clamp(max=V.shape[-1] - 1)] for lag in range(lags)])
     H = initial_activations(V, W)
     for _ in range(iterations):
@@ -67,11 +68,11 @@ def learn_templates(
 
 
 def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str, str]) -> None:
-    """Write templates in float16, and the settings of their analysis.
+    """Write templates in float16 and the settings of their analysis.
 
     Args:
         path: file to write; it is created only when its content is complete.
-        dictionaries: templates and analysis.
+        dictionaries: templates and analysis to write.
         notes: further entries of the file's header, such as the recordings used for training.
     """
     # Small numbers lose precision in float16, so each template is scaled to a maximum of 1.
@@ -85,10 +86,11 @@ def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str
 
 
 def load_dictionaries(path: Path) -> Dictionaries:
-    """Read a file written by :func:`save_dictionaries`.
+    """Read a file that :func:`save_dictionaries` wrote.
 
     Raises:
-        InputError: the file is missing or incomplete, or was not written by that function.
+        InputError: the file is missing or incomplete, or was not written by
+            :func:`save_dictionaries`.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,14 +1,16 @@
-"""Multiplicative updates of templates and activations, for one lag (NMF) or several lags (NMFD).
+"""Updates templates and activations by multiplication, for one lag (NMF) or several (NMFD).
 
 No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
 "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
-23(9)). This also holds for several lags, because the model is linear in each factor (Smaragdis
-2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
+23(9)). With several lags, the divergence does not increase either, because the model is a linear
+function of each factor (Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and
+Morup 2006).
 
 The gradient of the divergence with respect to a factor, W or H, is the difference between a
-positive and a negative part. For the Kullback-Leibler divergence, an update multiplies the factor
-by the ratio of the negative part to the positive part. For the Itakura-Saito divergence, it
-multiplies the factor by the square root of this ratio.
+positive term and a negative term. For the Kullback-Leibler divergence, an update multiplies the
+factor by the ratio of the negative term to the positive term. For the Itakura-Saito divergence, an
+update multiplies the factor by the square root of the ratio of the negative term to the positive
+term.
 """
 
 from typing import Literal
@@ -17,12 +19,12 @@ import torch
 from torch import Tensor
 
 Divergence = Literal["kl", "is"]
-"""Kullback-Leibler divergence of magnitudes (kl), or Itakura-Saito divergence of powers (is)."""
+"""Divergence: Kullback-Leibler for magnitudes (`kl`), or Itakura-Saito for powers (`is`)."""
 
 TINY = 1e-12
 """Lower limit of modelled spectrograms and of denominators.
 
-Spectrograms are scaled to a mean near 1, so this value is negligible.
+Spectrograms are scaled to a mean near 1, so this limit is negligible.
 """
 
 
@@ -38,7 +40,7 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 def correlate(W: Tensor, values: Tensor) -> Tensor:
     """Correlate values (bands, frames) with the templates; the result is (components, frames).
 
-    This operation is the transpose of :func:`product`, seen as a linear function of H.
+    The correlation is the transpose of :func:`product` as a linear function of H.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -48,9 +50,10 @@ def correlate(W: Tensor, values: Tensor) -> Tensor:
 
 
 def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
-    """Correlate values (bands, frames) with the activations, to (lags, bands, components).
+    """Correlate values (bands, frames) with the activations.
 
-    This operation is the transpose of :func:`product`, seen as a linear function of W.
+    The correlation is the transpose of :func:`product` as a linear function of W. The result has
+    the shape (lags, bands, components).
     """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))
@@ -63,13 +66,13 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     """Update the activations once.
 
     Args:
-        V: spectrogram, (bands, frames).
-        W: templates, (lags, bands, components).
-        H: activations, (components, frames).
-        divergence: the divergence to reduce.
+        V: spectrogram, an array of shape (bands, frames).
+        W: templates, an array of shape (lags, bands, components).
+        H: activations, an array of shape (components, frames).
+        divergence: divergence that the update reduces.
 
     Returns:
-        The new activations, (components, frames).
+        The new activations, an array of shape (components, frames).
     """
     L = product(W, H)
     if divergence == "is":
@@ -84,13 +87,13 @@ def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) ->
     """Update the templates once.
 
     Args:
-        V: spectrogram, (bands, frames).
-        W: templates, (lags, bands, components).
-        H: activations, (components, frames).
-        divergence: the divergence to reduce.
+        V: spectrogram, an array of shape (bands, frames).
+        W: templates, an array of shape (lags, bands, components).
+        H: activations, an array of shape (components, frames).
+        divergence: divergence that the update reduces.
 
     Returns:
-        The new templates, (lags, bands, components).
+        The new templates, an array of shape (lags, bands, components).
     """
     L = product(W, H)
     lags = len(W)
@@ -102,14 +105,14 @@ def update_templates(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) ->
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide, after limiting the denominator to at least :data:`TINY`."""
+    """Divide `numerator` by `denominator`, which is limited to at least :data:`TINY`."""
     return numerator / denominator.clamp(min=TINY)
 
 
 def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
     """Return the divergence between a spectrogram V and a model L, summed over bands and frames.
 
-    The terms of the sum are d_KL = v log(v / l) - v + l or d_IS = v / l - log(v / l) - 1. The term
+    Each term of the sum is d_KL = v log(v / l) - v + l or d_IS = v / l - log(v / l) - 1. The term
     d_IS is infinite where v is zero.
     """
     if divergence == "is":
@@ -119,5 +122,8 @@ def divergence_of(V: Tensor, L: Tensor, divergence: Divergence) -> float:
 
 
 def initial_activations(V: Tensor, W: Tensor) -> Tensor:
-    """Return initial activations: equal for all components, scaled to the sum of each frame."""
+    """Return initial activations, which are equal for all components.
+
+    The activations are scaled so that the model has the same sum as the spectrogram in each frame.
+    """
     return (V.sum(0) / W.sum().clamp(min=TINY)).clamp(min=TINY).repeat(W.shape[-1], 1)

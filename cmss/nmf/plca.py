@@ -1,10 +1,10 @@
-"""Probabilistic latent component analysis: models a spectrogram as a probability distribution.
+"""Models a spectrogram as a distribution by probabilistic latent component analysis (PLCA).
 
-The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). It
-is fitted by expectation-maximisation (Smaragdis, Raj and Shashanka 2006, "A probabilistic latent
-variable model for acoustic modeling"). The method is equivalent to NMF with the Kullback-Leibler
-divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z) are activations, normalised by
-the sum of the spectrogram.
+The distribution over frequency f and time t is P(f, t) = sum over z of P(z) P(f | z) P(t | z). The
+distribution is fitted by expectation-maximisation (Smaragdis, Raj and Shashanka 2006, "A
+probabilistic latent variable model for acoustic modeling"). The method is equivalent to NMF with
+the Kullback-Leibler divergence: P(f | z) are templates that sum to 1, and P(z) P(t | z) are
+activations divided by the sum of the spectrogram.
 """
 
 from typing import NamedTuple
@@ -15,27 +15,27 @@ from cmss.nmf.factors import TINY
 
 
 class Latent(NamedTuple):
-    """Probability distributions of the latent components z."""
+    """Holds the probability distributions of the latent components z."""
 
     spectra: Tensor
-    """P(f | z), (bands, components)."""
+    """The distributions P(f | z), an array of shape (bands, components)."""
     prior: Tensor
-    """P(z), (components,)."""
+    """The distribution P(z), an array of shape (components,)."""
     times: Tensor
-    """P(t | z), (components, frames)."""
+    """The distributions P(t | z), an array of shape (components, frames)."""
 
     def joint(self) -> Tensor:
-        """Return P(f, t), (bands, frames)."""
+        """Return the distribution P(f, t), an array of shape (bands, frames)."""
         return (self.spectra * self.prior) @ self.times
 
 
 def em_step(V: Tensor, latent: Latent, learn_spectra: bool) -> Latent:
-    """Take one step of expectation-maximisation.
+    """Apply one step of expectation-maximisation.
 
     Args:
-        V: spectrogram, (bands, frames); its sum must be positive.
+        V: spectrogram, an array of shape (bands, frames) with a positive sum.
         latent: current distributions.
-        learn_spectra: whether to update P(f | z) as well.
+        learn_spectra: whether to update P(f | z) in addition to P(z) and P(t | z).
 
     Returns:
         The new distributions.

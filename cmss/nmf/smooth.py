@@ -1,10 +1,10 @@
-"""Itakura-Saito NMF whose activations change slowly from frame to frame.
+"""Implements Itakura-Saito NMF with activations that change slowly from frame to frame.
 
 For each component, a penalty is added to the divergence: smoothness times the sum over frames of
 d_IS(h[n - 1], h[n]), where h is the component's activation. Neither the divergence nor the penalty
-depends on the level. Their sum has an upper bound whose minimum in each frame is the root of a
-quadratic equation (Fevotte 2011, "Majorization-minimization algorithm for smooth Itakura-Saito
-nonnegative matrix factorization", ICASSP, section 3).
+depends on the level. The sum of the divergence and the penalty has an upper bound, whose minimum in
+each frame is the root of a quadratic equation (Fevotte 2011, "Majorization-minimization algorithm
+for smooth Itakura-Saito nonnegative matrix factorization", ICASSP, section 3).
 """
 
 import torch.nn.functional as F
@@ -14,16 +14,16 @@ from cmss.nmf.factors import TINY, correlate, product
 
 
 def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """Update the activations once; the sum of divergence and penalty never increases.
+    """Update the activations once; the sum of the divergence and the penalty never increases.
 
     Args:
-        V: spectrogram of powers, (bands, frames).
-        W: templates, (lags, bands, components).
-        H: activations, (components, frames).
+        V: spectrogram of powers, an array of shape (bands, frames).
+        W: templates, an array of shape (lags, bands, components).
+        H: activations, an array of shape (components, frames).
         smoothness: weight of the penalty; 0 switches the penalty off.
 
     Returns:
-        The new activations, (components, frames).
+        The new activations, an array of shape (components, frames).
     """
     L = product(W, H)
     # The bound on the divergence is falling / h + rising * h, up to a constant.
@@ -38,10 +38,12 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
 
 
 def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """Return the h that minimises falling / h + rising * h + penalty, for fixed neighbours.
+    """Return the activations h that minimise falling / h + rising * h + penalty.
 
-    The penalty contributes h[n-1] / h + log h from the previous frame and h / h[n+1] - log h from
-    the next frame. The logarithms cancel, except in the first and the last frame.
+    For each frame, the activations in the previous and in the next frame are fixed.
+
+    The penalty is h[n-1] / h + log h from the previous frame plus h / h[n+1] - log h from the next
+    frame. The logarithms cancel, except in the first and the last frame.
     """
     falling = falling + smoothness * F.pad(H[:, :-1], (1, 0))
     rising = (rising + smoothness * F.pad(1 / H[:, 1:], (0, 1))).clamp(min=TINY)

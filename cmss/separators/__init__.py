@@ -1,4 +1,4 @@
-"""Separators, which share a protocol and are built from the configuration by name."""
+"""Provides the separators, which share a protocol and are built by name from the configuration."""
 
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.builder import build_separator

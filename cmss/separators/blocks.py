@@ -1,4 +1,4 @@
-"""Separation of long recordings in blocks."""
+"""Separates long recordings in blocks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ from cmss.separators.protocol import Around, Stems
 from cmss.transforms.overlap_add import cross_fade, segments
 
 BLOCK_S, CROSS_FADE_S = 30.0, 1.0
-"""Greatest length of a block, and length of the cross-fade between blocks. Blocks limit the memory
-that is needed. They also allow players to move, because a step estimates the statistics of each
-block separately."""
+"""Greatest length of a block and length of the cross-fade between two blocks, in seconds.
+
+Blocks limit the memory that a step needs. They also allow players to move during the recording,
+because a step estimates the statistics of each block separately.
+"""
 
 
 @dataclass
 class InBlocks(Around):
-    """Separates a long recording block by block, with cross-fades.
+    """Separates a long recording block by block, with a cross-fade between consecutive blocks.
 
-    A recording of at most :data:`BLOCK_S` is separated at once. The stems of a very long recording
-    are kept on disk (:func:`cmss.machine.memory.large_array`).
+    A recording of at most :data:`BLOCK_S` seconds is a single block. The stems of a very long
+    recording are kept on disk (:func:`cmss.machine.memory.large_array`).
 
     Args:
         separator: separator that is applied to each block.
-        report: function that is called after each block, with the number of samples in the block.
+        report: function that is called after each block with the number of samples in the block.
     """
 
     report: Callable[[int], object] | None = None

@@ -1,7 +1,7 @@
-"""Separators that give a lower and an upper bound of scores.
+"""Defines two separators whose scores are lower and upper bounds for other separators.
 
-The lower bound returns no stems, so the mixture is not remixed. The upper bound returns the ground
-truth stems.
+The separator for the lower bound returns no stems, so the mixture is not remixed. The separator for
+the upper bound returns the ground truth stems.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,11 +17,11 @@ from cmss.separators.protocol import Causality, Stems
 
 @dataclass
 class _Bound:
-    """Base class of the lower and the upper bound, which do not compute estimates.
+    """Base class of both separators, which do not compute estimates.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures and stems.
-        causality: causality that is stated in the submission; neither bound looks ahead.
+        causality: causality that is stated in the submission; these separators never look ahead.
     """
 
     sample_rate_hz: int
@@ -33,7 +33,7 @@ class _Bound:
 
 
 class Passthrough(_Bound):
-    """Lower bound: returns no stems, so the mixture is amplified without rebalancing."""
+    """Lower bound: this separator returns no stems, so the mixture is only amplified."""
 
     def separate(
         self,
@@ -45,7 +45,7 @@ class Passthrough(_Bound):
 
 
 class Oracle(_Bound):
-    """Upper bound: returns the ground truth stems."""
+    """Upper bound: this separator returns the ground truth stems."""
 
     def separate(
         self,

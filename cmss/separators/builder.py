@@ -1,4 +1,4 @@
-"""Builds separators, and the steps after them, from a section of the configuration."""
+"""Builds a separator and the steps after the separator from a section of the configuration."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -23,18 +23,18 @@ CAUSAL_KEY = "separator.causality=causal"
 
 
 def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separator:
-    """Build a separator and the steps after it.
+    """Build a separator and the steps after the separator.
 
     Args:
-        settings: section of the configuration with these keys: `name`, a key of :data:`SEPARATORS`
-            or `ensemble`; the fields of this separator; `cache`, a folder for estimates; `steps`,
-            see :func:`build_steps`. An ensemble has the key `members`; each member has a `weight`
-            and the settings of a separator.
+        settings: section of the configuration. The value of `name` is a key of :data:`SEPARATORS`
+            or `ensemble`. The value of `cache` is a folder for estimates. The value of `steps` is a
+            list for :func:`build_steps`. All other keys are settings of the separator. An ensemble
+            has a list `members`, whose items consist of a `weight` and the settings of a separator.
         sample_rate_hz: sampling rate of the mixtures.
 
     Raises:
-        InputError: the separator does not exist, a key is unknown, a value has the wrong type, or
-            a part of a causal separator looks ahead.
+        InputError: the separator does not exist, a setting is unknown or has the wrong type, or a
+            setting of a causal separator requires look-ahead.
     """
     refuse_renamed(settings, "separator")
     settings = dict(settings)
@@ -60,14 +60,15 @@ def build_steps(
     """Build the steps after a separator.
 
     Args:
-        section: a mapping for each step, in the order in which steps are applied. It has the key
-            `name`, a key of :data:`STEPS`, and the fields of this step.
-        key: key of the section, for messages.
-        precision: precision of the steps that have this setting and do not set it themselves; None
-            for the default of each step.
+        section: list of mappings, one mapping for each step, in the order in which the steps are
+            applied. The key `name` of a mapping is a key of :data:`STEPS`; the other keys are the
+            settings of the step.
+        key: key of this section in the configuration, for error messages.
+        precision: precision of all steps that have this setting and do not set it themselves. None
+            keeps the default of each step.
 
     Returns:
-        Steps by their keys, such as separator.steps.0.
+        Dict from the key of each step, such as `separator.steps.0`, to the step.
 
     Raises:
         InputError: a step is not valid; all problems are reported together.
@@ -89,7 +90,7 @@ def described_steps(
 ) -> list[dict[str, Any]]:
     """Return the name, the settings and the weights of each step, as far as they affect results.
 
-    Weights are identified by the digests of their files, not by paths.
+    A weight file is identified by the digest of its content instead of its path.
 
     Args:
         section, precision: see :func:`build_steps`.
@@ -121,7 +122,7 @@ def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) ->
 
 
 def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
-    """Yield a message for each setting with which a causal separator would look ahead."""
+    """Yield an error message for each setting with which a causal separator would look ahead."""
     name = settings.get("name")
     if name in SEPARATORS and name not in CAUSAL:
         expected = ", ".join(("ensemble", *CAUSAL))
@@ -141,7 +142,7 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[s
 
 
 def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build the separator, without the steps after it."""
+    """Build the separator without the steps after the separator."""
     name = settings.pop("name", None)
     if name == "ensemble":
         members = settings.pop("members")
@@ -158,7 +159,7 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
         raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
     cls = SEPARATORS[name]
     check_fields("separator", settings, cls)
-    # A class for all networks: the name selects the network.
+    # All networks share a class; the name selects the network.
     named = {"name": name} if issubclass(cls, NetworkSeparator) else {}
     separator = cls(sample_rate_hz=sample_rate_hz, **named, **settings)
     return Cached(separator, Path(folder)) if folder else separator

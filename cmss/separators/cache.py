@@ -1,9 +1,9 @@
 """Stores estimates on disk, so that runs with the same separator separate a track only once.
 
-There is a file for each track. Its name is a digest of everything that affects the estimates: the
-mixture, the sources, the settings and weights of the separator, and the code of this package. If a
-file is missing or damaged, the track is separated again. Files are never deleted; the folder can be
-deleted at any time.
+The estimates of each track are stored in a file. The name of the file is a digest of everything
+that affects the estimates: the mixture, the sources, the settings and weights of the separator, and
+the code of this package. If the file is missing or damaged, the track is separated again. This
+module never deletes estimates; users can delete the folder of the estimates at any time.
 """
 
 import json
@@ -25,17 +25,21 @@ from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
 NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
-"""Settings that do not affect estimates. The location of weights is among them, because weights are
-identified by their content."""
+"""Names of the settings that do not affect estimates.
+
+The location of the weights does not affect estimates, because weights are identified by the digest
+of their content.
+"""
 
 
 @dataclass
 class Cached(Around):
-    """Wrapper that separates a mixture only if a folder does not contain its estimates.
+    """Wrapper that separates a mixture only if the estimates are not yet stored in a folder.
 
     Args:
         separator: the wrapped separator, a dataclass whose fields are its settings.
-        folder: folder of the estimates. Any number of separators, runs and processes may share it.
+        folder: folder in which the estimates are stored. Several separators, runs and processes can
+            share the folder.
     """
 
     folder: Path
@@ -72,7 +76,7 @@ class Cached(Around):
         return {key: stems[key] for key in sources}
 
     def _made_from(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> str:
-        """Return everything that affects the estimates, as JSON."""
+        """Return a JSON string of everything that affects the estimates."""
         own = (self._own[source.instrument] for source in sources.values())
         settings = {
             entry.name: getattr(self.separator, entry.name)
@@ -105,7 +109,11 @@ def _write(path: Path, stems: Stems, made_from: str) -> None:
 
 
 def _read(path: Path, made_from: str) -> Stems | None:
-    """Return the stems in a file; None if it is missing, damaged or made from other inputs."""
+    """Return the stems in a file.
+
+    The result is None if the file is missing or damaged, or if the stems were estimated from other
+    inputs.
+    """
     try:
         tensors, header = read_weights(path)
     except InputError:  # missing or incomplete
@@ -116,7 +124,7 @@ def _read(path: Path, made_from: str) -> Stems | None:
 
 
 def _content(stems: Stems) -> str:
-    """Return a digest of the stems, which reveals damaged files."""
+    """Return a digest of the stems, by which damaged files are detected."""
     return sha256(
         part
         for key, stem in sorted(stems.items())

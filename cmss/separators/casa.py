@@ -1,9 +1,9 @@
-"""`separator=casa`: computational auditory scene analysis, see :mod:`cmss.casa`.
+"""Implements `separator=casa`: computational auditory scene analysis, see :mod:`cmss.casa`.
 
-The input is the mean of both channels. Time-frequency units of a cochlear filterbank are grouped
-into notes by pitch and onset. Notes are assigned to instruments by their timbre, with the templates
-of `separator=nmf`. The mask of an instrument comprises the units of its notes; units without a note
-are divided equally among instruments.
+The input is the mean of both channels. The time-frequency units of a cochlear filterbank are
+grouped into notes by pitch and onset. Each note is assigned to an instrument by its timbre, with
+the templates of `separator=nmf`. The mask of an instrument is 1 in the time-frequency units of this
+instrument's notes. Time-frequency units without a note are divided equally among instruments.
 """
 
 from collections import Counter
@@ -57,7 +57,8 @@ class CASASeparator(TemplateSeparator):
                 for name in templates
             ]
         )
-        # (instruments, bands, frames). Units without a note are divided equally among instruments.
+        # The masks have the shape (instruments, bands, frames). Time-frequency units without a note
+        # are divided equally among instruments.
         masks = masks + (1 - masks.sum(0)) / len(templates)
         return masks[:, None].expand(-1, 2, -1, -1)
 
@@ -70,7 +71,7 @@ class CASASeparator(TemplateSeparator):
         templates: Mapping[str, Tensor],
         players: Counter[str],
     ) -> list[str]:
-        """Assign an instrument to each pitch track, by the spectrum of the track's units."""
+        """Assign an instrument to each pitch track by the spectrum of its time-frequency units."""
         spectra = [
             (V * (spread @ torch.from_numpy(owners == number).float())).sum(1)
             for number in range(len(tracks))
@@ -84,7 +85,10 @@ class CASASeparator(TemplateSeparator):
 
 
 def _spread(bands_hz: NDArray[np.float32]) -> Tensor:
-    """Return weights (bands, channels) that interpolate bands between channels; rows sum to 1."""
+    """Return weights (bands, channels) that interpolate from filterbank channels to bands.
+
+    The weights of each band sum to 1.
+    """
     channels = np.eye(len(CENTRES_HZ))
     rows = [np.interp(bands_hz, CENTRES_HZ, channel) for channel in channels]
     return torch.from_numpy(np.stack(rows, 1)).float()

@@ -1,4 +1,4 @@
-"""Catalogue of all separators by their names, which are the values of `separator=`."""
+"""Lists all separators by their names, which are the values of `separator=`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,12 @@ from cmss.separators.trained import NetworkSeparator
 
 @dataclass(frozen=True)
 class Entry:
-    """A separator that has no record in :mod:`cmss.models`.
+    """Describes a separator that has no record in :mod:`cmss.models`.
 
     Args:
         separator: class of the separator.
         method: short description of the method, for lists of separators.
-        weights: description of the source of the weights; empty if there are no weights.
+        weights: description of the source of the weights; empty if the separator has no weights.
     """
 
     separator: type[Any]
@@ -77,23 +77,29 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         ),
     },
 }
-"""All separators other than the networks of :mod:`cmss.models`, by family and name."""
+"""Dict from the family of a separator, and then from its name, to its description.
+
+The networks of :mod:`cmss.models` are not included.
+"""
 
 SEPARATORS: dict[str, type[Any]] = {
     **dict.fromkeys(NAMES, NetworkSeparator),
-    # A subclass that also loads the challenge's weights.
+    # This subclass also loads the weights that the challenge published.
     "convtasnet": ConvTasNetSeparator,
     **{name: entry.separator for family in FAMILIES.values() for name, entry in family.items()},
 }
 
 BOUNDS = tuple(FAMILIES["references"])
-"""Separators without computation, for which a cache of estimates is useless."""
+"""Names of separators that compute nothing; storing their estimates would be useless."""
 
 OF_FULL_RECORDINGS = ("oracle",)
-"""Separators that cannot process a block of a recording: the oracle reads stems at full length."""
+"""Names of separators that cannot process a block of a recording.
+
+The oracle is in this list because it reads stems at full length.
+"""
 
 CAUSAL = (
     *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),
     *BOUNDS,
 )
-"""Separators that can be causal: with causal weights, they look ahead by at most 5 ms."""
+"""Names of separators that can be causal: with causal weights, their look-ahead is at most 5 ms."""

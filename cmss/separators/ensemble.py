@@ -1,7 +1,7 @@
-"""`separator=ensemble`: combines the estimates of other separators.
+"""Implements `separator=ensemble`, which combines the estimates of several separators.
 
-The estimates are combined either by a sum with weights for each instrument and band, or by a
-log-opinion pool (:mod:`cmss.separators.pooling`).
+The estimates are combined either by a weighted sum, with a weight for each instrument and frequency
+band, or by a log-opinion pool (:mod:`cmss.separators.pooling`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,26 +18,27 @@ from cmss.separators.spectra import WINDOW
 from cmss.transforms.band_split import band_responses, band_sum
 
 Weight = float | Sequence[float]
-"""A weight for all frequencies, or a weight for each band of the ensemble."""
+"""A weight for all frequencies, or a sequence with a weight for each frequency band."""
 
 
 @dataclass
 class Member:
-    """A separator of an ensemble, and its weight.
+    """Holds a separator of an ensemble and the weight of this separator.
 
     Args:
         separator: separator that computes the estimates.
-        weight: a weight for all instruments, or a dict from the instrument to its weight.
+        weight: a weight for all instruments, or a dict from each instrument to its weight.
     """
 
     separator: Separator
     weight: Weight | Mapping[str, Weight]
 
     def weight_of(self, instrument: str, bands: int) -> NDArray[np.float64]:
-        """Return the weights for an instrument, (bands,).
+        """Return the weights of this separator for an instrument, an array of shape (bands,).
 
         Raises:
-            InputError: there is no weight for this instrument, or the number of bands differs.
+            InputError: there is no weight for this instrument, or the number of weights does not
+                match the number of bands.
         """
         weight = self.weight
         if isinstance(weight, Mapping):
@@ -55,18 +56,20 @@ class Member:
 
 @dataclass
 class Ensemble:
-    """Combines the members' estimates of each source, with weights that depend on the instrument.
+    """Combines the estimates of several separators with weights that depend on the instrument.
 
     Args:
-        members: members of the ensemble, at least 1.
-        normalise: whether to divide the weights by their sum over members.
-        edges_hz: edges between the bands of the weights; by default there is a single band.
-        pool: method of combination: linear (weighted sum) or logarithmic (log-opinion pool, whose
-            weights are always normalised).
+        members: separators of the ensemble with their weights; there must be at least one
+            separator.
+        normalise: whether the weights are divided by their sum over the separators.
+        edges_hz: frequencies at which the bands of the weights meet; if empty, there is a single
+            band.
+        pool: method of combination: `linear` (weighted sum) or `logarithmic` (log-opinion pool,
+            whose weights are always normalised).
 
     Raises:
-        InputError: there are no members, their sampling rates differ, edges are not ascending, or
-            the pool is unknown.
+        InputError: there are no separators, the sampling rates of the separators differ, the edges
+            are not ascending, or the pool is unknown.
     """
 
     members: Sequence[Member]
@@ -86,12 +89,12 @@ class Ensemble:
 
     @property
     def sample_rate_hz(self) -> int:
-        """Sampling rate of the members."""
+        """Sampling rate of the separators in the ensemble."""
         return self.members[0].separator.sample_rate_hz
 
     @property
     def weights(self) -> dict[str, str]:
-        """Weight files of all members."""
+        """Dict from each weight file of all separators to its SHA-256 digest."""
         return {
             path: digest
             for member in self.members
@@ -102,7 +105,7 @@ class Ensemble:
         """See :class:`Separator`.
 
         Raises:
-            InputError: the weights for an instrument sum to 0, or a member cannot be loaded.
+            InputError: the weights for an instrument sum to 0, or a separator cannot be loaded.
         """
         sources = list(sources)
         for instrument in dict.fromkeys(source.instrument for source in sources):
@@ -114,7 +117,7 @@ class Ensemble:
             )
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`; members whose weights are zero for every source are skipped."""
+        """See :class:`Separator`; separators with a weight of zero for all sources are skipped."""
         weighed = [
             (member.separator, weights)
             for member in self.members
@@ -124,8 +127,8 @@ class Ensemble:
             return self._pooled(mixture, sources, weighed)
         stems = {key: np.zeros_like(mixture) for key in sources}
         for separator, weights in weighed:
-            # Each member's estimates are added before the next member separates, so that only the
-            # estimates of a single member are in memory.
+            # Each separator's estimates are added before the next separator is applied, so that
+            # only the estimates of a single separator are in memory.
             estimates = _estimates(separator, mixture, sources)
             for stem, estimate, weight in zip(stems.values(), estimates, weights, strict=True):
                 stem += self._weighted(estimate, weight)
@@ -144,7 +147,7 @@ class Ensemble:
         return dict(zip(sources, pooled(mixture, estimates, at_bins), strict=True))
 
     def _of_sources(self, member: Member, sources: Mapping[str, Source]) -> NDArray[np.float64]:
-        """Return the weights of a member for each source, (S, bands)."""
+        """Return the weights of a separator for each source, an array of shape (S, bands)."""
         return np.stack([self._weight(member, source.instrument) for source in sources.values()])
 
     def _weight(self, member: Member, instrument: str) -> NDArray[np.float64]:
@@ -155,7 +158,7 @@ class Ensemble:
         return np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
 
     def _weights(self, instrument: str) -> NDArray[np.float64]:
-        """Return the weights of all members, (members, bands)."""
+        """Return the weights of all separators, an array of shape (members, bands)."""
         bands = len(self.edges_hz) + 1
         return np.stack([member.weight_of(instrument, bands) for member in self.members])
 
@@ -170,6 +173,6 @@ class Ensemble:
 def _estimates(
     separator: Separator, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> list[NDArray[np.float32]]:
-    """Return the estimate of each source, (2, samples); silence if the separator has no stem."""
+    """Return the estimate (2, samples) of each source; a source without a stem gets silence."""
     stems = separator.separate(mixture, sources)
     return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

@@ -1,8 +1,10 @@
-"""`separator=nmf`, `plca`, `nmf_convolutive` and `nmf_smooth`: spectrogram factorisation.
+"""Implements the separators that factorise spectrograms: `nmf`, `nmf_convolutive`, `plca` etc.
 
-The activations of the templates of all instruments that play are fitted to the mixture. The mask of
-an instrument is its part of the model, divided by the model. The two channels are fitted
-separately, so masks may differ between them.
+The templates of all instruments in the piece are given, and their activations are fitted to the
+mixture. The product of an instrument's templates and activations models the spectrogram of the
+instrument. The mask of an instrument is the modelled spectrogram of the instrument divided by the
+sum of the modelled spectrograms of all instruments. The two channels are fitted separately, so the
+masks of the two channels may differ.
 """
 
 from collections import Counter
@@ -22,7 +24,7 @@ from cmss.separators.templates import TemplateSeparator
 
 @dataclass
 class Factorisation(TemplateSeparator):
-    """Base of all factorisations.
+    """Base class of all factorisations.
 
     Args:
         iterations: number of updates of the activations.
@@ -31,7 +33,7 @@ class Factorisation(TemplateSeparator):
     iterations: Annotated[int, Field(ge=1)] = 60
 
     def _step(self, V: Tensor, W: Tensor, H: Tensor) -> Tensor:
-        """Update activations H (components, frames) for the spectrogram V (bands, frames)."""
+        """Update the activations H (components, frames) for the spectrogram V (bands, frames)."""
         return update_activations(V, W, H, self._divergence)
 
     def _masks(
@@ -42,11 +44,11 @@ class Factorisation(TemplateSeparator):
         players: Counter[str],  # noqa: ARG002
     ) -> Tensor:
         spectrogram = self._dictionaries.analysis.spectrogram(spectra)
-        # Channel by channel: (instruments, 2, bands, frames)
+        # The channels are fitted separately; the result is (instruments, 2, bands, frames).
         return torch.stack([self._of_channel(V, list(templates.values())) for V in spectrogram], 1)
 
     def _of_channel(self, V: Tensor, templates: list[Tensor]) -> Tensor:
-        """Compute the masks of a channel V (bands, frames): (instruments, bands, frames).
+        """Compute the masks (instruments, bands, frames) for a channel V (bands, frames).
 
         In silence, all masks are equal.
         """
@@ -63,11 +65,11 @@ class Factorisation(TemplateSeparator):
 
 @dataclass
 class NMFSeparator(Factorisation):
-    """Static templates.
+    """Factorises spectrograms with templates of a single frame.
 
     Args:
-        divergence: minimised by the fit: `kl` (Kullback-Leibler, of magnitudes) or `is`
-            (Itakura-Saito, of powers).
+        divergence: divergence that the fit minimises: `kl` (Kullback-Leibler divergence of
+            magnitudes) or `is` (Itakura-Saito divergence of powers).
     """
 
     divergence: Divergence = "kl"
@@ -81,7 +83,10 @@ class NMFSeparator(Factorisation):
 
 @dataclass
 class ConvolutiveNMFSeparator(Factorisation):
-    """Templates of several frames, which model the onset and the decay of notes."""
+    """Factorises spectrograms with templates of several frames.
+
+    The templates model the onset and the decay of notes.
+    """
 
     model = "nmf_convolutive"
     static = False
@@ -89,11 +94,13 @@ class ConvolutiveNMFSeparator(Factorisation):
 
 @dataclass
 class SmoothNMFSeparator(Factorisation):
-    """Static templates of powers, with activations that change slowly.
+    """Factorises spectrograms with templates of a single frame and slowly changing activations.
+
+    The templates are power spectra.
 
     Args:
-        smoothness: weight of the penalty on changes from frame to frame, see
-            :mod:`cmss.nmf.smooth`.
+        smoothness: weight of the penalty on changes of the activations between consecutive frames,
+            see :mod:`cmss.nmf.smooth`.
     """
 
     smoothness: Annotated[float, Field(ge=0)] = 10.0
@@ -110,12 +117,12 @@ class SmoothNMFSeparator(Factorisation):
 
 @dataclass
 class PLCASeparator(Factorisation):
-    """Probabilistic latent components, whose spectra are the templates of nmf with `kl`."""
+    """Implements probabilistic latent component analysis with the templates of `nmf`."""
 
     model = "plca"
 
     def _step(self, V: Tensor, W: Tensor, H: Tensor) -> Tensor:
-        # Templates sum to 1. So activations are V.sum() * P(z) P(t | z), and vice versa.
+        # Templates sum to 1, so the activations are V.sum() * P(z) P(t | z), and vice versa.
         counts = H.sum(1)
         latent = Latent(W[0], counts / counts.sum(), H / counts[:, None].clamp(min=TINY))
         updated = em_step(V, latent, learn_spectra=False)

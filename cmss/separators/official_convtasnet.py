@@ -1,4 +1,4 @@
-"""`separator=convtasnet`: the challenge's networks, or this project's small network."""
+"""Implements `separator=convtasnet` with networks of the challenge or of this project."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,14 @@ CAUSALITIES = {"causal": "Causal", "noncausal": "NonCausal"}
 
 @dataclass
 class ConvTasNetSeparator(NetworkSeparator):
-    """Conv-TasNet, with weights of this project or of the challenge.
+    """Separates with Conv-TasNet, with weights of this project or of the challenge.
 
     Args:
-        weights_from: source of the weights. In addition to the values that
-            :class:`NetworkSeparator` accepts: `official` (a network per instrument, from the
-            Hugging Face hub), or a folder that contains published networks,
-            ConvTasNet_<Instrument>_<Causal|NonCausal>/.
-        revision: branch or commit of the published weights; a commit never changes.
-        force_redownload: whether to download weights that are already in the hub's cache.
+        weights_from: source of the weights: a value that :class:`NetworkSeparator` accepts,
+            `official` for the networks of the challenge in the Hugging Face hub, or a folder with
+            subfolders ConvTasNet_<Instrument>_<Causal|NonCausal>/ in the format of the hub.
+        revision: branch or commit of the weights in the hub; the weights of a commit never change.
+        force_redownload: whether to download weights again that are already in the hub's cache.
 
     Raises:
         InputError: see :class:`NetworkSeparator`.
@@ -67,8 +66,8 @@ class ConvTasNetSeparator(NetworkSeparator):
         except LocalEntryNotFoundError:
             pass
         try:
-            # A single request with a timeout first: the download would retry an unreachable hub
-            # again and again.
+            # A single request with a timeout comes first, because the download would try to reach
+            # an unreachable hub many times.
             get_hf_file_metadata(
                 hf_hub_url(repository, CONFIG, revision=self.revision),
                 timeout=constants.HF_HUB_ETAG_TIMEOUT,
@@ -86,7 +85,7 @@ class ConvTasNetSeparator(NetworkSeparator):
         """Load a network in the challenge's format: config.json and model.safetensors."""
         try:
             network = ConvTasNet.from_pretrained(folder)
-        # The last two are raised for JSON that is malformed or not an object.
+        # ValueError and AttributeError are raised for JSON that is malformed or not an object.
         except (InputError, OSError, ValueError, AttributeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{folder}: not a published Conv-TasNet ({reason})") from error

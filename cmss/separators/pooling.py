@@ -1,12 +1,14 @@
-"""Log-opinion pool of the masks of an ensemble's members.
+"""Combines the masks of the separators in an ensemble by a log-opinion pool.
 
-The log-opinion pool (Genest and Zidek 1986, "Combining probability distributions: a critique and an
-annotated bibliography", Statistical Science 1, section 3) multiplies the members' masks, each
-raised to the power of its weight, and normalises the product. Confident members, whose masks are
-near 0 or 1, dominate a bin, and members that are not confident have little effect. In a weighted
-sum, the latter would blur the masks of confident members.
+The log-opinion pool multiplies the masks of all members of the ensemble. Each mask is raised to the
+power of the member's weight, and the product is normalised (Genest and Zidek 1986, "Combining
+probability distributions: a critique and an annotated bibliography", Statistical Science 1, section
+3). A member is confident in a bin where its masks are near 0 or 1. Confident members dominate the
+result of the log-opinion pool, whereas a weighted sum would blur their masks with the masks of the
+other members.
 
-Shapes: M members, S sources, F bins, K frames.
+In shapes, M is the number of members of the ensemble, S the number of sources, F the number of
+frequency bins, and K the number of frames.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,14 +30,15 @@ def pooled(
     """Apply the log-opinion pool of the members' masks to the mixture.
 
     Args:
-        mixture: (2, samples).
-        members: for each member, its estimates of all sources, (2, samples) each. An iterator can
-            compute them one member at a time, so that only one member's estimates are in memory.
-        weights: (M, S, F), not negative; they sum to 1 over members.
+        mixture: the mixture, an array of shape (2, samples).
+        members: for each member of the ensemble, the estimates (2, samples) of all sources. With an
+            iterator, only the estimates of a single member are in memory at a time.
+        weights: weights of the members, an array of shape (M, S, F). Weights are not negative, and
+            their sum over the members is 1.
 
     Returns:
-        (S, 2, samples). The sources sum to the mixture. A source is silent if it is silent in all
-        estimates with a positive weight.
+        The sources, an array of shape (S, 2, samples). The sum of the sources is the mixture. A
+        source is silent if it is silent in all estimates with a positive weight.
     """
     (X,) = spectra_of([mixture], WINDOW)  # (2, F, K)
     frames, sources = X.shape[-1], weights.shape[1]
@@ -49,7 +52,7 @@ def pooled(
             sounds |= masks.amax((1, 2)) > 0
             logarithms[..., tile] += weight[..., None] * masks.add_(MASK_FLOOR).log_()
         present |= sounds & (weight > 0).any(1)
-        del spectra  # the largest array, before the next member needs memory
+        del spectra  # the largest array is freed before the next member needs memory
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()
     result = X.new_empty(sources, *X.mT.shape).mT  # (S, 2, F, K)
@@ -62,9 +65,10 @@ def pooled(
 def weights_of_bins(
     weights: NDArray[np.float64], responses: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Interpolate weights (M, S, bands) to bins with the bands' responses (bands, F): (M, S, F).
+    """Interpolate the weights of bands (M, S, bands) to weights of bins (M, S, F).
 
-    The result sums to 1 over members. Where all weights are zero, members have equal weights.
+    The responses of the bands have the shape (bands, F). The sum of the result over the members of
+    the ensemble is 1. If all weights of a bin are zero, the members get equal weights.
     """
     at_bins = weights @ responses
     total = at_bins.sum(0)

@@ -1,4 +1,4 @@
-"""Loading the weights of a run before its first track."""
+"""Loads the weights of a run before its first track."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from cmss.separators.protocol import Separator
 
 
 def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load all weights that these pairs need, so that missing files are found before the first.
+    """Load the weights for the tracks of all pairs, so that missing files are found early.
 
     Returns:
-        Dict from the instrument to the digests of the weights that affect its estimates: weights
-        that are common to all instruments, and weights that were loaded for this instrument.
+        Dict from the instrument to the digests of the weights that affect its estimates: the
+        weights for all instruments, and the weights that were loaded for this instrument.
 
     Raises:
-        InputError: weights are missing or do not fit.
+        InputError: weights are missing or do not fit the separator.
     """
     sources = (source for pair in pairs for source in pair.scene.track.sources.values())
     players = {(source.instrument, source.voice): source for source in sources}

@@ -1,4 +1,4 @@
-"""Defines the protocol of separators, and the base class of wrappers around separators."""
+"""Defines the protocol of separators and the base class of wrappers around separators."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from cmss.scenes import Source
 
 Stems = dict[str, NDArray[np.float32]]
-"""Source id -> waveform (2, samples)."""
+"""Dict from the source id to the waveform of the source, an array of shape (2, samples)."""
 
 Causality = Literal["causal", "noncausal"]
-"""Causal systems look ahead by at most 5 ms, the limit of the challenge."""
+"""Whether a system is causal; in the challenge, a causal system looks ahead by at most 5 ms."""
 
 
 class Separator(Protocol):
-    """Estimates the sources of a mixture."""
+    """Protocol of a separator, which estimates the sources of a mixture."""
 
     @property
     def sample_rate_hz(self) -> int:
-        """Sampling rate of mixtures and stems."""
+        """Sampling rate of the mixtures and stems."""
 
     @property
     def weights(self) -> dict[str, str]:
@@ -31,25 +31,26 @@ class Separator(Protocol):
         """Load everything that these sources need, so that errors occur before separation begins.
 
         Raises:
-            InputError: weights are missing or do not fit.
+            InputError: weights are missing or do not fit the separator.
         """
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """Estimate each source.
 
         Args:
-            mixture: (2, samples).
-            sources: the players, by source id. Only the oracle reads their references.
+            mixture: the mixture, an array of shape (2, samples).
+            sources: dict from the source id to the source. Only the separator `oracle` reads the
+                ground truth stems of the sources.
 
         Returns:
-            Dict from the source id to the estimate, (2, samples), which is aligned with the mixture
-            to the sample. The dict is empty if the separator does not separate.
+            Dict from the source id to the estimate, an array of shape (2, samples) that is aligned
+            with the mixture to the sample. The dict is empty if the separator returns no stems.
         """
 
 
 @dataclass
 class Around:
-    """Base wrapper: delegates whatever it does not override.
+    """Base class of wrappers, with the properties of the wrapped separator.
 
     Args:
         separator: the wrapped separator.
@@ -64,7 +65,7 @@ class Around:
 
     @property
     def weights(self) -> dict[str, str]:
-        """Weight files of the wrapped separator."""
+        """Dict from each weight file of the wrapped separator to its SHA-256 digest."""
         return self.separator.weights
 
     def prepare(self, sources: Iterable[Source]) -> None:

@@ -1,4 +1,4 @@
-"""Transforms that convert the signals of separators and steps to spectra and back to signals."""
+"""Converts signals to spectra, and spectra to signals."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,29 +10,38 @@ from torch import Tensor
 from cmss.transforms.stft import istft, stft
 
 WINDOW = 8192
-"""Window in samples, 186 ms at 44.1 kHz: longer than the delay of a room's early reflections."""
+"""Length of the window in samples.
+
+At 44.1 kHz, the window lasts 186 ms, which is longer than the delay of a room's early reflections.
+"""
 
 OnSpectra = Callable[[Tensor, Tensor], Tensor]
-"""Complex mixture (2, F, K) and estimates (N, 2, F, K), which it may overwrite -> (S, 2, F, K)."""
+"""Type of a function that returns new spectra, a complex array of shape (S, 2, F, K).
+
+Its arguments are the spectra of the mixture (2, F, K) and of the estimates (N, 2, F, K); the
+function may overwrite the spectra of the estimates.
+"""
 
 
 def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
     """Compute the STFT with a Hann window; the hop is a quarter of the window.
 
-    Signals are padded with `window` zeros on either side. Without padding, only the end of a
-    single window would cover the last samples. The window is near zero there, and the inverse STFT
-    would divide by it.
+    Each signal is padded with `window` zeros at both ends. Without padding, only the end of a
+    single window would cover the last samples. At its end, the window is near zero, so the inverse
+    STFT would divide by values near zero.
 
     Args:
-        signals: sequence of N stereo signals, (2, samples) each.
+        signals: sequence of N stereo signals, arrays of shape (2, samples).
         window: length of the window in samples.
 
     Returns:
-        The spectra, complex (N, 2, F, K). The bins of a frame are contiguous in memory.
+        The spectra, a complex array of shape (N, 2, F, K). The bins of a frame are contiguous in
+        memory.
     """
     hann, hop = torch.hann_window(window), window // 4
     spectra = None
-    # One channel at a time: an STFT needs several times the memory of its result.
+    # The channels are transformed separately, because an STFT needs several times the memory of its
+    # result.
     for number, signal in enumerate(signals):
         for channel, samples in enumerate(torch.from_numpy(np.ascontiguousarray(signal))):
             transformed = stft(torch.nn.functional.pad(samples, (window, window)), hann, hop)
@@ -45,7 +54,7 @@ def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
 
 
 def signals_of(spectra: Tensor, window: int, samples: int) -> NDArray[np.float32]:
-    """Invert :func:`spectra_of`: complex (N, 2, F, K) -> (N, 2, samples)."""
+    """Invert :func:`spectra_of`: transform spectra (N, 2, F, K) to signals (N, 2, samples)."""
     hann, hop = torch.hann_window(window), window // 4
     signals = np.empty((len(spectra), 2, samples), np.float32)
     for spectrum, signal in zip(spectra.flatten(0, 1), signals.reshape(-1, samples), strict=True):
@@ -62,7 +71,7 @@ def on_spectra(
     """Apply a function to the spectra of a mixture (2, samples) and of N estimates (2, samples).
 
     Returns:
-        (S, 2, samples).
+        The S signals of the spectra that the function returned, an array of shape (S, 2, samples).
     """
     (X,) = spectra_of([mixture], window)
     with torch.inference_mode():

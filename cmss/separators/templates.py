@@ -1,7 +1,8 @@
 """Base class of separators that use templates learned from isolated recordings of instruments.
 
-Subclasses estimate a mask in bands for each instrument. Two players of the same instrument have the
-same templates, and the estimate of the instrument is divided between them.
+Subclasses estimate a mask for each instrument and frequency band. Two players of the same
+instrument have the same templates, and the estimate of the instrument is divided between the two
+players.
 """
 
 from abc import ABC, abstractmethod
@@ -30,13 +31,14 @@ CPU = torch.device("cpu")
 
 @dataclass
 class TemplateSeparator(ABC):
-    """Base class that loads templates and applies masks, which a subclass estimates.
+    """Base class that loads templates and applies the masks that a subclass estimates.
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
-        causality: always noncausal, because a frame is longer than the look-ahead that a causal
-            system may have.
-        weights_from: `small` for the templates in the package, or a file of fit_dictionaries.py.
+        causality: always `noncausal`, because a frame is longer than the permitted look-ahead of a
+            causal system.
+        weights_from: source of the templates: `small` for the templates in the package, or a file
+            that fit_dictionaries.py wrote.
 
     Raises:
         InputError: the templates do not exist or do not suit this separator.
@@ -48,15 +50,15 @@ class TemplateSeparator(ABC):
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     model: ClassVar[str]
-    """Value of `separator=`."""
+    """Value of `separator=` that selects this class."""
     static: ClassVar[bool] = True
-    """Whether templates have a single frame."""
+    """Whether each template is a single frame."""
     segments: ClassVar[Segments] = Segments(segment=30.0)
-    """How long mixtures are segmented."""
+    """Settings by which long mixtures are segmented."""
 
     @property
     def _divergence(self) -> Divergence:
-        """Divergence by which the templates were learned."""
+        """Divergence that was minimised when the templates were learned."""
         return "kl"
 
     @abstractmethod
@@ -67,16 +69,18 @@ class TemplateSeparator(ABC):
         templates: Mapping[str, Tensor],
         players: Counter[str],
     ) -> Tensor:
-        """Estimate the masks of the instruments, which sum to 1.
+        """Estimate the masks of the instruments; the sum of the masks is 1.
 
         Args:
-            signal: the mixture, (2, samples), which is not silent.
-            spectra: spectra of the signal, complex (2, bins, frames).
-            templates: dict from the instrument to its templates, (lags, bands, components).
-            players: dict from the instrument to its number of players.
+            signal: a mixture that is not silent, an array of shape (2, samples).
+            spectra: spectra of the mixture, a complex array of shape (2, bins, frames).
+            templates: dict from the instrument to its templates, an array of shape (lags, bands,
+                components).
+            players: dict from the instrument to the number of its players.
 
         Returns:
-            The masks, (instruments, 2, bands, frames), in the order of the templates.
+            The masks, an array of shape (instruments, 2, bands, frames), in the order of
+            `templates`.
         """
 
     def __post_init__(self) -> None:
@@ -113,7 +117,7 @@ class TemplateSeparator(ABC):
             )
 
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
-        """See :class:`Separator`; the stems sum to the mixture, except for errors of resampling."""
+        """See :class:`Separator`; the sum of the stems is the mixture, up to resampling errors."""
         self.prepare(sources.values())
         players = Counter(source.instrument for source in sources.values())
         templates = {name: self._dictionaries.templates[name] for name in players}

@@ -1,4 +1,7 @@
-"""`separator=module`: separates with any torch module that maps (batch, 2, samples) to stems."""
+"""Implements `separator=module`, which separates with a torch module of any installed package.
+
+The module maps a mixture of shape (batch, 2, samples) to stems.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,24 +27,24 @@ class ModuleSeparator(Estimating):
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
-        causality: always noncausal, because the receptive field of the module is unknown.
-        target: class of the module, as `package.Class`. The target may be None for checkpoints of
+        causality: always `noncausal`, because the receptive field of the module is unknown.
+        target: class of the module, as `package.Class`. The class may be None for checkpoints of
             train.py, which contain `target`, `arguments`, `sources`, `samplerate` and `consistent`.
-        checkpoint: file of the weights: .safetensors, or a state_dict written by torch.save, from
-            which only tensors are unpickled. Prefixes of wrappers, such as `module.`, are removed
-            (:mod:`cmss.models.weights_file`).
+        checkpoint: file with the weights: a .safetensors file, or a state_dict that torch.save
+            wrote, from which only tensors are unpickled. Prefixes of parameter names, such as
+            `module.`, are removed (:mod:`cmss.models.weights_file`).
         arguments: keyword arguments of the class.
-        sources: instruments that the module's outputs estimate, in the order of the outputs.
+        sources: instruments that the module estimates, in the order of the module's outputs.
         samplerate: sampling rate of the module in Hz.
-        consistent: whether to distribute the difference between the mixture and the sum of the
-            estimates among the sources.
+        consistent: whether the difference between the mixture and the sum of the estimates is
+            distributed among the sources.
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`.
         precision: precision of matrix products.
-        device: name of the device; None for a GPU if available.
+        device: name of the device; None to use a GPU if available.
 
     Raises:
-        InputError: the class or the weights do not exist, or do not fit each other.
+        InputError: the class or the weights do not exist, or the weights do not fit the class.
     """
 
     sample_rate_hz: int

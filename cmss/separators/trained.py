@@ -1,4 +1,4 @@
-"""Defines separators with trained networks, and finds the weights of these networks."""
+"""Defines separators with trained networks and finds the weights of these networks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,8 +32,11 @@ from cmss.separators.protocol import Causality, Stems
 from cmss.settings import check_fields
 
 LOOK_AHEAD_S = 0.002
-"""Largest look-ahead of a network in a causal system. The challenge allows 5 ms; the resampling of
-enhanced signals to 32 kHz needs 2.9 ms of these, half the length of its filter."""
+"""Largest look-ahead of a network in a causal system, in seconds.
+
+The challenge allows a look-ahead of 5 ms for the full system. The resampling of enhanced signals to
+32 kHz uses 2.9 ms of this look-ahead, which is half the length of the resampling filter.
+"""
 
 
 class Estimating:
@@ -62,18 +65,19 @@ class NetworkSeparator(Estimating):
     Args:
         sample_rate_hz: sampling rate of the mixtures.
         name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
-        causality: noncausal or causal; causal requires networks with a look-ahead of at most
-            :data:`LOOK_AHEAD_S`.
-        weights_from: one of the following: `small`, the network for all instruments in the package;
-            a checkpoint of train.py for all instruments, or the folder in which it is published;
-            a folder with a network for each instrument, which is either the checkpoint
-            <Instrument>/best.safetensors or the published folder <Instrument>/.
-        add_residual: fraction of the accompaniment that is added to each estimate, for networks
-            that estimate an accompaniment.
+        causality: noncausal or causal. A causal separator requires networks with a look-ahead of at
+            most :data:`LOOK_AHEAD_S`.
+        weights_from: source of the weights. The value `small` is the network for all instruments in
+            the package. A path can be a checkpoint of train.py for all instruments, the folder in
+            which such a checkpoint was published, or a folder with a network for each instrument. A
+            folder with a network for each instrument contains checkpoints
+            <Instrument>/best.safetensors or published folders <Instrument>/.
+        add_residual: fraction of the accompaniment that is added to each estimate, if the networks
+            estimate an accompaniment.
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`; None for the
             default in the record of the network.
-        device: name of the device; None for a GPU if available.
+        device: name of the device; None to use a GPU if available.
         precision: precision of matrix products.
 
     Raises:
@@ -92,7 +96,7 @@ class NetworkSeparator(Estimating):
     weights: dict[str, str] = field(default_factory=dict, init=False)
 
     places: ClassVar[str] = "small, a .safetensors file or a folder"
-    """Possible values of `weights_from`, for messages."""
+    """Description of the possible values of `weights_from`, for error messages."""
 
     def __post_init__(self) -> None:
         self._records = networks_of(self.name)
@@ -159,7 +163,7 @@ class NetworkSeparator(Estimating):
         return network
 
     def _checked(self, path: Path, instrument: str | None = None) -> Network:
-        """Load a checkpoint, and check that it has the right network and causality."""
+        """Load a checkpoint, and check the class and the causality of its network."""
         if not path.is_file():
             size = f"size=paper instrument={instrument}" if instrument else "size=small"
             raise InputError(f"{path}: no such weights; to train them: {self._train} {size}")
@@ -178,7 +182,7 @@ class NetworkSeparator(Estimating):
         return network
 
     def _looks_ahead(self, network: Network) -> str | None:
-        """Return the reason why a network cannot be part of a causal system; None if it can."""
+        """Return the reason why a network cannot be used in a causal system, or None if it can."""
         rate_hz, reach = network.sample_rate_hz, network.reach
         if reach is None:
             return (

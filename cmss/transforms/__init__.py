@@ -1,1 +1,1 @@
-"""Signal transforms and their inverses, as pure functions of tensors."""
+"""Defines signal transforms and their inverses as pure functions of tensors."""

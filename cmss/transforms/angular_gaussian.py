@@ -1,22 +1,23 @@
-"""Directions of arrival in stereo spectra, and the likelihood of each source given its directions.
+"""Models the directions of arrival of sources in stereo spectra by probability distributions.
 
-In each bin, the sound of a source at a fixed position has the same level difference and the same
-phase difference between the two channels in all frames. Both differences together are called the
-direction of arrival. The direction is modelled by a complex angular central Gaussian distribution
-(Ito, Araki and Nakatani 2016, "Complex angular central Gaussian mixture model for directional
-statistics in mask-based microphone array signal processing", EUSIPCO). Expectation-maximisation
-refines the masks of the sources where their directions differ, and leaves them unchanged where
-directions are equal.
+The sound of a source at a fixed position has, in each frequency bin, the same level difference and
+the same phase difference between the two channels in all frames. The level difference and the phase
+difference together are called the direction of arrival. The direction is modelled by a complex
+angular central Gaussian distribution (Ito, Araki and Nakatani 2016, "Complex angular central
+Gaussian mixture model for directional statistics in mask-based microphone array signal processing",
+EUSIPCO). Expectation-maximisation refines the masks of sources whose directions differ. The masks
+of sources with equal directions do not change.
 
 A distribution of a single bin captures the room response, but it is estimated from few frames, and
 in many of these frames the source has no partial. A distribution that is pooled over neighbouring
-bins captures only the direct sound, but is estimated reliably. So log-likelihoods are averaged over
-several neighbourhoods, :data:`NEIGHBOURS`.
+bins captures only the direct sound, but its estimate is reliable. Therefore, log-likelihoods are
+averaged over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
 
-When distributions are estimated, bins are weighted by the square of the mask. The reason is that in
-a bin with a mask of 0.5, half of the sound, and so of the direction, comes from other sources.
+When distributions are estimated, bins are weighted by the square of the mask. In a bin with a mask
+of 0.5, half of the sound comes from other sources, which also affect the direction of the bin.
 
-Shapes: S sources, F bins, K frames. Inputs with further dimensions in front are batches.
+In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
+Dimensions before S, F and K are batch dimensions.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,10 @@ from torch import Tensor
 from cmss.transforms.tiles import channels_power, power, tiles
 
 NEIGHBOURS = (0, 10, 100, 400)
-"""Numbers of bins on either side over which directions are pooled, up to 2.2 kHz for frames of
-186 ms."""
+"""Numbers of bins on each side of a bin over which directions are pooled.
+
+The largest number corresponds to 2.2 kHz for frames of 186 ms.
+"""
 
 SPREAD = 0.05
 """Weight of a diffuse component in every distribution, which models reverberation."""
@@ -41,13 +44,15 @@ def direction_likelihoods(
     """Compute the log-likelihood of each bin's direction under the distribution of each source.
 
     Args:
-        spectra: spectra of the mixture, complex (..., 2, F, K).
-        prior: logarithm of each source's mask before directions are used, (..., S, F, K).
+        spectra: spectra of the mixture, a complex array of shape (..., 2, F, K).
+        prior: logarithm of each source's mask before directions are used, an array of shape
+            (..., S, F, K).
         iterations: number of times that the distributions are estimated.
-        weight: weight of the log-likelihood, relative to the prior, between iterations.
+        weight: factor of the log-likelihood between iterations; the factor of the prior is 1.
 
     Returns:
-        Log-likelihoods, up to a constant for each bin, (..., S, F, K); zero if `iterations` is 0.
+        The log-likelihoods up to a constant for each bin, an array of shape (..., S, F, K). The
+        log-likelihoods are zero if `iterations` is 0.
     """
     if not iterations:
         return torch.zeros_like(prior)
@@ -56,17 +61,18 @@ def direction_likelihoods(
 
 
 class Distribution(NamedTuple):
-    """Distributions of the sources' directions, pooled over the same neighbourhood.
+    """Holds distributions of the sources' directions, pooled over neighbouring bins.
 
-    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. The matrix B (2, 2)
-    is the weighted mean of z z^H over frames, scaled to a trace of 2, plus a diffuse field. All
-    arguments have the shape (..., F, 1).
+    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. The 2 x 2 matrix B
+    is the weighted mean of z z^H over frames, scaled to a trace of 2, plus a multiple of the
+    identity matrix for diffuse sound. All arguments have the shape (..., F, 1).
 
     Args:
         left, right: entries on the diagonal of B^-1.
-        real, imaginary: twice the real and the imaginary part of the entry off the diagonal.
+        real, imaginary: twice the real and the imaginary part of the off-diagonal entry of B^-1.
         determinant: determinant of B.
-        side: logarithm of the power in the left channel divided by that in the right channel.
+        side: logarithm of the ratio of the power in the left channel to the power in the right
+            channel.
     """
 
     left: Tensor
@@ -77,7 +83,7 @@ class Distribution(NamedTuple):
     side: Tensor
 
     def distance(self, parts: Tensor) -> Tensor:
-        """Compute z^H B^-1 z from the result of :func:`direction_parts`: (..., F, K)."""
+        """Compute z^H B^-1 z (..., F, K) from the result of :func:`direction_parts`."""
         result = parts.select(-3, 0) * self.left
         for number, entry in enumerate((self.right, self.real, self.imaginary), 1):
             result = result.addcmul_(parts.select(-3, number), entry)
@@ -90,24 +96,27 @@ def learn_directions(
     """Fit each source's distributions by expectation-maximisation over all frames.
 
     Args:
-        spectra: spectra of the mixture, complex (..., 2, F, K).
-        prior: logarithm of each source's mask before directions are used, (..., S, F, K).
+        spectra: spectra of the mixture, a complex array of shape (..., 2, F, K).
+        prior: logarithm of each source's mask before directions are used, an array of shape (...,
+            S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
-        weight: weight of the log-likelihood, relative to the prior, between iterations.
+        weight: factor of the log-likelihood between iterations; the factor of the prior is 1.
 
     Returns:
-        A distribution for each of :data:`NEIGHBOURS`.
+        The distributions for each number of neighbours in :data:`NEIGHBOURS`.
     """
     found: list[Distribution] = []
     for _ in range(iterations):
-        # Tile after tile: element-wise operations on all frames would leave the caches.
+        # Frames are processed in tiles, because element-wise operations on all frames would not fit
+        # into the caches.
         moments = None
         for tile in tiles(spectra.shape[-1]):
             parts = direction_parts(spectra[..., tile]).unsqueeze(-4)
             logarithms = prior[..., tile]
-            if found:  # E step: posterior masks of the sources
+            if found:  # E step: compute the posterior masks of the sources
                 logarithms = logarithms + weight * log_likelihood(parts, found)
-            # M step. Bins are weighted by their level: the direction of a weak bin is noisy.
+            # M step: bins are weighted by their level, because the direction of a weak bin is
+            # noisy.
             level = channels_power(spectra[..., tile]).sqrt_().unsqueeze(-3)  # (..., 1, F, K)
             new = direction_moments(parts, level * logarithms.softmax(-3).square())
             moments = new if moments is None else moments + new
@@ -117,10 +126,17 @@ def learn_directions(
 
 
 def direction_parts(spectra: Tensor) -> Tensor:
-    """Return the direction of each bin: complex (..., 2, F, K) -> real (..., 4, F, K).
+    """Compute the direction of each bin as four real numbers.
 
-    The parts are the powers of the left and the right channel, and the real and the imaginary part
-    of left * conj(right), all divided by the total power. They are zero in silence.
+    The numbers are the power of the left channel, the power of the right channel, the real part of
+    left * conj(right), and the imaginary part of left * conj(right). All numbers are divided by the
+    total power; they are zero in silence.
+
+    Args:
+        spectra: spectra of both channels, a complex array of shape (..., 2, F, K).
+
+    Returns:
+        The directions, a real array of shape (..., 4, F, K).
     """
     left, right = spectra.unbind(-3)
     a, b, c, d = left.real, left.imag, right.real, right.imag
@@ -130,21 +146,28 @@ def direction_parts(spectra: Tensor) -> Tensor:
 
 
 def direction_moments(parts: Tensor, weight: Tensor) -> Tensor:
-    """Compute weighted sums of directions over frames, which determine a source's distributions.
+    """Compute weighted sums of directions over frames.
+
+    The sums determine the distributions of a source.
 
     Args:
-        parts: directions (..., 4, F, K), see :func:`direction_parts`.
-        weight: weight of each bin for the source, (..., F, K).
+        parts: result of :func:`direction_parts`, an array of shape (..., 4, F, K).
+        weight: weight of each bin for the source, an array of shape (..., F, K).
 
     Returns:
-        The moments of the source, (..., F, 4).
+        The weighted sums, an array of shape (..., F, 4).
     """
-    # Part by part, because the product of all parts and sources would be large.
+    # The four sums are computed separately, because the product of all numbers and weights would be
+    # large.
     return torch.stack([(part * weight).sum(-1) for part in parts.unbind(-3)], -1)
 
 
 def distributions_of(moments: Tensor) -> list[Distribution]:
-    """Return a distribution for each of :data:`NEIGHBOURS`, from moments (..., F, 4)."""
+    """Return distributions of directions for each number of neighbours in :data:`NEIGHBOURS`.
+
+    Args:
+        moments: result of :func:`direction_moments`, an array of shape (..., F, 4).
+    """
     found = []
     for neighbours in NEIGHBOURS:
         left, right, real, imaginary = sums_around(moments, neighbours).split(1, -1)  # (..., F, 1)
@@ -152,7 +175,7 @@ def distributions_of(moments: Tensor) -> list[Distribution]:
         scale = (left + right).where(left + right > 0, 1) / 2
         left, right = left / scale + SPREAD, right / scale + SPREAD
         real, imaginary = real / scale, imaginary / scale
-        # Determinant and inverse of the Hermitian 2x2 matrix in closed form.
+        # The determinant and the inverse of the Hermitian 2x2 matrix have a closed form.
         det = left * right - real.square() - imaginary.square()
         side = (left / right).log()
         inverse = (right / det, left / det, -2 * real / det, -2 * imaginary / det)
@@ -161,17 +184,18 @@ def distributions_of(moments: Tensor) -> list[Distribution]:
 
 
 def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tensor:
-    """Compute the log-likelihood of each bin's direction, averaged over neighbourhoods.
+    """Compute the log-likelihood of each bin's direction, averaged over neighbourhoods of bins.
 
     Args:
-        parts: directions in all or some frames, (..., 4, F, K), see :func:`direction_parts`.
+        parts: result of :func:`direction_parts` for all or some frames, an array of shape
+            (..., 4, F, K).
         distributions: results of :func:`distributions_of`.
 
     Returns:
-        Log-likelihoods (..., F, K), up to a constant.
+        The log-likelihoods up to a constant, an array of shape (..., F, K).
     """
     constant = sum(distribution.determinant.log() for distribution in distributions)
-    # Distances are multiplied first, so that a single logarithm serves all neighbourhoods.
+    # Distances are multiplied first, so that a single logarithm suffices for all neighbourhoods.
     product = distributions[0].distance(parts)
     for distribution in distributions[1:]:
         product = product.mul_(distribution.distance(parts))
@@ -179,10 +203,11 @@ def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tens
 
 
 def sums_around(sums: Tensor, neighbours: int) -> Tensor:
-    """Sum over each bin and its neighbours on either side: (..., F, N) -> (..., F, N)."""
+    """Sum values (..., F, N) over each bin and its `neighbours` neighbours on each side."""
     if not neighbours:
         return sums
     bins = sums.shape[-2]
-    # Differences of cumulative sums, in double precision because large sums cancel.
+    # The sums are differences of cumulative sums. These are computed in double precision, because
+    # large sums cancel.
     padded = torch.nn.functional.pad(sums.double(), (0, 0, neighbours + 1, neighbours)).cumsum(-2)
     return (padded[..., 2 * neighbours + 1 :, :] - padded[..., :bins, :]).to(sums.dtype)

@@ -1,4 +1,4 @@
-"""Zero-phase filters that split a signal into frequency bands, whose sum is the signal."""
+"""Splits a signal by zero-phase filters into frequency bands whose sum is the signal."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 OVERLAP_OCTAVES = 0.5
-"""Width of the cross-fade from one band to the next, centred on the edge in octaves."""
+"""Width in octaves of the cross-fade between two bands, centred on the edge between the bands."""
 
 
 def band_responses(hz: NDArray[np.floating], edges_hz: Sequence[float]) -> NDArray[np.float64]:
-    """Return zero-phase responses of the bands; at each frequency they sum to 1.
+    """Return the zero-phase responses of the bands, whose sum is 1 at each frequency.
 
     Args:
-        hz: frequencies at which the responses are evaluated, (frequencies,).
+        hz: frequencies at which the responses are evaluated, an array of shape (frequencies,).
         edges_hz: ascending edges between the bands, at least :data:`OVERLAP_OCTAVES` octaves apart.
 
     Returns:
-        Responses (len(edges_hz) + 1, frequencies).
+        The responses, an array of shape (len(edges_hz) + 1, frequencies).
     """
     octaves = np.log2(np.maximum(hz, 1e-3)[None] / np.asarray(edges_hz, float)[:, None])
     ramp = np.clip(octaves / OVERLAP_OCTAVES + 0.5, 0, 1)
@@ -34,12 +34,13 @@ def band_split(
     """Split a signal into bands whose sum is the signal.
 
     Args:
-        signal: (..., samples).
-        edges_hz: see :func:`band_responses`; without edges, the signal is the only band.
+        signal: the signal, an array of shape (..., samples).
+        edges_hz: edges between the bands, see :func:`band_responses`. Without edges, the signal is
+            the only band.
         sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        (bands, ..., samples).
+        The bands, an array of shape (bands, ..., samples).
     """
     each_alone = np.eye(len(edges_hz) + 1)
     return np.stack([band_sum(signal, alone, edges_hz, sample_rate_hz) for alone in each_alone])
@@ -54,17 +55,17 @@ def band_sum(
     """Return the weighted sum of the bands of a signal.
 
     Args:
-        signal: (..., samples).
-        weights: (bands,), where bands = len(edges_hz) + 1.
-        edges_hz: see :func:`band_responses`.
+        signal: the signal, an array of shape (..., samples).
+        weights: weight of each band, an array of shape (len(edges_hz) + 1,).
+        edges_hz: edges between the bands, see :func:`band_responses`.
         sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        (..., samples).
+        The weighted sum, an array of shape (..., samples).
     """
     samples = signal.shape[-1]
-    # The FFT is circular. Zeros after the signal keep its end from ringing into its start: with the
-    # lowest edges in use, the filters decay below -80 dB within 200 ms.
+    # The FFT is circular. Zeros after the signal prevent its end from ringing into its start: for
+    # the lowest edges in use, the filters decay below -80 dB within 200 ms.
     length = next_fast_len(samples + sample_rate_hz // 5, real=True)
     response = weights @ band_responses(rfftfreq(length, 1 / sample_rate_hz), edges_hz)
     return irfft(rfft(signal, length) * response, length)[..., :samples]

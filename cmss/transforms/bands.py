@@ -1,7 +1,7 @@
-"""Frequency bands that become wider with frequency, and interpolation from bands back to bins.
+"""Computes weights of frequency bands whose width increases with frequency.
 
-Weights are matrices (bins, bands): bins @ weights sums bins into bands, and bands @ weights.T
-spreads a value per band over its bins.
+The weights are matrices of shape (bins, bands). The product bins @ weights sums bins into bands,
+and the product bands @ weights.T spreads the value of each band over its bins.
 """
 
 import math
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def band_interpolation(bins: int, Q: int) -> Tensor:
-    """Return weights (bins, bands) that spread a value per band over the bins; rows sum to 1.
+    """Return weights (bins, bands) that spread the values of bands over bins.
 
-    Each of the lowest Q bins is a separate band, so that the partials of low notes are resolved.
-    Above these, the spacing of the band centres is 1/Q of the frequency, and the values of bins
-    between two band centres are interpolated.
+    The weights of each bin sum to 1. Each of the lowest Q bins is a separate band, so that the
+    partials of low notes are resolved. Above the lowest Q bins, the spacing of the band centres is
+    1/Q of the frequency, and the values of bins between two band centres are interpolated.
     """
-    centres = [0.0]  # of the bands, in bins
+    centres = [0.0]  # centres of the bands, in bins
     while centres[-1] < bins - 1:
         centres.append(centres[-1] + max(1.0, centres[-1] / Q))
     centres[-1] = bins - 1
@@ -34,12 +34,12 @@ def band_interpolation(bins: int, Q: int) -> Tensor:
 
 
 def warp(bins: int, bands: int) -> Tensor:
-    """Return weights (bins, bands) that interpolate each band between two bins; columns sum to 1.
+    """Return weights (bins, bands) that interpolate each band between two bins.
 
-    Bands are equally spaced on the axis log(1 + 20 f), where f is the frequency divided by the
-    highest frequency. The axis is nearly linear below f = 1/20 and logarithmic above (Zhao et al.
-    2018, "The sound of pixels", and Kadandale et al. 2020). The first band is the lowest bin, the
-    last band is the highest bin.
+    The weights of each band sum to 1. Bands are equally spaced on the axis log(1 + 20 f), where f
+    is the frequency divided by the highest frequency. The axis is nearly linear below f = 1/20 and
+    logarithmic above (Zhao et al. 2018, "The sound of pixels", and Kadandale et al. 2020). The
+    first band is the lowest bin, and the last band is the highest bin.
     """
     return _interpolation(_frequency(bands) * (bins - 1), bins).T
 
@@ -47,33 +47,39 @@ def warp(bins: int, bands: int) -> Tensor:
 def unwarp(bins: int, bands: int) -> Tensor:
     """Return weights (bins, bands) that interpolate each bin between two bands of :func:`warp`.
 
-    Each row sums to 1.
+    The weights of each bin sum to 1.
     """
     relative = torch.linspace(0, 1, bins, dtype=torch.float64)
     return _interpolation(_position(relative, bands), bands)
 
 
 def stretch(bands: int, factor: float) -> Tensor:
-    """Return weights (bands, bands) that read the bands of :func:`warp` at a multiple of frequency.
+    """Return weights (bands, bands) that interpolate bands at a multiple of each band's frequency.
 
-    Row g interpolates between the two bands nearest to `factor` times the frequency of band g. The
-    row is zero if this multiple is above the highest frequency.
+    The bands are those of :func:`warp`.
+
+    The weights in row g of the matrix interpolate between the two bands nearest to `factor` times
+    the frequency of band g. If `factor` times the frequency of the band is above the highest
+    frequency, the weights are zero.
     """
     relative = factor * _frequency(bands)
     return _interpolation(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)
 
 
 def _frequency(bands: int) -> Tensor:
-    """Return the frequency of each band of :func:`warp`, (bands,), relative to the highest."""
+    """Return the frequency of each band of :func:`warp`, relative to the highest frequency."""
     return (torch.logspace(0, 1, bands, base=21, dtype=torch.float64) - 1) / 20
 
 
 def _position(relative: Tensor, bands: int) -> Tensor:
-    """Return the fractional band index of each frequency, given relative to the highest."""
+    """Return the fractional band index of frequencies relative to the highest frequency."""
     return torch.log1p(20 * relative) / math.log(21) * (bands - 1)
 
 
 def _interpolation(positions: Tensor, points: int) -> Tensor:
-    """Return weights (positions, points) of linear interpolation between 0, 1, ..., points - 1."""
+    """Return weights (positions, points) for linear interpolation at positions between points.
+
+    The points are 0, 1, ..., points - 1.
+    """
     distance = positions.clamp(0, points - 1).unsqueeze(1) - torch.arange(points)
     return (1 - distance.abs()).clamp(min=0).float()

@@ -1,4 +1,4 @@
-"""Adds overlapping frames, for the inverse transforms."""
+"""Overlap-adds frames for the inverse transforms."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,15 +8,15 @@ def sum_frames(frames: Tensor, hop: int) -> Tensor:
     """Overlap-add frames.
 
     Frames are cut into blocks of `hop` samples. The first blocks of all frames are added together,
-    then all second blocks, and so on. So the number of additions is the number of blocks in a
-    frame, not the number of frames.
+    then all second blocks, and so on. In this order, only one addition per block of a frame is
+    needed, whatever the number of frames.
 
     Args:
-        frames: the frames, (..., frames, length).
-        hop: number of samples from one frame to the next.
+        frames: the frames, an array of shape (..., frames, length).
+        hop: number of samples between the starts of consecutive frames.
 
     Returns:
-        The signal, (..., (frames - 1) * hop + length).
+        The signal, an array of shape (..., (frames - 1) * hop + length).
     """
     count, length = frames.shape[-2:]
     blocks = F.pad(frames, (0, -length % hop)).unflatten(-1, (-1, hop))  # (..., frames, parts, hop)

@@ -1,4 +1,4 @@
-"""Magnitudes of the short-time Fourier transform, with a hand-written gradient."""
+"""Computes magnitudes of the short-time Fourier transform with a hand-written gradient."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ from cmss.transforms.frames import sum_frames
 def stft_magnitudes(signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
     """Compute sqrt(|X|^2 + floor), where X is the result of :func:`cmss.transforms.stft.stft`.
 
-    Losses on spectra spend most of their time in this function. Its hand-written gradient takes
-    half the time of automatic differentiation, which computes a full complex inverse transform, and
-    processes real and imaginary parts separately and slowly.
+    Losses on spectra spend most of their time in this function. With the hand-written gradient, the
+    function is twice as fast as with automatic differentiation, which computes a full complex
+    inverse transform and processes real and imaginary parts separately.
 
     Args:
-        signal: (..., samples), real.
-        window: (length,) analysis window of even length.
-        hop: samples from one frame to the next.
-        floor: positive constant that keeps the gradient of the square root finite in silence. No
-            gradient is computed for it.
+        signal: the signal, a real array of shape (..., samples).
+        window: analysis window of even length, an array of shape (length,).
+        hop: number of samples between the starts of consecutive frames.
+        floor: positive constant that keeps the gradient of the square root finite in silence. The
+            gradient with respect to `floor` is not computed.
 
     Returns:
-        (..., frames, length // 2 + 1), frames = 1 + samples // hop.
+        The magnitudes, an array of shape (..., 1 + samples // hop, length // 2 + 1).
     """
     return _Magnitudes.apply(signal, window, hop, floor)
 
 
 class _Magnitudes(torch.autograd.Function):
-    """Magnitudes (..., frames, bins) of a signal (..., samples), and their gradient."""
+    """Computes magnitudes (..., frames, bins) of a signal (..., samples) and their gradient."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, window: Tensor, hop: int, floor: Tensor) -> Tensor:
@@ -52,10 +52,10 @@ class _Magnitudes(torch.autograd.Function):
         weight = gradient / size
         # irfft counts each bin and its mirror image, except the first and the last bin.
         weight[..., 1:-1] /= 2
-        # Multiplied as real numbers: a complex product would first convert the weights.
+        # The product is real, because a complex product would first convert the weights.
         weighted = torch.view_as_complex(torch.view_as_real(spectra) * weight.unsqueeze(-1))
         frames = torch.fft.irfft(weighted, len(window), norm="forward").mul_(window)
         start = len(window) // 2
-        # Samples after the last full frame do not affect the magnitudes: their gradient is zero.
+        # Samples after the last full frame do not affect the magnitudes, so their gradient is zero.
         sums = F.pad(sum_frames(frames, ctx.hop), (0, ctx.samples))
         return sums[..., start : start + ctx.samples], None, None, None

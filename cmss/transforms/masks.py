@@ -1,9 +1,9 @@
-"""Ratio masks of estimated sources, their logarithms and log-odds.
+"""Computes ratio masks of estimated sources, and their logarithms and log-odds.
 
 The ratio mask of a source in a time-frequency bin is its magnitude divided by the sum of the
 magnitudes of all sources.
 
-Shapes: S sources, 2 channels, F bins, K frames.
+In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
 import math
@@ -14,60 +14,63 @@ from torch import Tensor
 from cmss.transforms.tiles import channels_power, power
 
 MASK_FLOOR = 1e-4
-"""Constant that is added to a mask before the logarithm. It allows for energy of the source that
-the separator missed."""
+"""Constant that is added to a mask before the logarithm.
+
+The constant allows for energy of the source that the separator missed.
+"""
 
 
 def ratio_masks(estimates: Tensor) -> Tensor:
-    """Return the ratio mask of each source: complex (S, 2, F, K) -> (S, F, K), zero in silence."""
+    """Return the ratio mask (S, F, K) of each source; in silence, all masks are zero."""
     magnitude = channels_power(estimates).div_(2).sqrt_()  # (S, F, K): RMS of both channels
     total = magnitude.sum(0)  # (F, K)
     return magnitude / total.where(total > 0, 1)
 
 
 def silent_sources(estimates: Tensor) -> Tensor:
-    """Mark the sources that are silent throughout: complex (S, 2, F, K) -> bool (S,)."""
+    """Return a bool array (S,) that is true for sources that are silent in all bins and frames."""
     return torch.stack([~torch.view_as_real(estimate).any() for estimate in estimates])
 
 
 def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
-    """Return the logarithm of each source's ratio mask: complex (S, 2, F, K) -> (S, F, K).
+    """Return the logarithm of each source's ratio mask, an array of shape (S, F, K).
 
     The result is minus infinity for a source that is silent in all frames, unless all sources are
     silent.
 
     Args:
-        estimates: spectra of the estimates, in all or some frames.
-        silent: result of :func:`silent_sources` for all frames, (S,); required if `estimates`
-            contains only some of the frames.
+        estimates: spectra of the estimates, in all or some frames, a complex array of shape (S, 2,
+            F, K).
+        silent: result of :func:`silent_sources` for all frames; required if `estimates` contains
+            only some of the frames.
     """
     return _log_masks(ratio_masks(estimates), estimates, silent)
 
 
 def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
-    """Compute :func:`log_masks` of each channel separately: (S, 2, F, K) -> (S, 2, F, K)."""
+    """Compute :func:`log_masks` of each channel separately, an array of shape (S, 2, F, K)."""
     magnitude = power(estimates).sqrt_()  # (S, 2, F, K)
     total = magnitude.sum(0)  # (2, F, K)
     return _log_masks(magnitude / total.where(total > 0, 1), estimates, silent)
 
 
 def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
-    """Return the logarithm of masks (S, ...); it is minus infinity for silent sources."""
+    """Return the logarithm of masks (S, ...) or, for silent sources, minus infinity."""
     silent = silent_sources(estimates) if silent is None else silent
-    # If all sources are silent, none is excluded: a softmax over minus infinities is NaN.
+    # If all sources are silent, no source is excluded: a softmax over minus infinities is NaN.
     excluded = (silent & ~silent.all()).view(-1, *[1] * (masks.ndim - 1))
     return (masks + MASK_FLOOR).log().masked_fill(excluded, -torch.inf)
 
 
 def log_odds(probabilities: Tensor, limit: float) -> Tensor:
-    """Return the log-odds of each source against the sum of all others, from -limit to limit.
+    """Return the log-odds of each source against the sum of all other sources.
 
     Args:
-        probabilities: positive probability of each source, (S, ...). A factor that is common to all
-            sources has no effect.
-        limit: largest log-odds; also the result if there is only one source.
+        probabilities: positive probability of each source, an array of shape (S, ...). A factor
+            that is common to all sources has no effect.
+        limit: largest absolute value of the log-odds; also the result if there is only one source.
     """
     others = probabilities.sum(0) - probabilities
-    # Where a source dominates, the sum of the others may be rounded to zero or below.
+    # Where a source dominates, rounding can make the sum of the other sources zero or negative.
     others = torch.maximum(others, math.exp(-limit) * probabilities)
     return (probabilities / others).log_().clamp_(-limit, limit)

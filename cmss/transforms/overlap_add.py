@@ -1,4 +1,4 @@
-"""Applies a function to a long signal in segments, without audible transitions between them."""
+"""Applies a function to a long signal in segments, without audible transitions between segments."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# (1, channels, samples) -> (sources, channels, samples)
+# The function maps an array of shape (1, channels, samples) to (sources, channels, samples).
 Function = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Receptive field of a function: the input samples on which an output sample depends.
+    """Describes the receptive field of a function: the input samples that affect an output sample.
 
     Args:
-        past: number of samples before the output sample, a multiple of `hop`.
-        future: number of samples after the output sample (look-ahead).
+        past: number of input samples before the output sample, a multiple of `hop`.
+        future: number of input samples after the output sample (look-ahead).
         hop: number of samples such that a shift of the input by a multiple of `hop` shifts the
             output by the same number of samples.
     """
@@ -28,20 +28,21 @@ class Reach:
 
 
 def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) -> Tensor:
-    """Apply a function with a bounded receptive field to a signal, piece by piece.
+    """Apply a function with a bounded receptive field to a signal in pieces.
 
     Each piece includes the full receptive field of its output, so no cross-fade is needed. The
     output does not depend on samples further ahead than `reach.future`, nor on the length of the
     signal.
 
     Args:
-        function: maps (1, channels, samples) to (sources, channels, samples).
-        signal: (channels, samples).
+        function: function that maps an array of shape (1, channels, samples) to an array of shape
+            (sources, channels, samples).
+        signal: the signal, an array of shape (channels, samples).
         segment: number of output samples in a piece, rounded down to a multiple of `reach.hop`.
         reach: receptive field of the function.
 
     Returns:
-        (sources, channels, samples).
+        The output, an array of shape (sources, channels, samples).
     """
     segment = max(segment - segment % reach.hop, reach.hop)
     outputs = []
@@ -53,22 +54,23 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
 
 
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:
-    """Apply a function to overlapping segments and cross-fade its outputs.
+    """Apply a function to overlapping segments of a signal, and cross-fade the outputs.
 
-    The weights of :func:`cross_fade` sum to 1. So a function that returns its input yields the
-    signal itself, for any length.
+    The weights of :func:`cross_fade` sum to 1. Therefore, if the function returns its input, the
+    result is the signal.
 
     Args:
-        function: maps (1, channels, samples) to (sources, channels, samples).
-        signal: (channels, samples).
-        segment: greatest number of samples in a segment.
-        overlap: number of samples shared by successive segments, less than `segment`.
+        function: function that maps an array of shape (1, channels, samples) to an array of shape
+            (sources, channels, samples).
+        signal: the signal, an array of shape (channels, samples).
+        segment: largest number of samples in a segment.
+        overlap: number of samples that consecutive segments share, less than `segment`.
 
     Returns:
-        (sources, channels, samples).
+        The output, an array of shape (sources, channels, samples).
 
     Raises:
-        ValueError: `overlap` is negative, or not below `segment`.
+        ValueError: `overlap` is negative, or not less than `segment`.
     """
     if not 0 <= overlap < segment:
         raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
@@ -86,13 +88,13 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
 def segments(samples: int, longest: int, overlap: int) -> list[slice]:
     """Divide a signal into as few overlapping segments as possible, all of the same length.
 
-    So all segments have the same amount of context, and only the samples in the overlaps are
-    processed twice.
+    With equal lengths, all segments have the same amount of context, and only the samples in the
+    overlaps are processed twice.
 
     Args:
         samples: number of samples in the signal.
-        longest: greatest number of samples in a segment.
-        overlap: number of samples shared by successive segments, less than `longest`.
+        longest: largest number of samples in a segment.
+        overlap: number of samples that consecutive segments share, less than `longest`.
     """
     count = max(math.ceil((samples - overlap) / (longest - overlap)), 1)
     length = math.ceil((samples + (count - 1) * overlap) / count)
@@ -101,15 +103,17 @@ def segments(samples: int, longest: int, overlap: int) -> list[slice]:
 
 
 def cross_fade(parts: Sequence[slice], number: int, overlap: int) -> Tensor:
-    """Return the weights of a segment in the sum of all segments; they sum to 1 at each sample.
+    """Return the weights by which a segment is multiplied before all segments are added.
+
+    At each sample, the weights of all segments sum to 1.
 
     Args:
-        parts: results of :func:`segments`.
+        parts: segments of the signal, the result of :func:`segments`.
         number: index of the segment.
         overlap: number of samples over which the weights rise and fall.
 
     Returns:
-        Weights in float64, (samples of the segment,).
+        The weights in float64, an array with an entry for each sample of the segment.
     """
     part = parts[number]
     window = _window(part.stop - part.start, overlap)
@@ -123,7 +127,7 @@ def cross_fade(parts: Sequence[slice], number: int, overlap: int) -> Tensor:
 
 
 def _window(samples: int, overlap: int) -> Tensor:
-    """Return a trapezoidal window (samples,); it is positive, so that sums of windows are too."""
+    """Return a trapezoidal window (samples,), which is positive at all samples."""
     edge = torch.arange(1, samples + 1, dtype=torch.float64)
     return torch.minimum(edge, edge.flip(0)).clamp(max=overlap + 1) / (overlap + 1)
 
@@ -133,20 +137,22 @@ def official_overlap_add(
 ) -> Tensor:
     """Apply a function in segments, exactly as the official baseline (`separate_sources`) does.
 
-    Chunks have a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
-    `overlap_s` seconds. A signal of one chunk or less fades out over its last `overlap_s` seconds,
-    because the baseline omits the fade-out only when a later chunk reaches the end.
+    A segment has a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
+    `overlap_s` seconds. If the signal has only a single segment, it fades out over its last
+    `overlap_s` seconds, because the baseline omits the fade-out only if a later segment reaches the
+    end.
 
     Args:
-        function: maps (1, channels, samples) to (sources, channels, samples).
-        signal: (channels, samples).
+        function: function that maps an array of shape (1, channels, samples) to an array of shape
+            (sources, channels, samples).
+        signal: the signal, an array of shape (channels, samples).
         sample_rate_hz: sampling rate of the signal.
         segment_s: value of the baseline's setting `segment`.
-        overlap_s: value of the baseline's setting `overlap`. The baseline uses it both as a
+        overlap_s: value of the baseline's setting `overlap`. The baseline uses `overlap` both as a
             fraction of the segment and as the length of the fade in seconds.
 
     Returns:
-        (sources, channels, samples).
+        The output, an array of shape (sources, channels, samples).
 
     Raises:
         ValueError: the signal is not longer than the fade.

@@ -1,8 +1,8 @@
-"""Short-time discrete cosine transform with an exact inverse.
+"""Computes the short-time discrete cosine transform and its exact inverse.
 
 Windowed frames are transformed by an orthonormal DCT-II. The number of real coefficients equals the
-number of samples in a frame. They carry the information of both magnitude and phase of the STFT
-(Sgouros, Bousis and Mitianoudis 2022, IEEE Access 10, section 2.1.2). Frames have the same
+number of samples in a frame. The coefficients carry the information of both magnitude and phase of
+the STFT (Sgouros, Bousis and Mitianoudis 2022, IEEE Access 10, section 2.1.2). Frames have the same
 positions as in `cmss.transforms.stft`.
 """
 
@@ -16,21 +16,23 @@ from cmss.transforms.frames import sum_frames
 
 
 def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Compute the coefficients of windowed frames, the first centred on sample 0.
+    """Compute the coefficients of windowed frames; the first frame is centred on sample 0.
 
     Args:
-        signal: (..., samples).
-        window: (length,) analysis window. Use the periodic Hamming window,
-            ``torch.hamming_window(length)``. Copies of it that are shifted by length / n (integer
-            n >= 2) sum to a constant; copies of the symmetric window do not. It is nowhere close to
-            zero, so the inverse does not divide by small numbers, even at the ends of the signal.
-        hop: samples from one frame to the next, at most half the length.
+        signal: the signal, an array of shape (..., samples).
+        window: analysis window, an array of shape (length,). Use the periodic Hamming window
+            ``torch.hamming_window(length)``. Copies of the periodic Hamming window that are shifted
+            by length / n (integer n >= 2) sum to a constant, whereas copies of the symmetric
+            Hamming window do not. The window is never close to zero, so the inverse does not divide
+            by small numbers, even at the ends of the signal.
+        hop: number of samples between the starts of consecutive frames, at most half the length.
 
     Returns:
-        (..., length, frames), frames = 1 + samples // hop for an even length.
+        The coefficients, an array of shape (..., length, frames). For an even length, the number of
+        frames is 1 + samples // hop.
 
     Raises:
-        ValueError: the hop is not 1 to half the length.
+        ValueError: the hop is less than 1 or more than half the length.
     """
     _check(window, hop)
     half = len(window) // 2
@@ -42,17 +44,17 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
     """Invert :func:`stdct` by windowed overlap-add, divided by the sum of squared windows.
 
-    If no signal has these coefficients, the result is the signal whose coefficients are nearest to
-    them in the least-squares sense (Griffin and Lim 1984, section II).
+    If no signal has the given coefficients, the result is the signal whose coefficients are nearest
+    to them in the least-squares sense (Griffin and Lim 1984, section II).
 
     Args:
-        coefficients: (..., length, frames).
-        window: (length,) the analysis window.
-        hop: samples from one frame to the next, at most half the length.
-        samples: length of the signal.
+        coefficients: the coefficients, an array of shape (..., length, frames).
+        window: the analysis window, an array of shape (length,).
+        hop: number of samples between the starts of consecutive frames, at most half the length.
+        samples: length of the signal in samples.
 
     Returns:
-        (..., samples).
+        The signal, an array of shape (..., samples).
     """
     _check(window, hop)
     frames = idct(coefficients.mT) * window  # (..., frames, length)
@@ -64,10 +66,10 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
 
 
 def dct(x: Tensor) -> Tensor:
-    """Compute the orthonormal DCT-II of the last axis, by an FFT padded to twice the length.
+    """Compute the orthonormal DCT-II of the last axis by an FFT that is padded to twice the length.
 
     X[k] = s[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N)), where s[0] = sqrt(1/N) and s[k] = sqrt(2/N)
-    for k > 0. This is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].
+    for k > 0. X[k] is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].
     """
     size = x.shape[-1]
     spectrum = torch.fft.rfft(x, 2 * size)[..., :size]
@@ -77,7 +79,8 @@ def dct(x: Tensor) -> Tensor:
 def idct(X: Tensor) -> Tensor:
     """Invert :func:`dct` on the last axis; the inverse is the transpose."""
     size = X.shape[-1]
-    # irfft counts each bin and its mirror image. The first bin has no mirror image: it is doubled.
+    # irfft counts each bin and its mirror image. The first bin has no mirror image, so it is
+    # doubled.
     weight = _scale(X) * size
     weight[0] *= 2
     return torch.fft.irfft(X * weight * _half_sample_shift(X), 2 * size)[..., :size]
@@ -86,13 +89,13 @@ def idct(X: Tensor) -> Tensor:
 def _half_sample_shift(like: Tensor) -> Tensor:
     """Return exp(i pi k / (2 N)) for k = 0, ..., N - 1, where N is the length of the last axis."""
     size = like.shape[-1]
-    # In double precision: single precision loses the angles of high bins.
+    # In single precision, the angles of high bins would not be exact enough.
     angle = torch.arange(size, dtype=torch.float64, device=like.device) * (math.pi / (2 * size))
     return torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
 
 
 def _scale(like: Tensor) -> Tensor:
-    """Return the scale s[k] of :func:`dct`, (N,), that makes its basis orthonormal."""
+    """Return the scale s[k] of :func:`dct`, which makes the basis of the transform orthonormal."""
     size = like.shape[-1]
     scale = like.new_full((size,), math.sqrt(2 / size))
     scale[0] = math.sqrt(1 / size)

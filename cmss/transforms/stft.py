@@ -1,21 +1,22 @@
-"""Short-time Fourier transform with an exact inverse."""
+"""Computes the short-time Fourier transform and its exact inverse."""
 
 import torch
 from torch import Tensor
 
 
 def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Compute the spectra of windowed frames, the first centred on sample 0.
+    """Compute the spectra of windowed frames; the first frame is centred on sample 0.
 
     Args:
-        signal: (..., samples).
-        window: (length,) analysis window.
-        hop: samples from one frame to the next.
+        signal: the signal, an array of shape (..., samples).
+        window: analysis window, an array of shape (length,).
+        hop: number of samples between the starts of consecutive frames.
 
     Returns:
-        complex (..., length // 2 + 1, frames), frames = 1 + samples // hop.
+        The spectra, a complex array of shape (..., length // 2 + 1, 1 + samples // hop).
     """
-    # Zero padding, because reflection needs more samples than a short signal has.
+    # The signal is padded with zeros, because reflection needs more samples than a short signal
+    # has.
     spectra = torch.stft(
         signal.reshape(-1, signal.shape[-1]),
         len(window),
@@ -31,13 +32,13 @@ def istft(spectra: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
     """Invert :func:`stft` by windowed overlap-add, divided by the sum of squared windows.
 
     Args:
-        spectra: complex (..., length // 2 + 1, frames).
-        window: (length,) the analysis window.
-        hop: samples from one frame to the next.
-        samples: length of the signal.
+        spectra: the spectra, a complex array of shape (..., length // 2 + 1, frames).
+        window: the analysis window, an array of shape (length,).
+        hop: number of samples between the starts of consecutive frames.
+        samples: length of the signal in samples.
 
     Returns:
-        (..., samples).
+        The signal, an array of shape (..., samples).
     """
     flat = spectra.reshape(-1, *spectra.shape[-2:])
     signal = torch.istft(flat, len(window), hop, window=window, length=samples)

@@ -1,7 +1,8 @@
-"""Tiles: groups of frames that are small enough for the caches of a processor.
+"""Divides frames into tiles, which are groups that are small enough for the caches of a processor.
 
 Element-wise operations on the spectra of a full recording are limited by the speed of the main
-memory, which is several times slower than the caches. So such operations process tile after tile.
+memory, which is several times slower than the caches. Therefore, element-wise operations process
+tile after tile.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 TILE_FRAMES = 16
-"""Frames in a tile: 0.7 s for windows of 8192 samples at 44.1 kHz."""
+"""Number of frames in a tile; for windows of 8192 samples at 44.1 kHz, a tile lasts 0.7 s."""
 
 
 def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
@@ -20,13 +21,13 @@ def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
 
 
 def power(spectra: Tensor) -> Tensor:
-    """Return squared magnitudes: complex (...) -> real (...)."""
-    # abs() of complex numbers would take five times as long, because it guards against overflow.
+    """Return the squared magnitudes of complex spectra."""
+    # abs() of complex numbers would be five times slower, because it guards against overflow.
     return spectra.real.square().addcmul_(spectra.imag, spectra.imag)
 
 
 def channels_power(spectra: Tensor) -> Tensor:
-    """Return the power of both channels together: complex (..., 2, F, K) -> (..., F, K)."""
+    """Return the sum of the powers of both channels (..., F, K) of spectra (..., 2, F, K)."""
     left, right = spectra.unbind(-3)
     total = left.real.square()
     for part in (left.imag, right.real, right.imag):

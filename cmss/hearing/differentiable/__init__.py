@@ -1,1 +1,1 @@
-"""Differentiable versions of the hearing aid and of HAAQI, in PyTorch."""
+"""Implements differentiable versions of the hearing aid and of HAAQI in PyTorch."""

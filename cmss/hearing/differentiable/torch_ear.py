@@ -1,10 +1,10 @@
-"""Differentiable ear model for batches of ears, on any device.
+"""Implements a differentiable ear model for batches of ears on any device.
 
-The stages are those of `ear_model`, but the recursive filters are applied by FFT. A gammatone
-filter is applied by its frequency response; the signal is padded with zeros until the filter's
-impulse response has decayed to rounding error. The other filters are applied by their impulse
-response, with the length of the signal. Delays are estimated without gradient and applied as
-shifts, through which gradients flow.
+The steps of the model are those of `ear_model`, but the recursive filters are applied by FFT. A
+gammatone filter is applied by its frequency response; the signal is padded with zeros until the
+impulse response of the filter has decayed to rounding error. The other filters are applied by their
+impulse responses, which are as long as the signal. Delays are estimated without gradients, but
+gradients flow through the shifts by these delays.
 """
 
 import math
@@ -33,7 +33,7 @@ from cmss.hearing.haaqi.kernels import ADAPTATION, OVERSHOOT, TINY
 
 
 def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
-    """Resample (..., samples) to 24 kHz by FFT, with a sharp cut-off at 12 kHz.
+    """Resample a signal (..., samples) to 24 kHz by FFT, with a sharp cut-off at 12 kHz.
 
     Below 10 kHz and more than 40 ms from the ends, the result differs from the result of soxr
     (quality HQ) by less than 1e-3 of the amplitude.
@@ -50,9 +50,9 @@ def at_model_rate(signal: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 class TorchEars(NamedTuple):
-    """Hearing losses and calibrations of a batch of ears.
+    """Holds the hearing losses and calibrations of a batch of ears.
 
-    Every field is (ears, 32, 1), except `level1`, which is (ears, 1, 1).
+    Every field has the shape (ears, 32, 1), except `level1`, which has the shape (ears, 1, 1).
     """
 
     level1: Tensor  # (ears, 1, 1)
@@ -67,8 +67,10 @@ class TorchEars(NamedTuple):
         """Build ears from hearing levels.
 
         Args:
-            levels_db: hearing levels at `filterbank.AUDIOMETRIC_FREQUENCIES_HZ`, (ears, 6) or (6,).
-            level1: dB SPL of a signal whose root mean square is 1, (ears,) or a number.
+            levels_db: hearing levels at `filterbank.AUDIOMETRIC_FREQUENCIES_HZ`, an array of shape
+                (ears, 6) or (6,).
+            level1: level in dB SPL of a signal whose root mean square is 1, an array of shape
+                (ears,) or a number.
             like: tensor whose dtype and device the fields get.
         """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
@@ -80,19 +82,21 @@ class TorchEars(NamedTuple):
         return cls(level, *fields)
 
     def noise_gain(self) -> Tensor:
-        """Return the amplitude (ears, 1, 1) of the noise that represents the threshold."""
+        """Return the amplitude (ears, 1, 1) of the noise that represents the hearing threshold."""
         return 10 ** ((NOISE_DB - self.level1) / 20)
 
 
 class CochleaOutput(NamedTuple):
-    """Output of the auditory filters and the outer hair cells.
+    """Holds the output of the auditory filters and the outer hair cells.
 
     Attributes:
-        envelope: compressed envelope of each band, (ears, 32, samples).
-        motion: compressed basilar-membrane motion of each band, (ears, 32, samples).
-        rms: root mean square of the envelope before compression, (ears, 32, 1).
-        control_rms: root mean square of the control path, (ears, 32, 1).
-        bandwidth: bandwidth of each auditory filter relative to a normal ear, (ears, 32, 1).
+        envelope: compressed envelope of each band, an array of shape (ears, 32, samples).
+        motion: compressed basilar-membrane motion of each band, an array of shape (ears, 32,
+            samples).
+        rms: root mean square of the envelope before compression, an array of shape (ears, 32, 1).
+        control_rms: root mean square of the control path, an array of shape (ears, 32, 1).
+        bandwidth: bandwidth of each auditory filter relative to a normal ear, an array of shape
+            (ears, 32, 1).
     """
 
     envelope: Tensor
@@ -106,9 +110,10 @@ def cochlea(signal: Tensor, lengths: Tensor, ears: TorchEars) -> CochleaOutput:
     """Apply the middle ear, the filterbank and the compression.
 
     Args:
-        signal: signal of each ear, (ears, samples), at 24 kHz.
-        lengths: number of samples over which the levels of each ear are averaged, (ears, 1).
-        ears: hearing losses and calibrations.
+        signal: signal of each ear at 24 kHz, an array of shape (ears, samples).
+        lengths: number of samples over which the levels of each ear are averaged, an array of shape
+            (ears, 1).
+        ears: hearing losses and calibrations of the ears.
     """
     samples = signal.shape[-1]
     # After 4096 samples, the impulse response of the narrowest filter is below 1e-10 of its peak.
@@ -143,25 +148,27 @@ def inner_hair_cells(
     """Apply the inner hair cells.
 
     Args:
-        envelope, motion: compressed and aligned envelope and motion, (ears, 32, samples) each.
-        ears: hearing losses and calibrations.
-        noise: standard normal deviates (ears, 32, samples) for the noise that represents the
-            threshold, or None for no noise.
-        delay: number of samples by which the output of each band is delayed, (ears, 32, 1).
+        envelope, motion: envelope and motion after compression and alignment, arrays of shape
+            (ears, 32, samples).
+        ears: hearing losses and calibrations of the ears.
+        noise: standard normal deviates for the noise that represents the hearing threshold, an
+            array of shape (ears, 32, samples); None for no noise.
+        delay: number of samples by which the output of each band is delayed, an array of shape
+            (ears, 32, 1).
 
     Returns:
-        The adapted envelope in dB, and the motion scaled to this envelope; both (ears, 32,
-        samples).
+        The adapted envelope in dB and the motion scaled to this envelope, arrays of shape (ears,
+        32, samples).
     """
     level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + TINY)
     level_db = torch.relu(level_db)
     slow_db = _convolve(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
-    # Below threshold, the result consists of rounding errors of the FFT, which the division by the
-    # envelope would amplify. So the result is set to zero.
+    # For levels below threshold, the result consists of rounding errors of the FFT, which the
+    # division by the envelope would amplify. Therefore, the result is set to zero.
     adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
     firing = adapted_db / (envelope + TINY) * motion
-    # Where alignment has shifted in zeros, the ratio of the envelopes in the original program is 1,
-    # so the motion is not converted. This motion affects the score, but its gradient would be
+    # Where the alignment has inserted zeros, the ratio of the envelopes in the original program is
+    # 1, so the motion is not converted. This motion affects the score, but its gradient would be
     # meaningless.
     firing = firing + torch.where(envelope == 0, motion, 0).detach()
     if noise is not None:
@@ -170,7 +177,10 @@ def inner_hair_cells(
 
 
 def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
-    """Return the long-term level of each band above threshold, (ears, 32)."""
+    """Return the long-term level of each band above the hearing threshold.
+
+    The result has the shape (ears, 32).
+    """
     control_db = ears.level1 + 20 * torch.log10(output.control_rms)
     excess_db = torch.maximum(control_db.clamp(max=100), ears.knee_db) - ears.knee_db
     gain_db = -ears.outer_attenuation_db - excess_db * (1 - 1 / ears.compression_ratio)
@@ -180,9 +190,10 @@ def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
 
 @torch.no_grad()
 def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the start and the length of the audible part, (ears, 1) each.
+    """Return the start and the length of the audible segment of each reference.
 
-    The audible part is defined as in `front_end.audible_part`.
+    The audible segment is defined as in `front_end.audible_part`. Both results have the shape
+    (ears, 1).
     """
     above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
     start = above.int().argmax(-1, keepdim=True)
@@ -192,7 +203,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the delay of `processed` in samples, (ears, 1), as `front_end.bulk_delay` does."""
+    """Return the delay (ears, 1) of `processed` in samples, as `front_end.bulk_delay` does."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION
@@ -208,7 +219,7 @@ def align(processed: Tensor, reference: Tensor) -> Tensor:
 
 
 def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
-    """Return the cross-correlation at delays -lags ... lags, (..., 2 lags + 1)."""
+    """Return the cross-correlation (..., 2 lags + 1) at delays from -lags to lags."""
     size = next_fast_len(reference.shape[-1] + lags, real=True)
     spectrum = torch.fft.rfft(reference, size).conj() * torch.fft.rfft(processed, size)
     correlation = torch.fft.irfft(spectrum, size)
@@ -216,12 +227,12 @@ def _correlation(reference: Tensor, processed: Tensor, lags: int) -> Tensor:
 
 
 def _last_maximum(correlation: Tensor) -> Tensor:
-    """Return the index (..., 1) of the largest value; the last index if several are equal."""
+    """Return the index (..., 1) of the largest value, or the last index of several equal values."""
     return correlation.shape[-1] - 1 - correlation.flip(-1).argmax(-1, keepdim=True)
 
 
 def advance(signal: Tensor, delay: Tensor) -> Tensor:
-    """Shift (..., samples) by `delay` (..., 1) samples towards the start, filling with zeros."""
+    """Shift a signal (..., samples) by `delay` samples towards its start, and append zeros."""
     samples = signal.shape[-1]
     source = torch.arange(samples, device=signal.device) + delay
     inside = (source >= 0) & (source < samples)
@@ -230,9 +241,9 @@ def advance(signal: Tensor, delay: Tensor) -> Tensor:
 
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
-    """Return the delay of each band, (ears, 32, 1), as `filterbank.equalising_delays` does."""
-    # The group delay of `filterbank.Gammatone` at 0 Hz has a contribution of its zeros,
-    # (b1 + 2 b2) / (1 + b1 + b2), and a contribution of its four poles, 4 a / (1 - a).
+    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays` does."""
+    # The group delay of `filterbank.Gammatone` at 0 Hz is the sum of two terms. Its zeros give
+    # (b1 + 2 b2) / (1 + b1 + b2), and its four poles give 4 a / (1 - a).
     a = torch.exp(-_width(bandwidth))
     steady = (4 * a + 8 * a**2) / (1 + 4 * a + 4 * a**2) + 4 * a / (1 - a)
     steady = steady.round().long()
@@ -240,7 +251,7 @@ def equalising_delays(bandwidth: Tensor) -> Tensor:
 
 
 def _root(power: Tensor) -> Tensor:
-    """Return the square root, with a finite gradient at zero."""
+    """Return the square root with a finite gradient at zero."""
     return torch.sqrt(power + TINY)
 
 
@@ -253,13 +264,13 @@ def _width(bandwidth: Tensor) -> Tensor:
 def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
     """Return the frequency responses (..., 32, size) of gammatone filters of a given bandwidth.
 
-    `ear_model` demodulates the signal; here the filter is modulated instead. The real part of the
-    output is the motion, and the magnitude of the output is the envelope. The term 1 - a / z is
-    computed in a form without cancellation near the centre frequency, so that single precision
+    In `ear_model`, the signal is demodulated, whereas here the filter is modulated. The real part
+    of the output is the motion, and the magnitude of the output is the envelope. The term 1 - a / z
+    is computed in a form without cancellation near the centre frequency, so that single precision
     suffices.
 
     Args:
-        bandwidth: bandwidth relative to a normal ear, (..., 32, 1).
+        bandwidth: bandwidth relative to a normal ear, an array of shape (..., 32, 1).
         size: length of the FFT.
     """
     turn_back, off_center = _around_center(size, bandwidth.dtype, bandwidth.device)
@@ -278,7 +289,9 @@ def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return exp(-j angle) and 1 - exp(-j angle), (32, size) each.
+    """Return exp(-j angle) and 1 - exp(-j angle).
+
+    Both results have the shape (32, size).
 
     The angle of a bin is measured from the centre frequency of the filter.
     """
@@ -305,9 +318,9 @@ def _middle_ear(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the impulse response of the low-pass that smooths the compression gain.
+    """Return the impulse response of the low-pass filter that smooths the compression gain.
 
-    The response ends where it has decayed below 1e-16.
+    The impulse response ends where it has decayed below 1e-16.
     """
     b, a = GAIN_SMOOTHING
     response = b * (-a) ** np.arange(200)

@@ -1,6 +1,8 @@
-"""Differentiable hearing aid with its exact gradient, for losses on amplified signals.
+"""Implements the hearing aid with its exact gradient, for losses on amplified signals.
 
-aided = amplified(remix, hearing_aid, [listener.left.compression, listener.right.compression])
+Example:
+
+    aided = amplified(remix, hearing_aid, [listener.left.compression, listener.right.compression])
 """
 
 from collections.abc import Sequence
@@ -19,17 +21,18 @@ from cmss.scenes import Compression
 def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
     """Amplify the signals of several ears, as `HearingAid.amplify_ear` does, with gradients.
 
-    The computation runs in compiled loops on the CPU in double precision, for tensors on any
-    device. It cannot be parallelised over samples, because attack and release depend on the
-    previous sample.
+    For tensors on any device, the computation runs in compiled loops on the CPU in double
+    precision. The computation cannot be parallelised over samples, because attack and release
+    depend on the previous sample.
 
     Args:
-        signal: signal of each ear, (ears, samples), full scale = 1.
+        signal: signal of each ear, an array of shape (ears, samples) with full scale 1.
         device: the hearing aid.
         compressions: compression parameters of each ear.
 
     Returns:
-        The amplified signals, (ears, samples), with the dtype and device of `signal`.
+        The amplified signals, an array of shape (ears, samples) with the dtype and device of
+        `signal`.
     """
     ears = [
         _Amplified.apply(ear, device, compression)
@@ -39,7 +42,7 @@ def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compres
 
 
 class _Amplified(torch.autograd.Function):
-    """Amplification of the signal of an ear, (samples,) -> (samples,)."""
+    """Amplifies the signal (samples,) of an ear."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, device: HearingAid, compression: Compression) -> Tensor:
@@ -71,8 +74,8 @@ def _adjoint(
 ) -> Signal:
     """Compute the gradient with respect to the signal from the gradient with respect to the output.
 
-    Both gradients are (samples,). The adjoint of a filter with zero initial state is the same
-    filter applied backwards in time.
+    Both gradients have the shape (samples,). The adjoint of a filter with zero initial state is the
+    same filter applied backwards in time.
     """
     total = np.zeros(signal.size)
     for i in range(len(low_pass) + 1):
@@ -99,22 +102,23 @@ def _compressor_adjoint(
 ) -> Signal:
     """Compute the gradient of the compressor of a band.
 
-    The output is band * exp(k (gain - r)) with k = log(10) / 20 and the gain reduction
-    r[n] = w[n] r[n-1] + (1 - w[n]) wanted[n]. The weight w is either attack or release; this choice
-    has no gradient.
+    The output is band * exp(k (gain - r)) with k = log(10) / 20 and the gain reduction r[n] = w[n]
+    r[n-1] + (1 - w[n]) wanted[n]. The weight w is either the attack coefficient or the release
+    coefficient; the choice between these two coefficients has no gradient.
 
     Args:
-        band: signal of the band, (samples,).
-        gradient: gradient with respect to the output of the compressor, (samples,).
+        band: signal of the band, an array of shape (samples,).
+        gradient: gradient with respect to the output of the compressor, an array of shape
+            (samples,).
 
     Returns:
-        The gradient with respect to `band`, (samples,).
+        The gradient with respect to `band`, an array of shape (samples,).
     """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
     weight, gain = np.empty(band.size), np.empty(band.size)
     reduction_db = 0.0
-    # Forward in time: compute the weights and gains as in `cmss.hearing.hearing_aid._compress`.
+    # Forwards in time: compute the weights and gains as in `cmss.hearing.hearing_aid._compress`.
     for n in range(band.size):
         wanted_db = 0.0
         if abs(band[n]) >= threshold:
@@ -124,7 +128,7 @@ def _compressor_adjoint(
         gain[n] = np.exp(nepers_per_db * (gain_db - reduction_db))
     result = np.empty(band.size)
     of_reduction = 0.0  # gradient with respect to r[n]
-    # Backward in time: later samples contribute to the gradient with respect to r[n].
+    # Backwards in time: later samples contribute to the gradient with respect to r[n].
     for n in range(band.size - 1, -1, -1):
         of_reduction -= nepers_per_db * band[n] * gain[n] * gradient[n]
         result[n] = gain[n] * gradient[n]

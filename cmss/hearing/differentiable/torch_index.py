@@ -1,27 +1,30 @@
-"""HAAQI as a loss: differentiable, for batches of ears, on a CPU or GPU.
+"""Implements HAAQI as a differentiable loss for batches of ears on a CPU or GPU.
 
     aided = amplified(remix, hearing_aid, compressions)  # torch_hearing_aid
     processed = at_model_rate(aided, 44100)              # torch_ear
     score = torch_haaqi(processed, reference, levels_db, level1).score
     (1 - score.mean()).backward()
 
-In single precision, the result differs from the exact index by 3e-4 in the median, and by less than
-1e-3 if both signals are audible throughout. These values were measured on 5 s of music by
-`python -m benchmarks.torch_haaqi --all`. There are two reasons for the difference:
+In single precision, the median difference between the result and the exact index is 3e-4. The
+difference to the exact index is less than 1e-3 if both signals are audible throughout. Both
+differences to the exact index were measured on 5 s of music by `python -m benchmarks.torch_haaqi
+--all`. The difference to the exact index has two reasons: the noise and the length of the signals.
 
-* Noise: the noise that represents the hearing threshold is added only if it is given. With the
-  noise of the exact index and in double precision, the difference is less than 1e-7. A tile is a
-  segment of time in one band. Without noise, tiles in which the processed signal is inaudible count
-  as uncorrelated. In the exact index, the noise in such tiles has a correlation of 0.1 with the
-  reference by chance. So a silent ear scores 0.01 less here. The power of the noise is always part
-  of the normalisation, which keeps gradients finite in such tiles.
-* Length: the exact index removes the inaudible start and end of the signals. Here the signals of
-  all ears keep their length, and the samples after the audible part are zero.
+The noise that represents the hearing threshold is added only if the argument `noise` is given. With
+the noise of the exact index and in double precision, the difference to the exact index is less than
+1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
+uncorrelated. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
+the reference by chance. Therefore, an ear with a silent signal scores 0.01 less than with the exact
+index. The power of the noise is always added in the normalisation, so that gradients are finite in
+inaudible segments.
 
-Delays, lags, audible tiles and audible segments are chosen without gradient. Everything else is
-differentiable, including the bandwidths of the filters. If the processed signal is inaudible, its
-gradient is zero. In single precision and including the backward pass, the memory is about 0.5 GB
-per ear and second of signal.
+The exact index removes the inaudible start and end of the signals. In the differentiable index, the
+signals of all ears keep their length, and the samples after the audible segment are zero.
+
+Delays, lags, audible bands and audible segments are determined without gradients. All other steps
+of the computation are differentiable, including the bandwidths of the filters. If the processed
+signal is inaudible, its gradient is zero. In single precision and including the backward pass, the
+memory is about 0.5 GB per ear and second of signal.
 """
 
 from typing import NamedTuple
@@ -51,7 +54,7 @@ from cmss.hearing.haaqi.synchrony import (
 
 
 class TorchHaaqi(NamedTuple):
-    """The index and its components, each (ears,); see `cmss.hearing.haaqi.Haaqi`."""
+    """Holds HAAQI and its components, arrays of shape (ears,); see `cmss.hearing.haaqi.Haaqi`."""
 
     score: Tensor
     nonlinear: Tensor
@@ -72,16 +75,19 @@ def torch_haaqi(
     """Compute HAAQI of a batch of ears, differentiable with respect to both signals.
 
     Args:
-        processed: processed signal of each ear, (ears, samples), at 24 kHz.
-        reference: reference of each ear, (ears, samples), at 24 kHz, already amplified for the ear
-            (`equalisation=2`).
-        levels_db: hearing levels, (ears, 6) or (6,), see `filterbank.audiometric_levels_db`.
-        level1: dB SPL of a signal whose root mean square is 1, (ears,) or a number.
+        processed: processed signal of each ear at 24 kHz, an array of shape (ears, samples).
+        reference: reference of each ear at 24 kHz, an array of shape (ears, samples). The reference
+            is already amplified for the ear (`equalisation=2`).
+        levels_db: hearing levels of each ear, an array of shape (ears, 6) or (6,), see
+            `filterbank.audiometric_levels_db`.
+        level1: level in dB SPL of a signal whose root mean square is 1, an array of shape (ears,)
+            or a number.
         noise: standard normal deviates for the noise in the reference and in the processed signal,
-            (ears, 32, samples) each; None for no noise.
+            two arrays of shape (ears, 32, samples); None for no noise.
 
     Returns:
-        The index and its components, (ears,) each, with the dtype and device of the signals.
+        The index and its components, arrays of shape (ears,) with the dtype and device of the
+        signals.
     """
     ears = torch_ear.TorchEars.at(levels_db, level1, reference)
     late = torch_ear.bulk_delays(reference, processed)
@@ -90,8 +96,8 @@ def torch_haaqi(
     # Here and below, x stands for the reference and y for the processed signal.
     x = torch_ear.cochlea(torch_ear.advance(reference, start) * inside, lengths, ears)
     y = torch_ear.cochlea(torch_ear.advance(processed, start + late) * inside, lengths, ears)
-    # Envelope and motion of the processed signal (ears, 32, samples) are aligned with those of the
-    # reference.
+    # Envelope and motion of the processed signal, (ears, 32, samples), are aligned with those of
+    # the reference.
     envelope = torch_ear.align(y.envelope, x.envelope)
     motion = torch_ear.align(y.motion, x.motion)
     delay = torch_ear.equalising_delays(x.bandwidth)
@@ -107,7 +113,10 @@ def torch_haaqi(
 
 
 def _smoothed(envelope_db: Tensor) -> Tensor:
-    """Average (ears, 32, samples) with windows that overlap by half: (ears, 32, segments)."""
+    """Average envelopes (ears, 32, samples) over windows that overlap by half.
+
+    The result has the shape (ears, 32, segments).
+    """
     first, middle, last = _segments(envelope_db, SMOOTHING)
     window = torch.as_tensor(SMOOTHING_WINDOW).to(envelope_db)
     half = SMOOTHING // 2
@@ -125,9 +134,11 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
 
 
 def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut a signal into a first half segment, full segments, and a last half segment.
+    """Cut a signal into segments that overlap by half.
 
-    The segments overlap by half. Each result is (ears, 32, segments, samples of a segment).
+    The first and the last segment have half the length of the other segments. The results are the
+    first segment, the other segments and the last segment, arrays of shape (ears, 32, segments,
+    samples of a segment).
     """
     count, half = segment_count(signal.shape[-1], segment), segment // 2
     frames = signal.unfold(-1, segment, half)
@@ -136,7 +147,7 @@ def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
-    """Compute the cepstral correlation, (ears,), from two envelopes (ears, 32, segments).
+    """Compute the cepstral correlation (ears,) of two envelopes (ears, 32, segments).
 
     Ears are processed one after the other, because their numbers of audible segments differ.
     """
@@ -166,14 +177,15 @@ def _centred(signal: Tensor) -> Tensor:
 
 
 def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Tensor:
-    """Average the covariance between two motions over the audible tiles.
+    """Average the covariance between two motions over the audible segments of all bands.
 
     Args:
-        reference, processed: motions, (ears, 32, samples).
-        noise_power: power that is added to the mean squares of both motions, (ears, 1, 1).
+        reference, processed: motions of both signals, arrays of shape (ears, 32, samples).
+        noise_power: power that is added to the mean squares of both motions, an array of shape
+            (ears, 1, 1).
 
     Returns:
-        The average covariance, (ears,).
+        The average covariance, an array of shape (ears,).
     """
     half = SEGMENT // 2
     window = torch.as_tensor(WINDOW).to(reference)
@@ -196,7 +208,10 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
 def _covariance(
     x: Tensor, y: Tensor, window: Tensor, lag_weights: np.ndarray, noise_power: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean square of x and the largest normalised covariance, (ears, 32, segments)."""
+    """Return the mean square of x and the largest normalised covariance of x and y.
+
+    Both results have the shape (ears, 32, segments).
+    """
     x, y = _centred(x * window), _centred(y * window)
     energy = (window**2).sum()
     x_square, y_square = ((z**2).sum(-1) / energy + noise_power for z in (x, y))
@@ -210,7 +225,7 @@ def _covariance(
 
 
 def _spectral_terms(reference_db: Tensor, processed_db: Tensor) -> tuple[Tensor, Tensor]:
-    """Return d_loud and d_norm, (ears,), from two long-term spectra (ears, 32)."""
+    """Return the components d_loud and d_norm of HAAQI from two long-term spectra (ears, 32)."""
     x, y = (10 ** (spectrum / 20) for spectrum in (reference_db, processed_db))
     x, y = x / x.sum(-1, keepdim=True), y / y.sum(-1, keepdim=True)
     spreads = (

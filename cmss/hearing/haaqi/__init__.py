@@ -1,4 +1,4 @@
-"""HAAQI, the hearing-aid audio quality index, with the scores of pyclarity but much faster."""
+"""Computes HAAQI, the hearing-aid audio quality index, much faster than pyclarity."""
 
 from cmss.hearing.haaqi.index import Haaqi, compute_haaqi, haaqi_components, haaqi_of_several
 

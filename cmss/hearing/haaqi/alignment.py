@@ -1,9 +1,10 @@
-"""Estimation of the delay between a processed band and the reference band, up to 100 ms.
+"""Estimates the delay between a processed band and the reference band, up to 100 ms.
 
-The delay is the lag with the largest cross-correlation. pyclarity computes the correlation at all
-lags, for the envelope and the motion of each band, which takes a fifth of its time. Here only the
-lags within 100 ms are computed, in single precision. The few lags whose correlation is within
-rounding error of the maximum are then computed again in double precision.
+The delay is the lag with the largest cross-correlation. For the envelope and the motion of each
+band, pyclarity computes the correlation at all lags, which requires a fifth of pyclarity's
+computing time. This module computes only the lags within 100 ms, in single precision. The few lags
+whose correlation is within rounding error of the maximum are then computed again in double
+precision.
 """
 
 import numpy as np
@@ -14,17 +15,18 @@ from cmss.hearing.haaqi.filterbank import MODEL_RATE_HZ, Array
 from cmss.machine.compiled import compiled
 
 LAGS = MODEL_RATE_HZ // 10
-"""Largest delay that can be estimated, in samples: 100 ms."""
+"""Largest delay in samples that can be estimated, 100 ms."""
 
 
 class Aligner:
-    """Estimates delays between processed signals and a reference, which can be replaced.
+    """Estimates the delays between processed signals and a reference.
 
-    All signals have the same length, (samples,). The reference is cut into blocks. Each block is
-    correlated by FFT with the part of the processed signal that is within the largest delay of the
-    block. The products of all blocks are summed in the frequency domain. Means are subtracted
-    first, and their contribution is added afterwards: the mean of an envelope is so large that the
-    variation of the envelope would be lost in single precision.
+    All signals have the same length. The reference is cut into blocks. Each block is correlated by
+    FFT with the samples of the processed signal that are within the largest delay of the block. The
+    products of all blocks are summed in the frequency domain. Means are subtracted before the FFT,
+    and their contribution is added afterwards. If the means were not subtracted, the variation of
+    an envelope would be lost in single precision, because the mean of the envelope is much larger
+    than the variation.
     """
 
     def __init__(self, samples: int) -> None:
@@ -33,13 +35,13 @@ class Aligner:
         self._block = min(32768, next_fast_len(samples + 2 * self._lags, real=True))
         self._step = self._block - 2 * self._lags
         blocks = -(-samples // self._step)
-        # Blocks of the reference, and the processed signal with zeros for the largest delay at both
-        # ends.
+        # These arrays contain the blocks of the reference, and the processed signal with zeros for
+        # the largest delay at both ends.
         self._pieces = np.zeros((blocks, self._block), np.float32)
         self._padded = np.zeros(blocks * self._step + 2 * self._lags, np.float32)
 
     def set_reference(self, reference: Array) -> None:
-        """Set the reference, (samples,), which must not be modified while `delay` is called."""
+        """Set the reference (samples,), which must not change until the last call of `delay`."""
         self._reference = reference
         self._mean = reference.mean()
         self._norm = _fill_pieces(reference, self._mean, self._step, self._pieces)
@@ -55,14 +57,15 @@ class Aligner:
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])
         if not norm and not mean:
             return self._lags - 1
-        # Views of the padded signal, (start, samples of a block); every `step`-th start is used.
+        # These are views of the padded signal, (start, samples of a block). Only every `step`-th
+        # view is used.
         stretches = np.lib.stride_tricks.sliding_window_view(self._padded, self._block)
         spectrum = _cross_spectrum(self._spectra, rfft(stretches[:: self._step]))
         correlation = irfft(spectrum, self._block)[: 2 * self._lags]  # (2 lags,)
         correlation = correlation + self._correlation_of_means(processed, mean)
-        # In single precision, the observed errors are at most 1e-7 times the product of the norms.
+        # In single precision, the observed errors are at most 1e-7 times the product of the norms;
         # 1e-6 is a safe bound. The maximum may be at any lag whose correlation is less than the
-        # largest one by at most twice this bound.
+        # largest correlation by at most twice this bound.
         undecided = correlation >= correlation.max() - 2 * 1e-6 * self._norm * norm
         delays = np.flatnonzero(undecided) - self._lags
         if len(delays) > 1:
@@ -71,7 +74,7 @@ class Aligner:
         return int(delays[0])
 
     def _correlation_of_means(self, processed: Array, mean: float) -> Array:
-        """Return the contribution of the means to the correlation at delays -lags ... lags - 1."""
+        """Return the contribution of the means to the correlation at all delays below 100 ms."""
         overlap = self._samples - np.abs(np.arange(-self._lags, self._lags))
         # A signal minus its mean sums to zero, so its sum over the overlap of both signals is minus
         # its sum outside of the overlap. At positive delays, the end of the reference and the start
@@ -85,10 +88,11 @@ class Aligner:
 
 
 def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
-    """Subtract the mean, and return the sums of the first and of the last 0 ... `longest` samples.
+    """Subtract the mean, and return cumulative sums from the start and from the end.
 
     Returns:
-        Sums of the first samples and of the last samples, (longest + 1,) each.
+        Sums of the first n samples and sums of the last n samples for n from 0 to `longest`, two
+        arrays of shape (longest + 1,).
     """
     zero = np.zeros(1)
     head, tail = signal[:longest] - mean, signal[::-1][:longest] - mean
@@ -113,7 +117,10 @@ def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.flo
 def _cross_spectrum(
     reference: NDArray[np.complex64], processed: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Sum conj(reference) * processed over the blocks: (frequencies,)."""
+    """Return the sum of conj(reference) * processed over the blocks.
+
+    The result has the shape (frequencies,).
+    """
     total = np.zeros(reference.shape[1], np.complex64)
     for block in range(reference.shape[0]):
         x, y = reference[block], processed[block]
@@ -124,7 +131,7 @@ def _cross_spectrum(
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _correlations(reference: Array, processed: Array, delays: NDArray[np.int64]) -> Array:
-    """Sum reference[n] * processed[n + delay] over n, for each delay."""
+    """Return the sum of reference[n] * processed[n + delay] over n for each delay."""
     sums = np.zeros(delays.size)
     chunk = 1024  # so that the samples stay in the fastest cache
     for start in range(0, reference.size, chunk):

@@ -1,7 +1,7 @@
-"""Cepstral correlation: similarity of two signals in the modulations of their spectral shape.
+"""Computes the cepstral correlation, which compares the modulations of two spectral shapes.
 
-The method is that of Kates and Arehart (2016), IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2),
-section II. The modulation filters are those of Kates and Arehart (2015), J. Acoust. Soc. Am. 138.
+The method is that of Kates and Arehart (2016), IEEE/ACM TASLP 24(2), section II. The modulation
+filters are those of Kates and Arehart (2015), JASA 138.
 """
 
 import numpy as np
@@ -11,25 +11,28 @@ from cmss.hearing.haaqi.filterbank import BANDS, MODEL_RATE_HZ, Array
 from cmss.machine.compiled import compiled
 
 SMOOTHING = 8 * MODEL_RATE_HZ // 1000
-"""Length in samples of the raised cosine, 8 ms. It smooths an envelope, which is then sampled every
-4 ms."""
+"""Length in samples of the raised cosine that smooths an envelope, 8 ms.
+
+The smoothed envelope is sampled every 4 ms.
+"""
 
 WINDOW = np.hanning(SMOOTHING)
 _TAPS = 129
 
-# The bands are 20 to 32, 32 to 50, 50 to 80 and above 80 Hz. Envelopes are sampled at 250 Hz.
+# The modulation bands are 20 to 32, 32 to 50, 50 to 80 and above 80 Hz. Envelopes are sampled at
+# 250 Hz.
 MODULATION_FILTERS = np.array(
     [
         firwin(_TAPS, np.array(edges_hz) / 125, window="hann", pass_zero=False)
         for edges_hz in ([20.0, 32.0], [32.0, 50.0], [50.0, 80.0], [80.0])
     ]
 )
-"""Impulse responses of the modulation filters, (4, taps)."""
+"""Impulse responses of the modulation filters, an array of shape (4, taps)."""
 
 _HALF_COSINES = np.cos(np.arange(BANDS)[:, None] * np.arange(1, 6) * np.pi / (BANDS - 1))
 
 CEPSTRAL_BASIS = _HALF_COSINES / np.linalg.norm(_HALF_COSINES, axis=0)
-"""Half-cosine functions over the bands, (32, 5); the constant function is left out."""
+"""Half-cosine functions over the bands without the constant function, an array of shape (32, 5)."""
 
 
 def smoothed(envelope_db: Array, segments: int) -> Array:
@@ -68,9 +71,10 @@ def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     the processed signal is correlated with the reference.
 
     Args:
-        reference_db, processed_db: smoothed envelopes in the audible segments, (32, segments).
+        reference_db, processed_db: smoothed envelopes of both signals in the audible segments,
+            arrays of shape (32, segments).
     """
-    # Cepstra, (5, segments).
+    # These are the cepstra, (5, segments).
     reference = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, reference_db)
     processed = np.einsum("bc,bn->cn", CEPSTRAL_BASIS, processed_db)
     reference = reference - reference.mean(axis=1, keepdims=True)
@@ -79,7 +83,7 @@ def cepstral_correlation(reference_db: Array, processed_db: Array) -> float:
     correlations = []
     for response in MODULATION_FILTERS:
         for x, y in zip(reference, processed, strict=True):
-            # One coefficient in one modulation band, (segments,).
+            # x and y are a coefficient in a modulation band, (segments,).
             x, y = (np.convolve(z, response)[delay : delay + len(z)] for z in (x, y))
             x, y = x - x.mean(), y - y.mean()
             x_power, y_power = np.sum(x**2), np.sum(y**2)

@@ -1,13 +1,15 @@
-"""Ear model for the reference and the processed signals, which processes one band after the other.
+"""Applies the ear model to a reference and several processed signals, band after band.
 
-The model is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 1. It has these
-steps in each of the 32 bands:
+The model is that of Kates and Arehart (2014), JAES 62(3), section 1. In each of the 32 bands, the
+model consists of a wide control filter, an auditory filter, the outer hair cells and the inner hair
+cells.
 
-1. The output of a wide control filter sets the bandwidth of the auditory filter, by its mean level,
-   and the gain of the outer hair cells, by its instantaneous level.
-2. This gain compresses the envelope and the motion that the auditory filter outputs.
-3. The envelope and the motion of the processed signal are aligned with those of the reference.
-4. The inner hair cells convert both to firing rates. A low noise represents the hearing threshold.
+The mean level at the output of the control filter sets the bandwidth of the auditory filter. The
+instantaneous level at the output of the control filter sets the gain of the outer hair cells. The
+gain of the outer hair cells compresses the envelope and the motion that the auditory filter
+outputs. The envelope and the motion of the processed signal are aligned with the envelope and the
+motion of the reference. The inner hair cells convert the envelope and the motion to firing rates. A
+low noise represents the hearing threshold.
 """
 
 from collections.abc import Sequence
@@ -36,28 +38,32 @@ from cmss.hearing.haaqi.noise import NormalDeviates
 from cmss.hearing.haaqi.synchrony import SEGMENT, covariances, motion_level_db, segment_count
 
 NOISE_DB = -10.0
-"""Level of the noise that represents the hearing threshold, in dB relative to that threshold."""
+"""Level of the noise that represents the hearing threshold, in dB relative to this threshold."""
 
 SILENCE_DB = 2.5
-"""Sensation level in dB up to which segments, and tiles (a band in a segment), are ignored."""
+"""Sensation level in dB up to which segments of all bands, and segments of a band, are ignored."""
 
 _GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
 
 GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
-"""Coefficients b and a of the 800 Hz low-pass b (1 + 1/z) / (1 + a/z), which delays the compression
-gain by 0.2 ms (Zhang et al. 2001)."""
+"""Coefficients b and a of the 800 Hz low-pass filter b (1 + 1/z) / (1 + a/z).
+
+This filter delays the compression gain by 0.2 ms (Zhang et al. 2001).
+"""
 
 
 @dataclass(frozen=True)
 class EarOutputs:
-    """Outputs of the ear model for a processed signal and its reference.
+    """Holds the outputs of the ear model for a processed signal and its reference.
 
     Attributes:
-        reference_envelope_db, processed_envelope_db: smoothed envelopes, (32, segments of 8 ms).
-        reference_spectrum_db, processed_spectrum_db: long-term levels above threshold, (32,).
-        motion_level_db: level of the reference's motion, (32, segments of 16 ms).
-        motion_covariance: normalised covariance between the motions of both signals, (32, segments
-            of 16 ms); 0 where the reference is inaudible.
+        reference_envelope_db, processed_envelope_db: smoothed envelopes of both signals, arrays of
+            shape (32, segments of 8 ms).
+        reference_spectrum_db, processed_spectrum_db: long-term levels of both signals above the
+            hearing threshold, arrays of shape (32,).
+        motion_level_db: level of the reference's motion, an array of shape (32, segments of 16 ms).
+        motion_covariance: normalised covariance between the motions of both signals, an array of
+            shape (32, segments of 16 ms). The covariance is 0 where the reference is inaudible.
     """
 
     reference_envelope_db: Array
@@ -74,14 +80,14 @@ def apply_ear_model(
     """Apply the model of an ear to a reference and to several processed signals.
 
     The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
-    all bands of a processed signal. The latter noise is added to every processed signal. So each
-    signal gets the same result as if it were the only processed signal.
+    all bands of a processed signal. The same noise is added to all processed signals. Therefore,
+    the result for each processed signal does not depend on the other processed signals.
 
     Args:
-        reference: reference at 24 kHz after the middle ear, (samples,).
-        processed: processed signals of the same length, aligned, after the middle ear.
-        levels_db: hearing levels at the audiometric frequencies, (6,).
-        level1: dB SPL of a signal whose root mean square is 1.
+        reference: reference at 24 kHz after the middle ear, an array of shape (samples,).
+        processed: processed signals after alignment and the middle ear, arrays of shape (samples,).
+        levels_db: hearing levels at the audiometric frequencies, an array of shape (6,).
+        level1: level in dB SPL of a signal whose root mean square is 1.
 
     Returns:
         The outputs for each processed signal, in the order of `processed`.
@@ -130,7 +136,7 @@ def apply_ear_model(
 
 
 class _Ear:
-    """An ear: holds its hearing loss, its calibration and the carrier of the current band."""
+    """Holds the hearing loss and calibration of an ear and the carrier of the current band."""
 
     def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
         self.loss = loss
@@ -147,13 +153,14 @@ class _Ear:
 
 
 class _Path:
-    """Stages of the ear model for a signal, with the results of these stages.
+    """Applies the steps of the ear model to a signal and stores their results.
 
     Attributes:
-        envelope, motion: envelope and motion of the current band after compression, (samples,).
-        firing: motion of the current band after the inner hair cells, (samples,).
-        covariance: covariance between the motions of this signal and of the reference, (32,
-            segments of 16 ms).
+        envelope, motion: envelope and motion of the current band after compression, arrays of shape
+            (samples,).
+        firing: motion of the current band after the inner hair cells, an array of shape (samples,).
+        covariance: covariance between the motions of this signal and of the reference, an array of
+            shape (32, segments of 16 ms).
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
@@ -171,7 +178,7 @@ class _Path:
     def control(self, band: int, gain: Array) -> None:
         """Compute the bandwidth of a band and the gain of its outer hair cells.
 
-        The bandwidth is stored. The gain is written into `gain`, (samples,).
+        The bandwidth is stored, and the gain is written into the array `gain` (samples,).
         """
         ear, loss = self.ear, self.ear.loss
         wide = CONTROL_BANDWIDTH[band]
@@ -190,10 +197,13 @@ class _Path:
         )
 
     def control_all(self) -> Array:
-        """Call `control` for all bands and return the outer hair cells' gains, (32, samples).
+        """Call `control` for all bands, and return the outer hair cells' gains.
 
-        This method is called for the reference. Group delays are equalised over all bands and
-        depend on the bandwidths, so all bandwidths are computed before the first band is filtered.
+        The result has the shape (32, samples).
+
+        The method `control_all` is called for the reference instead of `control`. Group delays are
+        equalised over all bands and depend on the bandwidths, so all bandwidths are computed before
+        the first band is filtered.
         """
         gain = np.empty((BANDS, len(self.signal)))
         for band in range(BANDS):
@@ -235,5 +245,8 @@ class _Path:
         self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
 
     def spectrum_db(self) -> Array:
-        """Return the long-term level of each band above threshold, (32,)."""
+        """Return the long-term level of each band above the hearing threshold.
+
+        The result has the shape (32,).
+        """
         return sensation_level_db(self.rms, self.control_rms, self.ear.loss, self.ear.level1)

@@ -1,7 +1,7 @@
-"""Parameters of the ear: 32 auditory filters, and the effect of a hearing loss on each filter.
+"""Defines 32 auditory filters and the effect of a hearing loss on each filter.
 
-The parameters are those of Kates and Arehart (2014), "The Hearing-Aid Speech Quality Index (HASQI)
-version 2", J. Audio Eng. Soc. 62(3), section 1. HAAQI (2016) has the same model of the ear.
+The parameters of the filters are those of Kates and Arehart (2014), "The Hearing-Aid Speech Quality
+Index (HASQI) version 2", JAES 62(3), section 1. HAAQI (2016) has the same model of the ear.
 """
 
 from typing import NamedTuple
@@ -15,13 +15,13 @@ from cmss.scenes import Audiogram as SceneAudiogram
 Array = NDArray[np.float64]
 
 MODEL_RATE_HZ = 24000
-"""Sampling rate of the ear model. Every signal is resampled to this rate."""
+"""Sampling rate of the ear model; every signal is resampled to this rate."""
 
 BANDS = 32
 """Number of auditory filters."""
 
 AUDIOMETRIC_FREQUENCIES_HZ = np.array([250.0, 500.0, 1000.0, 2000.0, 4000.0, 6000.0])
-"""The frequencies at which the model reads the audiogram."""
+"""Frequencies at which the ear model reads the audiogram."""
 
 # Moore and Glasberg (1983), J. Acoust. Soc. Am. 74: ERB = 24.7 + frequency / 9.26449.
 _EAR_Q = 9.26449
@@ -37,27 +37,28 @@ def _center_frequencies_hz(lowest_hz: float = 80.0, highest_hz: float = 8000.0) 
 
 
 CENTER_FREQUENCIES_HZ = _center_frequencies_hz()
-"""Centre frequencies of the auditory filters, (32,)."""
+"""Centre frequencies of the auditory filters, an array of shape (32,)."""
 
 ERB_HZ = _MINIMUM_ERB_HZ + CENTER_FREQUENCIES_HZ / _EAR_Q
-"""Equivalent rectangular bandwidths (ERB) of the auditory filters of a normal ear, (32,)."""
+"""Equivalent rectangular bandwidths (ERB) of a normal ear's auditory filters."""
 
 WIDTH_PER_ERB = 1.019
-"""Bandwidth parameter of a fourth-order gammatone filter, relative to its ERB."""
+"""Bandwidth parameter of a fourth-order gammatone filter, relative to the ERB of the filter."""
 
 
 def audiometric_levels_db(audiogram: object) -> Array:
     """Interpolate hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
 
-    Interpolation is linear over the logarithm of frequency. Below the audiogram's first frequency
-    its first level is used, and above its last frequency its last level.
+    Interpolation is linear over the logarithm of frequency. Below the first frequency of the
+    audiogram, its first level is used. Above the last frequency of the audiogram, its last level is
+    used.
 
     Args:
         audiogram: a `cmss.scenes.Audiogram`, or pyclarity's `Audiogram` with the attributes
             `frequencies` and `levels`.
 
     Returns:
-        The hearing levels, (6,).
+        The hearing levels, an array of shape (6,).
     """
     if isinstance(audiogram, SceneAudiogram):
         frequencies_hz, levels_db = audiogram.frequencies_hz, audiogram.levels_db
@@ -67,7 +68,10 @@ def audiometric_levels_db(audiogram: object) -> Array:
 
 
 class HearingLoss(NamedTuple):
-    """A hearing loss, divided between outer and inner hair cells. Each field is (32,)."""
+    """Holds a hearing loss that is divided between outer and inner hair cells.
+
+    Each field has the shape (32,).
+    """
 
     outer_attenuation_db: Array
     """Loss of amplification in the outer hair cells."""
@@ -86,7 +90,7 @@ class HearingLoss(NamedTuple):
         The division follows Moore, Vickers, Plack and Oxenham (1999).
 
         Args:
-            levels_db: hearing levels at `AUDIOMETRIC_FREQUENCIES_HZ`, (6,).
+            levels_db: hearing levels at `AUDIOMETRIC_FREQUENCIES_HZ`, an array of shape (6,).
         """
         loss_db = np.maximum(
             np.interp(CENTER_FREQUENCIES_HZ, AUDIOMETRIC_FREQUENCIES_HZ, levels_db), 0.0
@@ -109,16 +113,16 @@ class HearingLoss(NamedTuple):
 
 
 CONTROL_BANDWIDTH = HearingLoss.at(np.full(6, 100.0)).bandwidth
-"""Bandwidths of the control filters, (32,). They are those of an ear with a hearing loss of 100 dB.
-"""
+"""Bandwidths of the control filters, which are those of an ear with a hearing loss of 100 dB."""
 
 
 class Gammatone(NamedTuple):
-    """A fourth-order gammatone filter at baseband, impulse-invariant (Cooke 1993; Ma 2007).
+    """Holds the coefficients of a gammatone filter at baseband (Cooke 1993; Ma 2007).
 
-    The transfer function is H(z) = gain (1 + b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the
-    expanded denominator are stored. They are computed in pyclarity's order of operations: in the
-    lowest bands the poles are close to z = 1, and a different rounding would change the output.
+    The filter is of fourth order and impulse-invariant. The transfer function is H(z) = gain (1 +
+    b1/z + b2/z^2) / (1 - a/z)^4. The coefficients of the expanded denominator are computed in
+    pyclarity's order of operations: in the lowest bands, the poles are close to z = 1, and a
+    different rounding would change the output.
     """
 
     gain: float
@@ -139,7 +143,7 @@ class Gammatone(NamedTuple):
         return cls(gain, a1, a5, a1, a2, a3, a4)
 
     def group_delay(self) -> float:
-        """Return the group delay at the centre frequency, in samples."""
+        """Return the group delay at the centre frequency in samples."""
         _, delay = group_delay(
             ([1.0, self.b1, self.b2], [1.0, -self.a1, -self.a2, -self.a3, -self.a4]), w=1
         )
@@ -149,8 +153,8 @@ class Gammatone(NamedTuple):
 def widened(band_level_db: float, narrow: float, wide: float) -> float:
     """Return the bandwidth of an auditory filter at a level of the control path.
 
-    The bandwidth is `narrow` up to 50 dB SPL and `wide` from 100 dB SPL on. It is interpolated
-    linearly between these levels.
+    The bandwidth is `narrow` up to 50 dB SPL and `wide` from 100 dB SPL on. Between 50 and 100 dB
+    SPL, the bandwidth is interpolated linearly.
     """
     if band_level_db < 50.0:
         return narrow
@@ -160,7 +164,7 @@ def widened(band_level_db: float, narrow: float, wide: float) -> float:
 
 
 def equalising_delays(bandwidths: Array) -> NDArray[np.int64]:
-    """Return delays in samples, (32,), which extend the group delay of each band to the largest."""
+    """Return the delays in samples (32,) that equalise the group delays of all bands."""
     delays = np.rint(
         [Gammatone.of_band(band, bandwidths[band]).group_delay() for band in range(BANDS)]
     ).astype(np.int64)

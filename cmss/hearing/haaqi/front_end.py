@@ -1,4 +1,4 @@
-"""Processing before the cochlea: resampling, broadband alignment, NAL-R and the middle ear."""
+"""Processes signals before the cochlea: resampling, alignment, NAL-R and the middle ear."""
 
 import numpy as np
 from clarity.enhancer.nalr import NALR
@@ -8,16 +8,18 @@ from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
 from cmss.hearing.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 DISPERSION = 2 * MODEL_RATE_HZ // 1000
-"""Number of samples, 2 ms, by which the broadband alignment corrects less than the full delay. This
-allows for the dispersion of a hearing aid."""
+"""Number of samples, 2 ms, by which the broadband alignment corrects less than the full delay.
+
+This difference allows for the dispersion of a hearing aid.
+"""
 
 
 def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
-    """Resample a signal (samples,) to 24 kHz and keep its level.
+    """Resample a signal (samples,) to 24 kHz without a change of its level.
 
-    As in the original program, rates are rounded to kHz, so 44.1 kHz becomes 44 kHz. When a signal
-    is resampled from a rate above 24 kHz, its level below 10.5 kHz is kept. Silence stays silence,
-    whereas pyclarity divides 0 by 0.
+    As in the original program, sampling rates are rounded to kHz, so 44.1 kHz becomes 44 kHz. If
+    the sampling rate of the signal is above 24 kHz, the level below 10.5 kHz does not change.
+    Silence stays silence, whereas pyclarity divides 0 by 0.
     """
     target_khz, source_khz = MODEL_RATE_HZ // 1000, round(sample_rate_hz / 1000)
     if source_khz == target_khz:
@@ -38,8 +40,8 @@ def _rms(signal: Array) -> float:
 def bulk_delay(reference: Array, processed: Array) -> int:
     """Return the delay of `processed` in samples, minus `DISPERSION`.
 
-    The absolute cross-covariance of the two signals has its maximum at this delay. Both signals
-    have the same length.
+    The delay is the lag with the largest absolute cross-covariance of both signals, which must have
+    the same length.
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
     late = len(reference) - int(np.argmax(np.abs(covariance))) - 1
@@ -72,7 +74,7 @@ def audible_part(reference: Array) -> slice | None:
 
 
 def with_nalr(signal: Array, levels_db: Array) -> Array:
-    """Amplify a signal by NAL-R, for the hearing levels `levels_db` (6,)."""
+    """Amplify a signal by NAL-R for the hearing levels `levels_db` (6,)."""
     order = 140
     filters = NALR(order, MODEL_RATE_HZ)
     audiogram = Audiogram(levels=levels_db, frequencies=AUDIOMETRIC_FREQUENCIES_HZ)
@@ -86,13 +88,13 @@ MIDDLE_EAR = (
     butter(1, 5000 / (MODEL_RATE_HZ / 2)),
     butter(2, 350 / (MODEL_RATE_HZ / 2), "high"),
 )
-"""Numerators and denominators of the first-order low-pass and the second-order high-pass."""
+"""Numerators and denominators of the first-order low-pass and the second-order high-pass filter."""
 
 
 def middle_ear(signal: Array) -> Array:
-    """Apply the filters of the middle ear (Kates 1991, J. Acoust. Soc. Am. 89).
+    """Apply the filters of the middle ear (Kates 1991, JASA 89).
 
-    They approximate the equal-loudness contour at the hearing threshold.
+    The filters approximate the equal-loudness contour at the hearing threshold.
     """
     for numerator, denominator in MIDDLE_EAR:
         signal = lfilter(numerator, denominator, signal)

@@ -1,9 +1,8 @@
-"""HAAQI: computes the components of the index from the outputs of the ear model, and the index.
+"""Computes HAAQI and its components from the outputs of the ear model.
 
 The index is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
-IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2). The regression is that of the original program
-and of pyclarity. Some publications describe the index by a different formula, a sum of three terms
-(docs/haaqi.md).
+IEEE/ACM TASLP 24(2). The regression is that of the original program and of pyclarity. Some
+publications describe the index by a different formula, a sum of three terms (docs/haaqi.md).
 """
 
 import math
@@ -32,16 +31,13 @@ from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """The index and its components. The best value of every attribute is 1.
+    """Holds the index and its components, whose best values are 1.
 
-    Attributes:
-        score: the index.
-        nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
-        linear: 0.329 d_loud + 0.671 d_norm.
-        cepstral_correlation: similarity of the envelope modulations from 20 to 125 Hz.
-        bm_synchrony: similarity of the temporal fine structure.
-        d_loud: similarity of the long-term spectra in loudness.
-        d_norm: similarity of the long-term spectra relative to the loudness of each band.
+    Attributes: score: the index. nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
+    linear: 0.329 d_loud + 0.671 d_norm. cepstral_correlation: similarity of the envelope
+    modulations from 20 to 125 Hz. bm_synchrony: similarity of the temporal fine structure. d_loud:
+    similarity of the long-term spectra in loudness. d_norm: similarity of the long-term spectra
+    relative to the loudness of each band.
     """
 
     score: float
@@ -65,22 +61,22 @@ def compute_haaqi(
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
     If NumPy's global generator has the same state, the score equals pyclarity's score. Both
-    functions draw the same number of normal deviates from the generator.
+    programs draw the same number of normal deviates from the generator.
 
     Args:
-        processed_signal: processed signal of one ear, (samples,).
-        reference_signal: reference without noise and distortion, (samples,).
+        processed_signal: processed signal of one ear, an array of shape (samples,).
+        reference_signal: reference without noise and distortion, an array of shape (samples,).
         processed_sample_rate: sampling rate of the processed signal in Hz.
         reference_sample_rate: sampling rate of the reference in Hz.
         audiogram: a `cmss.scenes.Audiogram` or pyclarity's `Audiogram`.
-        equalisation: 1 amplifies the reference by NAL-R; 2 expects a reference that is already
+        equalisation: 1 to amplify the reference by NAL-R; 2 for a reference that is already
             amplified.
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
 
     Returns:
-        The index. It is NaN, and no deviates are drawn, if the reference is silent throughout, or
-        if a signal, a level or the audiogram is not finite. It is 1 if both signals are empty, and
-        0 if only the reference is empty.
+        The index. The index is NaN if the reference is silent throughout, or if a signal, a level
+        or the audiogram is not finite. If the index is NaN, no deviates are drawn. The index is 1
+        if both signals are empty, and 0 if only the reference is empty.
 
     Raises:
         InputError: the shape of a signal is not (samples,), less than 16 ms of the signals can be
@@ -108,7 +104,7 @@ def haaqi_components(
     equalisation: int = 1,
     level1: float = 65.0,
 ) -> Haaqi:
-    """Compute HAAQI and its components; the arguments are those of `compute_haaqi`."""
+    """Compute HAAQI and its components with the arguments of `compute_haaqi`."""
     (result,) = haaqi_of_several(
         [processed_signal],
         reference_signal,
@@ -132,27 +128,22 @@ def haaqi_of_several(
 ) -> list[Haaqi]:
     """Compute HAAQI of several signals with the same reference.
 
-    The ear model is applied to the reference only once. NumPy's global generator has the same state
-    before each signal is scored. At the end, the state is the same as after scoring the last signal
-    alone. So the results of
+    Signals of different lengths may be compared with different segments of the reference. The ear
+    model is applied only once to each segment of the reference.
 
-        np.random.seed(seed); a, b = haaqi_of_several([x, y], reference, ...)
-
-    are the same as after seeding and scoring x, then seeding again and scoring y. Signals of
-    different lengths may be compared with different parts of the reference. Then the ear model is
-    applied once to each of these parts.
+    NumPy's global generator has the same state before each signal is scored. Therefore, each score
+    equals the score after seeding the generator and scoring the signal alone. At the end, the state
+    of the generator is the same as if only the last signal had been scored.
 
     Args:
-        processed_signals: processed signals of one ear, (samples,) each.
-        reference_signal: see `compute_haaqi`.
+        processed_signals: processed signals of one ear, arrays of shape (samples,).
+        reference_signal: reference without noise and distortion, an array of shape (samples,).
         processed_sample_rate: sampling rate of all processed signals in Hz.
         reference_sample_rate: sampling rate of the reference in Hz.
-        audiogram: see `compute_haaqi`.
-        equalisation: see `compute_haaqi`.
-        level1: see `compute_haaqi`.
+        audiogram, equalisation, level1: arguments that `compute_haaqi` describes.
 
     Returns:
-        The index and components of each processed signal, in order.
+        The index and the components of each processed signal, in the order of the signals.
 
     Raises:
         InputError: see `compute_haaqi`.
@@ -163,8 +154,8 @@ def haaqi_of_several(
     reference = at_model_rate(_checked(reference_signal), reference_sample_rate)
     defined = bool(np.isfinite([level1, *levels_db]).all())
     aligned: list[Array] = []
-    # Keys are the start and the stop of a part of the reference. Values are the indices of the
-    # signals that are compared with this part.
+    # The keys are the start and the stop of a segment of the reference. The values are the indices
+    # of the signals that are compared with this segment.
     stretches: dict[tuple[int, int], list[int]] = {}
     for number, signal in enumerate(processed_signals):
         processed = at_model_rate(_checked(signal), processed_sample_rate)
@@ -174,8 +165,8 @@ def haaqi_of_several(
 
     results: dict[int, Haaqi] = {}
     state = np.random.get_state()
-    # The part of the reference that belongs to the last signal is used last, so that the generator
-    # gets the state after the last signal.
+    # The segment of the reference that belongs to the last signal is used last, so that the
+    # generator gets the state after the last signal.
     for (start, stop), numbers in sorted(stretches.items(), key=lambda item: item[1][-1]):
         np.random.set_state(state)
         original = reference[start:stop]
@@ -189,8 +180,10 @@ def haaqi_of_several(
 
 
 _UNDEFINED: tuple[tuple[int, int], Array] = (0, 0), np.empty(0)
-"""Result of `_aligned` if the comparison is not defined and the score is NaN: an empty part of the
-reference, and an empty signal."""
+"""Result of `_aligned` if the comparison is not defined and the score is NaN.
+
+The result consists of an empty segment of the reference and an empty signal.
+"""
 
 
 def _checked(signal: ArrayLike) -> Array:
@@ -202,11 +195,11 @@ def _checked(signal: ArrayLike) -> Array:
 
 
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
-    """Align the processed signal with the reference, and cut it to the reference's audible part.
+    """Align the processed signal with the reference, and cut it to the reference's audible segment.
 
     Returns:
-        Start and stop of the reference's audible part, and the aligned signal in this part; or
-        `_UNDEFINED` if the comparison is not defined.
+        Start and stop of the reference's audible segment, and the aligned signal in this segment;
+        or `_UNDEFINED` if the comparison is not defined.
     """
     samples = min(len(reference), len(processed))
     if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):
@@ -225,24 +218,27 @@ def _compare(original: Array, copies: list[Array], levels_db: Array, level1: flo
     """Return the index and its components for each processed signal.
 
     Args:
-        original: the reference, (samples,).
-        copies: processed signals, (samples,) each.
-        levels_db: hearing levels at the audiometric frequencies, (6,).
-        level1: dB SPL of a signal whose root mean square is 1.
+        original: the reference, an array of shape (samples,).
+        copies: processed signals, arrays of shape (samples,).
+        levels_db: hearing levels at the audiometric frequencies, an array of shape (6,).
+        level1: level in dB SPL of a signal whose root mean square is 1.
     """
     if not len(original):
         return [Haaqi(*[math.nan] * 7) for _ in copies]
     outputs = apply_ear_model(original, copies, levels_db, level1)
     audible = audible_segments(outputs[0].reference_envelope_db, SILENCE_DB)
     if np.count_nonzero(audible) > 1:
-        # The original program draws noise for the cepstra here and multiplies it by 0. The noise is
+        # The original program draws noise for the cepstra and multiplies it by 0. The noise is
         # drawn here as well, so that the generator gets the same state.
         np.random.standard_normal(2 * BANDS * np.count_nonzero(audible))
     return [_index(copy, audible) for copy in outputs]
 
 
 def _index(outputs: EarOutputs, audible: NDArray[np.bool_]) -> Haaqi:
-    """Compute the index and its components; `audible` (segments,) marks the audible segments."""
+    """Compute the index and its components from the outputs of the ear model.
+
+    The bool array `audible` (segments,) is true for audible segments.
+    """
     cepstral = 0.0
     if np.count_nonzero(audible) > 1:
         cepstral = cepstral_correlation(

@@ -1,9 +1,9 @@
-"""Compiled loops of the ear model, each for one auditory band of one signal.
+"""Defines compiled loops of the ear model for a single auditory band of a single signal.
 
 Each loop combines several of pyclarity's vector operations, so that the samples of a band stay in
-the cache. `samples` is the length of the signal at 24 kHz. Recursive filters have the order of
-operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors. Signals must
-be finite, because `fast_log` would convert a NaN to a number.
+the cache. In shapes, `samples` is the length of the signal at 24 kHz. Recursive filters have the
+order of operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors.
+Signals must be finite, because `fast_log` would convert a NaN to a number.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from cmss.hearing.haaqi.vector_math import fast_exp, fast_log
 from cmss.machine.compiled import compiled
 
 TINY = 1e-30
-"""This constant is added before a logarithm or a division, so that no result is infinite."""
+"""Constant that is added before a logarithm or a division, so that no result is infinite."""
 
 _DB_PER_NEPER = 20.0 / np.log(10.0)
 
-_CONTRACT = {"contract"}  # allow the compiler to round a product and a sum together, only once
+_CONTRACT = {"contract"}  # allow the compiler to fuse a product and a sum with a single rounding
 
 OVERSHOOT = 2.0
 """Ratio of the inner hair cell's response at an onset to its response in the steady state."""
@@ -27,11 +27,11 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the decay and the weight of both modes of the inner hair cell's adaptation.
 
     The model is a circuit of two resistor-capacitor stages with time constants of 2 ms and 60 ms.
-    The current at an onset is twice the current in the steady state (Kates and Arehart 2010, J.
-    Audio Eng. Soc. 58(5)). With backward differences, the two voltages v follow the recursion
-    v' = A v + B u, and the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A
-    decouple the recursion into two modes m' = decay * m + u, and v'[0] is the sum of weight * m'
-    over both modes.
+    The current at an onset is twice the current in the steady state (Kates and Arehart 2010, JAES
+    58(5)). With backward differences, the two voltages v follow the recursion v' = A v + B u, and
+    the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A decouple the
+    recursion into two modes m' = decay * m + u. The voltage v'[0] is the sum of weight * m' over
+    both modes.
     """
     rapid_s, short_s = 0.002, 0.060
     r1 = 1.0 / OVERSHOOT
@@ -47,15 +47,18 @@ def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 ADAPTATION = _adaptation_modes()
-"""Decay and weight of both modes m. For a level u, the adapted level is OVERSHOOT times the
-difference between u and the sum of weight * m."""
+"""Decay and weight of both modes m of the adaptation.
+
+For a level u, the adapted level is OVERSHOOT times the difference between u and the sum of
+weight * m.
+"""
 
 
 @compiled(error_model="numpy")
 def demodulate(radians: float, cosine: Array, sine: Array) -> None:
-    """Fill two (samples,) arrays with the cosine and the negative sine of n * radians."""
-    # Each block of 256 samples is computed by a rotation of the first block: a complex product is
-    # faster than two trigonometric functions per sample, and errors do not accumulate.
+    """Fill two arrays (samples,) with the cosine and the negative sine of n * radians."""
+    # Each block of 256 samples is computed by a rotation of the first block, because a complex
+    # product is faster than two trigonometric functions per sample, and errors do not accumulate.
     size = 256
     head_cosine = np.cos(radians * np.arange(size))
     head_sine = -np.sin(radians * np.arange(size))
@@ -74,10 +77,10 @@ def control_power(
     """Compute the squared envelope of the control path.
 
     Args:
-        signal: signal after the middle ear, (samples,).
-        cosine, sine: carrier of the band, (samples,) each.
+        signal: signal after the middle ear, an array of shape (samples,).
+        cosine, sine: carrier of the band, two arrays of shape (samples,).
         gammatone: control filter of the band.
-        power: array into which the squared envelope is written, (samples,).
+        power: array of shape (samples,) into which the squared envelope is written.
 
     Returns:
         The mean of the squared envelope.
@@ -112,15 +115,15 @@ def compression_gain(
 ) -> None:
     """Replace the power of the control path in place by the gain of the outer hair cells.
 
-    The gain is constant for levels up to the knee and above 100 dB SPL. In between, levels are
-    compressed.
+    The gain is constant for levels up to the knee and for levels above 100 dB SPL. Levels between
+    the knee and 100 dB SPL are compressed.
 
     Args:
-        power: squared envelope of the control path, (samples,).
+        power: squared envelope of the control path, an array of shape (samples,).
         knee_db: level in dB SPL at which compression begins.
         ratio: compression ratio.
         attenuation_db: loss of amplification in the outer hair cells.
-        level1: dB SPL of an amplitude of 1.
+        level1: level in dB SPL of an amplitude of 1.
     """
     slope = 1.0 - 1.0 / ratio
     for n in range(power.size):
@@ -143,14 +146,14 @@ def compressed_band(
     """Compute the envelope and the basilar-membrane motion of a band after compression.
 
     Args:
-        signal: signal after the middle ear, (samples,).
-        cosine, sine: carrier of the band, (samples,) each.
+        signal: signal after the middle ear, an array of shape (samples,).
+        cosine, sine: carrier of the band, two arrays of shape (samples,).
         gammatone: auditory filter of the band.
-        gain: instantaneous gain of the outer hair cells, (samples,).
-        smoothing: coefficients b and a of the first-order low-pass b (1 + 1/z) / (1 + a/z) that
-            delays the gain.
-        envelope: array into which the envelope is written, (samples,).
-        motion: array into which the motion is written, (samples,).
+        gain: instantaneous gain of the outer hair cells, an array of shape (samples,).
+        smoothing: coefficients b and a of the first-order low-pass filter b (1 + 1/z) / (1 + a/z),
+            which delays the gain.
+        envelope: array of shape (samples,) into which the envelope is written.
+        motion: array of shape (samples,) into which the motion is written.
 
     Returns:
         The root mean square of the envelope before compression.
@@ -197,18 +200,19 @@ def inner_hair_cell(
 ) -> None:
     """Apply the inner hair cells of a band to the envelope and the motion.
 
-    The envelope is converted to dB above threshold and adapted. The motion is scaled to this
-    envelope, and the noise that represents the threshold is added to the motion.
+    The envelope is converted to dB above the hearing threshold and adapted. The motion is scaled to
+    the adapted envelope, and the noise that represents the threshold is added to the motion.
 
     Args:
-        envelope, motion: envelope and motion after compression, (samples,) each.
+        envelope, motion: envelope and motion after compression, two arrays of shape (samples,).
         attenuation_db: loss of sensitivity in the inner hair cells.
-        level1: dB SPL of an amplitude of 1.
-        noise: standard normal deviates, (samples,).
+        level1: level in dB SPL of an amplitude of 1.
+        noise: standard normal deviates, an array of shape (samples,).
         noise_gain: amplitude of the noise.
-        delay: number of samples by which the outputs are delayed; they start with as many zeros.
-        adapted_db: array into which the adapted envelope in dB is written, (samples,).
-        firing: array into which the scaled motion plus the noise is written, (samples,).
+        delay: number of samples by which the outputs are delayed; the outputs start with this
+            number of zeros.
+        adapted_db: array of shape (samples,) into which the adapted envelope in dB is written.
+        firing: array of shape (samples,) into which the scaled motion plus the noise is written.
     """
     adapted_db[:delay] = 0.0
     firing[:delay] = 0.0

@@ -1,7 +1,7 @@
-"""Loudness: audible segments, and differences between the long-term spectra of two signals.
+"""Computes audible segments, and differences in loudness between long-term spectra.
 
-The method is that of Kates and Arehart (2014), J. Audio Eng. Soc. 62(3), section 2. It is based on
-Moore and Tan (2004), J. Audio Eng. Soc. 52(9).
+The method is that of Kates and Arehart (2014), JAES 62(3), section 2. The method is based on that
+of Moore and Tan (2004), JAES 52(9).
 """
 
 import numpy as np
@@ -11,13 +11,15 @@ from cmss.hearing.haaqi.filterbank import BANDS, Array, HearingLoss
 
 
 def sensation_level_db(rms: Array, control_rms: Array, loss: HearingLoss, level1: float) -> Array:
-    """Compute the long-term level of each band in dB above the impaired ear's threshold, (32,).
+    """Compute the long-term level of each band in dB above the impaired ear's threshold.
+
+    The result has the shape (32,).
 
     Args:
-        rms: RMS of the envelope in each band, (32,).
-        control_rms: RMS of the control path in each band, (32,).
+        rms: RMS of the envelope in each band, an array of shape (32,).
+        control_rms: RMS of the control path in each band, an array of shape (32,).
         loss: hearing loss of the ear.
-        level1: dB SPL of a signal whose root mean square is 1.
+        level1: level in dB SPL of a signal whose root mean square is 1.
     """
     control_db = np.maximum(np.minimum(_level_db(control_rms, level1), 100.0), loss.knee_db)
     slope = 1 - 1 / loss.compression_ratio
@@ -34,11 +36,11 @@ def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.boo
     """Return the segments in which the mean loudness over the bands exceeds a level.
 
     Args:
-        reference_db: levels of the reference, (32, segments).
-        threshold_db: the level in dB above the hearing threshold.
+        reference_db: levels of the reference, an array of shape (32, segments).
+        threshold_db: level in dB above the hearing threshold.
 
     Returns:
-        Whether each segment exceeds the level, (segments,).
+        Whether each segment exceeds the level, a bool array of shape (segments,).
     """
     loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
     audible: NDArray[np.bool_] = loudness_db > threshold_db
@@ -46,15 +48,15 @@ def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.boo
 
 
 def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[float, float]:
-    """Compute how much two long-term spectra differ in their shape.
+    """Compute two measures of the difference in shape between two long-term spectra.
 
     Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
-    only their shape counts. Their difference in each band is computed in two versions: absolute,
-    and relative to the sum of both.
+    that only the shape of the spectra matters. In each band, two differences are computed: the
+    difference between both spectra, and this difference divided by the sum of both spectra.
 
     Returns:
-        The standard deviation of the absolute difference over the bands, and that of the relative
-        difference, both times the number of bands.
+        The standard deviation over the bands of the difference between both spectra, and the
+        standard deviation of the relative difference, both multiplied by the number of bands.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

@@ -1,9 +1,9 @@
-"""Normal deviates of NumPy's global generator, drawn several times as fast as by NumPy.
+"""Draws the same normal deviates as NumPy's global generator, but several times faster.
 
 HAAQI adds noise to the 32 bands of both signals. To reproduce a score, the deviates must be the
-same as in the original program. So this module implements NumPy's generator again: the Mersenne
-Twister (Matsumoto and Nishimura 1998), and Marsaglia's polar method as in NumPy's `legacy_gauss`,
-in blocks of 624 words.
+same as in the original program. Therefore, this module implements NumPy's generator again: the
+Mersenne Twister (Matsumoto and Nishimura 1998), and Marsaglia's polar method as in NumPy's
+`legacy_gauss`. Random words are computed in blocks of 624 words.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ _WORDS = 624
 class NormalDeviates:
     """Draws the standard normal deviates that `np.random.standard_normal` would draw.
 
-    This class works on a copy of the state of NumPy's global generator. NumPy's generator changes
-    only when `store` is called.
+    This class uses a copy of the state of NumPy's global generator. NumPy's generator changes only
+    when `store` is called.
 
     Raises:
         InputError: NumPy's global generator is not its default, the Mersenne Twister.
@@ -85,12 +85,13 @@ def _temper(key: Words, words: Words) -> None:
 def _draw(
     key: Words, position: int, has_spare: bool, spare: float, count: int, output: Array
 ) -> tuple[int, bool, float]:
-    """Draw `count` deviates into `output`, or discard them if `output` is empty.
+    """Draw `count` deviates into `output`, or discard the deviates if `output` is empty.
 
-    Deviates are drawn in pairs. `key` is advanced in place.
+    Deviates are drawn in pairs, and `key` is advanced in place.
 
     Returns:
-        The position in `key`, whether a deviate of the last pair is left, and this deviate.
+        The position of the next unused word in `key`, whether a deviate of the last pair is unused,
+        and the unused deviate.
     """
     keep = output.size > 0
     done = 0
@@ -98,8 +99,8 @@ def _draw(
         if keep:
             output[0] = spare
         done, has_spare, spare = 1, False, 0.0
-    # A candidate pair needs four words. Up to three words left from a block are copied in front of
-    # the next block.
+    # A candidate pair requires four words. At the end of a block, up to three remaining words are
+    # copied in front of the next block.
     words = np.empty(3 + _WORDS, np.uint32)
     carried = 0
     _temper(key, words[3:])
@@ -130,8 +131,8 @@ def _draw(
                 pair[2 * i + 1] = scale * x[i]
         done += 2 * accepted
         # If the count is odd, a deviate of the last pair is kept for later. NumPy's generator
-        # continues with this deviate. So it is computed with NumPy's logarithm, so that it is equal
-        # to the last bit.
+        # continues with this deviate. Therefore, the deviate is computed with NumPy's logarithm, so
+        # that it is equal to the last bit.
         if done > count:
             last = accepted - 1
             scale = np.sqrt(-2.0 * np.log(square[last]) / square[last])

@@ -1,7 +1,7 @@
-"""Basilar-membrane synchrony: similarity of two signals in their temporal fine structure.
+"""Computes the basilar-membrane synchrony, the similarity of two signals' temporal fine structure.
 
 The method is that of Kates and Arehart (2016), "The Hearing-Aid Audio Quality Index (HAAQI)",
-IEEE/ACM Trans. Audio, Speech, Lang. Process. 24(2), section II.
+IEEE/ACM TASLP 24(2), section II.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from cmss.hearing.haaqi.loudness import audible_segments
 from cmss.machine.compiled import compiled
 
 SEGMENT = 16 * MODEL_RATE_HZ // 1000
-"""Length of a segment in samples, 16 ms; segments overlap by half."""
+"""Length of a segment in samples, 16 ms; consecutive segments overlap by half."""
 
 MAX_LAG = MODEL_RATE_HZ // 1000
 """Largest lag in samples between the motions of both signals in a segment, 1 ms."""
@@ -20,9 +20,12 @@ WINDOW = np.hanning(SEGMENT)
 
 
 def _lag_weights(window: Array) -> Array:
-    """Return the reciprocal of the window's autocorrelation at each lag, (2 MAX_LAG + 1,).
+    """Return the reciprocal of the window's autocorrelation at each lag.
 
-    These weights compensate the shorter overlap at larger lags, so that the covariance is unbiased.
+    The result has the shape (2 MAX_LAG + 1,).
+
+    The reciprocals are weights that compensate for the shorter overlap at larger lags, so that the
+    covariance is unbiased.
     """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
@@ -35,13 +38,16 @@ HALF_WEIGHTS = _lag_weights(WINDOW[SEGMENT // 2 :])
 def segment_count(samples: int, segment: int) -> int:
     """Return the number of segments of a signal.
 
-    Segments overlap by half. The first and the last segment have half the length.
+    Segments overlap by half. The first and the last segment have half the length of the other
+    segments.
     """
     return int(1 + samples // segment + (samples - segment / 2) // segment)
 
 
 def motion_level_db(motion: Array) -> Array:
-    """Return the level above threshold of a band's motion (samples,) in each segment, (segments,).
+    """Return the level of a band's motion above the hearing threshold in each segment.
+
+    The result has the shape (segments,).
 
     The amplitude of the motion is in dB, so its root mean square is a level.
     """
@@ -54,11 +60,12 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
     """Compute the largest normalised cross-covariance at lags up to 1 ms in each segment.
 
     Args:
-        reference, processed: motion of a band in both signals, (samples,) each.
-        wanted: whether to compute the covariance of each segment, bool (segments,).
+        reference, processed: motion of a band in both signals, two arrays of shape (samples,).
+        wanted: segments whose covariance is computed, a bool array of shape (segments,).
 
     Returns:
-        Values from 0 to 1, (segments,); 0 for the segments that are not wanted.
+        Covariances from 0 to 1, an array of shape (segments,); the covariance of all other segments
+        is 0.
     """
     output = np.zeros(len(wanted))
     _segment_covariances(reference, processed, wanted, WINDOW, FULL_WEIGHTS, HALF_WEIGHTS, output)
@@ -66,24 +73,26 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
 
 
 def synchronisation_weights() -> Array:
-    """Return the weight of each band, (32,).
+    """Return the weight of each band, an array of shape (32,).
 
-    The weight represents the decrease of phase locking in the auditory nerve with frequency. It is
-    the response of a fifth-order low-pass at 3.5 kHz (Johnson 1980, J. Acoust. Soc. Am. 68).
+    The weight represents the decrease of phase locking in the auditory nerve with frequency. The
+    weight is the magnitude response of a fifth-order low-pass filter at 3.5 kHz (Johnson 1980, JASA
+    68).
     """
     return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
 
 
 def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db: float) -> float:
-    """Average the covariance over the audible tiles, weighted by `synchronisation_weights`.
+    """Average the covariance over the audible segments of all bands.
 
-    A tile is a band in a segment.
+    The covariance is weighted by `synchronisation_weights`.
 
     Args:
-        covariance: covariance between the motions of both signals, (32, segments).
-        level_db: level of the reference's motion, (32, segments).
-        threshold_db: level up to which tiles are ignored. Segments whose mean loudness does not
-            exceed this level are ignored as well.
+        covariance: covariance between the motions of both signals, an array of shape (32,
+            segments).
+        level_db: level of the reference's motion, an array of shape (32, segments).
+        threshold_db: level up to which a segment of a band is ignored. A segment is ignored in all
+            bands if its mean loudness does not exceed `threshold_db`.
     """
     segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:
@@ -99,10 +108,10 @@ _SUMS = {"reassoc", "contract", "nsz"}
 
 @compiled(error_model="numpy", fastmath=_SUMS)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
-    """Window a segment, subtract its mean, write it into `piece` and return its mean square.
+    """Multiply a segment by the window, subtract the mean, and return the mean square.
 
-    The first segment gets only the falling half of the window, the last segment only the rising
-    half.
+    The segment is written into `piece`. The first segment is multiplied only by the falling half of
+    the window, and the last segment only by the rising half.
     """
     weights = window[: piece.size]
     if segment == 0:

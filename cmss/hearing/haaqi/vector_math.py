@@ -1,15 +1,16 @@
-"""Logarithm and exponential that the compiler can vectorise.
+"""Defines a logarithm and an exponential that the compiler can vectorise.
 
-A call of the C library's `log` or `exp` for each value would take most of the ear model's time. The
-functions here use polynomials and bit operations. They are inlined into loops that are compiled
-with `error_model="numpy"`. The logarithm is that of FreeBSD's libm (e_log.c, Sun Microsystems
-1993).
+A call of the C library's `log` or `exp` for each value would require most of the ear model's
+computing time. Therefore, the functions of this module use polynomials and bit operations. The
+functions are inlined into loops that are compiled with `error_model="numpy"`. The logarithm is that
+of FreeBSD's libm (e_log.c, Sun Microsystems 1993).
 """
 
 import numpy as np
 from numba import njit
 
-# log(2) as the sum of two numbers. Products of the first number with small integers are exact.
+# These are two numbers whose sum is log(2). Products of the first number with small integers are
+# exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 
@@ -52,7 +53,7 @@ def fast_exp(x: float) -> float:
     With x = power * log(2) + r and |r| <= log(2) / 2, the result is a Taylor series in r times
     2^power.
     """
-    # 1.5 * 2^52: when it is added, the low bits of the sum are the nearest integer.
+    # After the addition of 1.5 * 2^52, the low bits of the sum are the nearest integer.
     rounder = 6755399441055744.0
     shifted = x * 1.4426950408889634 + rounder
     power = shifted - rounder

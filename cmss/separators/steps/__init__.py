@@ -1,4 +1,4 @@
-"""Defines the steps after a separator by their names in the configuration."""
+"""Lists the steps after a separator by their names in the configuration."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -21,14 +21,14 @@ class Stepped(Around):
 
     Args:
         separator: separator that computes the estimates before the first step.
-        steps: steps that are applied to the estimates, in this order.
+        steps: steps that are applied to the estimates in this order.
     """
 
     steps: Sequence[Step]
 
     @property
     def weights(self) -> dict[str, str]:
-        """Weight files of the separator and of the steps."""
+        """Dict from each weight file of the separator and of the steps to its SHA-256 digest."""
         own = {path: digest for step in self.steps for path, digest in step.weights.items()}
         return {**self.separator.weights, **own}
 
@@ -48,7 +48,8 @@ def after_steps(
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
     Consecutive steps with the same window exchange spectra, so that the STFT and its inverse are
-    computed only once for these steps. The exception is a step that needs the spectra of signals.
+    computed only once for these steps. A step for which `needs_signals` is true always gets a new
+    STFT of the estimates.
     """
     if not stems:
         return stems

@@ -1,13 +1,14 @@
-"""`name: directions`: assigns the mixture's bins to sources by direction of arrival.
+"""Implements `name: directions`, which assigns bins to sources by direction of arrival.
 
-Each player has a fixed position. So in each bin, the level difference and the phase difference
-between the two channels are the same in all frames in which only this player sounds. Here, both
-differences together are called the direction of arrival. The directions of each source are modelled
-by a probability distribution in each bin (:mod:`cmss.transforms.angular_gaussian`). The prior
-probability of a source at each time and frequency is the ratio mask of its estimate by the
-separator, as in guided source separation (Boeddeker et al. 2018, CHiME-5).
+The position of each player is fixed. Therefore, in each frequency bin, the level difference and the
+phase difference between the two channels are constant over the frames in which only a single player
+sounds. In this module, the direction of arrival means the level difference together with the phase
+difference. In each bin, a probability distribution models the directions of arrival of each source
+(:mod:`cmss.transforms.angular_gaussian`). The prior probability of a source at each time and
+frequency is the ratio mask of the separator's estimate, as in guided source separation (Boeddeker
+et al. 2018, CHiME-5).
 
-Shapes: S sources, F bins, K frames.
+In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
 from collections.abc import Sequence
@@ -36,9 +37,9 @@ class Directions(Untrained):
     A source that is silent in the estimates stays silent.
 
     Args:
-        iterations: number of times that the distributions of the directions are estimated.
-        weight: factor of the log-likelihood of the directions; the logarithms of the separator's
-            masks have a factor of 1.
+        iterations: number of iterations in which the distributions of the directions are estimated.
+        weight: factor by which the log-likelihood of the directions is multiplied before it is
+            added to the logarithms of the separator's masks.
     """
 
     iterations: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -47,16 +48,16 @@ class Directions(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """See :class:`cmss.separators.steps.step.Step`; 186 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; the window lasts 186 ms at 44.1 kHz."""
         return WINDOW
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # The context is a single window, because frames are independent once the moments are known.
+        # A single window suffices, because frames are independent once the distributions are known.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:
-        """Return whether sources are silent, (S,), and the distributions of their directions."""
+        """Return whether each source is silent, and the distributions of all directions."""
         silent = silent_sources(estimates)
         sources, _, bins, frames = estimates.shape
         prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)

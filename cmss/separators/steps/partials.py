@@ -1,11 +1,11 @@
-"""`name: partials`: computes masks from powers in windows that are long enough to resolve partials.
+"""Implements `name: partials`, which computes masks from powers in long windows.
 
-Masks of short frames follow the notes, but also fluctuate with the errors of the estimates. With
-windows of 0.75 s, bins are 1.3 Hz apart: partials of different players rarely share a bin, and
-errors are averaged over time. Each bin is divided among the sources in proportion to the powers of
-their estimates, which is the Wiener filter of independent sources.
+Masks in short frames follow the notes, but they also fluctuate with the errors of the estimates.
+With windows of 0.75 s, frequency bins are 1.3 Hz apart, so that partials of different players
+rarely share a bin and errors are averaged over time. Each bin is divided among the sources in
+proportion to the powers of their estimates, which is the Wiener filter of independent sources.
 
-Shapes: S sources, F bins, K frames.
+In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ from cmss.transforms.tiles import channels_power
 class Partials(Untrained):
     """Divides the mixture among sources in proportion to the powers of the estimates.
 
-    Where the estimate of a source is zero, its result is zero, unless all estimates are zero there.
+    Where the estimate of a source is zero, the result for this source is zero. Where the estimates
+    of all sources are zero, the mixture is divided equally among the sources.
 
     Args:
         window: length of the Hann window in samples.
@@ -34,16 +35,16 @@ class Partials(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """See :class:`cmss.separators.steps.step.Step`; by default 743 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; the window lasts 743 ms by default."""
         return self.window
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # The context is a single window, because frames are independent.
+        # A single window suffices, because frames are independent.
         return self.window / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> None:
-        """Learn nothing; see :class:`cmss.separators.steps.step.Step`."""
+        """Return None, because this step needs no statistics of the recording."""
 
     def apply(
         self,

@@ -1,4 +1,4 @@
-"""`name: postfilter`: a small trained network that corrects the estimates of a separator."""
+"""Implements `name: postfilter`, a small trained network that corrects a separator's estimates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +20,14 @@ PACKAGED = ("small", "second_small")
 class PostfilterStep:
     """Applies a post-filter of :mod:`cmss.models.postfilter_network`.
 
+    A post-filter degrades the results of a separator whose estimates are more or less confident
+    than the estimates with which the post-filter was trained.
+
     Args:
-        weights_from: `small`, `second_small` or a file of fit_postfilter.py. The first two are in
-            the package: `small` was trained on the estimates of the default ensemble after the
-            step `directions`, and `second_small` was trained on the results of `small`.
-            A post-filter degrades the results of a separator whose estimates are more or less
-            confident than the estimates in its training.
+        weights_from: source of the weights: `small`, `second_small`, or a file that
+            fit_postfilter.py wrote. The package contains `small`, which was trained on the
+            estimates of the default ensemble after the step `directions`, and `second_small`, which
+            was trained on the results of `small`.
         precision: precision of the convolutions.
 
     Raises:
@@ -52,7 +54,7 @@ class PostfilterStep:
 
     def window_samples(self, sample_rate_hz: int) -> int:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # The window has the same duration as in training, so that bins have the same spacing in Hz.
+        # The window lasts as long as in training, so that bins have the same spacing in Hz.
         arguments = self._network.arguments
         rate = sample_rate_hz / arguments.samplerate
         return 4 * round(arguments.window * rate / 4)
@@ -86,7 +88,7 @@ class PostfilterStep:
 
 
 def doubled_sources(instruments: Iterable[str]) -> list[list[int]]:
-    """Return groups of indices of sources that play the same (doubled) instrument."""
+    """Return the indices of the sources of each instrument that has several players."""
     players: dict[str, list[int]] = {}
     for number, instrument in enumerate(instruments):
         players.setdefault(instrument, []).append(number)

@@ -1,11 +1,12 @@
-"""`name: wiener`: the generalised Wiener filter.
+"""Implements `name: wiener`, the generalised Wiener filter.
 
-Each source is modelled as a Gaussian variable. The power v(f, t) of the source is the power of its
-estimate. The spatial covariance R(f) of the source, (channels, channels), is constant over time.
-Given the mixture, the expected value of source j is v_j R_j (sum_i v_i R_i)^-1 times the mixture.
-In further iterations, v and R are computed from these expected values (Duong, Vincent and Gribonval
-2010, IEEE TASLP 18(7); Nugraha, Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). The results are
-those of `norbert.expectation_maximization` except for the floor, see :data:`FLOOR`.
+Each source is modelled as a Gaussian random variable. The power v(f, t) of a source is the power of
+its estimate. The spatial covariance R(f) of a source is a matrix of shape (channels, channels) that
+is constant over time. Given the mixture, the expected value of source j is the matrix v_j R_j
+(sum_i v_i R_i)^-1 times the mixture. In further iterations, v and R are computed from the expected
+values of the previous iteration (Duong, Vincent and Gribonval 2010, IEEE TASLP 18(7); Nugraha,
+Liutkus and Vincent 2016, IEEE/ACM TASLP 24(9)). The results equal those of
+`norbert.expectation_maximization` except for the effect of :data:`FLOOR`.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,15 @@ from cmss.separators.steps.step import Untrained
 from cmss.transforms.tiles import channels_power
 
 WINDOW = 4096
-"""Window in samples, 93 ms at 44.1 kHz, as in Open-Unmix (Stoeter et al. 2019)."""
+"""Length of the window in samples, 93 ms at 44.1 kHz, as in Open-Unmix (Stoeter et al. 2019)."""
 
 FLOOR = 1e-9
-"""Fraction of the mixture's mean power that is added to the sum of the sources' covariances, so
-that it is invertible. It is divided equally among the sources, so that the gains still sum to the
-identity. norbert adds it only to the sum, so that its estimates sum to less than the mixture."""
+"""Fraction of the mixture's mean power that is added to the sum of the sources' covariances.
+
+This constant makes the sum of the covariances invertible. It is divided equally among the sources,
+so that the sum of the gains is still the identity matrix. In contrast, norbert adds the constant
+only to the sum, so that the sum of norbert's estimates is less than the mixture.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Statistics:
 
     Args:
         floor: power that is added to the diagonal of each source's covariance.
-        spatial: spatial covariances (S, 2, 2, F) of each iteration.
+        spatial: spatial covariances of each iteration, arrays of shape (S, 2, 2, F).
     """
 
     floor: Tensor
@@ -54,13 +58,13 @@ class Wiener(Untrained):
     looks_ahead = True
 
     def window_samples(self, sample_rate_hz: int) -> int:  # noqa: ARG002
-        """See :class:`cmss.separators.steps.step.Step`; 93 ms at 44.1 kHz."""
+        """See :class:`cmss.separators.steps.step.Step`; the window lasts 93 ms at 44.1 kHz."""
         return WINDOW
 
     def context_s(self, sample_rate_hz: int) -> float:
         """See :class:`cmss.separators.steps.step.Step`."""
-        # The context is a single window, because frames are independent once the spatial
-        # covariances are known.
+        # A single window suffices, because frames are independent once the spatial covariances are
+        # known.
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Statistics:
@@ -92,7 +96,7 @@ class Wiener(Untrained):
 
 
 def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Return expected values given the mixture and the powers of the estimates, (S, 2, F, K)."""
+    """Return the expected values (S, 2, F, K) given the mixture and the powers of the estimates."""
     power = channels_power(estimates) / 2  # (S, F, K)
     total = _covariance(power[0], spatial[0], floor)
     for v, R in zip(power[1:], spatial[1:], strict=True):
@@ -109,9 +113,12 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
 
 
 def _spatial_covariance(estimates: Tensor) -> Tensor:
-    """Return the sum of x x^H over frames divided by the sum of the power, (S, 2, 2, F).
+    """Return the spatial covariance of each source: the sum of x x^H divided by the sum of power.
 
-    In bins in which a source is silent in all frames, its result is the identity matrix.
+    The result has the shape (S, 2, 2, F).
+
+    In bins in which a source is silent in all frames, the result for this source is the identity
+    matrix.
     """
     power = channels_power(estimates) / 2  # (S, F, K)
     products = torch.einsum("scft,sdft->scdf", estimates, estimates.conj())
@@ -121,13 +128,24 @@ def _spatial_covariance(estimates: Tensor) -> Tensor:
 
 
 def _covariance(power: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Multiply power (F, K) by spatial covariance (2, 2, F) and add the floor: (2, 2, F, K)."""
+    """Return the product of power (F, K) and spatial covariance (2, 2, F) plus the floor.
+
+    The result has the shape (2, 2, F, K).
+    """
     identity = torch.eye(2, dtype=spatial.dtype)[:, :, None, None]
     return power * spatial[..., None] + floor * identity
 
 
 def _solve(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Solve 2 x 2 systems by Cramer's rule: matrices (2, 2, ...), vectors (2, ...) -> (2, ...)."""
+    """Solve systems of two equations by Cramer's rule.
+
+    Args:
+        matrices: matrices of the systems, an array of shape (2, 2, ...).
+        vectors: right-hand sides of the systems, an array of shape (2, ...).
+
+    Returns:
+        The solutions, an array of shape (2, ...).
+    """
     (a, b), (c, d) = matrices
     x, y = vectors
     return torch.stack((d * x - b * y, a * y - c * x)) / (a * d - b * c)
