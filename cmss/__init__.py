@@ -1,6 +1,6 @@
-"""Music remixed for people with hearing loss: the Second Cadenza Challenge (CAD2), task 2.
+"""Remixes music for people with hearing loss: task 2 of the Second Cadenza Challenge (CAD2).
 
-Start reading at :mod:`cmss.pipeline`.
+The module :mod:`cmss.pipeline` is the best place to start reading.
 """
 
 __version__ = "0.1.0"

@@ -1,12 +1,12 @@
 """Reads and writes sound files, resamples signals and measures loudness.
 
-A waveform is `(channels, samples)`. soundfile, soxr and pyloudnorm use `(samples, channels)`; only
-this module transposes arrays.
+A waveform is an array of shape (channels, samples). The libraries soundfile, soxr and pyloudnorm
+use the shape (samples, channels); only this module transposes arrays.
 
-Samples equal those of pyclarity (`clarity.utils.flac_encoder` and `.signal_processing`), because
-scores are compared with those of the official code. Unlike pyclarity, this module decodes only the
-excerpt, leaves no temporary WAV file, and does not rescale a FLAC if there is a `.txt` file of the
-same name.
+This module reads and writes the same sample values as pyclarity (`clarity.utils.flac_encoder` and
+`clarity.utils.signal_processing`), because scores are compared with those of the official code.
+Unlike pyclarity, this module decodes only the excerpt, leaves no temporary WAV file, and does not
+rescale a FLAC file if there is a `.txt` file of the same name.
 """
 
 import io
@@ -33,7 +33,8 @@ from cmss.files.digests import file_sha256
 
 FULL_SCALE_16_BIT = 32768.0
 SHORTEST_LOUDNESS_S = 0.4
-"""A gating block of ITU-R BS.1770-4; a shorter signal has no integrated loudness."""
+"""Length of a gating block of ITU-R BS.1770-4. The integrated loudness of a shorter signal is not
+defined."""
 
 _UNKNOWN = np.iinfo(np.int64).max
 """Length that libsndfile returns for a FLAC stream whose header does not state its length."""
@@ -41,14 +42,14 @@ _UNKNOWN = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Part of a sound file: `duration_s` seconds, starting at `start_s`."""
+    """An excerpt of a sound file, which starts at `start_s` and lasts `duration_s` seconds."""
 
     path: Path
     start_s: float
     duration_s: float
 
     def span(self, sample_rate_hz: int) -> tuple[int, int]:
-        """Return start and stop in samples, rounded down as in the official code."""
+        """Return the first sample and the end; both are rounded down as in the official code."""
         stop_s = self.start_s + self.duration_s
         return int(self.start_s * sample_rate_hz), int(stop_s * sample_rate_hz)
 
@@ -64,7 +65,7 @@ class AudioHeader:
         format: container format, as named by libsndfile.
         subtype: sample format, as named by libsndfile.
         comment: text of the file's comment tag.
-        sha256: digest of the file; None if it was not computed.
+        sha256: SHA-256 digest of the file; None if the digest was not computed.
     """
 
     sample_rate_hz: int
@@ -77,18 +78,18 @@ class AudioHeader:
 
 
 def read_header(path: Path, digest: bool = False) -> AudioHeader:
-    """Read the header, and check that the file is as long as the header states.
+    """Read the header of a sound file, and check that the file has the length that it states.
 
-    The size of the container is compared with the stated length, and the last sample is decoded if
-    the format allows an exact seek. If no length is stated, the entire file is decoded to count its
-    samples.
+    The size of the file is compared with the length in the header, and the last sample is decoded
+    if the format allows an exact seek. If the header states no length, the entire file is decoded
+    to count the samples.
 
     Args:
-        path: the file.
-        digest: whether to compute the SHA-256 of the file, too.
+        path: path of the sound file.
+        digest: whether to compute the SHA-256 digest of the file as well.
 
     Raises:
-        InputError: no such file, not a sound file, or truncated.
+        InputError: the file does not exist, is not a sound file, or is truncated.
     """
     with _opened(path, digest) as (file, container, sha256):
         return replace(_header(file, container, path), sha256=sha256)
@@ -113,8 +114,8 @@ def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
 class _Stream(soundfile.SoundFile):
     """A sound file that is decoded sequentially.
 
-    If a file is seekable, SoundFile seeks to the current position after each call of `read`. In a
-    FLAC stream of unknown length this fails, and in a lossy file the seek is not exact.
+    If a file is seekable, SoundFile seeks to the current position after each call of `read`. This
+    seek fails in a FLAC stream of unknown length, and is not exact in a lossy file.
     """
 
     def seekable(self) -> bool:
@@ -124,13 +125,15 @@ class _Stream(soundfile.SoundFile):
 
 @contextmanager
 def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Container, str | None]]:
-    """Open a sound file once, to decode it, to check its container and to compute its digest.
+    """Open a sound file, check its container, and compute its digest if this is requested.
 
     Yields:
-        The file, the properties of its container, and its SHA-256, or None without `digest`.
+        The open file, the properties of its container, and its SHA-256 digest (None if `digest` is
+        False).
 
     Raises:
-        InputError: no such file, not a sound file, or shorter than its container states.
+        InputError: the file does not exist, is not a sound file, or is shorter than its container
+            states.
     """
     try:
         if not path.is_file():
@@ -148,7 +151,8 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        # Not opened by its name: from some suffixes libsndfile infers a format without a header.
+        # The file is not opened by its name, because libsndfile takes files with some suffixes for
+        # raw samples without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
         try:
             file = _Stream(source, closefd=False)
@@ -162,15 +166,16 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
 
 
 def _is_exact(file: _Stream) -> bool:
-    """Return whether libsndfile seeks to the exact sample; in lossy formats it does not."""
+    """Return whether libsndfile seeks to the exact sample, which it does not in lossy formats."""
     exact = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
     return exact and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
 
 
 def _require_end(file: _Stream, path: Path) -> None:
-    """Decode the last sample if the format allows an exact seek."""
+    """Decode the last sample to check the length, if the format allows an exact seek."""
     size = path.stat().st_size
-    # RFC 9639: a FLAC frame has at most 65535 samples and at least 12 bytes (silence, one channel).
+    # By RFC 9639, a FLAC frame has at most 65535 samples and at least 12 bytes. The shortest frame
+    # is silence in one channel.
     if file.format == "FLAC" and file.frames > size // 12 * 65535:
         raise InputError(
             f"{path}: truncated or damaged: the header states {file.frames} samples, "
@@ -182,7 +187,7 @@ def _require_end(file: _Stream, path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
-    """Count the samples of a file by decoding it, once for each size and time of change."""
+    """Count the samples of a file by decoding it; cache the result until the file changes."""
     with _opened(path) as (file, *_):
         return sum(block.shape[1] for block in _blocks(file, path, 0, None))
 
@@ -190,7 +195,7 @@ def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
 def _blocks(
     file: _Stream, path: Path, start: int, stop: int | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Decode samples `start` to `stop`, or to the end, in blocks: (channels, samples) each."""
+    """Decode samples `start` to `stop` (None: to the end) in blocks (channels, samples)."""
     position = 0
     try:
         if _is_exact(file):
@@ -200,7 +205,7 @@ def _blocks(
             block = file.read(wanted, dtype="float32", always_2d=True)
             if not len(block):
                 return
-            # Where the seek is not exact, samples before the start are decoded and discarded.
+            # If the seek is not exact, the samples before the start are decoded and discarded.
             skipped = max(0, start - position)
             position += len(block)
             if skipped < len(block):
@@ -215,10 +220,10 @@ def _blocks(
 
 
 def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """Decode samples `start` to `stop`, or to the end: (channels, samples).
+    """Decode samples `start` to `stop` (None: to the end) into an array (channels, samples).
 
     Raises:
-        InputError: the samples end early or cannot be decoded.
+        InputError: the samples cannot be decoded, or end before `stop`.
     """
     empty = np.empty((file.channels, 0), np.float32)
     signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)
@@ -231,13 +236,14 @@ def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDAr
 
 
 def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """Decode samples and refuse impossible values; report once samples beyond full scale."""
+    """Decode samples, refuse impossible values, and report samples beyond full scale."""
     signal = _decode(file, path, start, stop)
     lowest, highest = signal.min(initial=0.0), signal.max(initial=0.0)
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise InputError(f"{path}: the signal contains NaN or infinity")
     peak = float(max(-lowest, highest))
-    # 60 dB above full scale does not occur in music, but in integers that are stored as floats.
+    # A level of 60 dB above full scale does not occur in music. It occurs if integers were stored
+    # as floats.
     if peak > 1000.0:
         raise InputError(
             f"{path}: a sample of {peak:g}, expected -1 to 1 (full scale); "
@@ -254,7 +260,7 @@ def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArra
 
 
 def _report_length(path: Path, container: Container, samples: int) -> None:
-    """Report once that a file states no length, or has data after its stated end."""
+    """Report that a file states no length, or that it has data after its stated end."""
     if not container.stated:
         _print_once(
             path,
@@ -275,7 +281,7 @@ _printed: set[tuple[Path, str]] = set()
 
 
 def _print_once(path: Path, subject: str, text: str) -> None:
-    """Print a line to standard error, once for each file and subject."""
+    """Print a line to standard error, but only once for the same file and subject."""
     if (path, subject) not in _printed:
         _printed.add((path, subject))
         tqdm.write(one_line(f"{path}: {text}"), file=sys.stderr)
@@ -285,11 +291,11 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float3
     """Decode an excerpt of a stereo file; see :func:`read_sound` for sample formats.
 
     Returns:
-        Waveform (2, samples), float32.
+        The waveform, an array of shape (2, samples) and type float32.
 
     Raises:
         InputError: the file is unreadable, has another sampling rate, is not stereo, ends before
-            the excerpt, or has samples that are not finite.
+            the end of the excerpt, or has samples that are not finite.
     """
     path = excerpt.path
     with _opened(path) as (file, container, _):
@@ -312,7 +318,7 @@ def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
     """Decode samples `start` to `stop` of a file; a lossy format is decoded from its beginning.
 
     Returns:
-        Waveform (channels, samples), float32.
+        The waveform, an array of shape (channels, samples) and type float32.
 
     Raises:
         InputError: the file is unreadable, ends before `stop`, or has samples that are not finite.
@@ -329,17 +335,18 @@ def read_sound(
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Decode a file of any format and any sampling rate.
 
-    Every sample format is decoded to float32 with full scale = 1. The same sound gives the same
-    waveform in each format, up to the precision of 24 bits. Samples of 16 bits are divided by
-    32768, as in pyclarity. Samples beyond full scale are not clipped.
+    All sample formats are decoded to float32, with 1 as full scale. Samples of 16 bits are divided
+    by 32768, as in pyclarity. Samples beyond full scale are not clipped.
 
     Args:
-        path: the file.
-        most_channels: a file with more channels is refused.
-        check: called with the header before the file is decoded; may raise an exception.
+        path: path of the sound file.
+        most_channels: maximum number of channels; a file with more channels is refused.
+        check: function that is called with the header before the file is decoded. It may raise an
+            exception to refuse the file.
 
     Returns:
-        Waveform (channels, samples), float32, and sampling rate in Hz.
+        The waveform, an array of shape (channels, samples) and type float32, and the sampling rate
+        in Hz.
 
     Raises:
         InputError: the file is missing, unreadable, empty or truncated, has too many channels, or
@@ -361,7 +368,7 @@ def read_sound(
 
 
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a mono or stereo file by :func:`read_sound`: (2, samples), mono in both channels."""
+    """Decode a mono or stereo file to shape (2, samples); a mono signal is in both channels."""
     signal, rate_hz = read_sound(path, most_channels=2)
     return np.ascontiguousarray(np.broadcast_to(signal, (2, signal.shape[1]))), rate_hz
 
@@ -374,7 +381,8 @@ def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
         data: all bytes of the output.
 
     Returns:
-        Waveform (channels, samples), float32, and sampling rate in Hz.
+        The waveform, an array of shape (channels, samples) and type float32, and the sampling rate
+        in Hz.
 
     Raises:
         InputError: the data are unreadable, or have samples that are not finite.
@@ -388,20 +396,21 @@ def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
-    """Return the number of samples after :func:`resample`, rounded to nearest, halves up."""
+    """Return the number of samples after :func:`resample`; halves are rounded up."""
     return (2 * samples * to_hz + from_hz) // (2 * from_hz)
 
 
 def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Resample along the last axis by soxr in high quality (HQ), as in pyclarity.
+    """Resample along the last axis with soxr at its quality HQ, as pyclarity does.
 
     Args:
-        signal: (samples,) or (channels, samples), floating point.
+        signal: floating-point signal of shape (samples,) or (channels, samples).
         from_hz: sampling rate of the signal.
-        to_hz: sampling rate of the result.
+        to_hz: sampling rate of the resampled signal.
 
     Returns:
-        Resampled signal of the same dtype; the signal itself if both rates are equal.
+        The resampled signal, with the dtype of the original. If both sampling rates are equal, the
+        original signal is returned.
     """
     if from_hz == to_hz:
         return signal
@@ -415,20 +424,21 @@ def write_flac(
     soft_clip: bool = False,
     comment: str = "",
 ) -> int:
-    """Write a 16-bit FLAC; equal signals give equal bytes.
+    """Write a 16-bit FLAC file; the same signal always gives the same bytes.
 
     Args:
-        path: file to write; it appears only once it is complete.
-        signal: (channels, samples), floating point; samples beyond +-1 are clipped.
+        path: path of the file, which does not exist under this name until it is complete.
+        signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
-        soft_clip: whether to apply tanh first, as the official `soft_clip` does.
+        soft_clip: whether to apply the function tanh to the signal first, as the official
+            `soft_clip` does.
         comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
-        The number of clipped samples in all channels.
+        The total number of clipped samples in all channels.
 
     Raises:
-        FloatingPointError: the signal contains NaN or infinity, which would become noise.
+        FloatingPointError: the signal contains NaN or infinity, which would be written as noise.
         OSError: the file cannot be written.
     """
     if not np.isfinite(signal).all():
@@ -436,9 +446,10 @@ def write_flac(
     if soft_clip:
         signal = np.tanh(signal)
     clipped = int(np.count_nonzero(np.abs(signal) > 1.0))
-    # As pyclarity's `clip_signal` and `to_16bit`: rounded towards zero; +1 becomes 32767.
+    # As in pyclarity's `clip_signal` and `to_16bit`, samples are rounded towards zero, and a sample
+    # of 1 becomes 32767.
     integers = np.clip(signal * FULL_SCALE_16_BIT, -32768.0, 32767.0).astype(np.int16)
-    # Encoded in memory: on a full disk libsndfile would not report the reason.
+    # The file is encoded in memory, because libsndfile would not report that the disk is full.
     encoded = io.BytesIO()
     with soundfile.SoundFile(
         encoded, "w", sample_rate_hz, len(integers), subtype="PCM_16", format="FLAC"
@@ -452,13 +463,13 @@ def write_flac(
 
 
 def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
-    """Compute the integrated loudness (ITU-R BS.1770-4) by pyloudnorm; -inf for silence.
+    """Compute the integrated loudness by ITU-R BS.1770-4; the loudness of silence is -inf.
 
     Args:
-        signal: (channels, samples), at least :data:`SHORTEST_LOUDNESS_S` long.
+        signal: signal (channels, samples) that lasts at least :data:`SHORTEST_LOUDNESS_S` seconds.
         sample_rate_hz: sampling rate of the signal.
 
     Raises:
-        ValueError: the signal is shorter.
+        ValueError: the signal is shorter than :data:`SHORTEST_LOUDNESS_S` seconds.
     """
     return float(pyloudnorm.Meter(sample_rate_hz).integrated_loudness(signal.T))

@@ -1,4 +1,4 @@
-"""Messages and exit status of the programs."""
+"""Prints the messages of the programs and computes their exit status."""
 
 import io
 import os
@@ -9,15 +9,15 @@ from cmss.errors import InputError, ProblemsError
 from cmss.files.atomic import final_path
 
 INTERRUPTED, READER_GONE = 130, 141
-"""Exit status by the convention of shells: 128 plus the number of the signal, SIGINT or SIGPIPE."""
+"""Exit status after the signal SIGINT or SIGPIPE: 128 plus the number of the signal."""
 
 
 def exit_status(work: Callable[[], str | None], program: str = "") -> int:
-    """Run a program; print its result, or a line for each problem instead of a traceback.
+    """Run a program, and print either its result or a line for each problem.
 
     Args:
-        work: returns the text to print, or None.
-        program: name with which each message begins.
+        work: function that runs the program and returns the text to print, or None.
+        program: name of the program, with which each message begins.
 
     Returns:
         The exit status:
@@ -25,9 +25,9 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
         1 if a file cannot be read or written, memory is exhausted, or a result is not finite;
         2 if an input is not valid;
         130 if the user interrupts the program;
-        141 if the reader of its output has ended.
+        141 if the program that reads the output has ended.
     """
-    # Names of files may have bytes that cannot be printed in the terminal's encoding.
+    # Names of files may have bytes that the encoding of the terminal cannot represent.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -56,12 +56,12 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
 
 
 def one_line(text: str) -> str:
-    """Escape a text that cannot be printed in one line; names from files may have any character."""
+    """Escape a text that has line breaks or characters that cannot be printed."""
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def reason(error: OSError) -> str:
-    """Return the message of a system error, with the file if it is known."""
+    """Return the message of a system error, which begins with the file if the file is known."""
     if error.errno is None:
         return str(error)
     name = error.filename2 or error.filename
@@ -71,7 +71,7 @@ def reason(error: OSError) -> str:
 def _print(text: str | None) -> None:
     if text is not None:
         print(text)
-    # If the flush failed only at the end of the interpreter, a traceback would be printed.
+    # The output is flushed here, because Python prints a traceback if its final flush fails.
     sys.stdout.flush()
 
 

@@ -1,14 +1,14 @@
-"""Exceptions that end a program with a line for each problem instead of a traceback."""
+"""Defines exceptions that end a program with a line for each problem instead of a traceback."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class ProblemsError(Exception):
-    """Base of exceptions that report several problems, with a line for each problem.
+    """Base class of the exceptions that report several problems.
 
     Args:
-        problems: a line for each problem, which names the file and the key.
+        problems: the messages, a line for each problem; each line names the file and the key.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -16,25 +16,26 @@ class ProblemsError(Exception):
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type["ProblemsError"], tuple[tuple[str, ...]]]:
-        # Otherwise an exception from a worker process would have one line with all problems.
+        # Without this method, an exception from a worker process would have all problems in one
+        # line.
         return type(self), (self.problems,)
 
 
 class InputError(ProblemsError):
-    """An input cannot be used; the message says which one, and what was expected."""
+    """An input cannot be used. The message says which input it is and what was expected."""
 
 
 class IncompleteError(ProblemsError):
-    """Some results of a run could not be computed; all others were written."""
+    """Some results of a run could not be computed. All other results were written."""
 
 
 @contextmanager
 def noting(problems: list[str]) -> Iterator[None]:
-    """Add the errors of a block to a list, and continue after the block.
+    """Catch the errors of a block, add their messages to a list, and continue after the block.
 
     Args:
-        problems: receives the lines of an InputError, or the message of a FloatingPointError, which
-            a result that is not finite raises.
+        problems: list that receives the messages of an InputError, or of a FloatingPointError,
+            which reports a result that is not finite.
     """
     try:
         yield

@@ -1,10 +1,10 @@
-"""Fingerprints of results, by which a run detects that its inputs or settings have changed.
+"""Computes fingerprints of results, which show whether inputs or settings have changed.
 
-A fingerprint is a line of parts `name=digest`, one for each section of the configuration, network
-and input that affects the result. The digest of a file depends on its content, not on its path.
-Settings that do not affect results, such as the number of processes, have no part. enhance.py
-writes the fingerprint of each FLAC into its comment, evaluate.py that of each score into
-fingerprints.csv.
+A fingerprint is a text of entries `name=digest`. Each section of the configuration, each network
+and each input that affects the result has an entry. The digest of a file depends on its content,
+not on its path. Settings that do not affect results, such as the number of processes, have no
+entry. enhance.py writes the fingerprint of each enhanced signal into the comment tag of its FLAC
+file. evaluate.py writes the fingerprint of each score to fingerprints.csv.
 """
 
 import json
@@ -19,22 +19,22 @@ from cmss.errors import InputError
 from cmss.files.digests import sha256
 from cmss.scenes import Ear, Pair, SoundFiles, Track
 
-# 64 bits: enough to detect changes, and short enough to be compared by eye.
+# 16 hexadecimal digits (64 bits) suffice to detect changes, and can be compared by eye.
 DIGITS = 16
 _PART = re.compile(rf"([\w.]{{1,64}})=([0-9a-f]{{{DIGITS}}})", re.ASCII)
 ORIGIN = "origin"
-"""Name of the change if a result has no fingerprint."""
+"""Name that stands in messages for the changes of a result without a fingerprint."""
 
 Fingerprints = Mapping[str, str]
-"""Name of a pair or track -> fingerprint; empty for a result without a fingerprint."""
+"""Dict from the name of a pair or track to the fingerprint, which may be empty."""
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """Compute the fingerprint of parts.
+    """Compute a fingerprint.
 
     Args:
-        parts: dict from the name of each part, without a space or an equals sign, to a value that
-            can be written as JSON.
+        parts: dict from the name of each entry to its value. Names have no space and no equals
+            sign; values can be written as JSON.
     """
     return " ".join(f"{name}={_digest(value)}" for name, value in parts.items())
 
@@ -51,17 +51,18 @@ def of_enhanced(
     system: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """Compute the fingerprints of enhanced files.
+    """Compute the fingerprints of the enhanced files of pairs of scene and listener.
 
     Args:
-        pairs: pairs of the files.
-        sounds: reader of the sound files, which has the digests of mixtures and stems.
+        pairs: pairs of scene and listener of the enhanced files.
+        sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
-        system: settings that affect all files; None for fingerprints of the inputs alone.
-        weights: instrument -> digests of the weights with which it is estimated.
+        system: settings that affect all enhanced files; None for fingerprints of the inputs alone.
+        weights: dict from an instrument to the digests of the weights with which the instrument is
+            estimated.
 
     Returns:
-        Name of a pair -> fingerprint.
+        Dict from the name of a pair to the fingerprint.
     """
     return {
         pair.name: fingerprint(
@@ -86,14 +87,15 @@ def of_stems(
     """Compute the fingerprints of estimated stems.
 
     Args:
-        tracks: tracks of the stems.
-        sounds: reader of the sound files, which has the digests of mixtures and stems.
+        tracks: tracks whose stems are estimated.
+        sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         separator: settings that affect all stems; None for fingerprints of the inputs alone.
-        weights: instrument -> digests of the weights with which it is estimated.
+        weights: dict from an instrument to the digests of the weights with which the instrument is
+            estimated.
 
     Returns:
-        Name of a track -> fingerprint.
+        Dict from the name of a track to the fingerprint.
     """
     return {
         track.name: fingerprint(
@@ -109,7 +111,7 @@ def _separated(
     references: bool,
     weights: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
-    """Return the parts of the inputs and weights that affect the stems of a track."""
+    """Return the inputs and weights that affect the stems of a track, by entry name."""
     sources = track.sources.values()
     networks = {
         f"weights.{name}": weights[name]
@@ -129,13 +131,13 @@ def of_scores(
     """Compute the fingerprints of scores.
 
     Args:
-        pairs: pairs of the scores.
-        sounds: reader of the sound files, which has the digests of stems and enhanced files.
-        folder: the run's folder.
+        pairs: pairs of scene and listener that are scored.
+        sounds: reader of the sound files, which computes the digests of stems and enhanced files.
+        folder: folder of the run.
         settings: settings that affect all scores; None for fingerprints of the inputs alone.
 
     Returns:
-        Name of a pair -> fingerprint.
+        Dict from the name of a pair to the fingerprint.
     """
     common = settings or {}
     return {
@@ -155,7 +157,7 @@ def of_scores(
 
 
 def _sound(excerpt: Excerpt, sounds: SoundFiles) -> list[Any]:
-    """Return digest, start and stop of an excerpt, which do not depend on the path of its file."""
+    """Return the digest of an excerpt's sound file, and the start and the end of the excerpt."""
     return [sounds.digest(excerpt.path), *excerpt.span(sounds.sample_rate_hz)]
 
 
@@ -174,16 +176,16 @@ def _ears(pair: Pair) -> tuple[Ear, Ear]:
 # Comparison.
 
 Changes = Mapping[str, Sequence[str]]
-"""Name of a part that has changed -> names of the pairs whose results are outdated."""
+"""Dict from the name of an entry that has changed to the names of the outdated pairs."""
 
 
 def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
-    """Return the parts that differ between existing results and the present inputs and settings.
+    """Compare the fingerprints of existing results with those of the present settings.
 
     Args:
         found: fingerprints of the existing results.
-        wanted: fingerprints for the present inputs and settings. Only parts in these, and only
-            pairs in both, are compared.
+        wanted: fingerprints for the present inputs and settings. Entries that these fingerprints
+            lack are not compared, nor are pairs that only one of the two dicts contains.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():
@@ -198,8 +200,8 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
 
 def mixed(found: Fingerprints) -> Changes:
-    """Return the parts in which results differ that should come from the same system."""
-    # Parts of the inputs may differ from pair to pair; all others belong to the system.
+    """Return the entries that differ between results that should come from the same system."""
+    # Entries of inputs may differ between pairs; all other entries belong to the system.
     inputs = ("mixture", "references", "scene", "listener", "enhanced")
     first: dict[str, str] = {}
     differing: dict[str, list[str]] = {}
@@ -211,13 +213,13 @@ def mixed(found: Fingerprints) -> Changes:
 
 
 def _parts(line: str) -> dict[str, str]:
-    """Split a fingerprint into name -> digest; empty for the comment of another program."""
+    """Split a fingerprint into a dict from name to digest; {} for another program's comment."""
     matches = map(_PART.fullmatch, line.split(" "))
     return {match[1]: match[2] for match in matches if match}
 
 
 def described(changed: Changes) -> str:
-    """Format changes: each part with the number of its pairs and the first of them."""
+    """Format each change with the number of outdated pairs and the name of the first pair."""
     return ", ".join(
         f"{part} ({len(names)}: {min(names)}{', ...' if len(names) > 1 else ''})"
         for part, names in sorted(changed.items())
@@ -229,8 +231,8 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
 
     Args:
         where: path of the results, for the message.
-        changed: changes of the results.
-        on_change: "redo" to return the outdated results, "error" to raise if there are any.
+        changed: changes since the results were produced.
+        on_change: action for outdated results: "redo" returns their names, "error" raises an error.
 
     Raises:
         InputError: there are outdated results, and `on_change` is "error".

@@ -1,12 +1,13 @@
-"""Rebalance a recording and amplify it for a listener.
+"""Changes the balance of instruments in a recording, and amplifies it for a listener.
 
     python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
         --audiogram me.json -o out.flac
 
-The mixture (WAV, FLAC, ... of any sampling rate and length, mono or stereo) is set to -40 LUFS, the
-level for which the hearing aid is designed. It is separated into the instruments, remixed with a
-gain in dB for each instrument, in their order, and amplified for both ears. A gain of -inf mutes.
-The outputs are out.flac, stereo at 44.1 kHz, and out.png, which shows the sound before and after.
+The recording may be mono or stereo, of any length and sampling rate. Its loudness is set to -40
+LUFS, the level for which the hearing aid is designed. The recording is separated into the stems of
+the instruments. The stems are remixed with the gains in dB, which are given in the order of the
+instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears. The result,
+out.flac, is a stereo file at 44.1 kHz. The picture out.png shows the recording and the result.
 
 The audiogram is a JSON file with the challenge's keys:
 
@@ -14,8 +15,9 @@ The audiogram is a JSON file with the challenge's keys:
      "audiogram_levels_l": [20, 20, 30, 45, 60, 70],
      "audiogram_levels_r": [25, 20, 35, 45, 65, 70]}
 
-or the challenge's listeners.json, from which --listener selects one. An instrument named twice has
-two players. Instruments that are not named are not changed.
+The option --audiogram also accepts the challenge's listeners.json, from which --listener selects a
+listener. An instrument that is named twice has two players. All other instruments in the recording
+are not changed.
 """
 
 import argparse
@@ -66,8 +68,8 @@ from cmss.separators.blocks import InBlocks
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
-"""Largest difference in dB between the level of a remix and the level for which the hearing aid is
-designed. Mixtures may differ as much."""
+"""Largest difference in dB that is allowed between the level of a remix and the level for which the
+hearing aid is designed. The levels of the challenge's mixtures may differ as much from it."""
 SEPARATOR = default_separator()
 
 CHALLENGE_HEARING_AID = HearingAid(
@@ -83,10 +85,10 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
     """Read a recording, and convert it to 44.1 kHz and -40 LUFS.
 
     Returns:
-        Mixture (2, samples), and the gain in dB that was applied.
+        The mixture (2, samples), and the gain in dB that was applied to the recording.
 
     Raises:
-        InputError: the recording is unreadable, silent, or too short to have a loudness.
+        InputError: the recording is unreadable, silent, or too short to measure its loudness.
     """
     signal, rate_hz = read_stereo(path)
     if refusal := RECORDED_RATE_HZ.refusal([rate_hz]):
@@ -102,33 +104,36 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
 
 
 def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Return the level of the loudest second, as mean power over all channels in dB re full scale.
+    """Return the level of the loudest second: the mean power of all channels in dB full scale.
 
     Args:
-        signal: (channels, samples); if it is shorter than a second, its mean power is returned.
+        signal: signal (channels, samples). The level of a signal shorter than a second is computed
+            from the complete signal.
         sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        Level in dB; minus infinity for silence.
+        The level in dB; the level of silence is minus infinity.
     """
     tenth, samples = sample_rate_hz // 10, signal.shape[-1]
     energies = [
         float(np.sum(np.square(signal[:, start : start + tenth], dtype=np.float64)))
         for start in range(0, samples, tenth)
     ]
-    # Energy of ten tenths of a second.
+    # Sum the energies of ten successive blocks of 0.1 s.
     loudest = np.convolve(energies, np.ones(10)).max()
     power = loudest / (len(signal) * min(samples, 10 * tenth))
     return 10 * math.log10(power) if power else -math.inf
 
 
 def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) -> Scene:
-    """Build a scene of a recording with a gain for each player.
+    """Build a scene that consists of a recording and a gain for each player.
 
     Args:
         path: path of the recording.
-        players: names of instruments in upper or lower case; twice for two players.
-        gains_db: a gain for each player, within the limits of the metadata; minus infinity mutes.
+        players: instrument of each player, in upper or lower case. The instrument of two players is
+            named twice.
+        gains_db: gain of each player in dB, within the limits of the metadata; minus infinity mutes
+            the player.
 
     Raises:
         InputError: an instrument is unknown, a gain is out of range, or the number of gains differs
@@ -169,7 +174,7 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
 
 
 def make_listener(path: Path, name: str | None = None) -> Listener:
-    """Read a listener's audiograms, and prescribe the compressor of each ear.
+    """Read the audiograms of a listener, and compute the settings of the compressor of each ear.
 
     Raises:
         InputError: the file is unreadable, or its content is not as expected.
@@ -182,7 +187,7 @@ def make_listener(path: Path, name: str | None = None) -> Listener:
 
 
 def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -> Stems:
-    """Separate a mixture in blocks, with a progress bar: source id -> (2, samples)."""
+    """Separate a mixture in blocks, with a progress bar; return a dict from source id to stem."""
     separator.prepare(track.sources.values())
     with progress(
         total=round(mixture.shape[-1] / SAMPLE_RATE_HZ), unit="s", desc="separate"
@@ -200,17 +205,17 @@ def listen(
     """Separate, remix and amplify a recording for a listener.
 
     Args:
-        mixture: (2, samples) at -40 LUFS.
-        scene: players and gains.
-        listener: audiograms and compressors.
-        separator: estimates the stems.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS.
+        scene: scene with the players and their gains.
+        listener: listener with audiograms and compressors.
+        separator: separator that estimates the stems.
 
     Returns:
-        Left and right ear, (2, samples).
+        The enhanced signal (2, samples); the first channel is for the left ear.
 
     Raises:
-        InputError: weights are missing.
-        FloatingPointError: an estimate is not finite.
+        InputError: the weights of the separator are missing.
+        FloatingPointError: an estimated stem has values that are not finite.
     """
     stems = separate(separator, mixture, scene.track)
     remix = rebalance(mixture, stems, scene, ConsistentRemix())
@@ -220,17 +225,17 @@ def listen(
 def _limited(remix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Attenuate a remix (2, samples) that is too loud for the hearing aid.
 
-    The level factor keeps the total power of the named players. If the gains of all of them are
-    negative, the factor amplifies all other instruments.
+    The level factor keeps the total power of the named players. If all their gains are negative,
+    the level factor amplifies the other instruments, and the remix may become too loud.
     """
     excess_db = loudness_lufs(remix, SAMPLE_RATE_HZ) - EXPECTED_LUFS - HEADROOM_DB
     return remix * 10 ** (-excess_db / 20) if excess_db > 0 else remix
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser that accepts all negative numbers as values, such as -inf, -.5 and -1e4.
+    """A command line parser that accepts every negative number, such as -inf, -.5 and -1e4.
 
-    argparse itself takes some of them for options.
+    The parser of argparse mistakes some negative numbers for options.
     """
 
     def _parse_optional(self, arg_string: str) -> Any:
@@ -242,26 +247,28 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 if the input cannot be used."""
+    """Run the program with a command line, and return its exit status."""
     parser = _Parser(
         prog="python -m cmss.listen",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("mixture", type=Path, help="a recording: WAV, FLAC, ...")
+    parser.add_argument("mixture", type=Path, help="path of the recording, such as a WAV file")
     parser.add_argument("--instruments", nargs="+", required=True, metavar="NAME",
         help=f"instruments of the players: {', '.join(INSTRUMENTS)}")  # fmt: skip
     parser.add_argument("--gains", nargs="+", type=float, required=True, metavar="DB",
-        help="one for each instrument; -inf mutes")  # fmt: skip
-    parser.add_argument("--audiogram", type=Path, required=True, metavar="FILE", help="JSON")
-    parser.add_argument("--listener", metavar="ID", help="listener in that file, if it has several")
+        help="gain in dB of each instrument; -inf mutes the instrument")  # fmt: skip
+    parser.add_argument("--audiogram", type=Path, required=True, metavar="FILE",
+        help="path of the JSON file with the listener's audiograms")  # fmt: skip
+    parser.add_argument("--listener", metavar="ID",
+        help="id of the listener, if the file with the audiograms has several")  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.flac")
     options = parser.parse_args(arguments)
     return exit_status(lambda: _listen_to_files(options))
 
 
 def _listen_to_files(options: argparse.Namespace) -> str:
-    """Read the inputs, process, write the outputs, and return a line about them."""
+    """Enhance a recording, write the outputs, and return a line that describes the outputs."""
     out, picture = options.out, options.out.with_suffix(".png")
     inputs = (options.mixture, options.audiogram)
     problems: list[str] = []
@@ -290,14 +297,16 @@ def _listen_to_files(options: argparse.Namespace) -> str:
         f"{out}: its loudest second is {difference} that of {options.mixture} as recorded, "
         f"{clipped} samples clipped"
     )
-    # Above this, playing the result at the volume of the recording may be dangerous.
+    # If the result is more than 20 dB louder than the recording, it may be dangerous to play it
+    # without turning the volume down.
     if rise_db > 20:
         print(f"{out}: turn the volume down before you play it", file=sys.stderr)
     try:
         with atomic_file(picture) as temporary:
             temporary.write_bytes(png(before_and_after(mixture, ears, SAMPLE_RATE_HZ, listener)))
     except OSError:
-        # The sound was written, after a long separation; only the picture failed.
+        # The sound has been written, and only the picture failed. Report the sound, because its
+        # separation may have taken long.
         print(one_line(written), file=sys.stderr)
         raise
     return f"{written}; {picture}: before and after"

@@ -1,13 +1,14 @@
-"""Implements the programs enhance.py, evaluate.py and merge_results.py.
+"""Implements the steps of the programs enhance.py, evaluate.py and merge_results.py.
 
     mixture = sounds.excerpt(track.mixture)
     stems = separator.separate(mixture, track.sources)           once per track
     ears = hearing_aid(rebalance(mixture, stems, scene, remix), listener)
 
-A signal is (2, samples), left ear first. :func:`enhance_run` writes an enhanced file for each scene
-and listener, :func:`score_run` compares these files with the ground truth stems, and
-:func:`merge_run` merges the scores and packs the submission. Each function checks all its inputs
-before it starts, and continues an earlier call that was interrupted.
+All signals have the shape (2, samples), and the first channel is the left ear. :func:`enhance_run`
+writes an enhanced file for each pair of scene and listener. :func:`score_run` compares these files
+with the ground truth stems. :func:`merge_run` merges the scores and packs the submission. Each of
+the three functions checks all its inputs before it starts, and continues the work of an earlier
+call that was interrupted.
 """
 
 import json
@@ -41,19 +42,19 @@ from cmss.separators import Separator, Stems
 from cmss.separators.preparing import load_networks
 
 Progress = Callable[..., Any]
-"""A progress bar with the interface of tqdm."""
+"""Type of a progress bar with the interface of tqdm."""
 Warn = Callable[[str], object]
-"""Prints a line above a progress bar."""
+"""Type of a function that prints a line above a progress bar."""
 
 
 @dataclass(frozen=True)
 class System:
-    """A system that is submitted to the challenge.
+    """A complete system for the challenge: separator, remix and hearing aid.
 
     Args:
-        separator: estimates the stems of the mixture.
-        remix: remixes the mixture with the gains of the scene.
-        hearing_aid: amplifies the remix for the listener.
+        separator: separator that estimates the stems of the mixture.
+        remix: method that remixes the mixture with the gains of the scene.
+        hearing_aid: hearing aid that amplifies the remix for the listener.
     """
 
     separator: Separator
@@ -62,10 +63,10 @@ class System:
 
 
 def separate_track(separator: Separator, track: Track, mixture: NDArray[np.float32]) -> Stems:
-    """Estimate the stems of a track: source id -> (2, samples).
+    """Estimate the stems of a track, and return a dict from source id to stem (2, samples).
 
     Raises:
-        FloatingPointError: an estimate is not finite.
+        FloatingPointError: an estimated stem has values that are not finite.
     """
     stems = separator.separate(mixture, track.sources)
     for source_id, stem in stems.items():
@@ -77,7 +78,7 @@ def separate_track(separator: Separator, track: Track, mixture: NDArray[np.float
 def enhance_scene(
     system: System, mixture: NDArray[np.float32], stems: Stems, scene: Scene, listener: Listener
 ) -> Waveform:
-    """Remix for the scene and amplify for the listener: (2, samples) at the mixture's rate."""
+    """Remix a mixture for the scene, and amplify the remix (2, samples) for the listener."""
     return system.hearing_aid(rebalance(mixture, stems, scene, system.remix), listener)
 
 
@@ -86,11 +87,11 @@ def enhance_scene(
 
 @dataclass
 class EnhanceResult:
-    """Counts and times of :func:`enhance_run`."""
+    """Holds the number of clipped samples and the computing times of :func:`enhance_run`."""
 
     pairs: int
-    clipped: int = 0  # samples
-    separation_s: float = 0.0  # computing time
+    clipped: int = 0  # number of clipped samples
+    separation_s: float = 0.0  # computing time of the separation
     separated_s: float = 0.0  # duration of the separated music
     hearing_aid_s: float = 0.0  # computing time of remix and hearing aid
     enhanced_s: float = 0.0  # duration of the enhanced music, over all listeners
@@ -106,22 +107,22 @@ def enhance_run(
     progress: Progress,
     warn: Warn,
 ) -> EnhanceResult:
-    """Write the enhanced files that do not exist yet; each track is separated once.
+    """Write the enhanced files of a run that do not exist yet; separate each track only once.
 
     Args:
         folder: the folder of the run.
-        pairs: pairs of this job.
-        system: separator, remix and hearing aid.
-        sounds: reads the mixtures.
-        settings: format of the files.
+        pairs: pairs of scene and listener that this job enhances.
+        system: system that enhances the mixtures.
+        sounds: cache that reads the mixtures.
+        settings: settings of the enhanced files.
         begin: function that is called after all checks, before the first file is written.
-        progress: counts the pairs.
-        warn: receives lines about unusual inputs.
+        progress: progress bar that counts the pairs.
+        warn: function that prints a warning about an unusual input.
 
     Raises:
         InputError: an input is missing or unreadable, or a file in the folder was produced with
             different inputs or settings.
-        IncompleteError: some pairs could not be enhanced; all others were.
+        IncompleteError: some pairs could not be enhanced; all other pairs were enhanced.
     """
     weights = load_networks(system.separator, pairs)
     plan = enhancing.plan(folder, pairs, sounds, settings, weights)
@@ -163,7 +164,7 @@ def enhance_run(
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """Number of pairs scored by this call, and mean HAAQI of all pairs scored so far."""
+    """Holds the number of pairs that this call has scored, and the mean HAAQI of all pairs."""
 
     pairs: int
     mean: float
@@ -177,19 +178,19 @@ def score_run(
     settings: ScoreSettings,
     progress: Progress,
 ) -> ScoreResult:
-    """Score the pairs that have no score yet; each score is written at once.
+    """Score the pairs that have no score yet; write each score before the next is computed.
 
     Args:
         folder: the folder of the run.
-        pairs: pairs of this job.
-        scorer: scores one enhanced file.
-        sounds: reads the ground truth stems.
-        settings: number of this job, and settings that affect scores.
-        progress: counts the pairs.
+        pairs: pairs of scene and listener that this job scores.
+        scorer: scorer that scores an enhanced file.
+        sounds: cache that reads the ground truth stems.
+        settings: index of this job, and settings that affect the scores.
+        progress: progress bar that counts the pairs.
 
     Raises:
         InputError: enhanced files are missing, or results were produced with different settings.
-        IncompleteError: some pairs could not be scored; all others were.
+        IncompleteError: some pairs could not be scored; all other pairs were scored.
         ChildProcessError: a worker process was killed.
     """
     inputs = of_enhanced(pairs, sounds, settings.references)
@@ -221,14 +222,14 @@ def score_run(
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """Settings of :func:`merge_run`.
+    """Holds the settings of :func:`merge_run`.
 
     Args:
-        batch_size: number of jobs that scored the run; None if it was not scored.
+        batch_size: number of jobs that scored the run; None if the run was not scored.
         references: whether the separator reads the ground truth stems.
-        stems: whether the run has stored its stems; then their SDR is computed.
-        report: scorer that computes the references of the report; None for no report.
-        compare: folders of other scored runs for the report.
+        stems: whether the run has stored the estimated stems. If so, their SDR is computed.
+        report: scorer that computes the reference signals in the report; None for no report.
+        compare: folders of other scored runs, with which the report compares this run.
         packing: settings of the submission's archive.
     """
 
@@ -242,7 +243,7 @@ class MergeSettings:
 
 @dataclass(frozen=True)
 class MergeResult:
-    """Outputs of :func:`merge_run`; None or empty if they were not requested."""
+    """Holds the outputs of :func:`merge_run`; an output that was not requested is None or empty."""
 
     summary: pd.DataFrame | None
     separation: Sequence[SeparationRow]
@@ -263,11 +264,11 @@ def merge_run(
 
     Args:
         folder: the folder of the run.
-        pairs: pairs of all jobs.
-        sounds: reads all sound files.
-        settings: outputs to write.
-        progress: counts tracks and pairs.
-        warn: receives a line for each source that cannot be measured.
+        pairs: pairs of scene and listener of all jobs.
+        sounds: cache that reads the sound files.
+        settings: settings that select the outputs.
+        progress: progress bar that counts tracks and pairs.
+        warn: function that prints a warning for each stem whose SDR cannot be measured.
 
     Raises:
         InputError: results are missing or damaged, or were produced with different inputs or

@@ -1,9 +1,9 @@
-"""Ranges of the quantities that a user enters, and likely mistakes for values outside.
+"""Defines the ranges of the quantities that a user enters, and common mistakes in their units.
 
-A frequency of 0.25 in a list in Hz is almost certainly 250 Hz, entered in kHz; a hearing aid fitted
-to 0.25 Hz would be far too loud. So every quantity has two ranges: values outside the first are
-refused, with the likely mistake; values outside the second are possible but unusual, and a warning
-names them.
+For example, a user who enters a frequency of 0.25 Hz almost certainly means 0.25 kHz. A hearing aid
+that is fitted with the wrong frequency would be far too loud. Therefore each quantity has two
+ranges. Values outside the possible range are refused, and the message names the likely mistake.
+Values outside the usual range cause a warning.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mistake:
-    """A common mistake of unit or sign.
+    """A common mistake in the unit or the sign of a value.
 
     Args:
         looks_like: unit or form of the wrong value.
         expected: unit or form of the correct value.
-        correct: computes the correct value from the wrong one.
+        correct: function that computes the correct value from the wrong value.
     """
 
     looks_like: str
@@ -27,13 +27,14 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A quantity with its unit and its ranges; all limits are inclusive.
+    """A quantity with its unit, its possible range and its usual range.
 
     Args:
         unit: unit of the quantity, for messages.
         lowest: lowest possible value.
         highest: highest possible value.
-        usual: range without a warning; None: all possible values.
+        usual: lowest and highest value that cause no warning; None if no possible value causes a
+            warning.
         mistakes: likely mistakes that explain an impossible value.
     """
 
@@ -44,12 +45,12 @@ class Quantity:
     mistakes: tuple[Mistake, ...] = ()
 
     def refusal(self, values: Iterable[float]) -> str | None:
-        """Return a message with expected and impossible values; None if all values are possible."""
+        """Return an error message for impossible values; None if all values are possible."""
         bad = self._impossible(values)
         return f"{self.expectation(bad)}, got {_listed(bad)}" if bad else None
 
     def expectation(self, values: Iterable[float]) -> str | None:
-        """Return the first part of :meth:`refusal`, without the impossible values."""
+        """Return the message of :meth:`refusal` without the list of impossible values."""
         bad = self._impossible(values)
         if not bad:
             return None
@@ -66,7 +67,7 @@ class Quantity:
         return [value for value in values if not self.lowest <= value <= self.highest]
 
     def unusual(self, values: Iterable[float]) -> list[float]:
-        """Return the values outside the usual range, each once."""
+        """Return the values outside the usual range, without repetitions."""
         low, high = self.usual or (self.lowest, self.highest)
         return list(dict.fromkeys(value for value in values if not low <= value <= high))
 
@@ -79,8 +80,8 @@ def _listed(values: Sequence[float], most: int = 8) -> str:
 KHZ = Mistake("kHz", "Hz", lambda value: value * 1000)
 
 FREQUENCY_HZ = Quantity("Hz", 50, 20000, (125, 16000), (KHZ,))
-"""Frequency in an audiogram, or of a band of the compressor. Audiometers measure from 125 Hz to
-8 kHz, with extended high frequencies to 16 or 20 kHz (IEC 60645-1)."""
+"""Frequency in an audiogram, or centre frequency of a band of the compressor. Audiometers measure
+from 125 Hz to 8 kHz; extended high-frequency audiometry reaches 16 or 20 kHz (IEC 60645-1)."""
 
 HEARING_LEVEL_DB = Quantity(
     "dB HL",
@@ -89,7 +90,7 @@ HEARING_LEVEL_DB = Quantity(
     (-10, 120),
     (Mistake("losses with the sign reversed", "positive dB HL", lambda value: -value),),
 )
-"""Level in an audiogram. Audiometers present -10 to 120 dB HL (IEC 60645-1)."""
+"""Hearing threshold in an audiogram. Audiometers present -10 to 120 dB HL (IEC 60645-1)."""
 
 RATIO = Quantity(
     "(2 for 2:1)",
@@ -98,45 +99,46 @@ RATIO = Quantity(
     (1, 20),
     (Mistake("output over input", "input over output", lambda value: 1 / value if value else 0.0),),
 )
-"""Compression ratio. Below 1 it is expansion; from 20 on, a limiter."""
+"""Compression ratio of the compressor. A ratio below 1 expands; a ratio from 20 on limits."""
 
 MAKE_UP_GAIN_DB = Quantity("dB", -40, 80, (-20, 50))
-"""Gain of a band of the compressor. The challenge's prescription stays below 36 dB; the most
-powerful hearing aids amplify by 80 dB."""
+"""Gain of a band of the compressor. The challenge prescribes gains below 36 dB; the most powerful
+hearing aids amplify by 80 dB."""
 
 PLAYER_GAIN_DB = Quantity("dB", -200, 200)
-"""Gain of a player in a remix. The range is much wider than in use, and free of overflows."""
+"""Gain of a player in a remix. The range is much wider than needed, but avoids overflows."""
 
 MUTED_DB = -100.0
-"""Gain at which a player is inaudible: 16 bits have a dynamic range of 96 dB."""
+"""Gain in dB at which a player is inaudible, because the dynamic range of 16 bits is 96 dB."""
 
 CROSSOVER_HZ = Quantity("Hz", 20, 96000, mistakes=(KHZ,))
-"""Edge between two bands of a hearing aid."""
+"""Frequency of the edge between two bands of a hearing aid."""
 
 _SECONDS = Mistake("seconds", "ms", lambda value: value * 1000)
 ATTACK_MS = Quantity("ms", 0.02, 1e7, mistakes=(_SECONDS,))
-"""Attack time. A sample at 44.1 kHz takes 0.023 ms; the challenge uses 11 ms and more."""
+"""Attack time of the compressor. A sample at 44.1 kHz takes 0.023 ms; the challenge uses attack
+times of at least 11 ms."""
 RELEASE_MS = Quantity("ms", 0.5, 1e7, mistakes=(_SECONDS,))
-"""Release time. The challenge uses 80 ms and more."""
+"""Release time of the compressor. The challenge uses release times of at least 80 ms."""
 
 
 def _common_rate(rate_khz: float) -> float:
-    """Convert a rate in kHz to Hz; 44 kHz stands for 44100 Hz, the next common rate within 1 %."""
+    """Convert a sampling rate in kHz to Hz; a rate within 1 % of a common rate is set to it."""
     rate_hz = rate_khz * 1000
     common = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)
     return next((rate for rate in common if rate_hz < rate < 1.01 * rate_hz), rate_hz)
 
 
 SAMPLE_RATE_HZ = Quantity("Hz", 8000, 192000, mistakes=(Mistake("kHz", "Hz", _common_rate),))
-"""Sampling rate in the configuration: from telephone to studio recordings."""
+"""Sampling rate in the configuration; the range extends from telephone to studio recordings."""
 
 RECORDED_RATE_HZ = Quantity("Hz", 1000, 768000, mistakes=(KHZ,))
 """Sampling rate of a recording."""
 
 
 def all_muted(gains_db: Iterable[float]) -> bool:
-    """Return whether all players are inaudible with these gains.
+    """Return whether the gains make all players inaudible.
 
-    Such a remix is refused: the level factor would only amplify the rest of the mixture.
+    Such gains are refused, because the level factor would only amplify the rest of the mixture.
     """
     return all(gain <= MUTED_DB for gain in gains_db)

@@ -1,8 +1,9 @@
-"""Remixes a mixture with a gain for each source, from estimates of the stems.
+"""Remixes a mixture: applies a gain to the estimated stem of each source.
 
-A gain of g dB is a factor of 10^(g/20); minus infinity mutes. The sum is scaled by the level factor
-10^(G/20), G = -10 log10(mean over sources of 10^(g/10)). For sources of equal power, this
-factor keeps the power of the mixture, because the compressor is designed for a fixed level.
+A gain of g dB multiplies the stem by 10^(g/20); a gain of minus infinity mutes the source. The
+remix is multiplied by the level factor 10^(G/20), where G = -10 log10(mean of 10^(g/10) over all
+sources). If all sources have equal power, the level factor keeps the power of the mixture. The
+power is kept because the compressor of the hearing aid is designed for a fixed level.
 """
 
 from collections import Counter
@@ -21,22 +22,23 @@ Stems = Mapping[str, NDArray[np.float32]]
 
 
 class Remix(Protocol):
-    """A method to compute the remix."""
+    """A method that computes the remix of a mixture."""
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
-        """Remix a mixture (2, samples) with estimates by source id: (2, samples)."""
+        """Remix a mixture (2, samples), with a dict from source id to estimated stem."""
 
 
 @dataclass(frozen=True)
 class ConsistentRemix:
-    """Adds the changes of the sources to the mixture: mixture + sum of (factor - 1) x estimate.
+    """Computes the remix as the mixture plus the sum of (factor - 1) x estimate over all sources.
 
-    The estimate of a source with a gain of 0 dB has no effect, so it adds no artefacts. If the
-    estimates sum to the mixture, the result is the weighted sum of the estimates.
+    The factor of a source is 10^(gain in dB / 20). The estimate of a source with a gain of 0 dB has
+    no effect, so that it adds no artefacts. If the estimates sum to the mixture, the remix equals
+    the weighted sum of the estimates.
 
     Args:
-        trust: fraction of each change that is applied, from 0 (none) to 1 (all). Values below 1
-            suit poor estimates.
+        trust: factor from 0 to 1 that multiplies the change of each source. Values below 1 are
+            suitable for poor estimates.
 
     Raises:
         InputError: `trust` is out of range.
@@ -59,11 +61,11 @@ class ConsistentRemix:
 
 @dataclass(frozen=True)
 class OfficialRemix:
-    """The official baseline's remix: the weighted sum of the estimates.
+    """Computes the remix of the official baseline, which is the weighted sum of the estimates.
 
-    The gains in dB of all players of doubled instruments are replaced by their mean; with two
-    doubled instruments, the mean is over the players of both. The level factor is computed from the
-    original gains.
+    If an instrument has two players, their gains in dB are replaced by the mean of these gains. If
+    two instruments have two players each, the mean is over all four players. The level factor is
+    computed from the original gains.
     """
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
@@ -79,27 +81,27 @@ def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: R
     """Remix a mixture with the gains of a scene.
 
     Args:
-        mixture: (2, samples).
-        stems: estimates by source id. If empty, from a separator that does not separate, the
+        mixture: mixture (2, samples).
+        stems: dict from the source id to the estimated stem (2, samples). If the dict is empty, the
             mixture is returned unchanged.
-        scene: scene with the gains.
-        remix: method of the remix.
+        scene: scene with the gains of the sources.
+        remix: method that computes the remix.
 
     Returns:
-        (2, samples), float64.
+        The remix, an array of shape (2, samples) and type float64.
     """
     return remix(mixture, stems, scene) if stems else mixture.astype(np.float64)
 
 
 def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
-    """Compute the reference of scores: the sum of the ground truth stems with their gains.
+    """Compute the reference signal for the scores: the ground truth stems, remixed with the gains.
 
     Args:
         stems: dict from the source id to the ground truth stem, (2, samples).
         gains_db: dict from the source id to its gain in dB.
 
     Returns:
-        (2, samples), float64.
+        The remix, an array of shape (2, samples) and type float64.
     """
     total = np.zeros(next(iter(stems.values())).shape)
     for source_id, stem in stems.items():
@@ -113,10 +115,10 @@ def factor(gain_db: float) -> float:
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Return the factor that keeps the power of a mixture of sources with equal power.
+    """Return the factor by which a remix of sources with equal power keeps the mixture's power.
 
     Raises:
-        InputError: every player is muted, so there is no such factor.
+        InputError: every player is muted, so that no factor can keep the power.
     """
     powers = [10 ** (gain / 10) for gain in gains_db.values()]
     if not sum(powers):
@@ -127,7 +129,7 @@ def level_factor(gains_db: Mapping[str, float]) -> float:
 def averaged_gains(
     gains_db: Mapping[str, float], sources: Mapping[str, Source]
 ) -> dict[str, float]:
-    """Return the official baseline's gains: players of doubled instruments get their mean in dB."""
+    """Replace the gains of the players of doubled instruments by the mean of these gains in dB."""
     players = Counter(source.instrument for source in sources.values())
     doubled = [key for key, source in sources.items() if players[source.instrument] > 1]
     mean = float(np.mean([gains_db[key] for key in doubled])) if doubled else 0.0

@@ -1,4 +1,4 @@
-"""Old keys of the configuration and their new spelling; docs/renamed.md lists them."""
+"""Lists old keys of the configuration, and what to write instead; see docs/renamed.md."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,11 +24,11 @@ RENAMED: Mapping[str, str] = {
     "save_every": "save_every_s=60.0 (seconds, not steps) in fit_postfilter.py",
     "partials": "steps=[[], [{name: partials, window: 32768}]] in fit.py",
 }
-"""Old key, of a value or a section -> an example of the new spelling."""
+"""Dict from the old key of a value or section to an example of the new spelling."""
 
 
 def renamed(keys: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each of these full keys that has a new spelling."""
+    """Yield an error message for each full key that has been renamed."""
     for key in keys:
         for old, new in RENAMED.items():
             if key == old or key.startswith(f"{old}."):
@@ -39,11 +39,11 @@ def refuse_renamed(settings: Mapping[str, Any], section: str = "") -> None:
     """Refuse old keys in a configuration, or in one of its sections.
 
     Args:
-        settings: values and sections.
-        section: full key of the section; empty for the configuration.
+        settings: values and sections of the configuration, or of the section.
+        section: full key of the section; empty for the entire configuration.
 
     Raises:
-        InputError: one line for each old key.
+        InputError: there are old keys; the message has a line for each old key.
     """
     if problems := [*renamed(_keys(settings, section))]:
         raise InputError(problems)

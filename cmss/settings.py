@@ -1,7 +1,7 @@
-"""Validation of the configuration, before anything runs.
+"""Validates the configuration before the program starts to work.
 
-Hydra checks the keys but not the types of the values: `evaluate.small_test=no` is the string "no",
-which Python takes for true.
+Hydra checks the keys, but not the types of the values. For example, hydra reads
+`evaluate.small_test=no` as the string "no", which Python treats as true.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _refuse_rates(value: object) -> object:
-    """Refuse a sampling rate that no sound file has, such as 44.1, with the likely mistake."""
+    """Refuse an impossible sampling rate, such as 44.1, with a message about the likely mistake."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is not None and (expected := SAMPLE_RATE_HZ.expectation([number])):
         raise ValueError(expected)
@@ -27,11 +27,11 @@ def _refuse_rates(value: object) -> object:
 
 
 Rate = Annotated[int, BeforeValidator(_refuse_rates)]
-"""Sampling rate in Hz."""
+"""Type of a sampling rate in Hz."""
 Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-"""Seed that the random generators of both PyTorch and NumPy accept."""
+"""Type of a seed that the random generators of PyTorch and NumPy accept."""
 BatchSize = Annotated[int, Field(ge=1, le=4096)]
 NotNegative = Annotated[float, Field(ge=0)]
 LearningRate = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,7 @@ LearningRate = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Evaluate:
-    """The section `evaluate`."""
+    """Settings of the section `evaluate`."""
 
     set_random_seed: bool
     small_test: bool
@@ -51,7 +51,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Submission:
-    """The section `submission`."""
+    """Settings of the section `submission`."""
 
     team: str
     supplement: str
@@ -60,7 +60,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class General:
-    """Keys without a section."""
+    """Settings that belong to no section."""
 
     split: Name
     profile: Name
@@ -77,7 +77,10 @@ class General:
 
 @dataclass(frozen=True)
 class Separated:
-    """Keys of the section `separator` that all stages read; the separator checks the others."""
+    """Settings of the section `separator` that all programs read.
+
+    The separator checks the other settings of this section.
+    """
 
     name: Name
     causality: Literal["causal", "noncausal"]
@@ -85,18 +88,18 @@ class Separated:
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Check the type and the range of each value that no other part of the program checks.
+    """Check the type and range of all values of the configuration that are not checked elsewhere.
 
     Args:
-        config: the resolved configuration.
+        config: the configuration, with references resolved.
 
     Raises:
-        InputError: a line for each value of a wrong type or out of range.
+        InputError: values have a wrong type or are out of range; the message has a line for each.
     """
     problems: list[str] = []
     for section, kind in (("", General), ("separator", Separated)):
         settings = config[section] if section else config
-        # Other keys of these two are checked elsewhere.
+        # The other keys of the sections separator and ensemble are checked elsewhere.
         names = {item.name for item in fields(kind)} & settings.keys()
         _values(kind, {name: settings[name] for name in names}, section, problems)
     _values(Evaluate, config["evaluate"], "evaluate", problems)
@@ -115,15 +118,16 @@ def check_values(config: Mapping[str, Any]) -> None:
 
 
 def check_fields(section: str, settings: Mapping[str, Any], type_: type[Any]) -> None:
-    """Check that the settings of a section can be arguments of a dataclass.
+    """Check that the settings of a section fit the fields of a dataclass.
 
     Args:
         section: key of the section, for the message.
         settings: values of the section.
-        type_: the dataclass.
+        type_: dataclass with a field for each setting.
 
     Raises:
-        InputError: unknown keys, or values of another type than the dataclass's fields.
+        InputError: a key is not a field of the dataclass, or a value has another type than the
+            field.
     """
     problems: list[str] = []
     _values(type_, settings, section, problems)
@@ -132,22 +136,22 @@ def check_fields(section: str, settings: Mapping[str, Any], type_: type[Any]) ->
 
 
 def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built:
-    """Build a dataclass, and the dataclasses that are its fields, from a section.
+    """Build a dataclass and its nested dataclasses from a section of the configuration.
 
-    If values do not fit together, a dataclass may raise a ValueError whose message begins with a
-    field; the message of the InputError then begins with the full key.
+    If the dataclass raises a ValueError because values do not fit together, the message must begin
+    with the name of a field. The message of the InputError begins with the full key of this field.
 
     Args:
-        type_: the dataclass. Fields without a default must be in the settings.
-        settings: resolved values of the section.
+        type_: type of the dataclass. The settings must contain the fields without a default.
+        settings: values of the section, with references resolved.
         section: key of the section; empty for the entire configuration.
 
     Returns:
-        The dataclass. An integer for a float field is converted to float.
+        The dataclass. If a field has the type float, an integer is converted to float.
 
     Raises:
-        InputError: missing or unknown keys, values of a wrong type or out of range; a line for
-            each, with the full key.
+        InputError: keys are missing or unknown, or values have a wrong type or are out of range.
+            The message has a line with the full key for each problem.
     """
     problems: list[str] = []
     built = _build(type_, settings, section, problems)
@@ -157,7 +161,7 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
 
 
 def _build(type_: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
-    """Build the dataclass; on errors add them to the problems and return None."""
+    """Build the dataclass; if this fails, add a line to the problems for each error."""
     found = len(problems)
     values = _values(type_, settings, section, problems, complete=True)
     if len(problems) > found:
@@ -180,8 +184,8 @@ def _values(
         type_: dataclass with a field for each key.
         settings: values of the section.
         section: key of the section; empty for the entire configuration.
-        problems: receives a line for each error.
-        complete: whether fields without a default must be in the settings.
+        problems: list to which a line is added for each error.
+        complete: whether the settings must contain the fields without a default.
     """
     items = [item for item in fields(type_) if item.init]
     known = ", ".join(item.name for item in items)
@@ -211,13 +215,13 @@ def _values(
 
 
 def _checked(key: str, value: Any, type_: Any) -> Any:
-    """Return a value converted to its type, or refuse it."""
+    """Convert a value to the type of its field, or raise an InputError."""
     strict = ConfigDict(strict=True, allow_inf_nan=False)
     try:
         return TypeAdapter(type_, config=strict).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        # In a list, the index of the first wrong element.
+        # If the value is a list, find the index of the first wrong element.
         place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         reason = first["msg"].removeprefix("Value error, ")
         message = f"{key}{place}: {reason}, got {_shorten(first['input'])}"

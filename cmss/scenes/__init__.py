@@ -1,12 +1,11 @@
 """Loads the challenge's metadata as frozen records of scenes, listeners and tracks.
 
-Call :func:`load_pairs` to load them. This function joins the entries of the six JSON files, and
-checks everything to which the scenes refer, including the sound files. It reports all problems
-together, so that a run with wrong inputs does not start.
+The function :func:`load_pairs` joins the entries of the six JSON files, and checks everything to
+which the scenes refer, including the sound files. All problems are reported together, so that a run
+with wrong inputs does not start.
 
-The JSON keys are used only in this package (in `files` and `loading`), as is the rule that splits
-scenes into train, valid and test (in `records`). Other packages import all names from
-`cmss.scenes`, not from its modules.
+Only this package knows the keys of the JSON files, and the rule that splits the scenes into train,
+valid and test. Other packages import all names from `cmss.scenes`, not from its modules.
 """
 
 from cmss.audio import Excerpt

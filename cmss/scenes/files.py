@@ -64,7 +64,7 @@ def _require_ascending(name: str, frequencies_hz: list[float]) -> None:
 
 
 class ListenerEntry(_Entry):
-    """Entry of the listeners file: audiograms of both ears.
+    """An entry of the listeners file, which contains the audiograms of both ears.
 
     `audiogram_cfs` are frequencies in Hz; `audiogram_levels_l` and `audiogram_levels_r` are hearing
     thresholds of the left and right ear in dB HL.
@@ -89,7 +89,7 @@ class ListenerEntry(_Entry):
 
 
 class CompressorEntry(_Entry):
-    """Entry of the compressor file: the six-band compressors of both ears of a listener.
+    """An entry of the compressor file: settings of a listener's six-band compressors.
 
     `frequencies` are centre frequencies in Hz, `cr_l` and `cr_r` are compression ratios, `gain_l`
     and `gain_r` are make-up gains in dB.
@@ -128,7 +128,7 @@ def _printable(name: str) -> str:
 
 
 class SceneEntry(_Entry):
-    """Entry of the scenes file: names of the track and of the set of gains of a scene."""
+    """An entry of the scenes file, which names the track and the set of gains of a scene."""
 
     # The name of the track must be printable, because it is written to scores.csv.
     music: Annotated[str, AfterValidator(_printable)]
@@ -136,7 +136,8 @@ class SceneEntry(_Entry):
 
 
 Parts = dict[str, dict[str, Any]]
-"""Entry of the music file: key of a source, or "mixture" -> fields of :class:`ExcerptEntry`."""
+"""Entry of the music file: dict from the key of a source, or "mixture", to the fields of an
+:class:`ExcerptEntry`."""
 
 Gains = dict[
     str,
@@ -144,7 +145,7 @@ Gains = dict[
         Number, Field(ge=quantities.PLAYER_GAIN_DB.lowest, le=quantities.PLAYER_GAIN_DB.highest)
     ],
 ]
-"""Entry of the gains file: source id -> gain in dB."""
+"""Entry of the gains file: dict from the id of a source to its gain in dB."""
 
 
 @cache
@@ -156,8 +157,8 @@ def _adapter(schema: Any) -> TypeAdapter[Any]:
 class MetadataFile:
     """Reads a JSON file that maps names to entries, and validates entries on request.
 
-    Only the entries that a run uses are validated, because gains.json has thousands of gains, of
-    which a run uses a few.
+    Only the entries that a run uses are validated, because a run uses only a few of the thousands
+    of gains in gains.json.
 
     Args:
         path: path of the file.
@@ -210,7 +211,7 @@ class MetadataFile:
         """Append a message about a key to the list of problems.
 
         Args:
-            key: full key, with dots between its parts, such as "S50001.music".
+            key: full key with dots, such as "S50001.music".
             problem: description of the problem.
         """
         self._note(f"{self.path}: {key}: {problem}")

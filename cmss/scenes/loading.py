@@ -1,4 +1,4 @@
-"""Loads pairs, tracks and audiograms: joins the entries of the metadata files, and checks them."""
+"""Loads scenes, listeners, tracks and audiograms from the metadata files, and checks them."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ from cmss.scenes.sound_files import SoundFiles
 
 @dataclass(frozen=True)
 class MetadataPaths:
-    """Paths of metadata and music; the fields have the official names of the configuration keys."""
+    """Holds the paths of the metadata files and of the music folder, under their official keys."""
 
     music_dir: Path
     gains_file: Path
@@ -72,8 +72,8 @@ def load_pairs(
         All pairs in the order of scene_listeners_file, which is the official order.
 
     Raises:
-        InputError: inputs are not valid; for each problem, a line states file, key and expected
-            value.
+        InputError: inputs are not valid; for each problem, the message has a line with the file,
+            the key and the expected value.
     """
     loader = _Loader(paths)
     pairs = loader.pairs()
@@ -91,8 +91,8 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
         sample_rate_hz: required sampling rate of every sound file.
 
     Raises:
-        InputError: inputs are not valid; for each problem, a line states file, key and expected
-            value.
+        InputError: inputs are not valid; for each problem, the message has a line with the file,
+            the key and the expected value.
     """
     problems: list[str] = []
     file = MetadataFile(music_file, "music_file", problems)
@@ -112,7 +112,7 @@ def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram,
         listener: id of the listener; needed if the file contains several listeners.
 
     Returns:
-        Audiogram of the left ear, audiogram of the right ear.
+        The audiograms of the left ear and of the right ear.
 
     Raises:
         InputError: the file is not valid or does not contain the listener, with a line for each

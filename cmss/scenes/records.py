@@ -82,7 +82,7 @@ class Ear:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listener: id, left ear and right ear."""
+    """Holds the id of a listener, and the audiograms and compressors of both ears."""
 
     id: str
     left: Ear
@@ -91,7 +91,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Scene:
-    """A track, and a gain for each of its sources.
+    """Defines a remix of a track by a gain for each source.
 
     Args:
         id: id of the scene, such as "S50001".
@@ -105,7 +105,7 @@ class Scene:
 
     @property
     def split(self) -> Split:
-        """Split of the scene: S00001-S49999 are train, S50000-S59999 are valid, others are test."""
+        """Split of the scene: train up to S49999, valid from S50000 to S59999, test above."""
         number = int(self.id[1:])
         if 0 < number < 50000:
             return "train"
@@ -114,7 +114,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """A scene and a listener; each pair has one enhanced file and one score."""
+    """A pair of a scene and a listener, which has one enhanced file and one score."""
 
     scene: Scene
     listener: Listener

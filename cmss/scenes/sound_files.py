@@ -81,7 +81,7 @@ class SoundFiles:
         return self._digests[path]
 
     def excerpt(self, excerpt: Excerpt) -> Waveform:
-        """Return the waveform of an excerpt, (2, samples).
+        """Return the waveform of an excerpt as an array (2, samples).
 
         Do not modify the returned array, because all callers share it.
 
@@ -100,7 +100,7 @@ class SoundFiles:
             self._left += kept[0].nbytes
 
     def read(self, path: Path) -> tuple[Waveform, int]:
-        """Return the waveform of a complete file, (channels, samples), and its sampling rate in Hz.
+        """Return the waveform (channels, samples) and the sampling rate in Hz of a complete file.
 
         Do not modify the returned array, because all callers share it.
         Raises:

@@ -42,7 +42,7 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
 
     Args:
         track: track of the mixture, for its name.
-        mixture: waveform of the mixture, (2, samples).
+        mixture: waveform of the mixture, an array (2, samples).
         sample_rate_hz: sampling rate of the mixture.
 
     Returns:

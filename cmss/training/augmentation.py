@@ -1,9 +1,10 @@
 """Augments stems for random mixtures: changes pitch, spectrum and level, and swaps channels.
 
-A training step needs thirty segments (hundreds on a GPU), and drawing them must not take longer
-than the training step of a small network. So there are two implementations with the same result. On
-a CPU, compiled code computes the segments one after the other. On a GPU, which holds the stems,
-tensor operations compute all segments together.
+A training step needs about thirty segments on a CPU and hundreds on a GPU. The computation of these
+segments must not take longer than the training step of a small network. Therefore there are two
+implementations with the same result. On a CPU, compiled code computes the segments one after the
+other. On a GPU, which holds the stems in its memory, tensor operations compute all segments
+together.
 """
 
 from collections.abc import Sequence
@@ -22,12 +23,14 @@ class Segment:
     """Defines a segment of a stem and its augmentation.
 
     Args:
-        stem: int16 (2, T), where T is at least start + length x speed + 2.
-        start: first sample of the stem.
-        speed: samples of the stem per sample of the result; above 1 the pitch is higher.
-        sections: (sections, 6), second-order sections as in :func:`scipy.signal.sosfilt`.
-        gain: factor of the level; full scale of `stem` is 1.
-        swap: whether to swap the channels.
+        stem: stem (2, T) in int16, where T is at least start + length x speed + 2.
+        start: index of the first sample of the segment in the stem.
+        speed: ratio of the playback speed to the original speed. If the ratio is above 1, the pitch
+            is raised.
+        sections: second-order sections of the equaliser, an array (sections, 6) as in
+            :func:`scipy.signal.sosfilt`.
+        gain: factor that multiplies the stem, after the stem is scaled to a full scale of 1.
+        swap: whether to swap both channels.
     """
 
     stem: NDArray[np.int16]
@@ -38,7 +41,7 @@ class Segment:
     swap: bool
 
     def augmented(self, samples: int) -> Tensor:
-        """Compute the segment on the processor: (2, samples)."""
+        """Compute the augmented segment (2, samples) on the CPU."""
         signal = augment(self.stem, self.start, self.speed, self.sections, self.gain, samples)
         return torch.from_numpy(np.ascontiguousarray(signal[::-1]) if self.swap else signal)
 
@@ -47,7 +50,7 @@ class StemsOnDevice:
     """Holds all stems in the memory of the network's device.
 
     Args:
-        stems: the stems, int16 (2, T) each.
+        stems: list of stems (2, T) in int16.
         device: device of the network.
     """
 
@@ -56,17 +59,19 @@ class StemsOnDevice:
         self._starts = dict(
             zip(map(id, stems), np.cumsum([0, *lengths])[:-1].tolist(), strict=True)
         )
-        self._stems = list(stems)  # keeps them alive, so that no other array gets the same id
+        # Keep references to the stems, so that no other array gets the id of one of these arrays.
+        self._stems = list(stems)
         self._samples = torch.empty(2, sum(lengths), dtype=torch.int16, device=device)
         for stem in stems:
             start = self._starts[id(stem)]
             self._samples[:, start : start + stem.shape[-1]] = torch.from_numpy(stem).to(device)
 
     def augment(self, segments: Sequence[Segment], samples: int) -> Tensor:
-        """Compute all augmented segments: (segments, 2, samples).
+        """Compute all augmented segments, an array (segments, 2, samples).
 
-        The result is that of :meth:`Segment.augmented` except for rounding. The equalisers are
-        applied to spectra, zero-padded so that the end of a segment does not ring into its start.
+        The result equals that of :meth:`Segment.augmented` except for rounding errors. The
+        equalisers are applied to the spectra of the segments. The segments are padded with zeros
+        before the Fourier transform, so that their ends do not ring into their beginnings.
         """
         device = self._samples.device
 
@@ -77,17 +82,17 @@ class StemsOnDevice:
         speed = column([s.speed for s in segments], torch.float64)
         gain = column([s.gain / 32768 for s in segments], torch.float32)
         swap = column([s.swap for s in segments], torch.bool)[..., None]
-        # Linear interpolation between the samples before and after each position.
+        # Interpolate linearly between the samples before and after each position.
         position = torch.arange(samples, device=device) * speed  # (segments, samples)
         before = position.long()
         part = (position - before).float()
         index = starts + before
         # (2, segments, samples)
         signal = (1 - part) * self._samples[:, index] + part * self._samples[:, index + 1]
-        # Responses of the random equalisers decay within 4096 samples.
+        # The impulse responses of the random equalisers decay within 4096 samples.
         points = 1 << (samples + 4096 - 1).bit_length()
         sections = torch.tensor(np.stack([s.sections for s in segments]), dtype=torch.float32)
-        # (segments, sections, 6) -> numerator and denominator (segments, sections, points // 2 + 1)
+        # Numerator and denominator of the filters: (segments, sections, points // 2 + 1).
         coefficients = sections.to(device).unflatten(-1, (2, 3))
         numerator, denominator = torch.fft.rfft(coefficients, points).unbind(-2)
         response = (numerator / denominator).prod(1)  # (segments, points // 2 + 1)
@@ -108,15 +113,17 @@ def augment(
     """Resample a segment by linear interpolation, filter it and scale it.
 
     Args:
-        stem: (channels, at least start + samples x speed + 2).
-        start: first sample of the stem.
-        speed: samples of the stem per sample of the result; above 1 the pitch is higher.
-        sections: (sections, 6), second-order sections as in :func:`scipy.signal.sosfilt`.
-        gain: factor of the level; full scale of `stem` is 1.
-        samples: length of the result.
+        stem: stem (channels, T), where T is at least start + samples x speed + 2.
+        start: index of the first sample of the segment in the stem.
+        speed: ratio of the playback speed to the original speed. If the ratio is above 1, the pitch
+            is raised.
+        sections: second-order sections of the equaliser, an array (sections, 6) as in
+            :func:`scipy.signal.sosfilt`.
+        gain: factor that multiplies the stem, after the stem is scaled to a full scale of 1.
+        samples: number of samples of the augmented segment.
 
     Returns:
-        (channels, samples).
+        The augmented segment (channels, samples).
     """
     channels = stem.shape[0]
     augmented = np.empty((channels, samples), np.float32)
@@ -131,7 +138,7 @@ def augment(
                 channel, start + before + 1
             ]
             x *= gain / 32768
-            # Second-order sections in transposed direct form II.
+            # Apply the second-order sections in transposed direct form II.
             for k in range(len(sections)):
                 b0, b1, b2, _, a1, a2 = sections[k]
                 y = b0 * x + state[k, 0]

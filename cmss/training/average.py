@@ -1,10 +1,11 @@
-"""Average the weights of networks, such as a network before and after further training.
+"""Averages the weights of networks, such as those of a network before and after fine-tuning.
 
 python -m cmss.training.average WEIGHTS.safetensors... MEAN.safetensors
 
-If several networks are trained further from the same weights, the mean of their weights often has a
-lower loss than each of the networks (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
-models", CVPR). The reason is that their weights lie in the same basin of the loss.
+If several networks are fine-tuned from the same weights, a network with the mean of their weights
+often has a lower loss than each of the networks (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models", CVPR). The reason is that the weights of all these networks lie in the same basin
+of the loss.
 """
 
 import argparse
@@ -31,7 +32,8 @@ def average(weights: Sequence[Path], mean: Path) -> None:
         mean: path of the new file.
 
     Raises:
-        InputError: a file cannot be read, or has a different network than the first.
+        InputError: a file cannot be read, or has the weights of a different network than the first
+            file.
     """
     networks = [load_checkpoint(path) for path in weights]
     states = [network.state_dict() for network in networks]
@@ -41,17 +43,19 @@ def average(weights: Sequence[Path], mean: Path) -> None:
     ]
     for path, form in zip(weights, forms, strict=True):
         if form != forms[0]:
-            raise InputError(f"{path}: another network than {weights[0]}")
+            raise InputError(f"{path}: expected weights of the same network as in {weights[0]}")
     tensors = {key: torch.stack([s[key].float() for s in states]).mean(0) for key in states[0]}
     write_weights(mean, tensors, read_weights(weights[-1])[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
+    """Run the program with a command line, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m cmss.training.average", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("weights", type=Path, nargs="+", metavar="WEIGHTS.safetensors")
-    parser.add_argument("mean", type=Path, metavar="MEAN.safetensors", help="a new file")
+    parser.add_argument("weights", type=Path, nargs="+", metavar="WEIGHTS.safetensors",
+        help="paths of the weights files to average")  # fmt: skip
+    parser.add_argument("mean", type=Path, metavar="MEAN.safetensors",
+        help="path of the new weights file")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> str:

@@ -1,8 +1,8 @@
-"""Store weights in eight bits instead of sixteen.
+"""Compresses a weights file: stores each weight in 8 bits instead of 16.
 
 python -m cmss.training.compress WEIGHTS.safetensors SMALLER.safetensors
 
-The file has half the size, and the rounding errors are 45 dB below the weights.
+The new file has half the size of the original. The rounding errors are 45 dB below the weights.
 """
 
 import argparse
@@ -17,11 +17,13 @@ from cmss.models.weights_file import eight_bits, read_weights, write_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
+    """Run the program with a command line, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m cmss.training.compress", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors")
-    parser.add_argument("smaller", type=Path, metavar="SMALLER.safetensors", help="a new file")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors",
+        help="path of the weights file to compress")  # fmt: skip
+    parser.add_argument("smaller", type=Path, metavar="SMALLER.safetensors",
+        help="path of the new weights file")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> str:

@@ -1,15 +1,17 @@
-"""Fits an ensemble's weights by non-negative least squares, per instrument and frequency band.
+"""Fits the weights of an ensemble of separators by non-negative least squares.
 
-The estimate of a source is the sum over members m and bands b of w[m, b] times the part of member
-m's estimate in band b. The weights with the smallest squared error depend on the stems only through
-sums of products. These sums are accumulated over tracks, so that memory does not grow with the
-data. Weights are not negative and need not sum to 1: a sum below 1 attenuates the estimates of an
-instrument in a band where they have large errors, as a Wiener gain does.
+Each separator of the ensemble is called a member. Each member has a weight for each instrument in
+each frequency band. Each estimate is split into bands, and the estimate of the ensemble is the sum
+of w[m, b] times the estimate of member m in band b over all m and b. The weights with the smallest
+squared error depend on the stems only through sums of products. These sums are accumulated over
+tracks, so that memory does not grow with the data. Weights are not negative and need not sum to 1.
+If the estimates of an instrument have large errors in a band, the weights sum to less than 1 and
+attenuate this band, as a Wiener gain does.
 
-Every source has the same weight, whatever its level. A prior keeps the weights close to the average
-of the members: with few tracks of an instrument, least squares alone would let one member
-compensate for the errors of another. The strength of the prior is chosen by leave-one-out
-cross-validation over tracks.
+In the fit, soft and loud sources have the same importance. A prior keeps the weights of all members
+close to equal weights. Without this prior, if an instrument plays in only a few tracks, least
+squares would let one member compensate for the errors of another member. The strength of the prior
+is chosen by leave-one-out cross-validation over tracks.
 """
 
 from collections.abc import Sequence
@@ -27,11 +29,11 @@ from cmss.transforms.band_split import band_split
 
 @dataclass(frozen=True)
 class _Sums:
-    """Holds the sums that least squares needs, over some sources.
+    """Holds the sums that the least squares fit needs.
 
-    The vector y contains the estimate of each member in each band, and s is the stem, at one
-    sample. P is the sum of y y' over samples, and q is the sum of y s. Estimates and stem are
-    scaled so that the stem has energy 1.
+    At each sample, the vector y contains the estimate of each member in each band, and the scalar s
+    is the value of the stem. P is the sum of y y' over all samples, and q is the sum of y s. The
+    estimates and the stem are scaled so that the stem has energy 1.
     """
 
     products: NDArray[np.float64]  # P
@@ -60,15 +62,15 @@ class _Sums:
 
 @dataclass
 class WeightFit:
-    """Accumulates the least squares sums of each instrument, and solves for the weights.
+    """Accumulates the sums for the fit of each instrument, and computes the weights.
 
     Args:
         members: number of estimates of each source.
         edges_hz: edges between the bands.
         sample_rate_hz: sampling rate of the signals.
         priors: candidates for the strength of the prior, relative to the data. If there are several
-            candidates, the one with the smallest error on left-out tracks is used. All must be
-            above zero, so that members with equal estimates get equal weights.
+            candidates, the candidate with the smallest error on left-out tracks is used. All
+            candidates must be above zero, so that members with equal estimates get equal weights.
 
     Raises:
         InputError: there are no priors, or a prior is not above zero.
@@ -96,14 +98,14 @@ class WeightFit:
         Args:
             track: name of the track of the source.
             instrument: instrument of the source.
-            estimates: estimate of the source by each member, (2, samples).
-            stem: ground truth stem, (2, samples).
+            estimates: list of the members' estimates of the source, each an array (2, samples).
+            stem: ground truth stem of the source, an array (2, samples).
         """
         energy = np.square(stem, dtype=float).sum()
         if not energy:
             return
         parts = np.stack([band_split(e, self.edges_hz, self.sample_rate_hz) for e in estimates])
-        # (members, bands, 2, samples) -> (members * bands, 2 * samples)
+        # Reshape (members, bands, 2, samples) to (members * bands, 2 * samples).
         rows = parts.reshape(self.members * (len(self.edges_hz) + 1), -1)
         correlations = rows @ stem.reshape(-1).astype(float)
         sums = _Sums(rows @ rows.T / energy, correlations / energy, 1)
@@ -111,7 +113,7 @@ class WeightFit:
         tracks[track] = tracks[track] + sums if track in tracks else sums
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
-        """Return the weights of each instrument, (members, bands)."""
+        """Return a dict from each instrument to its weights, an array (members, bands)."""
         prior = self.prior()
         return {
             instrument: self._solve(reduce(add, self._sums[instrument].values()), prior)
@@ -125,16 +127,16 @@ class WeightFit:
             InputError: all stems are silent.
         """
         if not self._sums:
-            raise InputError("all stems are silent, expected music that weights can be fitted on")
+            raise InputError("all stems are silent, expected music on which weights can be fitted")
         if len(self.priors) == 1:
             return self.priors[0]
         return min(self.priors, key=self.left_out_error)
 
     def left_out_error(self, prior: float) -> float:
-        """Return the energy of the error relative to that of the stem, as a mean over sources.
+        """Return the mean over sources of the ratio of error energy to stem energy.
 
-        The weights for a source are fitted on all tracks except the track of this source. If no
-        other track has the instrument, all members have the same weight.
+        The weights for a source are fitted on all tracks except the track of this source. If the
+        instrument plays in no other track, all members have the same weight.
         """
         errors, sources = 0.0, 0
         for tracks in self._sums.values():

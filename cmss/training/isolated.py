@@ -1,4 +1,4 @@
-"""Learns templates from recordings of single instruments."""
+"""Learns the spectral templates of instruments from recordings of single instruments."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,16 +19,17 @@ from cmss.settings import Count, Seed, Steps
 
 @dataclass(frozen=True)
 class Learning:
-    """The section `dictionaries`.
+    """Settings of the section `dictionaries`.
 
     Args:
-        divergence: `kl` (Kullback-Leibler, of magnitudes) or `is` (Itakura-Saito, of powers).
+        divergence: divergence that the factorisation minimises: `kl` for the Kullback-Leibler
+            divergence of magnitudes, `is` for the Itakura-Saito divergence of powers.
         lags: number of frames in a template.
         components: number of templates of each instrument.
         iterations: number of updates of templates and activations.
         stems: number of stems of each instrument, evenly spread over the tracks.
-        seconds: length of the excerpt of each stem, from its middle.
-        seed: seed of the excerpts that initialise the templates.
+        seconds: duration of the excerpt from the middle of each stem.
+        seed: seed of the random choice of the excerpts that initialise the templates.
     """
 
     divergence: Divergence
@@ -46,13 +47,13 @@ def learn_dictionaries(
     sample_rate_hz: int,
     progress: Callable[..., Iterable[tuple[str, list[Excerpt]]]],
 ) -> Dictionaries:
-    """Learn templates of each instrument that plays in some tracks.
+    """Learn templates of each instrument that plays in the tracks.
 
     Args:
         tracks: tracks whose stems are recordings of single instruments.
         settings: number of stems, and settings of the factorisation.
         sample_rate_hz: sampling rate of the stems.
-        progress: wraps the instruments, such as tqdm.
+        progress: function that wraps the list of instruments with a progress bar, such as tqdm.
 
     Raises:
         InputError: a stem cannot be read, or all stems of an instrument are silent.
@@ -74,16 +75,16 @@ def learn_dictionaries(
 def isolated_spectrogram(
     stems: Sequence[Excerpt], settings: Learning, analysis: Analysis, sample_rate_hz: int
 ) -> Tensor:
-    """Concatenate the spectrograms of some stems, each scaled to a mean of 1.
+    """Scale the spectrogram of each stem to a mean of 1, and concatenate the spectrograms.
 
     Args:
         stems: stems of the same instrument.
         settings: number of stems to use, and duration of each excerpt.
-        analysis: computes the spectrograms.
+        analysis: analysis that computes the spectrograms.
         sample_rate_hz: sampling rate of the stems.
 
     Returns:
-        (bands, frames), mean over both channels.
+        The spectrogram (bands, frames), averaged over both channels.
 
     Raises:
         InputError: a stem cannot be read, or all stems are silent.
@@ -101,7 +102,7 @@ def isolated_spectrogram(
         signal = resample(signal, sample_rate_hz, analysis.sample_rate_hz)
         V = analysis.spectrogram(analysis.spectra(torch.from_numpy(signal))).mean(0)
         if V.any():
-            # Soft and loud stems have the same weight.
+            # Scale the spectrogram, so that soft and loud stems have the same weight.
             spectrograms.append(V / V.mean())
     if not spectrograms:
         raise InputError(f"{stems[0].path}: silent, as are all other stems of its instrument")

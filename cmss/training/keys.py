@@ -1,8 +1,8 @@
 """Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-There is a dataclass for each program. Its fields are the keys of the program's file in cmss/conf,
-which has the default values. :func:`cmss.settings.from_settings` builds the dataclass, and thereby
-checks all values before the work begins.
+Each program has a dataclass. The fields of this dataclass are the keys of the program's file in
+cmss/conf, which has the default values. :func:`cmss.settings.from_settings` builds the dataclass,
+and thereby checks all values before the work begins.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def _check_separator(key: str, name: Any) -> None:
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """Keys in the section `path` that are common to all four programs."""
+    """Settings of the section `path` that all four programs have."""
 
     root: Name
     metadata_dir: Name
@@ -47,7 +47,7 @@ class TrainingPaths:
 
 @dataclass(frozen=True)
 class ListeningPaths(TrainingPaths):
-    """Keys in the section `path` of the programs that measure HAAQI."""
+    """Settings of the section `path` of the programs that measure HAAQI."""
 
     more: list[Name]
     music_dir: Name
@@ -61,7 +61,7 @@ class ListeningPaths(TrainingPaths):
 
 @dataclass(frozen=True)
 class TrainPaths(ListeningPaths):
-    """The section `path` of train.py."""
+    """Settings of the section `path` of train.py."""
 
     valid_music_dir: Name
     valid_file: Name
@@ -69,7 +69,7 @@ class TrainPaths(ListeningPaths):
 
 @dataclass(frozen=True)
 class TrainKeys:
-    """The configuration of train.py.
+    """Settings of train.py.
 
     The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built.
     """
@@ -91,16 +91,17 @@ class TrainKeys:
 
 @dataclass(frozen=True)
 class FitPaths(ListeningPaths):
-    """The section `path` of fit.py."""
+    """Settings of the section `path` of fit.py."""
 
     ensemble_file: Name
 
 
 @dataclass(frozen=True)
 class FitKeys:
-    """The configuration of fit.py.
+    """Settings of fit.py.
 
-    Members, steps and the section `enhancer` are checked when the objects are built.
+    The members of the ensemble, the steps and the section `enhancer` are checked when their objects
+    are built.
     """
 
     path: FitPaths
@@ -128,7 +129,7 @@ class FitKeys:
 
 @dataclass(frozen=True)
 class PostfilterPaths(TrainingPaths):
-    """The section `path` of fit_postfilter.py."""
+    """Settings of the section `path` of fit_postfilter.py."""
 
     more: list[Name]
     weights_file: Name
@@ -136,7 +137,7 @@ class PostfilterPaths(TrainingPaths):
 
 @dataclass(frozen=True)
 class PostfilterKeys:
-    """The configuration of fit_postfilter.py.
+    """Settings of fit_postfilter.py.
 
     The section `separator` is checked when the separator is built.
     """
@@ -162,14 +163,14 @@ class PostfilterKeys:
 
 @dataclass(frozen=True)
 class DictionaryPaths(TrainingPaths):
-    """The section `path` of fit_dictionaries.py."""
+    """Settings of the section `path` of fit_dictionaries.py."""
 
     weights_file: Name
 
 
 @dataclass(frozen=True)
 class DictionaryKeys:
-    """The configuration of fit_dictionaries.py."""
+    """Settings of fit_dictionaries.py."""
 
     path: DictionaryPaths
     dictionaries: Learning

@@ -28,21 +28,23 @@ LOG_COLUMNS = (
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """The section `loop`: length and speed of the training.
+    """Settings of the section `loop`, such as the number of steps and the learning rate.
 
     Args:
         steps: number of training steps, each with one batch. Over these steps, the learning rate
-            falls to zero (half a cosine).
-        learning_rate: maximum of the learning rate, reached after `warmup_steps`.
+            falls to zero along half a period of a cosine.
+        learning_rate: maximum of the learning rate, which is reached after `warmup_steps`.
         warmup_steps: number of steps over which the learning rate rises.
         weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
-        bfloat16: run the convolutions and matrix products of the network in bfloat16.
+        bfloat16: whether to compute the convolutions and matrix products in bfloat16.
         validate_every: number of steps between validations.
         validation_batches: number of batches in a validation; every validation uses the same
             batches.
-        patience: number of validations without a lower loss after which to stop; 0 never stops.
-        haaqi_every: measure HAAQI at every Nth validation; 0 never measures it.
+        patience: number of validations without a lower loss after which the training stops; 0 for
+            no early stop.
+        haaqi_every: number of validations from one measurement of HAAQI to the next; 0 for no
+            measurements.
         save_every_s: interval in seconds at which the state of the training is saved.
     """
 
@@ -72,19 +74,21 @@ def train(
 ) -> Path:
     """Train a network, or continue its training.
 
-    Writes three files in `folder`: state.pt (from which a training continues), best.safetensors
-    (the network with the lowest validation loss) and log.csv (:data:`LOG_COLUMNS`).
+    Three files are written to `folder`. The file state.pt is the state from which the training can
+    continue, best.safetensors has the weights with the lowest validation loss, and log.csv has the
+    columns :data:`LOG_COLUMNS`.
 
     Args:
-        model: the network, on the device to train on.
-        loss: the loss to minimise.
-        training: draws the batches to train on.
-        validation: draws the batches to validate on.
-        settings: length and speed of the training.
-        folder: folder for the state, the weights and the log.
-        progress: wraps the steps, such as tqdm.
-        notes: entries for the header of the weights file.
-        haaqi: measures HAAQI with the network, for the log; required if `settings.haaqi_every` > 0.
+        model: network to train, on the device on which it is trained.
+        loss: loss to minimise.
+        training: random mixtures for the training.
+        validation: random mixtures for the validation.
+        settings: settings of the training.
+        folder: folder to which the state, the weights and the log are written.
+        progress: function that wraps the steps with a progress bar, such as tqdm.
+        notes: dict of entries for the header of the weights file.
+        haaqi: function that measures HAAQI with the network, for the log; required if
+            `settings.haaqi_every` > 0.
 
     Returns:
         Path of best.safetensors.
@@ -105,8 +109,8 @@ def train(
         settings.clip_norm,
         settings.save_every_s,
     )
-    # If the log goes on after the step of the saved state, these steps are done again: their rows
-    # are removed.
+    # The log may contain steps after the step of the saved state. These steps are computed again,
+    # so their lines are removed from the log.
     rows = read_text(task.log).splitlines()[1:] if task.log.exists() else []
     kept = [row for row in rows if int(row.split(",")[0]) <= trainer.step]
     write_text(task.log, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
@@ -131,7 +135,8 @@ class _NetworkTask:
         self.log, self.best_path = self.folder / "log.csv", self.folder / "best.safetensors"
         self.began = time.monotonic()
         self.best = math.inf  # lowest validation loss
-        self.validations, self.since_best = 0, 0  # in total, and since the lowest loss
+        # Number of all validations, and number of validations since the lowest loss.
+        self.validations, self.since_best = 0, 0
         self.recent: list[float] = []  # training losses since the last validation
 
     @property
@@ -186,9 +191,9 @@ class _NetworkTask:
 def validate(
     model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
 ) -> tuple[float, float]:
-    """Return the mean loss, and the mean SDR improvement of the estimates over the mixture in dB.
+    """Return the mean loss and the mean SDR improvement in dB over the validation batches.
 
-    Both are means over the validation batches.
+    The SDR improvement is the SDR of the estimates minus the SDR of the mixture.
     """
     model.eval()
     losses, improvements = [], []
@@ -199,14 +204,14 @@ def validate(
 
 
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
-    """Return the SDR improvement in dB of each source that plays, as a vector.
+    """Return a vector with the SDR improvement in dB of each source that plays.
 
-    The SDR improvement is SDR(estimate) - SDR(mixture). This equals the energy of mixture - stem
-    divided by the energy of estimate - stem, in dB. It is 0 if the estimate equals the mixture.
+    The SDR improvement is SDR(estimate) - SDR(mixture). This difference in dB corresponds to the
+    ratio of the energy of mixture - stem to the energy of estimate - stem.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))
-    # An accompaniment is not a source.
+    # The accompaniment is an output of the network, but not a source.
     sources = torch.tensor([name != ACCOMPANIMENT for name in model.sources], device=targets.device)
     playing = sources & (targets.abs().amax((2, 3)) > 1e-4)  # (B, S)
     before = (batch.mixture.unsqueeze(1) - targets).square().sum((2, 3))
@@ -222,7 +227,7 @@ def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> T
 def _prefetched(mixtures: RandomMixtures, steps: range, model: Network) -> Iterator[Batch]:
     """Yield the batch of each step on the model's device.
 
-    A thread draws the next three batches while the network processes the current one.
+    A thread draws the next three batches while the network processes the current batch.
     """
     device = next(model.parameters()).device
     with ThreadPoolExecutor(1) as pool:

@@ -1,6 +1,6 @@
-"""Computes losses of estimated sources; for losses of their remix see `cmss.training.remix_loss`.
+"""Computes losses of estimated sources; `cmss.training.remix_loss` computes losses of the remix.
 
-A loss maps the network and a batch to a scalar.
+A loss is a function that returns a scalar for a network and a batch.
 
 Shapes: B batch, S outputs of the network, T samples, F bins, K frames, N bands.
 """
@@ -36,7 +36,7 @@ class WaveformLoss:
     spectral: NotNegative = 0.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of any network; outputs of absent sources have no effect."""
+        """Compute the loss of any network; outputs for sources that do not play have no effect."""
         outputs = len(model.sources)
         present = batch.present(outputs)  # (B, S)
         estimates = model(batch.mixture, present).float()[present]  # (sources that play, 2, T)
@@ -48,10 +48,10 @@ class WaveformLoss:
 
 
 def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
-    """Compute spectral convergence plus log-magnitude error, as a mean over three resolutions.
+    """Compute the spectral convergence plus the log-magnitude error; average three resolutions.
 
     Args:
-        estimates, targets: waveforms (..., T).
+        estimates, targets: waveforms of the estimates and of the stems, (..., T).
 
     Source: Yamamoto, Song and Kim 2020, "Parallel WaveGAN", section 2.2, with hops of a quarter of
     a frame.
@@ -59,10 +59,12 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
     losses = []
     for length in (512, 1024, 2048):
         window, hop = torch.hann_window(length, device=targets.device), length // 4
-        # A floor under the power keeps the logarithm and the root's gradient finite in silence.
+        # The constant in the power keeps the logarithm and the gradient of the root finite in
+        # silence.
         floor = 1e-5 * targets.square().mean().detach() * window.square().sum() + 1e-12
         estimate, target = (stft_magnitudes(s, window, hop, floor) for s in (estimates, targets))
-        # The gradient of the root is infinite at 0, where all estimates are exact: add a constant.
+        # The gradient of the root would be infinite at 0, so a constant is added. The error is 0 if
+        # all estimates are exact.
         error = (estimate - target).square().sum() + 1e-8 * target.square().sum()
         convergence = (error / target.square().sum()).sqrt()
         losses.append(convergence + (estimate.log() - target.log()).abs().mean())
@@ -71,11 +73,12 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass
 class MaskLoss:
-    """Loss of masks, as in the training of Multichannel U-Net.
+    """Computes the loss of masks as in the training of Multichannel U-Net.
 
     The target of a mask is the ratio of the magnitudes of stem and mixture. The error of a source
     is weighted by (E_max / E)^p, where E is the energy of this source in the batch, and E_max is
-    the largest energy among the sources. So rare and soft sources have the same weight as others.
+    the largest energy among the sources. These weights give rare and soft sources the same
+    influence on the loss as other sources.
 
     Args:
         exponent: exponent p of the weights.
@@ -88,13 +91,14 @@ class MaskLoss:
     largest: Annotated[float, Field(gt=0)] = 10.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of a network that estimates masks on bands."""
+        """Compute the loss of a network that estimates a mask for each frequency band."""
         assert isinstance(model, BandMasks)
         outputs = len(model.sources)
         present = batch.present(outputs)  # (B, S)
         with torch.no_grad():
             mixture = model.analyse(batch.mixture)  # (B, 2, F, K)
-            # The mean of both channels: (B, S, T) -> (B, S, F, K) -> (B, S, K, N)
+            # Average both channels (B, S, T), compute spectra (B, S, F, K), and sum the magnitudes
+            # in bands (B, S, K, N).
             stems = model.analyse(batch.targets(outputs).mean(2)).abs().mT @ model.to_bands
             total = mixture.mean(1).abs().mT @ model.to_bands  # (B, K, N)
             ratios = (stems / (total.unsqueeze(1) + 1e-8)).clamp(max=self.largest)

@@ -1,4 +1,4 @@
-"""Measures mean HAAQI of a network in training, or of a separator that is followed by steps."""
+"""Measures the mean HAAQI of a network in training, or of a separator with further steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ from cmss.separators.steps.step import Step
 
 @dataclass(frozen=True)
 class MeanHaaqi:
-    """Measures the mean HAAQI of pairs after separation, remix and amplification.
+    """Measures the mean HAAQI over pairs after separation, remix and amplification.
 
     For a network of a single instrument, the stems of all other players are the ground truth, so
     that the result depends only on this network.
 
     Args:
-        pairs: pairs of scene and listener. For a network of a single instrument, this instrument
-            plays in every scene.
-        scorer: measures HAAQI; its hearing aid amplifies the remix.
-        instrument: instrument that the network estimates, if it estimates a single instrument; None
-            for a network of all instruments.
+        pairs: pairs of scene and listener. If the network estimates a single instrument, this
+            instrument must play in every scene.
+        scorer: scorer that measures HAAQI, and whose hearing aid amplifies the remix.
+        instrument: instrument that a network of a single instrument estimates; None for a network
+            of all instruments.
     """
 
     pairs: Sequence[Pair]
@@ -47,7 +47,7 @@ class MeanHaaqi:
     def spread(
         cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None = None
     ) -> "MeanHaaqi":
-        """Choose `count` pairs, evenly spread over those in which the instrument plays.
+        """Choose `count` pairs, evenly spread over the pairs in whose scene the instrument plays.
 
         Raises:
             InputError: the instrument plays in no pair.
@@ -68,7 +68,7 @@ class MeanHaaqi:
         return cls(chosen, scorer, instrument)
 
     def __call__(self, model: Network) -> float:
-        """Return the mean HAAQI over pairs and ears, after separation by a network."""
+        """Return the mean HAAQI over pairs and ears after a network has separated the mixtures."""
         rate_hz = int(self.scorer.hearing_aid.sample_rate_hz)
         scores = []
         for pair in self.pairs:
@@ -86,13 +86,13 @@ class MeanHaaqi:
         """Return the mean HAAQI over pairs and ears after each of several lists of steps.
 
         Args:
-            separator: separates the mixture of each pair once.
-            candidates: lists of steps. If several lists begin with the same steps, these steps are
-                computed once.
-            progress: wraps the pairs, such as tqdm.
+            separator: separator that separates the mixture of each pair once.
+            candidates: lists of steps to compare. If several lists begin with the same steps, these
+                steps are computed only once.
+            progress: function that wraps the pairs with a progress bar, such as tqdm.
 
         Returns:
-            (candidates,).
+            The mean HAAQI of each list of steps, an array (candidates,).
         """
         sums = np.zeros(len(candidates))
         rate_hz = separator.sample_rate_hz
@@ -119,7 +119,7 @@ class MeanHaaqi:
     def _separated(
         self, model: Network, mixture: NDArray[np.float32], track: Track, rate_hz: int
     ) -> Stems:
-        """Separate a mixture by the network; use true stems for all other players."""
+        """Separate a mixture by the network; use ground truth stems for all other players."""
         device = next(model.parameters()).device
         if self.instrument is None:
             separate_all = OneForAll(lambda: model, rate_hz, Segments(), device)

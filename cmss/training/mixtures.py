@@ -1,7 +1,7 @@
 """Draws random mixtures of stems.
 
-The batch of a step depends only on the seed and the step. So a training that was interrupted
-continues with the batches that it would have had without the interruption.
+The batch of a training step depends only on the seed and on the number of the step. Therefore an
+interruption of the training does not change the batches of the later steps.
 
 Shapes: B batch, P players of an example, T samples.
 """
@@ -23,24 +23,25 @@ from cmss.training.augmentation import Segment, StemsOnDevice
 from cmss.training.stems import StemTrack
 
 GAINS_DB = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
-"""Gains of the challenge's scenes."""
+"""Gains in dB of the challenge's scenes."""
 
 
 @dataclass(frozen=True)
 class MixtureSettings:
-    """The section `mixtures`: how random mixtures are drawn.
+    """Settings of the section `mixtures`, which define how random mixtures are drawn.
 
     Args:
         segment_s: length of an example in seconds.
         batch_size: number of examples in a batch.
-        together: probability that all players come from the same track and play together as
-            written; otherwise each instrument comes from a different track.
-        gain_db: maximum change of the level of a stem in dB, up or down.
-        semitones: maximum shift of pitch, tempo and formants; all players of an example have the
-            same shift.
-        cents: maximum additional shift of each instrument if the instruments come from different
-            tracks.
-        equaliser_db: maximum gain of the two random peaks or dips of each stem's equaliser, in dB.
+        together: probability that all stems of an example are from the same passage of the same
+            track. Otherwise each instrument comes from a different track.
+        gain_db: maximum random increase or decrease of the level of a stem in dB.
+        semitones: maximum shift of pitch, tempo and formants in semitones; all players of an
+            example have the same shift.
+        cents: maximum additional shift of each instrument in cents, which is applied if the
+            instruments come from different tracks.
+        equaliser_db: maximum gain in dB of the random equaliser of each stem, which has two peaks
+            or dips.
     """
 
     segment_s: Annotated[float, Field(ge=0.1, le=3600)]
@@ -52,7 +53,7 @@ class MixtureSettings:
     equaliser_db: Annotated[float, Field(ge=0, le=60)]
 
     def as_played(self) -> "MixtureSettings":
-        """Return settings that give batches of the same size, from tracks without augmentation."""
+        """Return settings for batches of the same size, without augmentation or mixed tracks."""
         return replace(self, together=1.0, gain_db=0.0, semitones=0.0, cents=0.0, equaliser_db=0.0)
 
 
@@ -61,10 +62,11 @@ class Batch:
     """Holds a batch of examples of the same length.
 
     Args:
-        stems: stem of each player, (B, P, 2, T); zero if an example has fewer than P players.
-        index: index of the network's output that is to estimate each player, (B, P); -1 if there is
-            no output for this player, or no such player.
-        gains: gain of each player in the remix, (B, P), as factors.
+        stems: stems of the players, an array (B, P, 2, T). If an example has fewer than P players,
+            the remaining stems are zero.
+        index: index of the network's output that is to estimate each player, an array (B, P). The
+            index is -1 if the player does not exist or no output estimates this player.
+        gains: factor that multiplies each player in the remix, an array (B, P).
     """
 
     stems: Tensor
@@ -73,17 +75,17 @@ class Batch:
 
     @property
     def mixture(self) -> Tensor:
-        """Sum of the stems, (B, 2, T)."""
+        """Mixture (B, 2, T), the sum of the stems."""
         return self.stems.sum(1)
 
     def present(self, outputs: int) -> Tensor:
-        """Return which outputs of the network have a player: bool (B, outputs)."""
+        """Return a mask (B, outputs) that is True for each output that has a player."""
         # Index -1 is mapped to an additional last output, which is dropped.
         marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
 
     def targets(self, outputs: int) -> Tensor:
-        """Return the target of each output, the sum of its players: (B, outputs, 2, T)."""
+        """Return the target (B, outputs, 2, T) of each output, which is the sum of its players."""
         # Index -1 is mapped to an additional last output, which is dropped.
         targets = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
         rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)
@@ -123,7 +125,8 @@ class RandomMixtures:
         self.settings = settings
         self.seed = seed
         self.samples = round(settings.segment_s * sample_rate_hz)
-        # Samples of a stem in a segment at the highest pitch; a semitone is added for the detuning.
+        # Number of samples of a stem that a segment needs at the highest pitch. One semitone is
+        # added for the detuning.
         self.source_samples = int(self.samples * 2 ** ((settings.semitones + 1) / 12)) + 2
         self.by_instrument: dict[str, list[StemTrack]] = {}
         tracks = [track for track in tracks if track.samples > self.source_samples]
@@ -135,7 +138,7 @@ class RandomMixtures:
         if not self.tracks:
             raise InputError(
                 f"mixtures.segment_s: {settings.segment_s:g} s with pitch shifts take "
-                f"{self.source_samples / sample_rate_hz:.1f} s, no track with "
+                f"{self.source_samples / sample_rate_hz:.1f} s, but no track with "
                 f"{instrument or 'any instrument'} is longer"
             )
         self._on_device = None
@@ -153,7 +156,8 @@ class RandomMixtures:
         for row, (_, names) in enumerate(examples):
             index[row, : len(names)] = torch.tensor([self.index[name] for name in names])
             places += [(row, column) for column in range(len(names))]
-        # All segments of the batch are computed together: (segments, 2, T) -> (B, P, 2, T)
+        # All segments of the batch are computed together (segments, 2, T), then stored as
+        # (B, P, 2, T).
         segments = [segment for segments, _ in examples for segment in segments]
         if self._on_device is not None:
             augmented = self._on_device.augment(segments, self.samples)
@@ -166,7 +170,7 @@ class RandomMixtures:
         return Batch(stems, index.to(stems.device), gains.to(stems.device))
 
     def _example(self, rng: np.random.Generator) -> tuple[list[Segment], list[str]]:
-        """Draw the segments of an example and the names of their players."""
+        """Draw the segments of an example, and return them with the names of their players."""
         s = self.settings
         speed = 2 ** (rng.uniform(-s.semitones, s.semitones) / 12)
         segments, names = [], []
@@ -177,7 +181,8 @@ class RandomMixtures:
                 segments.append(self._segment(stem, start, speed, rng))
                 names.append(name)
         else:
-            # Duets to quintets of different instruments, small ensembles more often.
+            # Draw two to five different instruments; small ensembles are more likely than large
+            # ensembles.
             count = rng.choice((2, 3, 4, 5), p=(0.35, 0.3, 0.25, 0.1))
             others = [name for name in sorted(self.by_instrument) if name != self.instrument]
             chosen = [self.instrument] if self.instrument else []
@@ -198,14 +203,14 @@ class RandomMixtures:
     def _segment(
         self, stem: NDArray[np.int16], start: int, speed: float, rng: np.random.Generator
     ) -> Segment:
-        """Draw level, polarity and equaliser of a segment."""
+        """Draw the level, the polarity and the equaliser of a segment."""
         sections = np.concatenate([self._peak(rng) for _ in range(2)])
         gain_db = rng.uniform(-self.settings.gain_db, self.settings.gain_db)
         gain = 10 ** (gain_db / 20) * float(rng.choice((-1, 1)))
         return Segment(stem, start, speed, sections, gain, swap=False)
 
     def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw a peaking equaliser with random centre, width and height, as a second-order section.
+        """Draw the second-order section of a peaking equaliser with random centre, width and gain.
 
         Source: R. Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients".
         """

@@ -1,14 +1,16 @@
-"""Compares the fast modulations of two signals' spectral envelopes, which HAAQI weights most.
+"""Compares the fast modulations of the spectral envelopes of two signals, as HAAQI does.
 
-The largest term of HAAQI is the cepstral correlation (Kates and Arehart 2016, section II). The
-envelopes of auditory bands in dB are smoothed and sampled every 4 ms. At each time, half cosines
-across the bands are fitted to the envelopes; their coefficients are the cepstral coefficients. The
-modulations of each coefficient between 20 and 125 Hz are correlated with those of the reference.
-These modulations are beats of neighbouring partials, so they depend on the balance of players whose
-partials lie in the same band.
+The term of HAAQI with the largest weight is the cepstral correlation (Kates and Arehart 2016,
+section II). HAAQI smooths the envelopes of auditory bands in dB and samples them every 4 ms. At
+each time, half cosines across the bands are fitted to the envelopes; the coefficients of these
+cosines are the cepstral coefficients. The modulations of each cepstral coefficient between 20 and
+125 Hz are correlated with the same modulations of the reference. These modulations are beats
+between neighbouring partials. They depend on the balance of players whose partials lie in the same
+band.
 
-This loss is the cepstral correlation without the ear model, so that it costs little. It needs one
-Fourier transform per signal. From its bins, the envelope of each band is computed at 1 kHz.
+The loss in this module is the cepstral correlation without the ear model, which takes little
+computing time. Each signal is transformed once by a Fourier transform. From the bins of this
+transform, the envelope of each band is computed at a sampling rate of 1 kHz.
 
 Shapes: B batch, T samples, N samples of an envelope.
 """
@@ -26,11 +28,12 @@ from cmss.hearing.haaqi.filterbank import (
 )
 
 ENVELOPE_RATE_HZ = 1000
-"""Sampling rate of the envelopes, more than the bandwidth of the ear at 8 kHz (890 Hz)."""
+"""Sampling rate of the envelopes, which exceeds the bandwidth of the auditory filter at 8 kHz
+(890 Hz)."""
 
 
 def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -> Tensor:
-    """Compute 1 - mean correlation of modulations: 0 for equal signals, 1 for unrelated signals.
+    """Compute 1 minus the mean correlation of modulations, which is 0 for equal signals.
 
     Args:
         estimate, target: signals (B, 2, T) of at least 1 s.
@@ -39,8 +42,9 @@ def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -
     with torch.autocast(target.device.type, enabled=False):
         power = band_powers(target.float(), sample_rate_hz)  # (B, 2, 32, N)
         means = power.mean(-1, keepdim=True)
-        # Inaudible: 25 dB below the mean of the band, or 50 dB below the mean of all bands. That is
-        # about the range between the thresholds of the challenge's listeners and amplified music.
+        # Powers count as inaudible if they are 25 dB below the mean of the band, or 50 dB below the
+        # mean of all bands. For the challenge's listeners, the level of amplified music is about
+        # that far above the hearing threshold.
         floor = 10**-2.5 * means + 10**-5.0 * means.mean(2, keepdim=True) + 1e-20
         reference = _modulations(power, floor)
         processed = _modulations(band_powers(estimate.float(), sample_rate_hz), floor)
@@ -48,21 +52,23 @@ def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -
 
 
 def band_powers(signal: Tensor, sample_rate_hz: int) -> Tensor:
-    """Compute squared envelopes of auditory bands at 1 kHz: (B, 2, T) -> (B, 2, 32, N)."""
+    """Compute the squared envelopes (B, 2, 32, N) of auditory bands of a signal (B, 2, T)."""
     samples = signal.shape[-1]
     points = 2 * round(samples * ENVELOPE_RATE_HZ / sample_rate_hz / 2)  # N
     spectrum = torch.fft.rfft(signal)  # (B, 2, T // 2 + 1)
-    spacing = sample_rate_hz / samples  # of bins, in Hz
+    spacing = sample_rate_hz / samples  # distance between two bins in Hz
     centre, erb = (
         torch.tensor(hz.copy(), device=signal.device, dtype=torch.float32)
         for hz in (CENTER_FREQUENCIES_HZ, ERB_HZ)
     )
-    # The N bins around each centre frequency: their inverse transform is the band at 1 kHz, shifted
-    # down to 0 Hz, and its magnitude is the envelope.
+    # Select the N bins around each centre frequency. The inverse transform of these bins is the
+    # signal of the band, shifted down to 0 Hz and sampled at 1 kHz. The magnitude of this signal is
+    # the envelope.
     offset = torch.arange(points, device=signal.device) - points // 2
     index = (centre / spacing).round().long()[:, None] + offset  # (32, N)
     inside = (index > 0) & (index < spectrum.shape[-1])
-    # Bands are 1.5 times as wide as in a healthy ear, as with a moderate hearing loss.
+    # The bands are 1.5 times as wide as in a healthy ear, which corresponds to a moderate hearing
+    # loss.
     from_centre = (index * spacing - centre[:, None]) / (1.5 * WIDTH_PER_ERB * erb[:, None])
     response = (1 + 1j * from_centre) ** -4 * inside  # gammatone of fourth order
     bins = spectrum[..., index.clamp(0, spectrum.shape[-1] - 1)] * response  # (B, 2, 32, N)
@@ -71,10 +77,10 @@ def band_powers(signal: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 def _modulations(power: Tensor, floor: Tensor) -> Tensor:
-    """Compute cepstral coefficients in four modulation bands: (B, 2, 32, N) -> (B, 2, 5, 4, N / 4).
+    """Compute cepstral coefficients (B, 2, 5, 4, N / 4) in four modulation bands.
 
-    The cepstral coefficients are smoothed over 8 ms and then filtered by HAAQI's modulation
-    filters, as in HAAQI. Both filters run at 1 kHz.
+    As in HAAQI, the cepstral coefficients are smoothed over 8 ms, and then filtered by HAAQI's
+    modulation filters. Both filters work at a sampling rate of 1 kHz.
     """
     envelope_db = 10 * torch.log10(power + floor)
     basis = torch.as_tensor(CEPSTRAL_BASIS, device=power.device, dtype=power.dtype)
@@ -82,7 +88,8 @@ def _modulations(power: Tensor, floor: Tensor) -> Tensor:
     cepstrum = cepstrum - cepstrum.mean(-1, keepdim=True)
     window = torch.hann_window(SMOOTHING * ENVELOPE_RATE_HZ // MODEL_RATE_HZ + 1, periodic=False)
     filters = torch.as_tensor(MODULATION_FILTERS, dtype=torch.float32)  # (4, taps at 250 Hz)
-    # From 250 Hz to 1 kHz: insert three zeros after each tap; the smoothing interpolates them.
+    # Convert the taps from 250 Hz to 1 kHz by inserting three zeros after each tap. The smoothing
+    # filter interpolates between the taps.
     stride = ENVELOPE_RATE_HZ // 250
     spread = torch.zeros(*filters.shape, stride)
     spread[..., 0] = filters

@@ -1,4 +1,4 @@
-"""Trains a post-filter (:mod:`cmss.models.postfilter_network`) on a separator's estimates.
+"""Trains a post-filter (:mod:`cmss.models.postfilter_network`) on the estimates of a separator.
 
 Shapes: S sources, T samples, F bins, K frames, N auditory bands.
 """
@@ -26,14 +26,14 @@ from cmss.transforms.stft import istft, stft
 class Example:
     """Holds the mixture, the estimates and the stems of a track.
 
-    Mixture and stems are scaled so that the mean power of the mixture's bins is 1/16.
+    The mixture and the stems are scaled so that the mean power of the mixture's bins is 1/16.
 
     Args:
-        features: features of the estimates, which are the inputs of the post-filter,
-            (S, FEATURES, F, K), float16.
-        log_masks: logarithm of the estimates' masks, (S, 2, F, K), float16.
-        mixture: spectra of the mixture, complex (2, F, K).
-        stems: spectra of the ground truth stems, complex (S, 2, F, K).
+        features: inputs of the post-filter, which are features of the estimates; an array
+            (S, FEATURES, F, K) of type float16.
+        log_masks: logarithm of the masks of the estimates, an array (S, 2, F, K) of type float16.
+        mixture: complex spectra of the mixture, an array (2, F, K).
+        stems: complex spectra of the ground truth stems, an array (S, 2, F, K).
         doubled: groups of sources that play the same instrument, see :class:`Postfilter`.
     """
 
@@ -52,9 +52,10 @@ class Example:
         arguments: PostfilterArguments,
         doubled: Sequence[Sequence[int]] = (),
     ) -> "Example":
-        """Build an example from waveforms (2, T), (S, 2, T) and (S, 2, T)."""
+        """Build an example from the waveforms of a mixture (2, T), its estimates and its stems."""
         window = torch.hann_window(arguments.window)
-        # Only the bins that the post-filter corrects: (2, F, K), (S, 2, F, K), (S, 2, F, K)
+        # Keep only the bins that the post-filter corrects. The spectra have the shapes (2, F, K),
+        # (S, 2, F, K) and (S, 2, F, K).
         X, E, T = (
             stft(signal, window, arguments.window // 4)[..., : arguments.bins, :]
             for signal in (mixture, estimates, stems)
@@ -64,7 +65,7 @@ class Example:
         return cls(features.half(), log_masks.half(), X / level, T / level, doubled)
 
     def cut(self, first: int, frames: int) -> "Example":
-        """Return an excerpt of some frames."""
+        """Return an excerpt of `frames` frames that starts at the frame `first`."""
         part = slice(first, first + frames)
         return replace(
             self,
@@ -76,13 +77,13 @@ class Example:
 
 
 class PostfilterLoss:
-    """Loss of the sources and of their remix, in bins, in auditory bands and in modulations.
+    """Computes the loss of the corrected sources and of their remix.
 
-    Sources are compared by compressed spectra, which have the square root of the magnitude. Remixes
-    are compared in three ways: by their log power in bins; by their log power in bands half as wide
-    as auditory filters; and by their modulations (:mod:`cmss.training.modulation`). The log power
-    in bands is compared in each frame, and also as the mean over the excerpt, because HAAQI
-    compares long-term spectra too.
+    Sources are compared with the stems by compressed spectra, in which each magnitude is replaced
+    by its square root. Remixes are compared by their log power in bins, by their log power in
+    bands, and by their modulations (:mod:`cmss.training.modulation`). The bands are half as wide as
+    auditory filters. The log power in bands is compared in each frame. The mean over the excerpt is
+    compared as well, because HAAQI also compares long-term spectra.
 
     Args:
         arguments: arguments of the post-filter.
@@ -96,25 +97,26 @@ class PostfilterLoss:
         weight = inverse_bandwidth(arguments.window // 2 + 1, rate_hz)[:bins]
         self._weight = weight / weight.mean()  # (F,)
         hz = torch.arange(bins) * rate_hz / arguments.window
-        # Number of half auditory filters below a frequency (ERB-rate, Glasberg and Moore 1990).
+        # Twice the ERB-rate scale of Glasberg and Moore (1990), so that a band is half as wide as
+        # an auditory filter.
         rate = 2 * 21.4 * torch.log10(4.37e-3 * hz + 1)
         centres = torch.arange(int(rate[-1]))[:, None] + 0.5
-        # Triangular bands, which sum to 1 between the first and the last centre.
+        # The bands are triangular, and sum to 1 between the first and the last centre frequency.
         self._to_bands = (1 - (rate - centres).abs()).clamp(min=0)  # (N, F)
 
     def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
-        """Compute the loss of the network on an example with gains (S,), as factors."""
+        """Compute the loss of a network on an example; `gains` (S,) are factors of the sources."""
         corrections = network.corrections(example.features.float())
         masks = corrected(example.log_masks.float(), corrections, example.doubled)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(masks, example, gains[:, None, None, None])
 
     def _loss(self, masks: Tensor, example: Example, gains: Tensor) -> Tensor:
-        # |X| (2, F, K) and |S| (S, 2, F, K), then Re(X* S) / sqrt(|X| |S|): see mask_error.
+        # Compute |X| (2, F, K), |S| (S, 2, F, K) and Re(X* S) / sqrt(|X| |S|) for mask_error.
         mixture, stems = example.mixture.abs(), example.stems.abs()
         product = (example.mixture.conj() * example.stems).real * (mixture * stems + 1e-6).rsqrt()
         error = mask_error(masks, mixture, product, stems)  # (S, 2, F, K)
-        # The remix of masked spectra is the mixture times the sum of masks and gains.
+        # The remix of masked spectra equals the mixture multiplied by the sum of gain times mask.
         factor = (masks * gains).sum(0)  # (2, F, K)
         target_spectra = (gains * example.stems).sum(0)
         estimate, target = (factor * mixture).square(), target_spectra.abs().square()
@@ -130,7 +132,7 @@ class PostfilterLoss:
         return with_modulations(loss, self.modulation, remixes, self.arguments.samplerate)
 
     def _waveform(self, spectra: Tensor) -> Tensor:
-        """Synthesise a remix, with silence in the bins above F: (2, F, K) -> (1, 2, T)."""
+        """Synthesise a remix (1, 2, T) from spectra (2, F, K); bins above F are set to zero."""
         window, hop = self.arguments.window, self.arguments.window // 4
         above = window // 2 + 1 - spectra.shape[-2]
         padded = torch.nn.functional.pad(spectra, (0, 0, 0, above))
@@ -140,14 +142,14 @@ class PostfilterLoss:
 
 def _log_ratio(estimate: Tensor, target: Tensor) -> Tensor:
     """Compute the logarithm of a ratio of powers; powers below 1e-5 count as silence."""
-    # A single logarithm, unlike log_error: the post-filters in the package were trained with its
-    # rounding.
+    # Unlike log_error, this function computes a single logarithm, because the post-filters in the
+    # package were trained with the rounding errors of this computation.
     return ((estimate + 1e-5) / (target + 1e-5)).log()
 
 
 @dataclass(frozen=True)
 class PostfilterTraining:
-    """The section `training`: how a post-filter is trained.
+    """Settings of the section `training`, which define how a post-filter is trained.
 
     Args:
         steps: number of updates.
@@ -155,10 +157,10 @@ class PostfilterTraining:
         frames: length of an excerpt in frames. The modulation loss needs 1 s, which is 24 frames.
         learning_rate: maximum of the learning rate. The learning rate reaches it after 2 % of the
             steps, then falls to zero.
-        bands: see :class:`PostfilterLoss`.
-        modulation: see :class:`PostfilterLoss`.
-        bfloat16: compute convolutions in bfloat16.
-        seed: seed of the initial weights, the excerpts and the gains.
+        bands: weight of a term of the loss, see :class:`PostfilterLoss`.
+        modulation: weight of the modulation loss, see :class:`PostfilterLoss`.
+        bfloat16: whether to compute the convolutions in bfloat16.
+        seed: seed of the random initial weights, excerpts and gains.
     """
 
     steps: Steps
@@ -171,7 +173,7 @@ class PostfilterTraining:
     seed: Seed
 
     def with_examples(self, examples: int) -> str:
-        """Return the text that identifies a training: the settings and the number of examples."""
+        """Return a text that identifies a training by its settings and its number of examples."""
         return repr((self, examples))
 
 
@@ -186,16 +188,16 @@ def train_postfilter(
     """Train a post-filter on excerpts of examples, or continue its training.
 
     Args:
-        network: post-filter; it is trained in place, and is in evaluation mode afterwards.
-        examples: at least one example.
+        network: post-filter, which is trained in place and is in evaluation mode afterwards.
+        examples: list of at least one example.
         settings: settings of the training.
-        state: file from which an interrupted training continues.
+        state: path of the file from which an interrupted training continues.
         save_every_s: interval in seconds at which the state of the training is saved.
-        progress: wraps the steps, such as tqdm.
+        progress: function that wraps the steps with a progress bar, such as tqdm.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; the message names the step.
-        InputError: `state` belongs to another training.
+        InputError: the file `state` belongs to another training.
     """
     warmup_steps = max(settings.steps // 50, 1)
     Trainer(
@@ -213,7 +215,7 @@ def train_postfilter(
 
 
 class _PostfilterTask:
-    """Trains on random excerpts with random gains, all drawn from one generator."""
+    """Trains a post-filter on random excerpts with random gains from one random generator."""
 
     finished = False  # the training never stops before the last step
 
@@ -262,7 +264,7 @@ def mean_loss(
 def draw(
     examples: Sequence[Example], frames: int, generator: torch.Generator
 ) -> tuple[Example, Tensor]:
-    """Draw an excerpt of an example, and a gain for each of its sources, as factors (S,)."""
+    """Draw an excerpt of an example and the factors (S,) of its sources in the remix."""
     example = examples[int(torch.randint(len(examples), (), generator=generator))]
     starts = max(example.mixture.shape[-1] - frames, 0) + 1
     first = int(torch.randint(starts, (), generator=generator))

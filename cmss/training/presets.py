@@ -1,4 +1,4 @@
-"""Defines presets of the networks that can be trained, selected by model and size."""
+"""Defines presets of the networks that can be trained; a preset has a model name and a size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ LOSSES: dict[str, type[Any]] = {
     "remix": RemixLoss,
     "waveform": WaveformLoss,
 }
-"""Classes of losses by their names in :class:`cmss.models.record.Size`."""
+"""Dict from the name of a loss in :class:`cmss.models.record.Size` to its class."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Preset:
 
     Args:
         network: name of the network, a key of :data:`cmss.models.registry.MODELS`.
-        arguments: arguments of the network. They include its outputs, which determine whether it
-            separates all instruments or a single instrument, see :mod:`cmss.models.outputs`.
+        arguments: arguments of the network. The argument for the outputs determines whether the
+            network separates all instruments or a single instrument, see
+            :mod:`cmss.models.outputs`.
         loss_name: name of the loss, a key of :data:`LOSSES`.
         loss_arguments: arguments of the loss.
     """
@@ -46,7 +47,7 @@ class Preset:
         return build(self.network, dict(self.arguments))
 
     def build_loss(self, settings: Mapping[str, Any] | None = None) -> Loss:
-        """Build the loss; `settings` override its arguments.
+        """Build the loss; values in `settings` replace the arguments of the loss.
 
         Raises:
             InputError: the loss has no such argument, or a value has the wrong type.
@@ -85,7 +86,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     for record in RECORDS
     for name, size in record.sizes.items()
 }
-"""All sizes of all networks, by the names of model and size."""
+"""Dict from the names of model and size to the preset, for all sizes of all networks."""
 
 
 def preset(model: str, size: str) -> Preset:

@@ -1,4 +1,4 @@
-"""Does the work of the programs train.py, fit.py and fit_postfilter.py.
+"""Implements the programs train.py, fit.py and fit_postfilter.py.
 
 Each program first builds objects from its configuration, so that all settings are checked before
 the work begins. Then it passes these objects to a function of this module. The program
@@ -51,20 +51,20 @@ def train_network(
     progress: Callable[..., Any],
     warn: Callable[[str], object],
 ) -> Path:
-    """Decode the stems of all tracks, then train a network on random mixtures of them.
+    """Decode the stems of all tracks, then train a network on random mixtures of these stems.
 
     Args:
-        keys: the configuration.
-        model: the network; it is trained in place.
-        loss: the loss to minimise.
-        tracks: tracks to train on.
-        held_out: tracks to validate on, without augmentation.
+        keys: configuration of train.py.
+        model: network, which is trained in place.
+        loss: loss to minimise.
+        tracks: tracks for the training.
+        held_out: tracks for the validation, which are not augmented.
         folder: folder for the state, the log and the weights, see
             :func:`cmss.training.loop.train`.
         settings: the configuration as text, for the header of the weights file.
-        haaqi: measures HAAQI for the log; None if HAAQI is not measured.
-        progress: progress bar that counts tracks while they are decoded, then training steps.
-        warn: receives a message for the training or validation tracks if their level is unusual.
+        haaqi: function that measures HAAQI for the log; None if HAAQI is not measured.
+        progress: progress bar that counts first the decoded tracks, then the training steps.
+        warn: function that prints a warning if the level of the tracks is unusual.
 
     Returns:
         Path of the weights with the lowest loss on the held-out tracks.
@@ -107,7 +107,7 @@ def train_network(
 
 
 def build_candidates(keys: FitKeys) -> tuple[Ensemble, list[list[Step]]]:
-    """Build the ensemble with equal weights, and the lists of steps of which one is to be chosen.
+    """Build the ensemble with equal weights, and the lists of steps to choose from.
 
     Raises:
         InputError: a member or a step is not valid; all problems are reported together.
@@ -139,13 +139,13 @@ def fit_ensemble(
     """Fit the members' weights on tracks, then choose the steps with the highest HAAQI.
 
     Args:
-        keys: the configuration.
+        keys: configuration of fit.py.
         ensemble: ensemble with equal weights, see :func:`build_candidates`.
         candidates: lists of steps, see :func:`build_candidates`.
         tracks: tracks on which the weights are fitted.
-        haaqi: measures HAAQI after each list of steps; None if there are no lists.
-        progress: progress bar that counts tracks, then pairs of scene and listener.
-        warn: receives a message for each mixture whose level is unusual.
+        haaqi: function that measures HAAQI after each list of steps; None if there are no lists.
+        progress: progress bar that counts first the tracks, then the pairs of scene and listener.
+        warn: function that prints a warning for each mixture whose level is unusual.
 
     Returns:
         The section `ensemble` of a configuration, with weights rounded to three digits, and a
@@ -225,21 +225,22 @@ def fit_postfilter(
     """Separate tracks, train a post-filter on the estimates, and write its weights.
 
     Args:
-        keys: the configuration.
-        network: the post-filter; it is trained in place.
+        keys: configuration of fit_postfilter.py.
+        network: post-filter, which is trained in place.
         separator: separator whose estimates the post-filter corrects.
-        tracks: all tracks. Every `keys.held_out`-th track is held out, the others are trained on.
+        tracks: all tracks. Every `keys.held_out`-th track is held out; the post-filter is trained
+            on the other tracks.
         path: path of the weights file to write.
-        state: file from which an interrupted training continues.
-        notes: entries for the header of the weights file.
-        progress: progress bar that counts tracks, then training steps.
+        state: path of the file from which an interrupted training continues.
+        notes: dict of entries for the header of the weights file.
+        progress: progress bar that counts first the tracks, then the training steps.
 
     Returns:
         A summary with the loss on the held-out tracks before and after the training.
 
     Raises:
-        InputError: there are too few tracks, a file cannot be read, or `state` belongs to another
-            training.
+        InputError: there are too few tracks, a file cannot be read, or the file `state` belongs to
+            another training.
         FloatingPointError: the loss or its gradient is not finite.
     """
     every, settings = keys.held_out, keys.training
@@ -271,7 +272,7 @@ def fit_postfilter(
 
 
 def _example(track: Track, separator: Separator, arguments: PostfilterArguments) -> Example:
-    """Separate a track, read its ground truth stems, and build an example of them."""
+    """Separate a track, and build an example from the estimates and the ground truth stems."""
     rate_hz = separator.sample_rate_hz
     mixture = read_excerpt(track.mixture, rate_hz)
     stems = separator.separate(mixture, track.sources)

@@ -1,12 +1,13 @@
-"""Write a trained network to a folder for the Hugging Face hub.
+"""Writes a trained network to a folder for the Hugging Face hub.
 
     python -m cmss.training.publish exp/train/convtasnet_small/best.safetensors FOLDER
 
-FOLDER gets a copy of the weights, the arguments of the network (config.json) and a model card
-(README.md). The model card shows the training settings from the header of the weights file, and the
-best validation from the log of the training. The log is log.csv in the folder of the weights, or a
-file named like the weights with the suffix .csv. Load the network by `from_pretrained(FOLDER)` or
-`separator.weights_from=FOLDER`. Upload it by `hf upload NAME FOLDER`.
+The program writes a copy of the weights, the arguments of the network (config.json) and a model
+card (README.md) to FOLDER. The model card shows the training settings from the header of the
+weights file, and the best validation from the log of the training. The log is either log.csv in the
+folder of the weights, or has the name of the weights file with the suffix .csv. The published
+network can be loaded by `from_pretrained(FOLDER)` or `separator.weights_from=FOLDER`. The command
+`hf upload NAME FOLDER` uploads the folder to the hub.
 """
 
 import argparse
@@ -66,7 +67,7 @@ To enhance all scenes of a data set of the challenge:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Holds the documentation of a training: the header of the weights, and the log.
+    """Holds the documentation of a training, from the header of the weights file and the log.
 
     Args:
         settings: configuration of the training as YAML; empty if the header of the weights file
@@ -102,12 +103,12 @@ class TrainingRecord:
 
     @property
     def instrument(self) -> str | None:
-        """Instrument that the network was trained to estimate; None for all instruments."""
+        """The instrument that the network was trained to estimate; None for all instruments."""
         found = re.search(r"^instrument: (\w+)$", self.settings, re.MULTILINE)
         return found[1] if found and found[1] != "null" else None
 
     def rows(self) -> dict[str, str]:
-        """Return the rows of the table of the training: data, duration and best validation."""
+        """Return the table of the training: the data, the duration and the best validation."""
         rows = {"data": self.data or "not recorded"}
         if self.log:
             last = self.log[-1]
@@ -126,7 +127,7 @@ class TrainingRecord:
 
 
 def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -> None:
-    """Write the folder of a network; if this fails, no incomplete folder remains.
+    """Write the folder of a network; if this fails, the incomplete folder is deleted.
 
     Args:
         weights: path of a weights file written by train.py.
@@ -157,10 +158,10 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
     """Return the text of a model card.
 
     Args:
-        network: the network.
-        record: documentation of its training.
-        about: further rows for the table of the network, as a dict from names to values.
-        folder: name of the folder, for the examples.
+        network: the published network.
+        record: documentation of the training of this network.
+        about: dict from names to values, which are added to the table that describes the network.
+        folder: name of the published folder, for the examples in the model card.
     """
     kind, rate_hz, reach = type(network), network.sample_rate_hz, network.reach
     single = TARGET in network.sources
@@ -205,18 +206,19 @@ def _rows(cells: Mapping[str, str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 2 for input that cannot be used."""
+    """Run the program with a command line, and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m cmss.training.publish",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("weights", type=Path, metavar="FILE.safetensors")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+    parser.add_argument("weights", type=Path, metavar="FILE.safetensors",
+        help="path of the weights file that train.py has written")  # fmt: skip
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="path of the new folder")
     parser.add_argument("--data", default="", metavar="TEXT",
-        help="description of the training data: names, licences")  # fmt: skip
+        help="description of the training data, with names and licences")  # fmt: skip
     parser.add_argument("--licence", default="mit", metavar="ID",
-        help="licence of the weights, an identifier of the hub; default: %(default)s")  # fmt: skip
+        help="identifier of the licence on the hub; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> str:

@@ -1,9 +1,10 @@
-"""Compares estimates with stems, both as sources and as a remix, because listeners hear the remix.
+"""Computes losses that compare both the sources and their remix with the ground truth.
 
-Sources are compared by compressed spectra, which have the square root of the magnitude and the
-same phase, similar to the compression in the ear. Remixes are compared by their log power. Bins are
-weighted by the inverse bandwidth of the auditory filter, because the bands of HAAQI are equally
-spaced on that scale.
+The remix is compared because listeners hear the remix, not the sources. Sources are compared by
+compressed spectra. Compression replaces each magnitude by its square root, similar to the
+compression in the ear, and keeps the phase. Remixes are compared by their log power. Each frequency
+bin is weighted by the inverse of the bandwidth of the auditory filter at its frequency, because the
+bands of HAAQI are equally spaced on the ERB-rate scale.
 
 Shapes: B batch, S outputs of the network, P players of an example, T samples, F bins, K frames.
 """
@@ -28,7 +29,7 @@ from cmss.transforms.stft import stft
 
 
 def inverse_bandwidth(bins: int, sample_rate_hz: int) -> Tensor:
-    """Return the inverse bandwidth of the auditory filter in each bin: (bins,), mean 1.
+    """Return the inverse bandwidth (bins,) of the auditory filter in each bin; the mean is 1.
 
     Source: Glasberg and Moore 1990.
     """
@@ -38,10 +39,10 @@ def inverse_bandwidth(bins: int, sample_rate_hz: int) -> Tensor:
 
 
 def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -> Tensor:
-    """Compute the squared error of masked compressed spectra; shapes are broadcast.
+    """Compute the squared error of masked compressed spectra; the arguments are broadcast.
 
-    A mask m is real and not negative. So with the compressed spectra x and s of mixture and stem,
-    the error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
+    A mask m is real and not negative. Let x and s be the compressed spectra of mixture and stem.
+    The error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
 
     Args:
         masks: the masks m.
@@ -67,9 +68,10 @@ def with_modulations(
     """Add the modulation loss of the remix (:mod:`cmss.training.modulation`) to an error.
 
     Args:
-        error: the error, a scalar.
+        error: the error (a scalar) to which the loss is added.
         weight: weight of the modulation loss; if the weight is 0, the remixes are not computed.
-        remixes: returns the remix of the estimates and the remix of the stems, (B, 2, T) each.
+        remixes: function that returns the remix (B, 2, T) of the estimates and the remix (B, 2, T)
+            of the stems.
         sample_rate_hz: sampling rate of both remixes.
     """
     if not weight:
@@ -82,11 +84,12 @@ def with_modulations(
 
 @dataclass
 class RemixTerms:
-    """Holds the weights of the terms of both losses in this file.
+    """Holds the weights of the terms of :class:`RemixLoss` and :class:`EstimatesRemixLoss`.
 
     Args:
         remix: weight of the error of the remix, relative to the error of the sources.
-        floor_db: power of the remix that counts as silence, relative to the mean of the mixture.
+        floor_db: power below which the remix counts as silence, in dB relative to the mean power of
+            the mixture.
         modulation: weight of the modulation loss of the remix.
     """
 
@@ -96,23 +99,24 @@ class RemixTerms:
 
     @property
     def floor(self) -> float:
-        """`floor_db` as a factor of power."""
+        """The value of `floor_db`, converted from dB to a ratio of powers."""
         return 10 ** (self.floor_db / 10)
 
 
 @dataclass
 class RemixLoss(RemixTerms):
-    """Loss of the masked sources and of their remix, for networks that estimate masks on bands.
+    """Computes the loss of networks that estimate a mask for each frequency band.
 
-    The loss is computed from the network's masks and from spectra. Waveforms are synthesised only
-    for the modulation loss. For the arguments see :class:`RemixTerms`.
+    The loss compares the masked sources with the stems, and the remix of the masked sources with
+    the remix of the stems. It is computed from masks and spectra. Waveforms are synthesised only
+    for the modulation loss. The arguments are explained in :class:`RemixTerms`.
     """
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of a network that estimates masks on bands."""
+        """Compute the loss of a network that estimates a mask for each frequency band."""
         assert isinstance(model, BandMasks)
         level = batch.mixture.square().mean((1, 2)).add(1e-12).sqrt()  # RMS, (B,)
-        # Scaled so that the spectrum of white noise has a mean power of 1 in each bin.
+        # Scale the level so that the spectrum of white noise has a mean power of 1 in each bin.
         level = level * model.window.square().sum().sqrt()
         with torch.no_grad():
             stems = model.analyse(batch.stems / level[:, None, None, None])  # (B, P, 2, F, K)
@@ -134,7 +138,8 @@ class RemixLoss(RemixTerms):
         loss = ((sources + self.remix * remix) * weight).mean()
 
         def remixes() -> tuple[Tensor, Tensor]:
-            # The remix of masked spectra is the mixture times the sum of masks and gains.
+            # The remix of masked spectra equals the mixture multiplied by the sum of gain times
+            # mask.
             factor = (masks * (playing * batch.gains)[..., None, None]).sum(1).mT.unsqueeze(1)
             target = (batch.stems * batch.gains[..., None, None]).sum(1) / level[:, None, None]
             return model.synthesise(factor * mixture, batch.stems.shape[-1]), target
@@ -145,22 +150,22 @@ class RemixLoss(RemixTerms):
 def _targets(
     real: Tensor, imaginary: Tensor, gains: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Compute the terms of the loss that do not depend on the masks, summed over both channels.
+    """Compute the quantities in the loss that do not depend on the masks; sum both channels.
 
-    x and s are the compressed spectra of mixture and stems, see :func:`mask_error`.
+    Let x and s be the compressed spectra of the mixture and the stems, as in :func:`mask_error`.
 
     Args:
         real, imaginary: real and imaginary parts of the stems' spectra, (B, P, 2, K, F).
-        gains: gains of the remix as factors, (B, P).
+        gains: factors (B, P) of the players in the remix.
 
     Returns:
-        Five terms: |x|^2 (B, 1, K, F); Re(x* s) and |s|^2, (B, P, K, F) each; the power of the
-        remix and the power of the mixture, (B, K, F) each.
+        Five arrays: |x|^2 with shape (B, 1, K, F), Re(x* s) and |s|^2 with shape (B, P, K, F), and
+        the powers of the remix and of the mixture with shape (B, K, F).
     """
     x_real, x_imaginary = real.sum(1), imaginary.sum(1)
     power = x_real.square() + x_imaginary.square()
     size, sizes = power.sqrt(), (real.square() + imaginary.square()).sqrt()
-    # Re(X* S) / sqrt(|X| |S|), with the spectra X and S before compression.
+    # Re(x* s) equals Re(X* S) / sqrt(|X| |S|), where X and S are the spectra before compression.
     product = x_real.unsqueeze(1) * real + x_imaginary.unsqueeze(1) * imaginary
     product = product * (size.unsqueeze(1) * sizes + 1e-10).rsqrt()
     gains = gains[..., None, None, None]
@@ -170,16 +175,16 @@ def _targets(
 
 @dataclass
 class EstimatesRemixLoss(RemixTerms):
-    """Loss of the estimates' spectra and of their remix, for any network.
+    """Computes the loss of the spectra of the estimates and of their remix, for any network.
 
-    Unlike :class:`RemixLoss`, this loss includes errors of the phase. For the arguments see
-    :class:`RemixTerms`.
+    Unlike :class:`RemixLoss`, this loss includes errors of the phase. The arguments are explained
+    in :class:`RemixTerms`.
     """
 
     modulation: NotNegative = 1.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of any network; players without an output have no effect."""
+        """Compute the loss of any network; players that no output estimates have no effect."""
         outputs = len(model.sources)
         mixture = batch.mixture
         level = mixture.square().mean((1, 2)).add(1e-12).sqrt()[:, None, None, None]  # RMS
@@ -194,8 +199,8 @@ class EstimatesRemixLoss(RemixTerms):
             return self._loss(estimates, stems, batch.gains[..., None, None], model.sample_rate_hz)
 
     def _loss(self, estimates: Tensor, stems: Tensor, gains: Tensor, sample_rate_hz: int) -> Tensor:
-        """Compute the loss of estimates and stems (B, P, 2, T), gains (B, P, 1, 1)."""
-        # Frames of about 93 ms, a power of two in samples.
+        """Compute the loss from estimates and stems (B, P, 2, T) and from gains (B, P, 1, 1)."""
+        # Frames last about 93 ms; their number of samples is a power of two.
         length = 2 ** round(math.log2(0.093 * sample_rate_hz))
         window = torch.hann_window(length, device=stems.device)
         window = window / window.square().sum().sqrt()  # white noise of RMS 1: mean power 1 per bin
@@ -216,7 +221,11 @@ class EstimatesRemixLoss(RemixTerms):
 
 
 def compressed(spectra: Tensor) -> Tensor:
-    """Take the square root of the magnitude, keep the phase: complex (...) -> real (..., 2)."""
+    """Compress spectra: take the square root of the magnitude and keep the phase.
+
+    Returns:
+        The compressed spectra as real numbers, with real and imaginary part in the last dimension.
+    """
     parts = torch.view_as_real(spectra)
     # The constant keeps the gradient finite at 0.
     return parts * (parts.square().sum(-1, keepdim=True) + 1e-4).pow(-0.25)
@@ -226,11 +235,11 @@ def _remix_power(spectra: Tensor, gains: Tensor) -> Tensor:
     """Compute the power of the remix in both channels.
 
     Args:
-        spectra: spectra of the players, complex (B, P, 2, F, K).
-        gains: gains of the players as factors, (B, P, 1, 1).
+        spectra: complex spectra (B, P, 2, F, K) of the players.
+        gains: factors (B, P, 1, 1) of the players in the remix.
 
     Returns:
-        Power of the remix, summed over both channels, (B, F, K).
+        The power (B, F, K) of the remix, summed over both channels.
     """
     remix = (spectra * gains.unsqueeze(-1)).sum(1)
     return torch.view_as_real(remix).square().sum((1, -1))

@@ -23,8 +23,8 @@ class StemTrack:
 
     Args:
         name: name of the track.
-        stems: dict from the name of a network's output (see :mod:`cmss.models.outputs`) to its
-            stem, int16 (2, samples).
+        stems: dict from the name of a network's output (see :mod:`cmss.models.outputs`) to a stem
+            (2, samples) of type int16.
     """
 
     name: str
@@ -32,12 +32,12 @@ class StemTrack:
 
     @property
     def samples(self) -> int:
-        """Length of the shortest stem."""
+        """The number of samples of the shortest stem."""
         return min(stem.shape[-1] for stem in self.stems.values())
 
     @property
     def level_db(self) -> float:
-        """RMS of the sum of the stems in dB re full scale."""
+        """The RMS level of the sum of the stems, in dB relative to full scale."""
         mixture = sum(stem[:, : self.samples].astype(np.float32) for stem in self.stems.values())
         rms = np.sqrt(np.mean(np.square(mixture, dtype=np.float64))) / FULL_SCALE
         return 20 * math.log10(max(rms, 1e-10))
@@ -46,14 +46,14 @@ class StemTrack:
 def load_stems(
     tracks: Iterable[Track], sample_rate_hz: int, progress: Callable = lambda tracks, **_: tracks
 ) -> list[StemTrack]:
-    """Decode all stems of some tracks at the sampling rate of a network.
+    """Decode the stems of the tracks, and convert them to the sampling rate of a network.
 
-    A stem takes 4 bytes of memory for each sample: 88 kB for each second at 22.05 kHz.
+    A stem takes 4 bytes of memory for each stereo sample, which is 88 kB per second at 22.05 kHz.
 
     Args:
-        tracks: tracks whose stems are decoded, several at the same time.
+        tracks: tracks whose stems are decoded; several tracks are decoded at the same time.
         sample_rate_hz: sampling rate of the network.
-        progress: wraps the tracks, such as tqdm.
+        progress: function that wraps the tracks with a progress bar, such as tqdm.
 
     Raises:
         InputError: a stem cannot be read, or two sources of a track have the same name.
@@ -93,6 +93,6 @@ def level_warning(tracks: Sequence[StemTrack]) -> str | None:
         return None
     name = max(far, key=lambda name: abs(offsets[name]))
     return (
-        f"{len(far)} of {len(tracks)} tracks are far from the level that networks are used at, "
+        f"{len(far)} of {len(tracks)} tracks are far from the level at which networks are used, "
         f"{usual_db:.0f} dB RMS: {name} has {offsets[name] + usual_db:.0f} dB"
     )

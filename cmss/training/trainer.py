@@ -1,7 +1,7 @@
-"""Trains networks and post-filters by AdamW; an interrupted training continues from its state.
+"""Trains networks and post-filters by AdamW; an interrupted training can be continued.
 
 A :class:`Task` provides the data and the loss, and validates the network between steps. The trainer
-only calls the methods of this protocol, so it trains networks as well as post-filters.
+only calls the methods of this protocol, so that the same trainer serves networks and post-filters.
 """
 
 import math
@@ -20,13 +20,13 @@ from cmss.files.atomic import atomic_file
 
 
 def warmup_and_cosine(step: int, steps: int, warmup_steps: int) -> float:
-    """Return a factor: a linear rise over `warmup_steps`, times half a cosine to 0 at `steps`."""
+    """Return the factor of the learning rate: a linear warm-up times a cosine decay to zero."""
     rise = min(1.0, (step + 1) / max(1, warmup_steps))
     return rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def warmup_and_line(step: int, steps: int, warmup_steps: int) -> float:
-    """Return a factor: a linear rise over `warmup_steps`, then a linear fall to 0 at `steps`."""
+    """Return the factor of the learning rate: a linear warm-up, then a linear decay to zero."""
     return min((step + 1) / warmup_steps, (steps - step) / (steps - warmup_steps + 1))
 
 
@@ -35,48 +35,50 @@ class Task(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether to stop before the last step."""
+        """Whether the training is to stop before the last step."""
         ...
 
     def losses(self, steps: range) -> Iterator[Iterable[Tensor]]:
-        """Yield the terms of the loss of each step; their gradients are added up one by one."""
+        """Yield the terms of the loss of each step; the gradients of these terms are summed."""
         ...
 
     def after(self, step: int, loss: float) -> None:
-        """Do the work that follows a step, such as validation; the first step is 1."""
+        """Do the work that follows a step, such as validation; steps are counted from 1."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the values from which the task can continue: tensors, numbers and text by name."""
+        """Return a dict of the values from which the task can continue."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the values of :meth:`state_dict`; other names in `state` are ignored."""
+        """Restore the values of :meth:`state_dict`, and ignore other entries of `state`."""
         ...
 
 
 @dataclass
 class Trainer:
-    """Trains a module on a task, from the step at which an earlier call stopped.
+    """Trains a network on a task, starting from the step at which an earlier call stopped.
 
-    The state is a dictionary in one file. It contains `model` and `optimizer` (state dicts), `step`
-    (number of steps so far), `training` (see below), and the values of the task's state dict.
+    The state of the training is a dictionary in one file. The entries `model` and `optimizer` are
+    state dicts, `step` is the number of completed steps, `training` is the argument `training`, and
+    the other entries are the state dict of the task.
 
     Args:
-        module: network; it is trained in place, and stays on its device.
-        task: data and loss, see :class:`Task`.
-        state: file from which an interrupted training continues.
-        steps: number of updates.
-        learning_rate: learning rate of AdamW.
-        schedule: factor of the learning rate in each step; the first step is 0.
+        module: network that is trained in place, and stays on its device.
+        task: task that provides the data and the loss, see :class:`Task`.
+        state: path of the file from which an interrupted training continues.
+        steps: number of training steps.
+        learning_rate: learning rate of AdamW, before the schedule is applied.
+        schedule: function that returns the factor of the learning rate in each step; steps are
+            counted from 0.
         weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
         save_every_s: interval in seconds at which the state is saved.
-        training: text that identifies the settings; a state with another text is refused. If it is
-            None, any state of this module is accepted.
+        training: text that identifies the settings. A state with a different text is refused; None
+            accepts any state of this network.
 
     Raises:
-        InputError: `state` is damaged or belongs to another training.
+        InputError: the file `state` is damaged or belongs to another training.
     """
 
     module: nn.Module
@@ -96,16 +98,16 @@ class Trainer:
             self.module.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
         load_state(self.state, self._restore, self.training)
-        # The learning rate is that of the settings, not the one in the state.
+        # Use the learning rate of the settings, and not the learning rate in the state.
         for group in self.optimizer.param_groups:
             group["initial_lr"] = self.learning_rate
         self._schedule = LambdaLR(self.optimizer, self.schedule, last_epoch=self.step - 1)
 
     def run(self, progress: Callable[[range], Iterable[int]] = iter) -> None:
-        """Do all remaining steps; the module is in evaluation mode afterwards.
+        """Do all remaining steps, and set the network to evaluation mode.
 
         Args:
-            progress: wraps the steps, such as tqdm.
+            progress: function that wraps the steps with a progress bar, such as tqdm.
 
         Raises:
             FloatingPointError: a loss or its gradient is not finite; the message names the step,
@@ -133,7 +135,7 @@ class Trainer:
             loss.backward()
             total += loss.item()
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
-        # Before the parameters change, so that the saved state always has finite weights.
+        # Check before the parameters change, so that the saved state always has finite weights.
         check_finite(self.step + 1, loss=total, gradient=norm.item())
         self.optimizer.step()
         self._schedule.step()
@@ -162,13 +164,14 @@ def load_state(
 ) -> None:
     """Read the state of a training, if the file exists.
 
-    Tensors are loaded into main memory. So a training that began on a GPU can continue on a
-    computer without a GPU, and vice versa.
+    Tensors are loaded into main memory, so that a training that began on a GPU can continue on a
+    computer without a GPU.
 
     Args:
-        path: the file, in the format of :class:`Trainer` or in an earlier format.
-        restore: receives the values by name; raises an exception if they do not fit.
-        training: text that `training` in the state must equal; None accepts any text.
+        path: path of the file, in the format of :class:`Trainer` or in an earlier format.
+        restore: function that receives the dictionary of values, and raises an exception if they do
+            not fit the network.
+        training: text that the entry `training` of the state must equal; None accepts any text.
 
     Raises:
         InputError: the file is damaged, or belongs to another training.
@@ -184,7 +187,8 @@ def load_state(
     except Exception as error:  # torch.load may raise anything if the bytes are not a pickle
         raise InputError(f"{path}: cannot be read as the state of {owner}; {advice}") from error
     try:
-        # Post-filters once had other names. Networks had these names, but no `training`.
+        # In an earlier format, the states of post-filters had other names, and the states of
+        # networks had no entry `training`.
         names = {"network": "model", "optimiser": "optimizer"}
         state = {names.get(name, name): value for name, value in state.items()}
         if training and state["training"] != training:
@@ -196,11 +200,11 @@ def load_state(
 
 
 def check_finite(step: int, **values: float) -> None:
-    """Stop at a step whose loss, or another value, is NaN or infinite.
+    """Raise an error if the loss, or another value of a step, is NaN or infinite.
 
     Raises:
-        FloatingPointError: a value is not finite; the message has the step, the name of the value,
-            and the value.
+        FloatingPointError: a value is not finite; the message states the step, the name of the
+            value, and the value.
     """
     for name, value in values.items():
         if not math.isfinite(value):

@@ -42,7 +42,7 @@ def test_another_network_is_refused_by_name_and_nothing_written(tmp_path, capsys
     mean = tmp_path / "mean.safetensors"
     assert main([*files, str(mean)]) == 2
     message = capsys.readouterr().err
-    assert "wider.safetensors: another network than" in message
+    assert "wider.safetensors: expected weights of the same network as" in message
     assert message.count("\n") == 1
     assert not mean.exists()
 

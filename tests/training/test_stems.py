@@ -83,7 +83,7 @@ def test_tracks_far_from_the_level_of_networks_are_counted_and_the_farthest_is_n
     assert level_warning(usual) is None
     silent = StemTrack("silent", {"a": np.zeros((2, 22050), np.int16)})
     assert level_warning([*usual, track("louder", 12)]) == (
-        "1 of 3 tracks are far from the level that networks are used at, -42 dB RMS: "
+        "1 of 3 tracks are far from the level at which networks are used, -42 dB RMS: "
         "louder has -30 dB"
     )
     assert level_warning([*usual, track("louder", 12), silent]).endswith("silent has -200 dB")
