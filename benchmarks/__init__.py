@@ -1,8 +1,8 @@
-"""Benchmarks: `python -m benchmarks.NAME` prints a ratio relative to another implementation.
+"""Compares our programs with other implementations: `python -m benchmarks.NAME` prints a ratio.
 
-Seconds depend on the machine. Therefore both implementations process the same input in the same
-run, alternately. Benchmarks are not part of the test suite. Other modules of this package write
-tables and figures of the documentation.
+Computing times depend on the machine. Therefore both implementations process the same input
+alternately in the same run, and the ratio of their times is printed. Benchmarks are not part of the
+test suite. Some modules of this package write tables and plots of the documentation instead.
 """
 
 from pathlib import Path

@@ -1,8 +1,9 @@
-"""Draw a figure of the auditory model, `python -m benchmarks.auditory [--out FILE.png]`.
+"""Draw a figure of the auditory model: `python -m benchmarks.auditory [--out FILE.png]`.
 
-The figure shows the responses of the filterbank, the correlogram of one frame with its summary, and
-the note to which each unit (filter and frame) belongs. The signal is the first piece of the demo, a
-duet played by the synthesiser.
+The figure shows the frequency responses of the filterbank, the correlogram and the summary
+correlogram of a frame, and a map of notes. The map shows to which note each time-frequency unit (a
+frame of a filter's output) belongs. The signal is the first piece of the demo, a duet that the
+synthesiser plays.
 """
 
 import sys
@@ -24,7 +25,7 @@ _EVERY = 16
 
 
 def responses_db(samples: int) -> NDArray[np.float64]:
-    """Return the magnitude responses of every 16th filter, (filters, samples // 2 + 1), in dB."""
+    """Return the magnitude responses (filters, samples // 2 + 1) of every 16th filter in dB."""
     impulse = np.zeros(samples)
     impulse[0] = 1
     responses = gammatone(impulse, CENTRES_HZ[::_EVERY], SAMPLE_RATE_HZ).real
@@ -32,12 +33,12 @@ def responses_db(samples: int) -> NDArray[np.float64]:
 
 
 def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
-    """Draw the filters, the correlogram of a frame, its summary, and the note of each unit.
+    """Draw the filters, the correlograms of a frame, and the note of each time-frequency unit.
 
     Args:
-        units: the units of the signal, one for each filter and frame.
-        owners: (channels, frames), number of the note to which each unit belongs; -1 for a unit
-            that belongs to no note.
+        units: time-frequency units of the signal, one for each filter and frame.
+        owners: number of the note to which each time-frequency unit belongs, an array (channels,
+            frames); -1 for a unit that belongs to no note.
         frame: index of the frame whose correlogram is drawn.
     """
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
@@ -73,7 +74,7 @@ def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command, and return its exit status."""
 
     def make() -> tuple[Figure, str]:
         signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]

@@ -2,15 +2,16 @@
 
     python -m benchmarks.default [--seconds 15] [--players 4] [--ours-only]
 
-The program separates synthetic music. Each measurement is made in a separate process. It prints,
-per minute of music:
+The program separates synthetic music. Each measurement is made in a separate process. For a minute
+of music, the program prints:
 
-- for the default separator as the stages run it, on all cores: seconds, CPU seconds, peak memory;
-- for each member of the ensemble and each step, on one core: CPU seconds, floating-point operations
-  of the convolutions and matrix products, and the floor. The floor is the number of CPU seconds
-  that these operations would take at the speed of a large matrix product on this processor;
-- for the official module, a Conv-TasNet of the published size for each player: CPU seconds on one
-  core.
+- the wall time, the CPU time and the peak memory of the default separator on all cores;
+- the CPU time on one core of each separator in the ensemble and of each processing step, with the
+  number of floating-point operations in convolutions and matrix products, and a lower bound of the
+  CPU time. The lower bound is the CPU time of these operations at the speed of a large matrix
+  product on this processor;
+- the CPU time of the official module on one core, which is a Conv-TasNet of the published size for
+  each player.
 """
 
 import argparse
@@ -40,7 +41,7 @@ INSTRUMENTS = ("Flute", "Oboe", "Clarinet", "Bassoon", "Sax")
 
 
 def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]]:
-    """Return a mixture (2, samples) of players panned from left to right, and its sources."""
+    """Return a mixture (2, samples) of players that are panned from left to right."""
     sides = np.linspace(0.2, 0.8, players)
     parts = [stem(seconds, seed) for seed in range(players)]
     mixture = sum(
@@ -56,12 +57,12 @@ def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]
 
 def default() -> Separator:
     """Build the default separator on the CPU."""
-    keep_freed_memory()  # the stages call this function, too
+    keep_freed_memory()  # enhance.py also calls this function.
     return build_separator({**default_separator(), "device": "cpu"}, RATE_HZ)
 
 
 def total(seconds: float, players: int) -> tuple[float, float, float]:
-    """Separate on all cores; return seconds, CPU seconds and peak memory in MiB."""
+    """Separate on all cores; return the wall time, the CPU time and the peak memory in MiB."""
     torch.set_num_threads(cores())
     mixture, sources = quartet(seconds, players)
     separator = default()
@@ -74,17 +75,17 @@ def total(seconds: float, players: int) -> tuple[float, float, float]:
 
 @dataclass
 class Part:
-    """CPU seconds and floating-point operations of a member or a step."""
+    """Holds the CPU time and the number of floating-point operations of a separator or step."""
 
     cpu_s: float = 0.0
     operations: float = 0.0
 
     def measured(self, work: Callable[..., Any], counting: bool) -> Callable[..., Any]:
-        """Return `work` wrapped so that its operations or its CPU seconds are added to this part.
+        """Wrap a method, so that its operations or its CPU time are added to this object.
 
         Args:
-            work: a method of the member or the step.
-            counting: True to count operations, False to measure CPU seconds.
+            work: method of the separator or the step.
+            counting: True to count operations, False to measure CPU time.
         """
 
         def counted(*arguments: Any) -> Any:
@@ -103,12 +104,13 @@ class Part:
 
 
 def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> None:
-    """Replace the methods of the members and the steps of a separator by measured ones.
+    """Wrap the methods of the ensemble's separators and steps, so that they are measured.
 
     Args:
-        separator: the default separator.
-        parts: dict from the name of a member or a step to its part; missing parts are added.
-        counting: see :meth:`Part.measured`.
+        separator: default separator, whose methods are replaced.
+        parts: dict from the name of a separator or a step to its measurement; missing entries are
+            added.
+        counting: True to count operations, False to measure CPU time.
     """
     stepped = separator.separator
     members = [member.separator for member in stepped.separator.members]
@@ -127,17 +129,18 @@ def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> Non
 
 
 def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Separate on one core and measure.
+    """Separate on one core, and measure the separators of the ensemble and the steps.
 
     Returns:
-        CPU seconds in total, and for each part its CPU seconds and floating-point operations.
+        The total CPU time in seconds, and a dict from the name of each separator or step to its CPU
+        time in seconds and its number of floating-point operations.
     """
     torch.set_num_threads(1)
     mixture, sources = quartet(seconds, players)
     separator, parts = default(), dict[str, Part]()
     separator.prepare(sources.values())
     measure_parts(separator, parts, counting=True)
-    separator.separate(mixture, sources)  # this call also serves as warm-up
+    separator.separate(mixture, sources)  # This call also serves as a warm-up.
     measure_parts(separator, parts, counting=False)
     before = time.process_time()
     separator.separate(mixture, sources)
@@ -147,7 +150,7 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
 
 
 def peak_speed() -> float:
-    """Return the floating-point operations per second of one core in a large matrix product."""
+    """Return the speed of a large matrix product on one core in operations per second."""
     torch.set_num_threads(1)
     a = torch.randn(1024, 1024)
     best_s = np.inf
@@ -159,7 +162,7 @@ def peak_speed() -> float:
 
 
 def official(seconds: float, players: int) -> float:
-    """Separate on one core with the official module, one network per player; return CPU seconds."""
+    """Separate on one core with an official network for each player, and return the CPU time."""
     torch.set_num_threads(1)
     mixture, _ = quartet(seconds, players)
     torch.manual_seed(1)
@@ -179,14 +182,16 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Run the command: measure the separators, and print the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.default",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the music")
-    parser.add_argument("--players", type=int, default=4, choices=range(2, 6))
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of the music")
+    parser.add_argument(
+        "--players", type=int, default=4, choices=range(2, 6), help="number of players"
+    )
     parser.add_argument(
         "--ours-only", action="store_true", help="do not measure the official module"
     )

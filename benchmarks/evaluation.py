@@ -1,10 +1,10 @@
-"""Compare the evaluation of a complete run by our program and by the official program.
+"""Compare the computing time and the scores of our evaluation with the official evaluation.
 
     python -m benchmarks.evaluation exp/default --jobs 2
 
-Our program runs with `--jobs` processes, the official program as `--jobs` parallel shards. The
-folder of the run is not modified. Each excerpt must start at 0 and end with its file, because the
-official program does not cut references.
+Both programs score the enhanced signals of a complete run with `--jobs` processes. The folder of
+the run is not modified. Each excerpt must be a complete sound file, because the official program
+does not cut the references.
 """
 
 import argparse
@@ -32,7 +32,7 @@ KEY = ["scene", "listener"]
 def timed(
     commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[float, float, float]:
-    """Run programs in parallel; return wall and CPU seconds and the largest peak memory in MiB."""
+    """Run programs in parallel; return wall time, CPU time and largest peak memory in MiB."""
     before = os.times()
     start = time.perf_counter()
     programs = [
@@ -52,11 +52,13 @@ def timed(
 
 
 def main() -> None:
-    """Time both programs and compare their scores."""
+    """Run the command: measure the time of both programs, and compare their scores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a run of enhance.py")
-    parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
-    parser.add_argument("--ours-only", action="store_true", help="time only our program")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="number of processes; default: %(default)s"
+    )
+    parser.add_argument("--ours-only", action="store_true", help="measure only our program")
     options = parser.parse_args()
     config = OmegaConf.load(options.run / CONFIGURATION)
     enhanced = (options.run / "enhanced_signals").absolute()

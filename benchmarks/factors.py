@@ -1,8 +1,8 @@
-"""Draw templates and activations of NMF, `python -m benchmarks.factors [--out FILE.png]`.
+"""Draw templates and activations of NMF: `python -m benchmarks.factors [--out FILE.png]`.
 
-The figure corresponds to Figure 7 of the paper, in its section on NMF. It shows the templates W and
-the activations H for the first piece of the demo, a duet of flute and bassoon. W has the templates
-in the package, and H is fitted as in `separator=nmf`.
+The figure corresponds to Figure 7 of the paper. It shows the templates W and the activations H of
+non-negative matrix factorisation for the first piece of the demo, a duet of flute and bassoon. W
+contains the templates of the package, and H is fitted as in `separator=nmf`.
 """
 
 import sys
@@ -22,17 +22,17 @@ from cmss.nmf.dictionaries import load_dictionaries
 from cmss.nmf.factors import initial_activations, update_activations
 
 HIGHEST_HZ = 4000.0
-"""Highest frequency in the figure."""
+"""Highest frequency in Hz that the figure shows."""
 
 _RANGE_DB = 50
 _COLOURS = 40
 
 
 def fit(V: Tensor, templates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return W and H, where H is fitted to V.
+    """Fit the activations H to the spectrogram V, and return the templates W and H.
 
-    Shape: W is (bands, components), sorted by instrument and then by spectral centroid; H is
-    (components, frames).
+    Shape: W has the shape (bands, components), and H has the shape (components, frames). The
+    components are sorted by instrument and then by spectral centroid.
     """
     band = torch.arange(len(V), dtype=V.dtype)
     W = torch.cat([W[:, :, (band @ W[0]).argsort()] for W in templates.values()], -1)
@@ -48,10 +48,10 @@ def draw(
     """Draw the spectrogram V, the templates W and the activations H.
 
     Args:
-        V: spectrogram, (bands, frames).
-        W: templates, (bands, components).
-        H: activations, (components, frames).
-        centres_hz: centre frequencies of the bands, (bands,).
+        V: spectrogram (bands, frames).
+        W: templates (bands, components).
+        H: activations (components, frames).
+        centres_hz: centre frequencies (bands,) of the bands.
         hop_s: time from one frame to the next in seconds.
         sizes: number of components of each instrument, in the order of the columns of W.
     """
@@ -88,7 +88,7 @@ def draw(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command, and return its exit status."""
 
     def make() -> tuple[Figure, str]:
         dictionaries = load_dictionaries(ROOT / "cmss" / "weights" / "nmf_kl_small.safetensors")

@@ -1,4 +1,4 @@
-"""Provides functions for the commands that draw figures of the documentation."""
+"""Provides functions for the commands that draw the plots of the documentation."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
 
 SHOWN_S = 4.0
-"""Duration that the figures show."""
+"""Duration in seconds of the excerpt that the plots show."""
 
 
 def excerpt(sample_rate_hz: int) -> torch.Tensor:
-    """Return the mean of both channels of the demo's first piece, (samples,)."""
+    """Return the mean (samples,) of both channels of the demo's first piece."""
     piece = PIECES[0]
     # These are the seeds that `metadata_tools.demo --seed 1` uses.
     bank = make_bank(tuple({instrument_of(label) for label in piece.parts}), 1)
@@ -50,19 +50,19 @@ def run(
     make: Callable[[], tuple[Figure, str]],
     arguments: Sequence[str] | None,
 ) -> int:
-    """Run the command line of a figure and return the exit status.
+    """Run a command that draws a plot, and return the exit status.
 
     Args:
-        name: name of the module in benchmarks that draws the figure.
-        description: the docstring of that module, shown as the help text.
-        default: default name of the PNG in docs/.
-        make: function that draws the figure, and returns it with a text to print.
-        arguments: command-line arguments; None for those of the process.
+        name: name of the module in benchmarks that draws the plot.
+        description: help text of the command, which is the docstring of the module.
+        default: default name of the PNG file in docs/.
+        make: function that draws the plot, and returns the plot with a text to print.
+        arguments: command-line arguments; None for the arguments of the process.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("docs", default), metavar="FILE",
-        help="default: %(default)s")  # fmt: skip
+        help="path of the PNG file; default: %(default)s")  # fmt: skip
     out = parser.parse_args(arguments).out
 
     def work() -> str:

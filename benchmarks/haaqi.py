@@ -1,8 +1,9 @@
-"""Compare our HAAQI with pyclarity's, `python -m benchmarks.haaqi [--seconds 15] [--all]`.
+"""Compare our HAAQI with pyclarity's: `python -m benchmarks.haaqi [--seconds 15] [--all]`.
 
-The signal is one ear of a synthetic scene with two instruments, amplified by the hearing aid as in
-the challenge. There are five listeners, from no loss to a severe loss, and seven types of
-processing. Each type is scored for one listener, or for all five listeners with --all.
+The signal is a channel of a synthetic scene with two instruments, which the hearing aid amplifies
+as in the challenge. Seven types of processing are applied to the signal. The hearing loss of the
+five listeners ranges from none to severe. By default, each type of processing is scored for a
+single listener; with --all, it is scored for all five listeners.
 """
 
 import argparse
@@ -22,7 +23,7 @@ HAAQI_RATE_HZ = 24000
 
 
 def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
-    """Return processed versions of a target before amplification; `other` is interference."""
+    """Process a target in several ways before amplification; `other` is the interference."""
     delay = round(0.1 * RATE_HZ)
     noise = np.random.default_rng(0).standard_normal(len(target))
     return {
@@ -37,7 +38,7 @@ def processed(target: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield each case: its name, and its arguments (processed signal, reference, ear, level)."""
+    """Yield the name of each case, and the arguments of :func:`ours` and :func:`peer`."""
     first, second = stem(seconds, 1), stem(seconds, 2)
     target = first + 0.5 * second
     level1 = 65 - 20 * np.log10(np.sqrt(np.mean(target**2)))
@@ -45,7 +46,7 @@ def cases(seconds: float, everything: bool) -> Iterator[tuple[str, tuple[Any, ..
         ears = list(EARS) if everything else [list(EARS)[number % len(EARS)]]
         for ear in ears:
             aided = HEARING_AID.amplify_ear(signal, EARS[ear].compression)
-            # Quantised to 16 bits at 32 kHz, as enhanced files are.
+            # Quantise the signal to 16 bits at 32 kHz, as in enhanced files.
             saved = np.round(np.clip(resample(aided, RATE_HZ, 32000), -1, 1) * 32767) / 32768
             reference = HEARING_AID.amplify_ear(target, EARS[ear].compression)
             yield (
@@ -77,10 +78,12 @@ def peer(processed: np.ndarray, reference: np.ndarray, ear: str, level1: float) 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the command: compare both implementations, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.haaqi", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the scene")
-    parser.add_argument("--all", action="store_true", help="all listeners for each processing")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of the scene")
+    parser.add_argument(
+        "--all", action="store_true", help="score each type of processing for all listeners"
+    )
     arguments = parser.parse_args()
     _, warm_up = next(cases(1.0, everything=False))
     report(compare(ours, peer, warm_up, cases(arguments.seconds, arguments.all)))

@@ -1,4 +1,4 @@
-"""Compare our hearing aid with pyclarity's compressor, `python -m benchmarks.hearing_aid`."""
+"""Compare our hearing aid with pyclarity's compressor: `python -m benchmarks.hearing_aid`."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from benchmarks.sounds import EARS, HEARING_AID, RATE_HZ, stem
 
 
 def cases(seconds: float) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield each case: its name, and its arguments (signal, ear)."""
+    """Yield the name of each case, and the arguments of :func:`ours` and :func:`peer`."""
     music = stem(seconds, 1) + stem(seconds, 2)
     for ear in EARS:
         yield ear, (music, ear)
@@ -40,9 +40,9 @@ def peer(signal: np.ndarray, ear: str) -> np.ndarray:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the command: compare both implementations, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hearing_aid", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the signal")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of the signal")
     seconds = parser.parse_args().seconds
     _, warm_up = next(cases(1.0))
     report(compare(ours, peer, warm_up, cases(seconds)))

@@ -1,4 +1,4 @@
-"""Replace the text between two marks of a file, such as a table that a command writes."""
+"""Replaces the text between two marks in a file; commands write tables in this way."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ def replace_marked(path: Path, name: str, text: str) -> None:
     """Replace the text between two marks of a file.
 
     Args:
-        path: the file.
+        path: path of the file.
         name: name that both marks contain, such as `benchmarks.systems demo`.
-        text: the new text; it must end with a newline.
+        text: new text, which must end with a newline.
 
     Raises:
         InputError: the file does not have each mark exactly once, in this order.

@@ -2,13 +2,15 @@
 
     python -m benchmarks.official enhance|evaluate TIMES.json KEY=VALUE...
 
-The official enhance.py is imported without torchaudio, of which it needs only
-`torchaudio.transforms.Fade`. torchaudio is not a requirement of this project, and it loads only
-with the version of torch for which it was built. The class `Fade` of this file computes the linear
-fade that torchaudio 2 documents, in the same order of operations, so the results are bit-identical.
+The official enhance.py needs the class `torchaudio.transforms.Fade`, but nothing else of
+torchaudio. This project does not require torchaudio, which loads only with the version of torch for
+which it was built. Therefore the class `Fade` of this file replaces the class of torchaudio. It
+computes the linear fade of torchaudio 2 with the same order of operations, so that the results are
+bit-identical.
 
-The command line runs one program, and writes the wall time and the CPU time at the start of each
-pair and at the end of the program. The time before the first pair can therefore be left out.
+The command runs one program, and writes the wall time and the CPU time at the start of each pair of
+scene and listener and at the end of the program. The time before the first pair can therefore be
+subtracted.
 """
 
 import importlib
@@ -32,7 +34,7 @@ class Fade(nn.Module):
 
     The official program changes both lengths after construction, which this class allows.
 
-    Shape: (..., samples), for input and output.
+    Shape: input and output have the shape (..., samples).
 
     Raises:
         RuntimeError: a signal is shorter than a fade, as in torchaudio.
@@ -47,7 +49,7 @@ class Fade(nn.Module):
         self.fade_in_len, self.fade_out_len = fade_in_len, fade_out_len
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Apply both fades; the shape does not change."""
+        """Apply both fades to a waveform of any shape (..., samples)."""
         samples = waveform.shape[-1]
         rise = torch.linspace(0, 1, self.fade_in_len)
         fall = -torch.linspace(0, 1, self.fade_out_len) + 1
@@ -76,17 +78,17 @@ def official_enhance() -> ModuleType:
 
 
 OWNER = "cadenzachallenge"
-"""Owner of the published networks; the official program loads OWNER/<network>."""
+"""Owner of the published networks on the hub; the official program loads OWNER/<network>."""
 
 PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
-"""Size of the published networks."""
+"""Arguments that set the size of the published networks."""
 
 
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
     """Build an official network with random weights, scaled so that input and output levels agree.
 
-    The input of the mask estimator is normalised. The estimates are therefore proportional to the
-    input of the network, and scaling the last layer scales the estimates.
+    Because the input of the mask estimator is normalised, the estimates are proportional to the
+    input of the network. The last layer is scaled to scale the estimates.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()
@@ -96,22 +98,22 @@ def random_network(size: dict[str, int]) -> ConvTasNetStereo:
 
 
 class _Clock(logging.Handler):
-    """Records wall and CPU seconds whenever the official program logs the start of a pair."""
+    """Records the wall time and the CPU time when the official program logs the start of a pair."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readings: list[tuple[float, float]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Handle a line of the log: "[001/016] ..." at each pair, "Done!" at the end."""
+        """Record the times if a log line is "[001/016] ..." (start of a pair) or "Done!" (end)."""
         if record.getMessage().startswith(("[", "Done")):
             self.readings.append((time.perf_counter(), time.process_time()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+    """Run an official program with the arguments of the command line."""
     stage, times, *overrides = sys.argv[1:] if arguments is None else arguments
-    path = Path(times).absolute()  # the program changes the working directory
+    path = Path(times).absolute()  # The official program changes the working directory.
     name = f"recipes.cad2.task2.baseline.{stage}"
     program: Any = official_enhance() if stage == "enhance" else importlib.import_module(name)
     clock = _Clock()

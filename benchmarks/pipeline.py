@@ -1,15 +1,15 @@
-"""Time the full pipeline: our programs with `profile=official`, and the official programs.
+"""Compare the computing time of our programs and the official programs for the full pipeline.
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
     python -m benchmarks.pipeline DATA [--sample N]
 
-Our programs and the official programs use the same networks of the published size, with random
-weights, one for each instrument. Our enhance.py and evaluate.py process all pairs and are timed
-from start to end. The official programs process a sample of the pairs, by default one pair of each
-track. They are timed from the start of the first pair to the end of the last pair, and this time is
-scaled to all pairs. All programs may use all cores: enhance.py with threads, evaluate.py with
-processes. Each excerpt must start at 0 and end with its file, because the official evaluate.py does
-not cut references.
+Our programs use `profile=official`. Our programs and the official programs use the same network for
+each instrument, which has the published size and random weights. Our enhance.py and evaluate.py
+process all pairs of scene and listener, and are measured from start to end. The official programs
+process a sample of the pairs, by default one pair of each track. Their time is measured from the
+start of the first pair to the end of the last pair, and scaled to the number of all pairs. All
+programs may use all cores: enhance.py uses threads, and evaluate.py uses processes. Each excerpt
+must be a complete sound file, because the official evaluate.py does not cut the references.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track
 
 
 def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tuple[float, float]:
-    """Run our programs on all pairs; return wall and CPU seconds."""
+    """Run our programs on all pairs, and return the wall time and the CPU time in seconds."""
     enhance = [
         f"path.root={data.absolute()}",
         f"split={split}",
@@ -57,7 +57,7 @@ def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tup
 def run_official(
     exp: Path, paths: Sequence[str], sample: Sequence[Pair], pairs: int, jobs: int
 ) -> tuple[float, float]:
-    """Run the official programs on a sample; return wall and CPU seconds scaled to all pairs."""
+    """Run the official programs on a sample; return the times in seconds, scaled to all pairs."""
     listeners: dict[str, list[str]] = {}
     for pair in sample:
         listeners.setdefault(pair.scene.id, []).append(pair.listener.id)
@@ -90,10 +90,10 @@ def run_official(
 
 
 def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHED) -> None:
-    """Measure and print.
+    """Run the command: measure all programs, and print the results.
 
     Args:
-        arguments: command-line arguments; None for those of the process.
+        arguments: command-line arguments; None for the arguments of the process.
         size: arguments that set the size of the networks.
     """
     parser = argparse.ArgumentParser(
@@ -101,10 +101,11 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("--split", default="test", help="default: test")
+    parser.add_argument("data", type=Path, metavar="DATA",
+        help="data folder in the challenge's layout")  # fmt: skip
+    parser.add_argument("--split", default="test", help="split of the data; default: test")
     parser.add_argument("--sample", type=int, metavar="N",
-        help="number of pairs for the official programs, alternating between tracks")  # fmt: skip
+        help="number of pairs that the official programs process")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=cores(), metavar="N",
         help="number of processes of evaluate.py; default: all cores")  # fmt: skip
     options = parser.parse_args(arguments)
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
         ours, official = Path(name, "ours"), Path(name, "official")
         official.mkdir()
         torch.manual_seed(1)
-        for instrument in INSTRUMENTS:  # the folders are named as on the hub
+        for instrument in INSTRUMENTS:  # The folders have the same names as on the hub.
             folder = official / OWNER / f"ConvTasNet_{instrument}_NonCausal"
             random_network(size).save_pretrained(folder)
         our_s = run_ours(options.data, options.split, official / OWNER, ours, options.jobs)

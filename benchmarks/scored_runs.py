@@ -1,4 +1,4 @@
-"""Build Markdown tables of scored runs: scores, separation and computing time.
+"""Builds Markdown tables of the scores, the separation and the computing time of scored runs.
 
 All runs of a table must have scored the same pairs.
 """
@@ -22,10 +22,10 @@ from cmss.run.folder import PROVENANCE, read_configuration
 from cmss.scenes import Pair
 
 ENSEMBLES: dict[str, str] = {"string": "strings", "wind": "winds", "mixed": "mixed"}
-"""Types of ensemble and their names in tables."""
+"""Dict from a type of ensemble to its name in tables."""
 EAR_NAMES = dict(zip(EARS, ("left", "right", "average"), strict=True))
 UNTRAINED, FAILED = "untrained", "failed"
-"""Reasons why a system has no result: it has no weights, or a stage has failed."""
+"""Reasons why a system has no result: the weights are missing, or a program has failed."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Run:
     Args:
         name: name of the system.
         remix: name of the remix; empty for a system that does not separate.
-        scores: scores of all pairs; empty for a system without a result.
-        separation: SDR, SIR and SAR of the stems; empty if they have not been measured.
+        scores: scores of all pairs of scene and listener; empty for a system without a result.
+        separation: SDR, SIR and SAR of the stems; empty if these ratios have not been measured.
         parameters: number of parameters of the system; None for a system without weights.
-        separation_s: seconds to separate one minute of music; None if not measured.
+        separation_s: time in seconds to separate a minute of music; None if it was not measured.
         processor: name of the processor on which `separation_s` was measured.
-        state: UNTRAINED or FAILED for a system without a result, otherwise empty.
+        state: reason why the system has no result, UNTRAINED or FAILED; otherwise empty.
     """
 
     name: str
@@ -53,17 +53,17 @@ class Run:
     state: str = ""
 
     def mean(self, ear: str = EARS[-1], keys: set[tuple[str, str]] | None = None) -> float:
-        """Return the mean HAAQI over pairs, or NaN without any pair.
+        """Return the mean HAAQI over pairs; NaN if there are no pairs.
 
         Args:
-            ear: left, right, or the average of both ears.
-            keys: the pairs of scene and listener to include; None for all pairs.
+            ear: column of the scores: left ear, right ear, or average of both ears.
+            keys: pairs of scene and listener that are averaged; None for all pairs.
         """
         scores = [getattr(row, ear) for row in self.scores if keys is None or row.key in keys]
         return float(np.mean(scores)) if scores else math.nan
 
     def measured_as(self, other: "Run") -> "Run":
-        """Return a copy of this run with the separation results of `other`.
+        """Return a copy of this run with the separation results of another run.
 
         Both runs must have the same stems.
         """
@@ -95,13 +95,13 @@ def read_run(folder: Path, name: str = "") -> Run:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         provenance = {}
-    # The digest is the key, because a run of two installations lists the same weights twice.
+    # Use the digest as the key, because a run by two installations lists the same weights twice.
     weights = {digest: path for path, digest in provenance.get("weights", {}).items()}
     compute = provenance.get("compute", {})
     seconds = compute.get("separated_s") if weights else None
     return Run(
         name or separator,
-        # passthrough does not separate, so it does not remix either.
+        # The separator passthrough returns no stems, so that nothing is remixed.
         "" if separator == "passthrough" else str(config.remix.name),
         tuple(rows),
         tuple(read_separation(folder)),
@@ -124,7 +124,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
     """Check that runs have scored the same pairs.
 
     Raises:
-        InputError: a run has scored other pairs.
+        InputError: two runs have scored different pairs.
     """
     pairs = [{row.key for row in run.scores} for run in runs]
     for found, place in zip(pairs, places, strict=True):
@@ -133,7 +133,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Build a table of the mean HAAQI, and of the gap closed and the SDR if they are known."""
+    """Build a table of the mean HAAQI, the gap closed and the SDR of runs."""
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -141,7 +141,7 @@ def score_table(runs: Sequence[Run]) -> str:
 
 
 def system_table(runs: Sequence[Run]) -> str:
-    """Build a table of mean HAAQI, all ratios, computing time, parameters and training state."""
+    """Build a table of the HAAQI, the separation and the computing time of systems."""
     return _markdown(
         [
             *_score_columns(runs),
@@ -157,7 +157,7 @@ def system_table(runs: Sequence[Run]) -> str:
 
 
 def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """Build a table of mean HAAQI by type of ensemble, as the paper's Tables 1 and 2."""
+    """Build a table of the mean HAAQI by type of ensemble, as in Tables 1 and 2 of the paper."""
     columns = _names(runs)
     for kind, word in ENSEMBLES.items():
         tracks = ((pair, pair.scene.track) for pair in pairs)
@@ -173,7 +173,7 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
     """Build a table of the difference in mean HAAQI between a run and each other run.
 
-    Each row has the difference, its confidence interval and its p value.
+    Each row of the table has the difference with its confidence interval and its p-value.
     """
     rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
     return _markdown(
@@ -195,7 +195,7 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     columns = _names(runs)
     for ear, name in EAR_NAMES.items():
         columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
-    # If the oracle was run with two remixes, its first run is the upper bound.
+    # If the oracle was run with two remixes, the first run of the oracle is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if {"passthrough", "oracle"} <= ends.keys():
         low, high = ends["passthrough"], ends["oracle"]
@@ -205,13 +205,13 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _ratio(run: Run, name: str) -> str:
-    """Return the median of sdr, sir or sar over all sources in dB, or "" if not measured."""
+    """Return the median of sdr, sir or sar over all sources in dB; "" if it was not measured."""
     found = [getattr(row, name) for row in run.separation]
     found = [ratio for ratio in found if not math.isnan(ratio)]
     if not found:
         return ""
     ratio = median(found)
-    # Above 100 dB, the only error is that of rounding.
+    # If a ratio exceeds 100 dB, the only errors are rounding errors.
     return f"{ratio:.1f}" if ratio <= 100 else "> 100"
 
 
@@ -221,10 +221,10 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _markdown(columns: Sequence[tuple[str, list[str]]]) -> str:
-    """Build a table from columns, each given as its heading and its cells.
+    """Build a table from columns; a column consists of a heading and a list of cells.
 
-    The first two columns are text, aligned to the left; the others are numbers, aligned to the
-    right.
+    The first two columns contain text and are aligned to the left. The other columns contain
+    numbers and are aligned to the right.
     """
     heads = [head for head, _ in columns]
     rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)

@@ -1,4 +1,4 @@
-"""Compare our Conv-TasNet with the official module, with the same random weights.
+"""Compare our Conv-TasNet with the official module; both have the same random weights.
 
     python -m benchmarks.separation [--seconds 15] [--bfloat16]
 
@@ -27,7 +27,7 @@ from cmss.models.convtasnet import ConvTasNet
 
 
 def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield each case: its name, and its arguments (weights, mixture, precision)."""
+    """Yield the name of each case, and the arguments of :func:`ours` and :func:`peer`."""
     ears = [stem(seconds, 1) + stem(seconds, ear) for ear in (2, 3)]
     mixture = np.stack(ears).astype(np.float32)
     yield f"float32, {seconds:g} s", (weights, mixture, "float32")
@@ -37,7 +37,7 @@ def cases(weights: Path, seconds: float, bfloat16: bool) -> Iterator[tuple[str, 
 
 @cache
 def _ours(weights: Path) -> ConvTasNet:
-    keep_freed_memory()  # the stages call this function, too
+    keep_freed_memory()  # enhance.py also calls this function.
     return ConvTasNet.from_pretrained(weights)
 
 
@@ -48,7 +48,7 @@ def _official(weights: Path) -> ConvTasNetStereo:
 
 @torch.inference_mode()
 def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
-    """Separate with our network; return the estimates divided by the peak of the mixture."""
+    """Separate with our network, and divide the estimates by the peak of the mixture."""
     with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
         estimates = _ours(weights)(torch.from_numpy(mixture)[None])
     return estimates.numpy() / np.abs(mixture).max()
@@ -56,16 +56,16 @@ def ours(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:
 
 @torch.inference_mode()
 def peer(weights: Path, mixture: np.ndarray, precision: str) -> np.ndarray:  # noqa: ARG001
-    """Separate with the official module; return the estimates divided by the mixture's peak."""
+    """Separate with the official module, and divide the estimates by the peak of the mixture."""
     estimates: np.ndarray = _official(weights)(torch.from_numpy(mixture)[None]).numpy()
     return estimates / np.abs(mixture).max()
 
 
 def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHED) -> None:
-    """Measure and print.
+    """Run the command: compare both implementations, and print the results.
 
     Args:
-        arguments: command-line arguments; None for those of the process.
+        arguments: command-line arguments; None for the arguments of the process.
         size: arguments that set the size of the network.
     """
     parser = argparse.ArgumentParser(
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the excerpt")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of the excerpt")
     parser.add_argument("--bfloat16", action="store_true", default=has_bfloat16(),
         help="measure bfloat16 even if the processor does not support it")  # fmt: skip
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""Write the tables of all separators in the documentation, `python -m benchmarks.separators`.
+"""Write the tables of all separators in the documentation: `python -m benchmarks.separators`.
 
-The command writes the tables between their marks in docs/separators.md and README.md, or in the
-given FILES. It makes the tables from the records of the networks (`RECORD` in the files of
-cmss/models) and from cmss/separators/catalogue.py. It builds each network to find its look-ahead
-and its number of parameters.
+The command writes the tables between marks in docs/separators.md and README.md, or in other files
+that the command line names. The contents of the tables are from the records of the networks
+(`RECORD` in the files of cmss/models) and from cmss/separators/catalogue.py. The command builds
+each network to find the look-ahead and the number of parameters of the network.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def network_table() -> str:
 
 
 def _network_row(name: str, records: Sequence[NetworkRecord]) -> list[str]:
-    """Return the table cells of a network.
+    """Return the cells of a network in the table of networks.
 
     A network has several records if its sizes have different classes.
     """
@@ -97,12 +97,12 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return exit status 2 if a file has no marks."""
+    """Run the command, and return its exit status: 2 if a file has no marks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separators", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE",
         default=[ROOT / "docs" / "separators.md", ROOT / "README.md"],
-        help="default: docs/separators.md and README.md")  # fmt: skip
+        help="files to update; default: docs/separators.md and README.md")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

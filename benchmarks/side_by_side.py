@@ -1,4 +1,4 @@
-"""Compare two implementations by calling them alternately, each in its own process."""
+"""Compares two implementations by calling them alternately in two processes."""
 
 import multiprocessing
 import os
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-# Each process uses one core: with threads of numerical libraries, CPU seconds would be meaningless.
+# Each process uses a single core, because the CPU time of several threads would be meaningless.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Holds the result of a call, its CPU seconds, and the peak memory of its process so far."""
+    """Holds the result of a call, the CPU time of the call, and the peak memory of the process."""
 
     result: np.ndarray
     cpu_s: float
@@ -26,7 +26,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Holds the runs of both implementations for the same case."""
+    """Holds the results and the CPU times of both implementations for the same case."""
 
     case: str
     ours: Run
@@ -34,12 +34,12 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """CPU time of the peer divided by the CPU time of our implementation."""
+        """CPU time of the other implementation divided by the CPU time of our implementation."""
         return self.peer.cpu_s / self.ours.cpu_s
 
     @property
     def difference(self) -> float:
-        """Largest absolute difference of the results; two NaN values count as equal."""
+        """Largest absolute difference of both results; two NaN values count as equal."""
         both_nan = np.isnan(self.ours.result) & np.isnan(self.peer.result)
         difference = np.where(both_nan, 0.0, self.ours.result - self.peer.result)
         return float(np.abs(difference).max())
@@ -54,8 +54,8 @@ def compare(
     """Call both implementations alternately with the arguments of each case.
 
     Args:
-        ours, peer: the two functions to compare. They must be importable from a module, and return
-            numbers.
+        ours: function of our implementation, which must be defined in a module and return numbers.
+        peer: function of the other implementation, with the same requirements.
         warm_up: arguments of a first call, which is not measured, because it includes imports and
             compilation.
         cases: name and arguments of each case.
@@ -83,7 +83,7 @@ def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Run:
 
 
 def report(comparisons: Iterable[Comparison]) -> None:
-    """Print a line for each case as soon as it is done, then medians and extremes of all cases."""
+    """Print a line for each case when it is finished, then a summary of all cases."""
     print(f"{'case':32} {'ours s':>8} {'peer s':>8} {'ratio':>7} {'difference':>11}")
     done = []
     for case in comparisons:

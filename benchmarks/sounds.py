@@ -1,4 +1,4 @@
-"""Make synthetic sounds and listeners for benchmarks.
+"""Makes synthetic sounds and listeners for benchmarks.
 
 All sounds are made from fixed seeds and have the level of the challenge's mixtures.
 """
@@ -13,7 +13,7 @@ RATE_HZ = 44100
 
 
 def _ear(*levels_db: float) -> Ear:
-    """Return an ear with hearing levels at eight frequencies and the compression fitted to them."""
+    """Return an ear with thresholds at eight frequencies and the compression for these."""
     frequencies_hz = (250.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)
     return Ear(
         Audiogram(frequencies_hz, levels_db),
@@ -28,7 +28,7 @@ EARS = {
     "sloping": _ear(5.0, 5.0, 10.0, 45.0, 65.0, 75.0, 80.0, 85.0),
     "severe": _ear(65.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0),
 }
-"""Ears by their hearing loss."""
+"""Dict from the name of a hearing loss to an ear with this loss."""
 HEARING_AID = HearingAid(
     crossover_frequencies=(353.55, 707.11, 1414.21, 2828.43, 5656.85),
     attack=(11, 11, 14, 13, 11, 11),
@@ -39,10 +39,10 @@ HEARING_AID = HearingAid(
 
 
 def stem(seconds: float, seed: int) -> np.ndarray:
-    """Synthesise an instrument at one ear: notes with vibrato, and breath noise.
+    """Synthesise a channel of an instrument that plays notes with vibrato and breath noise.
 
     Returns:
-        Waveform (samples,).
+        The waveform (samples,).
     """
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
@@ -59,7 +59,7 @@ def stem(seconds: float, seed: int) -> np.ndarray:
 
 
 def separated(signal: np.ndarray, seed: int) -> np.ndarray:
-    """Apply a spectrogram mask with random errors, which are similar to those of a separator."""
+    """Apply a mask with random errors, which are similar to the errors of a separator."""
     rng = np.random.default_rng(seed)
     padded = np.pad(signal, (1024, 1024))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 1024)[::512]

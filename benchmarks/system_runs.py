@@ -1,4 +1,4 @@
-"""Run each system of the project on a data set: enhance, score, and measure the separation."""
+"""Runs the systems of the project on a data set: enhances, scores and measures the separation."""
 
 import shutil
 import subprocess
@@ -27,11 +27,11 @@ from cmss.separators.preparing import load_networks
 
 @dataclass(frozen=True)
 class System:
-    """Defines a system in the table.
+    """Defines a system that is compared with other systems.
 
     Args:
         choices: configuration choices that select the system, such as `separator=nmf`.
-        official: whether the table has a second row with the baseline's remix.
+        official: whether the system is also run with the remix of the official baseline.
     """
 
     choices: tuple[str, ...]
@@ -48,7 +48,8 @@ SYSTEMS = {
         name: System((f"separator={name}",), official=name in NAMES)
         # The networks come after the other separators.
         for name in sorted(SEPARATORS, key=NAMES.__contains__)
-        # `module` needs weights from the user; the oracle, which is the upper bound, comes last.
+        # The separator `module` needs weights from the user. The oracle comes last, because it is
+        # the upper bound.
         if name not in ("module", "oracle")
     },
     "paper": System(("ensemble=paper",), official=True),
@@ -56,7 +57,7 @@ SYSTEMS = {
     "meta": System(("ensemble=meta",), official=True),
     "oracle": System(("separator=oracle",), official=True),
 }
-"""Systems by name, in the order of the table."""
+"""Dict from the name of a system to the system, in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class DataSet:
         data: data folder in the challenge's layout.
         split: split of the data set to use.
         out: output folder, which gets a subfolder for each run.
-        official: whether systems are also run with the baseline's remix, for a second row.
+        official: whether systems are also run with the remix of the official baseline.
     """
 
     data: Path
@@ -76,7 +77,7 @@ class DataSet:
     official: bool = True
 
     def configuration(self, choices: Sequence[str]) -> DictConfig:
-        """Compose the configuration of the stages from configuration choices.
+        """Compose the configuration of the programs from configuration choices.
 
         Raises:
             InputError: a choice does not exist.
@@ -90,10 +91,10 @@ class DataSet:
             raise InputError(f"{' '.join(choices)}: {str(error).splitlines()[0]}") from error
 
     def pairs(self) -> list[Pair]:
-        """Load all pairs of the data set.
+        """Load all pairs of scene and listener of the data set.
 
         Raises:
-            InputError: the data set has problems, or `out` has runs of another data set.
+            InputError: the data set has problems, or `out` contains runs of another data set.
         """
         config = self.configuration(SYSTEMS["passthrough"].choices)
         for path in self.out.glob(f"*/{CONFIGURATION}"):
@@ -106,7 +107,7 @@ class DataSet:
         return chosen_pairs(config)
 
     def refusal(self, system: System, pairs: Sequence[Pair]) -> Sequence[str]:
-        """Return the reasons why a system cannot be run, such as missing weights, one per line."""
+        """Return a list of the reasons why a system cannot be run, such as missing weights."""
         try:
             config = self.configuration(system.choices)
             load_networks(build_separator(plain(config.separator), config.input_sample_rate), pairs)
@@ -115,10 +116,10 @@ class DataSet:
         return ()
 
     def runs(self, name: str) -> list[Run]:
-        """Run a system with each of its remixes and return the runs.
+        """Run a system with each of its remixes, and return the runs.
 
-        A run without a result has a `state` that says why. The run with the second remix reads the
-        estimates of the first run, if the separator has a cache.
+        If a run has no result, its `state` is the reason. If the separator has a cache, the run
+        with the second remix reads the estimates of the first run.
         """
         system, folder, cache = SYSTEMS[name], self.out / name, self.out / "cache" / name
         official = system.official and self.official
@@ -134,13 +135,14 @@ class DataSet:
                 runs.append(read_run(folder, name).measured_as(runs[0]))
             else:
                 runs.append(Run(name, "official", state=FAILED))
-        # The cache is deleted, because a later run would measure the time to read its estimates.
+        # The cache is deleted. Otherwise a later run would measure the time to read estimates
+        # instead of the time to compute them.
         shutil.rmtree(cache, ignore_errors=True)
         return runs
 
 
 def _stage(name: str, *overrides: str) -> bool:
-    """Run a stage, print its output on stderr, and return whether it succeeded."""
+    """Run a program, print its output to standard error, and return whether it succeeded."""
     command = [sys.executable, str(RECIPES / f"{name}.py"), *overrides]
     return subprocess.run(command, check=False, stdout=sys.stderr).returncode == 0
 
@@ -151,7 +153,7 @@ def _scored(folder: Path, choices: Sequence[str]) -> bool:
 
 
 def _measured(folder: Path) -> bool:
-    """Measure the separation of a run, unless its results are newer than all of its stems."""
+    """Measure the separation of a run, unless the results are newer than all stems of the run."""
     done = folder / SEPARATION
     made = [path.stat().st_mtime for path in (folder / STEMS).glob(f"*/{FINGERPRINT_FILE}")]
     if done.exists() and done.stat().st_mtime > max(made, default=0):

@@ -2,21 +2,21 @@
 
     python -m benchmarks.systems DATA [--split test] [--out exp/table] [--systems NAME...]
 
-enhances and scores the data set with each system, and prints Markdown tables: scores, separation
-and computing time of each system; scores of pieces for strings, for winds and for both; and the
-paired differences between one system (--against) and each other system. DATA is a data folder in
-the challenge's layout, for example from metadata_tools.render. OUT gets a run folder for each
-system and remix. If the command is called again, it computes only results that are missing or were
-produced with different inputs or settings. A system without weights has a row marked untrained, and
-the exit status is then 1.
+This command enhances and scores the data set with each system, and prints Markdown tables. The
+first table has the scores, the separation and the computing time of each system. The second table
+has the scores for string, wind and mixed ensembles. The third table has the differences between the
+system --against and each other system. DATA is a data folder in the challenge's layout, for example
+from metadata_tools.render. The folder of each run is written to OUT. A second call of the command
+computes only results that are missing or were produced with different inputs or settings. If a
+system has no weights, its row of the tables is marked as untrained, and the exit status is 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
-compares runs that evaluate.py has already scored. Runs of several jobs must have been merged by
-merge_results.py. All runs must have scored the same pairs.
+This command compares runs that evaluate.py has already scored. Runs of several jobs must have been
+merged by merge_results.py. All runs must have scored the same pairs of scene and listener.
 
-If passthrough and oracle are among the systems, a column shows the gap closed by each system:
-0 is the score of the unprocessed mixture, 1 is the score of the true stems.
+If passthrough and oracle are among the systems, a column shows the gap closed by each system. A gap
+closed of 0 is the score of the unprocessed mixture, and 1 is the score of the ground truth stems.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
 
 
 def run_all(data: DataSet, names: Sequence[str]) -> tuple[list[Run], list[Pair]]:
-    """Run systems on a data set; return the runs, and the pairs of the data set.
+    """Run systems on a data set, and return the runs and the pairs of the data set.
 
     Raises:
         InputError: the data set has problems.
@@ -106,25 +106,26 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return exit status 1 if a system has no result, 2 for bad input."""
+    """Run the command, and return its exit status: 1 if a system has no result."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER",
-        help="a data set, or scored runs")  # fmt: skip
-    parser.add_argument("--split", default="test", help="of the data set; default: test")
-    parser.add_argument("--out", type=Path, default=Path("exp/table"), help="default: exp/table")
+        help="data folder, or folders of scored runs")  # fmt: skip
+    parser.add_argument("--split", default="test", help="split of the data set; default: test")
+    parser.add_argument("--out", type=Path, default=Path("exp/table"),
+        help="folder for the runs; default: exp/table")  # fmt: skip
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS),
-        metavar="NAME", help=f"of {', '.join(SYSTEMS)}; default: all")  # fmt: skip
+        metavar="NAME", help=f"systems to run, of {', '.join(SYSTEMS)}; default: all")  # fmt: skip
     parser.add_argument("--no-official", action="store_false", dest="official",
-        help="omit the second rows, which have the baseline's remix")  # fmt: skip
+        help="do not run the systems with the remix of the official baseline")  # fmt: skip
     parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
         help="system to compare with each other system; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
-        help="also write the tables between their marks in this file")  # fmt: skip
-    parser.add_argument("--name", default="", help="of the marks, if the file has several")
+        help="file in which the tables are also written between marks")  # fmt: skip
+    parser.add_argument("--name", default="", help="name of the marks, if the file has several")
     options = parser.parse_args(arguments)
     first = options.folders[0]
     mark = " ".join(("benchmarks.systems", *options.name.split()))

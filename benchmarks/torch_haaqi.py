@@ -1,8 +1,8 @@
-"""Compare differentiable and exact HAAQI, `python -m benchmarks.torch_haaqi [--seconds 5] [--all]`.
+"""Compare differentiable HAAQI with exact HAAQI: `python -m benchmarks.torch_haaqi [--all]`.
 
-The differentiable index is computed in single precision and without noise. For the scenes of
-benchmarks.haaqi, the program prints its difference from the exact index, and the time of its
-forward and backward pass.
+The differentiable HAAQI is computed in single precision and without noise. For the scenes of
+benchmarks.haaqi, the program prints the difference between both, and the time of the forward and
+backward pass of the differentiable HAAQI.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from cmss.hearing.haaqi.filterbank import audiometric_levels_db
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the command: compare both implementations, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torch_haaqi", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of the scene")
-    parser.add_argument("--all", action="store_true", help="all listeners for each processing")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of the scene")
+    parser.add_argument(
+        "--all", action="store_true", help="score each type of processing for all listeners"
+    )
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"on {device}, {torch.get_num_threads()} threads")

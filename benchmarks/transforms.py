@@ -1,9 +1,9 @@
-"""Draw the STFT and the STDCT of an excerpt, `python -m benchmarks.transforms [--out FILE.png]`.
+"""Draw the STFT and the STDCT of an excerpt: `python -m benchmarks.transforms [--out FILE.png]`.
 
 The figure corresponds to Figures 3 and 4 in section 2.1 of the paper. Both transforms use the
 Hamming window and the hop of Attentive MultiResUNet. The signal is the first piece of the demo, a
-duet played by the synthesiser. The command also prints the compactness of each transform: the
-smallest fraction of its real numbers that contains 99 % of the energy.
+duet that the synthesiser plays. The command also prints the compactness of each transform, which is
+the smallest fraction of the coefficients that contains 99 % of the energy.
 """
 
 import sys
@@ -23,7 +23,7 @@ _COLOURS = 40
 
 
 def compactness(coefficients: torch.Tensor) -> float:
-    """Return the smallest fraction of the real numbers that contains 99 % of the energy."""
+    """Return the smallest fraction of the coefficients that contains 99 % of the energy."""
     # Each complex number counts as two real numbers.
     if coefficients.is_complex():
         coefficients = torch.view_as_real(coefficients)
@@ -34,13 +34,13 @@ def compactness(coefficients: torch.Tensor) -> float:
 def draw(
     spectra: torch.Tensor, coefficients: torch.Tensor, hop_s: float, highest_hz: float
 ) -> Figure:
-    """Draw the levels of both transforms, and below a detail of each.
+    """Draw the levels of both transforms, and enlarge a detail of each transform.
 
     The detail shows levels of the STFT and signed values of the STDCT.
 
     Args:
-        spectra: STFT, complex (bins, frames).
-        coefficients: STDCT, (bins, frames).
+        spectra: complex STFT (bins, frames).
+        coefficients: real STDCT (bins, frames).
         hop_s: time from one frame to the next in seconds.
         highest_hz: highest frequency of the bins.
     """
@@ -48,7 +48,7 @@ def draw(
     panels = figure.subplots(2, 2, sharex="row", sharey="row")
     extent = (-hop_s / 2, (spectra.shape[1] - 0.5) * hop_s, 0, highest_hz)
     placed = {"extent": extent, "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    # Few colours make a small file.
+    # The plot has few colours, so that the PNG file is small.
     levels = {"cmap": mpl.colormaps["magma"].resampled(_COLOURS), "vmin": -_RANGE_DB, "vmax": 0}
     for column, (name, values) in enumerate((("STFT", spectra), ("STDCT", coefficients))):
         loudness = (20 * torch.log10(values.abs() / values.abs().max() + 1e-12)).numpy()
@@ -71,7 +71,7 @@ def draw(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command, and return its exit status."""
 
     def make() -> tuple[Figure, str]:
         a = ARUNetArguments()

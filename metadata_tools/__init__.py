@@ -1,1 +1,1 @@
-"""Makes and checks data in the challenge's layout."""
+"""Makes and checks data sets in the challenge's layout."""

@@ -1,11 +1,11 @@
-"""List the commands of this package, `python -m metadata_tools`."""
+"""Lists the commands of this package: `python -m metadata_tools`."""
 
 import ast
 from pathlib import Path
 
 
 def commands() -> dict[str, str]:
-    """Return the first line of the docstring of each command, without importing the commands."""
+    """Return the first line of each command's docstring, without importing the commands."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -14,7 +14,7 @@ def commands() -> dict[str, str]:
 
 
 def main() -> int:
-    """Print one line for each command."""
+    """Print the name and the purpose of each command."""
     listed = commands()
     width = max(map(len, listed))
     print("python -m metadata_tools.COMMAND; its options: --help\n")

@@ -1,9 +1,10 @@
-"""Make evaluation scenes from BACH10: ten chorales of Bach, each player recorded alone.
+"""Make evaluation scenes from BACH10, which has ten chorales with separately recorded players.
 
     python -m metadata_tools.bach10 Bach10_v1.1.zip --out DATA
 
-Duan and Pardo, IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp. 1205-1215. The data set has one
-folder for each piece. A folder has four mono files, for violin, clarinet, saxophone and bassoon:
+The data set is described by Duan and Pardo (IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp.
+1205-1215). It has a folder for each piece. A folder has four mono files, for violin, clarinet,
+saxophone and bassoon:
 
     01-AchGottundHerr/01-AchGottundHerr-{violin,clarinet,saxphone,bassoon}.wav
 
@@ -34,7 +35,7 @@ _MIXTURE = re.compile(r"(\d\d-\w+)\.wav", re.IGNORECASE)
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces by the names of their files, whatever the folder above them."""
+    """Find all pieces by the names of their files; the names of the folders are ignored."""
     pieces: dict[str, dict[str, StemFile]] = {}
     for file in sorted(files):
         name = PurePosixPath(file).name
@@ -57,7 +58,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     reader = Reader("BACH10", catalogue, "test", reserved=True, dry=True)
     return run("bach10", reader, parser("bach10", __doc__, reader).parse_args(arguments))
 

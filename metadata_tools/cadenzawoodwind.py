@@ -1,11 +1,11 @@
-"""Make training data from CadenzaWoodwind: 19 synthesised pieces for woodwind quartet.
+"""Make training data from CadenzaWoodwind, which has 19 synthesised pieces for woodwind quartet.
 
     python -m metadata_tools.cadenzawoodwind CadenzaWoodwind.zip --out DATA --valid-works fugue
 
 In Zenodo's record 12664932, each piece is a folder with five stereo stems (flute, oboe, clarinet,
-alto saxophone and bassoon) and two mixtures. The five stems form two quartets, one with clarinet
-and one with saxophone, so each folder becomes two pieces. The command cuts the stems into excerpts,
-sums them to mixtures and sets the mixtures to -40 LUFS.
+alto saxophone and bassoon) and two mixtures. The stems form a quartet with clarinet and a quartet
+with saxophone, so that each folder becomes two pieces. The command cuts the stems into excerpts,
+sums the excerpts to mixtures, and sets the loudness of the mixtures to -40 LUFS.
 """
 
 import sys
@@ -17,12 +17,12 @@ from metadata_tools.readers.reader import Catalogue, Piece, Reader, StemFile, ad
 from metadata_tools.readers.stem_names import is_stem, part_label
 
 QUARTET = ("Bassoon", "Flute", "Oboe")
-"""Instruments of every quartet; the fourth player plays one of the instruments in EITHER."""
+"""Instruments of every quartet. The fourth player plays one of the instruments in EITHER."""
 EITHER = ("Clarinet", "Sax")
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces: each folder with woodwind stems is a piece, whatever the folder above it."""
+    """Find all pieces; each folder with woodwind stems is a piece."""
     pieces: dict[str, dict[str, StemFile]] = {}
     problems: list[str] = []
     for file in sorted(files):
@@ -50,7 +50,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     reader = Reader("CadenzaWoodwind", catalogue, "train")
     options = parser("cadenzawoodwind", __doc__, reader).parse_args(arguments)
     return run("cadenzawoodwind", reader, options)

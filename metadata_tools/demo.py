@@ -1,11 +1,11 @@
-"""Make a small data set in the challenge's layout, for which no other data are needed.
+"""Make a small data set in the challenge's layout without any other data.
 
     python -m metadata_tools.demo --out DEMO --seed 1
 
-The data set has four excerpts of pieces in the public domain, from duet to quintet
-(`metadata_tools.scores.pieces`). The built-in synthesiser plays them in rooms drawn at random. The
-data set also has scenes, gains, and listeners, from no hearing loss to a severe one. Its split is
-valid. The same seed gives the same files, byte for byte.
+The data set has excerpts of four pieces in the public domain (`metadata_tools.scores.pieces`). The
+smallest ensemble is a duet, the largest is a quintet. A synthesiser plays the pieces in random
+rooms. The data set also has scenes, gains and listeners. The hearing loss of the listeners ranges
+from none to severe. The name of the split is valid. The same seed always gives identical files.
 """
 
 import math
@@ -30,7 +30,8 @@ def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[
     """Play a piece in a random room.
 
     Returns:
-        Stem (2, samples) of each label. The length is a full number of seconds.
+        Dict from the label of a player to the stem (2, samples). The length of the stems is a full
+        number of seconds.
     """
     parts = {
         label: performed(typed(text), piece.quarters_per_minute)
@@ -48,14 +49,14 @@ def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("demo", __doc__)
     parser.add_argument("--out", type=to_path, default=Path("demo"), metavar="DIR",
-        help="a new folder; default: %(default)s")  # fmt: skip
+        help="path of the new folder; default: %(default)s")  # fmt: skip
     parser.add_argument("--seed", type=at_least(0), default=1, metavar="N",
-        help="default: %(default)s")  # fmt: skip
+        help="seed of all random numbers; default: %(default)s")  # fmt: skip
     parser.add_argument("--scenes-per-track", type=at_least(1), default=2, metavar="N",
-        help="each with one listener; default: %(default)s")  # fmt: skip
+        help="number of scenes of each track; default: %(default)s")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

@@ -1,15 +1,16 @@
-"""Make training data from EnsembleSet: 80 synthesised pieces of chamber music.
+"""Make training data from EnsembleSet, which has 80 synthesised pieces of chamber music.
 
     python -m metadata_tools.ensembleset BBCSO_Ensembles.zip --out DATA --valid-works Haydn
 
-Sarkar, Benetos and Sandler, ISMIR 2022. Each piece is a folder. It has a subfolder for each
-microphone, with a stereo file for each player:
+The data set is described by Sarkar, Benetos and Sandler (ISMIR 2022). Each piece is a folder. The
+folder has a subfolder for each microphone, and the subfolder has a stereo file for each player:
 
     BBCSO_Ensembles/<piece>/Mix_1/{Violin_1,Violin_2,Viola,Cello,...}.flac
 
-The challenge's EnsembleSet_Mix_1.zip has the same folders with one microphone. As in the challenge,
-only strings are read; --parts all reads all of the challenge's eight instruments. The command cuts
-these stems into excerpts, sums them to mixtures and sets the mixtures to -40 LUFS.
+The challenge's EnsembleSet_Mix_1.zip has the same folders with one microphone. By default, only the
+stems of strings are read, as in the challenge; --parts all reads the stems of all eight instruments
+of the challenge. The command cuts the stems into excerpts, sums the excerpts to mixtures, and sets
+the loudness of the mixtures to -40 LUFS.
 """
 
 import sys
@@ -57,12 +58,12 @@ def catalogue(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     made = parser("ensembleset", __doc__, Reader("EnsembleSet", catalogue, "train"))
     made.add_argument("--microphone", default="Mix_1", metavar="NAME",
-        help="default: %(default)s")  # fmt: skip
+        help="name of the microphone to read; default: %(default)s")  # fmt: skip
     made.add_argument("--parts", choices=["strings", "all"], default="strings",
-        help="default: %(default)s")  # fmt: skip
+        help="instruments whose stems are read; default: %(default)s")  # fmt: skip
     options = made.parse_args(arguments)
     chosen = partial(
         catalogue, microphone=options.microphone, strings_only=options.parts == "strings"

@@ -1,4 +1,4 @@
-"""Make test data from MUSDB18 or MUSDB18-HQ, to check whether an installed model works.
+"""Make test data from MUSDB18 or MUSDB18-HQ, to check a separator of drums, bass and vocals.
 
     python -m metadata_tools.musdb musdb18hq.zip --out DATA
 
@@ -8,12 +8,13 @@ streams. In MUSDB18-HQ, each song is a folder with five WAV files:
     test/<song>.stem.mp4                        mixture, drums, bass, other, vocals
     test/<song>/{mixture,drums,bass,other,vocals}.wav
 
-Rafii, Liutkus, Stoeter, Mimilakis and Bittner, 2017 and 2019. Files of MUSDB18 are decoded by
-ffmpeg, which must be installed on the system.
+The data sets are described by Rafii, Liutkus, Stoeter, Mimilakis and Bittner (2017 and 2019).
+Files of MUSDB18 are decoded by ffmpeg, which must be installed on the system.
 
-The challenge has neither drums nor voice, so each of the four stems gets the name of an instrument
-(--as). Use such data to train and test a separator of these four sources. A network that was
-trained on the real instruments cannot find them in these data.
+The challenge has neither drums nor vocals, so that each of the four stems gets the name of an
+instrument of the challenge (option --as). These data are suitable to train and test a separator of
+drums, bass, vocals and other sources. They are not suitable for a network that was trained on the
+instruments of the challenge.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from cmss.scenes import INSTRUMENTS
 from metadata_tools.readers.reader import Catalogue, Piece, Reader, StemFile, parser, run
 
 STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-"""Number of the audio stream in a .stem.mp4; 0 is the mixture."""
+"""Dict from a source to the number of its audio stream in a .stem.mp4; 0 is the mixture."""
 STAND_INS = {"drums": "Bassoon", "bass": "Cello", "other": "Viola", "vocals": "Violin"}
 """Default of --as."""
 
@@ -87,13 +88,14 @@ def _stand_in(text: str) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     made = parser("musdb", __doc__, Reader("MUSDB18", catalogue, "test"))
     made.add_argument("--subset", choices=("train", "test"), default="test",
-        help="default: %(default)s")  # fmt: skip
+        help="folder of the data set to read; default: %(default)s")  # fmt: skip
     made.add_argument("--as", dest="stand_ins", type=_stand_in, nargs="*", default=[],
         metavar="SOURCE=INSTRUMENT",
-        help=f"default: {' '.join(f'{k}={v}' for k, v in STAND_INS.items())}")  # fmt: skip
+        help="name of the instrument that each source gets; default: "
+        f"{' '.join(f'{k}={v}' for k, v in STAND_INS.items())}")  # fmt: skip
     options = made.parse_args(arguments)
     stand_ins = STAND_INS | dict(options.stand_ins)
     if len(set(stand_ins.values())) < len(stand_ins):

@@ -2,11 +2,11 @@
 
     python -m metadata_tools.philharmonia --samples DIR --out NOTES
 
-DIR has the orchestra's files, in any folders, with their published names. A name such as
+DIR contains the orchestra's files under their published names, in any subfolders. A name such as
 `violin_As4_15_forte_arco-normal.mp3` states instrument, pitch, length, dynamic and way of playing.
 The command uses long notes in all dynamics, with or without vibrato. It leaves out and reports
-files that are not readable, too short, or far from the pitch in their name. The samples are free
-for any use, but may not be distributed as samples.
+files that are not readable or too short, or whose pitch is far from the pitch in the name. The
+samples are free for any use, but may not be distributed as samples.
 """
 
 import re
@@ -30,7 +30,7 @@ INSTRUMENTS = {
     "bassoon": "Bassoon",
     "saxophone": "Sax",
 }
-"""Instruments in file names, and in the challenge."""
+"""Dict from the name of an instrument in file names to its name in the challenge."""
 
 # The name states instrument, pitch, length (1 s, 1.5 s or more), dynamic and way of playing.
 _NAME = re.compile(
@@ -75,13 +75,14 @@ def philharmonia_bank(folder: Path) -> Bank:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("philharmonia", __doc__)
     add = parser.add_argument
-    add("--samples", type=to_path, required=True, metavar="DIR", help="the orchestra's files")
-    add("--out", type=to_path, required=True, metavar="NOTES", help="a new folder")
+    add("--samples", type=to_path, required=True, metavar="DIR",
+        help="folder with the orchestra's files")  # fmt: skip
+    add("--out", type=to_path, required=True, metavar="NOTES", help="path of the new folder")
     add("--only-every", type=at_least(0), default=0, metavar="N",
-        help="only the pitches that `render --holdout-notes N` keeps for tests")  # fmt: skip
+        help="write only the pitches that `render --holdout-notes N` keeps for tests")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

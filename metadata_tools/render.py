@@ -1,15 +1,15 @@
-"""Render chamber music in the challenge's layout from recorded notes and scores.
+"""Render a data set in the challenge's layout from recorded notes and scores of chamber music.
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
 
-NOTES is a folder of recorded single notes with a notes.csv, SCORES a folder of MusicXML files.
-Works and notes of the test split are unseen in training. Works that match --test-works are used for
-test, works that match --valid-works for valid, and all other works for train. Every fourth recorded
-pitch (--holdout-notes) is used for test only. One call can render several splits (--train-tracks,
---valid-tracks, --test-tracks). By default it renders a test set of 8 tracks of 15 s, from duet to
-quintet, with 32 pairs of scene and listener.
+NOTES is a folder of recorded single notes with a notes.csv. SCORES is a folder of MusicXML files.
+The works and the notes of the test split are unseen in training. Works that match --test-works are
+used for the split test, works that match --valid-works are used for valid, and all other works are
+used for train. By default, every fourth recorded pitch is used for test only (--holdout-notes). One
+call can render several splits (--train-tracks, --valid-tracks, --test-tracks). By default, a call
+renders a test set of 8 tracks of 15 s for two to five players, with 32 pairs of scene and listener.
 
-The same seed gives the same files, whatever the number of processes.
+The same seed always gives the same files; the number of processes has no effect on the files.
 """
 
 import argparse
@@ -54,7 +54,7 @@ _samplers: dict[tuple[Path, int, bool], Sampler] = {}
 def render(
     jobs: Sequence[Job], root: Path, options: argparse.Namespace, processes: int
 ) -> list[MadeTrack]:
-    """Render all tracks to folders in `root`; return them in the order of the jobs."""
+    """Render all tracks to folders in `root`, and return the tracks in the order of the jobs."""
     # One process renders all tracks of a work, so that it reads the scores of the work only once.
     by_work: dict[tuple[Path, ...], list[Job]] = {}
     for job in jobs:
@@ -88,7 +88,7 @@ def render_work(
     samples = round(duration_s * SAMPLE_RATE_HZ)
     tracks = []
     for job in jobs:
-        # Notes are decoded once per process; 349 notes take some 70 MB.
+        # Notes are decoded only once in each process; 349 notes take some 70 MB.
         key = (notes, holdout_notes, job.split == "test")
         if key not in _samplers:
             _samplers[key] = Sampler(hold_out(read_bank(notes), holdout_notes, key[2]))
@@ -126,7 +126,7 @@ def draw_excerpt(
         rng: random generator for the passage and its tempo.
 
     Returns:
-        The notes of each label.
+        Dict from the label of each player to the notes of this player.
 
     Raises:
         InputError: the scores have no passage in which all players have notes.
@@ -136,7 +136,8 @@ def draw_excerpt(
         name: playable_range(name, (note.midi for note in sampler.bank[name]))
         for name in instruments
     }
-    # Activity of the least active player, tempo and parts of the best passage so far.
+    # For the best passage so far: activity of the least active player, tempo, and parts of the
+    # players.
     best: tuple[float, float, dict[str, Part]] = (0.0, 1.0, {})
     for _ in range(60):
         score = scores[int(rng.integers(len(scores)))]
@@ -180,36 +181,42 @@ def _parser() -> argparse.ArgumentParser:
         help="default: %(default)s",
     )
     add("--out", type=to_path, default=Path("data/rendered"), metavar="DIR",
-        help="a new folder; default: %(default)s")  # fmt: skip
-    add("--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s")
-    add("--train-tracks", type=count, default=0, metavar="N", help="default: 0")
-    add("--valid-tracks", type=count, default=0, metavar="N", help="default: 0")
+        help="path of the new folder; default: %(default)s")  # fmt: skip
+    add("--seed", type=at_least(0), default=1, metavar="N",
+        help="seed of all random numbers; default: %(default)s")  # fmt: skip
+    add("--train-tracks", type=count, default=0, metavar="N",
+        help="number of training tracks; default: 0")  # fmt: skip
+    add("--valid-tracks", type=count, default=0, metavar="N",
+        help="number of validation tracks; default: 0")  # fmt: skip
     add("--test-tracks", type=count, metavar="N",
-        help="default: 8, or 0 if another split is rendered")  # fmt: skip
+        help="number of test tracks; default: 8, or 0 if another split is rendered")  # fmt: skip
     add("--duration", type=at_least(1, float, LONGEST_S), default=15.0, metavar="SECONDS",
-        help="default: %(default)g")  # fmt: skip
+        help="duration of a track in seconds; default: %(default)g")  # fmt: skip
     add("--players", type=int, nargs="+", default=[2, 3, 4, 5], choices=[2, 3, 4, 5],
-        help="sizes of ensembles, in turn; default: 2 3 4 5")  # fmt: skip
+        help="numbers of players, used for the tracks in turn; default: 2 3 4 5")  # fmt: skip
     add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="FRACTION",
-        help="of ensembles with two players of an instrument; default: %(default)g")  # fmt: skip
+        help="fraction of ensembles with a doubled instrument; default: %(default)g")  # fmt: skip
     add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
-        help="works of the test split: words or shell patterns; default: Haydn")  # fmt: skip
+        help="patterns that name the works of the test split; default: Haydn")  # fmt: skip
     add("--valid-works", nargs="*", default=["Saint-Georges"], metavar="PATTERN",
-        help="works of the valid split; default: Saint-Georges")  # fmt: skip
-    add("--exclude-works", nargs="*", default=[], metavar="PATTERN", help="works left out")
+        help="patterns that name the works of the valid split; default: Saint-Georges")  # fmt: skip
+    add("--exclude-works", nargs="*", default=[], metavar="PATTERN",
+        help="patterns that name the works to leave out")  # fmt: skip
     add("--holdout-notes", type=count, default=4, metavar="N",
-        help="every N-th recorded pitch is for test only; 0: none; default: 4")  # fmt: skip
-    add("--scenes-per-track", type=some, default=4, metavar="N", help="default: 4")
-    add("--listeners-per-scene", type=some, default=1, metavar="N", help="default: 1")
+        help="use every N-th recorded pitch for test only; 0 for no pitch; default: 4")  # fmt: skip
+    add("--scenes-per-track", type=some, default=4, metavar="N",
+        help="number of scenes of each track; default: 4")  # fmt: skip
+    add("--listeners-per-scene", type=some, default=1, metavar="N",
+        help="number of listeners of each scene; default: 1")  # fmt: skip
     add("--listeners", type=some, default=8, metavar="N",
-        help="per split, one of them without hearing loss; default: 8")  # fmt: skip
+        help="number of listeners of each split; default: 8")  # fmt: skip
     add("--jobs", type=some, default=cores(), metavar="N",
-        help="processes; default: all cores")  # fmt: skip
+        help="number of processes; default: number of cores")  # fmt: skip
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     options = _parser().parse_args(arguments)
     if options.test_tracks is None:
         options.test_tracks = 0 if options.train_tracks or options.valid_tracks else 8

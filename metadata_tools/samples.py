@@ -3,10 +3,10 @@
     python -m metadata_tools.samples --samples DIR --out NOTES
 
 The files have names DIR/<instrument>/<pitch>.<wav, flac, mp3, ogg, aif or aiff>, with one of the
-eight instruments. C4 is MIDI 60; sharps are written F#4 or Fs4, flats Bb3. Text after a space or an
-underscore distinguishes several files of the same pitch (`F2 v2.mp3`). The pitch is measured within
-80 cents of the nominal pitch. A deviation close to 80 cents in notes.csv means that the name of the
-file is probably wrong.
+eight instruments. C4 is MIDI pitch 60; a sharp is written as in F#4 or Fs4, a flat as in Bb3. Text
+after a space or an underscore distinguishes several files of the same pitch (`F2 v2.mp3`). The
+pitch is measured within 80 cents of the nominal pitch. If a deviation in notes.csv is close to 80
+cents, the name of the file is probably wrong.
 """
 
 import sys
@@ -20,10 +20,12 @@ from metadata_tools.notes.sound_files import samples_bank
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("samples", __doc__)
-    parser.add_argument("--samples", type=to_path, required=True, metavar="DIR", help="sound files")
-    parser.add_argument("--out", type=to_path, required=True, metavar="NOTES", help="a new folder")
+    parser.add_argument("--samples", type=to_path, required=True, metavar="DIR",
+        help="folder with the sound files")  # fmt: skip
+    parser.add_argument("--out", type=to_path, required=True, metavar="NOTES",
+        help="path of the new folder")  # fmt: skip
     options = parser.parse_args(arguments)
     samples: Path = options.samples
     return exit_status(

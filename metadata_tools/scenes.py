@@ -2,16 +2,16 @@
 
     python -m metadata_tools.scenes DATA --split train
 
-Each track of music.<split>.json gets several scenes. The gains of a scene are drawn from the gains
-that gains_meta.json has for the number of sources in the track. The listeners of a scene are drawn
-from listeners.<split>.json. With the same seed, the scenes are identical, byte for byte, to those
-of generate_train_scenes.py of pyclarity.
+Each track of music.<split>.json gets several scenes. For each number of sources in a track,
+gains_meta.json has a pool of gain combinations, from which the gains of a scene are drawn. The
+listeners of a scene are drawn from listeners.<split>.json. With the same seed, the command and
+pyclarity's generate_train_scenes.py write identical scenes.
 
 The official generator has faults. A track may get the same gains twice. A scene may get the same
 listener twice, which enhance.py refuses. If a track has more than five sources, the sixth source
-gets no gain. Scenes after S49999 have ids of the validation split. --mend avoids these faults: it
-draws gains and listeners without repetition, draws no scene for a track whose number of sources is
-not in the pool, and reports too many scenes as an error.
+gets no gain. Scenes after S49999 have ids of the validation split. The option --mend avoids these
+faults: gains and listeners are drawn without repetition, a track gets no scene if the pool has no
+gains for its number of sources, and too many scenes are reported as an error.
 """
 
 import hashlib
@@ -56,17 +56,19 @@ def draw_scenes(
 
     Args:
         sources: number of sources of each track.
-        pool: names of the gains for each number of sources.
+        pool: dict from a number of sources to the names of the gain combinations for this number.
         per_track: number of scenes of each track.
         split: split of the tracks; the ids of the scenes depend on it.
         seed: seed of the random generator, any text.
         mend: whether to avoid the faults of the official generator (see the top of this file).
 
     Returns:
-        Scenes by id, such as {"S10001": {"music": track, "gain": name of the gains}}.
+        Dict from the id of a scene to the names of its track and its gains, for instance
+        {"S10001": {"music": "track", "gain": "gain_0001"}}.
 
     Raises:
-        InputError: the pool has no gains for a number of sources, or there are too many scenes.
+        InputError: the pool has no gains for the number of sources of a track, or there are too
+            many scenes for the ids of the split.
     """
     rng = seeded(seed)
     first, last = SCENE_IDS[split]
@@ -100,7 +102,8 @@ def draw_listeners(
     """Draw the listeners of each scene.
 
     Args:
-        scenes, listeners: ids of the scenes and of all listeners.
+        scenes: ids of the scenes.
+        listeners: ids of all listeners.
         per_scene: number of listeners of each scene.
         seed: seed of the random generator, any text; by default the official seed.
         mend: whether to avoid the faults of the official generator (see the top of this file).
@@ -205,17 +208,20 @@ def _refused(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("scenes", __doc__)
     add = parser.add_argument
-    add("root", type=to_path, metavar="DATA", help="the folder with audio/ and metadata/")
-    add("--split", choices=list(SCENE_IDS), default="train", help="default: %(default)s")
+    add("root", type=to_path, metavar="DATA",
+        help="data folder, which contains the folders audio and metadata")  # fmt: skip
+    add("--split", choices=list(SCENE_IDS), default="train",
+        help="split for which scenes are drawn; default: %(default)s")  # fmt: skip
     some = at_least(1, most=10_000)  # a split has fewer ids
     add("--scenes-per-track", type=some, default=4, metavar="N",
-        help="default: %(default)s")  # fmt: skip
+        help="number of scenes of each track; default: %(default)s")  # fmt: skip
     add("--listeners-per-scene", type=some, default=2, metavar="N",
-        help="default: %(default)s")  # fmt: skip
-    add("--seed", default=SCENE_SEED, help="any text; default: %(default)s")
+        help="number of listeners of each scene; default: %(default)s")  # fmt: skip
+    add("--seed", default=SCENE_SEED,
+        help="seed of the random generator, any text; default: %(default)s")  # fmt: skip
     add("--mend", action="store_true", help="avoid the faults of the official generator")
     add("--overwrite", action="store_true", help="replace existing scenes")
     options = parser.parse_args(arguments)

@@ -1,10 +1,10 @@
 """Make a bank of single notes of the eight instruments from a General MIDI SoundFont.
 
 If a network was trained on other notes, the instruments and rooms of the SoundFont are unseen in
-training. A test with them is therefore harder than a test with held-out notes. Debian's package
-fluid-soundfont-gm has a SoundFont (FluidR3_GM.sf2, MIT licence). The command needs the library
-tinysoundfont. Install this library without its dependency PyAudio, which is only for playback and
-needs a compiler: pip install --no-deps tinysoundfont
+training. A test with a SoundFont is therefore harder than a test with held-out notes from the
+training bank. Debian's package fluid-soundfont-gm has a SoundFont (FluidR3_GM.sf2, MIT licence).
+The command needs the library tinysoundfont. Install this library without its dependency PyAudio,
+which is only for playback and needs a compiler: pip install --no-deps tinysoundfont
 
     python -m metadata_tools.soundfont --soundfont FILE.sf2 --out NOTES
 """
@@ -40,11 +40,11 @@ def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
     """Play a note that is held for 2.5 s and then released, and set its sustain to -20 dBFS.
 
     Args:
-        synthesiser: a tinysoundfont.Synth whose channel 0 has a program.
+        synthesiser: object of the class tinysoundfont.Synth, with a program on channel 0.
         midi: MIDI number of the key.
 
     Returns:
-        Waveform (samples,), float32; None for a key without a sound.
+        The waveform (samples,) in float32; None if the key has no sound.
     """
     synthesiser.noteon(0, midi, 90)  # channel, key, velocity
     held = _generate(synthesiser, 2.5)
@@ -62,7 +62,7 @@ def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
 
 
 def _generate(synthesiser: Any, seconds: float) -> np.ndarray:
-    """Synthesise the next seconds; return the mean of both channels, (samples,), float64."""
+    """Synthesise the next `seconds`, and return the mean (samples,) of both channels."""
     block = synthesiser.generate(round(seconds * SAMPLE_RATE_HZ))
     return np.frombuffer(block, np.float32).reshape(-1, 2).mean(1, dtype=np.float64)
 
@@ -104,12 +104,13 @@ def soundfont_bank(path: Path) -> Bank:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("soundfont", __doc__)
     parser.add_argument(
-        "--soundfont", type=to_path, required=True, metavar="FILE", help="an .sf2 file"
+        "--soundfont", type=to_path, required=True, metavar="FILE", help="path of the .sf2 file"
     )
-    parser.add_argument("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=to_path, required=True, metavar="DIR",
+        help="path of the new folder")  # fmt: skip
     options = parser.parse_args(arguments)
     return exit_status(
         lambda: write_bank(options.out, lambda: soundfont_bank(options.soundfont)), "soundfont"

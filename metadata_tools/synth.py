@@ -2,9 +2,9 @@
 
     python -m metadata_tools.synth --out NOTES
 
-The command writes a folder NOTES with notes and a notes.csv, which metadata_tools.render can read.
-The notes have harmonic spectra, which are shaped by the slope of the source spectrum and by
-formants. They also have fluctuating partials, and bow or breath noise.
+The command writes a folder NOTES with sound files and a notes.csv, which metadata_tools.render can
+read. The notes have harmonic spectra, which are shaped by the slope of the source spectrum and by
+formants. The partials of the notes fluctuate, and bow or breath noise is added.
 """
 
 import sys
@@ -17,14 +17,14 @@ from metadata_tools.notes.synthesiser import TIMBRES, make_bank
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("synth", __doc__)
-    parser.add_argument("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument(
-        "--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s"
-    )
+    parser.add_argument("--out", type=to_path, required=True, metavar="DIR",
+        help="path of the new folder")  # fmt: skip
+    parser.add_argument("--seed", type=at_least(0), default=1, metavar="N",
+        help="seed of all random numbers; default: %(default)s")  # fmt: skip
     parser.add_argument("--spacing", type=at_least(1), default=1, metavar="SEMITONES",
-        help="between notes; default: %(default)s")  # fmt: skip
+        help="distance between notes in semitones; default: %(default)s")  # fmt: skip
     parser.add_argument("--variety", type=at_least(0, float, 1), default=0.0, metavar="AMOUNT",
         help="difference of each instrument from its usual timbre, 0 to 1; default: 0")  # fmt: skip
     chosen = parser.parse_args(arguments)

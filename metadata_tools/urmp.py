@@ -1,9 +1,10 @@
-"""Make evaluation scenes from URMP: 44 pieces for two to five players, each recorded alone.
+"""Make evaluation scenes from URMP, which has 44 pieces with separately recorded players.
 
     python -m metadata_tools.urmp Dataset.tar.gz --out DATA
 
-Li, Liu, Dinesh, Duan and Sharma, IEEE Trans. Multimedia 21(2), 2018, pp. 522-535. The data set has
-one folder for each piece, named after its players, with a mono file for each player:
+The data set is described by Li, Liu, Dinesh, Duan and Sharma (IEEE Trans. Multimedia 21(2), 2018,
+pp. 522-535). It has a folder for each piece. The name of the folder lists the players, and the
+folder has a mono file for each player:
 
     01_Jupiter_vn_vc/AuSep_1_vn_01_Jupiter.wav, AuSep_2_vc_01_Jupiter.wav
 
@@ -91,7 +92,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     reader = Reader("URMP", catalogue, "test", reserved=True, dry=True)
     return run("urmp", reader, parser("urmp", __doc__, reader).parse_args(arguments))
 

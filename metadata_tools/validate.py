@@ -2,10 +2,10 @@
 
     python -m metadata_tools.validate DATA
 
-The command checks every split that has a music.<split>.json. It checks the metadata and their
-references to each other, all samples and the duration of every sound file, the level of the
-mixtures, whether each mixture is the sum of its stems, and whether two splits share works, files or
-sounds. Errors give exit status 2; unusual data only give a warning.
+The command checks every split that has a file music.<split>.json. It reads all metadata and
+sound files of the split. It also checks the loudness of the mixtures, whether each mixture is the
+sum of its stems, and whether two splits share works, files or sounds. Errors give the exit status
+2; unusual data only cause a warning.
 """
 
 import hashlib
@@ -52,14 +52,14 @@ class Split:
 
 @dataclass
 class Report:
-    """Holds the result of the checks: problems and warnings, one line each."""
+    """Holds the results of the checks, with a line for each problem and each warning."""
 
     splits: list[Split] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Return a table of the splits, and a table of their instruments, line by line."""
+        """Return the lines of a table of the splits and of a table of their instruments."""
         rows = [["split", "tracks", "minutes", "scenes", "pairs", "listeners", "from"]]
         for split in self.splits:
             minutes = sum(track.mixture.duration_s for track in split.tracks) / 60
@@ -84,7 +84,7 @@ def validate(root: Path, decode: bool = True) -> Report:
     """Check a data folder.
 
     Args:
-        root: the folder with audio/ and metadata/.
+        root: the data folder, which contains the folders audio and metadata.
         decode: True to check all samples of the sound files, False to check only their headers and
             last samples.
 
@@ -140,7 +140,7 @@ def _read(root: Path, name: str, report: Report) -> Split:
 
 
 def _sounds(report: Report) -> dict[str, dict[str, str]]:
-    """Decode all files; return the name of each stem, by split and digest of its samples."""
+    """Decode all files, and return the name of each stem by split and by digest of its samples."""
     sounds: dict[str, dict[str, str]] = {}
     tracks = [(split, track) for split in report.splits for track in split.tracks]
     for split, track in tqdm(tracks, desc="decoding", unit="track", disable=None):
@@ -153,7 +153,7 @@ def _sounds(report: Report) -> dict[str, dict[str, str]]:
 
 
 def _check_sounds(split: str, track: Track, warnings: list[str]) -> dict[str, str]:
-    """Check the level and the sum of a track; return the digests of its stems that sound."""
+    """Check the loudness of a mixture and the sum of its stems; return the stems' digests."""
     mixture = read_excerpt(track.mixture, SAMPLE_RATE_HZ).astype(np.float64)
     rest, digests = mixture.copy(), {}
     for source in track.sources.values():
@@ -223,12 +223,12 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for data with problems."""
+    """Run the command, and return its exit status: 2 if the data have problems."""
     parser = command_parser("validate", __doc__)
     parser.add_argument("root", type=to_path, metavar="DATA",
-        help="the folder with audio/ and metadata/")  # fmt: skip
+        help="data folder, which contains the folders audio and metadata")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
-        help="check only headers: no levels, sums and equal sounds")  # fmt: skip
+        help="check only the headers of the sound files")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

@@ -3,9 +3,9 @@
     python -m metadata_tools.zenodo DOWNLOADS --out DATA
 
 DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or a list
-of these files. The evaluation package and the tuning set may be among them. DATA gets the files
-that the official process_zenodo_download.py writes: the unchanged training audio, the validation
-stems of music.valid.to_generate.json and their sums, and the metadata.
+of these files. It may also contain the evaluation package and the tuning set. The command writes
+the same files to DATA as the official process_zenodo_download.py: the unchanged training audio, the
+validation stems of music.valid.to_generate.json, the sums of these stems, and the metadata.
 
 If a call was interrupted, the same command continues it. Errors in names, sizes and metadata are
 reported before anything is written.
@@ -147,12 +147,12 @@ def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 2 for bad input."""
+    """Run the command, and return its exit status: 2 if the input cannot be used."""
     parser = command_parser("zenodo", __doc__)
     parser.add_argument("packages", type=to_path, nargs="+", metavar="DOWNLOADS",
-        help="a folder of packages, or packages")  # fmt: skip
+        help="folder that contains the packages, or the packages themselves")  # fmt: skip
     parser.add_argument("--out", type=to_path, required=True, metavar="DATA",
-        help="becomes path.root of the recipes")  # fmt: skip
+        help="path of the data folder, which the recipes read as path.root")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:

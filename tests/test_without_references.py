@@ -40,7 +40,7 @@ def test_what_is_handed_in_is_made_from_mixtures(run):
     take_stems_away(run)
     run.server.succeed("enhance", *SYSTEM, "references=false", cwd=run.folder)
     assert flacs(run) == expected
-    assert run.refused("evaluate") == "references: false, so there is nothing to score against"
+    assert run.refused("evaluate") == "references: false, but HAAQI needs the ground truth stems"
     # The default submission and report, unlike in the other tests.
     run.server.succeed("merge_results", cwd=run.folder)
     (archive,) = run.exp.glob("submission_*.zip")

@@ -1,1 +1,1 @@
-"""Write data in the challenge's layout, and plan how to unpack the challenge's packages."""
+"""Writes data in the challenge's layout, and plans how to unpack the challenge's packages."""

@@ -1,4 +1,4 @@
-"""Draw the gains and listeners of new data sets."""
+"""Draws random gains and listeners for new data sets."""
 
 from itertools import product
 
@@ -31,17 +31,17 @@ def gain_pool(
 ) -> dict[str, dict[str, dict[str, int]]]:
     """Draw the pool of gain combinations for scenes, which is the content of gains_meta.json.
 
-    The challenge's generator (`generate_train_scenes.py` of pyclarity) has such a pool for each
-    number of sources. No combination occurs twice. Combinations with equal gains for all sources
-    are left out, because they have no effect: the level is restored after the remix.
+    The challenge's generator (`generate_train_scenes.py` of pyclarity) has a pool of combinations
+    for each number of sources. No combination occurs twice. Combinations with equal gains for all
+    sources are left out. Such gains have no effect, because the remix keeps the level.
 
     Args:
-        rng: random generator; it draws 300 combinations for each number of sources, or all of them
-            if there are fewer.
+        rng: random generator, which draws 300 combinations for each number of sources. If there are
+            fewer combinations, the pool has all of them.
         sources: numbers of sources for which combinations are drawn.
 
     Returns:
-        {"<number of sources>": {"gain_0001": {"source_1": -10, ...}}}, gains in dB.
+        The pool with gains in dB, for instance {"2": {"gain_0001": {"source_1": -10, ...}, ...}}.
     """
     pool: dict[str, dict[str, dict[str, int]]] = {}
     number = 0

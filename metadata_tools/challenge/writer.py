@@ -1,4 +1,4 @@
-"""Write data sets in the challenge's layout; all commands that make data use these functions.
+"""Writes data sets in the challenge's layout, for all commands that make data.
 
     <root>/audio/<split>/<track>/{Violin_1,Cello,...,Mixture}.flac      44.1 kHz, stereo, 16 bit
     <root>/metadata/{gains,gains_meta}.json
@@ -31,12 +31,12 @@ MIXTURE_LUFS = -40.0
 SPLITS = ("train", "valid", "test")
 
 SCENE_IDS = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 99999)}
-"""First and last number in the ids of the scenes of each split."""
+"""Dict from a split to the first and the last number in the ids of its scenes."""
 
 
 @dataclass(frozen=True)
 class MadeTrack:
-    """Describes a track whose audio has been written, with the values needed for the metadata.
+    """Describes a track whose audio has been written; the metadata need these values.
 
     Args:
         labels: names of the players as the challenge writes them (`Violin_1`), in the order
@@ -132,8 +132,10 @@ def write_track(
 
     Args:
         root: folder of the data set.
-        split, name: split and name of the track.
-        stems: stem (2, samples), float, of each label; their order becomes source_1, source_2...
+        split: split of the track.
+        name: name of the track.
+        stems: dict from the label of a player to the floating-point stem (2, samples). The order of
+            the stems becomes source_1, source_2...
         dataset: name of the source data set, for `source_dataset` in the metadata.
 
     Raises:
@@ -145,7 +147,7 @@ def write_track(
     loudness = loudness_lufs(mixture, SAMPLE_RATE_HZ)
     if not np.isfinite(loudness):
         raise ValueError("a silent mixture has no level")
-    # From here on, samples are in units of one 16-bit step.
+    # In the following lines, samples are integers of 16 bits.
     gain = 10 ** ((MIXTURE_LUFS - loudness) / 20) * FULL_SCALE_16_BIT
     parts = {label: np.rint(stem * gain) for label, stem in stems.items()}
     parts["Mixture"] = np.stack(list(parts.values())).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Plan how to unpack the challenge's packages, from names, sizes and metadata only."""
+"""Plans how to unpack the challenge's packages, without unpacking the audio."""
 
 import re
 import tempfile
@@ -45,7 +45,7 @@ class _Target(BaseModel):
 
 @dataclass(frozen=True)
 class Stem:
-    """Describes an excerpt to cut: file in the package, start, duration, and the file to write."""
+    """Describes an excerpt to cut by its source file, start and duration, and by its new file."""
 
     source: str
     start_s: float
@@ -53,13 +53,13 @@ class Stem:
     target: Path
 
     def span(self, rate_hz: int) -> tuple[int, int]:
-        """Return first sample and number of samples, each rounded down, as librosa does."""
+        """Return the first sample and the number of samples, both rounded down as in librosa."""
         return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
 
 
 @dataclass(frozen=True)
 class ValidTrack:
-    """Describes a validation track to make: its stems, and the file for their sum."""
+    """Describes a validation track to make by its stems and the file for their sum."""
 
     name: str
     stems: list[Stem]
@@ -71,13 +71,13 @@ class Plan:
     """Lists the files to be written.
 
     Args:
-        copies: packages with the files to copy; a dictionary maps the name of each file in the
-            package to its destination.
-        tracks: validation tracks to make.
-        unpacked: files from which validation tracks are cut; maps the name of each file in its
-            package to the path of the unpacked file.
+        copies: list of packages with the files to copy. For each package, a dict maps the name of a
+            file in the package to its destination.
+        tracks: list of validation tracks to make.
+        unpacked: dict from the name of a file in its package to the path of the unpacked file, for
+            the files from which validation tracks are cut.
         train: number of training files.
-        notes: warnings, one line each.
+        notes: list of warnings.
     """
 
     copies: list[tuple[Package, dict[str, Path]]] = field(default_factory=list)
@@ -117,7 +117,7 @@ def find_packages(paths: Sequence[Path]) -> list[Package]:
 
 
 def make_plan(packages: Iterable[Package], root: Path) -> Plan:
-    """Decide which files are written, and to which paths.
+    """Decide which files are written, and where they are written.
 
     Raises:
         InputError: stems or packages are missing, names clash, or metadata are not valid.
@@ -151,7 +151,7 @@ def make_plan(packages: Iterable[Package], root: Path) -> Plan:
 
 
 class _Claims:
-    """Records the source of each file to be written, to find files with two different sources."""
+    """Records the source of each file to be written, and reports files with two sources."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []

@@ -1,1 +1,1 @@
-"""Read the input of the commands: their options, and downloaded packages."""
+"""Reads the options of the commands, and downloaded packages."""

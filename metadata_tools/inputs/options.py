@@ -1,4 +1,4 @@
-"""Define options that several commands of this package have in common."""
+"""Defines options that several commands of this package have in common."""
 
 import argparse
 import math
@@ -10,7 +10,7 @@ from pathlib import Path
 from cmss.errors import InputError
 
 LONGEST_S = 3600.0
-"""Longest excerpt in seconds; :mod:`cmss.scenes` refuses longer ones."""
+"""Maximum duration of an excerpt in seconds that :mod:`cmss.scenes` accepts."""
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""List, check and unpack the files of downloaded packages.
+"""Lists, checks and unpacks the files of downloaded packages.
 
 A package is a zip or tar archive, or a folder with the contents of an archive. All names and sizes
 are checked before anything is written. Each file is written under a temporary name and renamed when
@@ -35,7 +35,8 @@ class Package:
 
     Args:
         path: path of the archive or folder.
-        sizes: number of bytes of each file; the key is its name, a relative path with slashes.
+        sizes: dict from the name of a file in the package, which is a relative path, to the size of
+            the file in bytes.
     """
 
     path: Path
@@ -51,8 +52,9 @@ def open_package(path: Path) -> Package:
     """List the files of a package.
 
     Raises:
-        InputError: the package is missing, damaged or encrypted; it contains a name that leads out
-            of a folder, a link, a device, two files of the same name, or too many bytes.
+        InputError: the package is missing, damaged, encrypted or too large. It is also refused if
+            it contains a link, a device, two files of the same name, or a name that leads out of
+            the folder.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -87,12 +89,12 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
     """Copy files from a package, except files that an earlier call has copied.
 
     Args:
-        package: the package to read.
-        targets: destination of each file to copy; the key is its name in the package.
-        description: text beside the progress bar.
+        package: package that contains the files.
+        targets: dict from the name of a file in the package to the destination of the file.
+        description: text that the progress bar shows.
 
     Returns:
-        Number of copied files.
+        The number of copied files.
 
     Raises:
         InputError: the package is damaged, a target is a different file, or the disk is too small.
@@ -131,7 +133,7 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
                     progress.update(len(chunk))
                 if written != package.sizes[name]:
                     raise InputError(
-                        f"{package.path}: damaged: {name} has not the expected "
+                        f"{package.path}: damaged: {name} does not have the expected "
                         f"{package.sizes[name]} bytes; download the archive again"
                     )
     return len(waiting)
@@ -155,7 +157,7 @@ def safe_name(name: str) -> str | None:
 
 
 def _is_data(name: str) -> bool:
-    """Return whether a file has data; files that macOS adds to archives have none."""
+    """Return whether a file belongs to the data, and was not added to the archive by macOS."""
     parts = PurePosixPath(name).parts
     return not _NO_DATA & set(parts) and not parts[-1].startswith("._")
 

@@ -1,1 +1,1 @@
-"""Read, write and synthesise single notes of instruments."""
+"""Reads, writes and synthesises single notes of instruments."""

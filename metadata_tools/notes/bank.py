@@ -1,4 +1,4 @@
-"""Read and write banks of single notes, and choose the held-out pitches.
+"""Reads and writes banks of single notes, and chooses the held-out pitches.
 
 A bank is stored in a folder. The folder has a sound file for each note, and notes.csv, which lists
 the notes in the columns file, instrument, midi, cents and dynamic.
@@ -31,7 +31,7 @@ class Recording:
         midi: nominal pitch as a MIDI number.
         cents: measured deviation from the nominal pitch.
         dynamic: name of the dynamic layer, such as f.
-        samples: waveform (samples,), float32, at 44.1 kHz.
+        samples: waveform (samples,) in float32 at 44.1 kHz.
         attack: index of the sample at which the sustain begins.
         sustain_end: index of the sample at which the decay begins.
     """
@@ -58,11 +58,11 @@ def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndar
     """Build a recording, and find its attack and sustain from its envelope.
 
     Args:
-        name, midi, cents, dynamic: the arguments of :class:`Recording`.
+        name, midi, cents, dynamic: arguments that are passed to :class:`Recording`.
         samples: waveform (samples,) at 44.1 kHz.
     """
     hop = SAMPLE_RATE_HZ // 100
-    # (samples,) -> (frames, hop) -> level of each frame of 10 ms, averaged over five frames
+    # Split the waveform into frames of 10 ms, and average the level over five frames.
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.mean(frames.astype(float) ** 2, axis=1) + 1e-12)
     smooth = np.convolve(np.pad(level_db, 2, mode="edge"), np.ones(5) / 5, mode="valid")
@@ -95,7 +95,7 @@ def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Read and check notes.csv.
 
     Returns:
-        The rows of each instrument, sorted by pitch.
+        Dict from an instrument to its rows in notes.csv, sorted by pitch.
 
     Raises:
         InputError: the same conditions as for :func:`read_bank`; all problems are reported
@@ -154,8 +154,8 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
     Args:
         pitches: pitches of all notes.
-        every: every `every`-th pitch is held out. If 0, all pitches are returned, whatever
-            `held_out` is.
+        every: distance between two held-out pitches in the list of pitches. If it is 0, all pitches
+            are returned.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))

@@ -1,4 +1,4 @@
-"""Read sound files of single notes: parse their names, trim them, set the level, measure pitch."""
+"""Reads sound files of single notes, trims the notes, and measures their pitch."""
 
 import re
 from dataclasses import replace
@@ -40,9 +40,9 @@ def trimmed(samples: np.ndarray) -> np.ndarray:
         samples: waveform (samples,) at 44.1 kHz.
 
     Returns:
-        Waveform (samples,); empty if the note is silent, which means below -80 dBFS.
+        The waveform (samples,); empty if the level of the note is below -80 dBFS.
     """
-    # (samples,) -> (frames, hop) -> level of each frame of 10 ms
+    # Split the waveform into frames of 10 ms, and compute the level of each frame.
     frames = samples[: len(samples) // _HOP * _HOP].reshape(-1, _HOP).astype(float)
     level_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-30)
     if level_db.max(initial=-np.inf) < -80.0:
@@ -59,13 +59,14 @@ def trimmed(samples: np.ndarray) -> np.ndarray:
 def cents_from(midi: int, sustain: np.ndarray) -> float:
     """Measure the deviation of a note from its nominal pitch in cents.
 
-    The note is divided into short segments. The deviation of a segment is that for which the sum of
-    the magnitudes at ten harmonics is largest, and the result is the median over all segments. The
-    spectrum of the complete note cannot be used, because vibrato spreads its peaks.
+    The note is divided into short segments. For each segment, the function finds the deviation with
+    the largest sum of the magnitudes at ten harmonics. The result is the median of the deviations
+    over all segments. The spectrum of the complete note cannot be used, because vibrato spreads its
+    peaks.
 
     Args:
         midi: nominal pitch as a MIDI number.
-        sustain: waveform of the sustain, (samples,), at 44.1 kHz.
+        sustain: waveform (samples,) of the sustain at 44.1 kHz.
     """
     # A segment has 0.1 s, which is half a period of vibrato.
     length = min(len(sustain), round(0.1 * SAMPLE_RATE_HZ))
@@ -74,8 +75,9 @@ def cents_from(midi: int, sustain: np.ndarray) -> float:
     fundamental_hz = 440 * 2 ** ((midi - 69 + cents / 100) / 12)
     # Bins are 1/3 Hz apart, which is one cent at the tenth harmonic of the lowest note.
     points = 2**17
-    # (deviations, 10) positions of harmonics in bins. Within 80 cents, a harmonic above the tenth
-    # could be closer to the nominal frequency of its neighbour than to its own nominal frequency.
+    # Positions (deviations, 10) of the harmonics in bins. With a deviation of 80 cents, a harmonic
+    # above the tenth could be closer to the nominal frequency of the next harmonic than to its own
+    # nominal frequency.
     places = fundamental_hz[:, None] * np.arange(1, 11) * points / SAMPLE_RATE_HZ
     found = []
     for piece in pieces:

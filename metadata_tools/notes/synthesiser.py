@@ -1,4 +1,4 @@
-"""Synthesise single notes of the eight instruments.
+"""Synthesises single notes of the eight instruments.
 
 A note has a harmonic spectrum, which is shaped by the slope of the source spectrum and by formants.
 In its attack, high partials start later. Each partial fluctuates slowly and independently. Bow or
@@ -26,8 +26,8 @@ class Timbre:
     Args:
         slope_db: slope of the source spectrum in dB per octave above the fundamental.
         formants: resonances, each given by frequency in Hz, level in dB and width in octaves.
-        even_db: level of the even partials relative to the odd partials; low for a closed pipe,
-            which lacks even partials.
+        even_db: level in dB of the even partials relative to the odd partials. The level is low for
+            instruments with a closed pipe, such as the clarinet.
         attack_s: duration of the attack of the fundamental; the attack of the highest partial is
             twice as long.
         noise_db: level of the bow or breath noise relative to the tone.
@@ -63,8 +63,8 @@ def vary(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
 
     Args:
         timbre: usual timbre of the instrument.
-        variety: amount of change; 0 for no change, 1 for the difference between a student's
-            instrument and a master's instrument.
+        variety: amount of change, from 0 to 1. A value of 1 corresponds to the difference between a
+            student's instrument and a master's instrument.
         rng: random generator for the changes.
     """
     draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
@@ -96,7 +96,7 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
         seconds: length of the note, including attack and a short release.
 
     Returns:
-        Waveform (samples,), float32, at 44.1 kHz.
+        The waveform (samples,) in float32 at 44.1 kHz.
     """
     samples = round(seconds * SAMPLE_RATE_HZ)
     frequency_hz = 440.0 * 2 ** ((midi - 69) / 12)
@@ -119,7 +119,7 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
 
 
 def spectrum_db(timbre: Timbre, frequency_hz: float, partials: int) -> np.ndarray:
-    """Return the levels of the partials in dB, from slope, formants and `even_db` of the timbre."""
+    """Return the levels of the partials in dB."""
     number = np.arange(1, partials + 1)
     at_hz = number * frequency_hz
     levels = timbre.slope_db * np.log2(number)
@@ -143,7 +143,7 @@ def _slow_noise(
 
 
 def _rise(samples: int, seconds: float) -> np.ndarray:
-    """Return a ramp (samples,) from zero to one within `seconds`, then one."""
+    """Return an envelope (samples,) that rises from zero to one within `seconds`."""
     rising = min(samples, round(seconds * SAMPLE_RATE_HZ))
     ramp = np.ones(samples)
     ramp[:rising] = np.sin(0.5 * np.pi * np.arange(rising) / rising) ** 2
@@ -155,7 +155,7 @@ def _release(samples: int, seconds: float = 0.06) -> np.ndarray:
 
 
 def _noise(timbre: Timbre, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return bow or breath noise (samples,), band-passed and stronger at the start of the note."""
+    """Return band-passed bow or breath noise (samples,), which is louder at the start of a note."""
     band = np.array([timbre.noise_hz / 2, timbre.noise_hz * 2])
     sections = signal.butter(2, band, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     noise = signal.sosfilt(sections, rng.standard_normal(samples))
@@ -176,13 +176,13 @@ def make_bank(
     spacing_semitones: int = 6,
     variety: float = 0.0,
 ) -> Bank:
-    """Synthesise notes of some instruments over their ranges.
+    """Synthesise notes of the instruments over their pitch ranges.
 
     Args:
         instruments: names of the instruments.
         seed: seed of fluctuation, noise and changes of timbre.
-        spacing_semitones: distance between notes in semitones; with 6, the sampler shifts no note
-            by more than three semitones.
+        spacing_semitones: distance between notes in semitones. If the distance is 6, the sampler
+            shifts no note by more than three semitones.
         variety: amount by which each timbre is changed, from 0 to 1 (:func:`vary`).
     """
     bank: Bank = {}
@@ -191,7 +191,8 @@ def make_bank(
         specimen = vary(TIMBRES[instrument], variety, np.random.default_rng([seed, index]))
         notes = []
         for midi in _pitches(instrument, spacing_semitones):
-            # Each pitch has its own seed, so a note does not depend on the other notes of the bank.
+            # Each pitch has a different seed, so that a note does not depend on the other notes of
+            # the bank.
             samples = tone(specimen, midi, np.random.default_rng([seed, index, midi]))
             notes.append(recording(f"{instrument}/{midi:03d}", midi, 0.0, "f", samples))
         bank[instrument] = tuple(notes)

@@ -1,1 +1,1 @@
-"""Read published data sets: names of stems, decoding, and the options of all readers."""
+"""Reads published data sets, and converts them to the challenge's layout."""

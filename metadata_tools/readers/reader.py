@@ -1,8 +1,8 @@
-"""Convert published data sets to the challenge's layout; all readers use these functions.
+"""Converts published data sets to the challenge's layout; all readers use this module.
 
-A reader finds the pieces, their players and the file of each stem from the names of the files
-alone. All other steps are the same for all data sets: unpacking, decoding, placing dry stems in a
-hall, cutting into excerpts, setting the level, writing, and drawing scenes.
+A reader finds the pieces, the players and the file of each stem by the names of the files. All
+other steps are the same for all data sets: files are unpacked and decoded, dry stems are placed in
+a hall, the stems are cut into excerpts, the loudness of the mixtures is set, and scenes are drawn.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from metadata_tools.rendering.halls import Halls, in_hall
 
 @dataclass(frozen=True)
 class StemFile:
-    """Gives the file of a stem in the package, and the number of the audio stream in this file."""
+    """Holds the name of a stem's file in the package, and the audio stream of the stem."""
 
     file: str
     stream: int | None = None
@@ -56,7 +56,7 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Piece:
-    """Describes a piece of music: its name in the data set, and the stem of each label."""
+    """Describes a piece of music by its name in the data set and by its stems."""
 
     name: str
     stems: dict[str, StemFile]
@@ -64,7 +64,7 @@ class Piece:
 
 @dataclass
 class Catalogue:
-    """Lists the pieces of a data set, and has a line for each item that is left out."""
+    """Lists the pieces of a data set, with a message for each piece that is left out."""
 
     pieces: list[Piece] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -77,11 +77,11 @@ class Reader:
     Args:
         dataset: name of the data set in the metadata.
         catalogue: function that finds the pieces from the names of the files in a package. It
-            raises InputError if stems are missing, or if there are two files for one stem.
+            raises InputError if stems are missing or a stem has two files.
         split: default split of the pieces.
         reserved: whether the data set is evaluation data of the challenge, which must not be used
             for training.
-        dry: whether the stems are mono, without reverberation.
+        dry: whether the stems are mono recordings without reverberation.
     """
 
     dataset: str
@@ -95,7 +95,7 @@ def add_stem(stems: dict[str, StemFile], label: str, stem: StemFile, piece: str)
     """Add a stem to the stems of a piece.
 
     Raises:
-        InputError: `stems` already has another file for this stem.
+        InputError: the dict `stems` already has another file for this stem.
     """
     # `Violin` and `Violin_1` are names of the same stem.
     other = {label, f"{label}_1", label.removesuffix("_1")} & stems.keys()
@@ -112,11 +112,11 @@ def make_dataset(reader: Reader, options: argparse.Namespace) -> list[str]:
     that was interrupted can continue.
 
     Args:
-        reader: the reader of the data set.
-        options: command-line options, parsed by the result of :func:`parser`.
+        reader: reader of the data set.
+        options: command-line options that the parser of :func:`parser` has parsed.
 
     Returns:
-        Lines that say what was left out and what was written.
+        Messages about what was left out and what was written.
 
     Raises:
         InputError: the source or the options cannot be used. In this case no data set is created.
@@ -201,12 +201,13 @@ def _write_pieces(
         with noting(problems):
             stems = read_piece(reader, piece, folder)
             if reader.dry:
-                # Each piece has its own seed, so it sounds the same whatever other pieces are read.
+                # Each piece has a different seed, so that the sound of a piece does not depend on
+                # which other pieces are read.
                 rng = np.random.default_rng([options.seed, 30, number])
                 stems = in_hall({label: stem[0] for label, stem in stems.items()}, halls, rng)
             split = split_of(piece.name, options, options.split)
-            # Excerpts have 15 s as in the challenge. Excerpts for training are longer, because
-            # training draws segments from them.
+            # Excerpts last 15 s as in the challenge. Excerpts for training are longer, because the
+            # training draws random segments from these excerpts.
             duration_s = options.duration or (30.0 if split == "train" else 15.0)
             for index, excerpt in enumerate(excerpts(stems, duration_s)):
                 name = f"{slug(piece.name)}_{index:03d}"
@@ -227,11 +228,11 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
     """Read the stems of a piece at 44.1 kHz, cut to the same length.
 
     Returns:
-        Waveform (channels, samples), float32, of each label.
+        Dict from the label of a player to the waveform (channels, samples) in float32.
 
     Raises:
-        InputError: a file cannot be decoded or has another number of channels than expected, or
-            the lengths of the stems differ too much.
+        InputError: a file cannot be decoded or has an unexpected number of channels, or the lengths
+            of the stems differ too much.
     """
     problems: list[str] = []
     stems: dict[str, np.ndarray] = {}
@@ -250,18 +251,19 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
         raise InputError(problems)
     lengths = {label: samples.shape[1] for label, samples in stems.items()}
     shortest, longest = min(lengths.values()), max(lengths.values())
-    # Encoders append less than 0.1 s.
+    # Encoders append at most 0.1 s, so that a larger difference is an error.
     if longest - shortest > 0.1 * SAMPLE_RATE_HZ:
         label = min(lengths, key=lambda label: lengths[label])
         raise InputError(
-            f"{folder / piece.stems[label].file}: lasts {shortest / SAMPLE_RATE_HZ:.2f} s, another "
-            f"stem {longest / SAMPLE_RATE_HZ:.2f} s: truncated, or not of the same piece"
+            f"{folder / piece.stems[label].file}: lasts {shortest / SAMPLE_RATE_HZ:.2f} s, but "
+            f"another stem lasts {longest / SAMPLE_RATE_HZ:.2f} s: the file is truncated, or the "
+            "stems belong to different pieces"
         )
     return {label: samples[:, :shortest] for label, samples in stems.items()}
 
 
 def excerpts(stems: Mapping[str, np.ndarray], duration_s: float) -> Iterator[dict[str, np.ndarray]]:
-    """Yield consecutive excerpts of a piece, as in the challenge.
+    """Yield consecutive excerpts of a piece, as the challenge does.
 
     The remainder after the last complete excerpt is left out. A piece that is shorter than an
     excerpt is yielded completely.
@@ -277,31 +279,35 @@ def parser(program: str, description: str, reader: Reader) -> argparse.ArgumentP
     made = command_parser(program, description)
     add, some = made.add_argument, at_least(1)
     add("source", type=to_path, metavar="SOURCE",
-        help="the archive, or a folder with its contents")  # fmt: skip
-    add("--out", type=to_path, required=True, metavar="DIR", help="a new folder")
+        help="path of the archive, or of a folder with the contents of the archive")  # fmt: skip
+    add("--out", type=to_path, required=True, metavar="DIR", help="path of the new folder")
     add("--split", choices=SPLITS, default=reader.split,
-        help="of pieces that match no pattern; default: %(default)s")  # fmt: skip
+        help="split of the pieces that match no pattern; default: %(default)s")  # fmt: skip
     for split in ("valid", "test"):
         add(f"--{split}-works", nargs="*", default=[], metavar="PATTERN",
-            help=f"pieces of the {split} split: words or shell patterns")  # fmt: skip
-    add("--only", nargs="*", default=[], metavar="PATTERN", help="read only these pieces")
+            help=f"words or shell patterns that name the pieces of the {split} split")  # fmt: skip
+    add("--only", nargs="*", default=[], metavar="PATTERN",
+        help="words or shell patterns that name the pieces to read")  # fmt: skip
     add("--duration", type=at_least(0.4, float, LONGEST_S), metavar="SECONDS",
-        help="of an excerpt; default: 15, of train 30")  # fmt: skip
+        help="duration of an excerpt in seconds; default: 30 for train, else 15")  # fmt: skip
     if reader.reserved:
         add("--force", action="store_true", help="allow training data from evaluation data")
     if reader.dry:
         add("--rooms", type=to_path, metavar="DIR",
-            help="stereo impulse responses, a folder per hall; default: simulation")  # fmt: skip
-    add("--seed", type=at_least(0), default=1, metavar="N", help="default: %(default)s")
-    add("--scenes-per-track", type=some, default=4, metavar="N", help="default: %(default)s")
-    add("--listeners-per-scene", type=some, default=2, metavar="N", help="default: %(default)s")
+            help="folder with stereo impulse responses; default: simulated rooms")  # fmt: skip
+    add("--seed", type=at_least(0), default=1, metavar="N",
+        help="seed of all random numbers; default: %(default)s")  # fmt: skip
+    add("--scenes-per-track", type=some, default=4, metavar="N",
+        help="number of scenes of each track; default: %(default)s")  # fmt: skip
+    add("--listeners-per-scene", type=some, default=2, metavar="N",
+        help="number of listeners of each scene; default: %(default)s")  # fmt: skip
     add("--listeners", type=some, default=8, metavar="N",
-        help="per split, one of them without hearing loss; default: %(default)s")  # fmt: skip
+        help="number of listeners of each split; default: %(default)s")  # fmt: skip
     return made
 
 
 def run(program: str, reader: Reader, options: argparse.Namespace) -> int:
-    """Write a data set and return the exit status."""
+    """Write a data set, and return the exit status."""
 
     def work() -> None:
         *notes, summary = make_dataset(reader, options)

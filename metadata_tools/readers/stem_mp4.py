@@ -1,4 +1,4 @@
-"""Decode the audio streams of .stem.mp4 files by the system's ffmpeg."""
+"""Decodes the audio streams of .stem.mp4 files by the program ffmpeg."""
 
 import shutil
 import subprocess
@@ -20,14 +20,14 @@ def require_ffmpeg() -> None:
 
 
 def read_stream(path: Path, stream: int) -> tuple[np.ndarray, int]:
-    """Decode one audio stream of a file.
+    """Decode an audio stream of a file.
 
     Args:
         path: path of the file.
-        stream: number of the stream among the audio streams of the file, from 0.
+        stream: index of the audio stream, from 0.
 
     Returns:
-        Waveform (channels, samples), float32, and its sampling rate in Hz.
+        The waveform (channels, samples) in float32, and the sampling rate in Hz.
 
     Raises:
         InputError: ffmpeg or the file is missing, the file has no such stream, or the stream cannot

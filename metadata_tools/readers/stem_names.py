@@ -1,4 +1,4 @@
-"""Convert the file names of stems in published data sets to the challenge's names."""
+"""Converts the file names of stems in published data sets to the challenge's names."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,7 +10,7 @@ _NAMES = {name.lower(): name for name in INSTRUMENTS} | _SYNONYMS
 
 
 def is_stem(path: PurePosixPath) -> bool:
-    """Return whether a file is a sound file and not a mixture.
+    """Return whether a file is a sound file other than a mixture.
 
     Mixtures have names such as Mix_1.flac or mix_<piece>.flac.
     """
@@ -29,7 +29,7 @@ def part_label(name: str) -> str | None:
     """
     match = re.fullmatch(r"(.*?)[ _-]*([0-9]?)", name)
     assert match
-    # AltoSax, Alto_Sax and alto-sax -> alto sax
+    # Convert AltoSax, Alto_Sax and alto-sax to alto sax.
     words = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]", " ", match[1]).lower().split())
     instrument, voice = _NAMES.get(words), match[2]
     if instrument is None:

@@ -1,1 +1,1 @@
-"""Render stems: plan a data set, play recorded notes, and simulate rooms."""
+"""Renders stems from scores: plans a data set, plays recorded notes, and simulates rooms."""

@@ -1,4 +1,4 @@
-"""Convert dry mono stems to stereo stems in a measured or simulated hall."""
+"""Converts dry mono stems to stereo stems in a measured or simulated hall."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,14 @@ from metadata_tools.rendering.room import impulse_response, random_room, random_
 
 @dataclass(frozen=True)
 class Halls:
-    """Holds the halls in which a piece can be played: measured halls, or random simulated rooms.
+    """Holds the measured or simulated halls in which a piece can be played.
 
     Args:
-        responses: impulse responses of each measured hall, one for each seat, (2, taps), float32,
-            at 44.1 kHz. All responses of a hall are scaled by the same factor, so the differences
-            in level between seats are kept, and the level of the measurement has no effect. If
-            `responses` is empty, rooms are drawn at random (:mod:`metadata_tools.rendering.room`).
+        responses: list of impulse responses of each measured hall. Each seat of a hall has an
+            impulse response (2, taps) in float32 at 44.1 kHz. All responses of a hall are scaled by
+            the same factor, so that the differences in level between seats are kept, and the level
+            of the measurement has no effect. If `responses` is empty, rooms are simulated
+            (:mod:`metadata_tools.rendering.room`).
     """
 
     responses: dict[str, list[np.ndarray]] = field(default_factory=dict)
@@ -29,7 +30,7 @@ class Halls:
     def read(cls, folder: Path) -> "Halls":
         """Read stereo room impulse responses.
 
-        Each folder is a hall, and each file in it is a seat in this hall.
+        Each subfolder is a hall, and each file of a subfolder is a seat in this hall.
 
         Raises:
             InputError: the folder is missing or has no sound file, or a file is silent or not
@@ -62,9 +63,9 @@ class Halls:
         return cls(halls)
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw a hall and a seat for each player; return the impulse response of each seat.
+        """Draw a hall and a seat for each player, and return the impulse response of each seat.
 
-        Shape: each response is (2, taps), float32.
+        Shape: each impulse response is an array (2, taps) in float32.
 
         Raises:
             InputError: no measured hall has enough seats.
@@ -86,15 +87,15 @@ class Halls:
 def in_hall(
     dry: Mapping[str, np.ndarray], halls: Halls, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Place the stems of a piece in a hall and keep the balance of the recording.
+    """Place the stems of a piece in a random hall, and keep the balance of the recording.
 
     Args:
-        dry: dry stem (samples,) of each label.
-        halls: the halls from which one is drawn.
+        dry: dict from the label of a player to the dry stem (samples,).
+        halls: halls from which a hall is drawn.
         rng: random generator for the hall and the seats.
 
     Returns:
-        Stem (2, samples) of each label.
+        Dict from the label of a player to the stem (2, samples).
     """
     responses = halls.seats(len(dry), rng)
     return {

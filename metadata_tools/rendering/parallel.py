@@ -1,4 +1,4 @@
-"""Run tasks in several processes that end if their parent ends."""
+"""Runs tasks in several processes, which end when their parent process ends."""
 
 import multiprocessing
 import signal
@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[R]:
-    """Call a function with each task and yield the results in the order of the tasks.
+    """Call a function for each task, and yield the results in the order of the tasks.
 
     Args:
-        work: the function to call; it must be defined in a module, because it is pickled.
-        tasks: arguments of the calls, one for each call.
-        processes: number of processes; with 1, all calls are made in this process.
+        work: function to call. The function must be defined in a module, because it is pickled.
+        tasks: list of the arguments; each task is the argument of one call.
+        processes: number of processes. If it is 1, all calls are made in this process.
 
     Raises:
         ChildProcessError: a process was killed, for example because memory was exhausted.

@@ -1,4 +1,4 @@
-"""Plan a rendering: draw the works, ensembles and seeds of all tracks."""
+"""Plans a rendering by drawing the works, ensembles and seeds of all tracks."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,11 @@ class Job:
     """Describes a track to render.
 
     Args:
-        split, name: split and name of the track.
+        split: split of the track.
+        name: name of the track.
         scores: score files of the work from which the track is rendered.
         labels: labels of the players.
-        seed: seed of all random numbers of the track.
+        seed: seed of all random numbers in the rendering of the track.
     """
 
     split: str

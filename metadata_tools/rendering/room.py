@@ -1,10 +1,10 @@
-"""Simulate a room in which a pair of microphones records dry stems as stereo stems.
+"""Simulates a room in which a pair of microphones records dry stems as stereo stems.
 
 Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley, J.
 Acoust. Soc. Am. 65, 1979, pp. 943-950). The later reverberation is noise that decays exponentially,
 faster at high frequencies; statistical acoustics gives its level (Kuttruff, Room Acoustics,
-section 5.5). Each track has a different room, and each player has a different seat and equaliser,
-so that a network cannot learn a single room.
+section 5.5). Each track has a different room, and each player has a different seat and equaliser.
+Therefore a network cannot learn a single room.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from scipy import signal
 
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 
-SPEED_OF_SOUND = 343.0  # m/s
+SPEED_OF_SOUND = 343.0  # in m/s
 
 _IMAGE_ORDER = 3
 _SINC_HALF_WIDTH = 8
@@ -33,12 +33,12 @@ class Room:
         pair_m: position of the centre of the microphone pair.
         spacing_m: distance between the two microphones, along the second axis.
         angle_rad: angle by which each microphone is turned outwards.
-        omni: 1 for omnidirectional microphones, 0.5 for cardioids.
-        diffuse_db: level of the late reverberation relative to statistical acoustics; it is lower
-            for directional instruments and microphones.
-        spot: amplitude of the close microphones relative to the direct sound at the pair; 0 without
-            close microphones. Each player has a close microphone, whose signal is time-aligned with
-            the pair and panned to the seat.
+        omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
+        diffuse_db: level in dB of the late reverberation relative to the level that statistical
+            acoustics predicts. It is lower for directional instruments and microphones.
+        spot: amplitude of the close microphones relative to the direct sound at the microphone
+            pair; 0 without close microphones. Each player has a close microphone, whose signal is
+            aligned in time with the microphone pair and panned to the seat.
     """
 
     size_m: tuple[float, float, float]
@@ -57,7 +57,7 @@ class Room:
 
     @property
     def reflection(self) -> float:
-        """Reflection factor (amplitude) of the walls, from Sabine's formula for `decay_s`."""
+        """Amplitude reflection factor of the walls, from Sabine's formula for `decay_s`."""
         length, width, height = self.size_m
         surface = 2 * (length * width + length * height + width * height)
         absorption = min(0.95, 0.161 * self.volume_m3 / (surface * self.decay_s))
@@ -65,7 +65,7 @@ class Room:
 
 
 def random_room(rng: np.random.Generator) -> Room:
-    """Draw a random room; sizes range from a large living room to a chamber music hall."""
+    """Draw a random room, between the sizes of a large living room and a chamber music hall."""
     length = float(rng.uniform(6, 22))
     width = float(rng.uniform(5, min(14, length)))
     height = float(rng.uniform(2.8, 8))
@@ -111,7 +111,7 @@ def random_tone(rng: np.random.Generator, amount: float = 1.0) -> np.ndarray:
     5 dB. All gains in dB are multiplied by `amount`.
 
     Returns:
-        Second-order sections of the equaliser, (4, 6).
+        The second-order sections of the equaliser, an array (4, 6).
     """
     low = _shelf(float(rng.uniform(120, 350)), amount * float(rng.normal(0, 1.8)), high=False)
     high = _shelf(float(rng.uniform(2500, 7000)), amount * float(rng.normal(0, 2.2)), high=True)
@@ -130,23 +130,24 @@ def impulse_response(
 ) -> np.ndarray:
     """Compute the impulse response from a seat to the two microphones.
 
-    The energy of the direct sound, averaged over both channels, is 1. The direct sound arrives
-    within 2 ms.
+    The mean energy of the direct sound over both channels is 1. The direct sound arrives within the
+    first 2 ms of the impulse response.
 
     Args:
-        room: the room with its microphones.
+        room: room with a pair of microphones.
         seat_m: position of the player.
         rng: random generator for the late reverberation.
         tone: second-order sections (sections, 6) of the player's equaliser; None for no equaliser.
 
     Returns:
-        Impulse response (2, samples), float32.
+        The impulse response (2, samples) in float32.
     """
     tail_s = min(1.6, 0.9 * room.decay_s)
     by_order = _reflections(room, np.array(seat_m), int(tail_s * SAMPLE_RATE_HZ))
     distance = float(np.linalg.norm(np.subtract(seat_m, room.pair_m)))
     direct = np.sqrt(np.mean(np.sum(by_order[0] ** 2, axis=-1)))
-    # Walls and air attenuate high frequencies, so each reflection adds a low-pass pole.
+    # Walls and air attenuate high frequencies, so that each reflection adds a pole to the low-pass
+    # filter.
     response = by_order[_IMAGE_ORDER]  # (2, samples)
     for order in range(_IMAGE_ORDER - 1, -1, -1):
         response = by_order[order] + signal.lfilter([0.75], [1, -0.25], response, axis=-1)
@@ -164,15 +165,16 @@ def impulse_response(
 
 
 def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Place the players of a track in a random room, with a random balance.
+    """Place the players of a track in a random room, and draw a random balance of the players.
 
     Args:
-        dry: dry stem (samples,) of each label.
+        dry: dict from the label of a player to the dry stem (samples,).
         rng: random generator for the room, the seats, the equalisers and the balance.
 
     Returns:
-        Stem (2, samples) of each label, in the same order. The stems have the same level while they
-        sound, except for a random balance of -5 to +4 dB. A silent stem remains silent.
+        Dict from the label of a player to the stem (2, samples), in the same order. Without rests,
+        all stems have the same level, except for a random balance of -5 to +4 dB. A silent stem
+        remains silent.
     """
     room = random_room(rng)
     seats = random_seats(room, len(dry), rng)
@@ -203,7 +205,8 @@ def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
         response: impulse response (2, taps).
 
     Returns:
-        Stem (2, samples), float32. The reverberation after the end of the dry stem is cut off.
+        The stem (2, samples) in float32. The reverberation after the end of the dry stem is cut
+        off.
     """
     wet = signal.oaconvolve(dry[None, :].astype(np.float32), response, axes=1)
     return np.asarray(wet[:, : len(dry)], np.float32)
@@ -212,17 +215,17 @@ def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
 def _first_arrival(room: Room) -> float:
     """Return the sample at which the direct sound arrives at the centre of the microphone pair.
 
-    This sample is late enough for a seat that is closer to one of the microphones than to the
-    centre, and for the first half of the sinc function.
+    The arrival is late enough that the first half of the sinc function fits before it, even if a
+    seat is closer to a microphone than to the centre of the pair.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 
 
 def _reflections(room: Room, seat: np.ndarray, samples: int) -> np.ndarray:
-    """Return the direct sound and the early reflections, one response per order of reflection.
+    """Return the direct sound and the early reflections, separately for each reflection order.
 
     Returns:
-        Responses (orders + 1, 2, samples); order 0 is the direct sound.
+        The impulse responses (orders + 1, 2, samples); order 0 is the direct sound.
     """
     response = np.zeros((_IMAGE_ORDER + 1, 2, samples))
     pair = np.array(room.pair_m)

@@ -1,4 +1,4 @@
-"""Play the dry mono stem of a player from recorded single notes.
+"""Plays the part of a player with recorded single notes, as a dry mono stem.
 
 For each note of a part, the sampler plays the recording with the closest pitch. It varies the speed
 of the recording by band-limited interpolation (windowed sinc, J. O. Smith, "Digital Audio
@@ -17,7 +17,7 @@ from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import Bank, Recording
 from metadata_tools.scores.score import Note
 
-_TAPS = 16  # images are below -85 dB for partials up to 14 kHz
+_TAPS = 16  # With this number of taps, images of partials up to 14 kHz are below -85 dB.
 _PHASES = 512
 
 
@@ -30,10 +30,11 @@ class Player:
         spread_cents: standard deviation of the pitch of single notes.
         timing_s: standard deviation of the onsets.
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
-        articulation: fraction of its duration for which a note sounds if it is not slurred.
-        variety_semitones: largest random number that is added to the distance in pitch between a
-            note and a recording when a recording is chosen. So notes of the same pitch are played
-            by different recordings.
+        articulation: ratio of the sounding duration to the written duration of a note that is not
+            slurred.
+        variety_semitones: maximum of a random number that is added to the distance in pitch between
+            a note and a recording when a recording is chosen. Because of this random number, notes
+            of the same pitch are played with different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.
@@ -77,10 +78,11 @@ def random_player(
 class Sampler:
     """Plays parts with the notes of a bank.
 
-    The sampler stores looped recordings, so many parts should be played by the same sampler.
+    The sampler stores looped recordings. It is therefore faster to play many parts with the same
+    sampler than with different samplers.
 
     Args:
-        bank: recordings of each instrument.
+        bank: bank with the recordings of each instrument.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -95,18 +97,18 @@ class Sampler:
         rng: np.random.Generator,
         player: Player | None = None,
     ) -> np.ndarray:
-        """Play a part and return its dry stem.
+        """Play a part, and return the dry stem.
 
         Args:
-            instrument: the instrument of the bank that plays.
-            notes: the notes to play. They may overlap (double stops); notes that last longer than
+            instrument: instrument of the bank that plays.
+            notes: notes to play. The notes may overlap (double stops). Notes that last longer than
                 the stem are cut.
             samples: length of the stem in samples.
             rng: random generator for the deviations of the player.
-            player: playing style; by default the player has no deviations in pitch and timing.
+            player: playing style; None for a player without deviations in pitch and timing.
 
         Returns:
-            Stem (samples,), float32.
+            The stem (samples,) in float32.
 
         Raises:
             InputError: the bank has no recording of this instrument.
@@ -144,7 +146,7 @@ class Sampler:
         Args:
             stem: stem to which the note is added.
             instrument: instrument of the bank.
-            note: the note to play.
+            note: note to play.
             bound: whether the next note is slurred to this note.
             breath_db: level that is added by the slow rise and fall of the phrase.
             player: playing style.
@@ -169,7 +171,8 @@ class Sampler:
         length = min(length, len(stem) - int(onset * SAMPLE_RATE_HZ))
 
         if note.slurred:
-            # No attack, because bow or breath continue: fade in within the sustain.
+            # A slurred note has no attack, because the bow or the breath continues. Start within
+            # the sustain with a fade-in.
             start = chosen.attack + abs(skip) * 0.03 * SAMPLE_RATE_HZ
             fade_in = 0.035
         else:
@@ -188,7 +191,7 @@ class Sampler:
         level_db = note.level_db + breath_db + loudness
         envelope = _envelope(length, fade_in, sounding, release, player.swell_db)
         envelope *= 10 ** (level_db / 20)
-        # A filter with one pole, because upper partials are weaker in soft notes.
+        # Apply a low-pass filter with one pole, because high partials are weaker in soft notes.
         darkness = player.softness * min(1.0, max(0.0, -level_db) / 10)
         smoothing = float(np.exp(-2 * np.pi * 2500 / SAMPLE_RATE_HZ)) * darkness
         begin = int(onset * SAMPLE_RATE_HZ)
@@ -210,26 +213,28 @@ class Sampler:
         if source is None:
             source = chosen.samples[: chosen.sustain_end]
         if len(source) < samples:
-            # A second more than needed, because later notes may be a little longer.
+            # Make the loop a second longer than needed, because later notes may be a little longer.
             source = _loop(source, chosen, samples + SAMPLE_RATE_HZ)
         self._looped[key] = source
         return source
 
 
 def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
-    """Append the sustain repeatedly, each time from a point in phase with the current end.
+    """Repeat the sustain of a recording; each repetition is in phase with the end before it.
 
-    Each crossfade lasts 80 ms, or a quarter of the sustain if that is shorter.
+    Each crossfade lasts 80 ms or a quarter of the sustain, whichever is shorter.
     """
     fade = int(min(0.08 * SAMPLE_RATE_HZ, (chosen.sustain_end - chosen.attack) // 4))
     period = SAMPLE_RATE_HZ / (440 * 2 ** ((chosen.pitch - 69) / 12))
     search = int(2 * period) + 1
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
     sustain = chosen.samples[: chosen.sustain_end]
-    # After the attack, and not so late that loops are too short, which sounds like a buzz.
+    # Loops begin after the attack. They must not begin too late, because short loops sound like a
+    # buzz.
     earliest = chosen.attack
     latest = max(earliest, earliest + (chosen.sustain_end - earliest - 2 * fade - search) // 2)
-    rng = np.random.default_rng(chosen.midi)  # loops do not depend on the order of notes
+    # With this seed, the loops do not depend on the order of the notes.
+    rng = np.random.default_rng(chosen.midi)
     while len(source) < samples:
         tail = source[-fade:]
         entry = int(rng.integers(earliest, latest + 1))
@@ -274,7 +279,7 @@ def _envelope(
 
 
 def _sinc_table() -> np.ndarray:
-    """Return sinc functions (phases + 1, taps) for all phases, with a Kaiser window of beta 8."""
+    """Return a table (phases + 1, taps) of sinc functions with a Kaiser window of beta 8."""
     offsets = np.arange(_TAPS) - (_TAPS // 2 - 1)
     phase = np.arange(_PHASES + 1)[:, None] / _PHASES
     distance = offsets - phase
@@ -295,15 +300,15 @@ def _play(
     smoothing: float,
     sinc: np.ndarray,
 ) -> None:
-    """Read a recording at given positions, apply envelope and filter, and add it to a stem.
+    """Read a recording at the given positions, apply envelope and filter, and add to a stem.
 
     Args:
         stem: stem (length,), which is changed in place.
         source: recording (samples,).
-        positions: position in the recording for each sample of the stem, (length,), in samples.
-        envelope: factor for each sample of the stem, (length,).
-        smoothing: pole of a one-pole low-pass filter; 0 for no filter.
-        sinc: table of sinc functions (phases + 1, taps), interpolated linearly between phases.
+        positions: position (length,) in the recording for each sample of the stem, in samples.
+        envelope: factor (length,) for each sample of the stem.
+        smoothing: pole of a low-pass filter with one pole; 0 for no filter.
+        sinc: table (phases + 1, taps) of sinc functions, interpolated linearly between phases.
     """
     phases = sinc.shape[0] - 1
     taps = sinc.shape[1]

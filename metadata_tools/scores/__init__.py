@@ -1,1 +1,1 @@
-"""Read scores, and assign their parts to instruments."""
+"""Reads scores, and assigns the parts of a score to instruments."""

@@ -1,4 +1,4 @@
-"""Arrange scores: draw ensembles of two to five players, and assign parts of a score to them."""
+"""Draws ensembles of two to five players, and assigns the parts of a score to the players."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,8 @@ from metadata_tools.scores.score import RANGES, Part, into_range, one_voice, sha
 # These instruments play one note at a time.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
 
-# These are the string ensembles with two violins, by far the most frequent doubling.
+# These are the string ensembles with two violins. The violin is by far the instrument that is most
+# often doubled.
 _STRING_GROUPS = {
     2: ("Violin", "Violin"),
     3: ("Violin", "Violin", "Cello"),
@@ -29,10 +30,10 @@ def draw_ensembles(
 ) -> Iterator[tuple[str, ...]]:
     """Draw ensembles in which all instruments occur about equally often.
 
-    The ensembles have the given sizes in turn. A fraction `doubled_share` of the ensembles, evenly
-    spaced, has two players of the same instrument; half of these ensembles are string groups (two
-    violins, trio, quartet, quintet). Of the other ensembles, a third has only strings or only
-    winds, if the bank has enough of these instruments; the rest are mixed.
+    The ensembles have the given sizes in turn. A fraction `doubled_share` of the ensembles has two
+    players of the same instrument. Half of these ensembles are string groups with two violins: duo,
+    trio, quartet or quintet. Of the other ensembles, a third has only strings or only winds, if the
+    bank has enough of these instruments, and two thirds have both.
 
     Args:
         instruments: names of the instruments in the bank of notes.
@@ -42,14 +43,15 @@ def draw_ensembles(
         rng: random generator for the instruments.
 
     Yields:
-        Labels of the players as the challenge writes them (`Violin_1` and `Violin_2`), from high to
-        low.
+        The labels of the players of an ensemble, from high to low instruments. The two players of a
+        doubled instrument are labelled as in `Violin_1` and `Violin_2`.
     """
     played: Counter[str] = Counter()
     may_double = [name for name in instruments if name in DOUBLED]
     for index in range(tracks):
         size = sizes[index % len(sizes)]
-        # Count rounds through all sizes, so that every size has a doubled instrument equally often.
+        # Count the rounds through all sizes, so that ensembles of every size have a doubled
+        # instrument equally often.
         turn = index // len(sizes) + index % len(sizes)
         wants = int((turn + 1) * doubled_share + 0.5) > int(turn * doubled_share + 0.5)
         doubles = wants and bool(may_double)
@@ -73,7 +75,7 @@ def draw_ensembles(
 def _rarest(
     names: Sequence[str], played: Mapping[str, int], count: int, rng: np.random.Generator
 ) -> list[str]:
-    """Draw names without repetition; the less often a name was drawn, the more likely it is."""
+    """Draw names without repetition; names that were drawn rarely before are more likely."""
     if count <= 0:
         return []
     times = np.array([played.get(name, 0) for name in names], float)
@@ -83,7 +85,7 @@ def _rarest(
 
 
 def number_players(instruments: Sequence[str]) -> tuple[str, ...]:
-    """Number the players of doubled instruments as the challenge does.
+    """Number the players of doubled instruments as in the challenge.
 
     For example, Violin, Viola, Violin become Violin_1, Viola, Violin_2.
     """
@@ -118,10 +120,11 @@ def give_parts(
         parts: excerpts of the score, with onsets from zero.
         labels: labels of the players.
         ranges: lowest and highest pitch of each instrument.
-        rng: random generator for parts and octaves.
+        rng: random generator for the choice of parts and octaves.
 
     Returns:
-        The part of each label; the parts are empty if the excerpt has too few notes.
+        Dict from the label of each player to the part of this player. If the excerpt has too few
+        notes, all parts are empty.
     """
     available = [part for part in parts if part]
     if not available:

@@ -1,8 +1,9 @@
-"""Convert MusicXML documents to concert pitch: replace written pitches by sounding pitches.
+"""Converts MusicXML documents to concert pitch: replaces written pitches by sounding pitches.
 
 Written and sounding pitches differ for transposing instruments. A `transpose` element is valid for
-a part, or for one staff of a part, from its place in time to the next `transpose` element. It
-states chromatic semitones, octaves, and whether the part is doubled in another octave.
+a part, or for a staff of a part, until the next `transpose` element of this part or staff. The
+element states a number of semitones, a number of octaves, and whether the part is doubled in
+another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 
@@ -35,7 +36,8 @@ _ACCIDENTALS = {
     "three-quarters-sharp": "1.5",
     "three-quarters-flat": "-1.5",
 }
-"""Alterations of notes with a sign but no `alter`; other signs, such as naturals, are 0."""
+"""Dict from an accidental to its alteration in semitones, for notes without `alter`; accidentals
+that are not listed, such as naturals, have an alteration of 0."""
 
 _DECIMAL = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
 _HIGHEST = 127
@@ -49,7 +51,8 @@ class Transposition:
         time: time from which the transposition is valid, given by the number of the measure and the
             quarters from the beginning of the measure.
         semitones: number of semitones to add to the written pitch.
-        doubled: octave in which the part also sounds, -1 or 1; 0 for none.
+        doubled: octave shift of a second voice that doubles the part: -1 or 1, or 0 for no second
+            voice.
         staff: staff for which the transposition is valid; None for all staves.
     """
 
@@ -80,10 +83,11 @@ class Written:
 def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
     """Replace written pitches by sounding pitches, rounded to semitones, in place.
 
-    Quarter tones are rounded up. The spelling is lost: all black keys become sharps.
+    Quarter tones are rounded up. All black keys are written as sharps, so that the original
+    spelling is lost.
 
     Returns:
-        A line for the report if pitches were rounded, otherwise an empty list.
+        A list with a message if pitches were rounded; otherwise an empty list.
 
     Raises:
         InputError: a pitch or a transposition is not valid, or a note is outside the MIDI range.
@@ -158,7 +162,7 @@ def _number(text: str | None, where: str) -> Fraction:
 
 
 def _transpose(note: Written, change: Transposition | None) -> bool:
-    """Replace the pitch of a note; return whether it was rounded."""
+    """Replace the pitch of a note, and return whether the pitch was rounded."""
     pitch = note.element.find("pitch")
     step, octave = (pitch.findtext("step") or "").strip(), pitch.findtext("octave")
     if step not in _SEMITONES:
@@ -191,13 +195,14 @@ def _write(pitch: etree._Element, midi: int) -> None:
 
 
 def _double(note: etree._Element, midi: int) -> None:
-    """Add a note in another octave, as in a chord."""
+    """Add a copy of a note in another octave, as a note of the same chord."""
     if not 0 <= midi <= _HIGHEST:
         return
     copy = deepcopy(note)
     copy.attrib.pop("id", None)
     for notations in copy.findall("notations"):
-        # Remove slurs and tuplets from the copy, because they must not begin and end twice.
+        # Remove slurs and tuplets from the copy, because each slur and tuplet must begin and end
+        # only once.
         for child in list(notations):
             if child.tag != "articulations":
                 notations.remove(child)

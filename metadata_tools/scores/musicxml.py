@@ -1,4 +1,4 @@
-"""Find the works in a folder of MusicXML files, and read a file as a `Score` by partitura."""
+"""Finds the works in a folder of MusicXML files, and reads MusicXML files by partitura."""
 
 import io
 import re
@@ -19,13 +19,13 @@ def work_name(path: Path) -> str:
     """Return the name of the work to which a score file belongs.
 
     Movements and editions whose file names differ only in a catalogue number (`..._sq7082029`)
-    belong to the same work, so they are always in the same split.
+    belong to the same work, so that they are always in the same split.
     """
     return re.sub(r"_sq\d+$", "", path.stem)
 
 
 def find_scores(folder: Path) -> dict[str, list[Path]]:
-    """Return the sorted MusicXML files of each work in a folder.
+    """Return a dict from each work in a folder to the sorted list of its MusicXML files.
 
     Raises:
         InputError: the folder is missing or has no score.
@@ -104,7 +104,7 @@ def _read_part(part: Any) -> Part:
 
 
 def _levels(part: Any, starts: np.ndarray) -> np.ndarray:
-    """Return the level of each note in dB, from dynamic marks, hairpins (as ramps) and accents."""
+    """Return the level of each note in dB, from dynamic marks, hairpins and accents."""
     from partitura import score as pt
 
     marks = sorted(

@@ -1,4 +1,4 @@
-"""Read MusicXML files as XML documents: unpack, decode and check them.
+"""Reads MusicXML files as XML documents: unpacks, decodes and checks the files.
 
 The checks correct or refuse elements that partitura would silently read incorrectly, or on which it
 would fail without naming the place in the file.
@@ -17,7 +17,7 @@ from cmss.files.text import decode
 from metadata_tools.inputs.packages import reading_archive
 
 LARGEST_BYTES = 2**28
-"""Largest score in bytes; a symphony has some 2**26."""
+"""Maximum size of a score in bytes; the score of a symphony has some 2**26 bytes."""
 
 _SUFFIXES = (".xml", ".musicxml")
 _CONTAINER = "META-INF/container.xml"
@@ -30,10 +30,10 @@ def read_document(path: Path) -> etree._Element:
     """Read a MusicXML file, compressed or not.
 
     Returns:
-        Root of the document: a score-partwise element in which every part is listed once.
+        The root element of the document. It is a score-partwise element that lists each part once.
 
     Raises:
-        InputError: the file is damaged, not MusicXML, or not in the encoding that it states.
+        InputError: the file is damaged, is not MusicXML, or has a wrong encoding.
         OSError: the file cannot be read.
     """
     data = path.read_bytes()
@@ -62,7 +62,7 @@ def implausible(tempo: str | float) -> bool:
 
 
 def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element]]:
-    """Return each measure of a part with its place in the file, which messages state."""
+    """Return the measures of a part, each with a description of its place for messages."""
     return [
         (f"{path}: part {part.get('id')}, measure {measure.get('number', number)}", measure)
         for number, measure in enumerate(part.findall("measure"), 1)
@@ -121,7 +121,7 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
         root = _parsed(_decoded(archive.read(container), path), path)
         for file in root.iter("{*}rootfile"):
             named = PurePosixPath(file.get("full-path", "").replace("\\", "/")).as_posix()
-            # Other root files may be, for example, a PDF.
+            # An archive may have other root files, for example a PDF.
             if named.casefold().endswith(_SUFFIXES) and named.lstrip("/").casefold() in names:
                 return names[named.lstrip("/").casefold()]
     scores = [
@@ -138,7 +138,7 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    """Decode an XML document by its byte order mark or, without one, by the encoding it states."""
+    """Decode an XML document by its byte order mark, or by the encoding in its declaration."""
     encoding = "utf-8"
     if data[:2] in (b"<\0", b"\0<"):
         encoding = "utf-16-le" if data[:1] == b"<" else "utf-16-be"
@@ -172,7 +172,7 @@ def _parsed(text: str, path: Path) -> etree._Element:
 
 
 def _partwise(root: etree._Element) -> etree._Element:
-    """Convert a timewise score (measures that contain parts) to parts that contain measures."""
+    """Convert a score of measures that contain parts to a score of parts that contain measures."""
     made = etree.Element("score-partwise", dict(root.attrib))
     made.extend([child for child in root if child.tag != "measure"])
     parts: dict[str, etree._Element] = {}
@@ -187,7 +187,7 @@ def _partwise(root: etree._Element) -> etree._Element:
 
 
 def _check_parts(root: etree._Element, path: Path) -> None:
-    """Raise InputError unless every part is listed once and exists once."""
+    """Raise InputError unless every part is listed only once and exists only once."""
     listed = [part.get("id") for part in root.iterfind("part-list/score-part")]
     found = [part.get("id") for part in root.findall("part")]
     problems = [
@@ -203,7 +203,7 @@ def _check_parts(root: etree._Element, path: Path) -> None:
 
 
 def _whole_durations(part: etree._Element, path: Path) -> None:
-    """Multiply durations and their unit so that all of them are integers.
+    """Multiply all durations and their unit by a factor that makes the durations integers.
 
     partitura reads a duration that is not an integer as 0.
     """

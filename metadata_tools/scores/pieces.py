@@ -1,4 +1,4 @@
-"""Define the pieces of the demo, which are openings of works in the public domain.
+"""Defines the pieces of the demo, which are openings of works in the public domain.
 
 `metadata_tools.scores.score.typed` defines the notation. A beat is a quarter note.
 """
@@ -14,7 +14,8 @@ class TypedPiece:
         name: name of the track.
         title: composer, work and arrangement.
         quarters_per_minute: tempo in quarter notes per minute.
-        parts: notation of each label's part, in the order source_1, source_2...
+        parts: dict from the label of a player to the notation of the player's part, in the order
+            source_1, source_2...
     """
 
     name: str

@@ -1,6 +1,7 @@
-"""Define scores, edit their parts, and convert parts to the timed notes that the sampler plays.
+"""Defines scores, edits parts of scores, and converts parts to timed notes for the sampler.
 
-Times of a `ScoreNote` are in quarter notes; times of a `Note` are in seconds.
+The onset and the duration of a `ScoreNote` are in quarter notes. The onset and the duration of a
+`Note` are in seconds.
 """
 
 import re
@@ -20,7 +21,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "Viola": (48, 86),
     "Violin": (55, 96),
 }
-"""Lowest and highest MIDI pitch in usual professional parts, without extreme notes."""
+"""Dict from an instrument to the lowest and the highest MIDI pitch in usual professional parts."""
 
 DYNAMICS_DB = {
     "pppp": -12.0,
@@ -34,25 +35,25 @@ DYNAMICS_DB = {
     "fff": 6.5,
     "ffff": 7.0,
 }
-"""Levels of dynamic marks relative to mezzo-forte: half of a soloist's, because the players of an
-ensemble adapt to each other."""
+"""Dict from a dynamic mark to its level in dB relative to mezzo-forte. The differences in dB are
+half as large as those of a soloist, because the players of an ensemble adapt to each other."""
 
 
 @dataclass(frozen=True)
 class ScoreNote:
-    """Holds a note of a score; its onset, from the start, and its duration are in quarter notes."""
+    """Holds a note of a score, whose onset and duration are in quarter notes."""
 
     onset: float
     duration: float
     midi: int
     level_db: float = 0.0
-    slurred: bool = False  # slurred to the note before it
-    short: bool = False  # staccato
+    slurred: bool = False  # whether the note is slurred to the previous note
+    short: bool = False  # whether the note is played staccato
 
 
 @dataclass(frozen=True)
 class Note:
-    """Holds a note as the sampler plays it, with times in seconds."""
+    """Holds a note that the sampler plays, whose onset and duration are in seconds."""
 
     onset_s: float
     duration_s: float
@@ -73,9 +74,9 @@ class Score:
         work: name of the work.
         parts: parts from the top to the bottom of the page; the notes of a part are sorted by
             onset.
-        tempi: tempo marks, each as (onset in quarters, quarters per minute), sorted by onset; may
-            be empty.
-        remarks: a line for each type of element that was left out or rounded.
+        tempi: list of tempo marks, sorted by onset. Each tempo mark has an onset in quarter notes
+            and a tempo in quarter notes per minute. The list may be empty.
+        remarks: list of messages about elements that were left out or rounded.
     """
 
     work: str
@@ -89,13 +90,13 @@ class Score:
         return max((n.onset + n.duration for part in self.parts for n in part), default=0.0)
 
     def tempo_at(self, onset: float, default: float = 100.0) -> float:
-        """Return the tempo in quarters per minute at an onset, which is given in quarters."""
+        """Return the tempo in quarter notes per minute at an onset in quarter notes."""
         before = [tempo for start, tempo in self.tempi if start <= onset]
         return before[-1] if before else default
 
 
 def cut(part: Part, start: float, stop: float) -> Part:
-    """Return the notes of a part between two positions, shifted so that `start` becomes zero.
+    """Return the notes of a part between two positions, with onsets relative to `start`.
 
     Notes that begin before `start` are left out; notes that end after `stop` are shortened.
     """
@@ -107,7 +108,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """Return the fraction of the first `length` quarters in which a part has notes."""
+    """Return the fraction of the first `length` quarter notes in which a part has notes."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -117,7 +118,7 @@ def activity(part: Part, length: float) -> float:
 
 
 def one_voice(part: Part) -> Part:
-    """Reduce a part to one note at a time, which is the highest note of each chord.
+    """Keep only the highest note of each chord, so that the part has one note at a time.
 
     A note ends at the latest when the next note begins.
     """
@@ -137,13 +138,14 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
     """Transpose a part by octaves into a range.
 
     The part is shifted by the number of octaves that leaves the fewest notes out of range. If
-    several numbers leave equally few, the one closest to `preferred_shift` is used. Then each note
-    that is still out of range is shifted by itself.
+    several numbers of octaves are equally good, the number closest to `preferred_shift` is used.
+    Then each note that is still out of range is shifted separately.
 
     Args:
-        part: the part to transpose.
-        low, high: lowest and highest MIDI pitch of the range, at least an octave apart.
-        preferred_shift: preferred number of octaves, positive for upwards.
+        part: part to transpose.
+        low: lowest MIDI pitch of the range.
+        high: highest MIDI pitch of the range, at least an octave above `low`.
+        preferred_shift: preferred number of octaves; positive numbers shift the part upwards.
     """
     if not part:
         return part
@@ -168,14 +170,15 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
 def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> tuple[Part, Part]:
     """Divide a part between two players, for ensembles with more players than parts.
 
-    Each phrase, of `phrase` quarters, is played by one of the two players or by both. If both play,
-    the second player plays an octave higher or lower. An arranger would make a quintet from a
-    quartet in this way.
+    A phrase has `phrase` quarter notes. Each phrase is played by the first player, the second
+    player or both. If both play, the second player plays an octave higher or lower. An arranger
+    would make a quintet from a quartet in this way.
     """
     first: list[ScoreNote] = []
     second: list[ScoreNote] = []
     octave = 12 * int(rng.choice((-1, 1)))
-    # A number for each phrase: 0 if the first player plays, 1 if the second, 2 if both.
+    # Dict from a phrase to its players: 0 for the first player, 1 for the second player, 2 for
+    # both.
     roles: dict[int, int] = {}
     for note in part:
         index = int(note.onset // phrase)
@@ -188,7 +191,7 @@ def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> 
 
 
 def performed(part: Part, quarters_per_minute: float) -> tuple[Note, ...]:
-    """Convert a part to timed notes at a constant tempo."""
+    """Convert a part to notes with times in seconds at a constant tempo."""
     seconds = 60.0 / quarters_per_minute
     return tuple(
         Note(n.onset * seconds, n.duration * seconds, n.midi, n.level_db, n.slurred, n.short)
@@ -206,7 +209,7 @@ def typed(text: str, beat: float = 1.0) -> Part:
 
     Args:
         text: notes and rests in this notation.
-        beat: number of quarters in a beat.
+        beat: number of quarter notes in a beat.
 
     Raises:
         InputError: the text contains a word that is not part of the notation.

@@ -1,4 +1,7 @@
-"""Enhance each pair of scene and listener: python recipes/cad2/enhance.py path.root=/data."""
+"""Write an enhanced signal for each pair of scene and listener.
+
+python recipes/cad2/enhance.py path.root=/data
+"""
 
 from dataclasses import asdict
 
@@ -28,7 +31,7 @@ from cmss.separators import build_separator
 @hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read and check the metadata, build the system, and write the FLAC files that are missing."""
+    """Read and check the metadata, build the system, and write the missing enhanced signals."""
     given = absolute_paths(config)
     config = with_precision(given)
     references, rate_hz = reads_references(config), config.input_sample_rate

@@ -1,4 +1,7 @@
-"""Score the enhanced signals by HAAQI: python recipes/cad2/evaluate.py [path.exp_folder=exp]."""
+"""Compute HAAQI of the enhanced signals of a run.
+
+python recipes/cad2/evaluate.py path.exp_folder=exp
+"""
 
 import hydra
 from omegaconf import DictConfig
@@ -20,7 +23,7 @@ def main(config: DictConfig) -> None:
     """Read the configuration that enhance.py saved, and score each pair that has no score yet."""
     config = continued_configuration(config, overrides())
     if not config.references:
-        raise InputError("references: false, so there is nothing to score against")
+        raise InputError("references: false, but HAAQI needs the ground truth stems")
     sounds = SoundFiles(config.input_sample_rate, digests="all")
     pairs = own_pairs(config, sounds)
     scorer = Scorer(

@@ -1,4 +1,7 @@
-"""Fit an ensemble's weights on training tracks: python recipes/cad2/fit.py path.root=DATA."""
+"""Fit the weights of an ensemble of separators on training tracks.
+
+python recipes/cad2/fit.py path.root=DATA
+"""
 
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from cmss.training.programs import build_candidates, fit_ensemble
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track with each member, fit the weights, choose the steps, write the file."""
+    """Separate each track with each member, fit the weights, choose the steps and write a file."""
     keys = from_settings(FitKeys, plain(config))
     problems: list[str] = []
     with noting(problems):

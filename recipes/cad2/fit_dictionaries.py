@@ -1,4 +1,7 @@
-"""Learn templates of each instrument: python recipes/cad2/fit_dictionaries.py path.root=DATA."""
+"""Learn the spectral templates of each instrument from training tracks.
+
+python recipes/cad2/fit_dictionaries.py path.root=DATA
+"""
 
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from cmss.training.keys import DictionaryKeys
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit_dictionaries", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read the stems of each instrument, learn its templates, and write the templates to a file."""
+    """Read the stems of each instrument, learn the templates, and write them to a file."""
     keys = from_settings(DictionaryKeys, plain(config))
     path, settings = Path(keys.path.weights_file), keys.dictionaries
     check_output_file(path, "path.weights_file")

@@ -1,4 +1,7 @@
-"""Train a post-filter on training tracks: python recipes/cad2/fit_postfilter.py path.root=DATA."""
+"""Train a post-filter on training tracks.
+
+python recipes/cad2/fit_postfilter.py path.root=DATA
+"""
 
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from cmss.training.programs import fit_postfilter, initial_postfilter
 @hydra.main(config_path="pkg://cmss.conf", config_name="fit_postfilter", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track, train the post-filter, and write its weights.
+    """Separate each track, train the post-filter, and write the weights of the post-filter.
 
     A training that was interrupted continues when the same command is called again.
     """

@@ -1,4 +1,7 @@
-"""Join the scores, build the submission and the report: python recipes/cad2/merge_results.py."""
+"""Merge the scores of all jobs of a run, and build the submission and the report.
+
+python recipes/cad2/merge_results.py path.exp_folder=exp
+"""
 
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from cmss.scenes import SoundFiles
 @hydra.main(config_path="pkg://cmss.conf", config_name="config", version_base=None)
 @stage
 def main(config: DictConfig) -> None:
-    """Read the configuration of the run, join the scores of all jobs, build archive and report."""
+    """Read the configuration of the run, merge the scores, and build the archive and the report."""
     config = continued_configuration(config, overrides())
     scored = config.references
     sounds = SoundFiles(config.input_sample_rate, digests="all")

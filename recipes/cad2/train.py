@@ -1,4 +1,7 @@
-"""Train a separator: python recipes/cad2/train.py path.root=DATA model=convtasnet size=small."""
+"""Train the network of a separator.
+
+python recipes/cad2/train.py path.root=DATA model=convtasnet size=small
+"""
 
 from pathlib import Path
 
@@ -37,8 +40,8 @@ def main(config: DictConfig) -> None:
         model = size.initial_network(keys.seed, keys.instrument, keys.init_from)
     if problems:
         raise InputError(problems)
-    # Each instrument needs its own folder; otherwise the training of the second instrument would
-    # continue from the state of the first.
+    # Each instrument needs a separate folder. Otherwise the training for the second instrument
+    # would continue from the state of the first training.
     folder = Path(keys.path.exp_folder) / (keys.instrument or "")
     check_output_file(folder / "state.pt", "path.exp_folder")
     tracks = training_tracks(config)
