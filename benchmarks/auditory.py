@@ -74,7 +74,7 @@ def draw(units: Units, owners: NDArray[np.int64], frame: int) -> Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status."""
+    """Run the command, and return the exit status."""
 
     def make() -> tuple[Figure, str]:
         signal = excerpt(SAMPLE_RATE_HZ).numpy()[: round(SHOWN_S * SAMPLE_RATE_HZ)]

@@ -1,8 +1,8 @@
 """Draw templates and activations of NMF: `python -m benchmarks.factors [--out FILE.png]`.
 
-The figure corresponds to Figure 7 of the paper. It shows the templates W and the activations H of
-non-negative matrix factorisation for the first piece of the demo, a duet of flute and bassoon. W
-contains the templates of the package, and H is fitted as in `separator=nmf`.
+The figure corresponds to Figure 7 of the paper. The figure shows the templates W and the
+activations H of non-negative matrix factorisation for the first piece of the demo, a duet of flute
+and bassoon. W contains the templates of the package, and H is fitted as in `separator=nmf`.
 """
 
 import sys
@@ -88,7 +88,7 @@ def draw(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status."""
+    """Run the command, and return the exit status."""
 
     def make() -> tuple[Figure, str]:
         dictionaries = load_dictionaries(ROOT / "cmss" / "weights" / "nmf_kl_small.safetensors")

@@ -11,7 +11,7 @@ def split_at_marks(path: Path, name: str) -> tuple[str, str]:
     """Return the text up to the end of the first mark, and the text from the second mark on.
 
     Raises:
-        InputError: the file does not have each mark exactly once, in this order.
+        InputError: a mark is missing or appears twice, or the second mark precedes the first mark.
     """
     begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
     content = read_text(path)
@@ -30,7 +30,7 @@ def replace_marked(path: Path, name: str, text: str) -> None:
         text: new text, which must end with a newline.
 
     Raises:
-        InputError: the file does not have each mark exactly once, in this order.
+        InputError: a mark is missing or appears twice, or the second mark precedes the first mark.
     """
     before, after = split_at_marks(path, name)
     write_text(path, f"{before}\n\n{text}\n{after}")

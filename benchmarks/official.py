@@ -4,13 +4,13 @@
 
 The official enhance.py needs the class `torchaudio.transforms.Fade`, but nothing else of
 torchaudio. This project does not require torchaudio, which loads only with the version of torch for
-which it was built. Therefore the class `Fade` of this file replaces the class of torchaudio. It
-computes the linear fade of torchaudio 2 with the same order of operations, so that the results are
-bit-identical.
+which it was built. Therefore the class `Fade` of this file replaces the class of torchaudio. The
+replacement computes the linear fade of torchaudio 2 with the same order of operations, so that the
+results are bit-identical.
 
 The command runs one program, and writes the wall time and the CPU time at the start of each pair of
-scene and listener and at the end of the program. The time before the first pair can therefore be
-subtracted.
+scene and listener and at the end of the program. These times allow the start-up time of the program
+to be subtracted.
 """
 
 import importlib
@@ -87,8 +87,9 @@ PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
     """Build an official network with random weights, scaled so that input and output levels agree.
 
-    Because the input of the mask estimator is normalised, the estimates are proportional to the
-    input of the network. The last layer is scaled to scale the estimates.
+    The input of the mask estimator is normalised, so that the estimates are proportional to the
+    input of the network. Therefore a factor on the weights of the last layer scales the estimates
+    by this factor.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()

@@ -3,11 +3,12 @@
     python -m metadata_tools.render --notes NOTES --scores SCORES --out DATA --listeners-per-scene 2
     python -m benchmarks.pipeline DATA [--sample N]
 
-Our programs use `profile=official`. Our programs and the official programs use the same network for
-each instrument, which has the published size and random weights. Our enhance.py and evaluate.py
-process all pairs of scene and listener, and are measured from start to end. The official programs
-process a sample of the pairs, by default one pair of each track. Their time is measured from the
-start of the first pair to the end of the last pair, and scaled to the number of all pairs. All
+Our programs use `profile=official`. Our programs and the official programs use the same networks:
+each instrument has a network of the published size with random weights. Our enhance.py and
+evaluate.py process all pairs of scene and listener, and are measured from start to end. The
+official programs process a sample of the pairs, by default one pair of each track. The time of the
+official programs is measured from the start of the first pair to the end of the last pair, and
+scaled to the number of all pairs. All
 programs may use all cores: enhance.py uses threads, and evaluate.py uses processes. Each excerpt
 must be a complete sound file, because the official evaluate.py does not cut the references.
 """

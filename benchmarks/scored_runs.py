@@ -1,4 +1,4 @@
-"""Builds Markdown tables of the scores, the separation and the computing time of scored runs.
+"""Builds Markdown tables of the scores, separation quality and computing time of scored runs.
 
 All runs of a table must have scored the same pairs.
 """
@@ -34,7 +34,7 @@ class Run:
 
     Args:
         name: name of the system.
-        remix: name of the remix; empty for a system that does not separate.
+        remix: name of the remix; empty for a system that does not separate the mixture.
         scores: scores of all pairs of scene and listener; empty for a system without a result.
         separation: SDR, SIR and SAR of the stems; empty if these ratios have not been measured.
         parameters: number of parameters of the system; None for a system without weights.
@@ -141,7 +141,7 @@ def score_table(runs: Sequence[Run]) -> str:
 
 
 def system_table(runs: Sequence[Run]) -> str:
-    """Build a table of the HAAQI, the separation and the computing time of systems."""
+    """Build a table of HAAQI, separation quality and computing time of systems."""
     return _markdown(
         [
             *_score_columns(runs),

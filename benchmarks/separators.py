@@ -97,7 +97,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if a file has no marks."""
+    """Run the command, and return the exit status, which is 2 if a file has no marks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separators", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE",

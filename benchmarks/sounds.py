@@ -13,7 +13,7 @@ RATE_HZ = 44100
 
 
 def _ear(*levels_db: float) -> Ear:
-    """Return an ear with thresholds at eight frequencies and the compression for these."""
+    """Return an ear with hearing thresholds at eight frequencies and a fitted compressor."""
     frequencies_hz = (250.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0)
     return Ear(
         Audiogram(frequencies_hz, levels_db),

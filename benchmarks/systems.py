@@ -3,12 +3,13 @@
     python -m benchmarks.systems DATA [--split test] [--out exp/table] [--systems NAME...]
 
 This command enhances and scores the data set with each system, and prints Markdown tables. The
-first table has the scores, the separation and the computing time of each system. The second table
-has the scores for string, wind and mixed ensembles. The third table has the differences between the
-system --against and each other system. DATA is a data folder in the challenge's layout, for example
-from metadata_tools.render. The folder of each run is written to OUT. A second call of the command
-computes only results that are missing or were produced with different inputs or settings. If a
-system has no weights, its row of the tables is marked as untrained, and the exit status is 1.
+first table has the scores, the separation quality and the computing time of each system. The second
+table has the scores for string, wind and mixed ensembles. The third table has the differences
+between the system --against and each other system. DATA is a data folder in the challenge's layout,
+for example from metadata_tools.render. The folder of each run is written to OUT. A second call of
+the command computes only results that are missing or were produced with different inputs or
+settings. If a system has no weights, its row of the tables is marked as untrained, and the exit
+status is 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
@@ -106,7 +107,7 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 1 if a system has no result."""
+    """Run the command, and return the exit status, which is 1 if a system has no result."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,

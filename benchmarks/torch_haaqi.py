@@ -1,8 +1,8 @@
 """Compare differentiable HAAQI with exact HAAQI: `python -m benchmarks.torch_haaqi [--all]`.
 
 The differentiable HAAQI is computed in single precision and without noise. For the scenes of
-benchmarks.haaqi, the program prints the difference between both, and the time of the forward and
-backward pass of the differentiable HAAQI.
+benchmarks.haaqi, the program prints the difference between differentiable and exact HAAQI, and the
+time of the forward and backward pass of the differentiable HAAQI.
 """
 
 import argparse

@@ -71,7 +71,7 @@ def draw(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status."""
+    """Run the command, and return the exit status."""
 
     def make() -> tuple[Figure, str]:
         a = ARUNetArguments()

@@ -78,7 +78,7 @@ class AudioHeader:
 
 
 def read_header(path: Path, digest: bool = False) -> AudioHeader:
-    """Read the header of a sound file, and check that the file has the length that it states.
+    """Read the header of a sound file, and check that the length in the header is correct.
 
     The size of the file is compared with the length in the header, and the last sample is decoded
     if the format allows an exact seek. If the header states no length, the entire file is decoded
@@ -114,8 +114,8 @@ def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
 class _Stream(soundfile.SoundFile):
     """A sound file that is decoded sequentially.
 
-    If a file is seekable, SoundFile seeks to the current position after each call of `read`. This
-    seek fails in a FLAC stream of unknown length, and is not exact in a lossy file.
+    If a file is seekable, SoundFile seeks to the current position after each call of `read`. In a
+    FLAC stream of unknown length, such a seek fails; in a lossy file, the seek is not exact.
     """
 
     def seekable(self) -> bool:
@@ -341,8 +341,8 @@ def read_sound(
     Args:
         path: path of the sound file.
         most_channels: maximum number of channels; a file with more channels is refused.
-        check: function that is called with the header before the file is decoded. It may raise an
-            exception to refuse the file.
+        check: function that is called with the header before the file is decoded. The function may
+            raise an exception to refuse the file.
 
     Returns:
         The waveform, an array of shape (channels, samples) and type float32, and the sampling rate

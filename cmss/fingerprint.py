@@ -111,7 +111,7 @@ def _separated(
     references: bool,
     weights: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
-    """Return the inputs and weights that affect the stems of a track, by entry name."""
+    """Return the entries for the inputs and weights that affect the stems of a track."""
     sources = track.sources.values()
     networks = {
         f"weights.{name}": weights[name]
@@ -184,8 +184,8 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
     Args:
         found: fingerprints of the existing results.
-        wanted: fingerprints for the present inputs and settings. Entries that these fingerprints
-            lack are not compared, nor are pairs that only one of the two dicts contains.
+        wanted: fingerprints for the present inputs and settings. Entries and pairs that these
+            fingerprints lack are not compared.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():

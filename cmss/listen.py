@@ -3,11 +3,12 @@
     python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
         --audiogram me.json -o out.flac
 
-The recording may be mono or stereo, of any length and sampling rate. Its loudness is set to -40
-LUFS, the level for which the hearing aid is designed. The recording is separated into the stems of
-the instruments. The stems are remixed with the gains in dB, which are given in the order of the
-instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears. The result,
-out.flac, is a stereo file at 44.1 kHz. The picture out.png shows the recording and the result.
+The recording may be mono or stereo, of any length and sampling rate. The loudness of the recording
+is set to -40 LUFS, the level for which the hearing aid is designed. The recording is separated into
+the stems of the instruments. The stems are remixed with the gains in dB, which are given in the
+order of the instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears.
+The result, out.flac, is a stereo file at 44.1 kHz. The picture out.png shows the recording and the
+result.
 
 The audiogram is a JSON file with the challenge's keys:
 
@@ -104,7 +105,7 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
 
 
 def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
-    """Return the level of the loudest second: the mean power of all channels in dB full scale.
+    """Return the level of the loudest second: mean power in dB relative to full scale.
 
     Args:
         signal: signal (channels, samples). The level of a signal shorter than a second is computed
@@ -225,8 +226,8 @@ def listen(
 def _limited(remix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Attenuate a remix (2, samples) that is too loud for the hearing aid.
 
-    The level factor keeps the total power of the named players. If all their gains are negative,
-    the level factor amplifies the other instruments, and the remix may become too loud.
+    The level factor keeps the total power of the named players. If all named players have negative
+    gains, the level factor amplifies the other instruments, and the remix may become too loud.
     """
     excess_db = loudness_lufs(remix, SAMPLE_RATE_HZ) - EXPECTED_LUFS - HEADROOM_DB
     return remix * 10 ** (-excess_db / 20) if excess_db > 0 else remix
@@ -247,7 +248,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with a command line, and return its exit status."""
+    """Run the program with a command line, and return the exit status."""
     parser = _Parser(
         prog="python -m cmss.listen",
         description=__doc__,

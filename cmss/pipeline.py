@@ -227,7 +227,7 @@ class MergeSettings:
     Args:
         batch_size: number of jobs that scored the run; None if the run was not scored.
         references: whether the separator reads the ground truth stems.
-        stems: whether the run has stored the estimated stems. If so, their SDR is computed.
+        stems: whether the run has stored the estimated stems, so that their SDR can be computed.
         report: scorer that computes the reference signals in the report; None for no report.
         compare: folders of other scored runs, with which the report compares this run.
         packing: settings of the submission's archive.

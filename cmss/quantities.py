@@ -1,9 +1,9 @@
 """Defines the ranges of the quantities that a user enters, and common mistakes in their units.
 
 For example, a user who enters a frequency of 0.25 Hz almost certainly means 0.25 kHz. A hearing aid
-that is fitted with the wrong frequency would be far too loud. Therefore each quantity has two
-ranges. Values outside the possible range are refused, and the message names the likely mistake.
-Values outside the usual range cause a warning.
+that is fitted with the wrong frequency would be far too loud. Each quantity has a possible range
+and a usual range. Values outside the possible range are refused, and the message names the likely
+mistake. Values outside the usual range cause a warning.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -139,6 +139,7 @@ RECORDED_RATE_HZ = Quantity("Hz", 1000, 768000, mistakes=(KHZ,))
 def all_muted(gains_db: Iterable[float]) -> bool:
     """Return whether the gains make all players inaudible.
 
-    Such gains are refused, because the level factor would only amplify the rest of the mixture.
+    A remix without audible players is refused, because the level factor would only amplify the rest
+    of the mixture.
     """
     return all(gain <= MUTED_DB for gain in gains_db)

@@ -97,7 +97,7 @@ def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
     """Compute the reference signal for the scores: the ground truth stems, remixed with the gains.
 
     Args:
-        stems: dict from the source id to the ground truth stem, (2, samples).
+        stems: dict from the source id to the ground truth stem (2, samples).
         gains_db: dict from the source id to its gain in dB.
 
     Returns:

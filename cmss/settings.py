@@ -79,7 +79,7 @@ class General:
 class Separated:
     """Settings of the section `separator` that all programs read.
 
-    The separator checks the other settings of this section.
+    The other settings of the section `separator` are checked when the separator is built.
     """
 
     name: Name

@@ -2,15 +2,15 @@
 
     python -m metadata_tools.bach10 Bach10_v1.1.zip --out DATA
 
-The data set is described by Duan and Pardo (IEEE J. Sel. Top. Signal Process. 5(6), 2011, pp.
-1205-1215). It has a folder for each piece. A folder has four mono files, for violin, clarinet,
-saxophone and bassoon:
+Duan and Pardo (2011, IEEE Journal of Selected Topics in Signal Processing 5(6), pages 1205-1215)
+describe the data set. BACH10 has a folder for each piece. A folder has four mono files, for violin,
+clarinet, saxophone and bassoon:
 
     01-AchGottundHerr/01-AchGottundHerr-{violin,clarinet,saxphone,bassoon}.wav
 
-The stems are dry. The command places them in a hall, cuts them into excerpts of 15 s and sets the
-mixtures to -40 LUFS. BACH10 belongs to the challenge's evaluation set, so --force is required to
-make training data from it.
+The command places the dry stems in a hall, cuts the stems into excerpts of 15 s, and sets the
+loudness of the mixtures to -40 LUFS. BACH10 belongs to the challenge's evaluation set, so that
+--force is required to make training data from BACH10.
 """
 
 import re
@@ -58,7 +58,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     reader = Reader("BACH10", catalogue, "test", reserved=True, dry=True)
     return run("bach10", reader, parser("bach10", __doc__, reader).parse_args(arguments))
 

@@ -50,7 +50,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     reader = Reader("CadenzaWoodwind", catalogue, "train")
     options = parser("cadenzawoodwind", __doc__, reader).parse_args(arguments)
     return run("cadenzawoodwind", reader, options)

@@ -5,7 +5,8 @@
 The data set has excerpts of four pieces in the public domain (`metadata_tools.scores.pieces`). The
 smallest ensemble is a duet, the largest is a quintet. A synthesiser plays the pieces in random
 rooms. The data set also has scenes, gains and listeners. The hearing loss of the listeners ranges
-from none to severe. The name of the split is valid. The same seed always gives identical files.
+from none to severe. All tracks belong to the split valid. The same seed always gives identical
+files.
 """
 
 import math
@@ -49,7 +50,7 @@ def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("demo", __doc__)
     parser.add_argument("--out", type=to_path, default=Path("demo"), metavar="DIR",
         help="path of the new folder; default: %(default)s")  # fmt: skip

@@ -58,7 +58,7 @@ def catalogue(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     made = parser("ensembleset", __doc__, Reader("EnsembleSet", catalogue, "train"))
     made.add_argument("--microphone", default="Mix_1", metavar="NAME",
         help="name of the microphone to read; default: %(default)s")  # fmt: skip

@@ -13,8 +13,8 @@ Files of MUSDB18 are decoded by ffmpeg, which must be installed on the system.
 
 The challenge has neither drums nor vocals, so that each of the four stems gets the name of an
 instrument of the challenge (option --as). These data are suitable to train and test a separator of
-drums, bass, vocals and other sources. They are not suitable for a network that was trained on the
-instruments of the challenge.
+drums, bass, vocals and other sources. The data are not suitable for a network that was trained on
+the instruments of the challenge.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def _stand_in(text: str) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     made = parser("musdb", __doc__, Reader("MUSDB18", catalogue, "test"))
     made.add_argument("--subset", choices=("train", "test"), default="test",
         help="folder of the data set to read; default: %(default)s")  # fmt: skip

@@ -4,9 +4,9 @@
 
 DIR contains the orchestra's files under their published names, in any subfolders. A name such as
 `violin_As4_15_forte_arco-normal.mp3` states instrument, pitch, length, dynamic and way of playing.
-The command uses long notes in all dynamics, with or without vibrato. It leaves out and reports
-files that are not readable or too short, or whose pitch is far from the pitch in the name. The
-samples are free for any use, but may not be distributed as samples.
+The command uses long notes in all dynamics, with or without vibrato. The command leaves out and
+reports files that are not readable or too short, or whose pitch is far from the pitch in the name.
+The samples are free for any use, but may not be distributed as samples.
 """
 
 import re
@@ -61,7 +61,9 @@ def philharmonia_bank(folder: Path) -> Bank:
             # A file with a larger deviation is named after the wrong note; this is the case for
             # some loud, high clarinet notes.
             if abs(found.cents) >= 55:
-                raise InputError(f"{path}: {found.cents:+.0f} cents from the pitch of its name")
+                raise InputError(
+                    f"{path}: the pitch is {found.cents:+.0f} cents from the pitch in the file name"
+                )
         except InputError as error:
             print(f"philharmonia: left out: {error}", file=sys.stderr)
             continue
@@ -75,7 +77,7 @@ def philharmonia_bank(folder: Path) -> Bank:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("philharmonia", __doc__)
     add = parser.add_argument
     add("--samples", type=to_path, required=True, metavar="DIR",

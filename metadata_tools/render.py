@@ -115,8 +115,8 @@ def draw_excerpt(
     """Draw a passage in which all players have notes, at a tempo close to that of the score.
 
     Up to 60 random passages are tried. The function returns the first passage in which each player
-    plays for at least 60 % of the time. If there is none, it returns the passage in which the least
-    active player plays for the longest time.
+    plays for at least 60 % of the time. If there is no such passage, the function returns the
+    passage in which the least active player plays for the longest time.
 
     Args:
         scores: scores of a work, from which the passage is drawn.
@@ -216,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     options = _parser().parse_args(arguments)
     if options.test_tracks is None:
         options.test_tracks = 0 if options.train_tracks or options.valid_tracks else 8

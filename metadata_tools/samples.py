@@ -20,7 +20,7 @@ from metadata_tools.notes.sound_files import samples_bank
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("samples", __doc__)
     parser.add_argument("--samples", type=to_path, required=True, metavar="DIR",
         help="folder with the sound files")  # fmt: skip

@@ -7,11 +7,12 @@ gains_meta.json has a pool of gain combinations, from which the gains of a scene
 listeners of a scene are drawn from listeners.<split>.json. With the same seed, the command and
 pyclarity's generate_train_scenes.py write identical scenes.
 
-The official generator has faults. A track may get the same gains twice. A scene may get the same
-listener twice, which enhance.py refuses. If a track has more than five sources, the sixth source
-gets no gain. Scenes after S49999 have ids of the validation split. The option --mend avoids these
-faults: gains and listeners are drawn without repetition, a track gets no scene if the pool has no
-gains for its number of sources, and too many scenes are reported as an error.
+The official generator has faults. A track may get two scenes with the same gains. A scene may get
+the same listener twice, which enhance.py refuses. If a track has more than five sources, the sixth
+source gets no gain. Scenes after S49999 have ids of the validation split. The option --mend avoids
+the faults of the official generator: gains and listeners are drawn without repetition, a track gets
+no scene if the pool has no gains for its number of sources, and too many scenes are reported as an
+error.
 """
 
 import hashlib
@@ -55,7 +56,7 @@ def draw_scenes(
     """Draw scenes for tracks.
 
     Args:
-        sources: number of sources of each track.
+        sources: dict from a track to its number of sources.
         pool: dict from a number of sources to the names of the gain combinations for this number.
         per_track: number of scenes of each track.
         split: split of the tracks; the ids of the scenes depend on it.
@@ -79,7 +80,10 @@ def draw_scenes(
         if mend:
             drawn = rng.permutation(gains)[:per_track] if gains else []
         elif not gains:
-            raise InputError(f"{track}: gains_meta.json has no gains for {count} sources; --mend")
+            raise InputError(
+                f"{track}: gains_meta.json has no gains for {count} sources; "
+                "--mend leaves such tracks out"
+            )
         else:
             drawn = [rng.choice(gains) for _ in range(per_track)]
         for gain in drawn:
@@ -170,7 +174,7 @@ def make_scenes(
 def _count(parts: dict[str, Any], mend: bool) -> int:
     """Return the number of sources of a track.
 
-    Without `mend`, this is the number of entries minus one, as in the official generator.
+    Without `mend`, the result is the number of entries minus one, as in the official generator.
     """
     if mend:
         return sum(part.startswith("source_") for part in parts)
@@ -208,7 +212,7 @@ def _refused(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("scenes", __doc__)
     add = parser.add_argument
     add("root", type=to_path, metavar="DATA",

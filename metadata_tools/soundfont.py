@@ -104,7 +104,7 @@ def soundfont_bank(path: Path) -> Bank:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("soundfont", __doc__)
     parser.add_argument(
         "--soundfont", type=to_path, required=True, metavar="FILE", help="path of the .sf2 file"

@@ -17,7 +17,7 @@ from metadata_tools.notes.synthesiser import TIMBRES, make_bank
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("synth", __doc__)
     parser.add_argument("--out", type=to_path, required=True, metavar="DIR",
         help="path of the new folder")  # fmt: skip

@@ -2,16 +2,16 @@
 
     python -m metadata_tools.urmp Dataset.tar.gz --out DATA
 
-The data set is described by Li, Liu, Dinesh, Duan and Sharma (IEEE Trans. Multimedia 21(2), 2018,
-pp. 522-535). It has a folder for each piece. The name of the folder lists the players, and the
-folder has a mono file for each player:
+Li, Liu, Dinesh, Duan and Sharma (2018, IEEE Transactions on Multimedia 21(2), pages 522-535)
+describe the data set. URMP has a folder for each piece. The name of the folder lists the players,
+and the folder has a mono file for each player:
 
     01_Jupiter_vn_vc/AuSep_1_vn_01_Jupiter.wav, AuSep_2_vc_01_Jupiter.wav
 
-The stems are dry. The command places them in a hall, cuts them into excerpts of 15 s and sets the
-mixtures to -40 LUFS. As in the challenge, pieces with double bass, horn, trombone, trumpet or tuba
-are left out. URMP belongs to the challenge's evaluation set, so --force is required to make
-training data from it.
+The command places the dry stems in a hall, cuts the stems into excerpts of 15 s, and sets the
+loudness of the mixtures to -40 LUFS. As in the challenge, pieces with double bass, horn, trombone,
+trumpet or tuba are left out. URMP belongs to the challenge's evaluation set, so that --force is
+required to make training data from URMP.
 """
 
 import re
@@ -92,7 +92,7 @@ def catalogue(files: Collection[str]) -> Catalogue:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     reader = Reader("URMP", catalogue, "test", reserved=True, dry=True)
     return run("urmp", reader, parser("urmp", __doc__, reader).parse_args(arguments))
 

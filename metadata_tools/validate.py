@@ -2,10 +2,10 @@
 
     python -m metadata_tools.validate DATA
 
-The command checks every split that has a file music.<split>.json. It reads all metadata and
-sound files of the split. It also checks the loudness of the mixtures, whether each mixture is the
-sum of its stems, and whether two splits share works, files or sounds. Errors give the exit status
-2; unusual data only cause a warning.
+The command checks every split that has a file music.<split>.json. The command reads all metadata
+and sound files of the split. Then it checks the loudness of the mixtures, whether each mixture is
+the sum of its stems, and whether two splits share works, files or sounds. Errors give the exit
+status 2; unusual data only cause a warning.
 """
 
 import hashlib
@@ -223,7 +223,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the data have problems."""
+    """Run the command, and return the exit status, which is 2 if the data have problems."""
     parser = command_parser("validate", __doc__)
     parser.add_argument("root", type=to_path, metavar="DATA",
         help="data folder, which contains the folders audio and metadata")  # fmt: skip
@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _first(lines: Sequence[str]) -> list[str]:
-    """Return the first lines, and a line with the number of further lines."""
+    """Return the first messages, and a message with the number of further messages."""
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
     return [*lines[:_MOST_LINES], *more]
 

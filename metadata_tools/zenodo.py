@@ -3,12 +3,13 @@
     python -m metadata_tools.zenodo DOWNLOADS --out DATA
 
 DOWNLOADS is the folder with EnsembleSet_Mix_1.zip, CadenzaWoodwind.zip and metadata.zip, or a list
-of these files. It may also contain the evaluation package and the tuning set. The command writes
-the same files to DATA as the official process_zenodo_download.py: the unchanged training audio, the
-validation stems of music.valid.to_generate.json, the sums of these stems, and the metadata.
+of these files. DOWNLOADS may also contain the evaluation package and the tuning set. The command
+writes the same files to DATA as the official process_zenodo_download.py: the unchanged training
+audio, the validation stems of music.valid.to_generate.json, the sums of these stems, and the
+metadata.
 
-If a call was interrupted, the same command continues it. Errors in names, sizes and metadata are
-reported before anything is written.
+If a call was interrupted, a call of the same command continues the work. Errors in names, sizes and
+metadata are reported before anything is written.
 """
 
 import shutil
@@ -69,7 +70,8 @@ def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> li
 
     Args:
         tracks: the validation tracks to make.
-        unpacked: path of each file from which stems are cut; the key is its name in its package.
+        unpacked: dict from the name of a file in its package to the path of the unpacked file, for
+            all files from which stems are cut.
 
     Returns:
         A line for each mixture that was clipped.
@@ -147,7 +149,7 @@ def _write_track(track: ValidTrack, unpacked: Mapping[str, Path], rate_hz: int) 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status: 2 if the input cannot be used."""
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("zenodo", __doc__)
     parser.add_argument("packages", type=to_path, nargs="+", metavar="DOWNLOADS",
         help="folder that contains the packages, or the packages themselves")  # fmt: skip

@@ -4,7 +4,7 @@ A result is written under a hidden temporary name in the folder of its final nam
 and renamed. Both names are on the same file system, so the rename is atomic: a file under its final
 name is always complete.
 
-The process that writes a temporary file holds a lock on it (flock). The system releases the lock
+The process that writes a temporary file locks the file with flock. The system releases the lock
 when the process ends, even if it is killed. A temporary file without a lock is therefore left over
 from a killed process, on this or another machine, and can be deleted. On a file system that does
 not support locks, temporary files are not deleted.
@@ -167,7 +167,8 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
 def _name_result(error: OSError, temporary: Path, path: Path) -> None:
     """Replace the temporary name in an error by the final name.
 
-    An error of a write, for example on a full disk, names no file. The final name is added to it.
+    If an error names no file, such as an error of a write on a full disk, the final name is added
+    to the error.
     """
     if error.errno is None:
         return
@@ -196,9 +197,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
-    A folder with files cannot be replaced in one step. So an existing folder is first renamed, and
-    deleted after the new folder has been renamed. If the new folder cannot be renamed, the old
-    folder is restored.
+    A folder with files cannot be replaced by a single system call. Therefore an existing folder is
+    first renamed, and deleted after the new folder has been renamed. If the new folder cannot be
+    renamed, the old folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():
@@ -224,7 +225,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def clear_stale(folder: Path) -> None:
-    """Delete the temporary files in a folder that no running process is writing."""
+    """Delete the temporary files that ended processes have left in a folder."""
     for path in filter(is_temporary, folder.glob(".*")):
         try:
             descriptor = _open(path)
@@ -251,7 +252,8 @@ def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
             over from a killed process does not prevent the work.
         work: name of the work, for messages.
         wait: whether to wait up to `WAIT_S` seconds while another process holds the lock, and print
-            a message if this takes long. Otherwise an error is raised at once.
+            a message if this takes long. If False, an error is raised at once while another process
+            holds the lock.
 
     Raises:
         InputError: another process holds the lock.

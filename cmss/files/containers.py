@@ -4,12 +4,12 @@ Sounds are decoded by libsndfile, but the lengths that it returns are not reliab
 
 * If a file is shorter than its header states, libsndfile corrects the length without an error.
 * If the header has no length because the writer was interrupted, libsndfile finds no sound.
-* For an MP3 file without a Xing header, libsndfile estimates the length. It does not decode samples
-  after the estimated end.
+* For an MP3 file without a Xing header, libsndfile estimates the length. Samples after the
+  estimated end are not decoded.
 
-This module therefore reads the containers. A file is refused if it is shorter than stated, has no
-end mark or has a wrong checksum. For a file without a stated length, this module returns a header
-with which libsndfile decodes to the end.
+This module therefore reads the containers of sound files itself. A file is refused if it is shorter
+than stated, has no end mark or has a wrong checksum. For a file without a stated length, this
+module returns a header with which libsndfile decodes to the end.
 
 The supported containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and
 MP3. The lengths of files in other containers are not checked.
@@ -188,10 +188,10 @@ _TAG_BYTES = 1024
 def _is_placeholder(value: int, bits: int) -> bool:
     """Return whether a size is a placeholder.
 
-    Programs that write to a pipe cannot correct the header at the end. They leave a size of zero in
-    the header, or a number close to the largest signed or unsigned number: ffmpeg writes
-    0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract the size of the
-    header.
+    Programs that write to a pipe cannot correct the size in the header at the end. Therefore they
+    write a placeholder: zero, or a number close to the largest signed or unsigned number. For
+    example, ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract
+    the size of the header from the placeholder.
     """
     if bits == 64:
         return value == 0 or value >= 2**60
@@ -247,7 +247,7 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
 
 
 def _aiff_bytes(source: _Source, content: int) -> int:
-    """Return the number of bytes of sound by the COMM chunk of an AIFF file; 0 if compressed."""
+    """Return the number of bytes of sound by the COMM chunk of an AIFF file (0 if compressed)."""
     if source.at(8, 4) == b"AIFC" and source.at(content + 18, 4) not in (b"NONE", b"sowt", b"twos"):
         return 0
     channels = source.number(">H", content)
@@ -353,7 +353,7 @@ def _ogg(source: _Source, start: int) -> Container:
 def _ogg_checksum(page: bytes) -> int:
     """Compute the CRC-32 of an Ogg page (RFC 3533) from the CRC-32 of zlib.
 
-    The CRC of zlib has the reverse bit order. Besides, the CRC of Ogg starts from 0 and is not
+    The CRC of zlib has the reverse bit order. The CRC of Ogg also starts from 0, and is not
     inverted at the end.
     """
     value = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
@@ -379,7 +379,7 @@ _SMALLEST_FRAME = 24
 
 
 def _frame_bytes(header: bytes) -> int:
-    """Return the length of an MPEG audio frame from its first four bytes; 0 if they are invalid."""
+    """Return the length of an MPEG audio frame from its first four bytes; 0 if invalid."""
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -449,14 +449,14 @@ def _mp3(source: _Source, start: int) -> Container:
 
 
 def _xing(frame: bytes) -> int | None:
-    """Return the position of a Xing or LAME table in a frame; None without a number of frames."""
+    """Return the position of a Xing table with a number of frames in a frame; None without it."""
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """Return the number of bytes of all frames that a Xing table states; None if it states none."""
+    """Return the number of bytes that a Xing table states for all frames; None if not stated."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 
@@ -482,7 +482,7 @@ def _xing_frame(frame: bytes, frames: bytes) -> bytes:
 
 
 def _count_frames(source: _Source, place: int) -> tuple[int, int]:
-    """Return the number of complete frames from a position on, and the end of the last one."""
+    """Return the number of complete frames from a position on, and the end of the last frame."""
     file, found = source.file, 0
     while True:
         file.seek(place)

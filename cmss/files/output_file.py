@@ -1,4 +1,4 @@
-"""Checks, before a long computation, that its output file can be written."""
+"""Checks before a long computation whether the output file can be written."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,8 +17,8 @@ def check_output_file(
 ) -> None:
     """Check that a file can be written.
 
-    For this check, a file is created under a temporary name. Then the file and all newly created
-    folders are deleted. An existing file at `path` is not changed.
+    The check creates a file under a temporary name, and then deletes this file and all newly
+    created folders. An existing file at `path` is not changed.
 
     Args:
         path: path of the file.

@@ -29,7 +29,7 @@ class PairRow:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Scene and listener; each pair may occur only once in a file."""
+        """The scene and the listener of the row, which occur together only once in a file."""
         return self.scene, self.listener
 
     @property
@@ -80,8 +80,8 @@ def _complete_lines(path: Path) -> tuple[bytes, bool]:
     """Return the complete lines of a file, and whether they are in the file's own format.
 
     Spreadsheets may save a file with a byte order mark and other line ends, and the challenge's
-    evaluation program writes Windows line ends. In these cases the lines are converted, and the
-    second result is False.
+    evaluation program writes Windows line ends. If the lines have another format, they are
+    converted, and the second result is False.
     """
     try:
         data = path.read_bytes()
@@ -123,11 +123,11 @@ class RowFile(Generic[Row]):
     """A CSV file to which rows can be appended; nothing is written before the first method call.
 
     Args:
-        path: the file; if it does not exist, it is created with a header.
+        path: path of the file; a file that does not exist is created with a header.
         row_type: type of the rows.
 
     Attributes:
-        rows: the rows of earlier runs and of this run, by the key of their pair.
+        rows: dict from the key of a pair to its row, with the rows of earlier runs and of this run.
 
     Raises:
         InputError: the file exists, but does not contain rows of this type.
@@ -143,7 +143,7 @@ class RowFile(Generic[Row]):
         self._ready = False
 
     def keep(self, keys: Set[tuple[str, str]]) -> None:
-        """Keep only the rows of the pairs `keys`; an incomplete last row is deleted, too."""
+        """Keep only the rows of the pairs `keys`; an incomplete last row is deleted as well."""
         kept = [row for key, row in self.rows.items() if key in keys]
         if len(kept) < len(self.rows) or not self._end:
             self._rewrite(kept)

@@ -1,7 +1,8 @@
 """Reads text files that users have saved with any editor or spreadsheet.
 
 Text is read as UTF-8, or as UTF-16 or UTF-32 if the file begins with the byte order mark of this
-encoding. Programs on Windows write such marks. Files in other encodings are refused. The encoding
+encoding. Programs on Windows write byte order marks. Files in other encodings are refused. The
+encoding
 is not guessed: every byte is a valid character in Latin-1, so a wrong guess would not be noticed.
 """
 
@@ -96,13 +97,12 @@ def read_table(path: Path, required: Iterable[str]) -> Table:
     """Read a CSV file with a header; empty lines are skipped.
 
     Args:
-        path: the file.
-        required: names of the required columns. The file may have other columns, and the order of
-            the columns is arbitrary.
+        path: path of the file. required: names of the required columns. The file may have other
+            columns, and the order of the columns is arbitrary.
 
     Raises:
         InputError: the file is not a CSV file, a column is missing or appears twice, or lines have
-            more or fewer cells than the header. The message has a line for each such line.
+            more or fewer cells than the header. The message reports each wrong line of the file.
         OSError: the file cannot be read.
     """
     try:

@@ -1,9 +1,9 @@
 """Compiles functions to machine code by numba, and stores the machine code in a cache on disk.
 
 numba stores the machine code next to the source, in the home folder, or in the folder that the
-environment variable NUMBA_CACHE_DIR names. If none of these folders is writable, for example in a
-container, each process compiles the functions again. This takes longer, but the results are the
-same.
+environment variable NUMBA_CACHE_DIR names. If numba finds no writable folder for the machine code,
+for example in a container, each process compiles the functions again. The repeated compilation
+takes longer, but does not change the results.
 """
 
 import pickle

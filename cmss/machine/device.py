@@ -18,7 +18,7 @@ def devices() -> list[str]:
 
 
 def device_named(name: str | None) -> torch.device:
-    """Return the device with a name.
+    """Return the device that has a given name.
 
     Args:
         name: a name from :func:`devices`; None selects the CUDA GPU if the machine has one, and

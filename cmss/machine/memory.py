@@ -19,8 +19,8 @@ def keep_freed_memory() -> bool:
 
     By default, the GNU C library requests each block above 32 MB from the operating system, and
     returns the block when it is freed. The system clears each page of a new block, which takes
-    longer than most operations on a tensor. With freed memory kept, the process is faster, but its
-    memory never shrinks.
+    longer than most operations on a tensor. A process that keeps freed memory is faster, but the
+    memory of this process never shrinks.
 
     Returns:
         Whether the setting has been changed; False if the C library does not have this setting.
@@ -37,7 +37,7 @@ def give_back_memory() -> None:
     """Return freed memory to the operating system, if the C library supports this.
 
     Freed arrays of different sizes leave gaps between the arrays that are still in use. Without
-    this call, a process that keeps freed memory grows with each recording.
+    this function, a process that keeps freed memory would grow with each recording.
     """
     with suppress(AttributeError, OSError, TypeError):  # not glibc, or not Linux
         ctypes.CDLL(None).malloc_trim(0)
@@ -46,9 +46,9 @@ def give_back_memory() -> None:
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
     """Return an array of zeros, in memory or on disk.
 
-    The array is on disk if `arrays` arrays of this shape exceed :data:`IN_MEMORY`. Its file has no
-    name and is deleted together with the array. The file is in the folder for temporary files,
-    which the environment variable TMPDIR sets.
+    The array is on disk if `arrays` arrays of this shape exceed :data:`IN_MEMORY`. The file of the
+    array has no name, and is deleted together with the array. The file is in the folder for
+    temporary files, which the environment variable TMPDIR sets.
 
     Args:
         shape: shape of the array.

@@ -41,7 +41,7 @@ class RunScores:
             ensemble: type of ensemble whose pairs are averaged; None for all pairs.
 
         Returns:
-            The mean; NaN if there are no such pairs.
+            The mean; NaN if there are no pairs to average.
         """
         table = self.table if ensemble is None else self.table[self.table.ensemble == ensemble]
         return float(table[column].mean())

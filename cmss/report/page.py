@@ -77,7 +77,7 @@ def write_report(
         scorer: scorer that computes the references.
         beside: folders of other runs with the same pairs, with which the run is compared.
         progress: function that wraps the pairs with sounds, for a progress bar.
-        stems: whether the run has kept its stems. If so, the page also offers them as sounds.
+        stems: whether the run has kept its stems, which the page then offers as sounds.
         sounds: cache that reads all sound files; None for a new cache.
 
     Returns:
@@ -125,7 +125,8 @@ def _render(
 
     Args:
         runs: this run, followed by the runs with which it is compared.
-        differences: name of another run, and the difference between this run and the other run.
+        differences: list of the name of each other run, and the difference between this run and the
+            other run.
         pictures: figures of the run.
         details: pairs with sounds.
     """
@@ -179,7 +180,7 @@ def _detail(
     Args:
         report: folder of the report.
         folder: the run's folder.
-        pair: scene and listener.
+        pair: pair of scene and listener.
         row: row of the pair in the table of scores.
         scorer: scorer that computes the reference.
         stems: whether to write the estimated stems as sounds as well.

@@ -31,7 +31,7 @@ _COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG with a palette, a third of the size of a PNG with full colours."""
+    """Render a figure as a PNG with a palette, which is smaller than a PNG with full colours."""
     full, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(full, format="png")
     with Image.open(full) as image:
@@ -85,16 +85,16 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
     """Compute the power of a signal at logarithmically spaced frequencies.
 
-    The power of a column is the mean over the windows in the time of this column, which overlap by
-    half. The windows are transformed in blocks, so that memory does not depend on the length of the
-    signal.
+    A column of the picture is the mean power of all windows in the time of this column; the windows
+    overlap by half. The windows are transformed in blocks, so that memory does not depend on the
+    length of the signal.
 
     Args:
         signal: signal (channels, samples).
         sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        Power (rows, columns) of the picture; a row is a frequency, a column is a time.
+        The power as an array; a row of the array is a frequency, a column is a time.
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
@@ -114,8 +114,8 @@ def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.floa
     """Sum the power spectra of a signal over channels and windows.
 
     Args:
-        signal: signal (channels, samples). It is padded with zeros where a window goes beyond its
-            ends.
+        signal: signal (channels, samples), which is padded with zeros where a window goes beyond an
+            end of the signal.
         centres: sample at the centre of each window; the windows overlap by half.
 
     Returns:
@@ -138,7 +138,7 @@ def _starts(samples: int) -> NDArray[np.intp]:
 
 
 def audiogram(axes: Axes, listener: Listener) -> None:
-    """Draw the hearing thresholds of both ears; higher thresholds are lower in the picture."""
+    """Draw the hearing thresholds of both ears; the axis of the thresholds points downwards."""
     for ear, (name, colour, marker) in zip((listener.left, listener.right), EARS, strict=True):
         _over_frequency(axes, ear.audiogram.frequencies_hz, ear.audiogram.levels_db)
         axes.lines[-1].set(label=name, color=colour, marker=marker)

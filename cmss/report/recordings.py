@@ -22,10 +22,10 @@ def versions(
 
     Args:
         folder: the run's folder.
-        pair: scene and listener.
+        pair: pair of scene and listener.
         scorer: scorer that computes the reference.
-        stems: whether to return the estimated stems as well. They are amplified for the listener,
-            but the gains of the scene are not applied.
+        stems: whether to return the estimated stems as well. The stems are amplified for the
+            listener, but the gains of the scene are not applied to the stems.
         files: cache that reads the sound files.
 
     Returns:

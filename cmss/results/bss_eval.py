@@ -1,7 +1,7 @@
 """Computes SDR, SIR and SAR of estimated stems by BSS Eval version 4, for spatial images.
 
 Each estimate is decomposed into the reference and three errors (Vincent, Gribonval and Févotte,
-IEEE Trans. Audio Speech Lang. Process. 14(4), 2006):
+IEEE Transactions on Audio, Speech and Language Processing 14(4), 2006):
 
     estimate = reference + spatial distortion + interference + artefacts
 
@@ -22,9 +22,9 @@ The filters are fitted once to the full signal. The ratios compare energies in f
 
 Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) with the median over frames is the usual measure
 of music separation. As in museval 0.4.1, a frame in which any source is exactly silent is excluded
-for all sources. If a source is silent in the complete signal, its ratios are not defined. Here such
-a source is excluded and the other sources are evaluated without it, whereas museval raises an
-error.
+for all sources. If a source is silent in the complete signal, SDR, SIR and SAR of this source are
+not defined. Such a source is excluded, and the other sources are evaluated, whereas museval raises
+an error.
 
 This project has its own implementation, because museval cannot be imported without ffmpeg,
 mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial
@@ -155,13 +155,13 @@ def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals,
     is their correlation at the difference of the delays.
 
     Args:
-        inputs: signals that are filtered, (inputs, samples).
-        wanted: targets that the filtered inputs approximate, (sources, channels, samples).
+        inputs: signals (inputs, samples) that are filtered.
+        wanted: targets (sources, channels, samples) that the filtered inputs approximate.
         taps: number of taps of the filters.
 
     Returns:
-        Correlations of the inputs with each other, (inputs, taps, inputs, taps); and correlations
-        of the inputs with the targets, (inputs, sources, channels, taps).
+        The correlations (inputs, taps, inputs, taps) of the inputs with each other, and the
+        correlations (inputs, sources, channels, taps) of the inputs with the targets.
     """
     count, samples = inputs.shape
     size = next_fast_len(samples + taps - 1, real=True)
@@ -186,7 +186,7 @@ def _filters(blocks: Signals, products: Signals) -> Signals:
         products: correlations of the inputs with the targets, see :func:`_correlations`.
 
     Returns:
-        Filters (sources, inputs, channels, taps).
+        The filters, an array (sources, inputs, channels, taps).
     """
     count, taps = blocks.shape[:2]
     gram = np.array(blocks).reshape(count * taps, count * taps)
@@ -203,8 +203,8 @@ def _filtered(spectra: NDArray, filters: NDArray, size: int) -> Signals:
     """Filter the inputs, and sum the filtered inputs.
 
     Args:
-        spectra: spectra of the inputs, (inputs, bins).
-        filters: frequency responses of the filters, (sources, inputs, channels, bins).
+        spectra: spectra (inputs, bins) of the inputs.
+        filters: frequency responses (sources, inputs, channels, bins) of the filters.
         size: length of the Fourier transform.
 
     Returns:

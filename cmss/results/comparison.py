@@ -1,7 +1,8 @@
 """Compares two runs on the same pairs by a confidence interval and a paired test.
 
 Pairs of the same track share the music and the separation of this track, so that their scores are
-not independent. Tracks are independent. Both methods therefore resample tracks, not pairs:
+not independent. Tracks are independent. The confidence interval and the test therefore resample
+tracks, not pairs:
 
 * The confidence interval is computed by a cluster bootstrap (Davison and Hinkley, Bootstrap Methods
   and their Application, 1997, section 3.8). Tracks are drawn with replacement, the mean difference
@@ -9,7 +10,7 @@ not independent. Tracks are independent. Both methods therefore resample tracks,
 * The paired test randomly flips the sign of all differences of a track together, as if the two runs
   were exchanged for this track. p is the fraction of draws in which the mean difference is at least
   as far from 0 as the observed mean difference. If there are few tracks, all combinations of signs
-  are computed instead of random ones.
+  are computed instead of random signs.
 """
 
 from collections.abc import Sequence
@@ -141,11 +142,11 @@ def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[flo
     """Compute the 95 % confidence interval of the mean difference.
 
     Args:
-        sums: sum of the differences in each track, (tracks,).
-        sizes: number of pairs in each track, (tracks,).
+        sums: array (tracks,) of the sum of the differences in each track.
+        sizes: array (tracks,) of the number of pairs in each track.
 
     Returns:
-        Lower and upper end of the interval; NaN if there are fewer than two tracks.
+        The lower and the upper end of the interval; NaN if there are fewer than two tracks.
     """
     if len(sums) < 2:
         return np.nan, np.nan
@@ -163,7 +164,7 @@ def sign_flip_test(sums: NDArray[np.float64]) -> float:
     """Compute the two-sided p-value of the paired test.
 
     Args:
-        sums: sum of the differences in each track, (tracks,).
+        sums: array (tracks,) of the sum of the differences in each track.
 
     Returns:
         The p-value; NaN if there are fewer than two tracks.

@@ -24,9 +24,10 @@ def merge(
     """Merge the shards of a run, and write tables of scores.
 
     The files scores.csv, components.csv, fingerprints.csv and summary.csv are written to `folder`.
-    The first three have a row for each pair, in the order of `pairs`. For each listener, the file
-    `listeners/<id>.csv` has the scores of all scenes. If no shard has components or fingerprints,
-    the file for them is not written, because the official evaluation does not produce them.
+    The files scores.csv, components.csv and fingerprints.csv have a row for each pair, in the order
+    of `pairs`. For each listener, the file `listeners/<id>.csv` has the scores of all scenes. If no
+    shard has components or fingerprints, the file components.csv or fingerprints.csv is not
+    written, because the official evaluation produces neither of these files.
 
     Args:
         folder: the run's folder.
@@ -142,8 +143,9 @@ def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
     Returns:
         Table with the columns group ("overall", "ensemble", "instruments" or "listener"), name,
         pairs (number of pairs), and mean HAAQI of the left ear, of the right ear and of both. The
-        names are "all"; "string", "wind" or "mixed"; the number of players, so that two violins
-        count as two instruments; and the id of the listener.
+        name in the group "overall" is "all"; in the group "ensemble" it is "string", "wind" or
+        "mixed"; in the group "instruments" it is the number of players; and in the group "listener"
+        it is the id of the listener.
     """
     tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
     scores = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Defines the rows of the results files, which have a row for each pair, and the file names."""
+"""Defines the file names of results, and the rows of these files; each pair has a row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class ScoreRow(PairRow):
 
 @dataclass(frozen=True)
 class ComponentRow(PairRow):
-    """Row of components.csv: components of HAAQI of both ears, and number of clipped samples.
+    """Holds a row of components.csv: components of HAAQI, and the number of clipped samples.
 
     The components are explained in :class:`Haaqi`. A clipped sample is a sample at full scale.
     """

@@ -24,8 +24,8 @@ class ScoreFiles:
             settings, or belong to other pairs: "redo" drops these rows, "error" raises an error.
 
     Raises:
-        InputError: such rows exist and `on_change` is "error", or the files are not tables of
-            scores. Nothing is written then.
+        InputError: there are rows with other fingerprints and `on_change` is "error", or the files
+            are not tables of scores. Nothing is written then.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ScoreFiles:
             file.keep(done)
 
     def _found(self) -> Fingerprints:
-        """Return the fingerprints of the rows that are in all three files."""
+        """Return the fingerprints of the pairs that have a row in all three files of the shard."""
         scores, prints = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
             # Another program has written these scores. Give them an empty fingerprint, which
@@ -65,7 +65,7 @@ class ScoreFiles:
 
     @property
     def rows(self) -> list[ScoreRow]:
-        """All scores in the file, both those that were kept and those that were added."""
+        """All scores in the file, both old and new scores."""
         return list(self._scores.rows.values())
 
     def mean(self) -> float:
@@ -80,7 +80,7 @@ class ScoreFiles:
     def append(
         self, scores: ScoreRow, components: ComponentRow, fingerprint: FingerprintRow
     ) -> None:
-        """Add the rows of a pair; they are on disk when this method returns.
+        """Write the rows of a pair to the three files, and flush the files to disk.
 
         Args:
             scores: HAAQI of the pair.

@@ -25,11 +25,12 @@ _DAMAGED = "run enhance.py with the same path.exp_folder to write it again"
 
 
 def absolute_paths(config: DictConfig) -> DictConfig:
-    """Return a copy of the configuration in which relative paths are replaced by absolute paths.
+    """Return a copy of the configuration with absolute paths instead of relative paths.
 
-    This concerns the section `path`, `evaluate.pairs` and `compare`: a later stage reads these
-    paths again, perhaps in another working folder. References between paths are kept, so that a
-    later stage that overrides `path.root` also changes all paths that depend on `path.root`.
+    The paths in the section `path`, in `evaluate.pairs` and in `compare` are replaced, because a
+    later program reads these paths again, perhaps in another working folder. References between
+    paths are kept, so that a later program that overrides `path.root` also changes all paths that
+    depend on `path.root`.
     """
     config = config.copy()
     for key in config.path:
@@ -46,7 +47,7 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 def save_configuration(config: DictConfig) -> None:
     """Write the resolved configuration of a run to the folder of the run.
 
-    The number of this job and the number of jobs are not recorded, because each stage may have
+    The number of this job and the number of jobs are not recorded, because each program may have
     different numbers.
     """
     config = config.copy()
@@ -79,16 +80,16 @@ def read_configuration(folder: Path) -> DictConfig:
 
 
 def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
-    """Read the configuration of a run, and apply the command line of this stage to it.
+    """Read the configuration of a run, and apply the command line of this program to it.
 
     Args:
-        config: configuration that hydra composed for this stage; `path.exp_folder` is the folder
+        config: configuration that hydra composed for this program; `path.exp_folder` is the folder
             of the run.
-        overrides: dict from a key to its value on the command line of this stage.
+        overrides: dict from a key to its value on the command line of this program.
 
     Returns:
-        The configuration for this stage. If the folder has no configuration but `path.root` is
-        given, this is `config` with absolute paths.
+        The configuration for this program. If the folder has no configuration but `path.root` is
+        given, the result is `config` with absolute paths.
 
     Raises:
         InputError: the folder has no configuration and `path.root` is not given; or an override
@@ -148,12 +149,12 @@ def _unresolved(config: DictConfig, key: str) -> Any:
 
 
 def _disagreement(key: str, kept: DictConfig, config: DictConfig) -> Iterator[str]:
-    """Yield a message if this stage and the run have different values of a key.
+    """Yield a message if this program and the run have different values of a key.
 
     Args:
         key: key of a single value or of a section.
         kept: configuration of the run.
-        config: configuration of this stage.
+        config: configuration of this program.
     """
     ours, theirs = (dict(_leaves(key, OmegaConf.select(c, key))) for c in (config, kept))
     for leaf in ours | theirs:
@@ -182,7 +183,7 @@ def _relink(kept: DictConfig, config: DictConfig) -> None:
 
     Args:
         kept: configuration of the run, in which all references are resolved; changed in place.
-        config: configuration of this stage, which contains the references.
+        config: configuration of this program, which contains the references.
     """
     for key in config.path:
         if OmegaConf.is_interpolation(config.path, key):
@@ -194,13 +195,13 @@ def _relink(kept: DictConfig, config: DictConfig) -> None:
 
 @contextmanager
 def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> Iterator[Path]:
-    """Lock one job of a stage, so that no other process does the same work in the run's folder.
+    """Lock one job of a program, so that no other process does the same work in the run's folder.
 
     Temporary files that killed processes have left are deleted first.
 
     Args:
         config: configuration of the run; `path.exp_folder` is its folder.
-        stage: name of the stage, for instance "enhance".
+        stage: name of the program without its suffix, for instance "enhance".
         batch: index of the job, from 0.
         batch_size: number of jobs.
 
@@ -251,8 +252,8 @@ def save_provenance(
 ) -> None:
     """Write the provenance of a run: configuration, code, weights, libraries, computing time.
 
-    If other jobs with the same separator have already written weights and times, the new weights
-    are added to their list, and the new times are added to their times.
+    If other jobs with the same separator have already written the file, the weights are added to
+    the list of weights in the file, and the times are added to the times in the file.
 
     Args:
         folder: the run's folder.

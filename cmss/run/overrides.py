@@ -1,9 +1,9 @@
 """Checks the command line of a recipe, KEY=VALUE, and explains each mistake in a message.
 
-Three parsers read a word KEY=VALUE, one after another: the shell; hydra, for which commas,
-brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed; and
-OmegaConf, which replaces ``${key}``. The messages show how to quote a value so that no parser
-changes it.
+Three parsers read a word KEY=VALUE one after another: the shell, hydra and OmegaConf. For hydra,
+commas, brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed.
+OmegaConf replaces ``${key}`` by the value of the key. The messages show how to quote a value so
+that no parser changes it.
 """
 
 import os
@@ -36,14 +36,14 @@ from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
 def words() -> list[str]:
-    """Return the words KEY=VALUE of the running stage's command line, as the user gave them."""
+    """Return the words KEY=VALUE of the running program's command line, as the user gave them."""
     given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(given, list)
     return [str(word) for word in given]
 
 
 def overrides() -> dict[str, Any]:
-    """Parse the command line of the running stage, and return a dict from keys to values."""
+    """Parse the command line of the running program, and return a dict from keys to values."""
     parsed = OverridesParser.create().parse_overrides(words())
     return {override.key_or_group: override.value() for override in parsed}
 
@@ -57,7 +57,7 @@ def missing(config: DictConfig) -> list[str]:
 
 
 def check(config: DictConfig) -> None:
-    """Compare the configuration of the running stage with the defaults; expand ``~`` in paths.
+    """Compare the configuration of the running program with the defaults; expand ``~`` in paths.
 
     Args:
         config: configuration that hydra composed; changed in place.
@@ -109,9 +109,9 @@ def run_folder(config: DictConfig) -> str:
 
 
 def _defaults() -> DictConfig:
-    """Compose the default configuration of the running stage.
+    """Compose the default configuration of the running program.
 
-    Sections that are chosen by name, such as separator=convtasnet, are those that the user chose.
+    If a section is chosen by name, such as separator=convtasnet, the choice of the user is kept.
     """
     composed = HydraConfig.get()
     choices = [

@@ -1,4 +1,4 @@
-"""Scores enhanced files by HAAQI in several processes, as the challenge computes it."""
+"""Computes HAAQI of enhanced files in several processes, as in the challenge."""
 
 import hashlib
 import os
@@ -51,7 +51,7 @@ class Scorer:
             sounds: cache that reads the stems; None for a new cache.
 
         Returns:
-            (2, samples), not amplified by the hearing aid.
+            The remix (2, samples), which is not amplified by the hearing aid.
 
         Raises:
             InputError: a stem cannot be read.
@@ -66,14 +66,15 @@ class Scorer:
     ) -> tuple[Haaqi, Haaqi]:
         """Compute HAAQI of the left and the right ear.
 
-        The noise of both ears comes from the same random generator. The left ear is computed first,
-        as in the official evaluation; in the other order, the scores would differ.
+        The noise of both ears comes from the same random generator. As in the official evaluation,
+        the score of the left ear is computed first; the order affects the noise, and therefore the
+        scores.
 
         Args:
             reference: remix of the ground truth stems, see :meth:`reference`.
-            enhanced: signal of the enhanced file, (2, samples).
+            enhanced: signal (2, samples) of the enhanced file.
             rate_hz: sampling rate of `enhanced`.
-            pair: scene and listener.
+            pair: pair of scene and listener.
 
         Raises:
             FloatingPointError: a score is not finite; the message names the pair.
@@ -107,9 +108,9 @@ class Scorer:
         """Compute HAAQI of one ear.
 
         Args:
-            reference: remix of the ground truth stems, (samples,).
-            amplified: `reference` after the hearing aid, (samples,).
-            enhanced: signal of the enhanced file, (samples,).
+            reference: remix (samples,) of the ground truth stems.
+            amplified: remix (samples,) after the hearing aid.
+            enhanced: signal (samples,) of the enhanced file.
             rate_hz: sampling rate of `enhanced`.
             audiogram: audiogram of this ear.
 
@@ -118,7 +119,7 @@ class Scorer:
         """
         rms = np.sqrt(np.mean(reference**2))
         if rms == 0:
-            raise InputError("the reference is silent in one ear, so it has no score")
+            raise InputError("the reference is silent in one ear, so HAAQI cannot be computed")
         reference_rate_hz = int(self.hearing_aid.sample_rate_hz)
         return haaqi_components(
             processed_signal=resample(enhanced, rate_hz, self.haaqi_rate_hz),
@@ -173,7 +174,7 @@ class FileScorer:
         """Score the enhanced file of a pair.
 
         Args:
-            pair: scene and listener.
+            pair: pair of scene and listener.
             reference: remix of the scene's ground truth stems, see :meth:`Scorer.reference`.
 
         Returns:
@@ -248,8 +249,8 @@ def score_files(
 
     Args:
         scorer: function that scores a pair, such as a :class:`FileScorer`.
-        work: pairs with their references, see :func:`with_references`. The next pair is read only
-            when a process will soon need it.
+        work: pairs with their references, see :func:`with_references`. A pair is read only shortly
+            before a process needs this pair.
         jobs: number of processes; if 1, the pairs are scored in this process.
 
     Yields:
@@ -257,8 +258,8 @@ def score_files(
         scorer raised.
 
     Raises:
-        ChildProcessError: a process was killed. The scores that were already computed are yielded
-            before.
+        ChildProcessError: a process was killed. All scores that were computed before are yielded
+            first.
     """
     if jobs <= 1:
         for pair, reference in work:

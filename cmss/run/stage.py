@@ -1,6 +1,6 @@
-"""Runs a recipe: checks the command line, prints errors, sets the exit status.
+"""Runs a recipe: checks the command line, prints errors, and sets the exit status.
 
-The progress bar and the functions that complete the help texts are also here.
+This module also has the progress bar, and functions that complete the help texts.
 """
 
 import os
@@ -64,10 +64,10 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         work: main function of the recipe, which receives the configuration.
 
     Returns:
-        The decorated function. It raises SystemExit with status 2 if an input is not valid, and
-        with status 1 if a result is not finite or cannot be written. In a job of a multirun it
-        raises :class:`JobError` instead, because hydra's launchers pass exceptions of a job on, but
-        would wait forever for a job that exits.
+        The decorated function. This function raises SystemExit with status 2 if an input is not
+        valid, and with status 1 if a result is not finite or cannot be written. In a job of a
+        multirun, this function raises :class:`JobError` instead, because hydra's launchers pass
+        exceptions of a job on, but would wait forever for a job that exits.
     """
 
     @wraps(work)

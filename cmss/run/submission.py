@@ -37,8 +37,8 @@ class Packing:
 
     Args:
         team: id of the team in the challenge.
-        causality: "causal" or "noncausal".
-        supplement: "" or one of "aug", "sup" and "aug_sup".
+        causality: causality of the system, "causal" or "noncausal".
+        supplement: suffix of the name: empty, "aug", "sup" or "aug_sup".
         part_mb: maximum size of an archive in MB; None for no limit. A larger submission is split
             into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on, which unpack to the
             same folder.
@@ -133,10 +133,11 @@ def build_submission(
 ) -> Submission:
     """Check the enhanced signals of a run, and write the submission folder and the archive.
 
-    The folder has the name of the submission, such as `submission_T001_causal`. It contains the
-    signals (as hard links if possible), the checksums of the signals in the format of
-    `sha256sum --check`, and the provenance. The archive has the same name with `.zip`, and contains
-    only the signals. The same signals always give an archive with the same bytes.
+    The submission folder has the name of the submission, such as `submission_T001_causal`. The
+    submission folder contains the signals (as hard links if possible), the checksums of the signals
+    in the format of `sha256sum --check`, and the provenance of the signals. The archive has the
+    name of the submission with the suffix `.zip`, and contains only the signals. The same signals
+    always give an archive with the same bytes.
 
     Args:
         exp_folder: the run's folder. The submission folder and the archive are written to this

@@ -1,7 +1,7 @@
 """Reads the challenge's JSON files, and validates their entries by a schema for each type of entry.
 
-The keys are those of the second Cadenza Challenge, task 2. Keys that this project does not need,
-such as `source_dataset`, are ignored.
+The keys in the files are defined by the second Cadenza Challenge, task 2. Keys that this project
+does not need, such as `source_dataset`, are ignored.
 """
 
 import json
@@ -35,7 +35,7 @@ Banded = Field(min_length=COMPRESSOR_BANDS, max_length=COMPRESSOR_BANDS)
 def _in_range(quantity: Quantity) -> AfterValidator:
     """Return a validator that refuses a list if any of its values is out of range.
 
-    The validator reports all such values of the list in a single message.
+    The validator reports all values that are out of range in a single message.
     """
 
     def check(values: list[float]) -> list[float]:
@@ -234,8 +234,8 @@ class MetadataFile:
 
         Returns:
             The entry; None if the key does not exist or the entry is not valid, which is also
-            reported as a problem. The result is also None if this file could not be read; this
-            problem has been reported before.
+            reported as a problem. The result is also None if this file could not be read, which has
+            been reported before.
         """
         if not self._readable:
             return None

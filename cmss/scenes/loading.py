@@ -159,7 +159,7 @@ def _check_sounds(
         references: whether to check the ground truth stems as well as the mixtures.
 
     Raises:
-        InputError: problems were found here or before, with a line for each of them.
+        InputError: problems were found by this function or before, with a line for each problem.
     """
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")
@@ -177,7 +177,7 @@ _SCENE_ID = re.compile(r"S[0-9]{1,9}")
 class _Loader:
     """Builds the records of all pairs from the metadata files.
 
-    Each scene and each listener is built only once. If an entry has problems, they are appended to
+    Each scene and each listener is built only once. The problems of an entry are appended to
     `problems`, and the pairs that need this entry are left out.
     """
 

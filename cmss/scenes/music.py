@@ -201,7 +201,7 @@ def _header(
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
-    """Return whether a file contains an excerpt and the excerpt is not empty; report it if not.
+    """Return whether a file contains an excerpt that is not empty; otherwise report a problem.
 
     Args:
         where: key of the excerpt in the music file.

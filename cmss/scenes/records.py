@@ -22,7 +22,8 @@ class Source:
     Args:
         id: id of the player, such as "source_1"; also the key of the player's gain in a scene.
         instrument: instrument that the player plays, without a number.
-        voice: 1 or 2 for the two players of a doubled instrument, None for other players.
+        voice: number of the player, 1 or 2, if two players play the same instrument; otherwise
+            None.
         excerpt: ground truth stem of the player.
     """
 
@@ -134,8 +135,8 @@ def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
     """Group pairs by track.
 
     Returns:
-        Each track with its pairs. Tracks are in the order in which they first appear in `pairs`,
-        and the pairs of a track are in the same order as in `pairs`.
+        List of tracks, each with the list of its pairs. Tracks are in the order in which they first
+        appear in `pairs`, and the pairs of a track are in the same order as in `pairs`.
     """
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -146,9 +147,9 @@ def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
 def shard(pairs: Sequence[Pair], batch: int, batch_size: int) -> list[Pair]:
     """Return the pairs of a job, in the order of `pairs`.
 
-    The separation of a pair depends only on its track. All pairs of a track therefore belong to the
-    same job, so that no track is separated twice. If there are fewer tracks than jobs, some jobs
-    have no pairs.
+    The separation of a pair depends only on the track of the pair. All pairs of a track therefore
+    belong to the same job, so that no track is separated twice. If there are fewer tracks than
+    jobs, some jobs have no pairs.
 
     Args:
         pairs: pairs of all jobs.

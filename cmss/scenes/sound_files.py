@@ -22,7 +22,7 @@ class SoundFiles:
 
     Args:
         sample_rate_hz: required sampling rate of excerpts.
-        digests: files whose digests this stage will need: "none", "mixtures", or "all" (mixtures
+        digests: files whose digests this program will need: "none", "mixtures", or "all" (mixtures
             and stems). These digests are computed when the metadata are checked.
         most_bytes: maximum total size of the waveforms that are kept. The default, 512 MiB, is
             enough for a hundred stereo excerpts of 15 s at 44.1 kHz in float32.
@@ -42,7 +42,7 @@ class SoundFiles:
         self._kept: dict[Excerpt | Path, tuple[Waveform, int]] = {}
 
     def needs_digest(self, is_mixture: bool) -> bool:
-        """Return whether this stage will need the digest of a file.
+        """Return whether this program will need the digest of a file.
 
         Args:
             is_mixture: whether the file is a mixture or a stem.
@@ -50,7 +50,7 @@ class SoundFiles:
         return self._digested == "all" or (is_mixture and self._digested == "mixtures")
 
     def header(self, path: Path, digest: bool = False) -> AudioHeader:
-        """Return the header of a file, after a check that the file is as long as the header states.
+        """Return the header of a sound file, and check that the length in the header is correct.
 
         Args:
             path: path of the file.

@@ -1,10 +1,10 @@
 """Augments stems for random mixtures: changes pitch, spectrum and level, and swaps channels.
 
-A training step needs about thirty segments on a CPU and hundreds on a GPU. The computation of these
-segments must not take longer than the training step of a small network. Therefore there are two
-implementations with the same result. On a CPU, compiled code computes the segments one after the
-other. On a GPU, which holds the stems in its memory, tensor operations compute all segments
-together.
+A training step needs about thirty segments on a CPU and hundreds on a GPU. The computation of all
+segments must not take longer than the training step of a small network. Therefore this module has
+separate implementations for CPU and GPU, which have the same result. On a CPU, compiled code
+computes the segments one after the other. On a GPU, which holds the stems in its memory, tensor
+operations compute all segments together.
 """
 
 from collections.abc import Sequence

@@ -49,7 +49,7 @@ def average(weights: Sequence[Path], mean: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with a command line, and return its exit status."""
+    """Run the program with a command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cmss.training.average", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("weights", type=Path, nargs="+", metavar="WEIGHTS.safetensors",

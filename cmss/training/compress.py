@@ -17,7 +17,7 @@ from cmss.models.weights_file import eight_bits, read_weights, write_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with a command line, and return its exit status."""
+    """Run the program with a command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cmss.training.compress", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors",

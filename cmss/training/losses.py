@@ -27,8 +27,9 @@ class WaveformLoss:
     """Compares waveforms and magnitude spectra of the estimates with those of the stems.
 
     Args:
-        power: 1 for the mean absolute error, as in the challenge's training of Conv-TasNet; 2 for
-            the mean squared error, as in the training of Wave-U-Net.
+        power: exponent of the error of the waveform: 1 for the mean absolute error, as in the
+            challenge's training of Conv-TasNet; 2 for the mean squared error, as in the training of
+            Wave-U-Net.
         spectral: weight of the multi-resolution STFT loss.
     """
 
@@ -51,7 +52,7 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
     """Compute the spectral convergence plus the log-magnitude error; average three resolutions.
 
     Args:
-        estimates, targets: waveforms of the estimates and of the stems, (..., T).
+        estimates, targets: waveforms (..., T) of the estimates and of the stems.
 
     Source: Yamamoto, Song and Kim 2020, "Parallel WaveGAN", section 2.2, with hops of a quarter of
     a frame.
@@ -77,12 +78,12 @@ class MaskLoss:
 
     The target of a mask is the ratio of the magnitudes of stem and mixture. The error of a source
     is weighted by (E_max / E)^p, where E is the energy of this source in the batch, and E_max is
-    the largest energy among the sources. These weights give rare and soft sources the same
-    influence on the loss as other sources.
+    the largest energy among the sources. The weights give rare and soft sources the same influence
+    on the loss as other sources.
 
     Args:
-        exponent: exponent p of the weights.
-        largest: value at which the ratios are clipped.
+        exponent: exponent p in the weights of the errors.
+        largest: maximum of the ratios of magnitudes; larger ratios are clipped.
 
     Source: Kadandale et al. 2020, "Multi-channel U-Net for Music Source Separation", section 3.2.
     """

@@ -1,7 +1,7 @@
 """Draws random mixtures of stems.
 
-The batch of a training step depends only on the seed and on the number of the step. Therefore an
-interruption of the training does not change the batches of the later steps.
+The batch of a training step depends only on the seed and on the number of the step. An interruption
+of the training therefore does not change the batches of later steps.
 
 Shapes: B batch, P players of an example, T samples.
 """
@@ -147,7 +147,7 @@ class RandomMixtures:
             self._on_device = StemsOnDevice(stems, device)
 
     def batch(self, step: int) -> Batch:
-        """Draw the batch of a step."""
+        """Draw the batch of a training step."""
         rng = np.random.default_rng((self.seed, step))
         examples = [self._example(rng) for _ in range(self.settings.batch_size)]
         players = max(len(segments) for segments, _ in examples)
@@ -212,7 +212,7 @@ class RandomMixtures:
     def _peak(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw the second-order section of a peaking equaliser with random centre, width and gain.
 
-        Source: R. Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients".
+        Source: Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients".
         """
         height = 10 ** (rng.uniform(-1, 1) * self.settings.equaliser_db / 40)
         centre_hz = np.exp(rng.uniform(np.log(100), np.log(0.4 * self.sample_rate_hz)))

@@ -4,9 +4,9 @@ The term of HAAQI with the largest weight is the cepstral correlation (Kates and
 section II). HAAQI smooths the envelopes of auditory bands in dB and samples them every 4 ms. At
 each time, half cosines across the bands are fitted to the envelopes; the coefficients of these
 cosines are the cepstral coefficients. The modulations of each cepstral coefficient between 20 and
-125 Hz are correlated with the same modulations of the reference. These modulations are beats
-between neighbouring partials. They depend on the balance of players whose partials lie in the same
-band.
+125 Hz are correlated with the same modulations of the reference. Modulations between 20 and 125 Hz
+are beats between neighbouring partials, which depend on the balance of players whose partials lie
+in the same band.
 
 The loss in this module is the cepstral correlation without the ear model, which takes little
 computing time. Each signal is transformed once by a Fourier transform. From the bins of this
@@ -80,7 +80,8 @@ def _modulations(power: Tensor, floor: Tensor) -> Tensor:
     """Compute cepstral coefficients (B, 2, 5, 4, N / 4) in four modulation bands.
 
     As in HAAQI, the cepstral coefficients are smoothed over 8 ms, and then filtered by HAAQI's
-    modulation filters. Both filters work at a sampling rate of 1 kHz.
+    modulation filters. The smoothing filter and the modulation filters work at a sampling rate of 1
+    kHz.
     """
     envelope_db = 10 * torch.log10(power + floor)
     basis = torch.as_tensor(CEPSTRAL_BASIS, device=power.device, dtype=power.dtype)

@@ -132,7 +132,7 @@ class PostfilterLoss:
         return with_modulations(loss, self.modulation, remixes, self.arguments.samplerate)
 
     def _waveform(self, spectra: Tensor) -> Tensor:
-        """Synthesise a remix (1, 2, T) from spectra (2, F, K); bins above F are set to zero."""
+        """Synthesise a remix (1, 2, T) from spectra (2, F, K); higher bins are set to zero."""
         window, hop = self.arguments.window, self.arguments.window // 4
         above = window // 2 + 1 - spectra.shape[-2]
         padded = torch.nn.functional.pad(spectra, (0, 0, 0, above))
@@ -155,8 +155,8 @@ class PostfilterTraining:
         steps: number of updates.
         batch_size: number of excerpts in each step.
         frames: length of an excerpt in frames. The modulation loss needs 1 s, which is 24 frames.
-        learning_rate: maximum of the learning rate. The learning rate reaches it after 2 % of the
-            steps, then falls to zero.
+        learning_rate: maximum of the learning rate. The learning rate rises during the first 2 % of
+            the steps, and then falls to zero.
         bands: weight of a term of the loss, see :class:`PostfilterLoss`.
         modulation: weight of the modulation loss, see :class:`PostfilterLoss`.
         bfloat16: whether to compute the convolutions in bfloat16.

@@ -1,7 +1,7 @@
 """Implements the programs train.py, fit.py and fit_postfilter.py.
 
 Each program first builds objects from its configuration, so that all settings are checked before
-the work begins. Then it passes these objects to a function of this module. The program
+the work begins. Then the program passes these objects to a function of this module. The program
 fit_dictionaries.py calls :mod:`cmss.training.isolated` instead.
 """
 
@@ -245,9 +245,7 @@ def fit_postfilter(
     """
     every, settings = keys.held_out, keys.training
     if every > len(tracks):
-        raise InputError(
-            f"held_out: {every}, expected from 2 to as many as there are tracks, {len(tracks)}"
-        )
+        raise InputError(f"held_out: {every}, expected 2 to {len(tracks)}, the number of tracks")
     # Refuse the state of another training before anything is separated.
     load_state(state, lambda _: None, settings.with_examples(len(tracks) - len(tracks) // every))
     separator.prepare(source for track in tracks for source in track.sources.values())

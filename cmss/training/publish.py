@@ -206,7 +206,7 @@ def _rows(cells: Mapping[str, str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with a command line, and return its exit status."""
+    """Run the program with a command line, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m cmss.training.publish",
         description=__doc__,

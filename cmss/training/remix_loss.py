@@ -45,7 +45,7 @@ def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -
     The error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
 
     Args:
-        masks: the masks m.
+        masks: values of the mask m.
         mixture: |x|^2, which is the magnitude of the mixture before compression.
         product: Re(x* s), the real part of the product of both compressed spectra.
         stems: |s|^2, which is the magnitude of the stems before compression.
@@ -108,8 +108,8 @@ class RemixLoss(RemixTerms):
     """Computes the loss of networks that estimate a mask for each frequency band.
 
     The loss compares the masked sources with the stems, and the remix of the masked sources with
-    the remix of the stems. It is computed from masks and spectra. Waveforms are synthesised only
-    for the modulation loss. The arguments are explained in :class:`RemixTerms`.
+    the remix of the stems. The loss is computed from masks and spectra. Waveforms are synthesised
+    only for the modulation loss. The arguments are explained in :class:`RemixTerms`.
     """
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
@@ -155,7 +155,7 @@ def _targets(
     Let x and s be the compressed spectra of the mixture and the stems, as in :func:`mask_error`.
 
     Args:
-        real, imaginary: real and imaginary parts of the stems' spectra, (B, P, 2, K, F).
+        real, imaginary: real and imaginary parts (B, P, 2, K, F) of the spectra of the stems.
         gains: factors (B, P) of the players in the remix.
 
     Returns:

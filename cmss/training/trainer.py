@@ -104,7 +104,7 @@ class Trainer:
         self._schedule = LambdaLR(self.optimizer, self.schedule, last_epoch=self.step - 1)
 
     def run(self, progress: Callable[[range], Iterable[int]] = iter) -> None:
-        """Do all remaining steps, and set the network to evaluation mode.
+        """Do all remaining training steps, and set the network to evaluation mode.
 
         Args:
             progress: function that wraps the steps with a progress bar, such as tqdm.
@@ -192,7 +192,7 @@ def load_state(
         names = {"network": "model", "optimiser": "optimizer"}
         state = {names.get(name, name): value for name, value in state.items()}
         if training and state["training"] != training:
-            raise ValueError(f"it is of {state['training']}, expected {training}")
+            raise ValueError(f"the state is of {state['training']}, expected {training}")
         restore(state)
     except Exception as error:  # the values of another training may be anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -33,7 +33,7 @@ def gain_pool(
 
     The challenge's generator (`generate_train_scenes.py` of pyclarity) has a pool of combinations
     for each number of sources. No combination occurs twice. Combinations with equal gains for all
-    sources are left out. Such gains have no effect, because the remix keeps the level.
+    sources are left out, because the remix keeps the level, so that equal gains have no effect.
 
     Args:
         rng: random generator, which draws 300 combinations for each number of sources. If there are
@@ -61,7 +61,7 @@ def gain_pool(
 def make_listeners(
     split: str, count: int, rng: np.random.Generator
 ) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Draw listeners with audiograms close to standard audiograms; the last has no hearing loss.
+    """Draw listeners with audiograms close to standard audiograms; the last listener has no loss.
 
     Args:
         split: train, valid or test; the ids of the listeners depend on it.

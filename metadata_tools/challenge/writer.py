@@ -36,7 +36,7 @@ SCENE_IDS = {"train": (10001, 49999), "valid": (50001, 59999), "test": (60001, 9
 
 @dataclass(frozen=True)
 class MadeTrack:
-    """Describes a track whose audio has been written; the metadata need these values.
+    """Describes a track whose audio has been written, for the metadata of the track.
 
     Args:
         labels: names of the players as the challenge writes them (`Violin_1`), in the order
@@ -64,7 +64,7 @@ def new_dataset(root: Path) -> Iterator[Path]:
 
 
 def check_free(root: Path) -> None:
-    """Check that a new folder can be created, or that an empty one can be replaced.
+    """Check that a new folder can be created, or that an empty folder can be replaced.
 
     Raises:
         InputError: `root` exists and is not an empty folder; or it is the current folder or a mount
@@ -101,7 +101,7 @@ def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listener
     """Check that the ranges of ids in the challenge's rules suffice for each split.
 
     Args:
-        tracks: number of tracks of each split.
+        tracks: dict from a split to its number of tracks.
         scenes_per_track: number of scenes of each track.
         listeners: number of listeners of each split.
 
@@ -216,7 +216,7 @@ def _scenes(
     per_track: int,
     rng: np.random.Generator,
 ) -> dict[str, dict[str, str]]:
-    """Draw scenes for the tracks; a track without gains in the pool, such as a solo, gets none."""
+    """Draw scenes for the tracks; tracks without gains in the pool get no scenes."""
     scenes: dict[str, dict[str, str]] = {}
     for track in tracks:
         gains = list(pool.get(str(len(track.labels)), ()))

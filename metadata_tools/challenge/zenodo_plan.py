@@ -45,7 +45,7 @@ class _Target(BaseModel):
 
 @dataclass(frozen=True)
 class Stem:
-    """Describes an excerpt to cut by its source file, start and duration, and by its new file."""
+    """Describes an excerpt that is to be cut: its source, start and duration, and the new file."""
 
     source: str
     start_s: float
@@ -59,7 +59,7 @@ class Stem:
 
 @dataclass(frozen=True)
 class ValidTrack:
-    """Describes a validation track to make by its stems and the file for their sum."""
+    """Describes a validation track that is to be made: its stems and the file for their sum."""
 
     name: str
     stems: list[Stem]
@@ -90,8 +90,8 @@ class Plan:
 def find_packages(paths: Sequence[Path]) -> list[Package]:
     """Open the packages at the given paths; a path may also be a folder that contains packages.
 
-    In such a folder, all archives are opened. The folders to which the official script unpacks the
-    archives are opened as well, unless an archive has the same data.
+    If a path is a folder, all archives in this folder are opened. The folders to which the official
+    script unpacks the archives are opened as well, unless an archive has the same data.
     """
     packages: list[Package] = []
     for path in paths:
@@ -268,7 +268,7 @@ def _plan_music(
 
 
 def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, Path]:
-    """Return the target of each training file; the key is its name in the package."""
+    """Return a dict from the name of a training file in the package to its target."""
     files = {}
     for track, value in file.entries.items():
         entry = file.validate(track, value, _TrainTrack)
@@ -314,7 +314,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
 
 
 def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
-    """Return the path of a name in a folder; report the name and return None if it leads out."""
+    """Return the path of a name in a folder; report a name that leads out of the folder."""
     safe = safe_name(name)
     if safe is None:
         file.report(f"{where}.track", f"the path {name!r} leaves the folder")

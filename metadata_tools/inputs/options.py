@@ -91,7 +91,8 @@ def matches(work: str, patterns: Sequence[str]) -> bool:
 def split_of(work: str, options: argparse.Namespace, otherwise: str) -> str:
     """Return the split of a work.
 
-    If a work matches patterns of both splits, it belongs to test, so that no work is in two splits.
+    If a work matches the patterns of both valid and test, it belongs to test, so that no work is in
+    two splits.
 
     Args:
         work: name of the work.

@@ -52,9 +52,9 @@ def open_package(path: Path) -> Package:
     """List the files of a package.
 
     Raises:
-        InputError: the package is missing, damaged, encrypted or too large. It is also refused if
-            it contains a link, a device, two files of the same name, or a name that leads out of
-            the folder.
+        InputError: the package is missing, damaged, encrypted or too large. The package is also
+            refused if it contains a link, a device, two files of the same name, or a name that
+            leads out of the folder.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())

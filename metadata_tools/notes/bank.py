@@ -154,8 +154,8 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
     Args:
         pitches: pitches of all notes.
-        every: distance between two held-out pitches in the list of pitches. If it is 0, all pitches
-            are returned.
+        every: distance between two held-out pitches in the list of pitches. If the distance is 0,
+            all pitches are returned.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))
@@ -192,8 +192,8 @@ def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] =
 
     Args:
         folder: the new folder.
-        make: function that returns the bank. It takes long, so it is called only after the folder
-            has been checked.
+        make: function that returns the bank. The function takes long, so that it is called only
+            after the folder has been checked.
         sources: folders and files that `make` reads.
 
     Raises:

@@ -1,9 +1,9 @@
 """Synthesises single notes of the eight instruments.
 
 A note has a harmonic spectrum, which is shaped by the slope of the source spectrum and by formants.
-In its attack, high partials start later. Each partial fluctuates slowly and independently. Bow or
-breath noise is added. The sampler plays synthesised and recorded notes in the same way. The
-formants are rounded values from Meyer, Acoustics and the Performance of Music.
+In the attack of a note, high partials start later than low partials. Each partial fluctuates slowly
+and independently. Bow or breath noise is added. The sampler plays synthesised and recorded notes in
+the same way. The formants are rounded values from Meyer, Acoustics and the Performance of Music.
 """
 
 from collections.abc import Iterator, Sequence

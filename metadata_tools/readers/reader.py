@@ -119,7 +119,7 @@ def make_dataset(reader: Reader, options: argparse.Namespace) -> list[str]:
         Messages about what was left out and what was written.
 
     Raises:
-        InputError: the source or the options cannot be used. In this case no data set is created.
+        InputError: the source or the options cannot be used, so that no data set is created.
     """
     rooms = getattr(options, "rooms", None)
     halls = Halls.read(rooms) if rooms else Halls()

@@ -78,7 +78,7 @@ class Halls:
         if not large:
             most = max(map(len, self.responses.values()))
             raise InputError(
-                f"--rooms: {players} players, but no hall has more than {most} responses"
+                f"--rooms: {players} players, but no hall has more than {most} impulse responses"
             )
         hall = large[rng.integers(len(large))]
         return [hall[n] for n in rng.permutation(len(hall))[:players]]

@@ -17,7 +17,8 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
     Args:
         work: function to call. The function must be defined in a module, because it is pickled.
         tasks: list of the arguments; each task is the argument of one call.
-        processes: number of processes. If it is 1, all calls are made in this process.
+        processes: number of processes. If the number of processes is 1, all calls are made in this
+            process.
 
     Raises:
         ChildProcessError: a process was killed, for example because memory was exhausted.

@@ -1,10 +1,10 @@
 """Simulates a room in which a pair of microphones records dry stems as stereo stems.
 
-Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley, J.
-Acoust. Soc. Am. 65, 1979, pp. 943-950). The later reverberation is noise that decays exponentially,
-faster at high frequencies; statistical acoustics gives its level (Kuttruff, Room Acoustics,
-section 5.5). Each track has a different room, and each player has a different seat and equaliser.
-Therefore a network cannot learn a single room.
+Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley 1979,
+Journal of the Acoustical Society of America 65). The late reverberation is noise that decays
+exponentially, and faster at high frequencies. Statistical acoustics gives the level of the late
+reverberation (Kuttruff, Room Acoustics, section 5.5). Each track has a different room, and each
+player has a different seat and equaliser, so that a network cannot learn a single room.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Room:
         angle_rad: angle by which each microphone is turned outwards.
         omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
         diffuse_db: level in dB of the late reverberation relative to the level that statistical
-            acoustics predicts. It is lower for directional instruments and microphones.
+            acoustics predicts. This level is lower for directional instruments and microphones.
         spot: amplitude of the close microphones relative to the direct sound at the microphone
             pair; 0 without close microphones. Each player has a close microphone, whose signal is
             aligned in time with the microphone pair and panned to the seat.
@@ -258,7 +258,7 @@ def _images(seat: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _add_impulse(channel: np.ndarray, delay: float, gain: float) -> None:
-    """Add a band-limited impulse at a fractional sample to a channel (samples,)."""
+    """Add a band-limited impulse at a fractional sample position to a channel (samples,)."""
     before = int(np.floor(delay))
     index = np.arange(before - _SINC_HALF_WIDTH + 1, before + _SINC_HALF_WIDTH + 1)
     if index[0] < 0 or index[-1] >= len(channel):

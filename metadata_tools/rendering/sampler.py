@@ -1,7 +1,7 @@
 """Plays the part of a player with recorded single notes, as a dry mono stem.
 
-For each note of a part, the sampler plays the recording with the closest pitch. It varies the speed
-of the recording by band-limited interpolation (windowed sinc, J. O. Smith, "Digital Audio
+For each note of a part, the sampler plays the recording with the closest pitch. The sampler varies
+the speed of the recording by band-limited interpolation with a windowed sinc (Smith, "Digital Audio
 Resampling"). This change of speed gives the note its pitch, detuning and vibrato. If a note is
 longer than its recording, the sustain of the recording is looped.
 """
@@ -78,8 +78,7 @@ def random_player(
 class Sampler:
     """Plays parts with the notes of a bank.
 
-    The sampler stores looped recordings. It is therefore faster to play many parts with the same
-    sampler than with different samplers.
+    Many parts should be played with the same sampler, because the sampler stores looped recordings.
 
     Args:
         bank: bank with the recordings of each instrument.
@@ -220,7 +219,7 @@ class Sampler:
 
 
 def _loop(source: np.ndarray, chosen: Recording, samples: int) -> np.ndarray:
-    """Repeat the sustain of a recording; each repetition is in phase with the end before it.
+    """Repeat the sustain of a recording; all repetitions are in phase.
 
     Each crossfade lasts 80 ms or a quarter of the sustain, whichever is shorter.
     """
@@ -300,7 +299,7 @@ def _play(
     smoothing: float,
     sinc: np.ndarray,
 ) -> None:
-    """Read a recording at the given positions, apply envelope and filter, and add to a stem.
+    """Read a recording at the given positions, apply envelope and filter, and add it to a stem.
 
     Args:
         stem: stem (length,), which is changed in place.

@@ -32,8 +32,8 @@ def draw_ensembles(
 
     The ensembles have the given sizes in turn. A fraction `doubled_share` of the ensembles has two
     players of the same instrument. Half of these ensembles are string groups with two violins: duo,
-    trio, quartet or quintet. Of the other ensembles, a third has only strings or only winds, if the
-    bank has enough of these instruments, and two thirds have both.
+    trio, quartet or quintet. A third of the other ensembles has only strings or only winds, if the
+    bank has enough of these instruments. The remaining ensembles have both strings and winds.
 
     Args:
         instruments: names of the instruments in the bank of notes.

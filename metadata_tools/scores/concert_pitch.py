@@ -1,9 +1,9 @@
 """Converts MusicXML documents to concert pitch: replaces written pitches by sounding pitches.
 
 Written and sounding pitches differ for transposing instruments. A `transpose` element is valid for
-a part, or for a staff of a part, until the next `transpose` element of this part or staff. The
-element states a number of semitones, a number of octaves, and whether the part is doubled in
-another octave.
+a part, or for a staff of a part, until the next `transpose` element of this part or staff. A
+`transpose` element states a number of semitones, a number of octaves, and whether the part is
+doubled in another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 
@@ -49,7 +49,7 @@ class Transposition:
 
     Args:
         time: time from which the transposition is valid, given by the number of the measure and the
-            quarters from the beginning of the measure.
+            number of quarter notes from the beginning of the measure.
         semitones: number of semitones to add to the written pitch.
         doubled: octave shift of a second voice that doubles the part: -1 or 1, or 0 for no second
             voice.
@@ -67,8 +67,8 @@ class Written:
     """Describes a note of a document.
 
     Args:
-        time: onset of the note, given by the number of the measure and the quarters from the
-            beginning of the measure.
+        time: onset of the note, given by the number of the measure and the number of quarter notes
+            from the beginning of the measure.
         staff: staff of the note.
         element: XML element of the note.
         where: place in the file, for messages.
@@ -81,7 +81,7 @@ class Written:
 
 
 def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
-    """Replace written pitches by sounding pitches, rounded to semitones, in place.
+    """Replace the written pitches of a document by sounding pitches, rounded to semitones.
 
     Quarter tones are rounded up. All black keys are written as sharps, so that the original
     spelling is lost.

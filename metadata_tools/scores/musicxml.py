@@ -31,7 +31,7 @@ def find_scores(folder: Path) -> dict[str, list[Path]]:
         InputError: the folder is missing or has no score.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of scores")
+        raise InputError(f"{folder}: no such folder, expected a folder of scores")
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         suffixes = (".mxl", ".musicxml", ".xml")

@@ -1,7 +1,7 @@
 """Reads MusicXML files as XML documents: unpacks, decodes and checks the files.
 
-The checks correct or refuse elements that partitura would silently read incorrectly, or on which it
-would fail without naming the place in the file.
+The checks correct or refuse elements that partitura would silently read incorrectly, or on which
+partitura would fail without naming the place in the file.
 """
 
 import codecs
@@ -27,10 +27,11 @@ _DECLARED = re.compile(rb"\s*<\?xml\b[^>]*\bencoding\s*=\s*[\"']([A-Za-z][A-Za-z
 
 
 def read_document(path: Path) -> etree._Element:
-    """Read a MusicXML file, compressed or not.
+    """Read a MusicXML file, which may be compressed.
 
     Returns:
-        The root element of the document. It is a score-partwise element that lists each part once.
+        The root element of the document, which is a score-partwise element that lists each part
+        once.
 
     Raises:
         InputError: the file is damaged, is not MusicXML, or has a wrong encoding.
@@ -214,7 +215,9 @@ def _whole_durations(part: etree._Element, path: Path) -> None:
             if element.tag == "divisions":
                 unit = True
             elif not unit:
-                raise InputError(f"{where}: a duration without a unit, expected divisions before")
+                raise InputError(
+                    f"{where}: a duration without a unit, expected an element `divisions` before"
+                )
             if not _NUMBER.fullmatch(text) or (element.tag == "divisions" and not float(text)):
                 raise InputError(
                     f"{where}: {element.tag}: expected a positive number, got {text!r}"

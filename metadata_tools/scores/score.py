@@ -120,7 +120,7 @@ def activity(part: Part, length: float) -> float:
 def one_voice(part: Part) -> Part:
     """Keep only the highest note of each chord, so that the part has one note at a time.
 
-    A note ends at the latest when the next note begins.
+    A note that is longer than the time to the next note is shortened.
     """
     highest: dict[float, ScoreNote] = {}
     for note in part:
@@ -171,8 +171,7 @@ def shared_by_two(part: Part, rng: np.random.Generator, phrase: float = 4.0) -> 
     """Divide a part between two players, for ensembles with more players than parts.
 
     A phrase has `phrase` quarter notes. Each phrase is played by the first player, the second
-    player or both. If both play, the second player plays an octave higher or lower. An arranger
-    would make a quintet from a quartet in this way.
+    player or both. If both play, the second player plays an octave higher or lower.
     """
     first: list[ScoreNote] = []
     second: list[ScoreNote] = []

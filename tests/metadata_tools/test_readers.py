@@ -258,7 +258,7 @@ def test_a_dry_piece_keeps_its_balance_in_a_measured_hall(tmp_path):
     ("responses", "expected"),
     [
         ([], "holds no impulse response"),
-        ([(2, 100)] * 3, "4 players, but no hall has more than 3 responses"),
+        ([(2, 100)] * 3, "4 players, but no hall has more than 3 impulse responses"),
         ([(4, 100)], "4 channel(s), expected the 2 of a stereo pair"),
     ],
 )

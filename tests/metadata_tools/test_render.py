@@ -170,7 +170,7 @@ def test_the_first_of_two_players_has_the_upper_part(instrument):
         (["--test-tracks", "50000"], "test scenes have ids S60001 to S99999 only"),
         (["--listeners", "99"], "99 listeners: expected at most 98"),
         (["--notes", "nowhere"], "nowhere/notes.csv: missing"),
-        (["--scores", "nowhere"], "nowhere: no such folder of scores"),
+        (["--scores", "nowhere"], "nowhere: no such folder, expected a folder of scores"),
     ],
 )
 def test_bad_input_is_named_before_anything_is_written(

@@ -65,7 +65,9 @@ def test_no_message_advises_to_delete_a_state(tmp_path):
         "fit_postfilter", f"path.root={root}", "path.exp_folder=exp", *FILTER, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("exp/state.pt: not the state of this training (it is of another")
+    assert done.stderr.startswith(
+        "exp/state.pt: not the state of this training (the state is of another"
+    )
     assert "choose another path.exp_folder" in done.stderr
     assert "remove" not in done.stderr
     assert "delete" not in done.stderr

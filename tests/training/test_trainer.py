@@ -139,7 +139,9 @@ def test_a_state_without_the_weights_is_refused(tmp_path):
 def test_a_state_of_other_settings_is_refused(tmp_path):
     path = tmp_path / "state.pt"
     trainer(path, lambda _: 1.0, 2, training="these").run()
-    with pytest.raises(InputError, match=r"state\.pt: not .* \(it is of these, expected others\)"):
+    with pytest.raises(
+        InputError, match=r"state\.pt: not .* \(the state is of these, expected others\)"
+    ):
         trainer(path, lambda _: 1.0, 2, training="others")
 
 
