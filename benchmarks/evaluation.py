@@ -2,9 +2,9 @@
 
     python -m benchmarks.evaluation exp/default --jobs 2
 
-Both programs score the enhanced signals of a complete run with `--jobs` processes. The folder of
-the run is not modified. Each excerpt must be a complete sound file, because the official program
-does not cut the references.
+Our program and the official program score the enhanced signals of a complete run with `--jobs`
+processes. The folder of the run is not modified. Each excerpt must be a complete sound file,
+because the official program does not cut the references.
 """
 
 import argparse

@@ -4,13 +4,13 @@
 
 The official enhance.py needs the class `torchaudio.transforms.Fade`, but nothing else of
 torchaudio. This project does not require torchaudio, which loads only with the version of torch for
-which it was built. Therefore the class `Fade` of this file replaces the class of torchaudio. The
-replacement computes the linear fade of torchaudio 2 with the same order of operations, so that the
-results are bit-identical.
+which it was built. Therefore the class `Fade` of this file is used in place of the class of
+torchaudio. The replacement computes the linear fade of torchaudio 2 with the same order of
+operations, so that the results are bit-identical.
 
 The command runs one program, and writes the wall time and the CPU time at the start of each pair of
-scene and listener and at the end of the program. These times allow the start-up time of the program
-to be subtracted.
+scene and listener and at the end of the program. The start-up time of the program can therefore be
+subtracted.
 """
 
 import importlib
@@ -88,8 +88,8 @@ def random_network(size: dict[str, int]) -> ConvTasNetStereo:
     """Build an official network with random weights, scaled so that input and output levels agree.
 
     The input of the mask estimator is normalised, so that the estimates are proportional to the
-    input of the network. Therefore a factor on the weights of the last layer scales the estimates
-    by this factor.
+    input of the network. If the weights of the last layer are multiplied by a factor, the estimates
+    are multiplied by the same factor.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()

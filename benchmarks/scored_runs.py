@@ -65,7 +65,7 @@ class Run:
     def measured_as(self, other: "Run") -> "Run":
         """Return a copy of this run with the separation results of another run.
 
-        Both runs must have the same stems.
+        The stems of both runs must be the same.
         """
         return replace(
             self,

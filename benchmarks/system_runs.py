@@ -118,8 +118,8 @@ class DataSet:
     def runs(self, name: str) -> list[Run]:
         """Run a system with each of its remixes, and return the runs.
 
-        If a run has no result, its `state` is the reason. If the separator has a cache, the run
-        with the second remix reads the estimates of the first run.
+        If a run has no result, the attribute `state` of the run states the reason. If the separator
+        has a cache, the run with the second remix reads the estimates of the first run.
         """
         system, folder, cache = SYSTEMS[name], self.out / name, self.out / "cache" / name
         official = system.official and self.official

@@ -213,7 +213,7 @@ def mixed(found: Fingerprints) -> Changes:
 
 
 def _parts(line: str) -> dict[str, str]:
-    """Split a fingerprint into a dict from name to digest; {} for another program's comment."""
+    """Split a fingerprint into a dict from name to digest; the dict is empty for other texts."""
     matches = map(_PART.fullmatch, line.split(" "))
     return {match[1]: match[2] for match in matches if match}
 

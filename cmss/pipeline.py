@@ -6,9 +6,9 @@
 
 All signals have the shape (2, samples), and the first channel is the left ear. :func:`enhance_run`
 writes an enhanced file for each pair of scene and listener. :func:`score_run` compares these files
-with the ground truth stems. :func:`merge_run` merges the scores and packs the submission. Each of
-the three functions checks all its inputs before it starts, and continues the work of an earlier
-call that was interrupted.
+with the ground truth stems. :func:`merge_run` merges the scores and packs the submission. These
+functions check all inputs before they start, and continue the work of an earlier call that was
+interrupted.
 """
 
 import json

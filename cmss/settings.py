@@ -139,7 +139,8 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
     """Build a dataclass and its nested dataclasses from a section of the configuration.
 
     If the dataclass raises a ValueError because values do not fit together, the message must begin
-    with the name of a field. The message of the InputError begins with the full key of this field.
+    with the name of a field. In the message of the InputError, the full key replaces the name of
+    the field.
 
     Args:
         type_: type of the dataclass. The settings must contain the fields without a default.

@@ -1,8 +1,8 @@
 """Writes files and folders atomically, and locks work that only one process may do at a time.
 
 A result is written under a hidden temporary name in the folder of its final name, flushed to disk
-and renamed. Both names are on the same file system, so the rename is atomic: a file under its final
-name is always complete.
+and renamed. The temporary file and the final file are on the same file system, so that the rename
+is atomic, and a file under its final name is always complete.
 
 The process that writes a temporary file locks the file with flock. The system releases the lock
 when the process ends, even if it is killed. A temporary file without a lock is therefore left over
@@ -198,8 +198,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
     A folder with files cannot be replaced by a single system call. Therefore an existing folder is
-    first renamed, and deleted after the new folder has been renamed. If the new folder cannot be
-    renamed, the old folder is restored.
+    first renamed, then the new folder is renamed, and then the existing folder is deleted. If the
+    new folder cannot be renamed, the old folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():

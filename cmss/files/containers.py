@@ -7,9 +7,9 @@ Sounds are decoded by libsndfile, but the lengths that it returns are not reliab
 * For an MP3 file without a Xing header, libsndfile estimates the length. Samples after the
   estimated end are not decoded.
 
-This module therefore reads the containers of sound files itself. A file is refused if it is shorter
-than stated, has no end mark or has a wrong checksum. For a file without a stated length, this
-module returns a header with which libsndfile decodes to the end.
+Because the lengths of libsndfile are not reliable, this module reads the containers of sound files.
+A file is refused if it is shorter than stated, has no end mark or has a wrong checksum. For a file
+without a stated length, this module returns a header with which libsndfile decodes to the end.
 
 The supported containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and
 MP3. The lengths of files in other containers are not checked.
@@ -188,7 +188,7 @@ _TAG_BYTES = 1024
 def _is_placeholder(value: int, bits: int) -> bool:
     """Return whether a size is a placeholder.
 
-    Programs that write to a pipe cannot correct the size in the header at the end. Therefore they
+    Programs that write to a pipe cannot correct the size in the header at the end. Such programs
     write a placeholder: zero, or a number close to the largest signed or unsigned number. For
     example, ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract
     the size of the header from the placeholder.

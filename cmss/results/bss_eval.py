@@ -14,7 +14,8 @@ references, filtered in the same way. Then
     interference = second projection - first projection
     artefacts = estimate - second projection
 
-The filters are fitted once to the full signal. The ratios compare energies in frames of 1 s:
+The filters are fitted once to the full signal. SDR, SIR and SAR are ratios of energies in frames of
+1 s:
 
     SDR = reference / (spatial distortion + interference + artefacts)
     SIR = first projection / interference
@@ -23,8 +24,8 @@ The filters are fitted once to the full signal. The ratios compare energies in f
 Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) with the median over frames is the usual measure
 of music separation. As in museval 0.4.1, a frame in which any source is exactly silent is excluded
 for all sources. If a source is silent in the complete signal, SDR, SIR and SAR of this source are
-not defined. Such a source is excluded, and the other sources are evaluated, whereas museval raises
-an error.
+not defined. This module evaluates only the other sources of a track with a silent source, whereas
+museval raises an error.
 
 This project has its own implementation, because museval cannot be imported without ffmpeg,
 mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial

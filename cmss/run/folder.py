@@ -80,7 +80,7 @@ def read_configuration(folder: Path) -> DictConfig:
 
 
 def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
-    """Read the configuration of a run, and apply the command line of this program to it.
+    """Read the configuration of a run, and change it by the command line of this program.
 
     Args:
         config: configuration that hydra composed for this program; `path.exp_folder` is the folder
@@ -179,7 +179,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:
-    """Restore the references between paths that give the same path as in the run.
+    """Replace each path by the reference of this program, if both give the same path.
 
     Args:
         kept: configuration of the run, in which all references are resolved; changed in place.

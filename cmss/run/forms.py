@@ -2,8 +2,8 @@
 
 Each recipe has a configuration with default values. Where the default is a section or a list, the
 command line must also give a section or a list. Without this check, a mistake would only be found
-later, where the program reads the value, with an unclear message. The values themselves are checked
-by :func:`cmss.settings.from_settings`.
+later, where the program reads the value, with an unclear message. The types and the ranges of
+values are checked by :func:`cmss.settings.from_settings`.
 """
 
 from collections.abc import Iterator, Mapping

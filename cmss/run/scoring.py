@@ -344,7 +344,7 @@ def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score
 def _end_with_parent() -> None:
     """Make this process end when its parent process ends.
 
-    Each scoring process calls this function before it scores any pair.
+    Each scoring process calls this function at its start.
     """
 
     def watch(parent: BaseProcess) -> None:

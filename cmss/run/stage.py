@@ -64,9 +64,9 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         work: main function of the recipe, which receives the configuration.
 
     Returns:
-        The decorated function. This function raises SystemExit with status 2 if an input is not
-        valid, and with status 1 if a result is not finite or cannot be written. In a job of a
-        multirun, this function raises :class:`JobError` instead, because hydra's launchers pass
+        The decorated function. The decorated function raises SystemExit with status 2 if an input
+        is not valid, and with status 1 if a result is not finite or cannot be written. In a job of
+        a multirun, this function raises :class:`JobError` instead, because hydra's launchers pass
         exceptions of a job on, but would wait forever for a job that exits.
     """
 
@@ -176,7 +176,8 @@ add_networks()
 def _choices(names: Iterable[str], key: str) -> str:
     """Format the choices of a key for a help text.
 
-    Further lines are indented, so that they begin below the first name after `key=`.
+    If the choices need several lines, all lines after the first line are indented by the length of
+    the key.
     """
     lines = wrap("| ".join(names), 80)
     return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)

@@ -140,7 +140,7 @@ def build_submission(
     always give an archive with the same bytes.
 
     Args:
-        exp_folder: the run's folder. The submission folder and the archive are written to this
+        exp_folder: the run's folder. The submission folder and the archive are written to the run's
             folder, and replace a submission folder and archive of the same name.
         pairs: all pairs of the submission.
         packing: name of the submission, and maximum size of its archives.
@@ -179,7 +179,7 @@ def build_submission(
 
 
 def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
-    """Return a list of pairs for each archive; the pairs are in the order of their file names."""
+    """Return a list of pairs for each archive; pairs are sorted by the name of their file."""
     # In addition to data and file names, a ZIP archive contains two headers for each entry (76
     # bytes together), and a record at its end (22 bytes).
     entry_bytes, end_bytes = 76, 22

@@ -64,7 +64,7 @@ def load_pairs(
     Args:
         paths: paths of the metadata files and of the music folder.
         sample_rate_hz: required sampling rate of every sound file.
-        references: whether the ground truth stems must exist. The mixtures must always exist.
+        references: whether the ground truth stems must exist, in addition to the mixtures.
         sounds: cache that opens the sound files; its sampling rate is used instead of
             `sample_rate_hz`. None for a new cache.
 

@@ -153,10 +153,11 @@ class WeightFit:
     def _solve(self, sums: _Sums, prior: float) -> NDArray[np.float64]:
         """Minimise w' P w - 2 w' q + prior (w - a)' D (w - a) over w >= 0.
 
-        All entries of the vector a are 1 / members, the weights of the average of the members. The
-        diagonal of D holds the mean energy of the members' estimates in each band, so that the
-        prior is equally strong in soft and loud bands. If L is the Cholesky factor of P + prior D,
-        the minimum is the non-negative least squares solution of L' w = L^-1 (q + prior D a).
+        All entries of the vector a are 1 / members, which are the weights of a plain average of the
+        estimates. The diagonal of D holds the mean energy of the members' estimates in each band,
+        so that the prior is equally strong in soft and loud bands. If L is the Cholesky factor of P
+        + prior D, the minimum is the non-negative least squares solution of L' w = L^-1 (q + prior
+        D a).
         """
         energy = np.diag(sums.products).reshape(self.members, -1).mean(0)  # (bands,)
         ridge = prior * np.tile(energy, self.members) + np.finfo(float).tiny

@@ -31,8 +31,8 @@ class LoopSettings:
     """Settings of the section `loop`, such as the number of steps and the learning rate.
 
     Args:
-        steps: number of training steps, each with one batch. Over these steps, the learning rate
-            falls to zero along half a period of a cosine.
+        steps: number of training steps, each with one batch. The learning rate falls to zero over
+            all training steps, along half a period of a cosine.
         learning_rate: maximum of the learning rate, which is reached after `warmup_steps`.
         warmup_steps: number of steps over which the learning rate rises.
         weight_decay: weight decay of AdamW.

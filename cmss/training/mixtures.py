@@ -34,7 +34,7 @@ class MixtureSettings:
         segment_s: length of an example in seconds.
         batch_size: number of examples in a batch.
         together: probability that all stems of an example are from the same passage of the same
-            track. Otherwise each instrument comes from a different track.
+            track; in the other examples, each instrument is from a different track.
         gain_db: maximum random increase or decrease of the level of a stem in dB.
         semitones: maximum shift of pitch, tempo and formants in semitones; all players of an
             example have the same shift.
@@ -85,7 +85,7 @@ class Batch:
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
 
     def targets(self, outputs: int) -> Tensor:
-        """Return the target (B, outputs, 2, T) of each output, which is the sum of its players."""
+        """Return the target (B, outputs, 2, T) of each output, which is a sum of stems."""
         # Index -1 is mapped to an additional last output, which is dropped.
         targets = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
         rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)

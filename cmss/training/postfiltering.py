@@ -154,7 +154,8 @@ class PostfilterTraining:
     Args:
         steps: number of updates.
         batch_size: number of excerpts in each step.
-        frames: length of an excerpt in frames. The modulation loss needs 1 s, which is 24 frames.
+        frames: length of an excerpt in frames; the modulation loss needs at least 1 s, which is 24
+            frames.
         learning_rate: maximum of the learning rate. The learning rate rises during the first 2 % of
             the steps, and then falls to zero.
         bands: weight of a term of the loss, see :class:`PostfilterLoss`.

@@ -36,8 +36,8 @@ def gain_pool(
     sources are left out, because the remix keeps the level, so that equal gains have no effect.
 
     Args:
-        rng: random generator, which draws 300 combinations for each number of sources. If there are
-            fewer combinations, the pool has all of them.
+        rng: random generator, which draws 300 combinations for each number of sources. If a number
+            of sources has fewer combinations, the pool has all combinations.
         sources: numbers of sources for which combinations are drawn.
 
     Returns:

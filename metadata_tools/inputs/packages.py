@@ -190,7 +190,7 @@ def _members(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _checked(path: Path, name: str) -> str:
-    """Return the safe form of a name in an archive; refuse a name that leads out of a folder."""
+    """Convert a name in an archive to a relative path; refuse names that lead out of the folder."""
     safe = safe_name(name)
     if safe is None:
         raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")

@@ -192,8 +192,8 @@ def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] =
 
     Args:
         folder: the new folder.
-        make: function that returns the bank. The function takes long, so that it is called only
-            after the folder has been checked.
+        make: function that returns the bank, and that is called only after the folder has been
+            checked, because it may take long.
         sources: folders and files that `make` reads.
 
     Raises:

@@ -26,8 +26,8 @@ class Timbre:
     Args:
         slope_db: slope of the source spectrum in dB per octave above the fundamental.
         formants: resonances, each given by frequency in Hz, level in dB and width in octaves.
-        even_db: level in dB of the even partials relative to the odd partials. The level is low for
-            instruments with a closed pipe, such as the clarinet.
+        even_db: level in dB of the even partials relative to the odd partials. The even partials
+            are weak in instruments with a closed pipe, such as the clarinet.
         attack_s: duration of the attack of the fundamental; the attack of the highest partial is
             twice as long.
         noise_db: level of the bow or breath noise relative to the tone.
@@ -63,8 +63,8 @@ def vary(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
 
     Args:
         timbre: usual timbre of the instrument.
-        variety: amount of change, from 0 to 1. A value of 1 corresponds to the difference between a
-            student's instrument and a master's instrument.
+        variety: amount of change, from 0 to 1. If the amount is 1, timbres differ as much as those
+            of a student's instrument and a master's instrument.
         rng: random generator for the changes.
     """
     draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)

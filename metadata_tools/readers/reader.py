@@ -76,7 +76,7 @@ class Reader:
 
     Args:
         dataset: name of the data set in the metadata.
-        catalogue: function that finds the pieces from the names of the files in a package. It
+        catalogue: function that finds the pieces from the names of the files in a package, and
             raises InputError if stems are missing or a stem has two files.
         split: default split of the pieces.
         reserved: whether the data set is evaluation data of the challenge, which must not be used

@@ -15,7 +15,7 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
     """Call a function for each task, and yield the results in the order of the tasks.
 
     Args:
-        work: function to call. The function must be defined in a module, because it is pickled.
+        work: function to call, which must be defined in a module, because it is pickled.
         tasks: list of the arguments; each task is the argument of one call.
         processes: number of processes. If the number of processes is 1, all calls are made in this
             process.

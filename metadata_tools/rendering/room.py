@@ -35,7 +35,7 @@ class Room:
         angle_rad: angle by which each microphone is turned outwards.
         omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
         diffuse_db: level in dB of the late reverberation relative to the level that statistical
-            acoustics predicts. This level is lower for directional instruments and microphones.
+            acoustics predicts; lower for directional instruments and microphones than for others.
         spot: amplitude of the close microphones relative to the direct sound at the microphone
             pair; 0 without close microphones. Each player has a close microphone, whose signal is
             aligned in time with the microphone pair and panned to the seat.

@@ -2,8 +2,8 @@
 
 For each note of a part, the sampler plays the recording with the closest pitch. The sampler varies
 the speed of the recording by band-limited interpolation with a windowed sinc (Smith, "Digital Audio
-Resampling"). This change of speed gives the note its pitch, detuning and vibrato. If a note is
-longer than its recording, the sustain of the recording is looped.
+Resampling"). The changes of speed produce the pitch, the detuning and the vibrato of a note. If a
+note is longer than its recording, the sustain of the recording is looped.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ class Player:
         articulation: ratio of the sounding duration to the written duration of a note that is not
             slurred.
         variety_semitones: maximum of a random number that is added to the distance in pitch between
-            a note and a recording when a recording is chosen. Because of this random number, notes
-            of the same pitch are played with different recordings.
+            a note and a recording when a recording is chosen. The random number has the effect that
+            notes of the same pitch are played with different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.

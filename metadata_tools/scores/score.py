@@ -75,7 +75,7 @@ class Score:
         parts: parts from the top to the bottom of the page; the notes of a part are sorted by
             onset.
         tempi: list of tempo marks, sorted by onset. Each tempo mark has an onset in quarter notes
-            and a tempo in quarter notes per minute. The list may be empty.
+            and a tempo in quarter notes per minute.
         remarks: list of messages about elements that were left out or rounded.
     """
 
@@ -139,7 +139,7 @@ def into_range(part: Part, low: int, high: int, preferred_shift: int = 0) -> Par
 
     The part is shifted by the number of octaves that leaves the fewest notes out of range. If
     several numbers of octaves are equally good, the number closest to `preferred_shift` is used.
-    Then each note that is still out of range is shifted separately.
+    After the part has been shifted, each note that is still out of range is shifted separately.
 
     Args:
         part: part to transpose.
