@@ -115,7 +115,7 @@ def factor(gain_db: float) -> float:
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Return the factor by which a remix of sources with equal power keeps the mixture's power.
+    """Return the level factor, which keeps the power of a mixture if all sources have equal power.
 
     Raises:
         InputError: every player is muted, so that no factor can keep the power.

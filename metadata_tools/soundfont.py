@@ -62,7 +62,7 @@ def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
 
 
 def _generate(synthesiser: Any, seconds: float) -> np.ndarray:
-    """Synthesise the next `seconds`, and return the mean (samples,) of both channels."""
+    """Synthesise a signal of `seconds` seconds, and return the mean (samples,) of both channels."""
     block = synthesiser.generate(round(seconds * SAMPLE_RATE_HZ))
     return np.frombuffer(block, np.float32).reshape(-1, 2).mean(1, dtype=np.float64)
 

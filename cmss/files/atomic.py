@@ -197,9 +197,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
-    A folder with files cannot be replaced by a single system call. Therefore an existing folder is
-    first renamed, then the new folder is renamed, and then the existing folder is deleted. If the
-    new folder cannot be renamed, the old folder is restored.
+    A folder with files cannot be replaced by a single system call, so that an existing folder is
+    first renamed, and deleted after the new folder has been renamed. If the new folder cannot be
+    renamed, the old folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():

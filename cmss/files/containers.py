@@ -188,8 +188,8 @@ _TAG_BYTES = 1024
 def _is_placeholder(value: int, bits: int) -> bool:
     """Return whether a size is a placeholder.
 
-    Programs that write to a pipe cannot correct the size in the header at the end. Such programs
-    write a placeholder: zero, or a number close to the largest signed or unsigned number. For
+    Programs that write to a pipe cannot correct the size in the header at the end, and therefore
+        write a placeholder: zero, or a number close to the largest signed or unsigned number. For
     example, ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract
     the size of the header from the placeholder.
     """
@@ -247,7 +247,7 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
 
 
 def _aiff_bytes(source: _Source, content: int) -> int:
-    """Return the number of bytes of sound by the COMM chunk of an AIFF file (0 if compressed)."""
+    """Return the number of bytes of sound that the COMM chunk of an AIFF file states."""
     if source.at(8, 4) == b"AIFC" and source.at(content + 18, 4) not in (b"NONE", b"sowt", b"twos"):
         return 0
     channels = source.number(">H", content)

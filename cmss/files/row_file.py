@@ -80,7 +80,7 @@ def _complete_lines(path: Path) -> tuple[bytes, bool]:
     """Return the complete lines of a file, and whether they are in the file's own format.
 
     Spreadsheets may save a file with a byte order mark and other line ends, and the challenge's
-    evaluation program writes Windows line ends. If the lines have another format, they are
+    evaluation program writes Windows line ends. If a spreadsheet has saved the file, the lines are
     converted, and the second result is False.
     """
     try:

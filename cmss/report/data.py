@@ -77,12 +77,13 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
         pairs: all pairs of the run, in the official order.
 
     Returns:
-        Table with a row for each pair. The columns pair, scene, song and listener contain names;
-        left, right and average are HAAQI of the ears and their mean; ensemble is the type of
-        ensemble; instruments contains names of instruments; players is the number of players;
-        spread_db is the difference of the largest and the smallest gain; loss_db is the pure-tone
-        average of the better ear in dB HL; clipped is the number of samples at full scale, or 0 if
-        the run has no components.csv.
+        Table with a row for each pair of scene and listener. The columns pair, scene, song and
+        listener contain names. The columns left, right and average contain HAAQI of the left ear,
+        of the right ear, and the mean of both. The column ensemble contains the type of ensemble,
+        instruments the names of the instruments, and players the number of players. The column
+        spread_db contains the difference of the largest and the smallest gain, and loss_db contains
+        the pure-tone average of the better ear in dB HL. The column clipped contains the number of
+        samples at full scale, or 0 if the run has no components.csv.
 
     Raises:
         InputError: there are no scores, or they are for other pairs.

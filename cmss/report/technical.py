@@ -1,7 +1,8 @@
 """Writes a draft of the technical report that the challenge requires with a submission.
 
 The draft, technical_report.md, contains the data that a run records: system, number of parameters,
-computing time, training data, causality and scores. The authors must add the other sections.
+computing time, training data, causality and scores. The authors must add the other sections of the
+technical report.
 """
 
 from collections.abc import Mapping

@@ -14,8 +14,8 @@ references, filtered in the same way. Then
     interference = second projection - first projection
     artefacts = estimate - second projection
 
-The filters are fitted once to the full signal. SDR, SIR and SAR are ratios of energies in frames of
-1 s:
+The filters are fitted once to the full signal. SDR, SIR and SAR are ratios of energies, which are
+computed in frames of 1 s:
 
     SDR = reference / (spatial distortion + interference + artefacts)
     SIR = first projection / interference

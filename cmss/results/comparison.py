@@ -69,7 +69,7 @@ def compare(
     Args:
         first: scores of the first run.
         second: scores of the second run, for the same pairs.
-        pairs: pairs of these scores.
+        pairs: pairs of scene and listener of these scores.
 
     Raises:
         KeyError: a pair has no score.

@@ -138,7 +138,7 @@ def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
 
     Args:
         rows: scores of pairs.
-        pairs: pairs of these scores.
+        pairs: pairs of scene and listener of these scores.
 
     Returns:
         Table with the columns group ("overall", "ensemble", "instruments" or "listener"), name,

@@ -65,7 +65,7 @@ class ScoreFiles:
 
     @property
     def rows(self) -> list[ScoreRow]:
-        """All scores in the file, both old and new scores."""
+        """All scores in the file, including the scores of earlier runs."""
         return list(self._scores.rows.values())
 
     def mean(self) -> float:

@@ -85,7 +85,7 @@ def plan(
 
     Args:
         folder: the run's folder.
-        pairs: pairs of this job.
+        pairs: pairs of scene and listener of this job.
         sounds: cache that opens the mixtures and the enhanced files.
         settings: settings of the results.
         weights: dict from an instrument to the digests of the weights that estimate it.

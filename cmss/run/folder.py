@@ -179,7 +179,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:
-    """Replace each path by the reference of this program, if both give the same path.
+    """Replace a path of the run by a reference to another path, if the result is the same.
 
     Args:
         kept: configuration of the run, in which all references are resolved; changed in place.

@@ -103,7 +103,7 @@ def enhanced_files(
 
     Args:
         folder: the run's folder.
-        pairs: pairs of the run.
+        pairs: pairs of scene and listener of the run.
         sounds: cache that opens the files.
         digest: whether to compute the digest of each file when its fingerprint is read, so that a
             later call of :meth:`SoundFiles.digest` does not open the file again.

@@ -171,7 +171,7 @@ class FileScorer:
     enhanced_rate_hz: int
 
     def __call__(self, pair: Pair, reference: Waveform) -> tuple[Haaqi, Haaqi, int]:
-        """Score the enhanced file of a pair.
+        """Score the enhanced file of a pair of scene and listener.
 
         Args:
             pair: pair of scene and listener.

@@ -54,7 +54,7 @@ class JobError(Exception):
 
 
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Decorate the main function of a recipe, below ``@hydra.main``.
+    """Decorate the main function of a recipe, in the line after the decorator ``@hydra.main``.
 
     Before the main function is called, the configuration is compared with the default
     configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines, because

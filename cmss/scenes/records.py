@@ -145,14 +145,14 @@ def by_track(pairs: Iterable[Pair]) -> list[tuple[Track, list[Pair]]]:
 
 
 def shard(pairs: Sequence[Pair], batch: int, batch_size: int) -> list[Pair]:
-    """Return the pairs of a job, in the order of `pairs`.
+    """Return the pairs of scene and listener of a job, in the order of `pairs`.
 
     The separation of a pair depends only on the track of the pair. All pairs of a track therefore
     belong to the same job, so that no track is separated twice. If there are fewer tracks than
     jobs, some jobs have no pairs.
 
     Args:
-        pairs: pairs of all jobs.
+        pairs: pairs of scene and listener of all jobs.
         batch: index of the job, from 0.
         batch_size: number of jobs (the official name of this setting).
     """

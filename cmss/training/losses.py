@@ -2,7 +2,8 @@
 
 A loss is a function that returns a scalar for a network and a batch.
 
-Shapes: B batch, S outputs of the network, T samples, F bins, K frames, N bands.
+In shapes, B is the size of the batch. S, T, F, K and N are the numbers of outputs of the network,
+samples, bins, frames and bands.
 """
 
 from collections.abc import Callable

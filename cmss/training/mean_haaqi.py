@@ -26,7 +26,7 @@ from cmss.separators.steps.step import Step
 
 @dataclass(frozen=True)
 class MeanHaaqi:
-    """Measures the mean HAAQI over pairs after separation, remix and amplification.
+    """Measures the mean HAAQI over pairs of scene and listener after separation and remix.
 
     For a network of a single instrument, the stems of all other players are the ground truth, so
     that the result depends only on this network.

@@ -3,7 +3,7 @@
 The batch of a training step depends only on the seed and on the number of the step. An interruption
 of the training therefore does not change the batches of later steps.
 
-Shapes: B batch, P players of an example, T samples.
+In shapes, B is the size of the batch. P and T are the numbers of players and samples of an example.
 """
 
 from collections.abc import Mapping, Sequence

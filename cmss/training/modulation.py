@@ -9,10 +9,11 @@ are beats between neighbouring partials, which depend on the balance of players 
 in the same band.
 
 The loss in this module is the cepstral correlation without the ear model, which takes little
-computing time. Each signal is transformed once by a Fourier transform. From the bins of this
-transform, the envelope of each band is computed at a sampling rate of 1 kHz.
+computing time. Each signal is transformed once by a Fourier transform. The envelope of each band is
+computed from the bins of the Fourier transform, at a sampling rate of 1 kHz.
 
-Shapes: B batch, T samples, N samples of an envelope.
+In shapes, B is the size of the batch. T and N are the numbers of samples of a signal and of an
+envelope.
 """
 
 import torch

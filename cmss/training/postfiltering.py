@@ -1,6 +1,6 @@
 """Trains a post-filter (:mod:`cmss.models.postfilter_network`) on the estimates of a separator.
 
-Shapes: S sources, T samples, F bins, K frames, N auditory bands.
+In shapes, S, T, F, K and N are the numbers of sources, samples, bins, frames and auditory bands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

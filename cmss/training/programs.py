@@ -1,7 +1,7 @@
 """Implements the programs train.py, fit.py and fit_postfilter.py.
 
 Each program first builds objects from its configuration, so that all settings are checked before
-the work begins. Then the program passes these objects to a function of this module. The program
+the work begins. These objects are the arguments of the functions in this module. The program
 fit_dictionaries.py calls :mod:`cmss.training.isolated` instead.
 """
 

@@ -6,7 +6,8 @@ compression in the ear, and keeps the phase. Remixes are compared by their log p
 bin is weighted by the inverse of the bandwidth of the auditory filter at its frequency, because the
 bands of HAAQI are equally spaced on the ERB-rate scale.
 
-Shapes: B batch, S outputs of the network, P players of an example, T samples, F bins, K frames.
+In shapes, B is the size of the batch. S, P, T, F and K are the numbers of outputs of the network,
+players of an example, samples, bins and frames.
 """
 
 import math

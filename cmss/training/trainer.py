@@ -31,7 +31,7 @@ def warmup_and_line(step: int, steps: int, warmup_steps: int) -> float:
 
 
 class Task(Protocol):
-    """Protocol for the data and the loss of a training, and for the work between its steps."""
+    """Defines what a trainer needs: the data, the loss, and the work between training steps."""
 
     @property
     def finished(self) -> bool:

@@ -30,10 +30,11 @@ def draw_ensembles(
 ) -> Iterator[tuple[str, ...]]:
     """Draw ensembles in which all instruments occur about equally often.
 
-    The ensembles have the given sizes in turn. A fraction `doubled_share` of the ensembles has two
-    players of the same instrument. Half of these ensembles are string groups with two violins: duo,
-    trio, quartet or quintet. A third of the other ensembles has only strings or only winds, if the
-    bank has enough of these instruments. The remaining ensembles have both strings and winds.
+    The sizes in `sizes` are used in turn for the ensembles. A fraction `doubled_share` of the
+    ensembles has two players of the same instrument. Half of these ensembles are string groups with
+    two violins: duo, trio, quartet or quintet. Of the ensembles without doubled instruments, a
+    third has only strings or only winds (if the bank has enough of these instruments), and two
+    thirds have both.
 
     Args:
         instruments: names of the instruments in the bank of notes.
