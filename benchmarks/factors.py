@@ -1,8 +1,9 @@
 """Draw templates and activations of NMF: `python -m benchmarks.factors [--out FILE.png]`.
 
-The figure corresponds to Figure 7 of the paper. The figure shows the templates W and the
-activations H of non-negative matrix factorisation for the first piece of the demo, a duet of flute
-and bassoon. W contains the templates of the package, and H is fitted as in `separator=nmf`.
+The figure corresponds to Figure 7 of the report on the University of Thessaly's entry to the
+challenge. The figure shows the templates W and the activations H of non-negative matrix
+factorisation for the first piece of the demo, a duet of flute and bassoon. W contains the templates
+of the package, and H is fitted as in `separator=nmf`.
 """
 
 import sys

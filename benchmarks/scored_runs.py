@@ -157,7 +157,7 @@ def system_table(runs: Sequence[Run]) -> str:
 
 
 def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """Build a table of the mean HAAQI by type of ensemble, as in Tables 1 and 2 of the paper."""
+    """Build a table of the mean HAAQI by type of ensemble."""
     columns = _names(runs)
     for kind, word in ENSEMBLES.items():
         tracks = ((pair, pair.scene.track) for pair in pairs)

@@ -1,9 +1,10 @@
 """Draw the STFT and the STDCT of an excerpt: `python -m benchmarks.transforms [--out FILE.png]`.
 
-The figure corresponds to Figures 3 and 4 in section 2.1 of the paper. The STFT and the STDCT use
-the Hamming window and the hop of Attentive MultiResUNet. The signal is the first piece of the demo,
-a duet that the synthesiser plays. The command also prints the compactness of each transform, which
-is the smallest fraction of the coefficients that contains 99 % of the energy.
+The figure corresponds to Figures 3 and 4 of the report on the University of Thessaly's entry to the
+challenge. The STFT and the STDCT use the Hamming window and the hop of Attentive MultiResUNet. The
+signal is the first piece of the demo, a duet that the synthesiser plays. The command also prints
+the compactness of each transform, which is the smallest fraction of the coefficients that contains
+99 % of the energy.
 """
 
 import sys

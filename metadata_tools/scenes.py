@@ -90,7 +90,7 @@ def draw_scenes(
             scenes[f"S{first + len(scenes)}"] = {"music": track, "gain": str(gain)}
     if mend and len(scenes) > last - first + 1:
         raise InputError(
-            f"{len(scenes)} scenes: those of {split} have ids S{first} to S{last} only; "
+            f"{len(scenes)} scenes: the split {split} only has ids from S{first} to S{last}; "
             "ask for fewer with --scenes-per-track"
         )
     return scenes

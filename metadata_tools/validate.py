@@ -3,9 +3,9 @@
     python -m metadata_tools.validate DATA
 
 The command checks every split that has a file music.<split>.json. The command reads all metadata
-and sound files of the split. Then the command checks the loudness of the mixtures, whether each
-mixture is the sum of its stems, and whether two splits share works, files or sounds. Errors give
-the exit status 2; unusual data only cause a warning.
+and sound files of the split. The command checks the loudness of the mixtures, whether each mixture
+is the sum of its stems, and whether two splits share works, files or sounds. Errors give the exit
+status 2; unusual data only cause a warning.
 """
 
 import hashlib

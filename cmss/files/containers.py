@@ -152,7 +152,7 @@ class _Layout:
         first: position of the first chunk.
         id_bytes: number of bytes of a chunk's name.
         size: format of a chunk's size, see :mod:`struct`.
-        align: number of which the position of each chunk is a multiple.
+        align: alignment of the chunks; the position of each chunk is a multiple of this number.
         sound: name of the chunk with the sound, or the first characters of this name.
         counts_header: whether the stated size of a chunk includes the header of the chunk, which is
             its name and its size.

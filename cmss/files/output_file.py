@@ -9,7 +9,7 @@ from cmss.files.atomic import atomic_file
 
 
 class _TrialError(Exception):
-    """Ends the trial before the temporary file is renamed."""
+    """Ends the check of an output file before the temporary file is renamed."""
 
 
 def check_output_file(

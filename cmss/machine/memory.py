@@ -68,7 +68,7 @@ def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
 def release(array: NDArray[np.float32]) -> None:
     """Free the memory of an array of :func:`large_array` that is stored on disk.
 
-    The values are first written to the disk. An array in memory is not changed.
+    The values are first written to the disk. An array that is stored in memory is not changed.
     """
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:

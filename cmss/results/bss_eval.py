@@ -5,10 +5,10 @@ IEEE Transactions on Audio, Speech and Language Processing 14(4), 2006):
 
     estimate = reference + spatial distortion + interference + artefacts
 
-Two projections define the errors. The first projection is the best approximation of the estimate
-by the filtered reference; filters of 512 taps lead from each channel of the reference to each
-channel of the estimate. The second projection is the best approximation of the estimate by all
-references, filtered in the same way. Then
+Two projections define the errors. The first projection is the best approximation of the estimate by
+the filtered reference; filters of 512 taps lead from each channel of the reference to each channel
+of the estimate. The second projection is the best approximation of the estimate by all references,
+which are filtered by such filters. Then
 
     spatial distortion = first projection - reference
     interference = second projection - first projection

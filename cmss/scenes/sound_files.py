@@ -23,7 +23,7 @@ class SoundFiles:
     Args:
         sample_rate_hz: required sampling rate of excerpts.
         digests: files whose digests this program will need: "none", "mixtures", or "all" (mixtures
-            and stems). The digests of these files are computed when the metadata are checked.
+            and stems). All digests that will be needed are computed when the metadata are checked.
         most_bytes: maximum total size of the waveforms that are kept. The default, 512 MiB, is
             enough for a hundred stereo excerpts of 15 s at 44.1 kHz in float32.
     """

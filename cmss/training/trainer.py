@@ -60,8 +60,8 @@ class Trainer:
     """Trains a network on a task, starting from the step at which an earlier call stopped.
 
     The state of the training is a dictionary in one file. The entries `model` and `optimizer` are
-    state dicts, `step` is the number of completed steps, `training` is the argument `training`, and
-    the other entries are the state dict of the task.
+    state dicts, `step` is the number of completed steps, `training` is a text that identifies the
+    settings, and the other entries are the state dict of the task.
 
     Args:
         module: network that is trained in place, and stays on its device.

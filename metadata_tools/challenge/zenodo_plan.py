@@ -163,7 +163,7 @@ class _Claims:
         self.problems.append(f"{where}: name clash: two different files would be {name}")
 
     def claim(self, target: Path, owner: object, where: str) -> None:
-        """Register the source of a target, and report a clash if it has a different source."""
+        """Register the source of a target, and report a clash if the target has another source."""
         if self._owners.setdefault(target, owner) != owner:
             self.clash(where, target)
 

@@ -116,7 +116,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
-    """Return the name of the score in an archive: the name in the container file, or the only score."""
+    """Return the name of the score in an archive, from the container file or as the only score."""
     names = {name.replace("\\", "/").casefold(): name for name in archive.namelist()}
     if container := names.get(_CONTAINER.casefold()):
         root = _parsed(_decoded(archive.read(container), path), path)
