@@ -65,7 +65,7 @@ class OfficialRemix:
 
     If an instrument has two players, their gains in dB are replaced by the mean of these gains. If
     two instruments have two players each, the mean is over all four players. The level factor is
-    computed from the original gains.
+    computed from the gains before this replacement.
     """
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:

@@ -84,7 +84,7 @@ def by_spread(run: RunScores) -> Figure:
 
 
 def by_players(run: RunScores) -> Figure:
-    """Draw HAAQI of each pair over the number of players, and the mean for each number."""
+    """Draw HAAQI of each pair over the number of players, and the mean HAAQI for each number."""
     figure, axes = _figure()
     axes.plot(run.table.players, run.table.average, "o", **_POINTS)
     means = run.table.groupby("players").average.mean()

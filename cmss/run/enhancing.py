@@ -60,7 +60,7 @@ class Plan:
         return sum(map(len, self.pairs.values()))
 
     def warnings(self, sounds: SoundFiles) -> Iterator[str]:
-        """Yield a warning for each unusual level of a mixture, audiogram or hearing aid.
+        """Yield a warning for each mixture, audiogram or hearing aid with unusual values.
 
         All mixtures of the plan are decoded.
 
