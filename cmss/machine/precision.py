@@ -14,11 +14,11 @@ AUTO: Precision = "auto"
 
 
 def chosen_precision(precision: Precision, device: str = "cpu") -> Precision:
-    """Return float32 or bfloat16 for a setting.
+    """Return the precision that a setting selects, which is float32 or bfloat16.
 
     Args:
         precision: value of the setting.
-        device: type of the device, such as "cpu" or "cuda".
+        device: type of the device that computes the network, such as "cpu" or "cuda".
     """
     if precision != AUTO:
         return precision

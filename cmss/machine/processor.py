@@ -21,7 +21,7 @@ def processor() -> str:
 
 
 def has_bfloat16() -> bool | None:
-    """Return whether the processor multiplies bfloat16; None if this is unknown."""
+    """Return whether the processor has instructions for bfloat16; None if this is unknown."""
     features = (_cpu_info("flags") or _cpu_info("Features")).split()
     bfloat16 = {"avx512_bf16", "amx_bf16", "bf16"}
     return not bfloat16.isdisjoint(features) if features else None

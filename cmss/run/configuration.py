@@ -116,9 +116,8 @@ def reads_references(config: DictConfig) -> bool:
 def with_precision(config: DictConfig) -> DictConfig:
     """Return a copy of the configuration in which float32 or bfloat16 replaces `auto`.
 
-    The run keeps the precision with which it has begun, on whatever processor it is continued: all
-    of its files must have the same precision. A new run gets the precision that suits this
-    processor.
+    A run that has already begun keeps its precision on every processor, because all files of a run
+    must be computed in the same precision. A new run gets the precision that suits this processor.
 
     Args:
         config: configuration of the run; `path.exp_folder` is its folder.
@@ -142,11 +141,11 @@ def with_precision(config: DictConfig) -> DictConfig:
 def _precisions_of_run(folder: Path) -> list[Any]:
     """Return the precisions of the separator and its members in the configuration of a run.
 
-    The list is empty if the run has not begun.
+    The list of precisions is empty if the run has not begun.
     """
     try:
         section = read_configuration(folder).get("separator")
-    except InputError:  # missing or damaged; this stage writes a new file
+    except InputError:  # The file is missing or damaged; a new file is written later.
         return []
     if not OmegaConf.is_dict(section):
         return []
