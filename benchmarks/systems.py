@@ -53,8 +53,8 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     kinds = Counter(pair.scene.track.ensemble for pair in pairs)
     counts = ", ".join(f"{count} for {ENSEMBLES[kind]}" for kind, count in kinds.items())
     parts = [
-        f"This table gives means over {len(pairs)} pairs of scene and listener from {len(tracks)} "
-        "tracks:\n",
+        f"This table gives the results for {len(pairs)} pairs of scene and listener "
+        f"from {len(tracks)} tracks:\n",
         system_table(runs),
         f"This table gives the mean HAAQI by type of ensemble (number of pairs: {counts}):\n",
         ensemble_table(scored, pairs),
@@ -69,8 +69,8 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     others = [run for run in scored if run is not chosen and run.name != "oracle"]
     if chosen and others:
         parts += [
-            f"This table gives the score of `{against}` with `remix={chosen.remix}` minus the score of "
-            "each other system:\n",
+            f"This table gives the mean score of `{against}` with `remix={chosen.remix}` minus the "
+            "mean score of each other system:\n",
             difference_table(chosen, others, pairs),
         ]
     return "\n".join(parts)
