@@ -12,11 +12,11 @@ PACKAGING := requirements.txt setup.cfg pyproject.toml
 .PHONY: help demo test test-browser test-slurm fuzz lint bench clean
 
 help:
-	@echo 'make demo    generate music, scenes and listeners; enhance, score and pack them: five minutes'
+	@echo 'make demo    generate music, scenes and listeners; enhance, score and pack (five minutes)'
 	@echo 'make test    run the tests'
 	@echo 'make test-browser   test the report in Chromium, which must be installed'
-	@echo 'make test-slurm     install and start Slurm, and test jobs; on Debian, as root'
-	@echo 'make fuzz    test random inputs for MINUTES=60, from SEED=0'
+	@echo 'make test-slurm     install and start Slurm on Debian, as root, and test Slurm jobs'
+	@echo 'make fuzz    test with random inputs for MINUTES=60 with the seed SEED=0'
 	@echo 'make lint    run ruff and mypy'
 	@echo 'make bench   compare the speed with that of pyclarity'
 	@echo 'make clean   remove .venv, the demo and all caches'
@@ -42,12 +42,12 @@ demo: demo/data
 	@echo "Report with figures and sounds, for a browser: $(CURDIR)/demo/exp/default/report/index.html"
 	@echo "Submission folder: $$(echo $(CURDIR)/demo/exp/default/submission_*/)"
 
-# Generated again after a change of metadata_tools.
+# The demo data are generated again after a change of metadata_tools.
 demo/data: $(wildcard metadata_tools/*.py metadata_tools/*/*.py) $(RUNTIME)
 	rm -rf demo/data
 	$(PY) -m metadata_tools.demo --out demo/data
 
-# One thread for each process, because there are as many processes as cores.
+# Each process has one thread, because there are as many processes as cores.
 test: $(DEVELOPMENT)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
@@ -78,7 +78,7 @@ clean:
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find benchmarks cmss metadata_tools recipes tests -name __pycache__ -prune -exec rm -rf {} +
 
-# In an existing .venv, pip only changes what differs.
+# If .venv exists, pip only installs packages whose versions have changed.
 $(RUNTIME): $(PACKAGING)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer, see PYTHON in Makefile")'
 	$(PYTHON) -m venv $(VENV)
@@ -87,7 +87,7 @@ $(RUNTIME): $(PACKAGING)
 
 $(DEVELOPMENT): $(RUNTIME)
 	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer]'
-	# Without its dependency PyAudio, which is only for playback and needs a compiler.
+	# tinysoundfont is installed without PyAudio, which is only for playback and needs a compiler.
 	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
 	touch $@
 

@@ -54,20 +54,24 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     kinds = Counter(pair.scene.track.ensemble for pair in pairs)
     counts = ", ".join(f"{count} for {ENSEMBLES[kind]}" for kind, count in kinds.items())
     parts = [
-        f"{len(pairs)} pairs of scene and listener, {len(tracks)} tracks:\n",
+        f"This table gives the results for {len(pairs)} pairs of scene and listener "
+        f"from {len(tracks)} tracks:\n",
         system_table(runs),
-        f"By type of ensemble ({counts}):\n",
+        f"This table gives the mean HAAQI by type of ensemble (number of pairs: {counts}):\n",
         ensemble_table(scored, pairs),
     ]
     if processors:
         parts.insert(
-            2, f"s per min: separation of a minute of music, on {'; '.join(processors)}.\n"
+            2,
+            "The column *s per min* gives the seconds for separating one minute of music on "
+            f"{'; '.join(processors)}.\n",
         )
     chosen = next((run for run in scored if run.name == against), None)
     others = [run for run in scored if run is not chosen and run.name != "oracle"]
     if chosen and others:
         parts += [
-            f"`{against}` with remix {chosen.remix} minus each other:\n",
+            f"This table gives the mean score of `{against}` with `remix={chosen.remix}` minus the "
+            "mean score of each other system:\n",
             difference_table(chosen, others, pairs),
         ]
     return "\n".join(parts)
