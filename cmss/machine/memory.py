@@ -29,8 +29,10 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library or system
         return False
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX in glibc's malloc.h
-    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
+    # The keys are M_TRIM_THRESHOLD, M_MMAP_MAX and M_ARENA_MAX in glibc's malloc.h. All threads
+    # share an arena, because the arenas of threads other than the main thread return their memory.
+    results = [mallopt(key, value) for key, value in ((-1, 2**31 - 1), (-4, 0), (-8, 1))]
+    return all(results)
 
 
 def give_back_memory() -> None:

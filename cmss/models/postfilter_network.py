@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from cmss.machine.threads import for_each
 from cmss.models import checkpoint  # the names of this module may not be defined yet
 from cmss.models.postfilter_features import (
     FEATURES,
@@ -33,7 +34,7 @@ from cmss.models.postfilter_features import (
 from cmss.models.postfilter_stream import Block, Stream
 from cmss.settings import Rate
 from cmss.transforms.masks import channel_log_masks, silent_sources
-from cmss.transforms.tiles import tiles
+from cmss.transforms.tiles import divided, tiles
 
 MODEL = "postfilter"
 """Name of the post-filter in checkpoints."""
@@ -164,17 +165,22 @@ class Postfilter(nn.Module):
         # The last tile is repeated until all delayed results have been computed.
         given += [given[-1]] * -(-stream.delay // (given[-1].stop - given[-1].start))
         first = -stream.delay
+
+        def features(part: slice) -> Tensor:
+            X, Y = mixture[:, :bins, part], estimates[:, :, :bins, part]
+            return self._inputs(features_of(X, Y, over_all))  # (S, features, bins, K)
+
+        def correct(part: slice) -> None:
+            logarithms = channel_log_masks(estimates[..., part], silent)
+            all_bins = torch.zeros_like(logarithms)
+            all_bins[:, :, :bins] = corrections[..., part.start - first : part.stop - first]
+            estimates[..., part] = corrected(logarithms, all_bins, doubled) * mixture[..., part]
+
         for tile in given:
-            features = features_of(mixture[:, :bins, tile], estimates[:, :, :bins, tile], over_all)
-            corrections = stream(self._inputs(features)).float()  # (S, 2, bins, K)
+            corrections = stream(features, tile).float()  # (S, 2, bins, K)
             end = min(first + corrections.shape[-1], frames)
             if end > 0:
-                part = slice(max(first, 0), end)
-                logarithms = channel_log_masks(estimates[..., part], silent)
-                all_bins = torch.zeros_like(logarithms)
-                all_bins[:, :, :bins] = corrections[..., part.start - first : end - first]
-                masks = corrected(logarithms, all_bins, doubled)
-                estimates[..., part] = masks * mixture[..., part]
+                for_each(correct, divided(slice(max(first, 0), end)))
             first += corrections.shape[-1]
         return estimates
 

@@ -10,13 +10,14 @@ tile, and C the number of channels. In memory, the order of the axes is (S, K, F
 are contiguous and a 1 x 1 convolution is a matrix product.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
-from cmss.transforms.tiles import TILE_FRAMES
+from cmss.machine.threads import for_each
+from cmss.transforms.tiles import TILE_FRAMES, divided
 
 
 class Block(nn.Module):
@@ -78,7 +79,7 @@ class Stream:
         self._given = 0
         self.delay = sum(layer.delay for layer in self._layers)
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Callable[[slice], Tensor], tile: slice) -> Tensor:
         """Compute corrections from the features of the next frames.
 
         The corrections are delayed by :attr:`delay` frames relative to the features. After the last
@@ -86,20 +87,26 @@ class Stream:
         been returned.
 
         Args:
-            features: the N features of the next frames, an array of shape (S, N, F, K), with at
-                most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
+            features: function that computes the N features of some frames, an array of shape
+                (S, N, F, K). The function is called for slices of `tile`, in several threads.
+            tile: the next frames, at most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
 
         Returns:
             The corrections, an array of shape (S, 2, F, K).
         """
-        frames, at = features.shape[-1], self._given
+        frames, at = tile.stop - tile.start, self._given
         self._given += frames
         # This is memory for the input of each layer and for the output of the last layer,
         # (S, K, F, C) each.
         rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
-        for of_source, room in zip(features, rooms[0], strict=True):
-            rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
-            torch.addmm(self._biases[0], rows, self._first, out=_rows(room))
+
+        def begin(part: slice) -> None:
+            frames_of_tile = slice(part.start - tile.start, part.stop - tile.start)
+            for of_source, room in zip(features(part), rooms[0], strict=True):
+                rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
+                torch.addmm(self._biases[0], rows, self._first, out=_rows(room[frames_of_tile]))
+
+        for_each(begin, divided(tile))
         for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
             # Frames outside of the recording must be zero, but the output of the previous layer is
             # not zero there.
@@ -110,7 +117,7 @@ class Stream:
         corrections = [
             torch.addmm(self._biases[1], _rows(output.relu_()), self._last) for output in rooms[-1]
         ]
-        return torch.stack(corrections).view(len(features), frames, -1, 2).permute(0, 3, 2, 1)
+        return torch.stack(corrections).unflatten(1, (frames, -1)).permute(0, 3, 2, 1)
 
 
 class _Layer:
@@ -146,17 +153,29 @@ class _Layer:
         """
         delay = self.delay
         inputs = self._inputs[:, : 2 * delay + frames]
-        active = torch.clamp_min(inputs, 0, out=scratch[:, : 2 * delay + frames])
-        # Sources are added in a loop, because torch.sum over the sources is slow.
-        total = active[0] + active[1] if len(active) > 1 else active[0]
-        for source in active[2:]:
-            total += source
-        mean = self._convolved(total, self._mean)
-        for source, before, after in zip(active, inputs[:, delay:], result, strict=True):
-            own = self._convolved(source, self._own).add_(mean).relu_()
-            torch.addmm(_rows(before[:frames]), _rows(own), self._out, out=_rows(after))
-        kept = inputs[:, frames:]
-        self._inputs[:, : 2 * delay] = kept if frames >= 2 * delay else kept.clone()
+        active, total = scratch[:, : 2 * delay + frames], torch.empty_like(inputs[0])
+
+        def activate(part: slice) -> None:
+            torch.clamp_min(inputs[:, part], 0, out=active[:, part])
+            # Sources are added in a loop, because torch.sum over the sources is slow.
+            total[part] = active[0, part]
+            for source in active[1:, part]:
+                total[part] += source
+
+        def convolve(part: slice) -> None:
+            context = slice(part.start, part.stop + 2 * delay)
+            mean = self._convolved(total[context], self._mean)
+            for source, before, after in zip(active, inputs[:, delay:], result, strict=True):
+                own = self._convolved(source[context], self._own).add_(mean).relu_()
+                torch.addmm(_rows(before[part]), _rows(own), self._out, out=_rows(after[part]))
+
+        def keep(source: Tensor) -> None:
+            kept = source[frames : frames + 2 * delay]
+            source[: 2 * delay] = kept if frames >= 2 * delay else kept.clone()
+
+        for_each(activate, divided(slice(0, 2 * delay + frames)))
+        for_each(convolve, divided(slice(0, frames)))
+        for_each(keep, self._inputs)
 
     def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """Convolve an input (K + 2 delay, F, C); the output has the shape (K, F, C)."""

@@ -16,10 +16,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from cmss.machine.threads import for_each
 from cmss.separators.spectra import WINDOW, signals_of, spectra_of
-from cmss.transforms.masks import MASK_FLOOR, ratio_masks
-from cmss.transforms.tiles import tiles
+from cmss.transforms.masks import MASK_FLOOR, ratio_masks, silent_sources
+from cmss.transforms.tiles import channels_power, tiles
 
 
 def pooled(
@@ -46,19 +48,27 @@ def pooled(
     present = torch.zeros(sources, dtype=torch.bool)
     for estimates, weight in zip(members, torch.from_numpy(weights), strict=True):
         spectra = spectra_of(estimates, WINDOW)  # (S, 2, F, K)
-        sounds = torch.zeros(sources, dtype=torch.bool)
-        for tile in tiles(frames):
-            masks = ratio_masks(spectra[..., tile])  # (S, F, K)
-            sounds |= masks.amax((1, 2)) > 0
+
+        def weigh(tile: slice, spectra: Tensor = spectra, weight: Tensor = weight) -> None:
+            # Without the small magnitude, the masks of bins in which all estimates are near zero
+            # would be ratios of rounding errors, for instance above the highest frequency of a
+            # network.
+            small = MASK_FLOOR * channels_power(X[..., tile]).div_(2).sqrt_()  # (F, K)
+            masks = ratio_masks(spectra[..., tile], small)  # (S, F, K)
             logarithms[..., tile] += weight[..., None] * masks.add_(MASK_FLOOR).log_()
-        present |= sounds & (weight > 0).any(1)
+
+        for_each(weigh, tiles(frames))
+        present |= ~silent_sources(spectra) & (weight > 0).any(1)
         del spectra  # the largest array is freed before the next member needs memory
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()
     result = X.new_empty(sources, *X.mT.shape).mT  # (S, 2, F, K)
-    for tile in tiles(frames):
+
+    def combine(tile: slice) -> None:
         excluded = logarithms[..., tile].masked_fill_(silent[:, None, None], -torch.inf)
         result[..., tile] = excluded.softmax(0).unsqueeze(1) * X[..., tile]
+
+    for_each(combine, tiles(frames))
     return signals_of(result, WINDOW, mixture.shape[-1])
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cmss.machine.threads import for_each
 from cmss.transforms.stft import istft, stft
 
 WINDOW = 8192
@@ -39,17 +40,17 @@ def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
         memory.
     """
     hann, hop = torch.hann_window(window), window // 4
-    spectra = None
+    bins, frames = window // 2 + 1, 1 + (signals[0].shape[-1] + 2 * window) // hop
+    spectra = torch.empty(len(signals), 2, frames, bins, dtype=torch.complex64).mT
+
     # The channels are transformed separately, because an STFT needs several times the memory of its
     # result.
-    for number, signal in enumerate(signals):
-        for channel, samples in enumerate(torch.from_numpy(np.ascontiguousarray(signal))):
-            transformed = stft(torch.nn.functional.pad(samples, (window, window)), hann, hop)
-            if spectra is None:
-                bins, frames = transformed.shape
-                spectra = transformed.new_empty(len(signals), 2, frames, bins).mT
-            spectra[number, channel] = transformed
-    assert spectra is not None
+    def transform(number: int) -> None:
+        samples = torch.from_numpy(np.ascontiguousarray(signals[number // 2][number % 2]))
+        padded = torch.nn.functional.pad(samples, (window, window))
+        spectra[number // 2, number % 2] = stft(padded, hann, hop)
+
+    for_each(transform, range(2 * len(signals)))
     return spectra
 
 
@@ -57,8 +58,12 @@ def signals_of(spectra: Tensor, window: int, samples: int) -> NDArray[np.float32
     """Invert :func:`spectra_of`: transform spectra (N, 2, F, K) to signals (N, 2, samples)."""
     hann, hop = torch.hann_window(window), window // 4
     signals = np.empty((len(spectra), 2, samples), np.float32)
-    for spectrum, signal in zip(spectra.flatten(0, 1), signals.reshape(-1, samples), strict=True):
-        signal[:] = istft(spectrum, hann, hop, samples + 2 * window)[window:-window].numpy()
+
+    def invert(number: int) -> None:
+        signal = istft(spectra[number // 2, number % 2], hann, hop, samples + 2 * window)
+        signals[number // 2, number % 2] = signal[window:-window].numpy()
+
+    for_each(invert, range(2 * len(spectra)))
     return signals
 
 

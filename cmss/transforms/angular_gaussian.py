@@ -26,6 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cmss.machine.threads import in_threads
 from cmss.transforms.tiles import channels_power, power, tiles
 
 NEIGHBOURS = (0, 10, 100, 400)
@@ -109,8 +110,7 @@ def learn_directions(
     for _ in range(iterations):
         # Frames are processed in tiles, because element-wise operations on all frames would not fit
         # into the caches.
-        moments = None
-        for tile in tiles(spectra.shape[-1]):
+        def moments(tile: slice, found: Sequence[Distribution] = tuple(found)) -> Tensor:
             parts = direction_parts(spectra[..., tile]).unsqueeze(-4)
             logarithms = prior[..., tile]
             if found:  # E step: compute the posterior masks of the sources
@@ -118,10 +118,10 @@ def learn_directions(
             # M step: bins are weighted by their level, because the direction of a weak bin is
             # noisy.
             level = channels_power(spectra[..., tile]).sqrt_().unsqueeze(-3)  # (..., 1, F, K)
-            new = direction_moments(parts, level * logarithms.softmax(-3).square())
-            moments = new if moments is None else moments + new
-        assert moments is not None
-        found = distributions_of(moments)
+            return direction_moments(parts, level * logarithms.softmax(-3).square())
+
+        first, *others = in_threads(moments, tiles(spectra.shape[-1]), spectra.device.type)
+        found = distributions_of(sum(others, first))
     return found
 
 

@@ -20,9 +20,16 @@ The constant allows for energy of the source that the separator missed.
 """
 
 
-def ratio_masks(estimates: Tensor) -> Tensor:
-    """Return the ratio mask (S, F, K) of each source; in silence, all masks are zero."""
+def ratio_masks(estimates: Tensor, added: Tensor | None = None) -> Tensor:
+    """Return the ratio mask (S, F, K) of each source; in silence, all masks are zero.
+
+    Args:
+        estimates: spectra of the estimates, a complex array of shape (S, 2, F, K).
+        added: magnitude that is added to the magnitude of each source, an array of shape (F, K).
+    """
     magnitude = channels_power(estimates).div_(2).sqrt_()  # (S, F, K): RMS of both channels
+    if added is not None:
+        magnitude += added
     total = magnitude.sum(0)  # (F, K)
     return magnitude / total.where(total > 0, 1)
 

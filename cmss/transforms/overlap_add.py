@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cmss.machine.threads import in_threads
+
 # The function maps an array of shape (1, channels, samples) to (sources, channels, samples).
 Function = Callable[[Tensor], Tensor]
 
@@ -45,12 +47,14 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
         The output, an array of shape (sources, channels, samples).
     """
     segment = max(segment - segment % reach.hop, reach.hop)
-    outputs = []
-    for start in range(0, signal.shape[-1], segment):
+
+    def piece(start: int) -> Tensor:
         begin = max(start - reach.past, 0)
         output = function(signal[None, :, begin : start + segment + reach.future])
-        outputs.append(output[..., start - begin :][..., :segment])
-    return torch.cat(outputs, -1)
+        return output[..., start - begin :][..., :segment]
+
+    starts = range(0, signal.shape[-1], segment)
+    return torch.cat([*in_threads(piece, starts, signal.device.type)], -1)
 
 
 def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) -> Tensor:
@@ -76,8 +80,8 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
         raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
     parts = segments(signal.shape[-1], segment, overlap)
     outputs = None
-    for number, part in enumerate(parts):
-        output = function(signal[None, :, part])
+    results = in_threads(lambda part: function(signal[None, :, part]), parts, signal.device.type)
+    for number, (part, output) in enumerate(zip(parts, results, strict=True)):
         if outputs is None:
             outputs = output.new_zeros(*output.shape[:-1], signal.shape[-1])
         outputs[..., part] += output * cross_fade(parts, number, overlap).to(output)

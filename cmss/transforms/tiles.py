@@ -20,6 +20,14 @@ def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
         yield slice(start, min(start + length, frames))
 
 
+def divided(frames: slice) -> list[slice]:
+    """Divide frames into a slice of equal length for each thread of PyTorch."""
+    count = frames.stop - frames.start
+    threads = max(min(torch.get_num_threads(), count), 1)
+    edges = [frames.start + count * number // threads for number in range(threads + 1)]
+    return [*map(slice, edges, edges[1:])]
+
+
 def power(spectra: Tensor) -> Tensor:
     """Return the squared magnitudes of complex spectra."""
     # abs() of complex numbers would be five times slower, because it guards against overflow.

@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from cmss.machine.threads import for_each
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
 from cmss.transforms.angular_gaussian import (
@@ -61,8 +62,11 @@ class Directions(Untrained):
         silent = silent_sources(estimates)
         sources, _, bins, frames = estimates.shape
         prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)
-        for tile in tiles(frames):
+
+        def compute(tile: slice) -> None:
             prior[..., tile] = log_masks(estimates[..., tile], silent)
+
+        for_each(compute, tiles(frames))
         return silent, learn_directions(mixture, prior, self.iterations, self.weight)
 
     def apply(
@@ -74,10 +78,13 @@ class Directions(Untrained):
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         silent, distributions = learned
-        for tile in tiles(mixture.shape[-1]):
+
+        def change(tile: slice) -> None:
             X = mixture[..., tile]
             prior = log_masks(estimates[..., tile], silent)
             likelihood = log_likelihood(direction_parts(X).unsqueeze(-4), distributions)
             masks = (prior + self.weight * likelihood).softmax(0)  # (S, F, K)
             estimates[..., tile] = masks.unsqueeze(1) * X
+
+        for_each(change, tiles(mixture.shape[-1]))
         return estimates

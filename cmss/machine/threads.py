@@ -1,0 +1,70 @@
+"""Distributes independent computations over the cores of the processor.
+
+PyTorch distributes each operation over the cores. The threads then wait for each other after each
+operation, which takes a fifth of the time of the default separator on two cores, and most of its
+time on a processor that also runs other programs. Threads that compute for milliseconds, each with
+its own operations, hardly wait.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], device: str = "cpu"
+) -> Iterator[Result]:
+    """Apply a function to items, each in a thread whose operations use a single core.
+
+    The number of threads is that of PyTorch (`torch.set_num_threads`, OMP_NUM_THREADS). In a thread
+    of this function, further calls of this function use no other threads.
+
+    Args:
+        function: function whose calls do not depend on each other.
+        items: the arguments of the calls.
+        device: type of the device that computes. With a GPU, the calls are made in turn.
+
+    Yields:
+        The results, in the order of the items.
+    """
+    items, threads = list(items), torch.get_num_threads()
+    if threads == 1 or len(items) == 1 or device != "cpu":
+        yield from map(function, items)
+        return
+    # PyTorch keeps these settings for each thread.
+    inference = torch.is_inference_mode_enabled()
+    gradients = torch.is_grad_enabled()
+    autocast = torch.is_autocast_enabled("cpu")
+    precision = torch.get_autocast_dtype("cpu")
+
+    def run(item: Item) -> Result:
+        with (
+            torch.inference_mode(inference),
+            torch.set_grad_enabled(gradients),
+            torch.autocast("cpu", precision, autocast),
+        ):
+            return function(item)
+
+    yield from _pool(threads).map(run, items)
+
+
+def for_each(function: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """Call a function for items, see :func:`in_threads`."""
+    for _ in in_threads(function, items):
+        pass
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "cmss", torch.set_num_threads, (1,))
+
+
+# The threads of a process do not exist in its forks.
+os.register_at_fork(after_in_child=_pool.cache_clear)
