@@ -47,7 +47,7 @@ def amplify(
     from the audiogram by the challenge's prescription.
 
     Args:
-        signal: NumPy array or torch tensor, mono or stereo; see :func:`separate`.
+        signal: NumPy array or torch tensor, mono or stereo; see `separate`.
         rate: sampling rate in Hz, from 8000. Signals are amplified at 44100 Hz.
         audiogram: hearing levels in dB HL: six levels at 250, 500, 1000, 2000, 4000 and 8000 Hz;
             eight levels, with 3000 and 6000 Hz as well; or a dict from the frequency in Hz to the
@@ -56,7 +56,7 @@ def amplify(
             designed, and to undo this gain after the hearing aid. A listener without hearing loss
             then hears the signal at its original level. False for signals that have this level.
         limit: whether to attenuate a result that exceeds full scale, by the same factor at all
-            times and in both ears. A warning states the attenuation. For :func:`score`, use
+            times and in both ears. A warning states the attenuation. For `score`, use
             `limit=False`, because the score depends on the level.
 
     Returns:
@@ -111,15 +111,15 @@ def score(
 
     Args:
         processed: the signal that the listener hears, after the hearing aid, such as the result of
-            `amplify(..., limit=False)`; mono or stereo, see :func:`separate`.
+            `amplify(..., limit=False)`; mono or stereo, see `separate`.
         reference: the signal without distortion, before the hearing aid, such as the remix of the
             true stems; mono or stereo, at the level of the processed signal before its
             amplification.
         rate: sampling rate of both signals in Hz, from 8000.
-        audiogram: hearing levels; see :func:`amplify`.
+        audiogram: hearing levels; see `amplify`.
         reference_rate: sampling rate of the reference if it is not `rate`.
         calibrate: whether the reference is set to -40 LUFS for the hearing aid, as in
-            :func:`amplify`.
+            `amplify`.
 
     Returns:
         Named tuple `(left, right)` of the scores of both ears, between 0 and 1; its attribute

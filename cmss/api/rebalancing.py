@@ -27,8 +27,8 @@ def rebalance(
     0 dB has no effect, so it adds no artefacts.
 
     Args:
-        mixture: NumPy array or torch tensor, mono or stereo; see :func:`separate`.
-        stems: dict from the name to the stem, as :func:`separate` returns it; each stem has the
+        mixture: NumPy array or torch tensor, mono or stereo; see `separate`.
+        stems: dict from the name to the stem, as `separate` returns it; each stem has the
             shape of the mixture.
         gains_db: dict from the name of a stem to its gain in dB, from -200 to 200; -inf mutes it.
             A stem without a gain has 0 dB.

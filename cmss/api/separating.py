@@ -63,7 +63,7 @@ def separate(
             network. On music that is unseen in training, "best" closes 32 % of the gap between the
             mixture and the true stems (SDR 5.7 dB), "fast" 21 % (3.9 dB). On two cores, one minute
             of music takes about 55 s and 17 s.
-        separator: name of a separator from :func:`list_separators`, instead of `quality`; or a dict
+        separator: name of a separator from `list_separators`, instead of `quality`; or a dict
             with the settings of a separator, such as
             `{"name": "convtasnet", "weights_from": "best.safetensors"}`.
         device: name of a device such as "cpu" or "cuda"; None for a GPU if there is one. Only
@@ -126,7 +126,7 @@ def separate(
 def _built(
     quality: str | None, separator: str | Mapping[str, Any] | None, device: str | None
 ) -> Separator:
-    """Build the separator for the arguments of :func:`separate`."""
+    """Build the separator for the arguments of `separate`."""
     if quality not in (None, "best", "fast"):
         raise InputError(
             f"quality: expected 'best' or 'fast', got {quality!r}"

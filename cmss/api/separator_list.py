@@ -9,10 +9,10 @@ ENSEMBLE = "ensemble"
 
 
 class SeparatorEntry(NamedTuple):
-    """A separator of the list that :func:`list_separators` returns.
+    """A separator of the list that `list_separators` returns.
 
     Attributes:
-        name: value of the argument `separator` of :func:`separate`.
+        name: value of the argument `separator` of `separate`.
         family: networks, factorisations, ...
         method: short description of the method.
         ready: whether the package contains everything that this separator needs. Other separators
@@ -26,7 +26,7 @@ class SeparatorEntry(NamedTuple):
 
 
 def list_separators() -> list[SeparatorEntry]:
-    """List all separators that :func:`separate` accepts.
+    """List all separators that `separate` accepts.
 
     Returns:
         A named tuple (name, family, method, ready) for each separator; the default is the first.
