@@ -1,10 +1,10 @@
 """Checks audiograms of the caller, and prescribes the compressors."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmss.api.players import is_number
+from cmss.api.arguments import as_list, is_number, shortened
 from cmss.errors import InputError
 from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
 from cmss.scenes import Audiogram, Compression, Ear, Listener, unusual_hearing
@@ -28,9 +28,10 @@ def listener_of(audiogram: Any) -> Listener:
     """
     of_ears = [("audiogram", audiogram)] * 2
     if not isinstance(audiogram, Mapping):
-        if isinstance(audiogram, str) or not isinstance(audiogram, Iterable):
+        levels = as_list(audiogram)
+        if levels is None:
             raise InputError(_expected_audiogram(audiogram))
-        levels = list(audiogram)
+        of_ears = [("audiogram", levels)] * 2
         if len(levels) == 2 and not any(map(is_number, levels)):
             of_ears = list(
                 zip(("audiogram: left ear", "audiogram: right ear"), levels, strict=True)
@@ -45,14 +46,16 @@ def listener_of(audiogram: Any) -> Listener:
 def _ear(levels: Any, name: str) -> Ear:
     if isinstance(levels, Mapping):
         if not levels or not all(map(is_number, levels)):
-            raise InputError(f"{name}: expected frequencies in Hz as keys, got {list(levels)}")
+            keys = shortened(list(levels))
+            raise InputError(f"{name}: expected frequencies in Hz as keys, got {keys}")
         frequencies_hz = tuple(sorted(float(key) for key in levels))
         by_hz = {float(key): level for key, level in levels.items()}
         values = [by_hz[hz] for hz in frequencies_hz]
     else:
-        if isinstance(levels, str) or not isinstance(levels, Iterable):
+        found = as_list(levels)
+        if found is None:
             raise InputError(_expected_audiogram(levels, name))
-        values = list(levels)
+        values = found
         if len(values) not in STANDARD_HZ:
             raise InputError(
                 f"{name}: expected 6 levels (250, 500, 1000, 2000, 4000, 8000 Hz) or 8 levels "
@@ -61,7 +64,7 @@ def _ear(levels: Any, name: str) -> Ear:
         frequencies_hz = STANDARD_HZ[len(values)]
     for level in values:
         if not is_number(level):
-            raise InputError(f"{name}: expected hearing levels in dB HL, got {level!r}")
+            raise InputError(f"{name}: expected hearing levels in dB HL, got {shortened(level)}")
     levels_db = tuple(float(level) for level in values)
     try:
         compression = Compression(*compression_from_audiogram(frequencies_hz, levels_db))
@@ -76,5 +79,5 @@ def _ear(levels: Any, name: str) -> Ear:
 def _expected_audiogram(got: Any, name: str = "audiogram") -> str:
     return (
         f"{name}: expected hearing levels in dB HL, a dict {{frequency: level}}, or one of these "
-        f"for each ear, got {got!r}"
+        f"for each ear, got {shortened(got)}"
     )

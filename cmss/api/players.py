@@ -1,12 +1,12 @@
-"""Checks the names of players and their gains, with a suggestion for a misspelt name."""
+"""Checks the names of players and their gains."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cmss.api.arguments import as_list, did_you_mean, is_number, shortened
 from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
@@ -27,17 +27,17 @@ def players(instruments: Any) -> dict[str, Source]:
     Raises:
         InputError: there is no name, or a name is unknown.
     """
-    if isinstance(instruments, str) or not isinstance(instruments, Iterable):
+    names = as_list(instruments)
+    if names is None:
         raise InputError(
-            f"instruments: expected a list of names such as ['Violin', 'Cello'], "
-            f"got {instruments!r}"
+            "instruments: expected a list of names such as ['Violin', 'Cello'], "
+            f"got {shortened(instruments)}"
         )
-    names = list(instruments)
     if not names:
         raise InputError("instruments: expected at least one name, got an empty list")
     known = {name.lower(): name for name in INSTRUMENTS}
     problems = [
-        f"instruments: expected names from {', '.join(INSTRUMENTS)}, got {name!r}"
+        f"instruments: expected names from {', '.join(INSTRUMENTS)}, got {shortened(name)}"
         + did_you_mean(name, INSTRUMENTS)
         for name in names
         if not isinstance(name, str) or name.lower() not in known
@@ -74,11 +74,11 @@ def player_gains(gains_db: Any, stems: Sequence[str]) -> dict[str, float]:
     for name, gain in gains_db.items():
         if name not in stems:
             problems.append(
-                f"gains_db: expected names from {', '.join(stems)}, got {name!r}"
+                f"gains_db: expected names from {', '.join(stems)}, got {shortened(name)}"
                 + did_you_mean(name, stems)
             )
         elif not is_number(gain):
-            problems.append(f"gains_db: {name}: expected a gain in dB, got {gain!r}")
+            problems.append(f"gains_db: {name}: expected a gain in dB, got {shortened(gain)}")
         elif gain != -math.inf and (refusal := PLAYER_GAIN_DB.refusal([float(gain)])):
             problems.append(f"gains_db: {name}: {refusal}; -inf mutes a player")
     if problems:
@@ -90,29 +90,3 @@ def player_gains(gains_db: Any, stems: Sequence[str]) -> dict[str, float]:
             "expected at least one audible player"
         )
     return gains
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a real number of Python, NumPy or torch, and no bool."""
-    sample_type = str(getattr(value, "dtype", type(value).__name__))
-    # float() accepts texts, bools, and arrays with a single element.
-    if isinstance(value, str) or "bool" in sample_type or getattr(value, "shape", None):
-        return False
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Return the end of a message with the most similar known name; empty if none is similar."""
-    if not isinstance(name, str) or not name:
-        return ""
-    by_lower = {other.lower(): other for other in known}
-    # Saxophone and Sax, or vc and Viola, differ too much for the comparison of letters.
-    begin = [
-        low for low in by_lower if name.lower().startswith(low) or low.startswith(name.lower())
-    ]
-    similar = begin or get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[similar[0]]!r}?" if similar else ""

@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.api.arguments import did_you_mean, shortened
 from cmss.api.level import to_hearing_aid_level
-from cmss.api.players import did_you_mean, players
+from cmss.api.players import players
 from cmss.api.progress import Progress
 from cmss.api.separator_list import ENSEMBLE, list_separators
 from cmss.api.waveforms import sampling_rate, waveform
@@ -127,9 +128,9 @@ def _built(
     quality: str | None, separator: str | Mapping[str, Any] | None, device: str | None
 ) -> Separator:
     """Build the separator for the arguments of `separate`."""
-    if quality not in (None, "best", "fast"):
+    if quality is not None and not (isinstance(quality, str) and quality in ("best", "fast")):
         raise InputError(
-            f"quality: expected 'best' or 'fast', got {quality!r}"
+            f"quality: expected 'best' or 'fast', got {shortened(quality)}"
             + did_you_mean(quality, ("best", "fast"))
         )
     if separator is None:
@@ -137,17 +138,18 @@ def _built(
     elif quality is not None:
         raise InputError(
             f"separator: expected either quality or separator, got quality={quality!r} and "
-            f"separator={separator!r}"
+            f"separator={shortened(separator)}"
         )
     elif isinstance(separator, Mapping):
         settings = dict(separator)
     else:
-        settings = default_separator() if separator == ENSEMBLE else {"name": separator}
+        is_default = isinstance(separator, str) and separator == ENSEMBLE
+        settings = default_separator() if is_default else {"name": separator}
     known = [entry.name for entry in list_separators()]
     name = settings.get("name")
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(
-            f"separator: expected one of {', '.join(known)}, got {name!r}"
+            f"separator: expected one of {', '.join(known)}, got {shortened(name)}"
             + did_you_mean(name, known)
         )
     cls = SEPARATORS.get(name)
@@ -167,7 +169,9 @@ def _checked_device(device: Any) -> str | None:
         return None
     name = str(device)  # also of a torch.device
     if name not in devices():
-        raise InputError(f"device: expected None or one of {', '.join(devices())}, got {name!r}")
+        raise InputError(
+            f"device: expected None or one of {', '.join(devices())}, got {shortened(device)}"
+        )
     try:
         device_named(name)
     except ValueError as error:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.api.arguments import is_number, shortened
 from cmss.errors import InputError
 from cmss.quantities import SAMPLE_RATE_HZ
 
@@ -113,7 +114,8 @@ def waveform(array: Any, name: str, may_be_silent: bool = False) -> Waveform:
         InputError: the array has another type, sample type or shape, is empty or silent, or has
             samples that are not finite or far beyond full scale.
     """
-    torch = sys.modules.get("torch")  # If torch is not imported, the array is no tensor.
+    # If torch is not imported, the array is no tensor.
+    torch: Any = sys.modules.get("torch")
     is_tensor = torch is not None and isinstance(array, torch.Tensor)
     if not is_tensor and (not isinstance(array, np.ndarray) or np.ma.isMaskedArray(array)):
         raise InputError(
@@ -127,7 +129,10 @@ def waveform(array: Any, name: str, may_be_silent: bool = False) -> Waveform:
         )
     channels_last = _channels_last(tuple(array.shape), name)
     if is_tensor:
-        plain = array.detach().cpu()
+        if array.is_meta or array.layout != torch.strided:
+            raise InputError(f"{name}: expected a dense tensor with values, got {array.layout}")
+        # NumPy has no negated views, such as the imaginary part of a conjugate.
+        plain = array.detach().cpu().resolve_neg()
         values = (plain.float() if sample_type == "bfloat16" else plain).numpy()
     else:
         values = array
@@ -186,20 +191,10 @@ def sampling_rate(rate: Any, name: str = "rate") -> int:
     Raises:
         InputError: the rate is not a whole number of Hz from 8 kHz.
     """
-    number = np.asarray(rate)
-    if number.ndim or number.dtype.kind not in "iuf":
-        raise InputError(f"{name}: expected a sampling rate in Hz, got {_short(rate)}")
-    if refusal := CALLER_RATE_HZ.refusal([float(number)]):
+    if not is_number(rate):
+        raise InputError(f"{name}: expected a sampling rate in Hz, got {shortened(rate)}")
+    if refusal := CALLER_RATE_HZ.refusal([float(rate)]):
         raise InputError(f"{name}: {refusal}")
-    if float(number) % 1:
+    if float(rate) % 1:
         raise InputError(f"{name}: expected a whole number of Hz, got {rate}")
-    return int(number)
-
-
-def _short(value: object) -> str:
-    """Return a value as text for a message; of an array, the type and the shape."""
-    shape = getattr(value, "shape", ())
-    if shape:
-        return f"{type(value).__name__} of shape {tuple(shape)}"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return int(rate)
