@@ -35,7 +35,7 @@ def did_you_mean(name: Any, known: Iterable[str]) -> str:
     if not isinstance(name, str) or not name:
         return ""
     by_lower = {other.lower(): other for other in known}
-    # Saxophone and Sax, or vc and Viola, differ too much for the comparison of letters.
+    # Saxophone and Sax have too few letters in common for get_close_matches.
     begin = [
         low for low in by_lower if name.lower().startswith(low) or low.startswith(name.lower())
     ]
