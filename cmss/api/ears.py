@@ -3,22 +3,18 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from cmss.api.audiograms import Levels, listener_of
-from cmss.api.level import to_hearing_aid_level
-from cmss.api.waveforms import Waveform, sampling_rate, waveform
+from cmss.api.level import SAMPLE_RATE_HZ, calibration
+from cmss.api.waveforms import Array, Waveform, sampling_rate, waveform
 from cmss.audio import Excerpt, resample, resampled_length
 from cmss.errors import InputError
 from cmss.run.configuration import default_hearing_aid
 from cmss.run.scoring import Scorer
 from cmss.scenes import Pair, Scene, Track
-
-Array = TypeVar("Array")
-SAMPLE_RATE_HZ = 44100
-"""Sampling rate at which signals are amplified."""
 
 
 class EarScores(NamedTuple):
@@ -80,7 +76,7 @@ def amplify(
     sound = waveform(signal, "signal")
     listener = listener_of(audiogram)
     stereo = resample(sound.stereo.astype(np.float64), rate_hz, SAMPLE_RATE_HZ)
-    gain = to_hearing_aid_level(stereo, SAMPLE_RATE_HZ, "signal") if calibrate else 1.0
+    gain = calibration(stereo, "signal") if calibrate else 1.0
     ears = default_hearing_aid(SAMPLE_RATE_HZ)(gain * stereo, listener) / gain
     back = resample(ears, SAMPLE_RATE_HZ, rate_hz)[:, : sound.signal.shape[1]]
     back = np.pad(back, ((0, 0), (0, sound.signal.shape[1] - back.shape[1])))
@@ -147,7 +143,7 @@ def score(
     listener = listener_of(audiogram)
     _check_lengths(heard, rate_hz, ideal, reference_rate_hz)
     stereo = resample(ideal.stereo.astype(np.float64), reference_rate_hz, SAMPLE_RATE_HZ)
-    gain = to_hearing_aid_level(stereo, SAMPLE_RATE_HZ, "reference") if calibrate else 1.0
+    gain = calibration(stereo, "reference") if calibrate else 1.0
     nowhere = Excerpt(Path(), 0.0, float("inf"))
     pair = Pair(Scene("S0", Track("", {}, nowhere), {}), listener)
     scorer = Scorer(default_hearing_aid(SAMPLE_RATE_HZ))

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from cmss.api.players import player_gains
-from cmss.api.waveforms import waveform
+from cmss.api.waveforms import Array, waveform
 from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.remix import ConsistentRemix, level_factor
 from cmss.scenes import Scene, Track
-
-Array = TypeVar("Array")
 
 
 def rebalance(

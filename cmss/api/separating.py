@@ -2,29 +2,24 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmss.api.arguments import did_you_mean, shortened
-from cmss.api.level import to_hearing_aid_level
+from cmss.api.level import SAMPLE_RATE_HZ, calibration
 from cmss.api.players import players
 from cmss.api.progress import Progress
 from cmss.api.separator_list import ENSEMBLE, list_separators
-from cmss.api.waveforms import sampling_rate, waveform
+from cmss.api.waveforms import Array, Waveform, sampling_rate, waveform
 from cmss.audio import resample
 from cmss.errors import InputError
 from cmss.machine.device import device_named, devices
 from cmss.run.configuration import default_separator
-from cmss.separators import SEPARATORS, Separator, build_separator
+from cmss.scenes import Source
+from cmss.separators import SEPARATORS, Separator, Stems, build_separator
 from cmss.separators.blocks import InBlocks
-
-Array = TypeVar("Array")
-"""NumPy array or torch tensor; results have the type of the argument."""
-
-SAMPLE_RATE_HZ = 44100
-"""Sampling rate at which mixtures are separated."""
 
 FAST = "multichannel_unet"
 """The best single network of docs/results.md."""
@@ -101,27 +96,41 @@ def separate(
     built = _built(quality, separator, _checked_device(device))
     if progress is not None and not callable(progress):
         raise InputError(
-            f"progress: expected a function of the fraction done, got {type(progress).__name__}"
+            f"progress: expected a function of the fraction done, got {shortened(progress)}"
         )
-    resampled = resample(sound.stereo.astype(np.float32), rate_hz, SAMPLE_RATE_HZ)
-    # The level of the challenge's mixtures, as in cmss.listen.
-    gain = to_hearing_aid_level(resampled, SAMPLE_RATE_HZ, "mixture")
-    built.prepare(sources.values())
-    samples = resampled.shape[-1]
-    counted = Progress(progress, samples)
-    blocks = InBlocks(counted.watch(built), counted.block_done)
-    stems = blocks.separate(np.float32(gain) * resampled, sources)
+    stems = _estimates(built, sound, rate_hz, sources, progress)
     if not stems:
-        raise InputError(f"separator: {separator!r} returned no stems")
-    for name, stem in stems.items():
-        if not np.isfinite(stem).all():
-            raise FloatingPointError(f"the estimate of {name} is not finite")
-        # Both channels of a mono mixture are equal, and the stem is their mean.
-        stem = stem if len(sound.signal) == 2 else stem.mean(0, keepdims=True)
-        back = resample(stem / np.float32(gain), SAMPLE_RATE_HZ, rate_hz)
-        stems[name] = _of_length(back, sound.signal.shape[1])
+        raise InputError(f"separator: {shortened(separator)} returns no stems")
     complete = _with_remainder(sound.signal, stems)
     return {name: sound.restore(stem, f"stem {name}") for name, stem in complete.items()}
+
+
+def _estimates(
+    separator: Separator,
+    sound: Waveform,
+    rate_hz: int,
+    sources: Mapping[str, Source],
+    progress: Callable[[float], object] | None,
+) -> Stems:
+    """Separate the mixture at 44.1 kHz and at the level of the challenge's mixtures.
+
+    Returns:
+        Stems by name, (channels, samples), at the rate and the level of the mixture.
+    """
+    mixture = resample(sound.stereo.astype(np.float32), rate_hz, SAMPLE_RATE_HZ)
+    gain = np.float32(calibration(mixture, "mixture"))
+    separator.prepare(sources.values())
+    counted = Progress(progress, mixture.shape[-1])
+    blocks = InBlocks(counted.watch(separator), counted.block_done)
+    stems = {}
+    for name, stem in blocks.separate(gain * mixture, sources).items():
+        if not np.isfinite(stem).all():
+            raise FloatingPointError(f"the estimate of {name} is not finite")
+        # Both channels of a mono mixture are equal, and the stem is the mean of its two channels.
+        channels = stem if len(sound.signal) == 2 else stem.mean(0, keepdims=True)
+        back = resample(channels / gain, SAMPLE_RATE_HZ, rate_hz)
+        stems[name] = _of_length(back, sound.signal.shape[1])
+    return stems
 
 
 def _built(

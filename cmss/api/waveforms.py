@@ -21,7 +21,7 @@ Any other array is refused, because a guess may be wrong without notice.
 import sys
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from numpy.typing import NDArray
 from cmss.api.arguments import is_number, shortened
 from cmss.errors import InputError
 from cmss.quantities import SAMPLE_RATE_HZ
+
+Array = TypeVar("Array")
+"""NumPy array or torch tensor; results of the public functions have the type of the argument."""
 
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 PRECISION = {

@@ -81,7 +81,7 @@ WRONG_CHOICES = {
         "a.safetensors: no such weights",
     ),
     "device": ({"device": "gpu"}, "device: expected None or one of cpu"),
-    "progress": ({"progress": 5}, "progress: expected a function of the fraction done, got int"),
+    "progress": ({"progress": 5}, "progress: expected a function of the fraction done, got 5"),
 }
 
 
