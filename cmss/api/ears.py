@@ -45,15 +45,17 @@ def amplify(
     Args:
         signal: NumPy array or torch tensor, mono or stereo; see `separate`.
         rate: sampling rate in Hz, from 8000. Signals are amplified at 44100 Hz.
-        audiogram: hearing levels in dB HL: six levels at 250, 500, 1000, 2000, 4000 and 8000 Hz;
-            eight levels, with 3000 and 6000 Hz as well; or a dict from the frequency in Hz to the
-            level. They are for both ears, or give one for each ear: `(left, right)`.
+        audiogram: hearing levels in dB HL. They are six levels at 250, 500, 1000, 2000, 4000 and
+            8000 Hz, or eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000 and 8000 Hz, or a
+            dict from the frequency in Hz to the level. A pair `(left, right)` of such audiograms
+            describes two different ears; otherwise, both ears have the same audiogram.
         calibrate: whether to set the signal to -40 LUFS, the level for which the hearing aid is
             designed, and to undo this gain after the hearing aid. A listener without hearing loss
-            then hears the signal at its original level. False for signals that have this level.
-        limit: whether to attenuate a result that exceeds full scale, by the same factor at all
-            times and in both ears. A warning states the attenuation. For `score`, use
-            `limit=False`, because the score depends on the level.
+            then hears the signal at its original level. Use False if the signal already has the
+            level of the challenge's signals.
+        limit: whether to attenuate a result that exceeds full scale. The entire signal is
+            attenuated by the same factor in both ears, and a warning states the attenuation. For
+            `score`, use `limit=False`, because the score depends on the level.
 
     Returns:
         Left and right ear, with the type, sample type, layout and device of the signal. There are
@@ -108,9 +110,8 @@ def score(
     Args:
         processed: the signal that the listener hears, after the hearing aid, such as the result of
             `amplify(..., limit=False)`; mono or stereo, see `separate`.
-        reference: the signal without distortion, before the hearing aid, such as the remix of the
-            true stems; mono or stereo, at the level of the processed signal before its
-            amplification.
+        reference: the ideal signal before the hearing aid, such as the remix of the ground truth
+            stems; mono or stereo. Its level is that of the processed signal before the hearing aid.
         rate: sampling rate of both signals in Hz, from 8000.
         audiogram: hearing levels; see `amplify`.
         reference_rate: sampling rate of the reference if it is not `rate`.
@@ -122,8 +123,8 @@ def score(
             `mean` is their mean.
 
     Raises:
-        InputError: an argument is not as described, the signals have different lengths, or one is
-            too short or silent in an ear.
+        InputError: an argument is not as described, the signals have different lengths, or a
+            signal is too short, or silent in one ear.
 
     Examples:
         >>> import cmss

@@ -37,15 +37,17 @@ def separate(
 ) -> dict[str, Array]:
     """Separate a mixture into a stem for each player.
 
-    The stems sum to the mixture. For each stem, the sum may differ from the mixture by one rounding
-    step of the sample type: 1 for integers, and 2^-10 (float16), 2^-7 (bfloat16), 2^-23 (float32)
-    or 2^-52 (float64) of the largest sample of all stems. Integer stems beyond full scale are
-    clipped with a warning; then the sum differs by the clipped part.
+    The stems sum to the mixture. With N stems, the sum differs from the mixture by at most N
+    rounding steps of the sample type. A rounding step is 1 for integers; for floating-point types,
+    it is 2^-7 (bfloat16), 2^-10 (float16), 2^-23 (float32) or 2^-52 (float64) times the largest
+    sample of all stems. Integer stems beyond full scale are clipped with a warning; the clipped
+    part is missing from the sum.
 
-    Because the stems sum to the mixture, they also contain everything that none of the named
-    instruments plays: noise and other instruments. Each time and frequency is divided among the
-    named players, and what then remains is divided in proportion to the energies of the stems. So
-    name all instruments that play. If only one player is named, the stem is the mixture.
+    Because the stems sum to the mixture, they also contain noise and all instruments that are not
+    named: the separator divides each time and frequency among the named players, and the
+    difference between the mixture and the sum of the estimates is divided among the stems in
+    proportion to their energies. Therefore, name all instruments that play. If only one player is
+    named, the stem is the mixture.
 
     Args:
         mixture: NumPy array or torch tensor, (samples,), (samples, channels) or

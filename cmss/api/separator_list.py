@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cmss.models.registry import NAMES, networks_of
+from cmss.run.configuration import default_separator
 from cmss.separators.catalogue import BOUNDS, FAMILIES, SEPARATORS
 
 ENSEMBLE = "ensemble"
@@ -15,8 +16,8 @@ class SeparatorEntry(NamedTuple):
         name: value of the argument `separator` of `separate`.
         family: networks, factorisations, ...
         method: short description of the method.
-        ready: whether the package contains everything that this separator needs. Other separators
-            need weights that you train or name.
+        ready: whether the package contains the weights that this separator needs. Other separators
+            need a file of weights in their settings.
     """
 
     name: str
@@ -38,9 +39,9 @@ def list_separators() -> list[SeparatorEntry]:
         >>> [entry.name for entry in cmss.list_separators() if entry.family == "factorisations"]
         ['nmf', 'nmf_convolutive', 'nmf_smooth', 'plca']
     """
-    listed = [
-        SeparatorEntry(ENSEMBLE, "combination of several, the default", "see quality='best'", True)
-    ]
+    members = ", ".join(member["name"] for member in default_separator()["members"])
+    method = f"the default: log-opinion pool of {members}, and steps that refine the estimates"
+    listed = [SeparatorEntry(ENSEMBLE, "combinations", method, True)]
     for name in NAMES:
         records = networks_of(name)
         method = "; ".join(record.summary for record in records)
