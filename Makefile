@@ -7,9 +7,10 @@ PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 BROWSER := $(VENV)/browser.stamp
+SITE := $(VENV)/site.stamp
 PACKAGING := requirements.txt setup.cfg pyproject.toml
 
-.PHONY: help demo test test-browser test-slurm fuzz lint bench clean
+.PHONY: help demo test test-browser test-slurm fuzz lint docs bench clean
 
 help:
 	@echo 'make demo    generate music, scenes and listeners; enhance, score and pack (five minutes)'
@@ -18,6 +19,7 @@ help:
 	@echo 'make test-slurm     install and start Slurm on Debian, as root, and test Slurm jobs'
 	@echo 'make fuzz    test with random inputs for MINUTES=60 with the seed SEED=0'
 	@echo 'make lint    run ruff and mypy'
+	@echo 'make docs    build the site of the documentation in build/site'
 	@echo 'make bench   compare the speed with that of pyclarity'
 	@echo 'make clean   remove .venv, the demo and all caches'
 
@@ -68,6 +70,9 @@ lint: $(DEVELOPMENT)
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
+docs: $(SITE)
+	$(PY) -m mkdocs build --strict --quiet
+
 bench: demo/data
 	$(PY) -m benchmarks.haaqi
 	$(PY) -m benchmarks.hearing_aid
@@ -93,4 +98,8 @@ $(DEVELOPMENT): $(RUNTIME)
 
 $(BROWSER): $(DEVELOPMENT)
 	$(PY) -m pip install -r requirements.txt -e '.[dev,browser]'
+	touch $@
+
+$(SITE): $(DEVELOPMENT)
+	$(PY) -m pip install -r requirements.txt -e '.[dev,docs]'
 	touch $@

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from cmss.command_line import one_line
 from cmss.errors import InputError
 from cmss.quantities import SAMPLE_RATE_HZ
 
@@ -231,5 +232,6 @@ def _checked(key: str, value: Any, type_: Any) -> Any:
 
 def _shorten(value: Any) -> str:
     """Return a value as text for a message, of at most 80 characters."""
-    text = repr(value)
+    # Arrays are shown in several lines.
+    text = one_line(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -35,6 +35,18 @@ def test_the_index_links_to_every_page():
         assert page.name == "index.md" or f"]({page.name})" in index
 
 
+def test_the_site_shows_every_page():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    pages = {line.split()[-1] for line in navigation.splitlines() if line.endswith(".md")}
+    # Made by docs/site_pages.py.
+    assert pages - {page.name for page in DOCS} == {
+        "CONTRIBUTING.md",
+        "PROVENANCE.md",
+        "reference.md",
+    }
+    assert {page.name for page in DOCS} <= pages
+
+
 def test_every_weight_file_has_its_provenance():
     text = PROVENANCE.read_text(encoding="utf-8")
     weights = [*PROVENANCE.parent.glob("*.safetensors"), *PROVENANCE.parent.glob("*.csv")]

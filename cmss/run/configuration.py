@@ -41,6 +41,14 @@ def default_separator() -> dict[str, Any]:
     return {"name": "ensemble", **plain(meta)}
 
 
+def default_hearing_aid(sample_rate_hz: int) -> HearingAid:
+    """Return the hearing aid of the default configuration, at this sampling rate."""
+    challenge = OmegaConf.load(str(files("cmss.conf") / "enhancer" / "challenge.yaml"))
+    assert isinstance(challenge, DictConfig)
+    settings = {**plain(challenge), "sample_rate_hz": sample_rate_hz}
+    return from_settings(HearingAid, settings, "enhancer")
+
+
 def build_remix(config: DictConfig) -> Remix:
     """Build the remix from the section `remix` of the configuration.
 

@@ -1,0 +1,52 @@
+"""Examines the caller's arguments, and shows them in messages."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from cmss.command_line import one_line
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a real number of Python, NumPy or torch, and no bool."""
+    sample_type = str(getattr(value, "dtype", type(value).__name__))
+    # float() accepts texts, bools, and arrays with a single element.
+    if isinstance(value, str) or "bool" in sample_type or getattr(value, "shape", None):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False
+    return True
+
+
+def as_list(values: Any) -> list[Any] | None:
+    """Return the items of a sequence or another iterable; None for texts and all other values."""
+    if isinstance(values, str | bytes):
+        return None
+    try:
+        return list(values)
+    except TypeError:  # also of an array without dimensions
+        return None
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Return the end of a message with the most similar known name; empty if none is similar."""
+    if not isinstance(name, str) or not name:
+        return ""
+    by_lower = {other.lower(): other for other in known}
+    # Saxophone and Sax have too few letters in common for get_close_matches.
+    begin = [
+        low for low in by_lower if name.lower().startswith(low) or low.startswith(name.lower())
+    ]
+    similar = begin or get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[similar[0]]!r}?" if similar else ""
+
+
+def shortened(value: object) -> str:
+    """Return a value as text of one line for a message; of an array, the type and the shape."""
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    text = one_line(repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
