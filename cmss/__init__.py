@@ -9,7 +9,6 @@ Each public name is imported when it is first used, so `import cmss` is fast. Th
 :mod:`cmss.pipeline` is the best place to start reading.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from cmss.api.separating import separate
     from cmss.api.separator_list import list_separators
     from cmss.errors import InputError
-
-# OpenMP reads this variable when torch is loaded. By default, threads that wait for each other keep
-# their cores busy. On a processor that also runs other programs, the default separator then takes
-# five times longer.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "amplify", "list_separators", "rebalance", "score", "separate"]
