@@ -10,6 +10,7 @@ it is museval, which must be installed (it needs ffmpeg).
 import argparse
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +61,9 @@ def cholesky(true: Signals, estimated: Signals) -> Signals:
 
 def museval(true: Signals, estimated: Signals) -> Signals:
     """Compute the same by museval."""
-    from museval.metrics import bss_eval
-
+    metrics = import_module("museval.metrics")
     signals = (x.transpose(0, 2, 1) for x in (true, estimated))
-    sdr, _, sir, sar, _ = bss_eval(*signals, window=RATE_HZ, hop=RATE_HZ)
+    sdr, _, sir, sar, _ = metrics.bss_eval(*signals, window=RATE_HZ, hop=RATE_HZ)
     return np.median([sdr, sir, sar], axis=-1)
 
 

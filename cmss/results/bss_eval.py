@@ -126,7 +126,8 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
     taps = min(TAPS, samples)
     size = next_fast_len(frame + taps - 1, real=True)
     # Frequency responses, (sources, channels, inputs, bins).
-    responses = [rfft(filters, size) for filters in fit_filters(true, estimated, taps)]
+    all_filters, own_filters = fit_filters(true, estimated, taps)
+    responses = rfft(all_filters, size), rfft(own_filters, size)
     ratios = np.full((3, sources, samples // frame), np.nan)
     # The frames of all signals, (sources, channels, frames, frame).
     true, estimated = (
