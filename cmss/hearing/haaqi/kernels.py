@@ -1,10 +1,10 @@
-"""Defines compiled loops of the ear model, for one signal and for one auditory band or for LANES bands.
+"""Defines compiled loops of the ear model for a single signal, in one band or in LANES bands.
 
-Each loop combines several of pyclarity's vector operations and processes a tile of samples after
-the other, so that the samples stay in the cache. `samples` is the length of the signal at 24 kHz.
-Recursive filters have the order of operations of scipy.signal.lfilter, because the lowest bands
-amplify rounding errors. The filters of LANES bands are computed in the same vector registers.
-Signals must be finite, because `fast_log` would convert a NaN to a number.
+Each loop combines several of pyclarity's vector operations and processes one tile of samples
+after the other, so that the samples stay in the cache. In shapes, `samples` is the length of the
+signal at 24 kHz. Recursive filters have the order of operations of scipy.signal.lfilter, because
+the lowest bands amplify rounding errors. The filters of LANES bands are computed in the same vector
+registers. Signals must be finite, because `fast_log` would convert a NaN to a number.
 """
 
 import numpy as np
