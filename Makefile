@@ -75,6 +75,8 @@ docs: $(SITE)
 
 bench: demo/data
 	$(PY) -m benchmarks.haaqi
+	$(PY) -m benchmarks.haaqi_parts
+	$(PY) -m benchmarks.bss_eval --pieces 3
 	$(PY) -m benchmarks.hearing_aid
 	$(PY) -m benchmarks.separation
 	$(PY) -m benchmarks.pipeline demo/data --split valid

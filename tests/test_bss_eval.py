@@ -1,9 +1,10 @@
-"""SDR, SIR and SAR: museval's values, and what each of the three has to tell apart."""
+"""SDR, SIR and SAR: museval's values, hard inputs, and what each of the three has to tell apart."""
 
 import numpy as np
 import pytest
-from scipy.signal import lfilter
+from scipy.signal import butter, lfilter
 
+from benchmarks.bss_eval import cholesky_ratios
 from cmss.results.bss_eval import bss_eval, framewise_ratios
 
 RATE_HZ = 8000
@@ -52,6 +53,85 @@ def test_museval():
     ]
     # It adds 2e-16 to the diagonal of the normal equations, we 1e-10 of the power.
     np.testing.assert_allclose(medians(coloured(), poor(coloured())), expected, atol=1e-6)
+
+
+def equal_references(true: np.ndarray) -> np.ndarray:
+    """Play the same sound by two sources: the matrix of the normal equations is singular."""
+    return np.stack([true[0], true[1], true[0]])
+
+
+def correlated(true: np.ndarray) -> np.ndarray:
+    """Mix each source into its neighbour."""
+    return true + 0.95 * np.roll(true, 1, axis=0)
+
+
+def low_passed(true: np.ndarray) -> np.ndarray:
+    """Remove the frequencies above 1 kHz, which makes the matrix almost singular."""
+    return lfilter(*butter(8, 0.25), true)
+
+
+def tones(true: np.ndarray) -> np.ndarray:
+    """Replace each channel by a sine: most singular values of the matrix are almost zero."""
+    time_s = np.arange(true.shape[-1]) / RATE_HZ
+    pitches_hz = np.array([[440.0, 440.0], [554.4, 659.3], [880.0, 441.0]])
+    return np.sin(2 * np.pi * pitches_hz[..., None] * time_s)
+
+
+def quiet(true: np.ndarray) -> np.ndarray:
+    """Make a source 120 dB quieter than the others."""
+    return true * np.array([1.0, 1e-6, 1.0])[:, None, None]
+
+
+def one_channel(true: np.ndarray) -> np.ndarray:
+    """Silence the right channel of a source."""
+    return true * np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])[..., None]
+
+
+def silent_for_a_second(true: np.ndarray) -> np.ndarray:
+    """Silence a source for a second, whose frame is therefore excluded."""
+    return true * (np.arange(true.shape[-1]) >= np.array([RATE_HZ, 0, 0])[:, None, None])
+
+
+def assert_cholesky(true: np.ndarray, estimated: np.ndarray, tolerance_db: float = 1e-6) -> None:
+    """Compare with a Cholesky decomposition; above 100 dB, ratios are rounding errors."""
+    expected = cholesky_ratios(true, estimated, RATE_HZ)
+    actual = framewise_ratios(true, estimated, RATE_HZ)
+    actual, expected = np.minimum(actual, 100), np.minimum(expected, 100)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance_db)
+
+
+@pytest.mark.parametrize(
+    ("change", "tolerance_db"),
+    [
+        (equal_references, 1e-6),
+        (correlated, 1e-6),
+        # Almost singular: with iterative refinement in extended precision, the error of a Cholesky
+        # decomposition is 5e-6 dB, and ours is 2e-6 dB.
+        (low_passed, 2e-5),
+        # Of six signals, only a few frequencies are not zero: the error of each Cholesky
+        # decomposition is up to 3e-5 dB.
+        (tones, 1e-4),
+        (quiet, 1e-6),
+        (one_channel, 1e-6),
+        (silent_for_a_second, 1e-6),
+    ],
+)
+def test_ratios_are_those_of_a_cholesky_decomposition(change, tolerance_db):
+    true = change(coloured())
+    assert_cholesky(true, poor(true), tolerance_db)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 9000), (2, 1, 9000), (3, 2, 300), (1, 1, 7), (2, 2, 511)])
+def test_few_channels_and_short_signals(shape):
+    true = np.random.default_rng(3).standard_normal(shape)
+    assert_cholesky(true, poor(true))
+
+
+def test_a_silent_second_of_an_estimate_is_excluded():
+    true, estimated = coloured(), poor(coloured())
+    estimated[2, :, RATE_HZ : 2 * RATE_HZ] = 0
+    assert np.isnan(framewise_ratios(true, estimated, RATE_HZ)[..., 1]).all()
+    assert_cholesky(true, estimated)
 
 
 def test_noise_is_an_artefact():

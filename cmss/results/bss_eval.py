@@ -29,8 +29,7 @@ museval raises an error.
 
 This project has its own implementation, because museval cannot be imported without ffmpeg,
 mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial
-images. The filters for all estimates are computed by a single Cholesky decomposition, which takes a
-fraction of museval's time.
+images. It takes a fraction of museval's time (docs/speed.md).
 """
 
 from collections.abc import Mapping
@@ -38,19 +37,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import cho_factor, cho_solve, toeplitz
+from scipy.fft import next_fast_len, rfft
+
+from cmss.machine.compiled import compiled
+from cmss.results.distortion_filters import fit_filters
 
 Signals = NDArray[np.float64]
+Spectra = NDArray[np.complex128]
 
 TAPS = 512
 """Number of taps of the distortion filters."""
 FRAME_S = 1.0
 """Length in seconds of the frames for which ratios are computed."""
 
-# Regularisation of the filters, relative to the power of the references. It is needed because the
-# filters are not unique if two channels of the references are equal.
-_RIDGE = 1e-10
+# Number of frames that are processed at once, so that each frequency response is read from memory
+# only once for several frames.
+_FRAMES = 4
+
+# Number of bins that are processed at once, so that their spectra stay in the fastest cache.
+_BINS = 512
 
 
 @dataclass(frozen=True)
@@ -120,102 +125,109 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
     frame = min(frame, samples)
     taps = min(TAPS, samples)
     size = next_fast_len(frame + taps - 1, real=True)
-    gram, products = _correlations(true.reshape(-1, samples), estimated, taps)
-    all_filters = rfft(_filters(gram, products), size)
-    own = [slice(n * channels, (n + 1) * channels) for n in range(sources)]
-    own_filters = [
-        rfft(_filters(gram[i, :, i], products[i, n : n + 1]), size) for n, i in enumerate(own)
-    ]
+    # Frequency responses, (sources, channels, inputs, bins).
+    all_filters, own_filters = fit_filters(true, estimated, taps)
+    responses = rfft(all_filters, size), rfft(own_filters, size)
     ratios = np.full((3, sources, samples // frame), np.nan)
-    for number in range(samples // frame):
-        part = slice(number * frame, (number + 1) * frame)
-        if not (np.any(true[..., part], (1, 2)) & np.any(estimated[..., part], (1, 2))).all():
-            continue
-        spectra = rfft(true[..., part], size)
-        # Second projection, the filtered sum of all references: (sources, channels, size)
-        explained = _filtered(spectra.reshape(-1, spectra.shape[-1]), all_filters, size)
-        for n in range(sources):
-            # First projection, the filtered reference of this source: (channels, size)
-            own = _filtered(spectra[n], own_filters[n], size)[0]
-            rest = -explained[n]
-            rest[:, :frame] += estimated[n, :, part]
-            error = estimated[n, :, part] - true[n, :, part]
-            ratios[:, n, number] = (
-                _ratio_db(true[n, :, part], error),
-                _ratio_db(own, explained[n] - own),
-                _ratio_db(explained[n], rest),
-            )
+    # The frames of all signals, (sources, channels, frames, frame).
+    true, estimated = (
+        signals[..., : ratios.shape[-1] * frame].reshape(sources, channels, -1, frame)
+        for signals in (true, estimated)
+    )
+    audible = np.flatnonzero((np.any(true, (1, 3)) & np.any(estimated, (1, 3))).all(axis=0))
+    for start in range(0, len(audible), _FRAMES):
+        numbers = audible[start : start + _FRAMES]
+        ours, theirs = true[:, :, numbers], estimated[:, :, numbers]
+        energies = np.zeros((4, *ours.shape[::2]))
+        _add_energies(_one_sided(ours, size), _one_sided(theirs, size), *responses, energies)
+        first, interference, second, artefacts = energies
+        ratios[:, :, numbers] = (
+            _ratio_db(_squares(ours), _squares(theirs - ours)),
+            _ratio_db(first, interference),
+            _ratio_db(second, artefacts),
+        )
     return ratios
 
 
-def _correlations(inputs: Signals, wanted: Signals, taps: int) -> tuple[Signals, Signals]:
-    """Compute both sides of the normal equations of the filters.
+def _one_sided(signals: Signals, size: int) -> Spectra:
+    """Compute spectra of `size` samples whose squared magnitudes add up to the energy.
 
-    One side has the inner products of the delayed inputs with each other, the other side has the
-    inner products of the delayed inputs with the targets. The inner product of two delayed signals
-    is their correlation at the difference of the delays.
+    The sum over all bins is proportional to the energy. Each bin represents a positive and a
+    negative frequency, except the first bin and, if `size` is even, the last bin. So these two bins
+    are divided by the square root of two.
+    """
+    spectra = rfft(signals, size)
+    spectra[..., 0] *= np.sqrt(0.5)
+    if size % 2 == 0:
+        spectra[..., -1] *= np.sqrt(0.5)
+    return spectra
+
+
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _add_energies(
+    true: Spectra,
+    estimated: Spectra,
+    all_responses: Spectra,
+    own_responses: Spectra,
+    energies: Signals,
+) -> None:
+    """Compute the energies of both projections, of the interference and of the artefacts.
+
+    Energies are sums over the bins of the spectra (Parseval's theorem), so no inverse transform is
+    needed.
 
     Args:
-        inputs: signals (inputs, samples) that are filtered.
-        wanted: targets (sources, channels, samples) that the filtered inputs approximate.
-        taps: number of taps of the filters.
-
-    Returns:
-        The correlations (inputs, taps, inputs, taps) of the inputs with each other, and the
-        correlations (inputs, sources, channels, taps) of the inputs with the targets.
+        true: spectra of the references, (sources, channels, frames, bins), see :func:`_one_sided`.
+        estimated: spectra of the estimates, of the same shape.
+        all_responses: frequency responses of the filters from all references to the estimates,
+            (sources, channels, sources * channels, bins).
+        own_responses: frequency responses of the filters from the reference of each source to its
+            estimate, (sources, channels, channels, bins).
+        energies: array to which the energies are added, (4, sources, frames): those of the first
+            projection, of the interference, of the second projection and of the artefacts.
     """
-    count, samples = inputs.shape
-    size = next_fast_len(samples + taps - 1, real=True)
-    spectra = rfft(inputs, size)
-    blocks = np.empty((count, taps, count, taps))
-    for i in range(count):
-        for j in range(i, count):
-            correlation = irfft(spectra[i].conj() * spectra[j], size)
-            negative_lags = np.concatenate((correlation[:1], correlation[:-taps:-1]))
-            blocks[i, :, j] = toeplitz(correlation[:taps], negative_lags)
-            blocks[j, :, i] = blocks[i, :, j].T
-    targets = rfft(wanted.reshape(-1, samples), size)
-    products = irfft(spectra[:, None].conj() * targets, size)[..., :taps]
-    return blocks, products.reshape(count, *wanted.shape[:-1], taps)
+    sources, channels, frames, bins = true.shape
+    for start in range(0, bins, _BINS):
+        part = slice(start, start + _BINS)
+        size = min(_BINS, bins - start)
+        for s in range(sources):
+            for c in range(channels):
+                for frame in range(frames):
+                    first, second = np.zeros(size, np.complex128), np.zeros(size, np.complex128)
+                    for i in range(sources * channels):
+                        spectrum = true[i // channels, i % channels, frame, part]
+                        _add_product(all_responses[s, c, i, part], spectrum, second)
+                    for i in range(channels):
+                        _add_product(own_responses[s, c, i, part], true[s, i, frame, part], first)
+                    # With one source, both projections are equal, and there is no interference.
+                    if sources == 1:
+                        first[:] = second
+                    energies[0, s, frame] += _energy(first)
+                    energies[1, s, frame] += _energy(second - first)
+                    energies[2, s, frame] += _energy(second)
+                    energies[3, s, frame] += _energy(estimated[s, c, frame, part] - second)
 
 
-def _filters(blocks: Signals, products: Signals) -> Signals:
-    """Solve the normal equations, and return the filters with the least squared error.
-
-    Args:
-        blocks: correlations of the inputs with each other, see :func:`_correlations`.
-        products: correlations of the inputs with the targets, see :func:`_correlations`.
-
-    Returns:
-        The filters, an array (sources, inputs, channels, taps).
-    """
-    count, taps = blocks.shape[:2]
-    gram = np.array(blocks).reshape(count * taps, count * taps)
-    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) / len(gram)
-    solved = cho_solve(
-        cho_factor(gram, lower=True, overwrite_a=True),
-        products.transpose(0, 3, 1, 2).reshape(count * taps, -1),
-    )
-    filters = solved.reshape(count, taps, *products.shape[1:3])
-    return np.ascontiguousarray(filters.transpose(2, 0, 3, 1))
+@compiled(error_model="numpy", fastmath={"contract"})
+def _add_product(response: Spectra, spectrum: Spectra, total: Spectra) -> None:
+    for n in range(total.size):
+        total[n] += response[n] * spectrum[n]
 
 
-def _filtered(spectra: NDArray, filters: NDArray, size: int) -> Signals:
-    """Filter the inputs, and sum the filtered inputs.
-
-    Args:
-        spectra: spectra (inputs, bins) of the inputs.
-        filters: frequency responses (sources, inputs, channels, bins) of the filters.
-        size: length of the Fourier transform.
-
-    Returns:
-        Signals (sources, channels, size).
-    """
-    return irfft(np.einsum("if,sicf->scf", spectra, filters), size)
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _energy(spectrum: Spectra) -> float:
+    total = 0.0
+    for value in spectrum:
+        total += value.real * value.real + value.imag * value.imag
+    return total
 
 
-def _ratio_db(signal: Signals, error: Signals) -> float:
-    signal_energy, error_energy = np.sum(signal**2), np.sum(error**2)
-    if error_energy == 0:
-        return np.inf
-    return float(10 * np.log10(signal_energy / error_energy))
+def _squares(signals: Signals) -> Signals:
+    """Compute the energies (sources, frames) of signals (sources, channels, frames, samples)."""
+    return np.einsum("scnv,scnv->sn", signals, signals)
+
+
+def _ratio_db(signal: Signals, error: Signals) -> Signals:
+    """Compute the ratios of energies in dB; a ratio is infinite if the error is zero."""
+    with np.errstate(divide="ignore"):
+        return np.where(error == 0, np.inf, 10 * np.log10(signal / error))
