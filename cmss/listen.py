@@ -25,7 +25,7 @@ import argparse
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
     Excerpt,
-    loudness_lufs,
-    read_stereo,
-    resample,
-    write_flac,
+    loudness_of_pieces,
+    resampled,
+    resampled_length,
+    stereo_pieces,
+    write_flac_pieces,
 )
 from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError, noting
@@ -46,8 +47,9 @@ from cmss.files.atomic import atomic_file
 from cmss.files.output_file import check_output_file
 from cmss.hearing.hearing_aid import HearingAid
 from cmss.hearing.prescription import compression_from_audiogram
+from cmss.machine.pieces import Pieces, gathered, pieces
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, RECORDED_RATE_HZ, all_muted
-from cmss.remix import ConsistentRemix, rebalance
+from cmss.remix import ConsistentRemix, Waveform, rebalance
 from cmss.report.panels import before_and_after, png
 from cmss.run.configuration import default_separator
 from cmss.run.stage import progress
@@ -91,17 +93,22 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
     Raises:
         InputError: the recording is unreadable, silent, or too short to measure its loudness.
     """
-    signal, rate_hz = read_stereo(path)
-    if refusal := RECORDED_RATE_HZ.refusal([rate_hz]):
-        raise InputError(f"{path}: sampling rate: {refusal}")
-    signal = resample(signal, rate_hz, SAMPLE_RATE_HZ)
-    if signal.shape[-1] < SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
+    with stereo_pieces(path) as (header, recorded):
+        rate_hz = header.sample_rate_hz
+        if refusal := RECORDED_RATE_HZ.refusal([rate_hz]):
+            raise InputError(f"{path}: sampling rate: {refusal}")
+        samples = resampled_length(header.samples, rate_hz, SAMPLE_RATE_HZ)
+        # The mixture and the output are needed at the same time.
+        mixture = gathered(resampled(recorded, rate_hz, SAMPLE_RATE_HZ), samples, arrays=2)
+    if samples < SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
         raise InputError(f"{path}: too short, expected at least {SHORTEST_LOUDNESS_S:g} s")
-    lufs = loudness_lufs(signal, SAMPLE_RATE_HZ)
+    lufs = loudness_of_pieces(pieces(mixture), SAMPLE_RATE_HZ)
     if not math.isfinite(lufs):
         raise InputError(f"{path}: silent, or too soft to have a loudness")
     gain_db = EXPECTED_LUFS - lufs
-    return (signal * 10 ** (gain_db / 20)).astype(np.float32), gain_db
+    for piece in pieces(mixture):
+        piece *= 10 ** (gain_db / 20)
+    return mixture, gain_db
 
 
 def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> float:
@@ -117,8 +124,9 @@ def loudest_second_db(signal: NDArray[np.floating], sample_rate_hz: int) -> floa
     """
     tenth, samples = sample_rate_hz // 10, signal.shape[-1]
     energies = [
-        float(np.sum(np.square(signal[:, start : start + tenth], dtype=np.float64)))
-        for start in range(0, samples, tenth)
+        float(np.sum(np.square(piece[:, start : start + tenth], dtype=np.float64)))
+        for piece in pieces(signal, 100 * tenth)
+        for start in range(0, piece.shape[-1], tenth)
     ]
     # Sum the energies of ten successive blocks of 0.1 s.
     loudest = np.convolve(energies, np.ones(10)).max()
@@ -190,9 +198,7 @@ def make_listener(path: Path, name: str | None = None) -> Listener:
 def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -> Stems:
     """Separate a mixture in blocks, with a progress bar; return a dict from source id to stem."""
     separator.prepare(track.sources.values())
-    with progress(
-        total=round(mixture.shape[-1] / SAMPLE_RATE_HZ), unit="s", desc="separate"
-    ) as bar:
+    with progress(total=_seconds(mixture), unit="s", desc="separate") as bar:
 
         def report(samples: int) -> None:
             bar.update(min(round(samples / SAMPLE_RATE_HZ), bar.total - bar.n))
@@ -202,8 +208,11 @@ def separate(separator: Separator, mixture: NDArray[np.float32], track: Track) -
 
 def listen(
     mixture: NDArray[np.float32], scene: Scene, listener: Listener, separator: Separator
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Separate, remix and amplify a recording for a listener.
+
+    Everything after the separation works on pieces, so that memory does not grow with the length
+    of the recording.
 
     Args:
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
@@ -216,21 +225,35 @@ def listen(
 
     Raises:
         InputError: the weights of the separator are missing.
-        FloatingPointError: an estimated stem has values that are not finite.
     """
     stems = separate(separator, mixture, scene.track)
-    remix = rebalance(mixture, stems, scene, ConsistentRemix())
-    return CHALLENGE_HEARING_AID(_limited(remix), listener)
+    # In a first pass, the loudness of the remix is measured. The level factor keeps the total power
+    # of the named players. If all named players have negative gains, the level factor amplifies the
+    # other instruments, and the remix may become too loud for the hearing aid.
+    lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
+    limit = 10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20)
+    remix = (limit * piece for piece in remixed(mixture, stems, scene))
+    ears = CHALLENGE_HEARING_AID.in_pieces(remix, listener)
+    with progress(total=_seconds(mixture), unit="s", desc="amplify") as bar:
+        return gathered(_counted(ears, bar), mixture.shape[-1], arrays=2)
 
 
-def _limited(remix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Attenuate a remix (2, samples) that is too loud for the hearing aid.
+def _seconds(signal: NDArray[np.floating]) -> int:
+    return round(signal.shape[-1] / SAMPLE_RATE_HZ)
 
-    The level factor keeps the total power of the named players. If all named players have negative
-    gains, the level factor amplifies the other instruments, and the remix may become too loud.
-    """
-    excess_db = loudness_lufs(remix, SAMPLE_RATE_HZ) - EXPECTED_LUFS - HEADROOM_DB
-    return remix * 10 ** (-excess_db / 20) if excess_db > 0 else remix
+
+def _counted(signal: Pieces, bar: Any) -> Iterator[NDArray[Any]]:
+    """Yield the pieces of a signal, and count their seconds in a progress bar."""
+    for piece in signal:
+        yield piece
+        bar.update(min(_seconds(piece), bar.total - bar.n))
+
+
+def remixed(mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Iterator[Waveform]:
+    """Remix a mixture (2, samples) with the gains of a scene, in pieces."""
+    for piece, *estimates in zip(*map(pieces, (mixture, *stems.values())), strict=True):
+        of_piece = dict(zip(stems, estimates, strict=True))
+        yield rebalance(piece, of_piece, scene, ConsistentRemix())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -287,8 +310,9 @@ def _listen_to_files(options: argparse.Namespace) -> str:
     for warning in unusual_hearing([listener]):
         print(one_line(warning), file=sys.stderr)
     ears = listen(mixture, scene, listener, build_separator(SEPARATOR, SAMPLE_RATE_HZ))
-    clipped = write_flac(out, ears, SAMPLE_RATE_HZ)
-    np.clip(ears, -1, 1, out=ears)
+    clipped = write_flac_pieces(out, pieces(ears), 2, SAMPLE_RATE_HZ)
+    for piece in pieces(ears):
+        np.clip(piece, -1, 1, out=piece)
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     rise_db = loudest_second_db(ears, SAMPLE_RATE_HZ) - recorded_db
     difference = f"{abs(rise_db):.1f} dB {'above' if rise_db >= 0 else 'below'}"

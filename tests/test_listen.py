@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+import resource
+import tempfile
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from cmss import listen
 from cmss.audio import loudness_lufs, read_header
 from cmss.errors import InputError
 from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
+from cmss.machine import memory
+from cmss.machine import pieces as in_pieces
 from cmss.run.configuration import build_hearing_aid, plain
 from cmss.scenes import Listener
 from cmss.separators import blocks
@@ -70,7 +74,7 @@ def recording(path, rate_hz: int = 48000, channels: int = 2, seconds: float = 1.
 
 
 def call(mixture: str, audiogram: str, out, *more: str, gains=("6", "-3")) -> int:
-    return main([mixture, "--instruments", "Violin", "cello", "--gains", *gains,
+    return main([str(mixture), "--instruments", "Violin", "cello", "--gains", *gains,
         "--audiogram", audiogram, "-o", str(out), *more])  # fmt: skip
 
 
@@ -118,6 +122,29 @@ def test_a_long_recording_is_cut_without_a_seam(monkeypatch):
     for stem in stems.values():
         # float32, and the windows' sum divided by itself.
         np.testing.assert_allclose(stem, mixture / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "gains"), [(48000, 2, "6 -3"), (8000, 1, "-90 -9")]
+)
+@pytest.mark.parametrize(("piece", "on_disk"), [(1_000, False), (7_919, True)])
+def test_short_pieces_and_arrays_on_disk_change_no_byte(
+    tmp_path, me, monkeypatch, rate_hz, channels, gains, piece, on_disk
+):
+    """Most of the recording is soft, so that both gates of the loudness exclude blocks."""
+    rng = np.random.default_rng(4)
+    signal = 0.3 * rng.standard_normal((2 * rate_hz, channels))
+    signal[: len(signal) // 2] *= 1e-3
+    soundfile.write(tmp_path / "a.wav", signal, rate_hz, "FLOAT")
+    monkeypatch.setattr(listen, "build_separator", lambda *_: ByChannel())
+    assert call(tmp_path / "a.wav", me, tmp_path / "whole.flac", gains=gains.split()) == 0
+    monkeypatch.setattr(in_pieces, "PIECE", piece)
+    if on_disk:
+        monkeypatch.setattr(memory, "IN_MEMORY", 0)
+    assert call(tmp_path / "a.wav", me, tmp_path / "pieces.flac", gains=gains.split()) == 0
+    for suffix in ("flac", "png"):
+        written = [(tmp_path / f"{name}.{suffix}").read_bytes() for name in ("whole", "pieces")]
+        assert written[0] == written[1]
 
 
 def test_an_instrument_named_twice_has_two_players():
@@ -359,6 +386,22 @@ def test_a_sound_that_cannot_be_written_leaves_the_earlier_one(
     assert call(mixture, unaided, out, gains=("0", "9")) == 1
     assert "No space left" in capsys.readouterr().err
     assert (out.read_bytes(), out.with_suffix(".png").read_bytes()) == before
+
+
+@pytest.mark.usefixtures("unseparated")
+def test_a_full_disk_for_long_signals_is_found_before_the_separation(
+    tmp_path, me, monkeypatch, capsys
+):
+    mixture = recording(tmp_path / "a.wav")
+    monkeypatch.setattr(memory, "IN_MEMORY", 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        assert call(mixture, me, tmp_path / "out.flac") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == f"{tempfile.gettempdir()}: File too large\n"
+    assert not (tmp_path / "out.flac").exists()
 
 
 @pytest.mark.parametrize(("amplitude", "seconds"), [(0.5, 2.5), (1e-3, 0.6), (0.02, 1.0)])
