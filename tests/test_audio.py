@@ -212,8 +212,8 @@ def test_resampling_and_writing_in_pieces_give_equal_samples(tmp_path, dtype, ra
     whole = audio.resample(signal, *rates)
     resampled = [*audio.resampled(cut_anywhere(signal, rng), *rates)]
     np.testing.assert_array_equal(np.concatenate(resampled, axis=1), whole)
-    clipped = audio.write_flac(tmp_path / "a.flac", whole, rates[1], comment="c")
-    again = audio.write_flac_pieces(tmp_path / "b.flac", resampled, 2, rates[1], comment="c")
+    clipped = audio.write_flac(tmp_path / "a.flac", whole, rates[1])
+    again = audio.write_sound(tmp_path / "b.flac", resampled, 2, rates[1])
     assert clipped == again > 0
     assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
 
