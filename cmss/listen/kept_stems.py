@@ -81,7 +81,7 @@ def _read(
     """Return the stems in a folder; None if one is missing or damaged."""
     try:
         stems = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in sources}
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError):
         return None
     intact = all(stem.shape == mixture.shape for stem in stems.values())
     return stems if intact else None
