@@ -14,11 +14,12 @@ These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
     out.flac           the result; the suffix .flac, .wav, .mp3, .ogg or .opus chooses the format
     out_before.flac    the recording at the same loudness, for comparison
     out.png            picture of the recording and the result
-    out_Violin.flac    with --stems: the stem of each player; the stems sum to out_before.flac if no
-                       other instrument plays
+    out_Violin.flac    with --stems: the estimated stem of each player, at the level of
+                       out_before.flac
 
-The result has a comfortable level: its loudness is -23 LUFS, or less if a peak would exceed -1 dBTP.
-So no sample is clipped, and the loudness of the result does not depend on that of the recording.
+The result has a comfortable level: its loudness is -23 LUFS, or less if a peak of a file would
+exceed -1 dBTP. So no sample is clipped, and the loudness of the result does not depend on that of
+the recording.
 
 For several recordings, or for a folder with recordings of the same players, -o is a folder:
 
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help="gain in dB of each instrument; -inf mutes the instrument")  # fmt: skip
     parser.add_argument("--audiogram", required=True, metavar="FILE|LEVELS",
         help="path of a JSON file, or six levels such as 20,20,30,45,60,70")  # fmt: skip
-    parser.add_argument("--listener", metavar="ID", 
+    parser.add_argument("--listener", metavar="ID",
         help="id of the listener, if the file with the audiograms has several")  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE|FOLDER",
         help=f"file that ends in {', '.join(FORMATS)}; a folder for several recordings"

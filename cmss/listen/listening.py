@@ -187,8 +187,8 @@ def _process(recording: Path, outputs: Outputs, settings: Settings) -> str:
             figure = before_and_after(mixture, ears, SAMPLE_RATE_HZ, settings.listener)
             temporary.write_bytes(png(figure))
     except OSError:
-        # The sound has been written, and only a file beside it failed. Report the sound, because its
-        # separation may have taken long.
+        # The sound has been written, and only a file beside it failed. Report the sound, because
+        # its separation may have taken long.
         print(one_line(line), file=sys.stderr)
         raise
     stated = f"{level:.1f} LUFS"
