@@ -12,10 +12,11 @@ rescale a FLAC file if there is a `.txt` file of the same name.
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy.typing as npt
 import pyloudnorm
 import soundfile
 import soxr
+from scipy.signal import sosfilt
 from tqdm import tqdm
 
 from cmss.command_line import one_line
@@ -30,8 +32,9 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 from cmss.files.containers import Container, Spliced, examine
 from cmss.files.digests import file_sha256
+from cmss.machine.pieces import Pieces
 
-FULL_SCALE_16_BIT = 32768.0
+FULL_SCALE_16_BIT, FULL_SCALE_24_BIT = 32768.0, 8388608.0
 SHORTEST_LOUDNESS_S = 0.4
 """Length of a gating block of ITU-R BS.1770-4. The integrated loudness of a shorter signal is not
 defined."""
@@ -182,7 +185,8 @@ def _require_end(file: _Stream, path: Path) -> None:
             f"more than {size} bytes can hold"
         )
     if _is_exact(file) and file.frames:
-        _decode(file, path, file.frames - 1, file.frames)
+        for _ in _decoded(file, path, file.frames - 1, file.frames):
+            pass
 
 
 @lru_cache(maxsize=4096)
@@ -219,29 +223,45 @@ def _blocks(
         ) from error
 
 
-def _decode(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """Decode samples `start` to `stop` (None: to the end) into an array (channels, samples).
+def _decoded(
+    file: _Stream, path: Path, start: int, stop: int | None
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Decode samples `start` to `stop` (None: to the end) in blocks (channels, samples).
 
     Raises:
         InputError: the samples cannot be decoded, or end before `stop`.
     """
-    empty = np.empty((file.channels, 0), np.float32)
-    signal = np.concatenate([empty, *_blocks(file, path, start, stop)], axis=1)
-    if stop is not None and signal.shape[1] != stop - start:
+    position = start
+    for block in _blocks(file, path, start, stop):
+        position += block.shape[1]
+        yield block
+    if stop is not None and position != stop:
         raise InputError(
             f"{path}: truncated or damaged: the header states {file.frames} samples, "
-            f"expected {start} to {stop}, the data end at {start + signal.shape[1]}"
+            f"expected {start} to {stop}, the data end at {position}"
         )
-    return signal
 
 
-def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """Decode samples, refuse impossible values, and report samples beyond full scale."""
-    signal = _decode(file, path, start, stop)
-    lowest, highest = signal.min(initial=0.0), signal.max(initial=0.0)
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
+def _checked(
+    path: Path, blocks: Iterable[npt.NDArray[np.float32]]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the blocks of a signal, and check its values after the last block.
+
+    Samples beyond full scale are reported once.
+
+    Raises:
+        InputError: the signal contains NaN, infinity or impossible values.
+    """
+    peak, beyond = np.float32(0.0), 0
+    for block in blocks:
+        # NaN and infinity propagate to the peak of the signal.
+        of_block = np.maximum(block.max(initial=0.0), -block.min(initial=0.0))
+        peak = np.maximum(peak, of_block)
+        if not of_block <= 1.0:
+            beyond += int(np.count_nonzero(np.abs(block) > 1.0))
+        yield block
+    if not np.isfinite(peak):
         raise InputError(f"{path}: the signal contains NaN or infinity")
-    peak = float(max(-lowest, highest))
     # A level of 60 dB above full scale does not occur in music. It occurs if integers were stored
     # as floats.
     if peak > 1000.0:
@@ -249,14 +269,19 @@ def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArra
             f"{path}: a sample of {peak:g}, expected -1 to 1 (full scale); "
             "if these are integers stored as floats, divide them by their full scale"
         )
-    if peak > 1.0:
+    if beyond:
         _print_once(
             path,
             "beyond full scale",
-            f"{np.count_nonzero(np.abs(signal) > 1.0)} samples beyond full scale, "
-            f"the largest {peak:.4g}; they are not changed",
+            f"{beyond} samples beyond full scale, the largest {peak:.4g}; they are not changed",
         )
-    return signal
+
+
+def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
+    """Decode and check samples `start` to `stop`, or to the end: (channels, samples)."""
+    empty = np.empty((file.channels, 0), np.float32)
+    blocks = _checked(path, _decoded(file, path, start, stop))
+    return np.concatenate([empty, *blocks], axis=1)
 
 
 def _report_length(path: Path, container: Container, samples: int) -> None:
@@ -353,9 +378,8 @@ def read_sound(
             has samples that are not finite.
     """
     with _opened(path) as (file, container, _):
-        if most_channels and file.channels > most_channels:
-            expected = " or ".join(map(str, range(1, most_channels + 1)))
-            raise InputError(f"{path}: {file.channels} channels, expected {expected}")
+        if most_channels:
+            _require_channels(file, path, most_channels)
         if check:
             check(_header(file, container, path))
         elif container.stated:
@@ -367,10 +391,35 @@ def read_sound(
         return signal, file.samplerate
 
 
+def _require_channels(file: _Stream, path: Path, most_channels: int) -> None:
+    if file.channels > most_channels:
+        expected = " or ".join(map(str, range(1, most_channels + 1)))
+        raise InputError(f"{path}: {file.channels} channels, expected {expected}")
+
+
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     """Decode a mono or stereo file to shape (2, samples); a mono signal is in both channels."""
     signal, rate_hz = read_sound(path, most_channels=2)
     return np.ascontiguousarray(np.broadcast_to(signal, (2, signal.shape[1]))), rate_hz
+
+
+@contextmanager
+def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
+    """Open a mono or stereo file, to decode it in pieces.
+
+    Yields:
+        Properties of the file; and an iterable of float32 pieces (2, samples), with mono in both
+        channels. The iterable raises an InputError as :func:`read_sound` does: if a value is not
+        valid, after the last piece.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty or truncated, or has too many channels.
+    """
+    with _opened(path) as (file, container, _):
+        _require_channels(file, path, 2)
+        header = _header(file, container, path)
+        blocks = _checked(path, _decoded(file, path, 0, header.samples))
+        yield header, (np.broadcast_to(block, (2, block.shape[1])) for block in blocks)
 
 
 def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
@@ -417,6 +466,93 @@ def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     return np.ascontiguousarray(soxr.resample(signal.T, from_hz, to_hz, quality="HQ").T)
 
 
+def resampled(signal: Pieces, from_hz: int, to_hz: int) -> Iterator[npt.NDArray[np.floating]]:
+    """Resample a signal in pieces; the result equals that of :func:`resample`.
+
+    Args:
+        signal: pieces (channels, samples), floating point.
+        from_hz: sampling rate of the signal.
+        to_hz: sampling rate of the result.
+    """
+    if from_hz == to_hz:
+        yield from signal
+        return
+    stream = None
+    for piece in signal:
+        if stream is None:
+            stream = soxr.ResampleStream(
+                from_hz, to_hz, len(piece), dtype=piece.dtype, quality="HQ"
+            )
+            nothing = np.empty((0, len(piece)), piece.dtype)
+        yield stream.resample_chunk(np.ascontiguousarray(piece.T)).T
+    if stream is not None:
+        yield stream.resample_chunk(nothing, last=True).T
+
+
+class _Target:
+    """Receives the bytes that libsndfile writes, and keeps the first error of the system.
+
+    libsndfile does not report the reason of an error, and an exception must not reach its C code.
+    So libsndfile continues after an error, and the caller has to look at `error`.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write data; after an error, discard them."""
+        rest = memoryview(data)
+        try:
+            while rest and self.error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+
+FORMATS = {
+    ".flac": ("FLAC", {"16": "PCM_16", "24": "PCM_24"}),
+    ".wav": ("WAV", {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}),
+    ".mp3": ("MP3", {"": "MPEG_LAYER_III"}),
+    ".ogg": ("OGG", {"": "VORBIS"}),
+    ".opus": ("OGG", {"": "OPUS"}),
+}
+"""Dict from the suffix of a file to the format of libsndfile, and a dict from the name of a sample
+format to that of libsndfile; the first sample format is the default."""
+
+OPUS_RATE_HZ = 48000
+
+
+def sample_format(path: Path, name: str | None = None) -> tuple[str, str]:
+    """Return the format and the sample format of a file to write, as named by libsndfile.
+
+    Args:
+        path: the file, whose suffix is one of :data:`FORMATS`, in upper or lower case.
+        name: name of the sample format in :data:`FORMATS`; None for the default of the suffix.
+
+    Raises:
+        InputError: the suffix or the sample format does not exist, or this version of libsndfile
+            cannot write it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        *others, last = FORMATS
+        raise InputError(f"{path}: expected a name that ends in {', '.join(others)} or {last}")
+    container, names = FORMATS[suffix]
+    if name is not None and name not in names:
+        expected = " or ".join(filter(None, names)) or "no choice of the sample format"
+        raise InputError(f"{path}: sample format {name}: expected {expected} for {suffix} files")
+    subtype = names[name] if name is not None else next(iter(names.values()))
+    if not soundfile.check_format(container, subtype):
+        raise InputError(
+            f"{path}: libsndfile {soundfile.__libsndfile_version__} cannot write {suffix}; "
+            "expected .flac or .wav"
+        )
+    return container, subtype
+
+
 def write_flac(
     path: Path,
     signal: np.ndarray,
@@ -441,35 +577,155 @@ def write_flac(
         FloatingPointError: the signal contains NaN or infinity, which would be written as noise.
         OSError: the file cannot be written.
     """
-    if not np.isfinite(signal).all():
-        raise FloatingPointError(f"{path}: the signal contains NaN or infinity")
-    if soft_clip:
-        signal = np.tanh(signal)
-    clipped = int(np.count_nonzero(np.abs(signal) > 1.0))
+    limited: Pieces = (
+        (np.tanh(piece) if soft_clip else piece) for piece in _finite([signal], path)
+    )
+    return _write(path, limited, len(signal), sample_rate_hz, ("FLAC", "PCM_16"), comment)
+
+
+def write_sound(
+    path: Path, signal: Pieces, channels: int, sample_rate_hz: int, name: str | None = None
+) -> int:
+    """Write a signal in pieces to a file whose suffix gives the format.
+
+    A lossy format has a high quality: some 250 kbit/s for MP3. An Opus file has a sampling rate of
+    48 kHz.
+
+    Args:
+        path: file to write; it appears only once it is complete.
+        signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
+            in a WAV of floating-point samples.
+        channels: number of channels.
+        sample_rate_hz: sampling rate of the signal.
+        name: name of the sample format, see :func:`sample_format`.
+
+    Returns:
+        The number of samples beyond +-1 in all channels.
+
+    Raises:
+        InputError: the format does not exist.
+        FloatingPointError: the signal contains NaN or infinity, which would become noise.
+        OSError: the file cannot be written.
+    """
+    chosen, signal = sample_format(path, name), _finite(signal, path)
+    if chosen == ("OGG", "OPUS"):
+        signal, sample_rate_hz = resampled(signal, sample_rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ
+    return _write(path, signal, channels, sample_rate_hz, chosen)
+
+
+def _finite(signal: Pieces, path: Path) -> Iterator[np.ndarray]:
+    """Yield the pieces of a signal, and check that they are finite."""
+    for piece in signal:
+        if not np.isfinite(piece).all():
+            raise FloatingPointError(f"{path}: the signal contains NaN or infinity")
+        yield piece
+
+
+def _write(
+    path: Path,
+    signal: Pieces,
+    channels: int,
+    sample_rate_hz: int,
+    chosen: tuple[str, str],
+    comment: str = "",
+) -> int:
+    """Write the pieces of a signal; return the number of samples beyond +-1."""
+    container, subtype = chosen
+    lossy = subtype in ("MPEG_LAYER_III", "VORBIS", "OPUS")
+    beyond = 0
+    with atomic_file(path) as temporary, temporary.open("r+b", buffering=0) as raw:
+        target = _Target(raw)
+        with soundfile.SoundFile(
+            target,
+            "w",
+            sample_rate_hz,
+            channels,
+            subtype,
+            format=container,
+            compression_level=0.1 if lossy else None,
+        ) as file:
+            if comment:
+                file.comment = comment
+            for piece in signal:
+                beyond += int(np.count_nonzero(np.abs(piece) > 1.0))
+                samples = _stored(piece, subtype).T
+                # The encoder of Vorbis needs memory on the stack for all samples of a call.
+                for start in range(0, len(samples), 2**14):
+                    file.write(samples[start : start + 2**14])
+                if target.error:
+                    break
+        if target.error:
+            raise target.error
+    return beyond
+
+
+def _stored(piece: np.ndarray, subtype: str) -> np.ndarray:
+    """Convert samples to the type in which libsndfile receives them, clipped where necessary."""
+    if subtype == "FLOAT":
+        return piece.astype(np.float32)
+    if not subtype.startswith("PCM"):
+        return np.clip(piece, -1.0, 1.0).astype(np.float32)
     # As in pyclarity's `clip_signal` and `to_16bit`, samples are rounded towards zero, and a sample
     # of 1 becomes 32767.
-    integers = np.clip(signal * FULL_SCALE_16_BIT, -32768.0, 32767.0).astype(np.int16)
-    # The file is encoded in memory, because libsndfile would not report that the disk is full.
-    encoded = io.BytesIO()
-    with soundfile.SoundFile(
-        encoded, "w", sample_rate_hz, len(integers), subtype="PCM_16", format="FLAC"
-    ) as file:
-        if comment:
-            file.comment = comment
-        file.write(integers.T)
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
-    return clipped
+    full_scale = FULL_SCALE_16_BIT if subtype == "PCM_16" else FULL_SCALE_24_BIT
+    integers = np.clip(piece * full_scale, -full_scale, full_scale - 1)
+    if subtype == "PCM_16":
+        return integers.astype(np.int16)
+    return integers.astype(np.int32) << 8  # libsndfile takes the 24 bits at the top
 
 
 def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
-    """Compute the integrated loudness by ITU-R BS.1770-4; the loudness of silence is -inf.
+    """Compute the integrated loudness (ITU-R BS.1770-4); -inf for silence.
 
     Args:
-        signal: signal (channels, samples) that lasts at least :data:`SHORTEST_LOUDNESS_S` seconds.
+        signal: (channels, samples), mono or stereo, at least :data:`SHORTEST_LOUDNESS_S` long.
         sample_rate_hz: sampling rate of the signal.
 
     Raises:
         ValueError: the signal is shorter than :data:`SHORTEST_LOUDNESS_S` seconds.
     """
-    return float(pyloudnorm.Meter(sample_rate_hz).integrated_loudness(signal.T))
+    return loudness_of_pieces([signal], sample_rate_hz)
+
+
+def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
+    """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
+    filters = pyloudnorm.Meter(sample_rate_hz)._filters.values()
+    sections = np.array([[*(f.passband_gain * f.b), *f.a] for f in filters])
+    block = SHORTEST_LOUDNESS_S * sample_rate_hz
+    # As in pyloudnorm: a block begins after each quarter of a block, rounded down to a sample.
+    spans = ((int(n / 4 * block), int((n / 4 + 1) * block)) for n in count())
+    start, stop = next(spans)
+    powers: list[float] = []
+    state = None
+    kept, offset = np.empty(0), 0  # squared samples of incomplete blocks, and position of the first
+    for piece in signal:
+        if state is None:
+            state = np.zeros((len(sections), len(piece), 2))
+        weighted, state = sosfilt(sections, piece, zi=state)
+        kept = np.concatenate([kept, np.square(weighted).sum(axis=0)])
+        while stop <= offset + len(kept):
+            powers.append(kept[start - offset : stop - offset].sum() / block)
+            start, stop = next(spans)
+        kept, offset = kept[start - offset :], start
+    samples = offset + len(kept)
+    if samples < block:
+        raise ValueError(f"{samples} samples: expected at least {SHORTEST_LOUDNESS_S:g} s")
+    # The last block may be incomplete, because the number of blocks is rounded to the nearest.
+    blocks = round(4 * (samples / block - 1)) + 1
+    power = np.array([*powers, kept.sum() / block][:blocks])
+    # Gating: first by -70 LUFS, then by 10 LU below the loudness of the remaining blocks.
+    power = power[power >= 10 ** ((-70 + 0.691) / 10)]
+    if not power.size:
+        return -np.inf
+    return float(-0.691 + 10 * np.log10(power[power > power.mean() / 10].mean()))
+
+
+def true_peak(signal: Pieces, sample_rate_hz: int) -> float:
+    """Return the largest magnitude of a signal between its samples, too (ITU-R BS.1770-4, Annex 2).
+
+    Args:
+        signal: pieces (channels, samples), floating point.
+        sample_rate_hz: sampling rate of the signal, which is multiplied by four.
+    """
+    between = resampled(signal, sample_rate_hz, 4 * sample_rate_hz)
+    return max((float(np.abs(piece).max(initial=0.0)) for piece in between), default=0.0)

@@ -1,9 +1,10 @@
-import errno
-import os
+import math
+import resource
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyloudnorm
 import pytest
 import soundfile
 from clarity.utils import flac_encoder
@@ -118,21 +119,25 @@ def test_the_callers_array_is_left_alone(tmp_path):
     np.testing.assert_array_equal(signal, before)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+@pytest.fixture
+def largest_file():
+    """Set the size in bytes at which writing a file fails, as it does on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("size", [0, 50, 30_000])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, capfd, largest_file, size):
     path = tmp_path / "a.flac"
     audio.write_flac(path, noise(100), RATE_HZ)
     before = path.read_bytes()
-
-    def half_a_file(file, data):
-        with file.open("wb") as half:
-            half.write(data[:50])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", half_a_file)
-    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.flac'"):
-        audio.write_flac(path, noise(100, seed=2), RATE_HZ)
+    largest_file(size)
+    with pytest.raises(OSError, match=r"File too large: '.*/a\.flac'"):
+        audio.write_flac(path, noise(20_000, seed=2), RATE_HZ)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -180,6 +185,47 @@ def test_loudness_follows_level_and_silence_is_minus_infinity():
     louder = audio.loudness_lufs(10 ** (6 / 20) * signal, RATE_HZ)
     assert louder - audio.loudness_lufs(signal, RATE_HZ) == pytest.approx(6, abs=1e-9)
     assert audio.loudness_lufs(np.zeros((2, RATE_HZ)), RATE_HZ) == -np.inf
+
+
+def cut_anywhere(signal: np.ndarray, rng: np.random.Generator, count: int = 7) -> list[np.ndarray]:
+    """Divide a signal (channels, samples) into pieces of random lengths, also of no sample."""
+    return np.split(signal, np.sort(rng.integers(0, signal.shape[-1] + 1, count)), axis=-1)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 44099, 96000])
+@pytest.mark.parametrize("seconds", [0.4, 0.43, 0.4999, 2.77])
+def test_loudness_in_pieces_is_pyloudnorms(rate_hz, seconds):
+    rng = np.random.default_rng(round(rate_hz * seconds))
+    signal = noise(math.ceil(rate_hz * seconds))
+    # Levels over 80 dB, so that both gates exclude blocks.
+    signal *= np.repeat(10 ** rng.uniform(-4, 0, 30), len(signal[0]) // 30 + 1)[: len(signal[0])]
+    expected = pyloudnorm.Meter(rate_hz).integrated_loudness(signal.T)
+    for in_pieces in ([signal], cut_anywhere(signal, rng)):
+        assert audio.loudness_of_pieces(in_pieces, rate_hz) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rates", [(44100, 32000), (8000, 44100), (44100, 44100), (96000, 44100)])
+def test_resampling_and_writing_in_pieces_give_equal_samples(tmp_path, dtype, rates):
+    rng = np.random.default_rng(sum(rates))
+    signal = noise(70_001, level=0.6).astype(dtype)
+    whole = audio.resample(signal, *rates)
+    resampled = [*audio.resampled(cut_anywhere(signal, rng), *rates)]
+    np.testing.assert_array_equal(np.concatenate(resampled, axis=1), whole)
+    clipped = audio.write_flac(tmp_path / "a.flac", whole, rates[1])
+    again = audio.write_sound(tmp_path / "b.flac", resampled, 2, rates[1])
+    assert clipped == again > 0
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_read_in_pieces(tmp_path, channels):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(200_001)[:channels].T, 8000, "FLOAT")
+    with audio.stereo_pieces(path) as (header, pieces):
+        assert (header.channels, header.samples) == (channels, 200_001)
+        read = np.concatenate([*pieces], axis=1)
+    np.testing.assert_array_equal(read, audio.read_stereo(path)[0])
 
 
 # Unusable files.

@@ -104,6 +104,18 @@ def test_each_ear_gets_its_own_compression_and_the_input_is_left_alone():
     np.testing.assert_array_equal(output[1], DEVICE.amplify_ear(stereo[1], right))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_of_any_lengths_give_equal_samples(seed):
+    rng = np.random.default_rng(seed)
+    ears = listener(
+        *(compression(rng.uniform(1, 6, 6), rng.uniform(0, 30, 6)) for _ in ("left", "right"))
+    )
+    signal = rng.uniform(0, 0.5, 1) * rng.uniform(-1, 1, (2, 30_000))
+    cuts = np.sort(rng.integers(0, 30_001, 9))
+    amplified = [*DEVICE.in_pieces(np.split(signal, [cuts[0], *cuts], axis=1), ears)]
+    np.testing.assert_array_equal(np.concatenate(amplified, axis=1), DEVICE(signal, ears))
+
+
 def test_below_the_threshold_it_is_a_linear_all_pass_with_make_up_gain():
     signal = 1e-3 * np.random.default_rng(4).standard_normal(RATE_HZ)
     ear = compression((4,) * 6, (6,) * 6)

@@ -4,17 +4,30 @@ import errno
 import json
 import os
 import re
+import resource
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
-from cmss import listen
 from cmss.audio import loudness_lufs, read_header
 from cmss.errors import InputError
-from cmss.listen import CHALLENGE_HEARING_AID, SAMPLE_RATE_HZ, SEPARATOR, main
-from cmss.run.configuration import build_hearing_aid, plain
+from cmss.listen import listening, main
+from cmss.listen.processing import (
+    CHALLENGE_HEARING_AID,
+    HEADROOM_DB,
+    SAMPLE_RATE_HZ,
+    amplified,
+    read_mixture,
+    separate,
+)
+from cmss.listen.scene import make_listener, make_scene
+from cmss.machine import memory
+from cmss.machine import pieces as in_pieces
+from cmss.run.configuration import build_hearing_aid, default_separator, plain
 from cmss.scenes import Listener
 from cmss.separators import blocks
 from tests.support.played_set import configuration
@@ -55,10 +68,10 @@ class ByChannel(EqualShares):
         return {key: mixture * one for key, one in zip(sources, np.eye(2)[..., None], strict=True)}
 
 
-class NeverCalled:
-    """Remove the separator: inputs are refused before the separation."""
+class NeverCalled(EqualShares):
+    """Separator that must not be called: inputs are refused before the separation."""
 
-    def __call__(self, *_):
+    def separate(self, *_):
         pytest.fail("separated before all was checked")
 
 
@@ -70,7 +83,7 @@ def recording(path, rate_hz: int = 48000, channels: int = 2, seconds: float = 1.
 
 
 def call(mixture: str, audiogram: str, out, *more: str, gains=("6", "-3")) -> int:
-    return main([mixture, "--instruments", "Violin", "cello", "--gains", *gains,
+    return main([str(mixture), "--instruments", "Violin", "cello", "--gains", *gains,
         "--audiogram", audiogram, "-o", str(out), *more])  # fmt: skip
 
 
@@ -90,18 +103,18 @@ def test_any_recording(tmp_path, me, capsys, name, rate_hz, channels, kind):
     assert header.samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.format == "PNG"
-    assert "samples clipped" in capsys.readouterr().out
+    assert f"as loud as {tmp_path}/out_before.flac" in capsys.readouterr().out
 
 
 def test_the_mixture_is_at_the_level_of_the_hearing_aid(tmp_path):
-    mixture, _ = listen.read_mixture(tmp_path / recording(tmp_path / "a.wav"))
+    mixture, _ = read_mixture(tmp_path / recording(tmp_path / "a.wav"))
     assert loudness_lufs(mixture, SAMPLE_RATE_HZ) == pytest.approx(-40, abs=0.01)
 
 
 def test_system_is_the_default_of_the_stages(tmp_path):
     config = configuration(tmp_path)
-    separator = plain(config.separator)
-    assert {key: separator[key] for key in SEPARATOR} == SEPARATOR
+    separator, default = plain(config.separator), default_separator()
+    assert {key: separator[key] for key in default} == default
     assert build_hearing_aid(config) == CHALLENGE_HEARING_AID
     assert config.remix == {"name": "consistent", "trust": 1.0}
 
@@ -110,9 +123,9 @@ def test_a_long_recording_is_cut_without_a_seam(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_S", 0.5)
     monkeypatch.setattr(blocks, "CROSS_FADE_S", 0.1)
     mixture = np.random.default_rng(1).standard_normal((2, 100_001)).astype(np.float32)
-    scene = listen.make_scene(listen.Path("a.wav"), ["Flute", "Oboe"], [0, 0])
+    scene = make_scene(Path("a.wav"), ["Flute", "Oboe"], [0, 0])
     separator = EqualShares()
-    stems = listen.separate(separator, mixture, scene.track)
+    stems = separate(separator, mixture, scene.track)
     assert len(separator.samples) == 6
     assert max(separator.samples) <= SAMPLE_RATE_HZ // 2
     for stem in stems.values():
@@ -120,41 +133,59 @@ def test_a_long_recording_is_cut_without_a_seam(monkeypatch):
         np.testing.assert_allclose(stem, mixture / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "gains"), [(48000, 2, "6 -3"), (8000, 1, "-90 -9")]
+)
+@pytest.mark.parametrize(("piece", "on_disk"), [(1_000, False), (7_919, True)])
+def test_short_pieces_and_arrays_on_disk_change_no_byte(
+    tmp_path, me, monkeypatch, rate_hz, channels, gains, piece, on_disk
+):
+    """Most of the recording is soft, so that both gates of the loudness exclude blocks."""
+    rng = np.random.default_rng(4)
+    signal = 0.3 * rng.standard_normal((2 * rate_hz, channels))
+    signal[: len(signal) // 2] *= 1e-3
+    soundfile.write(tmp_path / "a.wav", signal, rate_hz, "FLOAT")
+    monkeypatch.setattr(listening, "build_separator", lambda *_: ByChannel())
+    assert call(tmp_path / "a.wav", me, tmp_path / "whole.flac", gains=gains.split()) == 0
+    monkeypatch.setattr(in_pieces, "PIECE", piece)
+    if on_disk:
+        monkeypatch.setattr(memory, "IN_MEMORY", 0)
+    assert call(tmp_path / "a.wav", me, tmp_path / "pieces.flac", gains=gains.split()) == 0
+    for suffix in ("flac", "png"):
+        written = [(tmp_path / f"{name}.{suffix}").read_bytes() for name in ("whole", "pieces")]
+        assert written[0] == written[1]
+
+
 def test_an_instrument_named_twice_has_two_players():
-    scene = listen.make_scene(listen.Path("a.wav"), ["violin", "Cello", "VIOLIN"], [1, 2, 3])
+    scene = make_scene(Path("a.wav"), ["violin", "Cello", "VIOLIN"], [1, 2, 3])
     players = [(source.instrument, source.voice) for source in scene.track.sources.values()]
     assert players == [("Violin", 1), ("Cello", None), ("Violin", 2)]
     assert list(scene.gains_db.values()) == [1, 2, 3]
 
 
 def test_gains_reach_the_listener(me):
-    listener: Listener = listen.make_listener(listen.Path(me))
+    listener: Listener = make_listener(me)
     mixture = 0.005 * np.random.default_rng(1).standard_normal((2, 20_000)).astype(np.float32)
 
     def ears(*gains):
-        scene = listen.make_scene(listen.Path("a.wav"), ["Flute", "Oboe"], gains)
-        return listen.listen(mixture, scene, listener, EqualShares())
+        scene = make_scene(Path("a.wav"), ["Flute", "Oboe"], gains)
+        stems = EqualShares().separate(mixture, scene.track.sources)
+        return amplified(mixture, stems, scene, listener)
 
     # Equal gains are no change, by the level factor; the estimates sum to the mixture, in float32.
     np.testing.assert_allclose(ears(6, 6), ears(0, 0), atol=1e-6)
     assert not np.allclose(ears(6, -6), ears(0, 0), atol=1e-3)
 
 
-@pytest.mark.parametrize("gain", ["-40", "-95"])
-@pytest.mark.usefixtures("by_channel")
-def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(
-    tmp_path, unaided, monkeypatch, gain
-):
+@pytest.mark.parametrize("gain_db", [-40, -95])
+def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(tmp_path, gain_db):
     """The only named player is in the left channel, all other instruments are in the right."""
-    one = ByChannel()
-    one.separate = lambda mixture, _: {"source_1": mixture * np.array([[1], [0]], np.float32)}
-    monkeypatch.setattr(listen, "build_separator", lambda *_: one)
-    mixture, out = recording(tmp_path / "a.wav", 44100), tmp_path / "out.flac"
-    arguments = ["--instruments", "Violin", "--audiogram", unaided, "-o", str(out)]
-    assert main([mixture, *arguments, "--gains", gain]) == 0
-    ears, rate_hz = soundfile.read(out)
-    # The hearing aid has no gain; a tenth is for 16 bits and for attack and release.
-    assert loudness_lufs(ears.T, rate_hz) == pytest.approx(-40 + listen.HEADROOM_DB, abs=0.1)
+    mixture, _ = read_mixture(Path(recording(tmp_path / "a.wav", 44100)))
+    scene = make_scene(Path("a.wav"), ["Violin"], [gain_db])
+    stems = {"source_1": mixture * np.array([[1], [0]], np.float32)}
+    ears = amplified(mixture, stems, scene, make_listener("0,0,0,0,0,0"))
+    # The hearing aid has no gain; a tenth is for attack and release.
+    assert loudness_lufs(ears, SAMPLE_RATE_HZ) == pytest.approx(-40 + HEADROOM_DB, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +210,7 @@ def test_a_broken_audiogram_is_told(tmp_path, capsys, text, told):
 
 def test_one_of_several_listeners(tmp_path):
     (tmp_path / "all.json").write_text(json.dumps({"L1": ME, "L2": ME | {"name": "L2"}}))
-    listener = listen.make_listener(tmp_path / "all.json", "L2")
+    listener = make_listener(str(tmp_path / "all.json"), "L2")
     assert (listener.id, listener.right.audiogram.levels_db[-1]) == ("L2", 70)
 
 
@@ -189,7 +220,7 @@ def test_what_else_cannot_be_used_is_told_in_a_line(tmp_path, me, capsys):
     soundfile.write(tmp_path / "nan.wav", np.full((44100, 2), np.nan), 44100, subtype="FLOAT")
     (tmp_path / "text.wav").write_text("not a sound")
     refused = {
-        (mixture, "out.wav"): "-o",
+        (mixture, "out.m4a"): "-o",
         (mixture, "a.wav"): "-o",
         (str(tmp_path / "silent.wav"), "out.flac"): "silent",
         (str(tmp_path / "nan.wav"), "out.flac"): "NaN",
@@ -210,18 +241,18 @@ def test_what_else_cannot_be_used_is_told_in_a_line(tmp_path, me, capsys):
     told = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in told] == ["none.json", "--gains", "none.wav"]
     with pytest.raises(InputError, match=r"expected names from Bassoon, .*, got 'Harp'"):
-        listen.make_scene(out, ["Harp"], [0])
+        make_scene(out, ["Harp"], [0])
 
 
 @pytest.fixture
 def by_channel(monkeypatch):
-    monkeypatch.setattr(listen, "build_separator", lambda *_: ByChannel())
-    monkeypatch.setattr(listen, "png", lambda _: b"a picture")  # drawing takes a second
+    monkeypatch.setattr(listening, "build_separator", lambda *_: ByChannel())
+    monkeypatch.setattr(listening, "png", lambda _: b"a picture")  # drawing takes a second
 
 
 @pytest.fixture
 def unseparated(monkeypatch):
-    monkeypatch.setattr(listen, "build_separator", NeverCalled())
+    monkeypatch.setattr(listening, "build_separator", lambda *_: NeverCalled())
 
 
 @pytest.fixture
@@ -334,14 +365,14 @@ def test_a_picture_that_cannot_be_written_costs_no_sound(tmp_path, unaided, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     out, picture = tmp_path / "new" / "out.flac", tmp_path / "new" / "out.png"
-    monkeypatch.setattr(listen, "png", full)
+    monkeypatch.setattr(listening, "png", full)
     assert call(recording(tmp_path / "a.wav"), unaided, out) == 1
     written, failed = capsys.readouterr().err.splitlines()
     assert written.startswith(f"{out}: its loudest second")
     assert "No space left" in failed
     assert str(picture) in failed
     assert read_header(out).samples == pytest.approx(SAMPLE_RATE_HZ, abs=1)
-    assert [path.name for path in out.parent.iterdir()] == ["out.flac"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.flac", "out_before.flac"]
 
 
 @pytest.mark.usefixtures("by_channel")
@@ -359,6 +390,22 @@ def test_a_sound_that_cannot_be_written_leaves_the_earlier_one(
     assert call(mixture, unaided, out, gains=("0", "9")) == 1
     assert "No space left" in capsys.readouterr().err
     assert (out.read_bytes(), out.with_suffix(".png").read_bytes()) == before
+
+
+@pytest.mark.usefixtures("unseparated")
+def test_a_full_disk_for_long_signals_is_found_before_the_separation(
+    tmp_path, me, monkeypatch, capsys
+):
+    mixture = recording(tmp_path / "a.wav")
+    monkeypatch.setattr(memory, "IN_MEMORY", 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        assert call(mixture, me, tmp_path / "out.flac") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == f"{tempfile.gettempdir()}: File too large\n"
+    assert not (tmp_path / "out.flac").exists()
 
 
 @pytest.mark.parametrize(("amplitude", "seconds"), [(0.5, 2.5), (1e-3, 0.6), (0.02, 1.0)])

@@ -94,7 +94,7 @@ def test_whatever_shapes_an_estimate_is_told_apart(asked, weights, folder, tmp_p
     for path, settings, signal, who in others:
         convtasnet(path, folder, **settings).separate(signal, who)
     assert asked.times == len(others) == len(list(folder.iterdir()))
-    monkeypatch.setattr(cache, "_code", lambda: "another")
+    monkeypatch.setattr(cache, "code_digest", lambda: "another")
     convtasnet(weights, folder).separate(mixture, players)
     assert asked.times == len(others) + 1
 

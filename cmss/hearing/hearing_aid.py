@@ -25,7 +25,7 @@ affected. Second, digital silence stays silence, whereas pyclarity replaces zero
 dB).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +35,7 @@ from scipy.signal import butter, tf2zpk, zpk2tf
 
 from cmss.errors import InputError
 from cmss.machine.compiled import compiled
+from cmss.machine.pieces import Pieces
 from cmss.quantities import ATTACK_MS, CROSSOVER_HZ, RELEASE_MS
 from cmss.scenes import Compression, Listener
 
@@ -122,13 +123,25 @@ class HearingAid:
         Returns:
             The amplified signal in float64, an array of shape (2, samples).
         """
-        left, right = np.asarray(signal)
-        return np.stack(
-            [
-                self.amplify_ear(left, listener.left.compression),
-                self.amplify_ear(right, listener.right.compression),
-            ]
-        )
+        return next(self.in_pieces([np.asarray(signal)], listener))
+
+    def in_pieces(self, signal: Pieces, listener: Listener) -> Iterator[Signal]:
+        """Amplify a stereo signal in pieces; the output does not depend on their lengths.
+
+        Args:
+            signal: pieces of shape (2, samples) with full scale 1; the pieces are not modified.
+            listener: the listener, whose compression parameters are used for both ears.
+
+        Yields:
+            The amplified pieces in float64, arrays of shape (2, samples).
+        """
+        ears = [self.parameters(ear.compression) for ear in (listener.left, listener.right)]
+        states = [new_state(len(self.crossover_frequencies) + 1) for _ in ears]
+        for piece in signal:
+            channels = (np.ascontiguousarray(channel, dtype=np.float64) for channel in piece)
+            yield np.stack(
+                [_amplify(*one, *ear) for *one, ear in zip(channels, states, ears, strict=True)]
+            )
 
     def amplify_ear(self, signal: ArrayLike, compression: Compression) -> Signal:
         """Amplify the signal of an ear.
@@ -144,9 +157,9 @@ class HearingAid:
         Raises:
             InputError: the number of bands of `compression` differs from that of the hearing aid.
         """
-        return _amplify(
-            np.ascontiguousarray(signal, dtype=np.float64), *self.parameters(compression)
-        )
+        parameters = self.parameters(compression)
+        state = new_state(len(self.crossover_frequencies) + 1)
+        return _amplify(np.ascontiguousarray(signal, dtype=np.float64), state, *parameters)
 
     def parameters(self, compression: Compression) -> tuple[Signal, ...]:
         """Return the arguments of the compiled loops of this module.
@@ -219,9 +232,20 @@ def _in_parallel(low: Signal, high: Signal) -> Signal:
     return np.array([numerator, denominator], dtype=np.float64)
 
 
+def new_state(bands: int) -> Signal:
+    """Return the state of the compiled loops before the first sample.
+
+    Returns:
+        Zeros (bands, bands, 8): for each band, the state of up to `bands` - 1 filters, and in the
+        last row the gain reduction of the compressor in dB.
+    """
+    return np.zeros((bands, bands, 8))
+
+
 @compiled()
 def _amplify(
     signal: Signal,
+    state: Signal,
     low_pass: Signal,
     high_pass: Signal,
     all_pass: Signal,
@@ -233,41 +257,54 @@ def _amplify(
 ) -> Signal:
     """Split a signal into bands, compress each band and add the bands.
 
-    The arguments after `signal` are the results of `HearingAid.parameters`.
+    `state` is the result of `new_state`, or the state after the previous piece of the signal; it is
+    updated in place. The arguments after it are the results of `HearingAid.parameters`.
     """
     output = np.zeros(signal.size)
     band = np.empty(signal.size)
     for i in range(len(low_pass) + 1):
         band[:] = signal
-        split_off(i, low_pass, high_pass, all_pass, band)
-        _compress(band, threshold_db[i], slope[i], attack[i], release[i], gain_db[i], output)
+        split_off(i, low_pass, high_pass, all_pass, band, state[i])
+        _compress(
+            band,
+            state[i, -1],
+            threshold_db[i],
+            slope[i],
+            attack[i],
+            release[i],
+            gain_db[i],
+            output,
+        )
     return output
 
 
 @compiled()
 def split_off(
-    i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal
+    i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal, state: Signal
 ) -> None:
-    """Replace a signal (samples,) in place by the signal of band i."""
+    """Replace a signal (samples,) in place by the signal of band i.
+
+    `state` holds a row for the filter at each edge; it is updated in place.
+    """
     edges = len(low_pass)
     if i < edges:
-        _filter4(low_pass[i], signal)
+        _filter4(low_pass[i], signal, state[i])
     for below in range(i):
-        _filter4(high_pass[below], signal)
+        _filter4(high_pass[below], signal, state[below])
     for above in range(i + 1, edges):
-        _filter8(all_pass[above], signal)
+        _filter8(all_pass[above], signal, state[above])
 
 
 @compiled()
-def _filter4(coefficients: Signal, x: Signal) -> None:
-    """Apply a fourth-order recursive filter in place.
+def _filter4(coefficients: Signal, x: Signal, state: Signal) -> None:
+    """Apply a fourth-order recursive filter in place, and update its state.
 
     The filter has the transposed direct form II and the order of operations of
     `scipy.signal.lfilter`, see the docstring of this module.
     """
     b0, b1, b2, b3, b4 = coefficients[0]
     _, a1, a2, a3, a4 = coefficients[1]
-    z1 = z2 = z3 = z4 = 0.0
+    z1, z2, z3, z4 = state[:4]
     for n in range(x.size):
         u = x[n]
         v = z1 + b0 * u
@@ -276,14 +313,15 @@ def _filter4(coefficients: Signal, x: Signal) -> None:
         z3 = z4 + u * b3 - v * a3
         z4 = u * b4 - v * a4
         x[n] = v
+    state[:4] = z1, z2, z3, z4
 
 
 @compiled()
-def _filter8(coefficients: Signal, x: Signal) -> None:
+def _filter8(coefficients: Signal, x: Signal, state: Signal) -> None:
     """Apply an eighth-order recursive filter in place, as `_filter4` does."""
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = coefficients[0]
     _, a1, a2, a3, a4, a5, a6, a7, a8 = coefficients[1]
-    z1 = z2 = z3 = z4 = z5 = z6 = z7 = z8 = 0.0
+    z1, z2, z3, z4, z5, z6, z7, z8 = state
     for n in range(x.size):
         u = x[n]
         v = z1 + b0 * u
@@ -296,11 +334,13 @@ def _filter8(coefficients: Signal, x: Signal) -> None:
         z7 = z8 + u * b7 - v * a7
         z8 = u * b8 - v * a8
         x[n] = v
+    state[:] = z1, z2, z3, z4, z5, z6, z7, z8
 
 
 @compiled()
 def _compress(
     band: Signal,
+    state: Signal,
     threshold_db: float,
     slope: float,
     attack: float,
@@ -310,12 +350,13 @@ def _compress(
 ) -> None:
     """Compress the signal of a band, and add the compressed signal to `output`.
 
-    The argument `slope` is 1 - 1 / ratio, and `attack` and `release` are coefficients of one-pole
-    low-pass filters.
+    The first value of `state` is the gain reduction in dB, which is updated in place. The argument
+    `slope` is 1 - 1 / ratio, and `attack` and `release` are coefficients of one-pole low-pass
+    filters.
     """
     nepers_per_db = np.log(10.0) / 20.0
     threshold = 10.0 ** (threshold_db / 20.0)
-    reduction_db = 0.0
+    reduction_db = state[0]
     for n in range(band.size):
         level = abs(band[n])
         wanted_db = 0.0
@@ -324,3 +365,4 @@ def _compress(
         weight = attack if wanted_db > reduction_db else release
         reduction_db = weight * reduction_db + (1.0 - weight) * wanted_db
         output[n] += band[n] * np.exp(nepers_per_db * (gain_db - reduction_db))
+    state[0] = reduction_db

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import mmap
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -63,19 +64,25 @@ def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
     if arrays * size <= IN_MEMORY:
         return np.zeros(shape, np.float32)
     with tempfile.TemporaryFile() as file:
-        file.truncate(size)
+        try:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                # If the disk were full later, a write to the array would kill the process.
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            error.filename = tempfile.gettempdir()
+            raise
         return np.memmap(file, np.float32, "r+", shape=tuple(shape))
 
 
 def release(array: NDArray[np.float32]) -> None:
     """Free the memory of an array of :func:`large_array` that is stored on disk.
 
-    The values are first written to the disk. An array that is stored in memory is not changed.
+    Values that are not on the disk yet remain in the cache of the operating system, which is not
+    part of the memory of the process. An array that is stored in memory is not changed.
     """
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
-    if isinstance(base, mmap.mmap):
-        base.flush()
-        if hasattr(base, "madvise"):  # not on Windows
-            base.madvise(mmap.MADV_DONTNEED)
+    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):  # not on Windows
+        base.madvise(mmap.MADV_DONTNEED)

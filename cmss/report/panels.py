@@ -4,6 +4,7 @@ The left ear is blue with crosses, the right ear is red with circles, as in audi
 """
 
 import io
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from cmss.machine.memory import release
 from cmss.scenes import Listener
 
 LEFT = "#0060b0"
@@ -50,10 +52,14 @@ def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
         signal: signal (2, samples); 1 is full scale.
         sample_rate_hz: sampling rate of the signal.
     """
-    starts = _starts(signal.shape[-1])
-    times_s = starts / sample_rate_hz
-    for channel, (name, colour, _) in reversed(list(zip(signal, EARS, strict=True))):
-        low, high = np.minimum.reduceat(channel, starts), np.maximum.reduceat(channel, starts)
+    columns = _columns(signal.shape[-1])
+    times_s = [column.start / sample_rate_hz for column in columns]
+    extremes = []
+    for column in columns:
+        extremes.append((signal[:, column].min(axis=1), signal[:, column].max(axis=1)))
+        release(signal)
+    lows, highs = np.transpose(extremes, (1, 2, 0))  # (2, columns) each
+    for low, high, (name, colour, _) in reversed(list(zip(lows, highs, EARS, strict=True))):
         axes.fill_between(times_s, low, high, color=colour, alpha=0.6, lw=0.3, label=name)
     axes.set(xlim=(0, signal.shape[-1] / sample_rate_hz), ylabel="amplitude")
 
@@ -98,15 +104,15 @@ def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
-    starts = _starts(signal.shape[-1])
     columns = []
-    for start, stop in zip(starts, [*starts[1:], signal.shape[-1]], strict=True):
-        centres = np.arange(start, stop, _WINDOW // 2)
+    for column in _columns(signal.shape[-1]):
+        centres = np.arange(column.start, column.stop, _WINDOW // 2)
         power = sum(
             _summed_power(signal, centres[first : first + _BLOCK])
             for first in range(0, len(centres), _BLOCK)
         )
         columns.append(np.interp(hertz, bins, power / len(centres), right=0.0))
+        release(signal)
     return np.stack(columns, axis=1)
 
 
@@ -131,10 +137,10 @@ def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.floa
     return power
 
 
-def _starts(samples: int) -> NDArray[np.intp]:
-    """Return the first sample of each column of a picture."""
-    columns = min(_COLUMNS, samples)
-    return np.linspace(0, samples, columns, endpoint=False).astype(np.intp)
+def _columns(samples: int) -> list[slice]:
+    """Return the samples of each column of a picture."""
+    edges = np.linspace(0, samples, min(_COLUMNS, samples) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def audiogram(axes: Axes, listener: Listener) -> None:

@@ -41,6 +41,7 @@ class InBlocks(Around):
         parts = segments(samples, block, overlap)
         for number, part in enumerate(parts):
             of_block = self.separator.separate(mixture[:, part], sources)
+            release(mixture)
             give_back_memory()
             if self.report:
                 self.report(part.stop - part.start)

@@ -87,7 +87,7 @@ class Cached(Around):
             "separator": type(self.separator).__name__,
             "settings": settings,
             "weights": sorted(self._common.union(*own)),
-            "code": _code(),
+            "code": code_digest(),
             "mixture": [list(mixture.shape), sha256([mixture.tobytes()])],
             "sources": [[key, source.instrument, source.voice] for key, source in sources.items()],
         }
@@ -95,7 +95,7 @@ class Cached(Around):
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """Return a digest of the code that may affect estimates."""
     folders = ("models", "separators", "transforms", "nmf", "casa")
     paths = [p for f in folders for p in sorted(Path(str(files("cmss") / f)).glob("*.py"))]

@@ -80,12 +80,12 @@ def _adjoint(
     total = np.zeros(signal.size)
     for i in range(len(low_pass) + 1):
         band = signal.copy()
-        split_off(i, low_pass, high_pass, all_pass, band)
+        split_off(i, low_pass, high_pass, all_pass, band, np.zeros((len(low_pass), 8)))
         inner = _compressor_adjoint(
             band, gradient, threshold_db[i], slope[i], attack[i], release[i], gain_db[i]
         )
         backwards = inner[::-1].copy()
-        split_off(i, low_pass, high_pass, all_pass, backwards)
+        split_off(i, low_pass, high_pass, all_pass, backwards, np.zeros((len(low_pass), 8)))
         total += backwards[::-1]
     return total
 

@@ -1,0 +1,119 @@
+"""Changes the balance of instruments in recordings, and amplifies them for a listener.
+
+    python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
+        --audiogram me.json -o out.flac
+
+The recording may be mono or stereo, of any length and sampling rate. Its loudness is set to -40
+LUFS, the level for which the hearing aid is designed. The recording is separated into the stems of
+the instruments. The stems are remixed with the gains in dB, which are given in the order of the
+instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears. If the
+program ffmpeg is installed, recordings may also be M4A, AAC, MP4 and other formats.
+
+These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
+
+    out.flac           the result; the suffix .flac, .wav, .mp3, .ogg or .opus chooses the format
+    out_before.flac    the recording at the same loudness, for comparison
+    out.png            picture of the recording and the result
+    out_Violin.flac    with --stems: the estimated stem of each player, at the level of
+                       out_before.flac
+
+The result has a comfortable level: its loudness is -23 LUFS, or less if a peak of a file would
+exceed -1 dBTP. So no sample is clipped, and the loudness of the result does not depend on that of
+the recording.
+
+For several recordings, or for a folder with recordings of the same players, -o is a folder:
+
+    python -m cmss.listen takes/ --instruments Violin Cello --gains 6 -3 \\
+        --audiogram 20,20,30,45,60,70 -o results --format mp3
+
+An audiogram is given as six hearing levels in dB HL at 250, 500, 1000, 2000, 4000 and 8000 Hz for
+both ears, or as a JSON file with the challenge's keys:
+
+    {"audiogram_cfs": [250, 500, 1000, 2000, 4000, 8000],
+     "audiogram_levels_l": [20, 20, 30, 45, 60, 70],
+     "audiogram_levels_r": [25, 20, 35, 45, 65, 70]}
+
+The option --audiogram also accepts the challenge's listeners.json, from which --listener selects a
+listener. An instrument that is named twice has two players. All other instruments in the recording
+are not changed.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cmss.audio import FORMATS
+from cmss.command_line import exit_status
+from cmss.scenes import INSTRUMENTS
+
+QUALITIES = {
+    "best": "the default ensemble, which closes 32 %% of the gap between the mixture and the true "
+    "stems (SDR 5.7 dB) and takes about 55 s for one minute of music on two cores",
+    "fast": "the best single network, multichannel_unet, which closes 21 %% of the gap (SDR "
+    "3.9 dB) and takes about 17 s",
+}
+"""Choices of --quality, with figures from docs/results.md and docs/speed.md."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A command line parser that accepts every negative number, such as -inf, -.5 and -1e4.
+
+    Lists of numbers, such as -5,0,10, are also accepted. The parser of argparse mistakes some
+    negative numbers for options.
+    """
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        try:
+            [float(number) for number in arg_string.split(",")]
+        except ValueError:
+            return super()._parse_optional(arg_string)
+        return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with a command line, and return the exit status."""
+    options = _parser().parse_args(arguments)
+
+    def work() -> None:
+        # Imported here, so that the help text appears at once.
+        from cmss.listen.listening import listen
+
+        listen(options)
+
+    return exit_status(work)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m cmss.listen",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDING",
+        help="path of a recording; several paths; or a folder of recordings")  # fmt: skip
+    parser.add_argument("--instruments", nargs="+", required=True, metavar="NAME",
+        help=f"instruments of the players: {', '.join(INSTRUMENTS)}")  # fmt: skip
+    parser.add_argument("--gains", nargs="+", type=float, required=True, metavar="DB",
+        help="gain in dB of each instrument; -inf mutes the instrument")  # fmt: skip
+    parser.add_argument("--audiogram", required=True, metavar="FILE|LEVELS",
+        help="path of a JSON file, or six levels such as 20,20,30,45,60,70")  # fmt: skip
+    parser.add_argument("--listener", metavar="ID",
+        help="id of the listener, if the file with the audiograms has several")  # fmt: skip
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE|FOLDER",
+        help=f"file that ends in {', '.join(FORMATS)}; a folder for several recordings"
+    )  # fmt: skip
+    parser.add_argument("--format", choices=[suffix[1:] for suffix in FORMATS],
+        help="format of the files in a folder, flac by default")  # fmt: skip
+    parser.add_argument("--subtype", choices=("16", "24", "float"),
+        help="bits of a sample: 16 (default) or 24 for flac and wav, float for wav")  # fmt: skip
+    parser.add_argument("--stems", action="store_true", help="write the stem of each player, too")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--quality", choices=list(QUALITIES), default="best",
+        help="; ".join(f"{name}: {text}" for name, text in QUALITIES.items()))  # fmt: skip
+    chosen.add_argument("--separator", metavar="NAME",
+        help="another separator, such as htdemucs or nmf, instead of --quality")  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="FOLDER",
+        help="keep the stems in this folder; another call with other gains, another audiogram or "
+        "another output then needs no separation (21 MB for each player and minute)")  # fmt: skip
+    return parser

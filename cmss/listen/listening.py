@@ -1,0 +1,200 @@
+"""Runs the command: checks all options and files first, then processes each recording."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import loudness_of_pieces, write_sound
+from cmss.command_line import one_line
+from cmss.errors import IncompleteError, InputError, noting
+from cmss.files.atomic import atomic_file
+from cmss.listen.kept_stems import KeptStems
+from cmss.listen.levels import loudest_second_db, written_lufs
+from cmss.listen.outputs import Outputs, check_outputs, outputs_of, sounds_in
+from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, separate
+from cmss.listen.recordings import check_recording, find_recordings, readable
+from cmss.listen.scene import make_listener, make_scene, stem_names
+from cmss.machine.pieces import pieces
+from cmss.remix import factor
+from cmss.report.panels import before_and_after, png
+from cmss.run.configuration import default_separator
+from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
+from cmss.separators import SEPARATORS, Separator, build_separator
+
+FAST = "multichannel_unet"
+"""The best single network of docs/results.md."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is common to all recordings of a call.
+
+    Args:
+        scene: players and gains.
+        listener: audiograms and compressors.
+        separator: estimates the stems.
+        keep: wraps a separator that keeps stems; None if they are not kept.
+        subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
+    """
+
+    scene: Scene
+    listener: Listener
+    separator: Separator
+    keep: Callable[[Separator], Separator] | None
+    subtype: str | None
+
+
+def listen(options: argparse.Namespace) -> None:
+    """Process the recordings of a command line, and print a line for each.
+
+    Args:
+        options: see :mod:`cmss.listen.command`.
+
+    Raises:
+        InputError: options or recordings cannot be used. If the options can be used, all recordings
+            that can be read have been processed.
+        IncompleteError: results of a recording are not finite; all others were written.
+        OSError: a file cannot be written.
+    """
+    problems: list[str] = []
+    scene = None
+    with noting(problems):
+        listener = make_listener(options.audiogram, options.listener)
+    with noting(problems):
+        chosen = _separator_settings(options)
+    with noting(problems):
+        scene = make_scene(options.recordings[0], options.instruments, options.gains)
+    with noting(problems):
+        outputs = _outputs(options, stem_names(scene) if scene and options.stems else {})
+    if problems:
+        raise InputError(problems)
+    assert scene
+    separator = build_separator(chosen, SAMPLE_RATE_HZ)
+    separator.prepare(scene.track.sources.values())
+    for warning in unusual_hearing([listener]):
+        print(one_line(warning), file=sys.stderr)
+    keep = partial(KeptStems, folder=options.keep, settings=chosen) if options.keep else None
+    settings = Settings(scene, listener, separator, keep, options.subtype)
+    not_finite: list[str] = []
+    for recording, files in outputs.items():
+        try:
+            print(one_line(_process(recording, files, settings)), flush=True)
+        except InputError as error:
+            problems += error.problems
+        except FloatingPointError as error:
+            not_finite.append(f"{recording}: {error}")
+    if not_finite:
+        raise IncompleteError([*problems, *not_finite])
+    if problems:
+        raise InputError(problems)
+
+
+def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the section of the configuration for the separator that the options choose."""
+    name = options.separator
+    if name in (None, "ensemble"):
+        return {"name": FAST} if options.quality == "fast" else default_separator()
+    # The oracle needs the true stems.
+    names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
+    if name not in names:
+        raise InputError(f"--separator: expected one of {', '.join(names)}, got {name!r}")
+    if name == "passthrough" and options.stems:
+        raise InputError("--stems: the separator passthrough has no stems, expected another")
+    return {"name": name}
+
+
+def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, Outputs]:
+    """Return the files to write for each recording, after checking both.
+
+    Args:
+        options: options of the command line.
+        stems: dict from the id of a player to the name of the stem; empty for no stems.
+
+    Raises:
+        InputError: a recording or an output cannot be used.
+    """
+    recordings = find_recordings(options.recordings)
+    if len(options.recordings) > 1 or options.recordings[0].is_dir():
+        sounds = sounds_in(options.out, f".{options.format or 'flac'}", recordings)
+    elif options.format:
+        raise InputError("--format: for several recordings; the suffix of -o chooses the format")
+    else:
+        sounds = [options.out]
+    outputs = {
+        recording: outputs_of(sound, stems, options.subtype)
+        for recording, sound in zip(recordings, sounds, strict=True)
+    }
+    audiogram = Path(options.audiogram)
+    inputs = [*recordings, audiogram] if audiogram.is_file() else recordings
+    problems: list[str] = []
+    with noting(problems):
+        check_outputs(outputs.values(), inputs)
+    for recording in recordings:
+        with noting(problems):
+            check_recording(recording)
+    if options.keep and options.keep.exists() and not options.keep.is_dir():
+        problems.append(f"--keep {options.keep}: is a file, expected a folder")
+    if problems:
+        raise InputError(problems)
+    return outputs
+
+
+def _process(recording: Path, outputs: Outputs, settings: Settings) -> str:
+    """Process a recording, write its files, and return a line about them."""
+    with readable(recording) as file:
+        mixture, gain_db = read_mixture(file)
+    stems = separate(settings.separator, mixture, settings.scene.track, settings.keep)
+    ears = amplified(mixture, stems, settings.scene, settings.listener)
+    recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
+    stems = {key: stems[key] for key in outputs.stems}
+    lufs = loudness_of_pieces(pieces(ears), SAMPLE_RATE_HZ)
+    # Of silence, or of what is too soft to have a loudness, the level is not changed relative to
+    # the recording.
+    lufs = lufs if np.isfinite(lufs) else EXPECTED_LUFS
+    # Stems have the level of the recording, so that they add up to it.
+    unamplified = [(signal, EXPECTED_LUFS) for signal in (mixture, *stems.values())]
+    level = written_lufs([(ears, lufs), *unamplified], SAMPLE_RATE_HZ)
+    _scale(ears, factor(level - lufs))
+    of_stems = factor(level - EXPECTED_LUFS)
+    _scale(mixture, of_stems)
+
+    def write(path: Path, signal: NDArray[np.float32], scale: float = 1.0) -> None:
+        scaled = (np.float32(scale) * piece for piece in pieces(signal))
+        write_sound(path, scaled, 2, SAMPLE_RATE_HZ, settings.subtype)
+
+    write(outputs.sound, ears)
+    rise_db = loudest_second_db(ears, SAMPLE_RATE_HZ) - recorded_db
+    difference = f"{abs(rise_db):.1f} dB {'above' if rise_db >= 0 else 'below'}"
+    if rise_db == -np.inf:
+        difference = "silent, below"
+    line = f"{outputs.sound}: its loudest second is {difference} that of {recording} as recorded"
+    # If the result is more than 20 dB louder than the recording, it may be dangerous to play it
+    # without turning the volume down.
+    if rise_db > 20:
+        print(f"{outputs.sound}: turn the volume down before you play it", file=sys.stderr)
+    try:
+        write(outputs.before, mixture)
+        for key, path in outputs.stems.items():
+            write(path, stems[key], of_stems)
+        with atomic_file(outputs.picture) as temporary:
+            figure = before_and_after(mixture, ears, SAMPLE_RATE_HZ, settings.listener)
+            temporary.write_bytes(png(figure))
+    except OSError:
+        # The sound has been written, and only a file beside it failed. Report the sound, because
+        # its separation may have taken long.
+        print(one_line(line), file=sys.stderr)
+        raise
+    stated = f"{level:.1f} LUFS"
+    return f"{line}; {stated}, as loud as {outputs.before}; {outputs.picture}: before and after"
+
+
+def _scale(signal: NDArray[np.float32], by: float) -> None:
+    for piece in pieces(signal):
+        piece *= np.float32(by)

@@ -1,0 +1,125 @@
+"""Builds the scene and the listener from the options of the command line."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmss.audio import Excerpt
+from cmss.errors import InputError
+from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
+from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
+from cmss.scenes import (
+    DOUBLED,
+    INSTRUMENTS,
+    Audiogram,
+    Compression,
+    Ear,
+    Listener,
+    Scene,
+    Source,
+    Track,
+    load_audiograms,
+)
+
+
+def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) -> Scene:
+    """Build a scene that consists of a recording and a gain for each player.
+
+    Args:
+        path: path of the recording.
+        players: instrument of each player, in upper or lower case. The instrument of two players is
+            named twice.
+        gains_db: gain of each player in dB, within the limits of the metadata; minus infinity mutes
+            the player.
+
+    Raises:
+        InputError: an instrument is unknown, a gain is out of range, or the number of gains differs
+            from the number of players.
+    """
+    known = {name.lower(): name for name in INSTRUMENTS}
+    problems = [
+        f"--instruments: expected names from {', '.join(INSTRUMENTS)}, got {name!r}"
+        for name in players
+        if name.lower() not in known
+    ]
+    if len(gains_db) != len(players):
+        problems.append(
+            f"--gains: expected {len(players)}, one per instrument, got {len(gains_db)}"
+        )
+    if refusal := PLAYER_GAIN_DB.refusal(gain for gain in gains_db if gain != -math.inf):
+        problems.append(f"--gains: {refusal}; -inf mutes a player")
+    elif gains_db and all_muted(gains_db):
+        problems.append(
+            f"--gains: every player is muted ({MUTED_DB:g} dB or less), "
+            "expected at least one audible player"
+        )
+    if problems:
+        raise InputError(problems)
+    instruments = [known[name.lower()] for name in players]
+    recording = Excerpt(path, 0.0, math.inf)
+    numbered = Counter[str]()
+    sources = {}
+    for number, instrument in enumerate(instruments, start=1):
+        numbered[instrument] += 1
+        # The challenge numbers the two players of the instruments that it doubles.
+        two = instrument in DOUBLED and instruments.count(instrument) == 2
+        key = f"source_{number}"
+        part = numbered[instrument] if two else None
+        sources[key] = Source(key, instrument, part, recording)
+    gains = dict(zip(sources, gains_db, strict=True))
+    return Scene("S0", Track(path.name, sources, recording), gains)
+
+
+def stem_names(scene: Scene) -> dict[str, str]:
+    """Return the names of the stems, such as Cello and Violin_2, by the ids of the players."""
+    instruments = Counter(source.instrument for source in scene.track.sources.values())
+    numbered = Counter[str]()
+    names = {}
+    for key, source in scene.track.sources.items():
+        name = source.instrument
+        numbered[name] += 1
+        names[key] = f"{name}_{numbered[name]}" if instruments[name] > 1 else name
+    return names
+
+
+def make_listener(audiogram: str, name: str | None = None) -> Listener:
+    """Read the audiograms of a listener, and compute the settings of the compressor of each ear.
+
+    Args:
+        audiogram: path of a JSON file; or levels of both ears in dB HL, separated by commas, at the
+            frequencies of the compressor.
+        name: id of the listener in a file with several listeners.
+
+    Raises:
+        InputError: the file is unreadable, or its content or the levels are not as expected.
+    """
+    path = Path(audiogram)
+    if not path.exists() and (levels_db := _numbers(audiogram)) is not None:
+        if len(levels_db) != len(COMPRESSOR_FREQUENCIES_HZ):
+            expected = ", ".join(f"{hertz:g}" for hertz in COMPRESSOR_FREQUENCIES_HZ)
+            raise InputError(
+                f"--audiogram: expected a file or six levels, at {expected} Hz, "
+                f"got {len(levels_db)} levels"
+            )
+        if name:
+            raise InputError("--listener: expected an --audiogram that is a file")
+        audiograms = [Audiogram(COMPRESSOR_FREQUENCIES_HZ, levels_db)] * 2
+    else:
+        audiograms = [*load_audiograms(path, name)]
+    try:
+        left, right = (
+            Ear(ear, Compression(*compression_from_audiogram(ear.frequencies_hz, ear.levels_db)))
+            for ear in audiograms
+        )
+    except InputError as error:
+        raise InputError(f"{audiogram}: {line}" for line in error.problems) from error
+    return Listener(name or path.stem, left, right)
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    """Return the numbers in a text, separated by commas; None if it is another text."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        return None
