@@ -17,7 +17,6 @@ from cmss.audio import loudness_lufs, read_header
 from cmss.errors import InputError
 from cmss.listen import listening, main
 from cmss.listen.processing import (
-    CHALLENGE_HEARING_AID,
     HEADROOM_DB,
     SAMPLE_RATE_HZ,
     amplified,
@@ -27,7 +26,12 @@ from cmss.listen.processing import (
 from cmss.listen.scene import make_listener, make_scene
 from cmss.machine import memory
 from cmss.machine import pieces as in_pieces
-from cmss.run.configuration import build_hearing_aid, default_separator, plain
+from cmss.run.configuration import (
+    build_hearing_aid,
+    default_hearing_aid,
+    default_separator,
+    plain,
+)
 from cmss.scenes import Listener
 from cmss.separators import blocks
 from tests.support.played_set import configuration
@@ -115,7 +119,7 @@ def test_system_is_the_default_of_the_stages(tmp_path):
     config = configuration(tmp_path)
     separator, default = plain(config.separator), default_separator()
     assert {key: separator[key] for key in default} == default
-    assert build_hearing_aid(config) == CHALLENGE_HEARING_AID
+    assert build_hearing_aid(config) == default_hearing_aid(SAMPLE_RATE_HZ)
     assert config.remix == {"name": "consistent", "trust": 1.0}
 
 

@@ -16,10 +16,10 @@ from cmss.audio import (
     stereo_pieces,
 )
 from cmss.errors import InputError
-from cmss.hearing.hearing_aid import HearingAid
 from cmss.machine.pieces import Pieces, gathered, pieces
 from cmss.quantities import RECORDED_RATE_HZ
 from cmss.remix import ConsistentRemix, Waveform, rebalance
+from cmss.run.configuration import default_hearing_aid
 from cmss.run.stage import progress
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, Track
 from cmss.separators import Separator, Stems
@@ -29,14 +29,6 @@ SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
 """Largest difference in dB that is allowed between the level of a remix and the level for which the
 hearing aid is designed. The levels of the challenge's mixtures may differ as much from it."""
-
-CHALLENGE_HEARING_AID = HearingAid(
-    crossover_frequencies=(353.55, 707.11, 1414.21, 2828.43, 5656.85),
-    attack=(11, 11, 14, 13, 11, 11),
-    release=(80, 80, 80, 80, 100, 100),
-    threshold=-30,
-    sample_rate_hz=SAMPLE_RATE_HZ,
-)
 
 
 def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
@@ -118,7 +110,7 @@ def amplified(
     lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
     limit = 10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20)
     remix = (limit * piece for piece in remixed(mixture, stems, scene))
-    ears = CHALLENGE_HEARING_AID.in_pieces(remix, listener)
+    ears = default_hearing_aid(SAMPLE_RATE_HZ).in_pieces(remix, listener)
     with progress(total=_seconds(mixture), unit="s", desc="amplify") as bar:
         return gathered(_counted(ears, bar), mixture.shape[-1], arrays=2)
 

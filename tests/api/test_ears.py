@@ -30,12 +30,6 @@ def aid() -> HearingAid:
     return default_hearing_aid(RATE_HZ)
 
 
-def test_the_hearing_aid_is_that_of_listen(aid):
-    from cmss.listen import CHALLENGE_HEARING_AID
-
-    assert aid == CHALLENGE_HEARING_AID
-
-
 SAME = {
     "list": MILD,
     "tuple": tuple(MILD),
