@@ -46,10 +46,11 @@ def pooled(
     frames, sources = X.shape[-1], weights.shape[1]
     logarithms = torch.zeros(sources, frames, weights.shape[2]).mT  # (S, F, K)
     present = torch.zeros(sources, dtype=torch.bool)
-    for estimates, weight in zip(members, torch.from_numpy(weights), strict=True):
+
+    def include(estimates: Sequence[NDArray[np.float32]], weight: Tensor) -> None:
         spectra = spectra_of(estimates, WINDOW)  # (S, 2, F, K)
 
-        def weigh(tile: slice, spectra: Tensor = spectra, weight: Tensor = weight) -> None:
+        def weigh(tile: slice) -> None:
             # Without the small magnitude, the masks of bins in which all estimates are near zero
             # would be ratios of rounding errors, for instance above the highest frequency of a
             # network.
@@ -58,8 +59,11 @@ def pooled(
             logarithms[..., tile] += weight[..., None] * masks.add_(MASK_FLOOR).log_()
 
         for_each(weigh, tiles(frames))
-        present |= ~silent_sources(spectra) & (weight > 0).any(1)
-        del spectra  # the largest array is freed before the next member needs memory
+        present.logical_or_(~silent_sources(spectra) & (weight > 0).any(1))
+
+    for estimates, weight in zip(members, torch.from_numpy(weights), strict=True):
+        include(estimates, weight)
+        del estimates  # to have memory for the next member
     # If all sources are silent, no source is excluded: the softmax would return NaN.
     silent = ~present & present.any()
     result = X.new_empty(sources, *X.mT.shape).mT  # (S, 2, F, K)
