@@ -49,6 +49,7 @@ RECORD = NetworkRecord(
 )
 '''
 
+
 def test_one_file_is_enough_to_train_and_to_separate(tmp_path):
     # As if the file lay in cmss/models, where tests do not write.
     (tmp_path / "models").mkdir()

@@ -34,7 +34,7 @@ STEPS = (
 )
 
 
-def test_an_invalid_step_is_reported_before_anything_is_separated(fit, root, tmp_path):
+def test_an_invalid_step_is_reported_before_anything_is_separated(fit, root):
     bad = "steps=[[{name: wiener, iterations: 0}],[{name: echo}]]"
     done = fit(f"path.root={root}", "members=[{name: oracle}]", bad)
     assert done.status == 2

@@ -36,7 +36,7 @@ from tests.support.two_players import two_players
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
     "fit_postfilter", "training", PostfilterTraining,
-    steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False,
+    steps=30, batch_size=1, frames=24, learning_rate=1e-2, bfloat16=False,
 )  # fmt: skip
 
 
