@@ -2,22 +2,31 @@
 
 import ctypes
 import os
+import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.fuzz.__main__ import main
 from tests.fuzz.attempts import attempt
 
+ROOT = Path(__file__).parents[2]
 
-def test_some_inputs_of_each_target_end_as_they_should(tmp_path, capsys):
-    status = main(["--examples", "3", "--seed", "1", "--out", str(tmp_path)])
-    said = capsys.readouterr()
-    assert status == 0, said.out + said.err
-    assert len(said.out.splitlines()) > 10
+
+def test_some_inputs_of_each_target_end_as_they_should(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--examples", "3", "--seed", "1", "--out", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) > 10
     assert not list(tmp_path.iterdir())
 
 
