@@ -49,9 +49,10 @@ demo/data: $(wildcard metadata_tools/*.py metadata_tools/*/*.py) $(RUNTIME)
 	rm -rf demo/data
 	$(PY) -m metadata_tools.demo --out demo/data
 
-# Each process has one thread, because there are as many processes as cores.
+# Each process has one thread, because there are as many processes as cores. Files are tested in the
+# order of tests/conftest.py, which begins with long ones.
 test: $(DEVELOPMENT)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-browser: $(BROWSER)
 	$(PY) -m pytest -m browser tests/browser

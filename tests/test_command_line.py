@@ -17,6 +17,7 @@ from cmss.training import average, compress, publish
 from metadata_tools import demo, samples, scenes, validate
 from metadata_tools.rendering.parallel import in_parallel
 from tests.support.challenge_set import digest
+from tests.support.killed import kill_this_process
 
 ROOT = Path(__file__).parents[1]
 TOOLS = sorted(
@@ -169,6 +170,8 @@ def test_an_interrupted_command_leaves_nothing(tmp_path):
     started = subprocess.Popen(
         [sys.executable, "-m", "metadata_tools.synth", "--out", str(tmp_path / "notes")],
         stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        # Shells start background processes with this signal ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while not list(tmp_path.iterdir()):
         assert started.poll() is None
@@ -179,12 +182,8 @@ def test_an_interrupted_command_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def _killed(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_process_that_is_killed_is_one_line(capsys):
-    status = exit_status(lambda: print(*in_parallel(_killed, [1, 2], 2)), "render")
+    status = exit_status(lambda: print(*in_parallel(kill_this_process, [1, 2], 2)), "render")
     assert status == 1
     assert "a process was killed" in one_line(capsys)
     assert multiprocessing.active_children() == []

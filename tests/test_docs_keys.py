@@ -2,7 +2,6 @@
 
 import re
 from importlib.resources import files as package_files
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,9 @@ def ours() -> set[str]:
     config = OmegaConf.load(CONF / "config.yaml")
     keys = leaves(OmegaConf.create({"hydra": config.hydra}))
     with initialize_config_module("cmss.conf", version_base=None):
-        for separator, remix in product(choices("separator"), choices("remix")):
-            overrides = [f"separator={separator}", f"remix={remix}"]
-            keys |= leaves(compose("config", overrides))
+        for group in ("separator", "remix"):
+            for choice in choices(group):
+                keys |= leaves(compose("config", [f"{group}={choice}"]))
         keys |= leaves(compose("config", ["profile=official"]))
     return keys
 

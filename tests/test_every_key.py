@@ -22,16 +22,17 @@ WORDS = {
 VALUES = {
     "null": "null",
     "empty": "",
-    "text": "text{0}",
-    "number": "70{0:02}",
-    "fraction": "-0.5{0:02}",
+    "text": "text{0:03}",
+    "number": "70{0:03}",
+    "fraction": "-0.5{0:03}",
     "true": "true",
-    "list": "[item{0}]",
-    "mapping": "{{name{0}: 1}}",
-    "reference": "${{nothing{0}}}",
+    "list": "[item{0:03}]",
+    "mapping": "{{name{0:03}: 1}}",
+    "reference": "${{nothing{0:03}}}",
 }
 """What stands in them counts the keys, so that a line about one value can be told from others."""
-AT_A_TIME = 15
+AT_A_TIME = 60
+"""Number of keys in a call, which takes almost half a second: all keys of a stage together."""
 TRIED = [
     (stage, kind)
     for turn, kind in enumerate(VALUES)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from cmss.results.separation import read_separation
-from tests.support.tiny_run import new_run, results
+from tests.support.tiny_run import FEW_PAIRS, new_run, results
 
 KEPT = "stems=true"
 FILES = {
@@ -17,7 +17,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def run(server, tmp_path_factory):
-    return new_run(server, tmp_path_factory.mktemp("stems"))
+    return new_run(server, tmp_path_factory.mktemp("stems"), FEW_PAIRS)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def test_true_stems_come_out_as_they_went_in(run, merged):
 def test_they_can_be_heard_on_the_page(run, merged):  # noqa: ARG001
     page = (run.exp / "report" / "index.html").read_text()
     heard = [name for name in results(run.exp) if name.startswith("report/sounds/")]
-    # Mixture, reference and enhanced signal of eight pairs; four of the duet, four of the trio.
-    assert len(heard) == 8 * 3 + 4 * 2 + 4 * 3
+    # Mixture, reference and enhanced signal of four pairs; three of the duet, one of the trio.
+    assert len(heard) == 4 * 3 + 3 * 2 + 1 * 3
     assert all(name.removeprefix("report/") in page for name in heard)
 
 

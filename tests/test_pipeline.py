@@ -25,6 +25,7 @@ from cmss.scenes import SoundFiles, level_warning, level_warnings, load_pairs
 from cmss.separators.bounds import Oracle, Passthrough
 from cmss.separators.preparing import load_networks
 from tests.support.enhanced import enhance, no_bar
+from tests.support.killed import KilledAt
 from tests.support.tiny_challenge import RATE_HZ, TinyChallenge
 
 AID = HearingAid([353.55, 707.11, 1414.21, 2828.43, 5656.85], 11, 80, -30, RATE_HZ)
@@ -268,19 +269,28 @@ def test_a_reference_is_made_once_for_a_scene_and_its_stems_are_decoded_once(pai
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_damaged_stem_costs_the_scores_of_its_track_alone(pairs, files, tmp_path, jobs):
-    path = tmp_path / "damaged.flac"
+def test_damaged_files_cost_only_the_scores_that_need_them(pairs, files, tmp_path, jobs):
+    """A stem of a track and an enhanced file are damaged; another pair is scored as before."""
+    stem = tmp_path / "damaged.flac"
     source = pairs[0].scene.track.sources["source_1"]
-    path.write_bytes(source.excerpt.path.read_bytes()[:2000])
-    damaged = replace(source, excerpt=replace(source.excerpt, path=path))
+    stem.write_bytes(source.excerpt.path.read_bytes()[:2000])
+    damaged = replace(source, excerpt=replace(source.excerpt, path=stem))
     track = pairs[0].scene.track
     track = replace(track, name="other", sources=track.sources | {"source_1": damaged})
     spoilt = replace(pairs[0], scene=replace(pairs[0].scene, track=track))
-    scorer = FileScorer(Scorer(AID), files, 32000)
-    (_, first), (_, second) = score_files(scorer, referenced([spoilt, pairs[2]]), jobs)
-    with pytest.raises(InputError, match=f"^{path}: truncated or damaged"):
-        first()
-    assert second() == score(scorer, pairs[2])
+    shutil.copytree(files, tmp_path / "files")
+    enhanced = tmp_path / "files" / pairs[1].enhanced_file
+    enhanced.write_bytes(enhanced.read_bytes()[:-300])
+
+    scorer = FileScorer(Scorer(AID), tmp_path / "files", 32000)
+    scored = score_files(scorer, referenced([spoilt, *pairs[1:3]]), jobs)
+    results = {pair.name: result for pair, result in scored}
+    assert len(results) == 3
+    for pair, path in ((spoilt, stem), (pairs[1], enhanced)):
+        with pytest.raises(InputError, match=f"^{path}: truncated or damaged") as caught:
+            results[pair.name]()
+        assert len(caught.value.problems) == 1
+    assert results[pairs[2].name]() == score(scorer, pairs[2])
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(pairs, files):
@@ -313,34 +323,6 @@ def test_a_file_far_longer_than_its_mixture_is_not_read(pairs, tmp_path):
     write_flac(path, np.zeros((2, 40000)), 32000)
     with pytest.raises(InputError, match=rf"{path}: 1\.25 s, expected 0\.3 s"):
         score(FileScorer(Scorer(AID), tmp_path, 32000), pairs[0])
-
-
-def test_a_damaged_file_costs_the_score_of_its_pair_alone(pairs, files, tmp_path):
-    shutil.copytree(files, tmp_path / "files")
-    path = tmp_path / "files" / pairs[0].enhanced_file
-    path.write_bytes(path.read_bytes()[:-300])
-    scorer = FileScorer(Scorer(AID), tmp_path / "files", 32000)
-    (_, damaged), (_, whole) = score_files(scorer, referenced(pairs[:2]), jobs=2)
-    with pytest.raises(InputError, match=f"^{path}: truncated or damaged") as caught:
-        damaged()
-    assert len(caught.value.problems) == 1
-    assert whole() == score(scorer, pairs[1])
-
-
-class KilledAt:
-    """Return a constant score; kill the process of one pair, as if memory were exhausted.
-
-    Args:
-        name: name of this pair.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, pair, reference):  # noqa: ARG002
-        if pair.name == self.name:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return pair.name
 
 
 def test_a_killed_process_is_named_and_other_pairs_are_scored(pairs):

@@ -14,7 +14,7 @@ from cmss.audio import Excerpt, write_flac
 from cmss.errors import InputError
 from cmss.scenes import SoundFiles
 from tests.support.recipe_calls import call
-from tests.support.tiny_run import write_tiny_data
+from tests.support.tiny_run import FEW_PAIRS, write_tiny_data
 
 RATE_HZ = 44100
 OPENED: list[Path] | None = None
@@ -46,7 +46,7 @@ class Counts:
 @pytest.fixture
 def counted(tmp_path, monkeypatch):
     """Call a stage in this process and count."""
-    write_tiny_data(tmp_path / "data")
+    write_tiny_data(tmp_path / "data", FEW_PAIRS)
 
     def run(stage: str, *words: str) -> Counts:
         global OPENED

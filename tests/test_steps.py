@@ -1,7 +1,5 @@
 """The list of steps after a separator: what each step declares, and the configuration."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -187,13 +185,10 @@ def test_old_keys_of_a_separator_and_of_a_member_are_refused_with_the_new_spelli
 
 
 @pytest.mark.parametrize("recipe", ["enhance", "fit", "fit_postfilter"])
-def test_old_keys_on_a_command_line_are_refused_together(recipe, tmp_path):
+def test_old_keys_on_a_command_line_are_refused_together(recipe, server, tmp_path):
     keys = ["+separator.wiener.iterations=1", "ensemble.postfilter.weights_from=null"]
-    done = subprocess.run(
-        [sys.executable, ROOT / f"recipes/cad2/{recipe}.py", f"path.root={tmp_path}", *keys],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
+    done = server.run(recipe, f"path.root={tmp_path}", *keys, cwd=tmp_path)
+    assert done.status == 2
     first, second = done.stderr.splitlines()
     assert first.startswith(
         "separator.wiener.iterations: no such key any more, expected separator."
@@ -202,18 +197,15 @@ def test_old_keys_on_a_command_line_are_refused_together(recipe, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_old_keys_in_an_ensemble_of_ones_own_are_refused(tmp_path):
+def test_old_keys_in_an_ensemble_of_ones_own_are_refused(server, tmp_path):
     (tmp_path / "ensemble").mkdir()
     (tmp_path / "ensemble/mine.yaml").write_text(
         "normalise: false\nedges_hz: []\nmembers: [{name: oracle, weight: 1.0}]\n"
         "spatial:\n  iterations: 2\n"
     )
-    done = subprocess.run(
-        [sys.executable, ROOT / "recipes/cad2/enhance.py", f"path.root={tmp_path}", "ensemble=mine",
-         f"hydra.searchpath=[{tmp_path}]"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
+    words = (f"path.root={tmp_path}", "ensemble=mine", f"hydra.searchpath=[{tmp_path}]")
+    done = server.run("enhance", *words, cwd=tmp_path)
+    assert done.status == 2
     assert done.stderr.startswith(
         "ensemble.spatial: no such key any more, expected ensemble.steps="
     )

@@ -1,13 +1,11 @@
 """A network is one file: dropped among those of cmss.models, it is trained and separates."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import soundfile
 
+from tests.support.stage_server import Done, stage_server
 from tests.support.tiny_challenge import TinyChallenge
 from tests.support.tiny_run import write_metadata
 
@@ -51,33 +49,18 @@ RECORD = NetworkRecord(
 )
 '''
 
-WITH_TOY = """
-import runpy, sys
-import cmss.models
-cmss.models.__path__.append({folder!r})
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-"""As if the file lay in cmss/models, where tests do not write."""
 
-
-@pytest.fixture
-def recipe(tmp_path):
+def test_one_file_is_enough_to_train_and_to_separate(tmp_path):
+    # As if the file lay in cmss/models, where tests do not write.
     (tmp_path / "models").mkdir()
     (tmp_path / "models/toy.py").write_text(TOY)
-    program = WITH_TOY.format(folder=str(tmp_path / "models"))
-
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-c", program, ROOT / f"recipes/cad2/{name}.py", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-
-    return run
+    with stage_server(tmp_path / "models") as server:
+        assert_is_trained_and_separates(
+            lambda recipe, *words: server.run(recipe, *words, cwd=tmp_path), tmp_path
+        )
 
 
-def test_one_file_is_enough_to_train_and_to_separate(recipe, tmp_path):
+def assert_is_trained_and_separates(recipe: Callable[..., Done], tmp_path: Path) -> None:
     root = tmp_path / "data"
     write_metadata(TinyChallenge(root))
     for path in (root / "metadata").glob("music.valid.json"):
@@ -89,23 +72,23 @@ def test_one_file_is_enough_to_train_and_to_separate(recipe, tmp_path):
         "loop.validation_batches=1", "loop.bfloat16=false", "mixtures.segment_s=0.1",
         "mixtures.batch_size=2", "device=cpu",
     )  # fmt: skip
-    assert trained.returncode == 0, trained.stderr
+    assert trained.status == 0, trained.stderr
     weights = tmp_path / "exp/train/toy_small/best.safetensors"
     separated = recipe(
         "enhance", f"path.root={root}", "separator=toy", f"separator.weights_from={weights}",
         "stems=true", "separator.device=cpu",
     )  # fmt: skip
-    assert separated.returncode == 0, separated.stderr
+    assert separated.status == 0, separated.stderr
     stems = sorted((tmp_path / "exp/stems").rglob("source_*.flac"))
     assert stems
     assert all(soundfile.read(path)[0].any() for path in stems)
     # It is also named where a user looks for the choices.
     unknown = recipe("train", *paths, "model=tyo")
-    assert unknown.returncode == 2
+    assert unknown.status == 2
     assert "model=toy size=small" in unknown.stderr
     assert "toy|" in recipe("enhance", "--help").stdout
     page = tmp_path / "separators.md"
     page.write_bytes((ROOT / "docs/separators.md").read_bytes())
     listed = recipe("../../benchmarks/separators", str(page))
-    assert listed.returncode == 0, listed.stderr
+    assert listed.status == 0, listed.stderr
     assert "\n| `toy` | a gain for each source | `small`" in page.read_text()

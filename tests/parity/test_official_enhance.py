@@ -1,6 +1,5 @@
 """`profile=official` against the official enhance.py, both run as programs on the same weights."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from cmss.scenes import INSTRUMENTS
 from metadata_tools.scores.pieces import TypedPiece
 from tests.support.played_set import write_played_set
 from tests.support.published_networks import write_networks
-from tests.support.stages import ROOT, run_python, run_stage, succeeded
+from tests.support.stages import ROOT, run_python, succeeded
 
 # Below and above the baseline's chunk of 11 s, to either side of where its fades change. In the
 # first, two instruments are doubled.
@@ -44,7 +43,7 @@ OFFICIAL = "from benchmarks.official import official_enhance; official_enhance()
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(server, tmp_path_factory):
     """Enhanced files of both programs: ours, theirs."""
     folder = tmp_path_factory.mktemp("official_enhance")
     write_played_set(folder / "data", PIECES, listeners_per_scene=1, listeners=4)
@@ -54,33 +53,26 @@ def folders(tmp_path_factory):
     weights = theirs / OWNER
     write_networks(weights, INSTRUMENTS)
 
-    def official(batch: int):
-        return run_python(
+    succeeded(
+        run_python(
             "-c",
             OFFICIAL,
             f"path.root={folder / 'data'}",
             f"path.exp_folder={theirs}",
             "separator.device=cpu",
             "separator.force_redownload=false",
-            "evaluate.batch_size=2",
-            f"evaluate.batch={batch}",
             cwd=folder,
             env={"PYTHONPATH": str(ROOT)},
         )
-
-    with ThreadPoolExecutor() as pool:
-        for done in pool.map(official, range(2)):
-            succeeded(done)
-    succeeded(
-        run_stage(
-            "enhance",
-            "profile=official",
-            f"separator.weights_from={weights}",
-            "separator.device=cpu",
-            f"path.root={folder / 'data'}",
-            f"path.exp_folder={ours}",
-            cwd=folder,
-        )
+    )
+    server.succeed(
+        "enhance",
+        "profile=official",
+        f"separator.weights_from={weights}",
+        "separator.device=cpu",
+        f"path.root={folder / 'data'}",
+        f"path.exp_folder={ours}",
+        cwd=folder,
     )
     return ours, theirs
 

@@ -1,6 +1,5 @@
 """evaluate.py against the official evaluate.py, both run as programs on the same files."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from cmss.audio import read_excerpt, resample, write_flac
 from cmss.run.configuration import build_hearing_aid, own_pairs
 from cmss.scenes import Pair
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
-from tests.support.stages import run_python, run_stage, succeeded
+from tests.support.stages import run_python, succeeded
 
 KEY = ["scene", "song", "listener"]
 EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
@@ -35,7 +34,7 @@ def write_enhanced(folder: Path, root: Path) -> list[Pair]:
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory):
+def scores(server, tmp_path_factory):
     """Rows of both programs: ours, theirs."""
     folder = tmp_path_factory.mktemp("official_scores")
     write_played_set(folder / "data", SHORT_PIECES, listeners_per_scene=3, listeners=3)
@@ -44,24 +43,9 @@ def scores(tmp_path_factory):
     assert len({pair.scene.track.name for pair in pairs}) == 2
     assert "L5999" in {pair.listener.id for pair in pairs}
     given = [f"path.root={folder / 'data'}", f"path.exp_folder={folder}"]
-    # The official program takes seconds for each: two of it, a half each.
-    with ThreadPoolExecutor() as pool:
-        halves = [
-            pool.submit(
-                run_python,
-                "-c",
-                OFFICIAL,
-                *given,
-                "evaluate.batch_size=2",
-                f"evaluate.batch={batch}",
-                cwd=folder,
-            )
-            for batch in range(2)
-        ]
-        succeeded(run_stage("evaluate", *given, "evaluate.jobs=2", cwd=folder))
-        for half in halves:
-            succeeded(half.result())
-    theirs = pd.concat(pd.read_csv(folder / f"scores_{batch}-2.csv") for batch in (1, 2))
+    succeeded(run_python("-c", OFFICIAL, *given, cwd=folder))
+    theirs = pd.read_csv((folder / "scores.csv").rename(folder / "theirs.csv"))
+    server.succeed("evaluate", *given, "evaluate.jobs=1", cwd=folder)
     return pd.read_csv(folder / "scores.csv"), theirs
 
 

@@ -1,7 +1,7 @@
-"""Stages run many times over, without the seconds that importing their libraries takes each time.
+"""Runs recipes without the seconds that the import of their libraries takes in each new process.
 
-A process of its own imports everything once and forks for each run; the fork is what a fresh
-`python recipes/cad2/<stage>.py OVERRIDES` would be, and can be killed at any moment.
+A server process imports all recipes once, and forks for each run. The fork behaves like a new
+process `python recipes/cad2/<recipe>.py OVERRIDES`, and can be killed at any moment.
 """
 
 import json
@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import NoReturn
 
-from tests.support.stages import ROOT, import_recipe, run_in_this_process
+import cmss.models
+from tests.support.stages import RECIPES, ROOT, import_recipe, run_in_this_process
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Done:
 
 
 class StageServer:
-    """Runs stages, one at a time."""
+    """Runs recipes, one at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -51,15 +54,16 @@ class StageServer:
         kill_at_write: int | None = None,
         largest_file: int | None = None,
     ) -> Done:
-        """Run a stage in a folder.
+        """Run a recipe in a folder.
 
         Args:
-            stage: enhance, evaluate or merge_results.
-            overrides: of the configuration.
-            cwd: the current folder.
-            env: variables of its environment.
-            kill_after_s: time after which it is killed.
-            kill_at_write: number of the write, from 1, before which it kills itself.
+            stage: name of a recipe: enhance, evaluate, train, ...
+            overrides: words KEY=VALUE of the command line.
+            cwd: current folder of the process.
+            env: environment variables that are added; libraries that read their variables during
+                the import do not see them.
+            kill_after_s: time after which the process is killed.
+            kill_at_write: number of the write, from 1, before which the process kills itself.
             largest_file: maximum size of a file in bytes.
         """
         assert self._process.stdin
@@ -79,17 +83,21 @@ class StageServer:
         return Done(**json.loads(answer))
 
     def succeed(self, stage: str, *overrides: str, cwd: Path) -> Done:
-        """Run a stage whose exit status must be 0."""
+        """Run a recipe whose exit status must be 0."""
         done = self.run(stage, *overrides, cwd=cwd)
         assert done.status == 0, f"{stage} {overrides}\n{done.stdout}\n{done.stderr}"
         return done
 
 
 @contextmanager
-def stage_server() -> Iterator[StageServer]:
-    """A server that ends with the block."""
+def stage_server(*networks: Path) -> Iterator[StageServer]:
+    """Start a server that ends with the block.
+
+    Args:
+        networks: folders with further modules of cmss.models.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", __name__, *networks],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
@@ -104,9 +112,13 @@ def stage_server() -> Iterator[StageServer]:
 # The other side.
 
 
-def _serve() -> None:
-    for stage in ("enhance", "evaluate", "merge_results"):
-        import_recipe(stage)
+def _serve(networks: Sequence[str]) -> None:
+    cmss.models.__path__.extend(networks)
+    for recipe in RECIPES.glob("*.py"):
+        import_recipe(recipe.stem)
+    # Recipes import some modules only when they need them.
+    for module in walk_packages(cmss.__path__, "cmss."):
+        import_module(module.name)
     for line in sys.stdin:
         order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -165,6 +177,7 @@ def _be_the_stage(order: dict, out: int, err: int, count: int) -> NoReturn:
     os.dup2(err, 2)
     os.chdir(order["cwd"])
     os.environ.update(order["env"])
+    tempfile.tempdir = None  # Read TMPDIR again.
     if limit := order["largest_file"]:
         import resource
 
@@ -183,4 +196,4 @@ def _be_the_stage(order: dict, out: int, err: int, count: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1:])

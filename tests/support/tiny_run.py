@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,26 @@ OFFICIAL_NAMES = {
 }
 
 
-def write_tiny_data(root: Path) -> TinyChallenge:
-    """Write two tracks, each in two scenes that are not consecutive, for two listeners."""
+FEW_PAIRS = {
+    "S50001": ["L5999", "L5001"],
+    "S50002": ["L5001"],
+    "S50003": ["L5001"],
+}
+"""Scenes and listeners for tests of the report, which takes a second for each pair.
+
+One track has two scenes, and one scene has two listeners.
+"""
+
+
+def write_tiny_data(
+    root: Path, scene_listeners: Mapping[str, list[str]] | None = None
+) -> TinyChallenge:
+    """Write two tracks, each in two scenes that are not consecutive.
+
+    Args:
+        root: new folder for the data.
+        scene_listeners: the listeners of each scene; None for two listeners of all scenes.
+    """
     root.mkdir(parents=True)
     tiny = TinyChallenge(root)
     tiny.files["scenes_file"] |= {
@@ -36,7 +55,8 @@ def write_tiny_data(root: Path) -> TinyChallenge:
         "S50004": {"music": "trio", "gain": "gain_0002"},
     }
     scenes = sorted(tiny.files["scenes_file"])
-    tiny.files["scene_listeners_file"] = {scene: ["L5999", "L5001"] for scene in scenes}
+    everybody = {scene: ["L5999", "L5001"] for scene in scenes}
+    tiny.files["scene_listeners_file"] = dict(scene_listeners or everybody)
     write_metadata(tiny)
     return tiny
 
@@ -95,9 +115,11 @@ class TinyRun:
         shutil.copytree(state, self.exp)
 
 
-def new_run(server: StageServer, folder: Path) -> TinyRun:
-    """Return a run in a folder with new data, not yet enhanced."""
-    write_tiny_data(folder / "data")
+def new_run(
+    server: StageServer, folder: Path, scene_listeners: Mapping[str, list[str]] | None = None
+) -> TinyRun:
+    """Return a run in a folder with new data (:func:`write_tiny_data`), not yet enhanced."""
+    write_tiny_data(folder / "data", scene_listeners)
     return TinyRun(server, folder)
 
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.support.stages import run_stage, succeeded
 from tests.support.tiny_run import training_data
 
 TRAIN = (
@@ -36,35 +35,35 @@ def as_if_old_from_gpu(path, names, monkeypatch) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it would load anyway")
 @pytest.mark.parametrize("recipe", ["train", "fit_postfilter"])
 def test_a_training_goes_on_without_the_gpu_and_version_that_it_began_on(
-    recipe, tmp_path, monkeypatch
+    recipe, server, tmp_path, monkeypatch
 ):
     root = training_data(tmp_path / "data")
     common = [f"path.root={root}", "path.exp_folder=exp"]
     if recipe == "train":
         common += [*TRAIN, f"path.valid_file={root}/metadata/music.train.json",
                    f"path.valid_music_dir={root}/audio/train"]  # fmt: skip
-        succeeded(run_stage(recipe, *common, "loop.steps=1", cwd=tmp_path))
+        server.succeed(recipe, *common, "loop.steps=1", cwd=tmp_path)
         as_if_old_from_gpu(tmp_path / "exp/state.pt", OLD_NAMES[recipe], monkeypatch)
-        succeeded(run_stage(recipe, *common, "loop.steps=2", cwd=tmp_path))
+        server.succeed(recipe, *common, "loop.steps=2", cwd=tmp_path)
         assert len((tmp_path / "exp/log.csv").read_text().splitlines()) == 3
     else:
-        succeeded(run_stage(recipe, *common, *FILTER, cwd=tmp_path))
+        server.succeed(recipe, *common, *FILTER, cwd=tmp_path)
         state = tmp_path / "exp/state.pt"
         first = (tmp_path / "exp/postfilter.safetensors").read_bytes()
         as_if_old_from_gpu(state, OLD_NAMES[recipe], monkeypatch)
-        succeeded(run_stage(recipe, *common, *FILTER, cwd=tmp_path))
+        server.succeed(recipe, *common, *FILTER, cwd=tmp_path)
         # Nothing was left to do: the weights are those of the state.
         assert (tmp_path / "exp/postfilter.safetensors").read_bytes() == first
 
 
-def test_no_message_advises_to_delete_a_state(tmp_path):
+def test_no_message_advises_to_delete_a_state(server, tmp_path):
     root = training_data(tmp_path / "data")
     (tmp_path / "exp").mkdir()
     torch.save({"step": 3, "training": "another"}, tmp_path / "exp/state.pt")
-    done = run_stage(
+    done = server.run(
         "fit_postfilter", f"path.root={root}", "path.exp_folder=exp", *FILTER, cwd=tmp_path
     )
-    assert done.returncode == 2
+    assert done.status == 2
     assert done.stderr.startswith(
         "exp/state.pt: not the state of this training (the state is of another"
     )

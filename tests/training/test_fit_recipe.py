@@ -1,6 +1,6 @@
 """recipes/cad2/fit.py as a user runs it, and its file as an ensemble."""
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,16 @@ from omegaconf import OmegaConf
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
+from tests.support.stage_server import Done
 from tests.support.stages import run_stage
 from tests.support.tiny_challenge import RATE_HZ
 from tests.support.tiny_run import training_data
 
 
-def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return run_stage("fit", *arguments, cwd=folder, timeout_s=120)
+@pytest.fixture
+def fit(server, tmp_path) -> Callable[..., Done]:
+    """Run fit.py in the folder of the test."""
+    return lambda *arguments: server.run("fit", *arguments, cwd=tmp_path)
 
 
 @pytest.fixture
@@ -31,23 +34,22 @@ STEPS = (
 )
 
 
-def test_an_invalid_step_is_reported_before_anything_is_separated(root, tmp_path):
+def test_an_invalid_step_is_reported_before_anything_is_separated(fit, root):
     bad = "steps=[[{name: wiener, iterations: 0}],[{name: echo}]]"
-    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", bad)
-    assert done.returncode == 2
+    done = fit(f"path.root={root}", "members=[{name: oracle}]", bad)
+    assert done.status == 2
     assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
         "steps.0.0.iterations",
         "steps.1.0",
     ]
 
 
-def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp_path):
+def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(fit, root, tmp_path):
     network = build("fourier_convtasnet", {"sources": OUTPUTS, "B": 4, "H": 4, "X": 1, "R": 1})
     save_checkpoint(tmp_path / "net.safetensors", "fourier_convtasnet", network)
     weights = tmp_path / "net.safetensors"
     members = f"members=[{{name: oracle}}, {{name: convtasnet, weights_from: {weights}}}]"
     done = fit(
-        tmp_path,
         f"path.root={root}",
         members,
         "edges_hz=[1000]",
@@ -55,7 +57,7 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
         f"steps={STEPS}",
         "haaqi_pairs=2",
     )
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     path = tmp_path / "exp" / "fit" / "meta.yaml"
     first, *tried = done.stdout.splitlines()
     assert first == f"{path.relative_to(tmp_path)}: 2 members, 4 instruments, prior 1e-06"
@@ -76,27 +78,27 @@ def test_the_true_stems_get_all_the_weight_and_the_file_is_an_ensemble(root, tmp
     assert scores[str(ensemble["steps"])] == max(scores.values())
 
 
-def test_without_steps_no_scenes_are_needed(root, tmp_path):
+def test_without_steps_no_scenes_are_needed(fit, root, tmp_path):
     (root / "metadata" / "scenes.train.json").unlink()
-    done = fit(tmp_path, f"path.root={root}", "members=[{name: oracle}]", "steps=[]")
-    assert done.returncode == 0, done.stderr
+    done = fit(f"path.root={root}", "members=[{name: oracle}]", "steps=[]")
+    assert done.status == 0, done.stderr
     ensemble = OmegaConf.load(tmp_path / "exp" / "fit" / "meta.yaml")
     assert "steps" not in ensemble
 
 
-def test_the_tracks_of_further_data_sets_are_added(root, tmp_path):
+def test_the_tracks_of_further_data_sets_are_added(fit, root, tmp_path):
     more = training_data(tmp_path / "more")
     members = ("members=[{name: oracle}]", "steps=[]", "tracks=null")
     counts = []
     for sets in ("[]", f"[{more}]", f"[{more},{more}]"):
-        done = fit(tmp_path, f"path.root={root}", f"path.more={sets}", *members)
-        assert done.returncode == 0, done.stderr
+        done = fit(f"path.root={root}", f"path.more={sets}", *members)
+        assert done.status == 0, done.stderr
         header = (tmp_path / "exp/fit/meta.yaml").read_text().splitlines()[0]
         counts.append(int(header.removeprefix("# Fitted on ").removesuffix(" tracks by fit.py.")))
     assert counts == [counts[0], 2 * counts[0], 3 * counts[0]]
 
 
 def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
-    done = fit(tmp_path)
+    done = run_stage("fit", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"

@@ -1,6 +1,5 @@
 """Learning of templates, and recipes/cad2/fit_dictionaries.py as a user runs it."""
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +39,7 @@ def test_stems_count_alike_whatever_their_level_and_silent_ones_not(tmp_path):
         isolated_spectrogram([silent], LEARNING, analysis, RATE_HZ)
 
 
-def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return run_stage("fit_dictionaries", *arguments, cwd=folder, timeout_s=120)
-
-
-def test_what_the_recipe_learns_separates(tmp_path):
+def test_what_the_recipe_learns_separates(server, tmp_path):
     challenge = TinyChallenge(tmp_path / "data")
     challenge.paths()
     root = tmp_path / "data"
@@ -53,8 +48,8 @@ def test_what_the_recipe_learns_separates(tmp_path):
     (root / "audio").mkdir()
     (tmp_path / "train").rename(root / "audio/train")
     few = ("dictionaries.components=3", "dictionaries.iterations=3", "dictionaries.lags=2")
-    done = fit(tmp_path, f"path.root={root}", *few)
-    assert done.returncode == 0, done.stderr
+    done = server.run("fit_dictionaries", f"path.root={root}", *few, cwd=tmp_path)
+    assert done.status == 0, done.stderr
     path = tmp_path / "exp/fit_dictionaries/dictionaries.safetensors"
     assert done.stdout == (
         f"{path.relative_to(tmp_path)}: 3 templates of each of Cello, Oboe, Viola, Violin\n"
@@ -64,10 +59,11 @@ def test_what_the_recipe_learns_separates(tmp_path):
     build_separator({"name": "nmf_convolutive", "weights_from": str(path)}, RATE_HZ)
 
 
-def test_what_cannot_be_is_a_line(tmp_path):
-    done = fit(tmp_path, f"path.root={tmp_path}", "dictionaries.lags=0")
-    assert done.returncode == 2
+def test_what_cannot_be_is_a_line(server, tmp_path):
+    words = (f"path.root={tmp_path}", "dictionaries.lags=0")
+    done = server.run("fit_dictionaries", *words, cwd=tmp_path)
+    assert done.status == 2
     assert done.stderr.startswith("dictionaries.lags: ")
-    done = fit(tmp_path)
+    done = run_stage("fit_dictionaries", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"

@@ -27,7 +27,7 @@ from cmss.training.postfiltering import (
 from cmss.training.trainer import load_state
 from tests.support.recipe_defaults import of_recipe
 from tests.support.separation import Fixed, sources
-from tests.support.stages import program, run_stage
+from tests.support.stages import program
 from tests.support.stopped_training import Stopped, stop_after
 from tests.support.tiny_run import training_data
 from tests.support.two_players import two_players
@@ -36,7 +36,7 @@ from tests.support.two_players import two_players
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
     "fit_postfilter", "training", PostfilterTraining,
-    steps=30, batch_size=1, learning_rate=1e-2, bfloat16=False,
+    steps=30, batch_size=1, frames=24, learning_rate=1e-2, bfloat16=False,
 )  # fmt: skip
 
 
@@ -157,18 +157,14 @@ def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
     assert seen == {-10, -6, -3, 0, 3, 6, 10}
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return run_stage("fit_postfilter", *arguments, cwd=folder, timeout_s=240)
-
-
-def test_the_program_writes_what_a_separator_takes(tmp_path):
+def test_the_program_writes_what_a_separator_takes(server, tmp_path):
     root = training_data(tmp_path / "data")
-    done = run(
-        tmp_path, f"path.root={root}", f"path.more=[{root}]", "separator=nmf", "held_out=2",
+    done = server.run(
+        "fit_postfilter", f"path.root={root}", f"path.more=[{root}]", "separator=nmf", "held_out=2",
         "training.steps=2", "training.batch_size=1", "training.frames=24", "+postfilter.channels=4",
-        "separator.iterations=2",
+        "separator.iterations=2", cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     path = tmp_path / "exp/fit_postfilter/postfilter.safetensors"
     assert done.stdout.startswith(f"{path.relative_to(tmp_path)}: ")
     truth = two_players(1.0)
@@ -178,7 +174,7 @@ def test_the_program_writes_what_a_separator_takes(tmp_path):
     assert list(separator.weights) == ["fixed", str(path)]
 
 
-def test_a_killed_training_goes_on_when_called_again(tmp_path):
+def test_a_killed_training_goes_on_when_called_again(server, tmp_path):
     arguments = (
         f"path.root={training_data(tmp_path / 'data')}", "separator=nmf", "held_out=2",
         "training.steps=20", "training.batch_size=1", "training.frames=24", "save_every_s=0",
@@ -199,18 +195,19 @@ def test_a_killed_training_goes_on_when_called_again(tmp_path):
         process.kill()
     assert not (killed / weights).exists()
     for folder in (killed, straight):
-        done = run(folder, *arguments)
-        assert done.returncode == 0, done.stderr
+        done = server.run("fit_postfilter", *arguments, cwd=folder)
+        assert done.status == 0, done.stderr
     assert (killed / weights).read_bytes() == (straight / weights).read_bytes()
 
 
-def test_the_state_of_another_training_is_refused_before_anything_is_separated(tmp_path):
+def test_the_state_of_another_training_is_refused_before_anything_is_separated(server, tmp_path):
     state = tmp_path / "exp/fit_postfilter/state.pt"
     state.parent.mkdir(parents=True)
     state.write_bytes(b"something else")
     root = training_data(tmp_path / "data")
-    done = run(tmp_path, f"path.root={root}", "separator=oracle", "held_out=2")
-    assert done.returncode == 2
+    words = (f"path.root={root}", "separator=oracle", "held_out=2")
+    done = server.run("fit_postfilter", *words, cwd=tmp_path)
+    assert done.status == 2
     assert re.match(
         r"exp/\S+state\.pt: cannot be read as the state of this training; to start anew",
         done.stderr,
@@ -219,16 +216,16 @@ def test_the_state_of_another_training_is_refused_before_anything_is_separated(t
     assert state.read_bytes() == b"something else"
 
 
-def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(tmp_path):
+def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server, tmp_path):
     root = training_data(tmp_path / "data")
-    done = run(
-        tmp_path, f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
+    done = server.run(
+        "fit_postfilter", f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
         "training.batch_size=1", "training.frames=24", "separator.iterations=1",
         f"separator.steps=[{{name: postfilter, weights_from: {PACKAGED}}}]",
         f"begin_like={PACKAGED}",
-        "+postfilter.relatives=[2, 0.5]",
+        "+postfilter.relatives=[2, 0.5]", cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     network = load_postfilter(tmp_path / "exp/fit_postfilter/postfilter.safetensors")
     assert network.arguments.relatives == (2.0, 0.5)
     first, second = (
@@ -256,9 +253,10 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(tmp_pa
         ("init_from=no.safetensors", r"no.safetensors: no such file"),
     ],
 )
-def test_what_cannot_be_ends_with_status_2_and_a_line(tmp_path, argument, line):
+def test_what_cannot_be_ends_with_status_2_and_a_line(server, tmp_path, argument, line):
     root = training_data(tmp_path / "data")
-    done = run(tmp_path, f"path.root={root}", "separator=oracle", *argument.split())
-    assert done.returncode == 2, done.stderr
+    words = (f"path.root={root}", "separator=oracle", *argument.split())
+    done = server.run("fit_postfilter", *words, cwd=tmp_path)
+    assert done.status == 2, done.stderr
     assert re.match(line, done.stderr.splitlines()[-1])
     assert not (tmp_path / "exp/fit_postfilter/postfilter.safetensors").exists()

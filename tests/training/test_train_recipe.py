@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -44,13 +43,9 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    shown = {"HYDRA_FULL_ERROR": "1"}
-    return run_stage("train", *arguments, cwd=folder, env=shown, timeout_s=120)
-
-
 def test_it_trains_and_says_where_the_weights_are(root, tmp_path):
-    done = train(tmp_path, f"path.root={root}", *SHORT)
+    shown = {"HYDRA_FULL_ERROR": "1"}
+    done = run_stage("train", f"path.root={root}", *SHORT, cwd=tmp_path, env=shown, timeout_s=120)
     assert done.returncode == 0, done.stderr
     assert "%|" not in done.stderr  # no bars where there is no terminal
     folder = tmp_path / "exp" / "train" / "convtasnet_small"
@@ -63,9 +58,9 @@ def test_it_trains_and_says_where_the_weights_are(root, tmp_path):
     assert (folder / ".hydra" / "train" / "config.yaml").is_file()
 
 
-def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
-    done = train(tmp_path)
-    assert done.returncode == 2
+def test_a_missing_key_ends_with_status_2_and_a_line(server, tmp_path):
+    done = server.run("train", cwd=tmp_path)
+    assert done.status == 2
     assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"
     assert done.stdout == ""
 
