@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.api.separating import FAST
 from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
 from cmss.errors import IncompleteError, InputError, noting
@@ -27,9 +28,6 @@ from cmss.report.panels import before_and_after, png
 from cmss.run.configuration import default_separator
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
 from cmss.separators import SEPARATORS, Separator, build_separator
-
-FAST = "multichannel_unet"
-"""The best single network of docs/results.md."""
 
 
 @dataclass(frozen=True)
