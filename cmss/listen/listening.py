@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.api.players import did_you_mean
+from cmss.api.separating import FAST
 from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
 from cmss.errors import IncompleteError, InputError, noting
@@ -27,9 +29,6 @@ from cmss.report.panels import before_and_after, png
 from cmss.run.configuration import default_separator
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
 from cmss.separators import SEPARATORS, Separator, build_separator
-
-FAST = "multichannel_unet"
-"""The best single network of docs/results.md."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     # The oracle needs the true stems.
     names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
     if name not in names:
-        raise InputError(f"--separator: expected one of {', '.join(names)}, got {name!r}")
+        raise InputError(
+            f"--separator: expected one of {', '.join(names)}, got {name!r}"
+            + did_you_mean(name, names)
+        )
     if name == "passthrough" and options.stems:
         raise InputError("--stems: the separator passthrough has no stems, expected another")
     return {"name": name}

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmss.api.players import did_you_mean
 from cmss.audio import Excerpt
 from cmss.errors import InputError
 from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
@@ -40,6 +41,7 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
     known = {name.lower(): name for name in INSTRUMENTS}
     problems = [
         f"--instruments: expected names from {', '.join(INSTRUMENTS)}, got {name!r}"
+        + did_you_mean(name, INSTRUMENTS)
         for name in players
         if name.lower() not in known
     ]

@@ -22,7 +22,7 @@ from cmss.audio import (
     read_stereo,
 )
 from cmss.command_line import exit_status
-from cmss.listen import read_mixture
+from cmss.listen.processing import read_mixture
 from metadata_tools.notes.bank import read_bank
 from metadata_tools.notes.sound_files import samples_bank
 from tests.fuzz.targets import Target
