@@ -21,10 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
 import soundfile
 import soxr
-from scipy.signal import sosfilt
 from tqdm import tqdm
 
 from cmss.command_line import one_line
@@ -689,6 +687,10 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
     """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
+    # Imported late, because scipy.signal takes a second to import.
+    import pyloudnorm
+    from scipy.signal import sosfilt
+
     filters = pyloudnorm.Meter(sample_rate_hz)._filters.values()
     sections = np.array([[*(f.passband_gain * f.b), *f.a] for f in filters])
     block = SHORTEST_LOUDNESS_S * sample_rate_hz

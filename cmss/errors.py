@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 
 class ProblemsError(Exception):
@@ -43,3 +44,41 @@ def noting(problems: list[str]) -> Iterator[None]:
         problems += error.problems
     except FloatingPointError as error:
         problems.append(str(error))
+
+
+def one_of(known: Iterable[str], name: object) -> str:
+    """Return the end of a message about an unknown name: the known names, and the most similar one.
+
+    Args:
+        known: the known names.
+        name: the unknown name, as the user gave it.
+    """
+    names = list(known)
+    return f"expected one of {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return a question about the most similar known name; empty if no name is similar.
+
+    The question begins with a semicolon, so that it can follow any message.
+
+    Args:
+        name: the unknown name.
+        known: the known names. For full keys such as `evaluate.jobs`, the last part alone is
+            sufficient.
+    """
+    typed = str(name).lower()
+    names = {known.lower(): known for known in known}
+    ending = typed.rpartition(".")[2]
+    endings = {known: known.rpartition(".")[2] for known in names}
+    # A key in the wrong section is more likely than a similar key with another last part.
+    same = [known for known in names if endings[known] == ending]
+    close = get_close_matches(ending, endings.values(), 1, 0.75)
+    found = [
+        *get_close_matches(typed, same, 1, 0),
+        *get_close_matches(typed, names, 1),
+        *(known for known in names if endings[known] in close),
+        # Saxophone and Sax have too few letters in common for get_close_matches.
+        *(known for known in names if len(known) > 2 and typed.startswith(known)),
+    ]
+    return f"; did you mean {names[found[0]]}?" if found else ""

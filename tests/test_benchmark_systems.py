@@ -10,7 +10,7 @@ from benchmarks.scored_runs import read_run
 from benchmarks.systems import main
 from cmss.files.row_file import write_rows
 from cmss.models.weights_file import write_weights
-from cmss.results import ScoreRow
+from cmss.results.rows import ScoreRow
 from cmss.results.separation import SeparationRow, write_separation
 
 BEGIN = "<!-- benchmarks.systems: begin -->"

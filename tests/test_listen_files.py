@@ -247,7 +247,7 @@ def test_the_separator_that_the_options_choose(tmp_path, separator, monkeypatch,
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--separator", "oracle"], "--separator: expected one of ensemble, "),
+        (["--separator", "oracle"], "--separator: 'oracle', expected one of ensemble, "),
         (["--separator", "Nmf"], "got 'Nmf'"),
         (["--separator", "hdemucs"], "no such weights"),
         (["--separator", "passthrough", "--stems"], "passthrough has no stems"),
