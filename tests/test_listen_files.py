@@ -248,7 +248,7 @@ def test_the_separator_that_the_options_choose(tmp_path, separator, monkeypatch,
     ("more", "expected"),
     [
         (["--separator", "oracle"], "--separator: 'oracle', expected one of ensemble, "),
-        (["--separator", "Nmf"], "got 'Nmf'"),
+        (["--separator", "Nmf"], "did you mean nmf?"),
         (["--separator", "hdemucs"], "no such weights"),
         (["--separator", "passthrough", "--stems"], "passthrough has no stems"),
     ],
