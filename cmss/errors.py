@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 
 class ProblemsError(Exception):
@@ -71,14 +71,25 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     names = {known.lower(): known for known in known}
     ending = typed.rpartition(".")[2]
     endings = {known: known.rpartition(".")[2] for known in names}
-    # A key in the wrong section is more likely than a similar key with another last part.
-    same = [known for known in names if endings[known] == ending]
-    close = get_close_matches(ending, endings.values(), 1, 0.75)
-    found = [
-        *get_close_matches(typed, same, 1, 0),
-        *get_close_matches(typed, names, 1),
-        *(known for known in names if endings[known] in close),
-        # Saxophone and Sax have too few letters in common for get_close_matches.
-        *(known for known in names if len(known) > 2 and typed.startswith(known)),
-    ]
+    # The last part of a key says most: the section may be missing or wrong.
+    close = _closest(ending, endings.values(), 0.7)
+    found = _closest(typed, [key for key in names if endings[key] in close], 0.0)
+    # Keys of the same section are similar, even if their last parts are not.
+    if ending == typed:
+        found += _closest(typed, names, 0.6)
+        # Saxophone and Sax have too few letters in common.
+        found += [known for known in names if len(known) > 2 and typed.startswith(known)]
     return f"; did you mean {names[found[0]]}?" if found else ""
+
+
+def _closest(text: str, names: Iterable[str], least: float) -> list[str]:
+    """Return the most similar name, the first of equals; empty if its similarity is below `least`.
+
+    Args:
+        text: text that is compared with the names.
+        names: the names.
+        least: smallest similarity, from 0 (nothing in common) to 1 (equal).
+    """
+    ratios = {name: SequenceMatcher(None, name, text).ratio() for name in names}
+    best = max(ratios, key=ratios.__getitem__, default=None)
+    return [] if best is None or ratios[best] < least else [best]
