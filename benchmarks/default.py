@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,30 +28,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.official import PUBLISHED, official_enhance, random_network
-from benchmarks.sounds import RATE_HZ, stem
-from cmss.audio import Excerpt
+from benchmarks.quartet import RATE_HZ, quartet
 from cmss.machine.memory import keep_freed_memory
 from cmss.machine.processor import cores
 from cmss.run.configuration import default_separator
-from cmss.scenes import Source
 from cmss.separators import Separator, build_separator
-
-INSTRUMENTS = ("Flute", "Oboe", "Clarinet", "Bassoon", "Sax")
-
-
-def quartet(seconds: float, players: int) -> tuple[np.ndarray, dict[str, Source]]:
-    """Return a mixture (2, samples) of players that are panned from left to right."""
-    sides = np.linspace(0.2, 0.8, players)
-    parts = [stem(seconds, seed) for seed in range(players)]
-    mixture = sum(
-        np.stack([(1 - side) * part, side * part]) for side, part in zip(sides, parts, strict=True)
-    )
-    nowhere = Excerpt(Path("none.flac"), 0.0, seconds)
-    keys = [f"source_{number}" for number in range(1, players + 1)]
-    sources = {
-        k: Source(k, name, None, nowhere) for k, name in zip(keys, INSTRUMENTS, strict=False)
-    }
-    return np.asarray(mixture, np.float32), sources
 
 
 def default() -> Separator:

@@ -22,7 +22,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from benchmarks import RECIPES
-from cmss.results import EARS, shard_path
+from cmss.results.rows import EARS, shard_path
 from cmss.run.folder import CONFIGURATION
 from cmss.scenes import MetadataPaths
 

@@ -31,7 +31,7 @@ from benchmarks import RECIPES, ROOT
 from benchmarks.evaluation import KEY, show, timed
 from benchmarks.official import OWNER, PUBLISHED, random_network
 from cmss.machine.processor import cores
-from cmss.results import EARS, shard_path
+from cmss.results.rows import EARS, shard_path
 from cmss.run.configuration import chosen_pairs
 from cmss.run.folder import read_configuration
 from cmss.scenes import INSTRUMENTS, MetadataPaths, Pair, by_track

@@ -16,7 +16,8 @@ from cmss.errors import InputError
 from cmss.files.row_file import read_rows
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import read_weights
-from cmss.results import EARS, ScoreRow, compare, shard_path
+from cmss.results.comparison import compare
+from cmss.results.rows import EARS, ScoreRow, shard_path
 from cmss.results.separation import SeparationRow, read_separation
 from cmss.run.folder import PROVENANCE, read_configuration
 from cmss.scenes import Pair
@@ -156,6 +157,30 @@ def system_table(runs: Sequence[Run]) -> str:
     )
 
 
+def figures(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float | int | None]]]:
+    """Return the figures of all scored runs, rounded as in the table, by system and remix.
+
+    Runs without separation have the remix `consistent`. Ratios above 100 dB are 999.
+    """
+    found: dict[str, dict[str, dict[str, float | int | None]]] = {}
+    gaps: Sequence[float | None] = _gaps(runs) or [None] * len(runs)
+    for run, gap in zip(runs, gaps, strict=True):
+        if not run.scores:
+            continue
+        row: dict[str, float | int | None] = {
+            name: round(run.mean(ear), 4) for ear, name in EAR_NAMES.items()
+        }
+        row["gap_closed"] = None if gap is None else round(gap, 2) + 0.0  # without -0.0
+        for name in ("sdr", "sir", "sar"):
+            ratio = _median(run, name)
+            row[f"{name}_db"] = ratio if ratio is None else min(round(ratio, 1), 999.0)
+        seconds = run.separation_s
+        row["s_per_minute"] = seconds if seconds is None else round(seconds, 1)
+        row["parameters"] = run.parameters
+        found.setdefault(run.name, {})[run.remix or "consistent"] = row
+    return found
+
+
 def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
     """Build a table of the mean HAAQI by type of ensemble."""
     columns = _names(runs)
@@ -195,24 +220,35 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     columns = _names(runs)
     for ear, name in EAR_NAMES.items():
         columns.append((name, [_number(run.mean(ear), ".4f") for run in runs]))
-    # If the oracle was run with two remixes, the first run of the oracle is the upper bound.
-    ends = {run.name: run.mean() for run in reversed(runs)}
-    if {"passthrough", "oracle"} <= ends.keys():
-        low, high = ends["passthrough"], ends["oracle"]
-        closed = [(run.mean() - low) / (high - low) for run in runs]
+    if closed := _gaps(runs):
         columns.append(("gap closed", [_number(gap, "z.2f") for gap in closed]))
     return columns
 
 
+def _gaps(runs: Sequence[Run]) -> list[float]:
+    """Return the gap closed by each run; empty if passthrough or the oracle is missing."""
+    # If the oracle was run with two remixes, its first run is the upper bound.
+    ends = {run.name: run.mean() for run in reversed(runs)}
+    if not {"passthrough", "oracle"} <= ends.keys():
+        return []
+    low, high = ends["passthrough"], ends["oracle"]
+    return [(run.mean() - low) / (high - low) for run in runs]
+
+
 def _ratio(run: Run, name: str) -> str:
-    """Return the median of sdr, sir or sar over all sources in dB; "" if it was not measured."""
-    found = [getattr(row, name) for row in run.separation]
-    found = [ratio for ratio in found if not math.isnan(ratio)]
-    if not found:
+    """Return the median of sdr, sir or sar over all sources as text; "" if it was not measured."""
+    ratio = _median(run, name)
+    if ratio is None:
         return ""
-    ratio = median(found)
     # If a ratio exceeds 100 dB, the only errors are rounding errors.
     return f"{ratio:.1f}" if ratio <= 100 else "> 100"
+
+
+def _median(run: Run, name: str) -> float | None:
+    """Return the median of sdr, sir or sar over all sources in dB; None if not measured."""
+    found = [getattr(row, name) for row in run.separation]
+    found = [ratio for ratio in found if not math.isnan(ratio)]
+    return median(found) if found else None
 
 
 def _number(value: float | None, form: str) -> str:

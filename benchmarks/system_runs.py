@@ -14,12 +14,12 @@ from omegaconf import DictConfig
 from benchmarks import RECIPES
 from benchmarks.scored_runs import FAILED, Run, read_run
 from cmss.errors import InputError
-from cmss.models.registry import NAMES
+from cmss.models.registry import names
 from cmss.results.separation import SEPARATION
+from cmss.run.choices import add_choices
 from cmss.run.configuration import chosen_pairs, plain
 from cmss.run.folder import CONFIGURATION, absolute_paths, read_configuration
 from cmss.run.kept_files import FINGERPRINT_FILE, STEMS
-from cmss.run.stage import add_networks
 from cmss.scenes import Pair
 from cmss.separators import SEPARATORS, build_separator
 from cmss.separators.preparing import load_networks
@@ -45,9 +45,9 @@ SYSTEMS = {
     "nmf_wiener": System(("separator=nmf", "separator.steps=[{name: wiener, iterations: 1}]")),
     "nmf_is": System(("separator=nmf", "separator.divergence=is")),
     **{
-        name: System((f"separator={name}",), official=name in NAMES)
+        name: System((f"separator={name}",), official=name in names())
         # The networks come after the other separators.
-        for name in sorted(SEPARATORS, key=NAMES.__contains__)
+        for name in sorted(SEPARATORS, key=names().__contains__)
         # The separator `module` needs weights from the user. The oracle comes last, because it is
         # the upper bound.
         if name not in ("module", "oracle")
@@ -83,7 +83,7 @@ class DataSet:
             InputError: a choice does not exist.
         """
         paths = [f"path.root={self.data}", f"split={self.split}", f"path.exp_folder={self.out}"]
-        add_networks()
+        add_choices()
         try:
             with initialize_config_module("cmss.conf", version_base=None):
                 return absolute_paths(compose("config", [*choices, *paths]))

@@ -34,16 +34,19 @@ from benchmarks.scored_runs import (
     check_same_pairs,
     difference_table,
     ensemble_table,
+    figures,
     read_run,
     score_table,
     system_table,
 )
+from benchmarks.separators import TEST_SETS, update
 from benchmarks.system_runs import SYSTEMS, DataSet
 from cmss.command_line import one_line
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.files.output_file import check_output_file
 from cmss.run.folder import CONFIGURATION
 from cmss.scenes import Pair
+from cmss.separators.listing import stored
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
@@ -131,10 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, metavar="FILE",
         help="file in which the tables are also written between marks")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the marks, if the file has several")
+    parser.add_argument("--record", action="store_true",
+        help="also record the figures under --name in cmss/separators/models.json")  # fmt: skip
     options = parser.parse_args(arguments)
     first = options.folders[0]
     mark = " ".join(("benchmarks.systems", *options.name.split()))
     try:
+        if options.record and options.name not in TEST_SETS:
+            raise InputError(f"--name: {options.name!r}, {one_of(TEST_SETS, options.name)}")
         if options.into:
             # Check the file before the systems run, because they run for hours.
             check_output_file(options.into, "--into")
@@ -147,6 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 DataSet(first, options.split, options.out, options.official), names
             )
             text = sections(runs, pairs, options.against)
+            if options.record:
+                measured = stored()["measured"] | {options.name: figures(runs)}
+                update("measured", measured)
         else:
             runs = read_all(options.folders)
             text = score_table(runs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 
 
 class ProblemsError(Exception):
@@ -43,3 +44,52 @@ def noting(problems: list[str]) -> Iterator[None]:
         problems += error.problems
     except FloatingPointError as error:
         problems.append(str(error))
+
+
+def one_of(known: Iterable[str], name: object) -> str:
+    """Return the end of a message about an unknown name: the known names, and the most similar one.
+
+    Args:
+        known: the known names.
+        name: the unknown name, as the user gave it.
+    """
+    names = list(known)
+    return f"expected one of {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return a question about the most similar known name; empty if no name is similar.
+
+    The question begins with a semicolon, so that it can follow any message.
+
+    Args:
+        name: the unknown name.
+        known: the known names. For full keys such as `evaluate.jobs`, the last part alone is
+            sufficient.
+    """
+    typed = str(name).lower()
+    names = {known.lower(): known for known in known}
+    ending = typed.rpartition(".")[2]
+    endings = {known: known.rpartition(".")[2] for known in names}
+    # The last part of a key says most: the section may be missing or wrong.
+    close = _closest(ending, endings.values(), 0.7)
+    found = _closest(typed, [key for key in names if endings[key] in close], 0.0)
+    # Keys of the same section are similar, even if their last parts are not.
+    if ending == typed:
+        found += _closest(typed, names, 0.6)
+        # Saxophone and Sax have too few letters in common.
+        found += [known for known in names if len(known) > 2 and typed.startswith(known)]
+    return f"; did you mean {names[found[0]]}?" if found else ""
+
+
+def _closest(text: str, names: Iterable[str], least: float) -> list[str]:
+    """Return the most similar name, the first of equals; empty if its similarity is below `least`.
+
+    Args:
+        text: text that is compared with the names.
+        names: the names.
+        least: smallest similarity, from 0 (nothing in common) to 1 (equal).
+    """
+    ratios = {name: SequenceMatcher(None, name, text).ratio() for name in names}
+    best = max(ratios, key=ratios.__getitem__, default=None)
+    return [] if best is None or ratios[best] < least else [best]

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cmss.audio import resample, write_flac
@@ -28,8 +27,8 @@ from cmss.errors import IncompleteError, noting
 from cmss.fingerprint import of_enhanced, of_scores, of_stems
 from cmss.hearing.hearing_aid import HearingAid
 from cmss.remix import Remix, Waveform, rebalance
-from cmss.report import write_report, write_technical_report
-from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow, merge
+from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow
+from cmss.results.score_files import ScoreFiles
 from cmss.results.separation import SeparationRow, measure, write_separation
 from cmss.run import enhancing
 from cmss.run.enhancing import EnhanceSettings
@@ -40,6 +39,9 @@ from cmss.run.submission import Packing, Submission, build_submission
 from cmss.scenes import Listener, Pair, Scene, SoundFiles, Track, by_track
 from cmss.separators import Separator, Stems
 from cmss.separators.preparing import load_networks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Progress = Callable[..., Any]
 """Type of a progress bar with the interface of tqdm."""
@@ -245,7 +247,7 @@ class MergeSettings:
 class MergeResult:
     """Holds the outputs of :func:`merge_run`; an output that was not requested is None or empty."""
 
-    summary: pd.DataFrame | None
+    summary: "pd.DataFrame | None"
     separation: Sequence[SeparationRow]
     submission: Submission
     draft: Path
@@ -274,6 +276,10 @@ def merge_run(
         InputError: results are missing or damaged, or were produced with different inputs or
             settings.
     """
+    # These modules import matplotlib and pandas, which the other programs do not need.
+    from cmss.report import write_report, write_technical_report
+    from cmss.results.merging import merge
+
     inputs = of_enhanced(pairs, sounds, settings.references)
     enhanced_files(folder, pairs, sounds, digest=True).check(inputs)
     summary, separation = None, list[SeparationRow]()

@@ -4,6 +4,7 @@ Hydra checks the keys, but not the types of the values. For example, hydra reads
 `evaluate.small_test=no` as the string "no", which Python treats as true.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cmss.command_line import one_line
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean, one_of
 from cmss.quantities import SAMPLE_RATE_HZ
 
 Built = TypeVar("Built")
@@ -197,7 +198,8 @@ def _values(
         return {}
     prefix = f"{section}." if section else ""
     unknown = [key for key in settings if key not in {item.name for item in items}]
-    problems += [f"{prefix}{key}: no such setting, expected one of {known}" for key in unknown]
+    names = [item.name for item in items]
+    problems += [f"{prefix}{key}: no such setting, {one_of(names, key)}" for key in unknown]
     types = get_type_hints(type_, include_extras=True)
     values = {}
     for item in items:
@@ -227,6 +229,9 @@ def _checked(key: str, value: Any, type_: Any) -> Any:
         place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         reason = first["msg"].removeprefix("Value error, ")
         message = f"{key}{place}: {reason}, got {_shorten(first['input'])}"
+        if first["type"] == "literal_error":
+            choices = re.findall("'([^']*)'", first["ctx"]["expected"])
+            message += did_you_mean(first["input"], choices)
         raise InputError(message) from error
 
 

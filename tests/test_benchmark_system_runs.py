@@ -11,7 +11,7 @@ from benchmarks.system_runs import SYSTEMS, System
 from benchmarks.systems import main
 from cmss.files.row_file import read_rows
 from cmss.nmf.dictionaries import load_dictionaries
-from cmss.results import ScoreRow
+from cmss.results.rows import ScoreRow
 from cmss.results.separation import read_separation
 from cmss.separators import SEPARATORS
 from tests.support.tiny_challenge import TinyChallenge

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.scored_runs import read_run
+from benchmarks.scored_runs import figures, read_run
 from benchmarks.systems import main
 from cmss.files.row_file import write_rows
 from cmss.models.weights_file import write_weights
-from cmss.results import ScoreRow
+from cmss.results.rows import ScoreRow
 from cmss.results.separation import SeparationRow, write_separation
 
 BEGIN = "<!-- benchmarks.systems: begin -->"
@@ -56,6 +56,29 @@ def test_separation_is_a_column_where_it_was_measured(runs, capsys):
         "2.0 |",
         " |",
     ]
+
+
+def test_recorded_figures_are_those_of_the_table(runs, capsys):
+    rows = [SeparationRow("duo", "source_1", "Flute", 2.04, 120.0, 9.0)]
+    write_separation(Path(runs[1]), rows)
+    found = figures([read_run(Path(path)) for path in runs])
+    assert main(runs) == 0
+    table = capsys.readouterr().out.splitlines()[-3:]
+    for line, (name, remixes) in zip(table, found.items(), strict=True):
+        _, system, remix, left, right, average, gap, *_ = line.split("|")
+        row = remixes[remix.strip() or "consistent"]
+        assert system.strip() == name
+        numbers = [row[key] for key in ("left", "right", "average", "gap_closed")]
+        assert numbers == [*map(float, (left, right, average, gap))]
+    measured = found["convtasnet"]["official"]
+    assert [measured[f"{key}_db"] for key in ("sdr", "sir", "sar")] == [2.0, 120.0, 9.0]
+    assert found["oracle"]["official"]["sdr_db"] is None
+
+
+def test_figures_are_recorded_only_for_known_test_sets(tmp_path, capsys):
+    (tmp_path / "metadata").mkdir()
+    assert main([str(tmp_path), "--record", "--name", "soundfnot"]) == 2
+    assert "did you mean soundfont?" in capsys.readouterr().err
 
 
 def test_weights_that_two_installations_took_in_turns_count_once(runs, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
+from cmss.commands.program import COMMANDS, help_text
 from cmss.hearing.hearing_aid import HearingAid
-from cmss.models.registry import NAMES
+from cmss.run.choices import COMMON_FILES, add_choices
 from cmss.run.configuration import REMIXES
 from cmss.run.stage import REFUSED
 from cmss.scenes import MetadataPaths
@@ -46,15 +47,15 @@ def _leaves(section: dict, prefix: str) -> set[str]:
 
 
 def choices(group: str) -> list[str]:
-    # The common part of the separators' files is not a separator.
-    shared = ("base", "network", "templates")
-    found = {p.stem for p in (CONF / group).glob("*.yaml") if p.stem not in shared}
-    return sorted(found | {*NAMES}) if group == "separator" else sorted(found)
+    if group == "separator":
+        return ["ensemble", *SEPARATORS]
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
 def ours() -> set[str]:
     """Return the keys of every choice of configuration, and the keys of hydra that we set."""
+    add_choices()
     config = OmegaConf.load(CONF / "config.yaml")
     keys = leaves(OmegaConf.create({"hydra": config.hydra}))
     with initialize_config_module("cmss.conf", version_base=None):
@@ -106,10 +107,10 @@ def test_every_key_of_ours_is_read():
 
 @pytest.mark.parametrize("group", ["remix", "profile"])
 def test_choices_are_named_where_users_look(group):
-    help_text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
+    text = help_text(COMMANDS["enhance"], "cmss enhance")
     comments = (CONF / "config.yaml").read_text(encoding="utf-8")
     # A list whose line ends in a bar continues in the next line.
-    named = re.search(rf"{group}=((?:\S+\|\s+)*\S+)", help_text)
+    named = re.search(rf"{group}=((?:\S+\|\s+)*\S+)", text)
     assert named
     assert set("".join(named[1].split()).split("|")) == set(choices(group))
     line = next(line for line in comments.splitlines() if line.startswith(f"  - {group}:"))
@@ -117,12 +118,18 @@ def test_choices_are_named_where_users_look(group):
         assert choice in line
 
 
-def test_the_help_text_names_what_the_registry_has():
-    text = (CONF / "hydra" / "help" / "stages.yaml").read_text(encoding="utf-8")
-    assert "separator=${separators:}" in text
-    named = OmegaConf.create({"text": "${separators:}"}).text
-    assert set("".join(named.split()).split("|")) == set(choices("separator"))
+@pytest.mark.parametrize("name", ["enhance", "evaluate", "merge"])
+def test_the_help_text_names_every_separator(name):
+    text = help_text(COMMANDS[name], "cmss")
+    named = re.search(r"separator=((?:\S+\|\s+)*\S+)", text)
+    assert named
+    assert "".join(named[1].split()).split("|") == choices("separator")
 
 
-def test_every_separator_is_a_choice():
-    assert set(choices("separator")) == {*SEPARATORS, "ensemble"}
+def test_every_separator_is_a_choice_and_no_file_is_another():
+    files = {path.stem for path in (CONF / "separator").glob("*.yaml")}
+    assert files - set(choices("separator")) == set(COMMON_FILES)
+    add_choices()
+    with initialize_config_module("cmss.conf", version_base=None):
+        for name in choices("separator"):
+            assert compose("config", [f"separator={name}"]).separator.name == name

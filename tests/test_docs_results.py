@@ -1,9 +1,14 @@
-"""The summary of docs/results.md has the numbers of the tables below it."""
+"""The figures in models.json are those of the tables in the documentation."""
 
+import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
-SETS = ("rendered", "soundfont", "demo")
+import pytest
+
+from cmss.separators.listing import listing, stored
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def cells(text: str) -> list[list[str]]:
@@ -12,16 +17,57 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
 
 
-def scores(name: str) -> dict[str, str]:
-    """System -> gap closed (HAAQI) on a test set, consistent remix."""
-    marked = PAGE.split(f"<!-- benchmarks.systems {name}: begin -->")[1]
-    rows = [row for row in cells(marked) if row[1] != "official" and row[4]]
-    return {system: f"{gap} ({haaqi})" for system, _, _, _, haaqi, gap, *_ in rows}
+def figure(text: str) -> float | None:
+    """The number in a cell; None if it is empty."""
+    if not text:
+        return None
+    return 999.0 if text.startswith(">") else float(text.replace(",", ""))
 
 
-def test_summary_has_the_scores_of_the_tables():
-    summary = {system.split()[0]: row for system, *row in cells(PAGE)}
-    found = {name: scores(name) for name in SETS}
-    assert summary.keys() == set().union(*found.values())
-    for system, row in summary.items():
-        assert row == [found[name].get(system, "") for name in SETS]
+NAMES = (
+    "left", "right", "average", "gap_closed", "sdr_db", "sir_db", "sar_db", "s_per_minute",
+    "parameters",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("test_set", ["rendered", "soundfont", "demo"])
+def test_every_table_has_the_recorded_figures(test_set):
+    marked = PAGE.split(f"<!-- benchmarks.systems {test_set}: begin -->")[1]
+    recorded = stored()["measured"][test_set]
+    rows = [row for row in cells(marked) if row[4]]  # others are untrained
+    assert len(rows) == sum(map(len, recorded.values()))
+    for system, remix, *numbers, _ in rows:
+        found = recorded[system][remix or "consistent"]
+        assert [found[name] for name in NAMES] == [*map(figure, numbers)], (system, remix)
+
+
+def test_the_readme_has_the_recorded_figures():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    recorded = stored()["measured"]
+    for name, _, *numbers in cells(readme):
+        system = "meta" if name == "ensemble" else name
+        found = recorded["demo"][system]["consistent"]
+        assert [figure(number) for number in numbers[:4]] == [found[key] for key in NAMES[:4]]
+    percent = [
+        round(100 * recorded[key]["meta"]["consistent"]["gap_closed"])
+        for key in ("rendered", "soundfont")
+    ]
+    sentence = re.search(
+        r"closes (\d+) % .*? recorded notes .*?(\d+) % on SoundFont", readme, re.DOTALL
+    )
+    assert sentence
+    assert [*map(int, sentence.groups())] == percent
+
+
+def test_what_is_listed_has_the_figures_of_its_system():
+    found = {properties.name: properties for properties in listing()}
+    assert next(iter(found)) == "ensemble"
+    measured = stored()["measured"]["rendered"]
+    for name, system in (("ensemble", "meta"), ("roformer", "roformer"), ("oracle", "oracle")):
+        row = measured[system]["consistent"]
+        assert found[name].gap_closed["rendered"] == row["gap_closed"]
+        assert found[name].sdr_db["rendered"] == row["sdr_db"]
+        assert found[name].parameters == row["parameters"]
+    assert found["convtasnet"].causal_sizes == ["causal"]
+    assert found["demucs"].parameters is None
+    assert found["demucs"].sizes.keys() == {"small", "paper", "v1"}

@@ -2,11 +2,25 @@
 
 import pytest
 
-from benchmarks import ROOT
-from benchmarks.separators import main
+from benchmarks import ROOT, separators
+from benchmarks.separators import FILE, PAGES, main
 from cmss.separators import SEPARATORS
 
-PAGES = ("docs/separators.md", "README.md")
+
+@pytest.fixture(autouse=True)
+def copied_file(tmp_path_factory, monkeypatch):
+    """A copy of models.json, to which the command writes."""
+    copy = tmp_path_factory.mktemp("models") / FILE.name
+    copy.write_bytes(FILE.read_bytes())
+    monkeypatch.setattr(separators, "FILE", copy)
+    return copy
+
+
+def test_properties_are_what_the_command_writes(copied_file, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_bytes((ROOT / "docs/separators.md").read_bytes())
+    assert main([str(page)]) == 0
+    assert copied_file.read_bytes() == FILE.read_bytes(), "run python -m benchmarks.separators"
 
 
 def test_pages_are_what_the_command_writes(tmp_path):
@@ -33,7 +47,7 @@ def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path, na
 
 
 def test_every_separator_is_listed():
-    for page in PAGES:
+    for page in ("docs/separators.md", "README.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         missing = [name for name in (*SEPARATORS, "ensemble") if f"`{name}`" not in text]
         assert not missing, page

@@ -1,10 +1,6 @@
-"""What is installed: both packages, weights and all, and not the recipes."""
+"""Requirements of the package; tests/test_installed.py installs it."""
 
-import re
-import shutil
-import subprocess
 import sys
-import zipfile
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -16,40 +12,6 @@ from packaging.utils import canonicalize_name
 from tests.support.source_tree import files, imports
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> list[str]:
-    """Names of the files in a wheel that is built from a copy of the sources."""
-    folder = tmp_path_factory.mktemp("sources")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("cmss", "metadata_tools", "recipes", "benchmarks", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = "import setuptools.build_meta as b; print(b.build_wheel('.'))"
-    done = subprocess.run(
-        [sys.executable, "-c", build], cwd=folder, capture_output=True, text=True, check=True
-    )
-    with zipfile.ZipFile(folder / done.stdout.splitlines()[-1]) as archive:
-        return archive.namelist()
-
-
-def test_wheel_holds_both_packages_and_nothing_else(wheel):
-    tops = {name.split("/")[0] for name in wheel}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"cmss", "metadata_tools"}
-    sources = {path.relative_to(ROOT).as_posix() for path in files("cmss", "metadata_tools")}
-    assert sources <= set(wheel)
-
-
-def test_wheel_holds_weights_configuration_types_and_licences(wheel):
-    suffixes = {".safetensors", ".csv", ".yaml", ".md"}
-    folders = (ROOT / "cmss/weights", ROOT / "cmss/conf")
-    paths = [p for folder in folders for p in folder.rglob("*") if p.suffix in suffixes]
-    assert {path.suffix for path in paths} == suffixes
-    assert {path.relative_to(ROOT).as_posix() for path in paths} <= set(wheel)
-    assert "cmss/py.typed" in wheel
-    for name in ("LICENSE", "NOTICE"):
-        assert any(re.fullmatch(rf"cmss-.*\.dist-info/licenses/{name}", file) for file in wheel)
 
 
 @pytest.fixture(scope="module")

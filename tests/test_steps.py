@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from cmss.errors import InputError
 from cmss.renamed import RENAMED
 from cmss.run.configuration import stem_settings
-from cmss.separators import build_separator, builder
+from cmss.separators import build_separator
 from cmss.separators.builder import build_steps
 from cmss.separators.spectra import on_spectra
 from cmss.separators.steps import STEPS, chain
@@ -108,7 +108,7 @@ def test_a_causal_separator_takes_a_step_that_says_that_it_does_not_look_ahead(m
     class Instant(Partials):
         looks_ahead = False
 
-    monkeypatch.setattr(builder, "STEPS", {**STEPS, "instant": Instant})
+    monkeypatch.setitem(STEPS, "instant", Instant)
     causal = {"name": "oracle", "causality": "causal"}
     separator = build_separator({**causal, "steps": [{"name": "instant"}]}, RATE_HZ)
     assert steps_of(separator) == ["Instant"]

@@ -1,7 +1,5 @@
 """Examines the caller's arguments, and shows them in messages."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from cmss.command_line import one_line
@@ -28,19 +26,6 @@ def as_list(values: Any) -> list[Any] | None:
         return list(values)
     except TypeError:  # also of an array without dimensions
         return None
-
-
-def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Return the end of a message with the most similar known name; empty if none is similar."""
-    if not isinstance(name, str) or not name:
-        return ""
-    by_lower = {other.lower(): other for other in known}
-    # Saxophone and Sax have too few letters in common for get_close_matches.
-    begin = [
-        low for low in by_lower if name.lower().startswith(low) or low.startswith(name.lower())
-    ]
-    similar = begin or get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[similar[0]]!r}?" if similar else ""
 
 
 def shortened(value: object) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmss.api.arguments import as_list, did_you_mean, is_number, shortened
+from cmss.api.arguments import as_list, is_number, shortened
 from cmss.audio import Excerpt
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
 from cmss.scenes import DOUBLED, INSTRUMENTS, Source
 

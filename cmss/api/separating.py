@@ -7,14 +7,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.api.arguments import did_you_mean, shortened
+from cmss.api.arguments import shortened
 from cmss.api.level import SAMPLE_RATE_HZ, calibration
 from cmss.api.players import players
 from cmss.api.progress import Progress
 from cmss.api.separator_list import ENSEMBLE, list_separators
 from cmss.api.waveforms import Array, Waveform, sampling_rate, waveform
 from cmss.audio import resample
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean
 from cmss.machine.device import device_named, devices
 from cmss.run.configuration import default_separator
 from cmss.scenes import Source

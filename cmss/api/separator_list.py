@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cmss.models.registry import NAMES, networks_of
+from cmss.models.registry import names, networks_of
 from cmss.run.configuration import default_separator
 from cmss.separators.catalogue import BOUNDS, FAMILIES, SEPARATORS
 
@@ -42,7 +42,7 @@ def list_separators() -> list[SeparatorEntry]:
     members = ", ".join(member["name"] for member in default_separator()["members"])
     method = f"the default: log-opinion pool of {members}, and steps that refine the estimates"
     listed = [SeparatorEntry(ENSEMBLE, "combinations", method, True)]
-    for name in NAMES:
+    for name in names():
         records = networks_of(name)
         method = "; ".join(record.summary for record in records)
         ready = any(record.licence for record in records)

@@ -3,8 +3,6 @@
 from itertools import count
 
 import numpy as np
-import pyloudnorm
-from scipy.signal import sosfilt
 
 from cmss.audio.resampling import resampled
 from cmss.machine.pieces import Pieces
@@ -29,6 +27,10 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
     """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
+    # Imported late, because scipy.signal takes a second to import.
+    import pyloudnorm
+    from scipy.signal import sosfilt
+
     filters = pyloudnorm.Meter(sample_rate_hz)._filters.values()
     sections = np.array([[*(f.passband_gain * f.b), *f.a] for f in filters])
     block = SHORTEST_LOUDNESS_S * sample_rate_hz

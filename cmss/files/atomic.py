@@ -4,8 +4,9 @@ A result is written under a hidden temporary name in the folder of its final nam
 and renamed. The temporary file and the final file are on the same file system, so that the rename
 is atomic, and a file under its final name is always complete.
 
-The process that writes a temporary file locks the file with flock. The system releases the lock
-when the process ends, even if it is killed. A temporary file without a lock is therefore left over
+The process that writes a temporary file locks the file through the library filelock, which calls
+flock on Linux and macOS and LockFileEx on Windows. The system releases the lock when the process
+ends, even if it is killed. A temporary file without a lock is therefore left over
 from a killed process, on this or another machine, and can be deleted. On a file system that does
 not support locks, temporary files are not deleted.
 
@@ -14,7 +15,6 @@ attempts is limited, because in some folders, such as /proc, no file can be crea
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -24,6 +24,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from cmss.errors import InputError
 
@@ -64,15 +66,12 @@ def _lock(descriptor: int) -> bool | None:
 
     Returns:
         True if the file is locked, False if another process holds the lock, None if the file system
-        does not support locks.
+        or this installation of Python does not support locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(descriptor, blocking=False)
     except OSError:
         return None
-    return True
 
 
 def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:

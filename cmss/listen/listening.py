@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.api.players import did_you_mean
 from cmss.api.separating import FAST
 from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
-from cmss.errors import IncompleteError, InputError, noting
+from cmss.errors import IncompleteError, InputError, noting, one_of
 from cmss.files.atomic import atomic_file
 from cmss.listen.kept_stems import KeptStems
 from cmss.listen.levels import loudest_second_db, written_lufs
@@ -103,10 +102,7 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     # The oracle needs the true stems.
     names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
     if name not in names:
-        raise InputError(
-            f"--separator: expected one of {', '.join(names)}, got {name!r}"
-            + did_you_mean(name, names)
-        )
+        raise InputError(f"--separator: {name!r}, {one_of(names, name)}")
     if name == "passthrough" and options.stems:
         raise InputError("--stems: the separator passthrough has no stems, expected another")
     return {"name": name}

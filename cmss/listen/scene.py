@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmss.api.players import did_you_mean
 from cmss.audio import Excerpt
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean
 from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
 from cmss.scenes import (

@@ -1,1 +1,1 @@
-"""Manages the processor, the devices, the memory and compiled functions."""
+"""Manages the processor, devices, memory, compiled functions and extension packages."""

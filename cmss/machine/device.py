@@ -21,15 +21,15 @@ def device_named(name: str | None) -> torch.device:
     """Return the device that has a given name.
 
     Args:
-        name: a name from :func:`devices`; None selects the CUDA GPU if the machine has one, and
-            otherwise the CPU.
+        name: a name from :func:`devices`; None selects the GPU if the machine has one (CUDA, or mps
+            on a Mac), and otherwise the CPU.
 
     Raises:
         ValueError: the device does not exist or does not work.
     """
     names = devices()
     if name is None:
-        name = "cuda" if "cuda" in names else "cpu"
+        name = next((gpu for gpu in ("cuda", "mps") if gpu in names), "cpu")
     if name not in names:
         raise ValueError(f"no device of this machine, expected null or one of {', '.join(names)}")
     device = torch.device(name)

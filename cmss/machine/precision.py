@@ -1,10 +1,11 @@
 """Selects the precision in which networks are computed."""
 
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from cmss.machine.processor import has_bfloat16
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Type of a setting for the precision: `auto` is bfloat16 on processors with instructions for
@@ -25,6 +26,8 @@ def chosen_precision(precision: Precision, device: str = "cpu") -> Precision:
     return "bfloat16" if device == "cpu" and has_bfloat16() else "float32"
 
 
-def data_type(precision: Precision) -> torch.dtype:
+def data_type(precision: Precision) -> "torch.dtype":
     """Return the data type of tensors for a precision that is not `auto`."""
+    import torch  # late, because the other functions of this module do not need it
+
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

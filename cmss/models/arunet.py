@@ -361,5 +361,6 @@ RECORD = NetworkRecord(
         "paper": Size({}, "waveform", {"power": 2}),
     },
     licence="mit",
+    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
 )
 # fmt: on

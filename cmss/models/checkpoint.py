@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cmss.errors import InputError
-from cmss.models import registry  # the names of this module may not be defined yet
+from cmss.models import registry
 from cmss.models.network import Network
 from cmss.models.weights_file import matching, read_state_dicts, read_weights, write_weights
 
@@ -24,13 +24,13 @@ def build(name: str, arguments: dict[str, Any]) -> Network:
     """Build a network with initial weights.
 
     Args:
-        name: key of :data:`cmss.models.registry.MODELS`.
+        name: key of :func:`cmss.models.registry.models`.
         arguments: dict from the names of the network's arguments to their values.
 
     Raises:
         TypeError: a key of `arguments` is not the name of an argument of the network.
     """
-    module, arguments_class = registry.MODELS[name]
+    module, arguments_class = registry.models()[name]
     return module(arguments_class(**arguments))
 
 
@@ -45,7 +45,7 @@ def save_checkpoint(
 
     Args:
         path: file to write; it is created only when its content is complete.
-        name: name of the network in checkpoints: a key of :data:`cmss.models.registry.MODELS`, or
+        name: name of the network in checkpoints: a key of :func:`cmss.models.registry.models`, or
             the name that post-filters have in their files.
         module: the network, with its arguments in `module.arguments`.
         dtype: type in which floating-point weights are stored; by default, the type of the weights
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> Network:
     Raises:
         InputError: the file is missing, incomplete, or not a checkpoint of a network.
     """
-    return rebuild(path, registry.MODELS)
+    return rebuild(path, registry.models())
 
 
 def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) -> Module:

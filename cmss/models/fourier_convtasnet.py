@@ -109,5 +109,6 @@ RECORD = NetworkRecord(
         "small": Size({"sources": OUTPUTS}, "remix"),
     },
     licence="mit",
+    data=("SCORES", "NOTES", "PHILHARMONIA", "SYNTHETIC_NOTES"),
 )
 # fmt: on

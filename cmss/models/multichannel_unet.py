@@ -286,5 +286,6 @@ RECORD = NetworkRecord(
     },
     voices="own",
     licence="mit",
+    data=("SCORES", "NOTES", "PHILHARMONIA", "SYNTHETIC_NOTES"),
 )
 # fmt: on

@@ -42,7 +42,7 @@ class Network(
     """
 
     model_name: ClassVar[str]
-    """Name of the network in checkpoints, a key of :data:`cmss.models.registry.MODELS`."""
+    """Name of the network in checkpoints, a key of :func:`cmss.models.registry.models`."""
 
     def __init__(self, arguments: Any) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ has the output ``target`` for this instrument and possibly the output ``accompan
 
 from collections.abc import Sequence
 
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.scenes import DOUBLED, INSTRUMENTS
 
 TARGET, ACCOMPANIMENT = "target", "accompaniment"
@@ -54,6 +54,6 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
             raise InputError("instrument: this size separates all instruments, expected null")
         return {name: order.get(name, order.get(instrument_of(name), -1)) for name in OUTPUTS}
     if instrument not in INSTRUMENTS:
-        raise InputError(f"instrument: {instrument!r}, expected one of {', '.join(INSTRUMENTS)}")
+        raise InputError(f"instrument: {instrument!r}, {one_of(INSTRUMENTS, instrument)}")
     rest = order.get(ACCOMPANIMENT, -1)
     return {name: order[TARGET] if instrument_of(name) == instrument else rest for name in OUTPUTS}

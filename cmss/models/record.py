@@ -23,6 +23,22 @@ class Size:
     loss_arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
+DATA_SETS = {
+    "NOTES": (
+        "single notes of the University of Iowa Musical Instrument Samples and of Karoryfer "
+        "Weresax",
+        "public domain; CC0 1.0",
+    ),
+    "PHILHARMONIA": (
+        "sound samples of the Philharmonia Orchestra, ten times as many notes as NOTES",
+        "free for any use but as samples; CC BY-SA 3.0",
+    ),
+    "SCORES": ("OpenScore String Quartets", "CC0 1.0"),
+    "SYNTHETIC_NOTES": ("notes of the built-in synthesiser", "none needed"),
+}
+"""Content and licence of each data set on which weights in the package were trained."""
+
+
 @dataclass(frozen=True)
 class NetworkRecord:
     """Holds the sizes and the properties of a network.
@@ -40,6 +56,8 @@ class NetworkRecord:
         receptive_field: `bounded` for networks that can be causal, `whole` for other networks. The
             property `reach` of the network is the receptive field in samples.
         licence: licence of the weights in the package; None if the package contains no weights.
+        data: data sets on which the weights in the package were trained, keys of
+            :data:`DATA_SETS`.
         separates: whether `separator=NAME` loads the network.
     """
 
@@ -51,4 +69,5 @@ class NetworkRecord:
     voices: Literal["shared", "own"] = "shared"
     receptive_field: Literal["whole", "bounded"] = "whole"
     licence: str | None = None
+    data: tuple[str, ...] = ()
     separates: bool = True

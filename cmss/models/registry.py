@@ -1,34 +1,114 @@
-"""Collects the records of all networks in this package from their modules."""
+"""The networks of this package and of extension packages.
 
+A network is a module of cmss.models that ends with a `RECORD`, or an entry point of the group
+`cmss.models` that names a record. Importing a network imports PyTorch, which takes seconds. So the
+functions that only list networks read the source text of the modules instead.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cmss.models
-from cmss.models.network import Network
-from cmss.models.record import NetworkRecord
+from cmss.errors import InputError
+from cmss.machine.extensions import additions, load
 
-RECORDS: tuple[NetworkRecord, ...] = tuple(
-    module.RECORD
-    for module in (
-        import_module(found.name)
-        for found in iter_modules(cmss.models.__path__, "cmss.models.")
-        if found.name != __name__  # this module, which is being imported
-    )
-    if hasattr(module, "RECORD")
-)
-"""The `RECORD` of each module in cmss.models that defines a record, in order of file names."""
+if TYPE_CHECKING:
+    from cmss.models.network import Network
+    from cmss.models.record import NetworkRecord
 
-MODELS: dict[str, tuple[type[Network], type[Any]]] = {
-    record.network.model_name: (record.network, record.arguments) for record in RECORDS
-}
-"""Dict from the name in checkpoints to the class of the network and the class of its arguments."""
+GROUP = "cmss.models"
 
 
-def networks_of(name: str) -> tuple[NetworkRecord, ...]:
+@dataclass(frozen=True)
+class Listed:
+    """What is known about a network without importing it.
+
+    Args:
+        name: name of the network for users.
+        sizes: names of its sizes; None for a network of an extension package.
+        separates: whether `separator=NAME` loads it.
+    """
+
+    name: str
+    sizes: tuple[str, ...] | None
+    separates: bool = True
+
+
+@cache
+def listed() -> tuple[Listed, ...]:
+    """List all networks without importing them.
+
+    Networks of this package are in the order of their file names; those of extension packages
+    follow.
+
+    Raises:
+        InputError: the name of a network of an extension package is already in use.
+    """
+    own = tuple(_of_this_package())
+    taken = {network.name for network in own}
+    return (*own, *(Listed(name, None) for name in additions(GROUP, taken)))
+
+
+def _of_this_package() -> Iterator[Listed]:
+    for folder in map(Path, cmss.models.__path__):
+        for path in sorted(folder.glob("*.py")):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RECORD":
+                    assert isinstance(node.value, ast.Call)
+                    yield _from_source({word.arg: word.value for word in node.value.keywords})
+
+
+def _from_source(arguments: dict[str | None, ast.expr]) -> Listed:
+    name, sizes = arguments["name"], arguments["sizes"]
+    assert isinstance(sizes, ast.Dict)
+    keys = tuple(ast.literal_eval(key) for key in sizes.keys if key)
+    separates = ast.literal_eval(arguments.get("separates", ast.Constant(True)))
+    return Listed(ast.literal_eval(name), keys, separates)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the values of `separator=` that load a network, without importing networks."""
+    return tuple(dict.fromkeys(network.name for network in listed() if network.separates))
+
+
+@cache
+def records() -> tuple["NetworkRecord", ...]:
+    """Import all networks, and return their records in the order of :func:`listed`.
+
+    Raises:
+        InputError: an extension package cannot be imported, or its entry point is not the record of
+            a network with the name of the entry point.
+    """
+    from cmss.models.record import NetworkRecord
+
+    found = []
+    for module in iter_modules(cmss.models.__path__, "cmss.models."):
+        record = getattr(import_module(module.name), "RECORD", None)
+        found += [record] if record else []
+    for name, entry in additions(GROUP, {record.name for record in found}).items():
+        record = load(entry)
+        if not isinstance(record, NetworkRecord) or record.name != name:
+            raise InputError(
+                f"{name}: expected {entry.value} to be a NetworkRecord with name={name!r}, got "
+                f"{record!r}"
+            )
+        found.append(record)
+    return tuple(found)
+
+
+@cache
+def models() -> dict[str, tuple[type["Network"], type[Any]]]:
+    """Return a dict from the name in checkpoints to the class of the network and its arguments."""
+    return {record.network.model_name: (record.network, record.arguments) for record in records()}
+
+
+def networks_of(name: str) -> tuple["NetworkRecord", ...]:
     """Return the records of the networks that `separator=NAME` loads."""
-    return tuple(record for record in RECORDS if record.separates and record.name == name)
-
-
-NAMES: tuple[str, ...] = tuple(dict.fromkeys(r.name for r in RECORDS if r.separates))
-"""Values of `separator=` that load a network."""
+    return tuple(record for record in records() if record.separates and record.name == name)

@@ -322,5 +322,6 @@ RECORD = NetworkRecord(
         "small": Size({"sources": OUTPUTS}, "estimates_remix"),
     },
     licence="mit",
+    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
 )
 # fmt: on

@@ -208,5 +208,6 @@ RECORD = NetworkRecord(
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 2}),
     },
     licence="mit",
+    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
 )
 # fmt: on

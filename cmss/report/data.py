@@ -9,7 +9,7 @@ import pandas as pd
 
 from cmss.errors import InputError
 from cmss.files.row_file import read_rows
-from cmss.results import ComponentRow, ScoreRow, shard_path
+from cmss.results.rows import ComponentRow, ScoreRow, shard_path
 from cmss.results.separation import median_sdr, read_separation
 from cmss.run.folder import read_configuration
 from cmss.scenes import Ear, Pair

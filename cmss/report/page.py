@@ -16,7 +16,7 @@ from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
 from cmss.report.recordings import equally_loud, versions
-from cmss.results import Difference, compare_folders
+from cmss.results.comparison import Difference, compare_folders
 from cmss.run.scoring import Scorer
 from cmss.run.submission import Progress
 from cmss.scenes import Pair, SoundFiles

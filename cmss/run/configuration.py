@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.files.atomic import alone
 from cmss.files.text import read_table
 from cmss.hearing.hearing_aid import HearingAid
@@ -20,8 +20,7 @@ from cmss.run.folder import (
 )
 from cmss.scenes import Pair, SoundFiles, load_pairs, shard
 from cmss.separators.builder import described_steps
-from cmss.separators.cache import NOT_SHAPING
-from cmss.separators.estimators import chosen_device
+from cmss.separators.protocol import NOT_SHAPING
 from cmss.settings import check_values, from_settings
 
 REMIXES: dict[str, type[Any]] = {"consistent": ConsistentRemix, "official": OfficialRemix}
@@ -59,7 +58,7 @@ def build_remix(config: DictConfig) -> Remix:
     name = settings.pop("name")
     remix = REMIXES.get(name) if isinstance(name, str) else None
     if remix is None:
-        raise InputError(f"remix.name: {name!r}, expected one of {', '.join(REMIXES)}")
+        raise InputError(f"remix.name: {name!r}, {one_of(REMIXES, name)}")
     return from_settings(remix, settings, "remix")
 
 
@@ -134,6 +133,8 @@ def with_precision(config: DictConfig) -> DictConfig:
     members = section.get("members", [])
     if AUTO not in [part.get("precision") for part in (section, *members)]:
         return config
+    from cmss.separators.estimators import chosen_device  # late, because it imports PyTorch
+
     begun = _precisions_of_run(Path(config.path.exp_folder))
     config = config.copy()
     for number, part in enumerate((section, *members)):
@@ -189,10 +190,12 @@ def precision_warnings(config: DictConfig) -> list[str]:
     """
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
-    if has_bfloat16() is not False or not any(
-        member.get("precision") == "bfloat16" and chosen_device(member["device"]).type == "cpu"
-        for member in members
-    ):
+    lower = [member for member in members if member.get("precision") == "bfloat16"]
+    if has_bfloat16() is not False or not lower:
+        return []
+    from cmss.separators.estimators import chosen_device  # late, because it imports PyTorch
+
+    if all(chosen_device(member["device"]).type != "cpu" for member in lower):
         return []
     return ["separator.precision: this processor does not support bfloat16; float32 is faster"]
 

@@ -9,6 +9,8 @@ values are checked by :func:`cmss.settings.from_settings`.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cmss.errors import one_of
+
 MISSING = "???"
 """OmegaConf writes this text in place of a value that the user must give."""
 
@@ -44,11 +46,7 @@ def problems_of_form(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
         Dict from the full key of a value to the description of its problem; empty if there are no
         problems.
     """
-    unknown = {
-        key: f"no such key, expected one of {', '.join(defaults)}"
-        for key in given
-        if key not in defaults
-    }
+    unknown = {key: f"no such key, {one_of(defaults, key)}" for key in given if key not in defaults}
     return {**dict(_of_section("", given, defaults)), **unknown, **dict(_of_paths("", given))}
 
 

@@ -11,10 +11,12 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
-from typing import Any
+from typing import Any, NoReturn
 
-from hydra import compose
+from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -31,7 +33,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean, one_of
+from cmss.run.choices import COMMON_FILES, add_choices
 from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
@@ -121,6 +124,8 @@ def _defaults() -> DictConfig:
     ]
     # The user may have added folders with further choices to hydra's search path.
     folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
+    # A job that another process started has not registered its separators yet.
+    add_choices(choices)
     return compose(composed.job.config_name, [*choices, *folders])
 
 
@@ -228,17 +233,42 @@ def _parsed(word: str) -> Override | None:
     return override
 
 
-def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[str]:
+def problem_of_options() -> str | None:
+    """Return an error message if hydra does not know an option of the command line."""
+    parser = get_args_parser()
+    problems: list[str] = []
+
+    def note(message: str) -> NoReturn:
+        problems.append(message)
+        raise ValueError(message)
+
+    parser.error = note  # type: ignore[method-assign]  # it would print hydra's options and exit
+    with suppress(ValueError):
+        parser.parse_args(sys.argv[1:])
+    if not problems:
+        return None
+    unknown = problems[0].removeprefix("unrecognized arguments: ").split(" ")[0]
+    if unknown == problems[0].split(" ")[0]:
+        return problems[0]
+    if not unknown.startswith("-"):
+        return f"{unknown}: expected options such as -m before the first KEY=VALUE"
+    known = [option for option in (*parser._option_string_actions, "--help-all") if "--" in option]
+    return f"{unknown}: no such option{did_you_mean(unknown.partition('=')[0], known)}"
+
+
+def unreadable(error: CompactHydraException | ValueError | TypeError, name: str) -> list[str]:
     """Return an error message for each word of the command line that hydra refuses.
 
     Args:
         error: exception that hydra raised.
+        name: name of the configuration file in cmss/conf.
     """
     if isinstance(error, OverrideParseException):
         return [_misread(error.override)]
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return [f"{group}: no {name!r}, expected one of {', '.join(error.options)}"]
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = [option for option in error.options if option not in COMMON_FILES]
+        return [f"{group}: no {choice!r}, {one_of(options, choice)}"]
     parsed = [(word, override) for word in sys.argv[1:] if (override := _parsed(word))]
     if str(error).startswith("Ambiguous value"):
         return [
@@ -255,14 +285,64 @@ def unreadable(error: CompactHydraException | ValueError | TypeError) -> list[st
             if (groups / override.key_or_group).is_dir() and not isinstance(override.value(), str)
         ] or [str(error)]
     text, cause = str(error).splitlines()[0], error.__cause__
-    if unknown := re.match(r"Could not override '(.*)'", text):
-        return [f"{unknown[1]}: no such key" if unknown[1] else "=...: expected KEY=VALUE"]
+    if unknown := re.match(r"Could not (?:override|delete from config\.) '(.*?)'", text):
+        # A value that is a section may contain the unknown key.
+        inner = str(cause.full_key) if isinstance(cause, OmegaConfBaseException) else ""
+        return _unknown_keys(max(inner, unknown[1], key=len), name)
+    if no_file := re.match(r"Cannot find primary config '(.*?)'", text):
+        return [f"--config-name: no configuration {no_file[1]!r}"]
+    if no_folder := re.match(r"Additional config directory '(.*)' not found", text):
+        return [f"--config-dir: {no_folder[1]}: no such folder"]
     why = str(cause.msg).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else ""
     if merging := re.match(r"Error merging override (.*)", text):
         key = _split(merging[1])[1]
         hint = f"; for a path of this name type {_suggestion(merging[1])}" if is_path(key) else ""
         return [f"{key}: {why}{hint}"]
     return [f"{text}: {why}" if why else text]
+
+
+def _unknown_keys(refused: str, name: str) -> list[str]:
+    """Return an error message for each key of the command line that does not exist.
+
+    Args:
+        refused: first key that hydra does not know.
+        name: name of the configuration file in cmss/conf.
+    """
+    if not refused:
+        return ["=...: expected KEY=VALUE"]
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    parsed = [override for word in words if (override := _parsed(word))]
+    groups = [o for o in parsed if (files("cmss.conf") / o.key_or_group).is_dir()]
+    try:
+        with initialize_config_module("cmss.conf", version_base=None):
+            choices = [str(o.input_line) for o in groups if isinstance(o.value(), str)]
+            config = compose(name, choices, return_hydra_config=refused.startswith("hydra"))
+    except (HydraException, OmegaConfBaseException):
+        return [f"{refused}: no such key"]  # Another choice is wrong as well.
+    content = OmegaConf.to_container(config, resolve=False)
+    known = [*_keys(content), *(o.key_or_group for o in groups)]
+    unknown = [refused]
+    unknown += [
+        override.key_or_group
+        for override in parsed
+        # Hydra knows its own keys, and a key with + is new on purpose.
+        if not override.is_add() and not re.match(r"hydra[./]", override.key_or_group)
+        and override.key_or_group not in known
+    ]  # fmt: skip
+    return [
+        f"{key}: no such key; to add it type +{key}=VALUE"
+        if OmegaConf.select(config, key.rpartition(".")[0] or "path", default=None) == {}
+        else f"{key}: no such key{did_you_mean(key, known)}"
+        for key in dict.fromkeys(unknown)
+    ]
+
+
+def _keys(section: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the full keys of all sections and values of a section, in order."""
+    if isinstance(section, dict):
+        for name, value in section.items():
+            yield f"{prefix}{name}"
+            yield from _keys(value, f"{prefix}{name}.")
 
 
 def _misread(word: str) -> str:

@@ -1,16 +1,15 @@
 """Runs a recipe: checks the command line, prints errors, and sets the exit status.
 
-This module also has the progress bar, and functions that complete the help texts.
+This module also has the progress bar.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial, wraps
-from textwrap import wrap
 from typing import Any, NoReturn
 
-from hydra.core.config_store import ConfigStore
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -25,11 +24,9 @@ from tqdm import tqdm
 from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.machine.memory import keep_freed_memory
-from cmss.models.registry import RECORDS
 from cmss.renamed import refuse_renamed, renamed
 from cmss.run import overrides
-from cmss.separators import SEPARATORS
-from cmss.separators.trained import NetworkSeparator
+from cmss.run.choices import add_choices
 
 REFUSED = {
     "separator.separation.number_sources": "the number of outputs is stated in the weights",
@@ -54,7 +51,7 @@ class JobError(Exception):
 
 
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Decorate the main function of a recipe, in the line after the decorator ``@hydra.main``.
+    """Decorate the main function of a recipe, which :func:`run` passes to hydra.
 
     Before the main function is called, the configuration is compared with the default
     configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines, because
@@ -110,14 +107,16 @@ def _say(text: str, status: int) -> int:
     return status
 
 
-def run(main: Callable[[], Any]) -> None:
-    """Run a recipe with the command line of this process.
+def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], str]) -> None:
+    """Run a recipe with the command line of this process, ``sys.argv``.
 
     Hydra parses the command line and creates the folder of the run before it calls the main
     function. Errors in these steps are also printed as single lines.
 
     Args:
-        main: main function of the recipe, decorated by ``@hydra.main``.
+        main: main function of the recipe, decorated by :func:`stage`.
+        name: name of the configuration file in cmss/conf.
+        help_text: returns the text that `--help` prints above the configuration.
     """
     # Refuse official keys that are not supported, and keys that this project has renamed.
     keys = [argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:]]
@@ -126,18 +125,24 @@ def run(main: Callable[[], Any]) -> None:
             sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
     if lines := [*renamed(keys)]:
         sys.exit(_say("\n".join(lines), 2))
+    if problem := overrides.problem_of_options():
+        sys.exit(_say(one_line(problem), 2))
     sys.argv[1:] = [overrides.with_path_as_text(word) for word in sys.argv[1:]]
     # With this variable, hydra raises exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     HydraConfig.instance().cfg = None
+    OmegaConf.register_new_resolver("help_text", help_text, replace=True)
     try:
-        main()
+        add_choices(sys.argv[1:])
+        hydra.main(config_path="pkg://cmss.conf", config_name=name, version_base=None)(main)()
     except JobError as error:
         sys.exit(_say(error.text, error.status))
+    except InputError as error:
+        sys.exit(_say("\n".join(map(one_line, error.problems)), 2))
     except (CompactHydraException, ValueError, TypeError) as error:
         if HydraConfig.initialized() and not isinstance(error, CompactHydraException):
             raise  # Hydra has composed the configuration, so this error is a bug of the program.
-        lines = [one_line(line) for line in overrides.unreadable(error)]
+        lines = [one_line(line) for line in overrides.unreadable(error, name)]
         sys.exit(_say("\n".join(lines), 2))
     except OSError as error:
         sys.exit(_say(one_line(reason(error)), 1))
@@ -158,45 +163,16 @@ def _run_folder(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
-def add_networks() -> None:
-    """Register each network of :mod:`cmss.models` as a choice separator=NAME.
-
-    All networks have the same settings, so they do not need a configuration file each.
-    """
-    for name, separator in SEPARATORS.items():
-        # Other separators have their own settings, and therefore their own configuration files.
-        if separator is NetworkSeparator:
-            node = {"defaults": ["network", "_self_"], "name": name, "weights_from": "small"}
-            ConfigStore.instance().store(group="separator", name=name, node=node)
+def _network_folder(*, _root_: DictConfig) -> str:
+    """Return the name of the folder in which train.py trains a network, by default."""
+    model = OmegaConf.select(_root_, "model")
+    if not isinstance(model, DictConfig):  # refused later
+        return str(model)
+    target, name = (OmegaConf.select(model, key) for key in ("target", "name"))
+    return target if isinstance(target, str) else f"{name}_{OmegaConf.select(_root_, 'size')}"
 
 
-add_networks()
-
-
-def _choices(names: Iterable[str], key: str) -> str:
-    """Format the choices of a key for a help text.
-
-    If the choices need several lines, all lines after the first line are indented by the length of
-    the key.
-    """
-    lines = wrap("| ".join(names), 80)
-    return f"\n{' ' * len(f'  {key}=')}".join(line.replace("| ", "|") for line in lines)
-
-
-def _sizes() -> str:
-    """Return a line for each network that can be trained, with the sizes of the network."""
-    sizes: dict[str, list[str]] = {}
-    for record in RECORDS:
-        sizes.setdefault(record.name, []).extend(record.sizes)
-    lines = [f"{name:26}{', '.join(of_name)}" for name, of_name in sizes.items() if of_name]
-    return "".join(f"\n    {line}" for line in lines)
-
-
-# The help texts of the recipes contain ${separators:} and ${sizes:}.
-OmegaConf.register_new_resolver(
-    "separators", lambda: _choices(("ensemble", *SEPARATORS), "separator"), replace=True
-)
-OmegaConf.register_new_resolver("sizes", _sizes, replace=True)
+OmegaConf.register_new_resolver("network_folder", _network_folder, replace=True)
 
 progress = partial(tqdm, disable=None, dynamic_ncols=True, smoothing=0.05)
 """Shows a progress bar with the remaining time; shows nothing if the output is not a terminal."""

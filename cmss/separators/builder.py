@@ -1,23 +1,25 @@
-"""Builds a separator and the steps after the separator from a section of the configuration."""
+"""Builds a separator and the steps after the separator from a section of the configuration.
+
+Classes that need PyTorch are imported only where they are used: importing PyTorch takes seconds,
+and `separator=passthrough` does not need it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cmss.errors import InputError, noting
+from cmss.errors import InputError, noting, one_of
 from cmss.machine.precision import Precision
+from cmss.models import registry
 from cmss.renamed import refuse_renamed
-from cmss.separators.blocks import InBlocks
-from cmss.separators.cache import NOT_SHAPING, Cached
-from cmss.separators.catalogue import BOUNDS, CAUSAL, OF_FULL_RECORDINGS, SEPARATORS
-from cmss.separators.ensemble import Ensemble, Member
-from cmss.separators.protocol import Separator
-from cmss.separators.steps import STEPS
-from cmss.separators.steps.chain import Stepped
-from cmss.separators.steps.step import Step
-from cmss.separators.trained import NetworkSeparator
+from cmss.separators.catalogue import BOUNDS, OF_FULL_RECORDINGS, SEPARATORS, can_be_causal
+from cmss.separators.protocol import NOT_SHAPING, Separator
 from cmss.settings import check_fields, from_settings
+
+if TYPE_CHECKING:
+    from cmss.separators.ensemble import Member
+    from cmss.separators.steps.step import Step
 
 CAUSAL_KEY = "separator.causality=causal"
 
@@ -42,27 +44,32 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     if settings.get("causality") == "causal" and (problems := [*_ahead(settings, steps)]):
         raise InputError(problems)
     names = {settings.get("name"), *(m.get("name") for m in settings.get("members", ()))}
+    pooled = settings.get("name") == "ensemble" and settings.get("pool") == "logarithmic"
     separator = _first(settings, sample_rate_hz)
-    pooled = isinstance(separator, Ensemble) and separator.pool == "logarithmic"
     if steps:
+        from cmss.separators.steps.chain import Stepped
+
         separator = Stepped(separator, [*steps.values()])
     # Steps and the log-opinion pool need the spectra of all sources, which are large. Without them,
     # a separator segments a long recording itself.
-    in_blocks = (steps or pooled) and names.isdisjoint(OF_FULL_RECORDINGS)
-    return InBlocks(separator) if in_blocks else separator
+    if not (steps or pooled) or not names.isdisjoint(OF_FULL_RECORDINGS):
+        return separator
+    from cmss.separators.blocks import InBlocks
+
+    return InBlocks(separator)
 
 
 def build_steps(
     section: Sequence[Mapping[str, Any]],
     key: str = "separator.steps",
     precision: Precision | None = None,
-) -> dict[str, Step]:
+) -> dict[str, "Step"]:
     """Build the steps after a separator.
 
     Args:
         section: list of mappings, one mapping for each step, in the order in which the steps are
-            applied. The key `name` of a mapping is a key of :data:`STEPS`; the other keys are the
-            settings of the step.
+            applied. The key `name` of a mapping is a key of :data:`cmss.separators.steps.STEPS`;
+            the other keys are the settings of the step.
         key: key of this section in the configuration, for error messages.
         precision: precision of all steps that have this setting and do not set it themselves. None
             keeps the default of each step.
@@ -101,7 +108,7 @@ def described_steps(
             "name": settings["name"],
             **{
                 field.name: getattr(step, field.name)
-                for field in fields(STEPS[settings["name"]])
+                for field in fields(step)  # type: ignore[arg-type]  # steps are dataclasses
                 if field.init and field.name not in NOT_SHAPING
             },
             "weights": [*step.weights.values()],
@@ -110,22 +117,24 @@ def described_steps(
     ]
 
 
-def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) -> Step:
+def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) -> "Step":
+    from cmss.separators.steps import STEPS
+
     name = str(settings.get("name")) if isinstance(settings, Mapping) else ""
     if name not in STEPS:
-        names = ", ".join(STEPS)
-        raise InputError(f"{key}: {settings!r}, expected a mapping whose name is one of {names}")
+        names = one_of(STEPS, name).removeprefix("expected ")
+        raise InputError(f"{key}: {settings!r}, expected a mapping whose name is {names}")
     own = {field: value for field, value in settings.items() if field != "name"}
     if precision is not None and "precision" in {field.name for field in fields(STEPS[name])}:
         own = {"precision": precision, **own}
     return from_settings(STEPS[name], own, key)
 
 
-def _ahead(settings: Mapping[str, Any], steps: Mapping[str, Step]) -> Iterator[str]:
+def _ahead(settings: Mapping[str, Any], steps: Mapping[str, "Step"]) -> Iterator[str]:
     """Yield an error message for each setting with which a causal separator would look ahead."""
     name = settings.get("name")
-    if name in SEPARATORS and name not in CAUSAL:
-        expected = ", ".join(("ensemble", *CAUSAL))
+    if name in SEPARATORS and not can_be_causal(str(name)):
+        expected = ", ".join(("ensemble", *filter(can_be_causal, SEPARATORS)))
         yield f"separator: {name} looks ahead, expected one of {expected} for {CAUSAL_KEY}"
     for key, step in steps.items():
         if step.looks_ahead:
@@ -145,27 +154,57 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
     """Build the separator without the steps after the separator."""
     name = settings.pop("name", None)
     if name == "ensemble":
-        members = settings.pop("members")
-        own: dict[str, Any] = {
-            key: settings.pop(key) for key in ("normalise", "edges_hz", "pool") if key in settings
-        }
-        check_fields("ensemble", own, Ensemble)
-        return Ensemble([_member(m, settings, sample_rate_hz) for m in members], **own)
+        return _ensemble(settings, sample_rate_hz)
     if name not in SEPARATORS:
-        names = ", ".join(("ensemble", *SEPARATORS))
-        raise InputError(f"separator: {name!r}, expected one of {names}")
+        raise InputError(f"separator: {name!r}, {one_of(('ensemble', *SEPARATORS), name)}")
     folder = None if name in BOUNDS else settings.pop("cache", None)
     if folder is not None and not (isinstance(folder, str) and folder):
         raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
     cls = SEPARATORS[name]
     check_fields("separator", settings, cls)
     # All networks share a class; the name selects the network.
-    named = {"name": name} if issubclass(cls, NetworkSeparator) else {}
+    named = {"name": name} if name in registry.names() else {}
     separator = cls(sample_rate_hz=sample_rate_hz, **named, **settings)
-    return Cached(separator, Path(folder)) if folder else separator
+    if not folder:
+        return separator
+    from cmss.separators.cache import Cached
+
+    return Cached(separator, Path(folder))
 
 
-def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int) -> Member:
+def _ensemble(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
+    """Build an ensemble from its settings, without `name`."""
+    from cmss.separators.ensemble import Ensemble
+
+    members = settings.pop("members")
+    own: dict[str, Any] = {
+        key: settings.pop(key) for key in ("normalise", "edges_hz", "pool") if key in settings
+    }
+    check_fields("ensemble", own, Ensemble)
+    # The other settings are passed to those members that have them.
+    passed = {"causality", "device", "precision", "cache"}.union(
+        *(_settings_of(member.get("name")) for member in members)
+    )
+    if unknown := [key for key in settings if key not in passed]:
+        raise InputError(
+            f"separator.{key}: no such setting, {one_of(sorted(passed), key)}" for key in unknown
+        )
+    return Ensemble([_member(m, settings, sample_rate_hz) for m in members], **own)
+
+
+def _settings_of(name: Any) -> set[str]:
+    """Return the names of the settings of a separator; an unknown separator has no settings."""
+    if not isinstance(name, str) or name not in SEPARATORS:
+        return set()
+    known = {field.name for field in fields(SEPARATORS[name]) if field.init}
+    return known - {"sample_rate_hz", "name"} | (set() if name in BOUNDS else {"cache"})
+
+
+def _member(
+    settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_hz: int
+) -> "Member":
+    from cmss.separators.ensemble import Member
+
     own = dict(settings)
     if "weight" not in own:
         raise InputError(
@@ -174,9 +213,7 @@ def _member(settings: Mapping[str, Any], common: Mapping[str, Any], sample_rate_
         )
     weight = own.pop("weight")
     check_fields("ensemble.members", {"weight": weight}, Member)
-    cls = SEPARATORS.get(own.get("name", ""))
-    known = {field.name for field in fields(cls)} if cls else set()
-    known |= set() if own.get("name") in BOUNDS else {"cache"}
+    known = _settings_of(own.get("name"))
     # Not every separator has all settings of the ensemble: the oracle has no device.
     shared = {key: value for key, value in common.items() if key in known}
     return Member(build_separator({**shared, **own}, sample_rate_hz), weight)

@@ -6,6 +6,7 @@ the code of this package. If the file is missing or damaged, the track is separa
 module never deletes estimates; users can delete the folder of the estimates at any time.
 """
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -19,17 +20,10 @@ from numpy.typing import NDArray
 
 from cmss.errors import InputError, noting
 from cmss.files.atomic import clear_stale
-from cmss.files.digests import sha256
+from cmss.files.digests import file_sha256, sha256
 from cmss.models.weights_file import read_weights, write_weights
 from cmss.scenes import Source
-from cmss.separators.protocol import Around, Stems
-
-NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
-"""Names of the settings that do not affect estimates.
-
-The location of the weights does not affect estimates, because weights are identified by the digest
-of their content.
-"""
+from cmss.separators.protocol import NOT_SHAPING, Around, Stems
 
 
 @dataclass
@@ -91,12 +85,14 @@ class Cached(Around):
             "mixture": [list(mixture.shape), sha256([mixture.tobytes()])],
             "sources": [[key, source.instrument, source.voice] for key, source in sources.items()],
         }
+        # The class may be in an extension package.
+        parts["class"] = file_sha256(Path(inspect.getfile(type(self.separator))))
         return json.dumps(parts, sort_keys=True, default=dict)
 
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the code that may affect estimates."""
+    """Return a digest of the code of this package that may affect estimates."""
     folders = ("models", "separators", "transforms", "nmf", "casa")
     paths = [p for f in folders for p in sorted(Path(str(files("cmss") / f)).glob("*.py"))]
     return sha256(path.read_bytes() for path in paths)

@@ -1,20 +1,19 @@
-"""Lists all separators by their names, which are the values of `separator=`."""
+"""Lists all separators by their names, which are the values of `separator=`.
 
+Nothing is imported before it is used, because most separators need PyTorch, which takes seconds to
+import.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint
 from typing import Any
 
-from cmss.models.registry import NAMES, RECORDS
-from cmss.separators.bounds import Oracle, Passthrough
-from cmss.separators.casa import CASASeparator
-from cmss.separators.nmf import (
-    ConvolutiveNMFSeparator,
-    NMFSeparator,
-    PLCASeparator,
-    SmoothNMFSeparator,
-)
-from cmss.separators.official_convtasnet import ConvTasNetSeparator
-from cmss.separators.torch_module import ModuleSeparator
-from cmss.separators.trained import NetworkSeparator
+from cmss.machine.extensions import additions, load
+from cmss.models import registry
+
+GROUP = "cmss.separators"
 
 
 @dataclass(frozen=True)
@@ -22,57 +21,64 @@ class Entry:
     """Describes a separator that has no record in :mod:`cmss.models`.
 
     Args:
-        separator: class of the separator.
+        separator: class of the separator, as `module:Class` with a module of cmss.separators.
         method: short description of the method, for lists of separators.
         weights: description of the source of the weights; empty if the separator has no weights.
+        settings: file in cmss/conf/separator with the settings of a separator that has no file
+            with its name there.
     """
 
-    separator: type[Any]
+    separator: str
     method: str
     weights: str = ""
+    settings: str = "base"
 
 
 FAMILIES: dict[str, dict[str, Entry]] = {
     "networks": {
         "module": Entry(
-            ModuleSeparator,
+            "torch_module:ModuleSeparator",
             "any torch module of an installed package, such as BS-RoFormer",
             "`separator.checkpoint=FILE`",
         ),
     },
     "factorisations": {
         "nmf": Entry(
-            NMFSeparator,
+            "nmf:NMFSeparator",
             "non-negative matrix factorisation: spectral templates of each instrument and their "
             "activations, on magnitudes, or on powers with `separator.divergence=is`",
             "templates in the package, or of `fit_dictionaries.py`",
         ),
         "nmf_convolutive": Entry(
-            ConvolutiveNMFSeparator, "NMF with templates of several frames", "as `nmf`"
+            "nmf:ConvolutiveNMFSeparator",
+            "NMF with templates of several frames",
+            "as `nmf`",
+            "templates",
         ),
         "nmf_smooth": Entry(
-            SmoothNMFSeparator,
+            "nmf:SmoothNMFSeparator",
             "NMF of powers with a penalty on activations that change quickly",
             "as `nmf`",
         ),
         "plca": Entry(
-            PLCASeparator,
+            "nmf:PLCASeparator",
             "probabilistic latent component analysis: the model of `nmf`, stated with "
             "probabilities",
             "the templates of `nmf`",
+            "templates",
         ),
     },
     "computational auditory scene analysis": {
         "casa": Entry(
-            CASASeparator,
+            "casa:CASASeparator",
             "units of a gammatone filterbank, grouped by pitch, onset and timbre",
             "the templates of `nmf`",
         ),
     },
     "references": {
-        "oracle": Entry(Oracle, "returns the ground truth stems: the upper bound"),
+        "oracle": Entry("bounds:Oracle", "returns the ground truth stems: the upper bound"),
         "passthrough": Entry(
-            Passthrough,
+            "bounds:Passthrough",
             "returns no stems: the mixture is neither remixed nor rebalanced, only amplified",
         ),
     },
@@ -82,12 +88,44 @@ FAMILIES: dict[str, dict[str, Entry]] = {
 The networks of :mod:`cmss.models` are not included.
 """
 
-SEPARATORS: dict[str, type[Any]] = {
-    **dict.fromkeys(NAMES, NetworkSeparator),
-    # This subclass also loads the weights that the challenge published.
-    "convtasnet": ConvTasNetSeparator,
-    **{name: entry.separator for family in FAMILIES.values() for name, entry in family.items()},
-}
+
+class Separators(Mapping[str, type[Any]]):
+    """The classes of all separators by name; a class is imported when it is looked up.
+
+    Separators of this package come first, those of extension packages last.
+    """
+
+    @cached_property
+    def entries(self) -> dict[str, EntryPoint]:
+        """References to the classes.
+
+        Raises:
+            InputError: the name of a separator of an extension package is already in use.
+        """
+        own = {
+            **dict.fromkeys(registry.names(), "trained:NetworkSeparator"),
+            # This subclass also loads the weights that the challenge published.
+            "convtasnet": "official_convtasnet:ConvTasNetSeparator",
+            **{name: entry.separator for family in FAMILIES.values() for name, entry in
+               family.items()},
+        }  # fmt: skip
+        entries = {name: EntryPoint(name, f"{GROUP}.{ref}", GROUP) for name, ref in own.items()}
+        return entries | additions(GROUP, {*own, "ensemble"})
+
+    def __getitem__(self, name: str) -> type[Any]:
+        return load(self.entries[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+SEPARATORS = Separators()
 
 BOUNDS = tuple(FAMILIES["references"])
 """Names of separators that compute nothing; storing their estimates would be useless."""
@@ -98,8 +136,10 @@ OF_FULL_RECORDINGS = ("oracle",)
 The oracle is in this list because it reads stems at full length.
 """
 
-CAUSAL = (
-    *dict.fromkeys(r.name for r in RECORDS if r.separates and r.receptive_field == "bounded"),
-    *BOUNDS,
-)
-"""Names of separators that can be causal: with causal weights, their look-ahead is at most 5 ms."""
+
+def can_be_causal(name: str) -> bool:
+    """Return whether a separator, with causal weights, looks ahead by at most 5 ms."""
+    if name in registry.names():
+        return any(r.receptive_field == "bounded" for r in registry.networks_of(name))
+    # A separator of an extension package states this in the class attribute `looks_ahead`.
+    return name in BOUNDS or not getattr(SEPARATORS[name], "looks_ahead", True)

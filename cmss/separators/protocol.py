@@ -15,6 +15,10 @@ Stems = dict[str, NDArray[np.float32]]
 Causality = Literal["causal", "noncausal"]
 """Whether a system is causal; in the challenge, a causal system looks ahead by at most 5 ms."""
 
+NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
+"""Settings that do not affect estimates. The location of weights is among them, because weights are
+identified by their content."""
+
 
 class Separator(Protocol):
     """Protocol of a separator, which estimates the sources of a mixture."""

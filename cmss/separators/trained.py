@@ -64,7 +64,7 @@ class NetworkSeparator(Estimating):
 
     Args:
         sample_rate_hz: sampling rate of the mixtures.
-        name: value of `separator=`, from :data:`cmss.models.registry.NAMES`.
+        name: value of `separator=`, from :func:`cmss.models.registry.names`.
         causality: noncausal or causal. A causal separator requires networks with a look-ahead of at
             most :data:`LOOK_AHEAD_S`.
         weights_from: source of the weights. The value `small` is the network for all instruments in
@@ -114,7 +114,9 @@ class NetworkSeparator(Estimating):
     def _estimator(self) -> Estimator:
         path = Path(self.weights_from)
         if self.weights_from == "small":
-            path = Path(str(files("cmss") / "weights" / f"{self.name}_small.safetensors"))
+            # A network of an extension package has its weights in that package.
+            package = self._records[0].network.__module__.partition(".")[0]
+            path = Path(str(files(package) / "weights" / f"{self.name}_small.safetensors"))
         elif (path / CONFIG).is_file():
             path = path / WEIGHTS
         if path.suffix == ".safetensors":

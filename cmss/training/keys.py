@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from cmss.errors import one_of
 from cmss.machine.device import DeviceName
 from cmss.models.postfilter_network import PostfilterArguments
 from cmss.separators import SEPARATORS
@@ -31,7 +32,7 @@ def _check_separator(key: str, name: Any) -> None:
     """
     known = ["ensemble", *(known for known in SEPARATORS if known != "passthrough")]
     if name not in known:
-        raise ValueError(f"{key}: {name!r}, expected one of {', '.join(known)}")
+        raise ValueError(f"{key}: {name!r}, {one_of(known, name)}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,27 @@ class TrainPaths(ListeningPaths):
 
 
 @dataclass(frozen=True)
+class ModelKeys:
+    """The section `model` of train.py.
+
+    Args:
+        name: name of a network of :mod:`cmss.models` or of an extension package.
+        target: torch module that is trained instead, as `package.Class`; None for a network.
+        arguments: keyword arguments of this class; None for none.
+        sources: outputs of this class in order; None for the eight instruments.
+        samplerate: sampling rate of this class in Hz.
+        consistent: whether to change its estimates so that their sum is the mixture.
+    """
+
+    name: Name
+    target: Name | None
+    arguments: dict[str, Any] | None
+    sources: Annotated[list[Name], Field(min_length=1)] | None
+    samplerate: Rate
+    consistent: bool
+
+
+@dataclass(frozen=True)
 class TrainKeys:
     """Settings of train.py.
 
@@ -75,7 +97,7 @@ class TrainKeys:
     """
 
     path: TrainPaths
-    model: Name
+    model: ModelKeys
     size: Name
     instrument: str | None
     init_from: Name | None

@@ -1,16 +1,17 @@
 """Defines presets of the networks that can be trained; a preset has a model name and a size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.models.checkpoint import Network, build, load_weights
 from cmss.models.outputs import player_index
-from cmss.models.registry import RECORDS
+from cmss.models.registry import records
+from cmss.scenes import INSTRUMENTS
 from cmss.settings import from_settings
 from cmss.training.losses import Loss, MaskLoss, WaveformLoss
 from cmss.training.remix_loss import EstimatesRemixLoss, RemixLoss
@@ -29,7 +30,7 @@ class Preset:
     """Defines a network of a certain size, and the loss with which it is trained.
 
     Args:
-        network: name of the network, a key of :data:`cmss.models.registry.MODELS`.
+        network: name of the network, a key of :func:`cmss.models.registry.models`.
         arguments: arguments of the network. The argument for the outputs determines whether the
             network separates all instruments or a single instrument, see
             :mod:`cmss.models.outputs`.
@@ -43,8 +44,18 @@ class Preset:
     loss_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> Network:
-        """Build the network with random weights."""
-        return build(self.network, dict(self.arguments))
+        """Build the network with random weights.
+
+        Raises:
+            InputError: the class of a torch module does not exist or does not accept the arguments.
+        """
+        try:
+            return build(self.network, dict(self.arguments))
+        except InputError as error:
+            # The network states the keys of separator=module.
+            raise InputError(
+                line.replace("separator.", "model.", 1) for line in error.problems
+            ) from error
 
     def build_loss(self, settings: Mapping[str, Any] | None = None) -> Loss:
         """Build the loss; values in `settings` replace the arguments of the loss.
@@ -83,7 +94,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     (record.name, name): Preset(
         record.network.model_name, size.arguments, size.loss, size.loss_arguments
     )
-    for record in RECORDS
+    for record in records()
     for name, size in record.sizes.items()
 }
 """Dict from the names of model and size to the preset, for all sizes of all networks."""
@@ -96,6 +107,33 @@ def preset(model: str, size: str) -> Preset:
         InputError: the preset does not exist; the message lists all presets.
     """
     if (model, size) not in PRESETS:
-        known = ", ".join(f"model={m} size={s}" for m, s in PRESETS)
-        raise InputError(f"model={model} size={size}: unknown, expected one of {known}")
+        known = [f"model={m} size={s}" for m, s in PRESETS]
+        given = f"model={model} size={size}"
+        raise InputError(f"{given}: unknown, {one_of(known, given)}")
     return PRESETS[model, size]
+
+
+def module_preset(
+    target: str,
+    arguments: Mapping[str, Any] | None,
+    sources: Sequence[str] | None,
+    samplerate: int,
+    consistent: bool,
+) -> Preset:
+    """Return the preset of a torch module of an installed package.
+
+    Args:
+        target: class of the module, as `package.Class`.
+        arguments: keyword arguments of the class; None for none.
+        sources: outputs of the module in order; None for the eight instruments.
+        samplerate: sampling rate of the module in Hz.
+        consistent: whether to change its estimates so that their sum is the mixture.
+    """
+    settings = {
+        "target": target,
+        "arguments": dict(arguments or {}),
+        "sources": tuple(sources or INSTRUMENTS),
+        "samplerate": samplerate,
+        "consistent": consistent,
+    }
+    return Preset("module", settings, "waveform", {"power": 1})

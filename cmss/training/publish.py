@@ -25,7 +25,7 @@ from cmss.files.text import read_table
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.network import WEIGHTS, Network
 from cmss.models.outputs import TARGET
-from cmss.models.registry import RECORDS
+from cmss.models.registry import records
 from cmss.models.weights_file import read_weights
 
 CARD = """
@@ -192,7 +192,7 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
         call="estimates = network(mixture)" if single else "estimates = network(mixture, present)",
         separator=next(
             record.name
-            for record in RECORDS
+            for record in records()
             if record.separates and isinstance(network, record.network)
         ),
         # For a network of a single instrument, `weights_from` is the folder that contains the

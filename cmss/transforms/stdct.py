@@ -89,9 +89,11 @@ def idct(X: Tensor) -> Tensor:
 def _half_sample_shift(like: Tensor) -> Tensor:
     """Return exp(i pi k / (2 N)) for k = 0, ..., N - 1, where N is the length of the last axis."""
     size = like.shape[-1]
-    # In single precision, the angles of high bins would not be exact enough.
-    angle = torch.arange(size, dtype=torch.float64, device=like.device) * (math.pi / (2 * size))
-    return torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
+    # In single precision, the angles of high bins would not be exact enough. They are computed on
+    # the processor, because mps devices have no double precision.
+    angle = torch.arange(size, dtype=torch.float64) * (math.pi / (2 * size))
+    shift = torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
+    return shift.to(like.device)
 
 
 def _scale(like: Tensor) -> Tensor:

@@ -3,48 +3,9 @@
 python recipes/cad2/fit.py path.root=DATA
 """
 
-from pathlib import Path
+import sys
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
-
-from cmss.errors import InputError, noting
-from cmss.files.atomic import write_text
-from cmss.files.output_file import check_output_file
-from cmss.run.configuration import build_hearing_aid, plain
-from cmss.run.folder import metadata_paths, training_tracks
-from cmss.run.scoring import Scorer
-from cmss.run.stage import progress, run, stage, warn
-from cmss.scenes import load_pairs
-from cmss.settings import from_settings
-from cmss.training.keys import FitKeys
-from cmss.training.mean_haaqi import MeanHaaqi
-from cmss.training.programs import build_candidates, fit_ensemble
-
-
-@hydra.main(config_path="pkg://cmss.conf", config_name="fit", version_base=None)
-@stage
-def main(config: DictConfig) -> None:
-    """Separate each track with each member, fit the weights, choose the steps and write a file."""
-    keys = from_settings(FitKeys, plain(config))
-    problems: list[str] = []
-    with noting(problems):
-        hearing_aid = build_hearing_aid(config)
-    with noting(problems):
-        ensemble, candidates = build_candidates(keys)
-    if problems:
-        raise InputError(problems)
-    path = Path(keys.path.ensemble_file)
-    check_output_file(path, "path.ensemble_file")
-    tracks = training_tracks(config, keys.tracks)
-    haaqi = None
-    if candidates:
-        pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
-        haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, Scorer(hearing_aid))
-    section, summary = fit_ensemble(keys, ensemble, candidates, tracks, haaqi, progress, warn)
-    write_text(path, f"# Fitted on {len(tracks)} tracks by fit.py.\n{OmegaConf.to_yaml(section)}")
-    print(f"{path}: {summary}")
-
+from cmss.commands.program import main
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(main(["fit", *sys.argv[1:]]))

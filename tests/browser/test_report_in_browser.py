@@ -14,8 +14,7 @@ import pytest
 from cmss.audio import resample, write_flac
 from cmss.files.row_file import write_rows
 from cmss.report.page import write_report
-from cmss.results import ComponentRow, ScoreRow
-from cmss.results.rows import COMPONENTS
+from cmss.results.rows import COMPONENTS, ComponentRow, ScoreRow
 from cmss.run.configuration import build_hearing_aid, chosen_pairs
 from cmss.run.folder import save_configuration
 from cmss.run.scoring import Scorer

@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -173,7 +172,7 @@ def failing(number: int):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
 def test_without_locks_work_goes_on_and_says_so_once(tmp_path, monkeypatch, capsys, number):
-    monkeypatch.setattr(fcntl, "flock", failing(number))
+    monkeypatch.setattr("fcntl.flock", failing(number))
     for _ in range(2):
         with alone(tmp_path / ".lock", "work"):
             write_text(tmp_path / "a.txt", "whole")

@@ -13,7 +13,7 @@ from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.files.row_file import read_rows
 from cmss.files.text import read_table
-from cmss.results import ComponentRow, FingerprintRow, ScoreRow
+from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
 from metadata_tools import scenes, validate
 from metadata_tools.challenge.gains_and_listeners import gain_pool

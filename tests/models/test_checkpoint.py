@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from cmss.errors import InputError
 from cmss.files.digests import file_sha256
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
-from cmss.models.registry import MODELS
+from cmss.models.registry import models
 from tests.support.each_network import EACH, SMALL, network
 from tests.support.tensors import noise
 
@@ -108,7 +108,7 @@ def test_cut_short(tmp_path, kept):
 def test_checkpoint_of_an_unknown_network(tmp_path, metadata):
     path = tmp_path / "weights.safetensors"
     save_file(network().state_dict(), path, metadata)
-    assert f"expected one of {', '.join(MODELS)}" in problem(path)
+    assert f"expected one of {', '.join(models())}" in problem(path)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from demucs_infer.hdemucs import HDemucs as TheirHDemucs
 from demucs_infer.htdemucs import HTDemucs as TheirHTDemucs
 
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
-from cmss.models.registry import MODELS
+from cmss.models.registry import models
 from cmss.training.losses import WaveformLoss
 from cmss.training.mixtures import Batch
 from tests.support.conditioning import assert_all_present_by_default, assert_examples_independent
@@ -255,6 +255,6 @@ def test_training_reduces_the_loss(kind):
     ],
 )
 def test_invalid_arguments_are_refused(name, wrong, message):
-    arguments = MODELS[name][1](sources=SOURCES, **SMALL[name])
+    arguments = models()[name][1](sources=SOURCES, **SMALL[name])
     with pytest.raises(ValueError, match=message):
         replace(arguments, **wrong)

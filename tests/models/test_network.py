@@ -11,7 +11,7 @@ from recipes.cad2.task2.ConvTasNet.local.tasnet import ConvTasNetStereo
 from cmss.errors import InputError
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.convtasnet import ConvTasNet
-from cmss.models.registry import MODELS
+from cmss.models.registry import models
 from cmss.models.waveunet import WaveUNet
 from tests.support.each_network import EACH, network
 from tests.support.published_networks import write_networks
@@ -19,7 +19,9 @@ from tests.support.tensors import noise
 
 
 def test_names_of_models_are_the_keys_of_the_registry():
-    assert {name: kind.model_name for name, (kind, _) in MODELS.items()} == {n: n for n in MODELS}
+    assert {name: kind.model_name for name, (kind, _) in models().items()} == {
+        n: n for n in models()
+    }
 
 
 @EACH
@@ -29,7 +31,7 @@ def test_a_published_network_is_loaded(name, tmp_path):
     model.save_pretrained(tmp_path / "net")
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     assert config.pop("model") == name
-    assert MODELS[name][1](**config) == model.arguments
+    assert models()[name][1](**config) == model.arguments
     mixture = noise(1, 2, 400)
     for loaded in (
         type(model).from_pretrained(tmp_path / "net"),

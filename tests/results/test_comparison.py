@@ -6,7 +6,6 @@ from scipy import stats
 
 from cmss.errors import InputError
 from cmss.files.row_file import write_rows
-from cmss.results import ScoreRow
 from cmss.results.comparison import (
     compare,
     compare_folders,
@@ -14,6 +13,7 @@ from cmss.results.comparison import (
     interval,
     sign_flip_test,
 )
+from cmss.results.rows import ScoreRow
 from tests.support.tiny_pairs import make_pairs
 
 PAIRS = make_pairs()

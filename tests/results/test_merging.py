@@ -6,7 +6,8 @@ import pytest
 from cmss.errors import InputError
 from cmss.files.row_file import read_rows, write_rows
 from cmss.fingerprint import fingerprint
-from cmss.results import ComponentRow, FingerprintRow, ScoreRow, merge, summarise
+from cmss.results.merging import merge, summarise
+from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow
 from tests.support.tiny_scores import (
     COMPONENTS,
     FINGERPRINTS,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cmss.files.row_file import columns
 from cmss.hearing.haaqi import Haaqi
-from cmss.results import ComponentRow, ScoreRow, shard_path
+from cmss.results.rows import ComponentRow, ScoreRow, shard_path
 from tests.support.tiny_scores import OFFICIAL_COLUMNS, PAIRS
 
 

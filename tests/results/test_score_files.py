@@ -6,7 +6,8 @@ import pytest
 from cmss.errors import InputError
 from cmss.files.row_file import write_rows
 from cmss.fingerprint import fingerprint
-from cmss.results import ScoreFiles, ScoreRow
+from cmss.results.rows import ScoreRow
+from cmss.results.score_files import ScoreFiles
 from tests.support.tiny_scores import (
     COMPONENTS,
     FINGERPRINTS,

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmss.results import ScoreRow, format_summary, summarise
+from cmss.results.merging import format_summary, summarise
+from cmss.results.rows import ScoreRow
 from tests.support.tiny_scores import PAIRS, SCORES
 
 

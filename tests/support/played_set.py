@@ -7,7 +7,7 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from cmss.run.stage import add_networks
+from cmss.run.choices import add_choices
 from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
@@ -32,7 +32,7 @@ SHORT_PIECES = (
 def configuration(root: Path, *overrides: str) -> DictConfig:
     """Compose the configuration of the three stages for a data set."""
     with initialize_config_module("cmss.conf", version_base=None):
-        add_networks()
+        add_choices()
         return compose("config", [f"path.root={root}", *overrides])
 
 

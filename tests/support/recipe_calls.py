@@ -17,7 +17,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from cmss.run.stage import add_networks
+from cmss.run.choices import add_choices
 from tests.support.stages import run_in_this_process
 
 CONFIGURATIONS = {"enhance": "config", "evaluate": "config", "merge_results": "config"}
@@ -71,7 +71,7 @@ def keys(recipe: str, *words: str) -> list[str]:
         recipe: enhance, evaluate, merge_results, train, fit, fit_postfilter or fit_dictionaries.
         words: choices of other groups, such as separator=nmf.
     """
-    add_networks()
+    add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
         config = compose(CONFIGURATIONS.get(recipe, recipe), list(words))
     return list(_keys(OmegaConf.to_container(config, resolve=False), ""))

@@ -6,8 +6,7 @@ import numpy as np
 
 from cmss.audio import write_flac
 from cmss.files.row_file import write_rows
-from cmss.results import ComponentRow, ScoreRow
-from cmss.results.rows import COMPONENTS
+from cmss.results.rows import COMPONENTS, ComponentRow, ScoreRow
 from cmss.run.configuration import build_hearing_aid
 from cmss.run.folder import save_configuration
 from cmss.run.scoring import Scorer

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+
+from cmss.models.registry import records
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes" / "cad2"
@@ -49,7 +52,8 @@ def program(recipe: str) -> str:
 
 def import_recipe(recipe: str) -> None:
     """Import the modules of a recipe, so that it starts faster in this process and its forks."""
-    runpy.run_path(program(recipe), run_name="imported")
+    import_module(f"cmss.commands.{recipe}")
+    records()  # Networks are imported when they are used.
 
 
 def run_in_this_process(recipe: str, *words: str) -> int | None:

@@ -4,7 +4,8 @@ import numpy as np
 
 from cmss.fingerprint import fingerprint
 from cmss.hearing.haaqi import Haaqi
-from cmss.results import ComponentRow, FingerprintRow, ScoreFiles, ScoreRow
+from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow
+from cmss.results.score_files import ScoreFiles
 from cmss.scenes import shard
 from tests.support.tiny_pairs import make_pairs
 

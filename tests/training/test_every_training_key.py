@@ -1,11 +1,11 @@
 """Every key of the training recipes with values of every type: accepted, or refused in a line."""
 
-import importlib.util
 import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from cmss.models.outputs import OUTPUTS
+from cmss.run.choices import add_choices
 from cmss.training.presets import PRESETS
 from tests.support.recipe_calls import keys as keys_of
 from tests.support.stages import RECIPES, run_python, succeeded
@@ -47,12 +48,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def recipe_of(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"{name}_recipe", RECIPES / f"{name}.py")
-    assert spec
-    assert spec.loader
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
-    return recipe
+    return import_module(f"cmss.commands.{name}")
 
 
 @pytest.fixture
@@ -77,6 +73,7 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
         monkeypatch.setattr("cmss.training.programs.train", begin)
     else:
         monkeypatch.setattr(recipe, "progress", begin)
+    add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
         composed = compose(name, [f"path.root={root}", *OVERRIDES[name]])
     with pytest.raises(WorkBeginsError):
@@ -169,6 +166,7 @@ def complaints(
 )
 def test_mistakes_are_reported_together(name, arguments, keys, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
         config = compose(name, [f"path.root={root}", *arguments])
     with pytest.raises(SystemExit) as caught:
@@ -190,6 +188,7 @@ def test_a_result_that_cannot_be_written_is_a_line_before_any_work(
     """In /proc no file can be created."""
     monkeypatch.chdir(tmp_path)
     overrides = [f"path.root={root}", f"path.{key}=/proc/deeper", *OVERRIDES[name]]
+    add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
         config = compose(name, overrides)
     with pytest.raises(SystemExit) as caught:

@@ -87,7 +87,7 @@ def test_published_sizes():
 
 def test_the_help_of_train_lists_every_size_of_every_network(tmp_path):
     text = call("train", "--help", cwd=tmp_path).stdout
-    rows = text.split("model=NAME size=SIZE")[1].split("instrument=")[0].splitlines()[1:-1]
+    rows = text.split("model=NAME size=SIZE")[1].split("model.target=")[0].splitlines()[1:-1]
     listed = [
         (row.split()[0], size) for row in rows for size in row.split(maxsplit=1)[1].split(", ")
     ]

@@ -1,6 +1,5 @@
 """recipes/cad2/train.py as a user runs it."""
 
-import importlib.util
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,15 +10,16 @@ import torch
 from hydra import compose, initialize_config_module
 
 from cmss.audio import write_flac
+from cmss.commands import train as train_command
 from cmss.files.digests import file_sha256
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.outputs import OUTPUTS
+from cmss.run.choices import add_choices
 from cmss.training.presets import PRESETS
 from cmss.training.publish import TrainingRecord
-from tests.support.stages import RECIPES, run_stage
+from tests.support.stages import run_stage
 from tests.support.tiny_challenge import RATE_HZ, excerpt
 
-RECIPE = RECIPES / "train.py"
 SHORT = (
     "loop.steps=1", "loop.validation_batches=1", "mixtures.batch_size=1", "mixtures.segment_s=0.3",
 )  # fmt: skip
@@ -69,11 +69,9 @@ def test_a_missing_key_ends_with_status_2_and_a_line(server, tmp_path):
 
 
 def train_here(*arguments: str) -> None:
-    spec = importlib.util.spec_from_file_location("train_recipe", RECIPE)
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
+    add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
-        recipe.main(compose("train", list(arguments)))
+        train_command.main(compose("train", list(arguments)))
 
 
 @pytest.mark.parametrize(

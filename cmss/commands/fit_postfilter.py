@@ -1,0 +1,41 @@
+"""Train a post-filter on training tracks; the program of `cmss fit_postfilter`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.errors import InputError, noting
+from cmss.files.output_file import check_output_file
+from cmss.run.configuration import plain
+from cmss.run.folder import training_tracks
+from cmss.run.stage import progress, stage
+from cmss.separators import build_separator
+from cmss.settings import from_settings
+from cmss.training.keys import PostfilterKeys
+from cmss.training.programs import fit_postfilter, initial_postfilter
+
+
+@stage
+def main(config: DictConfig) -> None:
+    """Separate each track, train the post-filter, and write the weights of the post-filter.
+
+    A training that was interrupted continues when the same command is called again.
+    """
+    keys = from_settings(PostfilterKeys, plain(config))
+    problems: list[str] = []
+    with noting(problems):
+        network = initial_postfilter(keys)
+    with noting(problems):
+        separator = build_separator(keys.separator, keys.input_sample_rate)
+    if problems:
+        raise InputError(problems)
+    path, state = Path(keys.path.weights_file), Path(keys.path.exp_folder) / "state.pt"
+    check_output_file(path, "path.weights_file")
+    check_output_file(state, "path.exp_folder")
+    tracks = training_tracks(config, keys.tracks)
+    notes = {
+        "training": OmegaConf.to_yaml(config.training),
+        "separator": OmegaConf.to_yaml(config.separator, resolve=True),
+    }
+    summary = fit_postfilter(keys, network, separator, tracks, path, state, notes, progress)
+    print(f"{path}: {summary}")

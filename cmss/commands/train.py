@@ -1,0 +1,67 @@
+"""Train the network of a separator; the program of `cmss train`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from cmss.errors import InputError, noting
+from cmss.files.digests import file_sha256
+from cmss.files.output_file import check_output_file
+from cmss.run.configuration import build_hearing_aid, plain
+from cmss.run.folder import metadata_paths, training_tracks
+from cmss.run.scoring import Scorer
+from cmss.run.stage import progress, stage, warn
+from cmss.scenes import load_pairs, load_tracks
+from cmss.settings import from_settings
+from cmss.training.keys import TrainKeys
+from cmss.training.mean_haaqi import MeanHaaqi
+from cmss.training.presets import Preset, module_preset, preset
+from cmss.training.programs import train_network
+
+
+@stage
+def main(config: DictConfig) -> None:
+    """Read the stems, build the network, and train it.
+
+    A training that was interrupted continues when the same command is called again.
+    """
+    keys = from_settings(TrainKeys, plain(config))
+    problems: list[str] = []
+    with noting(problems):
+        hearing_aid = build_hearing_aid(config)
+    with noting(problems):
+        size = _preset(keys)
+        loss = size.build_loss(keys.loss)
+        model = size.initial_network(keys.seed, keys.instrument, keys.init_from)
+    if problems:
+        raise InputError(problems)
+    # Each instrument needs a separate folder. Otherwise the training for the second instrument
+    # would continue from the state of the first training.
+    folder = Path(keys.path.exp_folder) / (keys.instrument or "")
+    check_output_file(folder / "state.pt", "path.exp_folder")
+    tracks = training_tracks(config)
+    held_out = load_tracks(Path(keys.path.valid_file), Path(keys.path.valid_music_dir))
+    haaqi = None
+    if keys.loop.haaqi_every:
+        pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
+        scorer = Scorer(hearing_aid)
+        haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
+    # The weights may be published, so the paths of the data are not written into their header.
+    shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
+    shown = OmegaConf.masked_copy(config, shaping)
+    if keys.model.target is None:
+        shown.model = keys.model.name
+    settings = OmegaConf.to_yaml(shown)
+    best = train_network(
+        keys, model, loss, tracks, held_out, folder, settings, haaqi, progress, warn
+    )
+    print(f"{best}  sha256 {file_sha256(best)}")
+
+
+def _preset(keys: TrainKeys) -> Preset:
+    model = keys.model
+    if model.target is None:
+        return preset(model.name, keys.size)
+    return module_preset(
+        model.target, model.arguments, model.sources, model.samplerate, model.consistent
+    )

@@ -1,0 +1,1 @@
+"""Adds a separator and a network to cmss."""
