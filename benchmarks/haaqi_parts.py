@@ -41,8 +41,10 @@ def parts(samples: int) -> dict[str, tuple[list[tuple[Any, str]], float, str]]:
     # Segments overlap by half.
     covariances = BANDS * 2 * samples * 2 * (2 * MAX_LAG + 1)
     return {
-        "mean control levels": ([(kernels, "mean_powers")], 37 * values, "float64"),
-        "filters, compression": ([(kernels, "compressed_bands")], 128 * values, "float64"),
+        "carriers": ([(kernels, "demodulate")], 6 * values / 2, "float64"),
+        "control filters": ([(kernels, "control_power")], 30 * values, "float64"),
+        "gain of compression": ([(kernels, "compression_gain")], 45 * values, "float64"),
+        "auditory filters": ([(kernels, "compressed_band")], 43 * values, "float64"),
         "alignment of bands": (
             [(aligner, "set_reference"), (aligner, "delay")],
             transforms + 8 * values,

@@ -27,8 +27,9 @@ from cmss.scenes import Audiogram
     words=st.integers(0, 700),
     spare=st.booleans(),
     counts=st.lists(st.integers(0, 3000), min_size=1, max_size=4),
+    skipped=st.booleans(),
 )
-def test_deviates_and_states_are_numpys(seed, words, spare, counts):
+def test_deviates_and_states_are_numpys(seed, words, spare, counts, skipped):
     """Start at any position in the generator's block, with and without a spare deviate."""
     np.random.seed(seed)
     np.random.randint(0, 2**32, words, dtype=np.uint32)
@@ -38,9 +39,12 @@ def test_deviates_and_states_are_numpys(seed, words, spare, counts):
     ours = NormalDeviates()
     for count in counts:
         expected = np.random.standard_normal(count)
-        drawn = np.empty(count)
-        ours.fill(drawn)
-        np.testing.assert_allclose(drawn, expected, rtol=1e-13)
+        if skipped:
+            ours.skip(count)
+        else:
+            drawn = np.empty(count)
+            ours.fill(drawn)
+            np.testing.assert_allclose(drawn, expected, rtol=1e-13)
     after = np.random.get_state()
     np.random.set_state(before)
     ours.store()

@@ -1,4 +1,4 @@
-"""Applies the ear model to a reference and several processed signals, a few bands at a time.
+"""Applies the ear model to a reference and several processed signals, band after band.
 
 The model is that of Kates and Arehart (2014), JAES 62(3), section 1. In each of the 32 bands, the
 model consists of a wide control filter, an auditory filter, the outer hair cells and the inner hair
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import butter
 
 from cmss.hearing.haaqi import kernels
@@ -34,7 +33,6 @@ from cmss.hearing.haaqi.filterbank import (
     widened,
 )
 from cmss.hearing.haaqi.front_end import advance
-from cmss.hearing.haaqi.lanes import LANES
 from cmss.hearing.haaqi.loudness import sensation_level_db
 from cmss.hearing.haaqi.noise import NormalDeviates
 from cmss.hearing.haaqi.synchrony import SEGMENT, covariances, motion_level_db, segment_count
@@ -52,10 +50,6 @@ GAIN_SMOOTHING = float(_GAIN_LOW_PASS[0][0]), float(_GAIN_LOW_PASS[1][1])
 
 This filter delays the compression gain by 0.2 ms (Zhang et al. 2001).
 """
-
-
-# Radians per sample of the carriers that demodulate the centre frequencies to 0 Hz, (32,).
-_RADIANS = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ
 
 
 @dataclass(frozen=True)
@@ -100,34 +94,34 @@ def apply_ear_model(
     """
     samples = len(reference)
     ear = _Ear(HearingLoss.at(levels_db), level1, samples)
-    # The noise is so soft that single precision is enough.
-    deviates = NormalDeviates()
-    reference_noise, noise = np.empty((BANDS, samples), np.float32), np.empty(samples, np.float32)
-    deviates.fill(reference_noise.reshape(-1))
+    reference_noise, processed_noise = NormalDeviates(), NormalDeviates()
+    processed_noise.skip(BANDS * samples)
+
     reference_path = _Path(ear, reference)
-    # Group delays are equalised over all bands and depend on the bandwidths. So all bandwidths are
-    # computed before the first band is filtered.
+    gain = reference_path.control_all()
     delays = equalising_delays(reference_path.bandwidth)
     paths = [_Path(ear, signal) for signal in processed]
     level_db = np.empty((BANDS, segment_count(samples, SEGMENT)))
     envelope_aligner, motion_aligner = Aligner(samples), Aligner(samples)
+    path_gain, noise = np.empty(samples), np.empty(samples)
     for band in range(BANDS):
-        lane = band % LANES
-        if lane == 0:
-            for path in (reference_path, *paths):
-                path.compress(band)
-        envelope_aligner.set_reference(reference_path.envelope[lane])
-        motion_aligner.set_reference(reference_path.motion[lane])
+        ear.tune(band)
+        reference_path.compress(band, gain[band])
+        envelope_aligner.set_reference(reference_path.envelope)
+        motion_aligner.set_reference(reference_path.motion)
         for path in paths:
-            path.align(lane, envelope_aligner, motion_aligner)
-        reference_path.fire(band, reference_noise[band], delays[band])
+            path.control(band, path_gain)
+            path.compress(band, path_gain)
+            path.align(envelope_aligner, motion_aligner)
+        reference_noise.fill(noise)
+        reference_path.fire(band, noise, delays[band])
         level_db[band] = motion_level_db(reference_path.firing)
-        deviates.fill(noise)
+        processed_noise.fill(noise)
         audible = level_db[band] > SILENCE_DB
         for path in paths:
             path.fire(band, noise, delays[band])
             path.covariance[band] = covariances(reference_path.firing, path.firing, audible)
-    deviates.store()
+    processed_noise.store()
     return [
         EarOutputs(
             reference_path.envelope_db,
@@ -142,77 +136,104 @@ def apply_ear_model(
 
 
 class _Ear:
-    """Holds the hearing loss and the calibration of an ear."""
+    """Holds the hearing loss and calibration of an ear and the carrier of the current band."""
 
     def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
         self.loss = loss
         self.level1 = level1
         self.noise_gain = 10 ** ((NOISE_DB - level1) / 20)
+        self.cosine = np.empty(samples)
+        self.sine = np.empty(samples)
         self.adapted_db = np.empty(samples)
+
+    def tune(self, band: int) -> None:
+        """Compute the carrier that demodulates the centre frequency of a band to 0 Hz."""
+        radians = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ[band]
+        kernels.demodulate(radians, self.cosine, self.sine)
 
 
 class _Path:
     """Applies the steps of the ear model to a signal and stores their results.
 
     Attributes:
-        bandwidth: bandwidth of each band relative to that of a normal ear, (32,).
-        control_rms: RMS of the control path in each band, (32,).
-        rms: RMS of the envelope in each band before compression, (32,).
-        envelope, motion: envelope and motion of LANES bands after compression, (LANES, samples).
-        firing: motion of the current band after the inner hair cells, (samples,).
-        covariance: covariance between the motions of this signal and of the reference, (32,
-            segments of 16 ms).
+        envelope, motion: envelope and motion of the current band after compression, arrays of shape
+            (samples,).
+        firing: motion of the current band after the inner hair cells, an array of shape (samples,).
+        covariance: covariance between the motions of this signal and of the reference, an array of
+            shape (32, segments of 16 ms).
     """
 
     def __init__(self, ear: _Ear, signal: Array) -> None:
         self.ear = ear
         self.signal = signal
-        self.envelope = np.empty((LANES, len(signal)))
-        self.motion = np.empty((LANES, len(signal)))
+        self.envelope = np.empty(len(signal))
+        self.motion = np.empty(len(signal))
         self.firing = np.empty(len(signal))
         self.rms = np.empty(BANDS)
+        self.control_rms = np.empty(BANDS)
+        self.bandwidth = np.empty(BANDS)
         self.envelope_db = np.empty((BANDS, segment_count(len(signal), SMOOTHING)))
         self.covariance = np.empty((BANDS, segment_count(len(signal), SEGMENT)))
-        powers = np.empty(BANDS)
-        for band in range(0, BANDS, LANES):
-            bands = slice(band, band + LANES)
-            control = _coefficients(band, CONTROL_BANDWIDTH)
-            kernels.mean_powers(signal, _RADIANS[bands], control, powers[bands])
-        self.control_rms = np.sqrt(powers)
-        with np.errstate(divide="ignore"):
-            levels_db = ear.level1 + 10 * np.log10(powers)
-        self.bandwidth = np.array(
-            list(map(widened, levels_db, ear.loss.bandwidth, CONTROL_BANDWIDTH))
+
+    def control(self, band: int, gain: Array) -> None:
+        """Compute the bandwidth of a band and the gain of its outer hair cells.
+
+        The bandwidth is stored, and the gain is written into the array `gain` (samples,).
+        """
+        ear, loss = self.ear, self.ear.loss
+        wide = CONTROL_BANDWIDTH[band]
+        mean_power = kernels.control_power(
+            self.signal, ear.cosine, ear.sine, Gammatone.of_band(band, wide), gain
+        )
+        self.control_rms[band] = np.sqrt(mean_power)
+        level_db = ear.level1 + 10 * np.log10(mean_power) if mean_power > 0 else -np.inf
+        self.bandwidth[band] = widened(level_db, loss.bandwidth[band], wide)
+        kernels.compression_gain(
+            gain,
+            loss.knee_db[band],
+            loss.compression_ratio[band],
+            loss.outer_attenuation_db[band],
+            ear.level1,
         )
 
-    def compress(self, band: int) -> None:
-        """Compute the envelope and the motion of LANES bands, from `band` on, after compression."""
-        bands, loss = slice(band, band + LANES), self.ear.loss
-        slope = 1.0 - 1.0 / loss.compression_ratio
-        kernels.compressed_bands(
+    def control_all(self) -> Array:
+        """Call `control` for all bands, and return the outer hair cells' gains.
+
+        The result has the shape (32, samples).
+
+        The method `control_all` is called for the reference instead of `control`. Group delays are
+        equalised over all bands and depend on the bandwidths, so all bandwidths are computed before
+        the first band is filtered.
+        """
+        gain = np.empty((BANDS, len(self.signal)))
+        for band in range(BANDS):
+            self.ear.tune(band)
+            self.control(band, gain[band])
+        return gain
+
+    def compress(self, band: int, gain: Array) -> None:
+        """Compute the envelope and the motion of a band after compression."""
+        self.rms[band] = kernels.compressed_band(
             self.signal,
-            _RADIANS[bands],
-            _coefficients(band, CONTROL_BANDWIDTH),
-            _coefficients(band, self.bandwidth),
-            np.stack([x[bands] for x in (loss.knee_db, slope, loss.outer_attenuation_db)]),
-            self.ear.level1,
+            self.ear.cosine,
+            self.ear.sine,
+            Gammatone.of_band(band, self.bandwidth[band]),
+            gain,
             GAIN_SMOOTHING,
             self.envelope,
             self.motion,
-            self.rms[bands],
         )
 
-    def align(self, lane: int, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
+    def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
         """Advance the envelope and the motion by their delays relative to the reference."""
-        envelope, motion = self.envelope[lane], self.motion[lane]
-        advance(envelope, envelope_aligner.delay(envelope))
-        advance(motion, motion_aligner.delay(motion))
+        advance(self.envelope, envelope_aligner.delay(self.envelope))
+        advance(self.motion, motion_aligner.delay(self.motion))
 
-    def fire(self, band: int, noise: NDArray[np.float32], delay: int) -> None:
+    def fire(self, band: int, noise: Array, delay: int) -> None:
         """Convert the envelope and the motion to firing rates, delayed by `delay` samples."""
         kernels.inner_hair_cell(
-            self.envelope[band % LANES],
-            self.motion[band % LANES],
+            self.envelope,
+            self.motion,
             self.ear.loss.inner_attenuation_db[band],
             self.ear.level1,
             noise,
@@ -229,9 +250,3 @@ class _Path:
         The result has the shape (32,).
         """
         return sensation_level_db(self.rms, self.control_rms, self.ear.loss, self.ear.level1)
-
-
-def _coefficients(band: int, bandwidths: Array) -> Array:
-    """Return the coefficients of the gammatone filters of LANES bands, (7, LANES)."""
-    filters = [Gammatone.of_band(n, bandwidths[n]) for n in range(band, band + LANES)]
-    return np.array(filters).T.copy()

@@ -1,17 +1,14 @@
-"""Defines compiled loops of the ear model for a single signal, in one band or in LANES bands.
+"""Defines compiled loops of the ear model for a single auditory band of a single signal.
 
-Each loop combines several of pyclarity's vector operations and processes one tile of samples
-after the other, so that the samples stay in the cache. In shapes, `samples` is the length of the
-signal at 24 kHz. Recursive filters have the order of operations of scipy.signal.lfilter, because
-the lowest bands amplify rounding errors. The filters of LANES bands are computed in the same vector
-registers. Signals must be finite, because `fast_log` would convert a NaN to a number.
+Each loop combines several of pyclarity's vector operations, so that the samples of a band stay in
+the cache. In shapes, `samples` is the length of the signal at 24 kHz. Recursive filters have the
+order of operations of scipy.signal.lfilter, because the lowest bands amplify rounding errors.
+Signals must be finite, because `fast_log` would convert a NaN to a number.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cmss.hearing.haaqi.filterbank import MODEL_RATE_HZ, Array
-from cmss.hearing.haaqi.lanes import LANES, load, spread, square_root, store
+from cmss.hearing.haaqi.filterbank import MODEL_RATE_HZ, Array, Gammatone
 from cmss.hearing.haaqi.vector_math import fast_exp, fast_log
 from cmss.machine.compiled import compiled
 
@@ -19,9 +16,6 @@ TINY = 1e-30
 """Constant that is added before a logarithm or a division, so that no result is infinite."""
 
 _DB_PER_NEPER = 20.0 / np.log(10.0)
-
-_TILE = 256
-"""Number of samples that a loop processes at once, so that they stay in the fastest cache."""
 
 _CONTRACT = {"contract"}  # allow the compiler to fuse a product and a sum with a single rounding
 
@@ -61,222 +55,135 @@ weight * m.
 
 
 @compiled(error_model="numpy")
-def _carrier(radians: Array) -> Array:
-    """Compute the cosine and the negative sine of n * radians for the samples of a tile.
+def demodulate(radians: float, cosine: Array, sine: Array) -> None:
+    """Fill two arrays (samples,) with the cosine and the negative sine of n * radians."""
+    # Each block of 256 samples is computed by a rotation of the first block, because a complex
+    # product is faster than two trigonometric functions per sample, and errors do not accumulate.
+    size = 256
+    head_cosine = np.cos(radians * np.arange(size))
+    head_sine = -np.sin(radians * np.arange(size))
+    for start in range(0, cosine.size, size):
+        turn_cosine, turn_sine = np.cos(radians * start), -np.sin(radians * start)
+        real, imaginary = cosine[start : start + size], sine[start : start + size]
+        for n in range(real.size):
+            real[n] = turn_cosine * head_cosine[n] - turn_sine * head_sine[n]
+            imaginary[n] = turn_cosine * head_sine[n] + turn_sine * head_cosine[n]
+
+
+@compiled(error_model="numpy")
+def control_power(
+    signal: Array, cosine: Array, sine: Array, gammatone: Gammatone, power: Array
+) -> float:
+    """Compute the squared envelope of the control path.
 
     Args:
-        radians: radians per sample at the centre frequencies, (LANES,).
+        signal: signal after the middle ear, an array of shape (samples,).
+        cosine, sine: carrier of the band, two arrays of shape (samples,).
+        gammatone: control filter of the band.
+        power: array of shape (samples,) into which the squared envelope is written.
 
     Returns:
-        Cosines and negative sines, (2, _TILE * LANES); the bands of a sample are adjacent.
+        The mean of the squared envelope.
     """
-    carrier = np.empty((2, _TILE * LANES))
-    for n in range(_TILE):
-        for lane in range(LANES):
-            carrier[0, n * LANES + lane] = np.cos(radians[lane] * n)
-            carrier[1, n * LANES + lane] = -np.sin(radians[lane] * n)
-    return carrier
-
-
-@compiled(error_model="numpy")
-def _demodulate(signal: Array, start: int, radians: Array, carrier: Array, tile: Array) -> None:
-    """Multiply a tile of the signal by the carriers, which shifts the bands to 0 Hz.
-
-    The carrier is that of the first tile, rotated: a complex product is faster than two
-    trigonometric functions per sample, and errors do not accumulate.
-
-    Args:
-        signal: samples of the tile.
-        start: number of the first sample of the tile.
-        radians: see :func:`_carrier`.
-        carrier: result of :func:`_carrier`.
-        tile: array into which the carrier, its real part first, and then the real and the imaginary
-            part of the demodulated signal are written, (4, _TILE * LANES).
-    """
-    turn = np.empty((2, LANES))
-    for lane in range(LANES):
-        turn[0, lane], turn[1, lane] = np.cos(radians[lane] * start), -np.sin(radians[lane] * start)
-    turn_cosine, turn_sine = load(turn[0], 0), load(turn[1], 0)
+    gain, b1, b2, a1, a2, a3, a4 = gammatone
+    # r1 ... r4 and i1 ... i4 are the filter states of the real and the imaginary part, in
+    # transposed direct form II as in scipy.signal.lfilter.
+    r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = 0.0
+    square = gain * gain
+    total = 0.0
     for n in range(signal.size):
-        head_cosine, head_sine = load(carrier[0], n * LANES), load(carrier[1], n * LANES)
-        cosine = turn_cosine * head_cosine - turn_sine * head_sine
-        sine = turn_cosine * head_sine + turn_sine * head_cosine
-        sample = spread(signal[n])
-        store(tile[0], n * LANES, cosine)
-        store(tile[1], n * LANES, sine)
-        store(tile[2], n * LANES, sample * cosine)
-        store(tile[3], n * LANES, sample * sine)
-
-
-@compiled(error_model="numpy")
-def _filter(tile: Array, size: int, gammatones: Array, weights: Array, states: Array) -> None:
-    """Filter the demodulated signal of a tile by the gammatone filters of the bands, in place.
-
-    The gain of the filters is not applied. The filters are those of scipy.signal.lfilter, in
-    transposed direct form II.
-
-    Args:
-        tile: see :func:`_demodulate`.
-        size: number of samples in the tile.
-        gammatones: coefficients of the filters, (7, LANES), see `Gammatone`.
-        weights: weights of the squared magnitudes, (LANES,).
-        states: states of the filters, and the weighted sum of the squared magnitudes of their
-            outputs, (9, LANES). They are advanced in place.
-    """
-    b1, b2, a1 = load(gammatones[1], 0), load(gammatones[2], 0), load(gammatones[3], 0)
-    a2, a3, a4 = load(gammatones[4], 0), load(gammatones[5], 0), load(gammatones[6], 0)
-    r1, r2, r3, r4 = load(states[0], 0), load(states[1], 0), load(states[2], 0), load(states[3], 0)
-    i1, i2, i3, i4 = load(states[4], 0), load(states[5], 0), load(states[6], 0), load(states[7], 0)
-    total, weight = load(states[8], 0), load(weights, 0)
-    for n in range(0, size * LANES, LANES):
-        u = load(tile[2], n)
+        u = signal[n] * cosine[n]
         real = r1 + u
         r1 = r2 + u * b1 + real * a1
         r2 = r3 + u * b2 + real * a2
         r3 = r4 + real * a3
         r4 = real * a4
-        u = load(tile[3], n)
+        u = signal[n] * sine[n]
         imaginary = i1 + u
         i1 = i2 + u * b1 + imaginary * a1
         i2 = i3 + u * b2 + imaginary * a2
         i3 = i4 + imaginary * a3
         i4 = imaginary * a4
-        store(tile[2], n, real)
-        store(tile[3], n, imaginary)
-        total = total + weight * (real * real + imaginary * imaginary)
-    store(states[0], 0, r1)
-    store(states[1], 0, r2)
-    store(states[2], 0, r3)
-    store(states[3], 0, r4)
-    store(states[4], 0, i1)
-    store(states[5], 0, i2)
-    store(states[6], 0, i3)
-    store(states[7], 0, i4)
-    store(states[8], 0, total)
-
-
-@compiled(error_model="numpy")
-def mean_powers(signal: Array, radians: Array, gammatones: Array, powers: Array) -> None:
-    """Compute the mean of the squared envelope of LANES bands.
-
-    Args:
-        signal: signal after the middle ear, (samples,).
-        radians: radians per sample at the centre frequencies, (LANES,).
-        gammatones: coefficients of the filters, (7, LANES), see `Gammatone`.
-        powers: array into which the means are written, (LANES,).
-    """
-    carrier, tile = _carrier(radians), np.empty((4, _TILE * LANES))
-    states = np.zeros((9, LANES))
-    for start in range(0, signal.size, _TILE):
-        part = signal[start : start + _TILE]
-        _demodulate(part, start, radians, carrier, tile)
-        _filter(tile, part.size, gammatones, gammatones[0] * gammatones[0], states)
-    powers[:] = states[8] / signal.size
+        power[n] = square * (real * real + imaginary * imaginary)
+        total += power[n]
+    return total / signal.size
 
 
 @compiled(error_model="numpy", fastmath=_CONTRACT)
-def _compression_gain(
-    real: Array, imaginary: Array, scale: Array, compression: Array, level1: float, gain: Array
+def compression_gain(
+    power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
-    """Compute the gain of the outer hair cells from the output of the control filters.
+    """Replace the power of the control path in place by the gain of the outer hair cells.
 
-    The gain is constant for levels up to the knee and above 100 dB SPL. In between, levels are
-    compressed. All arrays have the values of the bands of a sample next to each other.
+    The gain is constant for levels up to the knee and for levels above 100 dB SPL. Levels between
+    the knee and 100 dB SPL are compressed.
 
     Args:
-        real, imaginary: output of the control filters, (values,) each.
-        scale: square of the gain of the control filters, (values,).
-        compression: level in dB SPL at which compression begins, slope of the gain over the level,
-            and loss of amplification in the outer hair cells in dB, (3, values).
-        level1: dB SPL of an amplitude of 1.
-        gain: array into which the gain is written, (values,).
+        power: squared envelope of the control path, an array of shape (samples,).
+        knee_db: level in dB SPL at which compression begins.
+        ratio: compression ratio.
+        attenuation_db: loss of amplification in the outer hair cells.
+        level1: level in dB SPL of an amplitude of 1.
     """
-    knee_db, slope, attenuation_db = compression[0], compression[1], compression[2]
-    for n in range(gain.size):
-        power = scale[n] * (real[n] * real[n] + imaginary[n] * imaginary[n])
-        level_db = level1 + 0.5 * _DB_PER_NEPER * fast_log(max(power, TINY * TINY))
-        excess_db = max(min(level_db, 100.0), knee_db[n]) - knee_db[n]
-        gain[n] = fast_exp((-attenuation_db[n] - excess_db * slope[n]) / _DB_PER_NEPER)
+    slope = 1.0 - 1.0 / ratio
+    for n in range(power.size):
+        level_db = level1 + 0.5 * _DB_PER_NEPER * fast_log(max(power[n], TINY * TINY))
+        excess_db = max(min(level_db, 100.0), knee_db) - knee_db
+        power[n] = fast_exp((-attenuation_db - excess_db * slope) / _DB_PER_NEPER)
 
 
 @compiled(error_model="numpy")
-def _smooth_gain(gain: Array, smoothing: tuple[float, float], state: Array) -> None:
-    """Delay the gains of LANES bands in place by the low-pass b (1 + 1/z) / (1 + a/z)."""
-    b, a, delayed = spread(smoothing[0]), spread(smoothing[1]), load(state, 0)
-    for n in range(0, gain.size, LANES):
-        current = b * load(gain, n)
-        smooth = delayed + current
-        delayed = current - a * smooth
-        store(gain, n, smooth)
-    store(state, 0, delayed)
-
-
-@compiled(error_model="numpy")
-def compressed_bands(
+def compressed_band(
     signal: Array,
-    radians: Array,
-    control: Array,
-    gammatones: Array,
-    compression: Array,
-    level1: float,
+    cosine: Array,
+    sine: Array,
+    gammatone: Gammatone,
+    gain: Array,
     smoothing: tuple[float, float],
     envelope: Array,
     motion: Array,
-    rms: Array,
-) -> None:
-    """Compute the envelope and the basilar-membrane motion of LANES bands after compression.
+) -> float:
+    """Compute the envelope and the basilar-membrane motion of a band after compression.
 
     Args:
-        signal: signal after the middle ear, (samples,).
-        radians: radians per sample at the centre frequencies, (LANES,).
-        control: coefficients of the control filters, (7, LANES), see `Gammatone`.
-        gammatones: coefficients of the auditory filters, (7, LANES).
-        compression: knee in dB SPL, slope and attenuation in dB of each band, (3, LANES), see
-            :func:`_compression_gain`.
-        level1: dB SPL of an amplitude of 1.
-        smoothing: coefficients b and a of the first-order low-pass b (1 + 1/z) / (1 + a/z) that
-            delays the gain.
-        envelope: array into which the envelopes are written, (LANES, samples).
-        motion: array into which the motions are written, (LANES, samples).
-        rms: array into which the root mean square of each envelope before compression is written,
-            (LANES,).
+        signal: signal after the middle ear, an array of shape (samples,).
+        cosine, sine: carrier of the band, two arrays of shape (samples,).
+        gammatone: auditory filter of the band.
+        gain: instantaneous gain of the outer hair cells, an array of shape (samples,).
+        smoothing: coefficients b and a of the first-order low-pass filter b (1 + 1/z) / (1 + a/z),
+            which delays the gain.
+        envelope: array of shape (samples,) into which the envelope is written.
+        motion: array of shape (samples,) into which the motion is written.
+
+    Returns:
+        The root mean square of the envelope before compression.
     """
-    carrier, tile = _carrier(radians), np.empty((4, _TILE * LANES))
-    demodulated, gain = np.empty((2, _TILE * LANES)), np.empty(_TILE * LANES)
-    control_states, states, gain_state = np.zeros((9, LANES)), np.zeros((9, LANES)), np.zeros(LANES)
-    ones = np.ones(LANES)
-    # Constants of the bands, repeated for each sample of a tile.
-    values = np.arange(_TILE * LANES) % LANES
-    scale, square = load(gammatones[0], 0), (control[0] * control[0])[values]
-    constants = np.empty((3, _TILE * LANES))
-    for i in range(3):
-        constants[i] = compression[i][values]
-    for start in range(0, signal.size, _TILE):
-        part = signal[start : start + _TILE]
-        stop = part.size * LANES
-        _demodulate(part, start, radians, carrier, tile)
-        demodulated[:] = tile[2:]
-        _filter(tile, part.size, control, ones, control_states)
-        # In an incomplete last tile, the values after the end of the signal are not used.
-        _compression_gain(tile[2], tile[3], square, constants, level1, gain)
-        _smooth_gain(gain[:stop], smoothing, gain_state)
-        tile[2:] = demodulated
-        _filter(tile, part.size, gammatones, ones, states)
-        for n in range(0, stop, LANES):
-            real, imaginary = load(tile[2], n), load(tile[3], n)
-            factor = load(gain, n) * scale
-            power = real * real + imaginary * imaginary
-            along_carrier = real * load(tile[0], n) + imaginary * load(tile[1], n)
-            store(tile[2], n, factor * square_root(power))
-            store(tile[3], n, factor * along_carrier)
-        for lane in range(LANES):
-            envelope_part = envelope[lane, start : start + _TILE]
-            motion_part = motion[lane, start : start + _TILE]
-            for n in range(part.size):
-                envelope_part[n] = tile[2, n * LANES + lane]
-                motion_part[n] = tile[3, n * LANES + lane]
-    for lane in range(LANES):
-        rms[lane] = gammatones[0, lane] * np.sqrt(states[8, lane] / signal.size)
+    scale, b1, b2, a1, a2, a3, a4 = gammatone
+    gain_b, gain_a = smoothing
+    # The filter states are those of `control_power`; g1 is the state of the gain's low-pass.
+    r1 = r2 = r3 = r4 = i1 = i2 = i3 = i4 = g1 = 0.0
+    total = 0.0
+    for n in range(signal.size):
+        u = signal[n] * cosine[n]
+        real = r1 + u
+        r1 = r2 + u * b1 + real * a1
+        r2 = r3 + u * b2 + real * a2
+        r3 = r4 + real * a3
+        r4 = real * a4
+        u = signal[n] * sine[n]
+        imaginary = i1 + u
+        i1 = i2 + u * b1 + imaginary * a1
+        i2 = i3 + u * b2 + imaginary * a2
+        i3 = i4 + imaginary * a3
+        i4 = imaginary * a4
+        smooth = g1 + gain_b * gain[n]
+        g1 = gain_b * gain[n] - gain_a * smooth
+        power = real * real + imaginary * imaginary
+        total += power
+        smooth *= scale
+        envelope[n] = smooth * np.sqrt(power)
+        motion[n] = smooth * (real * cosine[n] + imaginary * sine[n])
+    return scale * np.sqrt(total / signal.size)
 
 
 @compiled(error_model="numpy", fastmath=_CONTRACT)
@@ -285,7 +192,7 @@ def inner_hair_cell(
     motion: Array,
     attenuation_db: float,
     level1: float,
-    noise: NDArray[np.float32],
+    noise: Array,
     noise_gain: float,
     delay: int,
     adapted_db: Array,
@@ -310,20 +217,16 @@ def inner_hair_cell(
     adapted_db[:delay] = 0.0
     firing[:delay] = 0.0
     late_db, late_firing = adapted_db[delay:], firing[delay:]
+    for n in range(late_db.size):
+        level_db = level1 - attenuation_db + _DB_PER_NEPER * fast_log(envelope[n] + TINY)
+        late_db[n] = max(level_db, 0.0)
     (decay1, weight1), (decay2, weight2) = ADAPTATION
     mode1 = mode2 = 0.0
-    for start in range(0, late_db.size, _TILE):
-        part = slice(start, start + _TILE)
-        amplitude, level, output = envelope[part], late_db[part], late_firing[part]
-        movement, deviates = motion[part], noise[part]
-        for n in range(level.size):
-            level_db = level1 - attenuation_db + _DB_PER_NEPER * fast_log(amplitude[n] + TINY)
-            level[n] = max(level_db, 0.0)
-        for n in range(level.size):
-            drive = level[n]
-            mode1 = decay1 * mode1 + drive
-            mode2 = decay2 * mode2 + drive
-            level[n] = max(OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
-        for n in range(level.size):
-            gain = (level[n] + TINY) / (amplitude[n] + TINY)
-            output[n] = gain * movement[n] + noise_gain * deviates[n]
+    for n in range(late_db.size):
+        drive = late_db[n]
+        mode1 = decay1 * mode1 + drive
+        mode2 = decay2 * mode2 + drive
+        late_db[n] = max(OVERSHOOT * (drive - weight1 * mode1 - weight2 * mode2), 0.0)
+    for n in range(late_db.size):
+        gain = (late_db[n] + TINY) / (envelope[n] + TINY)
+        late_firing[n] = gain * motion[n] + noise_gain * noise[n]

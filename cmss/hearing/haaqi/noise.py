@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
+from cmss.hearing.haaqi.filterbank import Array
 from cmss.hearing.haaqi.vector_math import fast_log
 from cmss.machine.compiled import compiled
 
@@ -40,9 +41,13 @@ class NormalDeviates:
         self._key: Words = state["state"]["key"].copy()
         self._rest = int(state["state"]["pos"]), bool(state["has_gauss"]), float(state["gauss"])
 
-    def fill(self, output: NDArray[np.floating]) -> None:
-        """Fill `output` (samples,), in single or double precision, with deviates."""
-        self._rest = _draw(self._key, *self._rest, output)
+    def fill(self, output: Array) -> None:
+        """Fill `output` (samples,) with deviates."""
+        self._rest = _draw(self._key, *self._rest, output.size, output)
+
+    def skip(self, count: int) -> None:
+        """Draw and discard `count` deviates."""
+        self._rest = _draw(self._key, *self._rest, count, np.empty(0))
 
     def store(self) -> None:
         """Set NumPy's global generator to the state after all draws."""
@@ -78,9 +83,9 @@ def _temper(key: Words, words: Words) -> None:
 
 @compiled(error_model="numpy")
 def _draw(
-    key: Words, position: int, has_spare: bool, spare: float, output: NDArray[np.floating]
+    key: Words, position: int, has_spare: bool, spare: float, count: int, output: Array
 ) -> tuple[int, bool, float]:
-    """Draw deviates into `output`.
+    """Draw `count` deviates into `output`, or discard the deviates if `output` is empty.
 
     Deviates are drawn in pairs, and `key` is advanced in place.
 
@@ -88,9 +93,11 @@ def _draw(
         The position of the next unused word in `key`, whether a deviate of the last pair is unused,
         and the unused deviate.
     """
-    count, done = output.size, 0
+    keep = output.size > 0
+    done = 0
     if has_spare and count:
-        output[0] = spare
+        if keep:
+            output[0] = spare
         done, has_spare, spare = 1, False, 0.0
     # A candidate pair requires four words. At the end of a block, up to three remaining words are
     # copied in front of the next block.
@@ -115,12 +122,13 @@ def _draw(
             x[accepted], y[accepted], square[accepted] = x[used], y[used], square[used]
             accepted += (square[used] < 1.0) and (square[used] != 0.0)
             used += 1
-        complete = min(accepted, (count - done) // 2)
-        pair = output[done : done + 2 * complete]
-        for i in range(complete):
-            scale = np.sqrt(-2.0 * fast_log(square[i]) / square[i])
-            pair[2 * i] = scale * y[i]
-            pair[2 * i + 1] = scale * x[i]
+        if keep:
+            complete = min(accepted, (count - done) // 2)
+            pair = output[done : done + 2 * complete]
+            for i in range(complete):
+                scale = np.sqrt(-2.0 * fast_log(square[i]) / square[i])
+                pair[2 * i] = scale * y[i]
+                pair[2 * i + 1] = scale * x[i]
         done += 2 * accepted
         # If the count is odd, a deviate of the last pair is kept for later. NumPy's generator
         # continues with this deviate. Therefore, the deviate is computed with NumPy's logarithm, so
@@ -128,7 +136,8 @@ def _draw(
         if done > count:
             last = accepted - 1
             scale = np.sqrt(-2.0 * np.log(square[last]) / square[last])
-            output[count - 1] = scale * y[last]
+            if keep:
+                output[count - 1] = scale * y[last]
             has_spare, spare = True, scale * x[last]
         if done >= count:
             position += 4 * used - carried

@@ -141,29 +141,15 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
 
 @compiled(error_model="numpy", fastmath=_SUMS)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
-    """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag.
-
-    Args:
-        x: segment of a signal, with as many zeros as the largest lag at both ends.
-        y: segment of the other signal.
-        weights: weight of each lag, (49,).
-    """
+    """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag."""
+    max_lag = len(weights) // 2
     largest = 0.0
-    # Seven lags at once: each sample of `y` is then loaded only once for seven products.
-    for first in range(0, weights.size, 7):
-        x0, x1, x2, x3 = x[first:], x[first + 1 :], x[first + 2 :], x[first + 3 :]
-        x4, x5, x6 = x[first + 4 :], x[first + 5 :], x[first + 6 :]
-        t0 = t1 = t2 = t3 = t4 = t5 = t6 = 0.0
-        for n in range(y.size):
-            t0 += x0[n] * y[n]
-            t1 += x1[n] * y[n]
-            t2 += x2[n] * y[n]
-            t3 += x3[n] * y[n]
-            t4 += x4[n] * y[n]
-            t5 += x5[n] * y[n]
-            t6 += x6[n] * y[n]
-        for i, total in enumerate((t0, t1, t2, t3, t4, t5, t6)):
-            largest = max(largest, abs(total * weights[first + i]))
+    for lag in range(-max_lag, max_lag + 1):
+        total = 0.0
+        left, right = x[max(lag, 0) :], y[max(-lag, 0) :]
+        for n in range(min(left.size, right.size)):
+            total += left[n] * right[n]
+        largest = max(largest, abs(total * weights[lag + max_lag]))
     return largest
 
 
@@ -179,16 +165,15 @@ def _segment_covariances(
 ) -> None:
     """Fill `output` (segments,) with the covariance of each wanted segment."""
     segments = wanted.size
-    max_lag = len(full_weights) // 2
-    full_x, full_y = np.zeros(len(window) + 2 * max_lag), np.empty(len(window))
-    half_x, half_y = np.zeros(len(window) // 2 + 2 * max_lag), np.empty(len(window) // 2)
+    full_x, full_y = np.empty(len(window)), np.empty(len(window))
+    half_x, half_y = np.empty(len(window) // 2), np.empty(len(window) // 2)
     for segment in range(segments):
         if not wanted[segment]:
             continue
         x, y, weights = full_x, full_y, full_weights
         if segment == 0 or segment == segments - 1:
             x, y, weights = half_x, half_y, half_weights
-        x_square = _cut(reference, window, segment, x[max_lag : x.size - max_lag])
+        x_square = _cut(reference, window, segment, x)
         y_square = _cut(processed, window, segment, y)
         if x_square > 1e-30 and y_square > 1e-30:
             covariance = _largest_covariance(x, y, weights) / np.sqrt(x_square * y_square)
