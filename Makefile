@@ -15,7 +15,7 @@ PACKAGING := requirements.txt setup.cfg pyproject.toml
 help:
 	@echo 'make demo    generate music, scenes and listeners; enhance, score and pack (five minutes)'
 	@echo 'make test    run the tests'
-	@echo 'make test-browser   test the report in Chromium, which must be installed'
+	@echo 'make test-browser   test the pages in Chromium, which must be installed'
 	@echo 'make test-slurm     install and start Slurm on Debian, as root, and test Slurm jobs'
 	@echo 'make fuzz    test with random inputs for MINUTES=60 with the seed SEED=0'
 	@echo 'make lint    run ruff and mypy'

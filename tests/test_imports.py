@@ -21,6 +21,7 @@ LAYERS = (
     ("audio", "scenes", "transforms", "fingerprint"),
     ("models", "nmf", "casa", "remix", "hearing", "results"),
     ("separators",),
+    ("pages",),
     ("run", "report", "training"),
     ("pipeline", "api"),
     ("listen",),

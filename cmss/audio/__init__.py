@@ -11,6 +11,7 @@ rescale a FLAC file if there is a `.txt` file of the same name.
 
 from cmss.audio.loudness import (
     SHORTEST_LOUDNESS_S,
+    k_weighting,
     loudness_lufs,
     loudness_of_pieces,
     true_peak,
@@ -35,6 +36,7 @@ __all__ = [
     "SHORTEST_LOUDNESS_S",
     "AudioHeader",
     "Excerpt",
+    "k_weighting",
     "loudness_lufs",
     "loudness_of_pieces",
     "read_excerpt",

@@ -3,6 +3,7 @@
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 
 from cmss.audio.resampling import resampled
 from cmss.machine.pieces import Pieces
@@ -25,14 +26,21 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
     return loudness_of_pieces([signal], sample_rate_hz)
 
 
+def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    """Return the filters of ITU-R BS.1770-4 as second-order sections (2, 6), as SciPy does."""
+    # Imported late, because it imports scipy.signal, which takes a second.
+    import pyloudnorm
+
+    filters = pyloudnorm.Meter(sample_rate_hz)._filters.values()
+    return np.array([[*(f.passband_gain * f.b), *f.a] for f in filters])
+
+
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
     """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
     # Imported late, because scipy.signal takes a second to import.
-    import pyloudnorm
     from scipy.signal import sosfilt
 
-    filters = pyloudnorm.Meter(sample_rate_hz)._filters.values()
-    sections = np.array([[*(f.passband_gain * f.b), *f.a] for f in filters])
+    sections = k_weighting(sample_rate_hz)
     block = SHORTEST_LOUDNESS_S * sample_rate_hz
     # As in pyloudnorm: a block begins after each quarter of a block, rounded down to a sample.
     spans = ((int(n / 4 * block), int((n / 4 + 1) * block)) for n in count())

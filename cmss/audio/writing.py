@@ -110,7 +110,12 @@ def write_flac(
 
 
 def write_sound(
-    path: Path, signal: Pieces, channels: int, sample_rate_hz: int, name: str | None = None
+    path: Path,
+    signal: Pieces,
+    channels: int,
+    sample_rate_hz: int,
+    name: str | None = None,
+    compression: float = 0.1,
 ) -> int:
     """Write a signal in pieces to a file whose suffix gives the format.
 
@@ -124,6 +129,7 @@ def write_sound(
         channels: number of channels.
         sample_rate_hz: sampling rate of the signal.
         name: name of the sample format, see :func:`sample_format`.
+        compression: compression of a lossy format, from 0 (largest file) to 1 (smallest file).
 
     Returns:
         The number of samples beyond +-1 in all channels.
@@ -136,7 +142,7 @@ def write_sound(
     chosen, signal = sample_format(path, name), _finite(signal, path)
     if chosen == ("OGG", "OPUS"):
         signal, sample_rate_hz = resampled(signal, sample_rate_hz, OPUS_RATE_HZ), OPUS_RATE_HZ
-    return _write(path, signal, channels, sample_rate_hz, chosen)
+    return _write(path, signal, channels, sample_rate_hz, chosen, compression=compression)
 
 
 def _finite(signal: Pieces, path: Path) -> Iterator[np.ndarray]:
@@ -154,6 +160,7 @@ def _write(
     sample_rate_hz: int,
     chosen: tuple[str, str],
     comment: str = "",
+    compression: float = 0.1,
 ) -> int:
     """Write the pieces of a signal; return the number of samples beyond +-1."""
     container, subtype = chosen
@@ -168,7 +175,7 @@ def _write(
             channels,
             subtype,
             format=container,
-            compression_level=0.1 if lossy else None,
+            compression_level=compression if lossy else None,
         ) as file:
             if comment:
                 file.comment = comment

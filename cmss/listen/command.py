@@ -26,6 +26,14 @@ For several recordings, or for a folder with recordings of the same players, -o 
     python -m cmss.listen takes/ --instruments Violin Cello --gains 6 -3 \\
         --audiogram 20,20,30,45,60,70 -o results --format mp3
 
+With --page, the file index.html is written in a folder. It is a page for a browser with a slider
+for each player, the hearing aid, loops and exports. The page opens from disk, without a server. The
+options --gains and -o are then optional:
+
+    python -m cmss.listen mixture.wav --instruments Violin Cello --audiogram me.json --page mix
+
+The page exports its gains as a JSON file, which --gains accepts instead of numbers.
+
 An audiogram is given as six hearing levels in dB HL at 250, 500, 1000, 2000, 4000 and 8000 Hz for
 both ears, or as a JSON file with the challenge's keys:
 
@@ -73,7 +81,12 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with a command line, and return the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    given = {"--gains": options.gains, "-o": options.out}
+    missing = [option for option, value in given.items() if value is None]
+    if missing and options.page is None:
+        parser.error(f"without --page, these options are required: {', '.join(missing)}")
 
     def work() -> None:
         # Imported here, so that the help text appears at once.
@@ -82,6 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listen(options)
 
     return exit_status(work)
+
+
+def _gain(word: str) -> float | Path:
+    """Return a gain in dB, or the path of a JSON file with gains."""
+    if word.lower().endswith(".json"):
+        return Path(word)
+    try:
+        return float(word)
+    except ValueError as error:
+        message = f"expected a number in dB or a file that ends in .json, got {word!r}"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,15 +118,19 @@ def _parser() -> argparse.ArgumentParser:
         help="path of a recording; several paths; or a folder of recordings")  # fmt: skip
     parser.add_argument("--instruments", nargs="+", required=True, metavar="NAME",
         help=f"instruments of the players: {', '.join(INSTRUMENTS)}")  # fmt: skip
-    parser.add_argument("--gains", nargs="+", type=float, required=True, metavar="DB",
-        help="gain in dB of each instrument; -inf mutes the instrument")  # fmt: skip
+    parser.add_argument("--gains", nargs="+", type=_gain, metavar="DB|FILE",
+        help="gain in dB of each instrument; -inf mutes the instrument; or the JSON file that a "
+        "page has exported")  # fmt: skip
     parser.add_argument("--audiogram", required=True, metavar="FILE|LEVELS",
         help="path of a JSON file, or six levels such as 20,20,30,45,60,70")  # fmt: skip
     parser.add_argument("--listener", metavar="ID",
         help="id of the listener, if the file with the audiograms has several")  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE|FOLDER",
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE|FOLDER",
         help=f"file that ends in {', '.join(FORMATS)}; a folder for several recordings"
     )  # fmt: skip
+    parser.add_argument("--page", type=Path, metavar="FOLDER",
+        help="write index.html in this folder: a page to mix the players of a single recording, of "
+        "at most 5 minutes, in a browser")  # fmt: skip
     parser.add_argument("--format", choices=[suffix[1:] for suffix in FORMATS],
         help="format of the files in a folder, flac by default")  # fmt: skip
     parser.add_argument("--subtype", choices=("16", "24", "float"),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ from cmss.files.atomic import atomic_file
 from cmss.listen.kept_stems import KeptStems
 from cmss.listen.levels import loudest_second_db, written_lufs
 from cmss.listen.outputs import Outputs, check_outputs, outputs_of, sounds_in
+from cmss.listen.page import check_length, check_page, make_page
 from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, separate
 from cmss.listen.recordings import check_recording, find_recordings, readable
-from cmss.listen.scene import make_listener, make_scene, stem_names
+from cmss.listen.scene import make_listener, make_scene, read_gains, stem_names
 from cmss.machine.pieces import pieces
 from cmss.remix import factor
 from cmss.report.panels import before_and_after, png
 from cmss.run.configuration import default_separator
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
-from cmss.separators import SEPARATORS, Separator, build_separator
+from cmss.separators import SEPARATORS, Separator, Stems, build_separator
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Settings:
         separator: estimates the stems.
         keep: wraps a separator that keeps stems; None if they are not kept.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
+        page: folder of the page for a browser; None for no page.
     """
 
     scene: Scene
@@ -47,6 +50,7 @@ class Settings:
     separator: Separator
     keep: Callable[[Separator], Separator] | None
     subtype: str | None
+    page: Path | None
 
 
 def listen(options: argparse.Namespace) -> None:
@@ -68,7 +72,10 @@ def listen(options: argparse.Namespace) -> None:
     with noting(problems):
         chosen = _separator_settings(options)
     with noting(problems):
-        scene = make_scene(options.recordings[0], options.instruments, options.gains)
+        gains_db = [0.0] * len(options.instruments)
+        if options.gains is not None:
+            gains_db = read_gains(options.gains, options.instruments)
+        scene = make_scene(options.recordings[0], options.instruments, gains_db)
     with noting(problems):
         outputs = _outputs(options, stem_names(scene) if scene and options.stems else {})
     if problems:
@@ -79,7 +86,7 @@ def listen(options: argparse.Namespace) -> None:
     for warning in unusual_hearing([listener]):
         print(one_line(warning), file=sys.stderr)
     keep = partial(KeptStems, folder=options.keep, settings=chosen) if options.keep else None
-    settings = Settings(scene, listener, separator, keep, options.subtype)
+    settings = Settings(scene, listener, separator, keep, options.subtype, options.page)
     not_finite: list[str] = []
     for recording, files in outputs.items():
         try:
@@ -103,13 +110,14 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
     if name not in names:
         raise InputError(f"--separator: {name!r}, {one_of(names, name)}")
-    if name == "passthrough" and options.stems:
-        raise InputError("--stems: the separator passthrough has no stems, expected another")
+    if name == "passthrough" and (options.stems or options.page):
+        option = "--stems" if options.stems else "--page"
+        raise InputError(f"{option}: the separator passthrough has no stems, expected another")
     return {"name": name}
 
 
-def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, Outputs]:
-    """Return the files to write for each recording, after checking both.
+def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, Outputs | None]:
+    """Return the files to write for each recording, after checking both; None for only a page.
 
     Args:
         options: options of the command line.
@@ -119,21 +127,25 @@ def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, O
         InputError: a recording or an output cannot be used.
     """
     recordings = find_recordings(options.recordings)
-    if len(options.recordings) > 1 or options.recordings[0].is_dir():
+    if options.page and len(recordings) > 1:
+        raise InputError(f"--page: expected a single recording, got {len(recordings)}")
+    if options.out is None:
+        sounds = []
+    elif len(options.recordings) > 1 or options.recordings[0].is_dir():
         sounds = sounds_in(options.out, f".{options.format or 'flac'}", recordings)
     elif options.format:
         raise InputError("--format: for several recordings; the suffix of -o chooses the format")
     else:
         sounds = [options.out]
-    outputs = {
-        recording: outputs_of(sound, stems, options.subtype)
-        for recording, sound in zip(recordings, sounds, strict=True)
-    }
+    written = [outputs_of(sound, stems, options.subtype) for sound in sounds]
     audiogram = Path(options.audiogram)
     inputs = [*recordings, audiogram] if audiogram.is_file() else recordings
     problems: list[str] = []
     with noting(problems):
-        check_outputs(outputs.values(), inputs)
+        check_outputs(written, inputs)
+    if options.page:
+        with noting(problems):
+            check_page(options.page, recordings[0], inputs)
     for recording in recordings:
         with noting(problems):
             check_recording(recording)
@@ -141,15 +153,46 @@ def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, O
         problems.append(f"--keep {options.keep}: is a file, expected a folder")
     if problems:
         raise InputError(problems)
-    return outputs
+    return dict(zip_longest(recordings, written))
 
 
-def _process(recording: Path, outputs: Outputs, settings: Settings) -> str:
+def _process(recording: Path, outputs: Outputs | None, settings: Settings) -> str:
     """Process a recording, write its files, and return a line about them."""
     with readable(recording) as file:
         mixture, gain_db = read_mixture(file)
+    if settings.page:
+        check_length(recording, mixture.shape[-1] / SAMPLE_RATE_HZ)
     stems = separate(settings.separator, mixture, settings.scene.track, settings.keep)
     ears = amplified(mixture, stems, settings.scene, settings.listener)
+    lines = []
+    if settings.page:
+        scene, listener = settings.scene, settings.listener
+        lines.append(make_page(settings.page, recording, mixture, stems, ears, scene, listener))
+    if outputs:
+        lines.append(_write(recording, outputs, settings, mixture, gain_db, stems, ears))
+    return "; ".join(lines)
+
+
+def _write(
+    recording: Path,
+    outputs: Outputs,
+    settings: Settings,
+    mixture: NDArray[np.float32],
+    gain_db: float,
+    stems: Stems,
+    ears: NDArray[np.float32],
+) -> str:
+    """Write the files of a recording, and return a line about them.
+
+    Args:
+        recording: the recording.
+        outputs: the files to write.
+        settings: what is common to all recordings.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
+        gain_db: gain in dB that was applied to the recording.
+        stems: dict from the id of a player to the stem (2, samples).
+        ears: the enhanced signal (2, samples); it is scaled in place.
+    """
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     stems = {key: stems[key] for key in outputs.stems}
     lufs = loudness_of_pieces(pieces(ears), SAMPLE_RATE_HZ)

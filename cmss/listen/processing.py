@@ -104,15 +104,22 @@ def amplified(
     Returns:
         The enhanced signal (2, samples); the first channel is for the left ear.
     """
-    # In a first pass, the loudness of the remix is measured. The level factor keeps the total power
-    # of the named players. If all named players have negative gains, the level factor amplifies the
-    # other instruments, and the remix may become too loud for the hearing aid.
+    # In a first pass, the loudness of the remix is measured.
     lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
-    limit = 10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20)
+    limit = level_limit(lufs)
     remix = (limit * piece for piece in remixed(mixture, stems, scene))
     ears = default_hearing_aid(SAMPLE_RATE_HZ).in_pieces(remix, listener)
     with progress(total=_seconds(mixture), unit="s", desc="amplify") as bar:
         return gathered(_counted(ears, bar), mixture.shape[-1], arrays=2)
+
+
+def level_limit(lufs: float) -> float:
+    """Return the factor of a remix with a loudness in LUFS that is too loud for the hearing aid.
+
+    The level factor keeps the total power of the named players. If all named players have negative
+    gains, the level factor amplifies the other instruments, and the remix may become too loud.
+    """
+    return float(10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20))
 
 
 def _seconds(signal: NDArray[np.floating]) -> int:

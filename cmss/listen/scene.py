@@ -1,5 +1,6 @@
 """Builds the scene and the listener from the options of the command line."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from cmss.audio import Excerpt
 from cmss.errors import InputError, did_you_mean
+from cmss.files.text import read_text
 from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
 from cmss.scenes import (
@@ -70,6 +72,47 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
         sources[key] = Source(key, instrument, part, recording)
     gains = dict(zip(sources, gains_db, strict=True))
     return Scene("S0", Track(path.name, sources, recording), gains)
+
+
+def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[float]:
+    """Return the gain of each player in dB.
+
+    Args:
+        given: gains in dB; or only the path of a JSON file with the keys instruments and gains_db,
+            as the page of :mod:`cmss.listen.page` exports it.
+        players: instrument of each player.
+
+    Raises:
+        InputError: the file cannot be used, or is given together with numbers.
+    """
+    gains_db = [gain for gain in given if not isinstance(gain, Path)]
+    if len(gains_db) == len(given):
+        return gains_db
+    (path, *others) = (gain for gain in given if isinstance(gain, Path))
+    if gains_db or others:
+        raise InputError(f"--gains {path}: expected numbers or a single JSON file, got several")
+    if not path.is_file():
+        raise InputError(f"--gains {path}: no such file")
+    try:
+        content = json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(f"--gains {path}: malformed JSON: {error}") from error
+    for key in ("instruments", "gains_db"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise InputError(f"--gains {path}: {key}: expected a list")
+    named = [str(name) for name in content["instruments"]]
+    if [name.lower() for name in named] != [name.lower() for name in players]:
+        raise InputError(
+            f"--gains {path}: instruments: expected {', '.join(players)}, as in --instruments, "
+            f"got {', '.join(named)}"
+        )
+    try:
+        # A bool is a number in Python, but not a gain.
+        return [float("bool" if isinstance(gain, bool) else gain) for gain in content["gains_db"]]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f'--gains {path}: gains_db: expected numbers in dB or "-inf", got {content["gains_db"]}'
+        ) from error
 
 
 def stem_names(scene: Scene) -> dict[str, str]:

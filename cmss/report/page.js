@@ -52,26 +52,96 @@ for (const form of document.querySelectorAll("form.filter")) {
   filter();
 }
 
-// Listening: all versions of a pair share a player, and the next version continues at the position
-// that the player has reached.
-for (const player of document.querySelectorAll(".player")) {
-  const audio = player.querySelector("audio");
-  audio.addEventListener("play", () => {
-    for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
+// Listening: all versions of a pair are tracks of a player, of which one is heard.
+const sounds = {}; // filled by the scripts of the pairs
+
+function loadBundle(name, path) {
+  return new Promise((resolve, reject) => {
+    const script = element("script", { src: path, onload: () => resolve(sounds[name]),
+      onerror: () => reject(new Error(`${path} is missing`)) });
+    document.head.append(script);
   });
-  let position = 0;
-  let playing = false;
-  player.addEventListener("change", (event) => {
-    // While a version is being loaded, its position is 0, so keep the position before it.
-    if (audio.readyState > 0) {
-      position = audio.currentTime;
-      playing = !audio.paused;
-    }
-    audio.src = event.target.value;
-    audio.addEventListener("loadedmetadata", () => {
-      audio.currentTime = position;
-      if (playing) audio.play();
-    }, { once: true });
-    audio.load();
+}
+
+for (const root of document.querySelectorAll(".player")) {
+  const { name, bundle } = root.dataset;
+  const radios = [...root.querySelectorAll(".versions input")];
+  const versions = radios.map((radio) => radio.value);
+  const weightsFor = (version) => versions.map((each) => (each === version ? 1 : 0));
+  const transport = element("div");
+  root.prepend(transport);
+  const player = new Player(transport, {
+    rate: 48000, // of Opus
+    name,
+    load: async () => {
+      const encoded = await loadBundle(name, bundle);
+      delete sounds[name];
+      return Promise.all(versions.map((version) => decodeBase64(encoded[version])));
+    },
+    settings: { weights: weightsFor("enhanced"), levels: { unaided: 1 } },
   });
+  root.player = player;
+  player.status.textContent = "The waveform appears when you press Play.";
+  const hear = (version) => player.set({ weights: weightsFor(version) });
+  root.querySelector(".versions").addEventListener("change", (event) => hear(event.target.value));
+  blindTest(root, hear, () => radios.find((radio) => radio.checked).value);
+}
+
+// Blind test: A and B are the enhanced signal and the mixture in random order, which changes after
+// each guess.
+function blindTest(root, hear, chosen) {
+  const pair = ["enhanced", "mixture"];
+  const [start, test] = [".start-blind", ".test"].map((each) => root.querySelector(each));
+  const listening = [...test.querySelectorAll("[data-hear]")];
+  let [guesses, right] = [0, 0];
+  const listenTo = (index) => {
+    listening.forEach((button, n) => button.setAttribute("aria-pressed", n === index));
+    hear(pair[index]);
+  };
+  const shuffle = () => {
+    if (crypto.getRandomValues(new Uint8Array(1))[0] % 2) pair.reverse();
+    listenTo(0);
+  };
+  start.addEventListener("click", () => {
+    test.hidden = !test.hidden;
+    start.setAttribute("aria-expanded", !test.hidden);
+    // The names are hidden during the test.
+    root.querySelector(".versions").hidden = !test.hidden;
+    if (test.hidden) hear(chosen());
+    else shuffle();
+  });
+  listening.forEach((button, n) => button.addEventListener("click", () => listenTo(n)));
+  test.querySelectorAll("[data-guess]").forEach((button, n) => button.addEventListener("click", () => {
+    const correct = pair[n] === "enhanced";
+    guesses += 1;
+    right += correct;
+    test.querySelector(".score").textContent = `${correct ? "Right" : "Wrong"}. ${right} of ` +
+      `${guesses} ${guesses === 1 ? "guess" : "guesses"} right; chance is ${guesses / 2}. ` +
+      "A and B have been drawn again.";
+    shuffle();
+  }));
+}
+
+// A click on a picture enlarges it.
+const dialog = document.querySelector("dialog");
+const large = element("img");
+for (const button of document.querySelectorAll(".zoom")) {
+  button.addEventListener("click", () => {
+    const small = button.querySelector("img");
+    [large.src, large.alt] = [small.src, small.alt];
+    dialog.append(large);
+    dialog.showModal();
+  });
+}
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+// A table that is wider than the screen says that it scrolls.
+for (const region of document.querySelectorAll(".scroll")) {
+  const hint = element("p", { class: "scroll-hint" }, "\u2194 Scroll sideways to see all columns.");
+  region.before(hint);
+  const show = () => (hint.hidden = region.scrollWidth <= region.clientWidth);
+  new ResizeObserver(show).observe(region);
+  show();
 }

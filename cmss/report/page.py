@@ -1,6 +1,8 @@
 """Writes the HTML report of a run: a folder with index.html, which needs no server or network."""
 
-from collections.abc import Iterator, Sequence
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from cmss.audio import write_flac
+from cmss.audio import write_flac, write_sound
 from cmss.files.atomic import atomic_folder
 from cmss.models.outputs import output_name
+from cmss.pages.mixing_page import asset
 from cmss.report import figures
 from cmss.report.data import RunScores, read_run
 from cmss.report.panels import hearing, png, time_and_frequency
@@ -25,6 +28,9 @@ REPORT = "report"
 SHOWN = 10
 """The report has sounds for this number of pairs with the highest scores, and for the same number
 with the lowest scores."""
+
+OPUS_COMPRESSION = 0.9
+"""Gives about 60 kbit/s in stereo, a tenth of the size of FLAC."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,16 @@ class Detail:
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.
         gains: the name and the gain in dB of each player.
-        sounds: dict from the name of a version, such as "enhanced", to the path of its sound file.
+        sounds: dict from the name of a version, such as "enhanced", to the path of its sound file
+            without suffix; there is a FLAC file and an Opus file.
+        bundle: path of the script that gives the player the Opus files.
         pictures: pictures of all versions and of the listener's hearing.
     """
 
     row: Any
     gains: list[tuple[str, float]]
     sounds: dict[str, str]
+    bundle: str
     pictures: list[Picture]
 
 
@@ -95,6 +104,8 @@ def write_report(
     with atomic_folder(folder / REPORT) as report:
         for name in ("page.css", "page.js"):
             (report / name).write_bytes((files("cmss.report") / name).read_bytes())
+        for name in ("engine.js", "player.js", "player.css"):
+            (report / name).write_text(asset(name), encoding="utf-8")
         for name in ("pictures", "sounds"):
             (report / name).mkdir()
         pictures = [
@@ -189,8 +200,10 @@ def _detail(
     signals, rate_hz = versions(folder, pair, scorer, stems, files)
     sounds, pictures = {}, []
     for name, signal in equally_loud(signals, rate_hz).items():
-        sounds[name] = f"sounds/{pair.name}_{name}.flac"
-        write_flac(report / sounds[name], signal, rate_hz)
+        sounds[name] = f"sounds/{pair.name}_{name}"
+        write_flac(report / f"{sounds[name]}.flac", signal, rate_hz)
+        opus = report / f"{sounds[name]}.opus"
+        write_sound(opus, [signal], len(signal), rate_hz, compression=OPUS_COMPRESSION)
         picture = time_and_frequency(signal, rate_hz)
         pictures.append(_save(report, f"{pair.name}_{name}.png", picture, name))
     pictures.append(
@@ -199,7 +212,28 @@ def _detail(
     sources = pair.scene.track.sources
     players = {key: output_name(source.instrument, source.voice) for key, source in sources.items()}
     gains = [(players[key].replace("_", " "), gain) for key, gain in pair.scene.gains_db.items()]
-    return Detail(row, gains, sounds, pictures)
+    bundle = _bundle(report, pair.name, sounds)
+    return Detail(row, gains, sounds, bundle, pictures)
+
+
+def _bundle(report: Path, name: str, sounds: Mapping[str, str]) -> str:
+    """Write a script with the Opus files of a pair, and return its path.
+
+    A page from disk may load scripts, but may not read sound files.
+
+    Args:
+        report: folder of the report.
+        name: name of the pair.
+        sounds: dict from the name of a version to the path of its sound file without suffix.
+    """
+    encoded = {
+        version: base64.b64encode((report / f"{path}.opus").read_bytes()).decode()
+        for version, path in sounds.items()
+    }
+    script = f"sounds/{name}.js"
+    text = f"sounds[{json.dumps(name)}] = {json.dumps(encoded)};\n"
+    (report / script).write_text(text, encoding="utf-8")
+    return script
 
 
 def _save(report: Path, name: str, figure: Figure, caption: str) -> Picture:

@@ -1,11 +1,9 @@
 """The page of a run in Chromium: `make test-browser`.
 
-The browser is that of the system, for instance Debian's package chromium; the environment variable
-CHROMIUM is the path of another. REPORT=FILE opens the page of any run instead of a small one.
+REPORT=FILE opens the page of any run instead of a small one.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +16,9 @@ from cmss.results.rows import COMPONENTS, ComponentRow, ScoreRow
 from cmss.run.configuration import build_hearing_aid, chosen_pairs
 from cmss.run.folder import save_configuration
 from cmss.run.scoring import Scorer
+from tests.support.accessibility import violations
+from tests.support.offline_context import OFFLINE, is_silent, rendered
 from tests.support.played_set import SHORT_PIECES, configuration, write_played_set
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
 
@@ -54,31 +52,16 @@ def report(tmp_path_factory) -> Path:
     return write_run(tmp_path_factory.mktemp("browser"))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert executable, "no chromium on the path; CHROMIUM=FILE names one"
-    with sync_api.sync_playwright() as playwright:
-        # Chromium has no sandbox for root, the user of containers.
-        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 @pytest.fixture(params=SCREENS)
 def page(browser, report, request):
     width, height = SCREENS[request.param]
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(8000)
     said: list[str] = []
-
-    def failed(asked) -> None:
-        # Switching stops the loading of the previous version.
-        if asked.failure != "net::ERR_ABORTED":
-            said.append(f"{asked.url}: {asked.failure}")
 
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", failed)
+    page.on("requestfailed", lambda asked: said.append(f"{asked.url}: {asked.failure}"))
     requested: list[str] = []
     page.on("request", lambda asked: requested.append(asked.url))
     page.goto(report.as_uri())
@@ -126,53 +109,78 @@ def test_filtering(page):
     assert column(page, "pair") == pairs
 
 
-def test_a_player_plays_and_switching_keeps_the_position(page):
+def test_switching_leaves_no_silence(browser, report):
+    page = browser.new_page()
+    page.add_init_script(OFFLINE)
+    page.goto(report.as_uri())
     article = page.locator("article").first
-    audio = article.locator("audio")
-    audio.evaluate("audio => audio.play()")
-    page.wait_for_function("audio => audio.currentTime > 0.4", arg=audio.element_handle())
-    before = audio.evaluate("audio => audio.currentTime")
-    article.get_by_role("radio", name="reference").check()
-    assert audio.evaluate("audio => audio.src").endswith("_reference.flac")
-    # Playback continues at the same position; otherwise it would be at 0.
-    page.wait_for_function(
-        f"audio => !audio.paused && audio.currentTime > {before}", arg=audio.element_handle()
-    )
-    audio.evaluate("audio => audio.pause()")
-    stopped = audio.evaluate("audio => audio.currentTime")
-    assert before < stopped < before + 1.5
-    article.get_by_role("radio", name="mixture").check()
-    page.wait_for_function(
-        f"audio => audio.readyState > 0 && Math.abs(audio.currentTime - {stopped}) < 0.05",
-        arg=audio.element_handle(),
-    )
-    assert audio.evaluate("audio => audio.paused")
+    article.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.player').player.playing")
+    check = """(name) => () => document.querySelector(
+        `article .versions input[value=${name}]`).click()"""
+    unswitched_until = int(0.5 * 48000)
+    signal = rendered(page, f"[[0.5, ({check})('reference')], [1, ({check})('mixture')]]")
+    page.close()
+    assert signal.shape == (2, 2 * 48000)
+    # The pieces last 2 s; the first note begins later, and the last one ends earlier.
+    middle = signal[:, unswitched_until - 4800 : int(1.4 * 48000)]
+    assert np.abs(middle).max() > 0.01
+    assert not is_silent(middle)
 
 
-def test_switching_twice_at_once_keeps_the_position(page):
-    article = page.locator("article").last
-    audio = article.locator("audio")
-    audio.evaluate("audio => { audio.preload = 'auto'; audio.load(); }")
-    page.wait_for_function("audio => audio.readyState > 0", arg=audio.element_handle())
-    audio.evaluate("audio => { audio.currentTime = 1; }")
-    article.evaluate(
-        """article => ["mixture", "reference"].forEach((name, index) =>
-            article.querySelectorAll("input")[index].click())"""
-    )
-    page.wait_for_function(
-        "audio => audio.readyState > 0 && Math.abs(audio.currentTime - 1) < 0.05",
-        arg=audio.element_handle(),
-    )
-    assert audio.evaluate("audio => audio.src").endswith("_reference.flac")
+def test_playing_and_pausing(page):
+    first, second = (page.locator("article").nth(number) for number in (0, 1))
+    playing = "[...document.querySelectorAll('.player')].map((each) => each.player.playing)"
+    first.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.player').player.position > 4800")
+    # One player at a time.
+    second.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"{playing}[1]")
+    assert not page.evaluate(playing)[0]
+    second.get_by_role("button", name="Pause").press("Enter")
+    page.wait_for_function(f"!{playing}[1]")
+    box = first.locator("canvas").bounding_box()
+    first.locator("canvas").click(position={"x": box["width"] / 4, "y": 9})
+    position = page.evaluate("document.querySelector('.player').player.position")
+    assert position == pytest.approx(0.5 * 48000, rel=0.05)
 
 
-def test_one_player_at_a_time(page):
-    first, second = (page.locator("audio").nth(number) for number in (0, 1))
-    first.evaluate("audio => audio.play()")
-    second.evaluate("audio => audio.play()")
-    page.wait_for_function("audio => audio.paused", arg=first.element_handle())
-    assert not second.evaluate("audio => audio.paused")
-    second.evaluate("audio => audio.pause()")
+def test_the_blind_test_counts_guesses(page):
+    article = page.locator("article").first
+    article.get_by_role("button", name="Blind test").click()
+    assert article.get_by_role("radio").count() == 0
+    article.get_by_role("button", name="Hear B").click()
+    right = 0
+    for guesses in range(1, 5):
+        article.get_by_role("button", name="A is enhanced").click()
+        text = article.locator(".score").inner_text()
+        right += text.startswith("Right")
+        assert f"{right} of {guesses} guess" in text
+    article.get_by_role("button", name="Blind test").click()
+    assert article.get_by_role("radio", name="enhanced").is_visible()
+
+
+def test_pictures_are_enlarged(page):
+    page.locator("article").first.locator(".zoom").first.press("Enter")
+    assert page.get_by_role("dialog").get_by_role("img").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_wide_tables_say_that_they_scroll(page):
+    for region in page.locator(".scroll").all():
+        wide = region.evaluate("each => each.scrollWidth > each.clientWidth")
+        assert region.locator("xpath=preceding-sibling::p[1]").is_visible() == wide
+    narrow = page.viewport_size["width"] < 400
+    assert page.locator(".scroll-hint:not([hidden])").count() > 0 or not narrow
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    assert violations(page) == []
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder, f"report_{page.viewport_size['width']}_{scheme}.png"))
 
 
 def test_nothing_is_wider_than_the_screen(page):

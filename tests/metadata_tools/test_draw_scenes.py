@@ -134,7 +134,7 @@ def test_ensembles_that_the_pool_does_not_know():
     # S49999 is the last of training: what follows would be taken for validation.
     many = {f"t{n}": 2 for n in range(10_000)}
     assert "S50000" in draw_scenes(many, pool, 4)
-    with pytest.raises(InputError, match="S10001 to S49999 only"):
+    with pytest.raises(InputError, match="from S10001 to S49999"):
         draw_scenes(many, pool, 4, mend=True)
 
 

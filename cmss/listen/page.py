@@ -1,0 +1,116 @@
+"""Makes the page with which a listener mixes the players of a recording in a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.audio import loudness_of_pieces, read_header
+from cmss.errors import InputError
+from cmss.files.output_file import check_output_file
+from cmss.listen.processing import (
+    HEADROOM_DB,
+    SAMPLE_RATE_HZ,
+    level_limit,
+    remixed,
+)
+from cmss.listen.recordings import FFMPEG
+from cmss.listen.scene import stem_names
+from cmss.machine.pieces import pieces
+from cmss.pages import LONGEST_S, write_page
+from cmss.pages.mixing_page import Level, Measured, Player
+from cmss.run.configuration import default_hearing_aid
+from cmss.scenes import EXPECTED_LUFS, Listener, Scene
+from cmss.separators import Stems
+
+INDEX = "index.html"
+
+
+def check_page(folder: Path, recording: Path, inputs: list[Path]) -> None:
+    """Check that the page of a recording can be written.
+
+    The length of a recording that ffmpeg has to decode is only known after decoding, see
+    :func:`check_length`.
+
+    Raises:
+        InputError: the folder is a file, the page would replace one of `inputs`, or the recording
+            is too long.
+        OSError: the page cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--page {folder}: is a file, expected a folder")
+    check_output_file(folder / INDEX, "--page", inputs=inputs)
+    if recording.suffix.lower() not in FFMPEG and recording.is_file():
+        header = read_header(recording)
+        check_length(recording, header.samples / header.sample_rate_hz)
+
+
+def check_length(recording: Path, seconds: float) -> None:
+    """Check the length of a recording before its separation.
+
+    Raises:
+        InputError: the recording is longer than `LONGEST_S`.
+    """
+    if seconds > LONGEST_S:
+        raise InputError(
+            f"{recording}: lasts {seconds:.0f} s, expected at most {LONGEST_S:.0f} s for --page; "
+            "cut the recording, or use -o without --page"
+        )
+
+
+def make_page(
+    folder: Path,
+    recording: Path,
+    mixture: NDArray[np.float32],
+    stems: Stems,
+    ears: NDArray[np.float32],
+    scene: Scene,
+    listener: Listener,
+) -> str:
+    """Write the page of a recording, and return a line about it.
+
+    Args:
+        folder: folder of index.html.
+        recording: the recording.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS.
+        stems: dict from the id of a player to the stem (2, samples).
+        ears: the remix, amplified for the listener (2, samples).
+        scene: players and gains with which the page starts.
+        listener: the listener.
+    """
+    names = stem_names(scene)
+    players = [
+        Player(names[key].replace("_", " "), source.instrument, _decibels(scene.gains_db[key]))
+        for key, source in scene.track.sources.items()
+    ]
+    remix_lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
+    limit = level_limit(remix_lufs)
+
+    def unaided() -> Iterator[NDArray[np.floating]]:
+        return (limit * piece for piece in remixed(mixture, stems, scene))
+
+    measured = Measured(
+        limit,
+        Level.of(unaided(), remix_lufs + 20 * float(np.log10(limit))),
+        Level.of(pieces(ears), loudness_of_pieces(pieces(ears), SAMPLE_RATE_HZ)),
+        Level.of(pieces(mixture), EXPECTED_LUFS),
+    )
+    index = folder / INDEX
+    write_page(
+        index,
+        recording.name,
+        mixture,
+        [stems[key] for key in names],
+        players,
+        default_hearing_aid(SAMPLE_RATE_HZ),
+        listener,
+        HEADROOM_DB,
+        measured,
+    )
+    return f"{index}: open this page in a browser to mix the players"
+
+
+def _decibels(gain_db: float) -> float | None:
+    """Return a gain in dB, or None for a player that is muted."""
+    return None if gain_db == -np.inf else gain_db

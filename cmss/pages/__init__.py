@@ -1,0 +1,8 @@
+"""Writes the page with which a listener mixes the players of a recording in a browser.
+
+The files engine.js, player.js and player.css are also those of the report of a run.
+"""
+
+from cmss.pages.mixing_page import LONGEST_S, write_page
+
+__all__ = ["LONGEST_S", "write_page"]

@@ -1,0 +1,178 @@
+"""Writes a page with a slider for each player and the listener's hearing aid, in a single file.
+
+The page contains the mixture and the stems as FLAC files with 24 bits, and computes the remix and
+the hearing aid itself: engine.js has the same steps as cmss/remix.py and
+cmss/hearing/hearing_aid.py.
+"""
+
+import base64
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from cmss.audio import k_weighting, write_sound
+from cmss.files.atomic import atomic_file
+from cmss.hearing.hearing_aid import HearingAid
+from cmss.machine.pieces import Pieces, pieces
+from cmss.scenes import EXPECTED_LUFS, Listener
+
+LONGEST_S = 300.0
+"""Greatest length of the recording of a page. A browser decodes all stems into memory, 21 MB for
+each minute and stem, and reads a file of a few hundred MB at most."""
+START_DB = -20
+"""Volume at which a page starts, relative to `COMFORTABLE_LUFS`."""
+COMFORTABLE_LUFS = -23.0
+"""Loudness of the page's sound at full volume, as recommended by EBU R 128."""
+HIGHEST_PEAK_DB = -2.0
+"""Highest sample at full volume. The true peak of music is rarely more than 1 dB higher."""
+_FULL_SCALE = 0.99
+_MARK = "<!-- sounds -->"
+
+
+@dataclass(frozen=True)
+class Player:
+    """A player of the recording.
+
+    Args:
+        name: name on the page.
+        instrument: instrument as in the option --instruments.
+        gain_db: gain in dB with which the page starts; None mutes the player.
+    """
+
+    name: str
+    instrument: str
+    gain_db: float | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """Loudness in LUFS, None for silence, and the highest magnitude of the samples of a signal."""
+
+    lufs: float | None
+    peak: float
+
+    @classmethod
+    def of(cls, signal: Pieces, lufs: float) -> "Level":
+        """Return the level of a signal, with its known loudness."""
+        peak = max((float(np.abs(piece).max(initial=0.0)) for piece in signal), default=0.0)
+        return cls(lufs if math.isfinite(lufs) else None, peak)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the page knows about the remix with the gains with which it starts.
+
+    Args:
+        limit: factor of the remix before the hearing aid, see `HEADROOM_DB`.
+        unaided: level of the remix, multiplied by `limit`.
+        aided: level of the remix after the hearing aid.
+        original: level of the mixture.
+    """
+
+    limit: float
+    unaided: Level
+    aided: Level
+    original: Level
+
+
+def write_page(
+    path: Path,
+    title: str,
+    mixture: NDArray[np.float32],
+    stems: Sequence[NDArray[np.float32]],
+    players: Sequence[Player],
+    hearing_aid: HearingAid,
+    listener: Listener,
+    headroom_db: float,
+    measured: Measured,
+) -> None:
+    """Write the page of a recording.
+
+    Args:
+        path: the HTML file.
+        title: name of the recording.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS.
+        stems: the stem (2, samples) of each player.
+        players: the players, in the order of `stems`.
+        hearing_aid: the hearing aid.
+        listener: the listener, whose compressors the page uses.
+        headroom_db: largest difference in dB of the loudness of a remix from -40 LUFS.
+        measured: levels of the remix with the gains of the players.
+
+    Raises:
+        FloatingPointError: a stem is not finite.
+        OSError: the file cannot be written.
+    """
+    tracks = (mixture, *stems)
+    peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
+    # All tracks are multiplied by the same factor, so that 24 bits suffice for soft mixtures.
+    scale = _FULL_SCALE / peak
+    page = {
+        "title": title,
+        "name": Path(title).stem,
+        "listener": f"the hearing of listener {listener.id}",
+        "rate": int(hearing_aid.sample_rate_hz),
+        "scale": scale,
+        "volume_db": START_DB,
+        "players": [asdict(player) for player in players],
+        "ears": [
+            _ear(hearing_aid, listener.left.compression),
+            _ear(hearing_aid, listener.right.compression),
+        ],
+        "measured": asdict(measured),
+        "loudness": {
+            "sections": k_weighting(int(hearing_aid.sample_rate_hz)).tolist(),
+            "designed": EXPECTED_LUFS,
+            "headroom_db": headroom_db,
+            "comfortable": COMFORTABLE_LUFS,
+            "peak_db": HIGHEST_PEAK_DB,
+        },
+    }
+    before, after = _html(page).split(_MARK)
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(before)
+        for number, track in enumerate(tracks):
+            file.write(f'<script type="text/plain" class="sound" id="sound-{number}">')
+            file.write(_base64(track, scale, int(hearing_aid.sample_rate_hz)))
+            file.write("</script>\n")
+        file.write(after)
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of this package, such as player.js."""
+    return (files("cmss.pages") / name).read_text(encoding="utf-8")
+
+
+def _html(page: Mapping[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("cmss", "pages"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("mixer.html").render(
+        page=page,
+        styles="".join(map(asset, ("player.css", "mixer.css"))),
+        scripts="".join(map(asset, ("engine.js", "player.js", "mixer.js"))),
+    )
+
+
+def _ear(hearing_aid: HearingAid, compression: Any) -> dict[str, Any]:
+    """Return the settings of the class Ear in engine.js."""
+    names = ("low_pass", "high_pass", "all_pass", "threshold_db", "slope", "attack", "release")
+    values = hearing_aid.parameters(compression)
+    return {name: value.tolist() for name, value in zip((*names, "gain_db"), values, strict=True)}
+
+
+def _base64(track: NDArray[np.float32], scale: float, sample_rate_hz: int) -> str:
+    """Return a signal (2, samples) as a FLAC file with 24 bits, encoded in Base64."""
+    with tempfile.TemporaryDirectory() as folder:
+        flac = Path(folder) / "track.flac"
+        scaled = (np.float64(scale) * piece for piece in pieces(track))
+        write_sound(flac, scaled, len(track), sample_rate_hz, "24")
+        return base64.b64encode(flac.read_bytes()).decode()
