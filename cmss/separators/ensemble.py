@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
-from cmss.machine.memory import give_back_memory
 from cmss.scenes import Source
 from cmss.separators.pooling import pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
@@ -176,6 +175,4 @@ def _estimates(
 ) -> list[NDArray[np.float32]]:
     """Return the estimate (2, samples) of each source; a source without a stem gets silence."""
     stems = separator.separate(mixture, sources)
-    # Networks need memory in pieces of different sizes, of which the next network can use few.
-    give_back_memory()
     return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

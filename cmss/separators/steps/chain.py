@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmss.machine.memory import give_back_memory
 from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 from cmss.separators.spectra import on_spectra
@@ -65,7 +64,6 @@ def after_steps(
         window = of_window[0].window_samples(sample_rate_hz)
         changed = on_spectra(change, mixture, list(stems.values()), window)
         stems = dict(zip(stems, changed, strict=True))
-        give_back_memory()
     return stems
 
 
