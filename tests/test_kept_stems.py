@@ -1,6 +1,8 @@
 """Runs that keep their stems: files, ratios, and later changes."""
 
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -48,8 +50,11 @@ def test_true_stems_come_out_as_they_went_in(run, merged):
 def test_they_can_be_heard_on_the_page(run, merged):  # noqa: ARG001
     page = (run.exp / "report" / "index.html").read_text()
     heard = [name for name in results(run.exp) if name.startswith("report/sounds/")]
-    # Mixture, reference and enhanced signal of four pairs; three of the duet, one of the trio.
-    assert len(heard) == 4 * 3 + 3 * 2 + 1 * 3
+    # Mixture, reference and enhanced signal of four pairs, and the stems of the three pairs of the
+    # duet and of the pair of the trio; a script with the sounds of each pair.
+    signals = 4 * 3 + 3 * 2 + 1 * 3
+    suffixes = Counter(Path(name).suffix for name in heard)
+    assert suffixes == {".flac": signals, ".opus": signals, ".js": 4}
     assert all(name.removeprefix("report/") in page for name in heard)
 
 
