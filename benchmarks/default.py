@@ -30,9 +30,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.official import PUBLISHED, official_enhance, random_network
 from benchmarks.quartet import RATE_HZ, quartet
 from cmss.machine.memory import keep_freed_memory
+from cmss.machine.precision import chosen_precision, data_type
 from cmss.machine.processor import cores
 from cmss.run.configuration import default_separator
 from cmss.separators import Separator, build_separator
+
+PRECISION = chosen_precision(default_separator()["precision"])
 
 
 def default() -> Separator:
@@ -130,9 +133,12 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
 
 
 def peak_speed() -> float:
-    """Return the speed of a large matrix product on one core in operations per second."""
+    """Return the speed of a large matrix product on one core in operations per second.
+
+    The matrices have the precision of the default separator on this processor.
+    """
     torch.set_num_threads(1)
-    a = torch.randn(1024, 1024)
+    a = torch.randn(1024, 1024, dtype=data_type(PRECISION))
     best_s = np.inf
     for _ in range(10):
         before = time.process_time()
@@ -186,7 +192,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     speed = apart(peak_speed)
     total_s, parts = apart(by_part, *asked)
-    print(f"\none core, {speed / 1e9:.0f} billion operations a second in a product of matrices")
+    print(
+        f"\none core, {speed / 1e9:.0f} billion operations a second in a product of matrices in "
+        f"{PRECISION}"
+    )
     print(f"{'':24} {'CPU s':>8} {'10^9 op.':>9} {'floor s':>8}")
     rest_s = total_s - sum(part_s for part_s, _ in parts.values())
     rows = [*parts.items(), ("pool, transforms", (rest_s, 0.0))]

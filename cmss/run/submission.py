@@ -179,7 +179,7 @@ def build_submission(
 
 
 def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
-    """Return a list of pairs for each archive; pairs are sorted by the name of their file."""
+    """Divide the pairs of scene and listener among archives, in the order of their file names."""
     # In addition to data and file names, a ZIP archive contains two headers for each entry (76
     # bytes together), and a record at its end (22 bytes).
     entry_bytes, end_bytes = 76, 22

@@ -16,9 +16,9 @@ Waveform = NDArray[np.float32]
 class SoundFiles:
     """A cache of headers, digests and waveforms of sound files.
 
-    Headers and digests are always kept. Decoded waveforms are kept only up to a limit of memory, so
-    that memory does not grow with the number of tracks. A waveform that is not kept is decoded
-    again at each call.
+    Headers and digests stay in memory. Decoded waveforms stay in memory only up to a limit, so that
+    the memory does not grow with the number of tracks. All other waveforms are decoded again at
+    each call.
 
     Args:
         sample_rate_hz: required sampling rate of excerpts.
