@@ -111,7 +111,7 @@ def _separated(
     references: bool,
     weights: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
-    """Return the entries for the inputs and weights that affect the stems of a track."""
+    """Return the parts of a fingerprint for the inputs and weights that affect the stems."""
     sources = track.sources.values()
     networks = {
         f"weights.{name}": weights[name]

@@ -129,7 +129,10 @@ def level_factor(gains_db: Mapping[str, float]) -> float:
 def averaged_gains(
     gains_db: Mapping[str, float], sources: Mapping[str, Source]
 ) -> dict[str, float]:
-    """Replace the gains of the players of doubled instruments by the mean of these gains in dB."""
+    """Return the gains in dB, with equal gains for all players of doubled instruments.
+
+    The gain of these players is the mean of their gains in dB.
+    """
     players = Counter(source.instrument for source in sources.values())
     doubled = [key for key, source in sources.items() if players[source.instrument] > 1]
     mean = float(np.mean([gains_db[key] for key in doubled])) if doubled else 0.0

@@ -83,8 +83,8 @@ def records() -> tuple["NetworkRecord", ...]:
     """Import all networks, and return their records in the order of :func:`listed`.
 
     Raises:
-        InputError: an extension package cannot be imported, or its entry point is not the record of
-            a network with the name of the entry point.
+        InputError: an extension package cannot be imported, or an object that it provides is not a
+            network record, or the name in the network record is wrong.
     """
     from cmss.models.record import NetworkRecord
 

@@ -51,7 +51,9 @@ class JobError(Exception):
 
 
 def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Decorate the main function of a recipe, which :func:`run` passes to hydra.
+    """Decorate the main function of a stage or of a training program.
+
+    The decorated function is passed to hydra by :func:`run`.
 
     Before the main function is called, the configuration is compared with the default
     configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines, because

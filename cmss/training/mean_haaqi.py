@@ -86,7 +86,7 @@ class MeanHaaqi:
         """Return the mean HAAQI over pairs and ears after each of several lists of steps.
 
         Args:
-            separator: separator that separates the mixture of each pair once.
+            separator: separator of the mixtures. Each mixture is separated only once.
             candidates: lists of steps to compare. If several lists begin with the same steps, these
                 steps are computed only once.
             progress: function that wraps the pairs with a progress bar, such as tqdm.

@@ -113,7 +113,9 @@ def control_power(
 def compression_gain(
     power: Array, knee_db: float, ratio: float, attenuation_db: float, level1: float
 ) -> None:
-    """Replace the power of the control path in place by the gain of the outer hair cells.
+    """Compute the gain of the outer hair cells from the power of the control path.
+
+    The gain is written into the array of the power.
 
     The gain is constant for levels up to the knee and for levels above 100 dB SPL. Levels between
     the knee and 100 dB SPL are compressed.
