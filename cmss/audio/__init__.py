@@ -9,7 +9,7 @@ Unlike pyclarity, this package decodes only the excerpt, leaves no temporary WAV
 rescale a FLAC file if there is a `.txt` file of the same name.
 """
 
-from cmss.audio.loudness import (
+from cmss.audio.programme_loudness import (
     SHORTEST_LOUDNESS_S,
     k_weighting,
     loudness_lufs,

@@ -17,13 +17,13 @@ from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
 from cmss.errors import IncompleteError, InputError, noting, one_of
 from cmss.files.atomic import atomic_file
+from cmss.listen.inputs import check_recording, find_recordings, readable
 from cmss.listen.kept_stems import KeptStems
 from cmss.listen.levels import loudest_second_db, written_lufs
-from cmss.listen.outputs import Outputs, check_outputs, outputs_of, sounds_in
-from cmss.listen.page import check_length, check_page, make_page
+from cmss.listen.mixing import check_length, check_page, make_page
 from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, separate
-from cmss.listen.recordings import check_recording, find_recordings, readable
 from cmss.listen.scene import make_listener, make_scene, read_gains, stem_names
+from cmss.listen.written_files import Outputs, check_outputs, outputs_of, sounds_in
 from cmss.machine.pieces import pieces
 from cmss.remix import factor
 from cmss.report.panels import before_and_after, png

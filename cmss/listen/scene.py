@@ -79,7 +79,7 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
 
     Args:
         given: gains in dB; or only the path of a JSON file with the keys instruments and gains_db,
-            as the page of :mod:`cmss.listen.page` exports it.
+            as the page of :mod:`cmss.listen.mixing` exports it.
         players: instrument of each player.
 
     Raises:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from cmss.audio import loudness_of_pieces, read_header
 from cmss.errors import InputError
 from cmss.files.output_file import check_output_file
+from cmss.listen.inputs import FFMPEG
 from cmss.listen.processing import (
     HEADROOM_DB,
     SAMPLE_RATE_HZ,
     level_limit,
     remixed,
 )
-from cmss.listen.recordings import FFMPEG
 from cmss.listen.scene import stem_names
 from cmss.machine.pieces import pieces
 from cmss.pages import LONGEST_S, write_page
