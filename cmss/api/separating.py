@@ -60,7 +60,7 @@ def separate(
         quality: "best" (default), the default ensemble with its steps, or "fast", the best single
             network. On music that is unseen in training, "best" closes 32 % of the gap between the
             mixture and the true stems (SDR 5.7 dB), "fast" 21 % (3.9 dB). On two cores, one minute
-            of music takes about 55 s and 17 s.
+            of music takes about 42 s and 17 s.
         separator: name of a separator from `list_separators`, instead of `quality`; or a dict
             with the settings of a separator, such as
             `{"name": "convtasnet", "weights_from": "best.safetensors"}`.
