@@ -63,9 +63,11 @@ def install(folder: Path) -> Installation:
 def _copy_machine_code(target: Path) -> None:
     """Copy numba's caches, without which HAAQI would be compiled for a minute."""
     for cache in (ROOT / "cmss").rglob("__pycache__/*.nb[ic]"):
+        source = cache.parents[1] / f"{cache.name.split('.')[0]}.py"
+        if not source.is_file():  # the module was renamed after this cache was written
+            continue
         folder = cache.relative_to(ROOT).parent
         (target / folder).mkdir(exist_ok=True)
         shutil.copy(cache, target / folder)
-        source = cache.parents[1] / f"{cache.name.split('.')[0]}.py"
         # A cache is valid for a source with the same size and time.
         shutil.copystat(source, target / source.relative_to(ROOT))
