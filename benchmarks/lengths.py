@@ -41,10 +41,12 @@ def plot(path: Path, panels: dict[str, dict[float, tuple[float, float]]]) -> Non
         positions = range(len(results))
         for number, axis in enumerate(column):
             axis.plot(positions, [values[number] for values in results.values()], "o-")
-            axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
         column[-1].set_xlabel(label)
         column[-1].set_xticks(positions, [f"{value:g}" for value in results])
+    # The limits are set after all lines are drawn, because the axes of a row share them.
+    for row in axes:
+        row[0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("seconds per minute")
     axes[1, 0].set_ylabel("memory in MiB")
     figure.tight_layout()
