@@ -1,10 +1,14 @@
 """The precision of networks: chosen by the processor, and the same for all files of a run."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
+import torch
 from omegaconf import DictConfig
 
 from cmss.errors import InputError
+from cmss.listen import listening
 from cmss.machine import precision
 from cmss.run.configuration import record, with_precision
 from cmss.run.folder import absolute_paths
@@ -131,3 +135,14 @@ def test_a_damaged_configuration_is_not_obeyed(processor, tmp_path):
     processor(False)
     (tmp_path / "config.yaml").write_text("separator: [", encoding="utf-8")
     assert run(tmp_path)[0].separator.precision == "float32"
+
+
+def test_stems_that_listen_keeps_belong_to_a_precision(processor, monkeypatch):
+    built = []
+    monkeypatch.setattr("cmss.separators.estimators.device_named", lambda _: torch.device("cpu"))
+    for bfloat16, expected in ((True, "bfloat16"), (False, "float32")):
+        processor(bfloat16)
+        options = Namespace(separator=None, quality="best", stems=False, page=None)
+        built.append(listening._separator_settings(options))
+        assert built[-1]["precision"] == expected
+    assert {**built[0], "precision": None} == {**built[1], "precision": None}

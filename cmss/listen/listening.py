@@ -25,11 +25,13 @@ from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, sepa
 from cmss.listen.scene import make_listener, make_scene, read_gains, stem_names
 from cmss.listen.written_files import Outputs, check_outputs, outputs_of, sounds_in
 from cmss.machine.pieces import pieces
+from cmss.machine.precision import chosen_precision
 from cmss.remix import factor
 from cmss.report.panels import before_and_after, png
 from cmss.run.configuration import default_separator
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
 from cmss.separators import SEPARATORS, Separator, Stems, build_separator
+from cmss.separators.estimators import chosen_device
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,12 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the section of the configuration for the separator that the options choose."""
     name = options.separator
     if name in (None, "ensemble"):
-        return {"name": FAST} if options.quality == "fast" else default_separator()
+        if options.quality == "fast":
+            return {"name": FAST}
+        # Kept stems belong to the precision in which they were computed.
+        settings = default_separator()
+        device = chosen_device(settings.get("device")).type
+        return {**settings, "precision": chosen_precision(settings["precision"], device)}
     # The oracle needs the true stems.
     names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
     if name not in names:

@@ -114,12 +114,7 @@ def augment(
 
     Args:
         stem: stem (channels, T), where T is at least start + samples x speed + 2.
-        start: index of the first sample of the segment in the stem.
-        speed: ratio of the playback speed to the original speed. If the ratio is above 1, the pitch
-            is raised.
-        sections: second-order sections of the equaliser, an array (sections, 6) as in
-            :func:`scipy.signal.sosfilt`.
-        gain: factor that multiplies the stem, after the stem is scaled to a full scale of 1.
+        start, speed, sections, gain: see :class:`Segment`.
         samples: number of samples of the augmented segment.
 
     Returns:
