@@ -186,7 +186,7 @@ def test_those_who_are_not_named_are_not_raised_beyond_the_headroom(tmp_path, ga
     """The only named player is in the left channel, all other instruments are in the right."""
     mixture, _ = read_mixture(Path(recording(tmp_path / "a.wav", 44100)))
     scene = make_scene(Path("a.wav"), ["Violin"], [gain_db])
-    stems = {"source_1": mixture * np.array([[1], [0]], np.float32)}
+    stems = {"Violin": mixture * np.array([[1], [0]], np.float32)}
     ears = amplified(mixture, stems, scene, make_listener("0,0,0,0,0,0"))
     # The hearing aid has no gain; a tenth is for attack and release.
     assert loudness_lufs(ears, SAMPLE_RATE_HZ) == pytest.approx(-40 + HEADROOM_DB, abs=0.1)

@@ -1,7 +1,6 @@
 """Checks the names of players and their gains."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from cmss.api.arguments import as_list, is_number, shortened
 from cmss.audio import Excerpt
 from cmss.errors import InputError, did_you_mean
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
-from cmss.scenes import DOUBLED, INSTRUMENTS, Source
+from cmss.scenes import INSTRUMENTS, Source, canonical, named_players
 
 
 def players(instruments: Any) -> dict[str, Source]:
@@ -35,27 +34,16 @@ def players(instruments: Any) -> dict[str, Source]:
         )
     if not names:
         raise InputError("instruments: expected at least one name, got an empty list")
-    known = {name.lower(): name for name in INSTRUMENTS}
     problems = [
         f"instruments: expected names from {', '.join(INSTRUMENTS)}, got {shortened(name)}"
         + did_you_mean(name, INSTRUMENTS)
         for name in names
-        if not isinstance(name, str) or name.lower() not in known
+        if canonical(name) is None
     ]
     if problems:
         raise InputError(problems)
-    names = [known[name.lower()] for name in names]
-    numbered, found = Counter[str](), dict[str, Source]()
-    # The players have no ground truth stems.
-    nowhere = Excerpt(Path(), 0.0, math.inf)
-    for name in names:
-        numbered[name] += 1
-        count = names.count(name)
-        label = f"{name}_{numbered[name]}" if count > 1 else name
-        # The networks know two players of the instruments that the challenge doubles.
-        voice = numbered[name] if count == 2 and name in DOUBLED else None
-        found[label] = Source(label, name, voice, nowhere)
-    return found
+    known = [found for name in names if (found := canonical(name))]
+    return named_players(known, Excerpt(Path(), 0.0, math.inf))
 
 
 def player_gains(gains_db: Any, stems: Sequence[str]) -> dict[str, float]:

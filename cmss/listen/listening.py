@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -22,7 +22,7 @@ from cmss.listen.kept_stems import KeptStems
 from cmss.listen.levels import loudest_second_db, written_lufs
 from cmss.listen.mixing import check_length, check_page, make_page
 from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, separate
-from cmss.listen.scene import make_listener, make_scene, read_gains, stem_names
+from cmss.listen.scene import make_listener, make_scene, read_gains
 from cmss.listen.written_files import Outputs, check_outputs, outputs_of, sounds_in
 from cmss.machine.pieces import pieces
 from cmss.machine.precision import chosen_precision
@@ -79,7 +79,7 @@ def listen(options: argparse.Namespace) -> None:
             gains_db = read_gains(options.gains, options.instruments)
         scene = make_scene(options.recordings[0], options.instruments, gains_db)
     with noting(problems):
-        outputs = _outputs(options, stem_names(scene) if scene and options.stems else {})
+        outputs = _outputs(options, [*scene.track.sources] if scene and options.stems else [])
     if problems:
         raise InputError(problems)
     assert scene
@@ -123,12 +123,12 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {"name": name}
 
 
-def _outputs(options: argparse.Namespace, stems: dict[str, str]) -> dict[Path, Outputs | None]:
+def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Outputs | None]:
     """Return the files to write for each recording, after checking both; None for only a page.
 
     Args:
         options: options of the command line.
-        stems: dict from the id of a player to the name of the stem; empty for no stems.
+        stems: names of the stems to write.
 
     Raises:
         InputError: a recording or an output cannot be used.

@@ -16,7 +16,6 @@ from cmss.listen.processing import (
     level_limit,
     remixed,
 )
-from cmss.listen.scene import stem_names
 from cmss.machine.pieces import pieces
 from cmss.pages import LONGEST_S, write_page
 from cmss.pages.mixing_page import Level, Measured, Player
@@ -79,9 +78,8 @@ def make_page(
         scene: players and gains with which the page starts.
         listener: the listener.
     """
-    names = stem_names(scene)
     players = [
-        Player(names[key].replace("_", " "), source.instrument, _decibels(scene.gains_db[key]))
+        Player(key.replace("_", " "), source.instrument, _decibels(scene.gains_db[key]))
         for key, source in scene.track.sources.items()
     ]
     remix_lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
@@ -101,7 +99,7 @@ def make_page(
         index,
         recording.name,
         mixture,
-        [stems[key] for key in names],
+        [stems[key] for key in scene.track.sources],
         players,
         default_hearing_aid(SAMPLE_RATE_HZ),
         listener,

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +11,16 @@ from cmss.files.text import read_text
 from cmss.hearing.prescription import COMPRESSOR_FREQUENCIES_HZ, compression_from_audiogram
 from cmss.quantities import MUTED_DB, PLAYER_GAIN_DB, all_muted
 from cmss.scenes import (
-    DOUBLED,
     INSTRUMENTS,
     Audiogram,
     Compression,
     Ear,
     Listener,
     Scene,
-    Source,
     Track,
+    canonical,
     load_audiograms,
+    named_players,
 )
 
 
@@ -39,12 +38,11 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
         InputError: an instrument is unknown, a gain is out of range, or the number of gains differs
             from the number of players.
     """
-    known = {name.lower(): name for name in INSTRUMENTS}
     problems = [
         f"--instruments: expected names from {', '.join(INSTRUMENTS)}, got {name!r}"
         + did_you_mean(name, INSTRUMENTS)
         for name in players
-        if name.lower() not in known
+        if canonical(name) is None
     ]
     if len(gains_db) != len(players):
         problems.append(
@@ -59,17 +57,8 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
         )
     if problems:
         raise InputError(problems)
-    instruments = [known[name.lower()] for name in players]
     recording = Excerpt(path, 0.0, math.inf)
-    numbered = Counter[str]()
-    sources = {}
-    for number, instrument in enumerate(instruments, start=1):
-        numbered[instrument] += 1
-        # The challenge numbers the two players of the instruments that it doubles.
-        two = instrument in DOUBLED and instruments.count(instrument) == 2
-        key = f"source_{number}"
-        part = numbered[instrument] if two else None
-        sources[key] = Source(key, instrument, part, recording)
+    sources = named_players([found for name in players if (found := canonical(name))], recording)
     gains = dict(zip(sources, gains_db, strict=True))
     return Scene("S0", Track(path.name, sources, recording), gains)
 
@@ -113,18 +102,6 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
         raise InputError(
             f'--gains {path}: gains_db: expected numbers in dB or "-inf", got {content["gains_db"]}'
         ) from error
-
-
-def stem_names(scene: Scene) -> dict[str, str]:
-    """Return the names of the stems, such as Cello and Violin_2, by the ids of the players."""
-    instruments = Counter(source.instrument for source in scene.track.sources.values())
-    numbered = Counter[str]()
-    names = {}
-    for key, source in scene.track.sources.items():
-        name = source.instrument
-        numbered[name] += 1
-        names[key] = f"{name}_{numbered[name]}" if instruments[name] > 1 else name
-    return names
 
 
 def make_listener(audiogram: str, name: str | None = None) -> Listener:

@@ -35,12 +35,12 @@ class Outputs:
             yield path, "-o (a stem beside it)"
 
 
-def outputs_of(sound: Path, players: dict[str, str], subtype: str | None) -> Outputs:
+def outputs_of(sound: Path, stems: Sequence[str], subtype: str | None) -> Outputs:
     """Return the files that are written for a recording.
 
     Args:
         sound: the file of the remix.
-        players: dict from the id of a player to the name of the stem; empty for no stems.
+        stems: names of the stems to write, which are the ids of the players.
         subtype: sample format, see :func:`cmss.audio.sample_format`.
 
     Raises:
@@ -54,7 +54,7 @@ def outputs_of(sound: Path, players: dict[str, str], subtype: str | None) -> Out
         sound,
         sound.with_stem(f"{sound.stem}_before"),
         sound.with_suffix(".png"),
-        {key: sound.with_stem(f"{sound.stem}_{name}") for key, name in players.items()},
+        {name: sound.with_stem(f"{sound.stem}_{name}") for name in stems},
     )
 
 

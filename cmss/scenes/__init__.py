@@ -10,6 +10,7 @@ valid and test. Other packages import all names from `cmss.scenes`, not from its
 
 from cmss.audio import Excerpt
 from cmss.scenes.loading import MetadataPaths, load_audiograms, load_pairs, load_tracks
+from cmss.scenes.naming import canonical, named_players
 from cmss.scenes.records import (
     DOUBLED,
     INSTRUMENTS,
@@ -47,11 +48,13 @@ __all__ = [
     "Split",
     "Track",
     "by_track",
+    "canonical",
     "level_warning",
     "level_warnings",
     "load_audiograms",
     "load_pairs",
     "load_tracks",
+    "named_players",
     "shard",
     "unusual_hearing",
 ]
