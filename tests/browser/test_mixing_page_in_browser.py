@@ -37,7 +37,7 @@ def played(hertz: float, notes_per_s: float, seconds: float, left: float) -> np.
     return 0.1 * tone * envelope * np.array([[left], [1 - left]])
 
 
-STEMS = {f"source_{n + 1}": played(*args) for n, args in enumerate(
+STEMS = {PLAYERS[n]: played(*args) for n, args in enumerate(
     [(440.0, 2, 4, 0.7), (110.0, 1, 4, 0.3), (1320.0, 3, 4, 0.5)])}  # fmt: skip
 
 
