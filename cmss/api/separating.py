@@ -11,7 +11,7 @@ from cmss.api.arguments import shortened
 from cmss.api.level import SAMPLE_RATE_HZ, calibration
 from cmss.api.players import players
 from cmss.api.progress import Progress
-from cmss.api.separator_list import ENSEMBLE, list_separators
+from cmss.api.separator_list import list_separators
 from cmss.api.waveforms import Array, Waveform, sampling_rate, waveform
 from cmss.audio import resample
 from cmss.errors import InputError, did_you_mean
@@ -154,7 +154,7 @@ def _built(
     elif isinstance(separator, Mapping):
         settings = dict(separator)
     else:
-        is_default = isinstance(separator, str) and separator == ENSEMBLE
+        is_default = isinstance(separator, str) and separator == "ensemble"
         settings = default_separator() if is_default else {"name": separator}
     known = [entry.name for entry in list_separators()]
     name = settings.get("name")

@@ -17,6 +17,9 @@ from cmss.separators import catalogue
 DEFAULT_SYSTEM = "meta"
 """The ensemble that `separator=ensemble` is by default; its figures have this name."""
 
+EXTENSION = "extension"
+"""Family of the separators that models.json does not contain."""
+
 
 @dataclass(frozen=True)
 class Properties:
@@ -55,6 +58,11 @@ class Properties:
     licence: str | None = None
     data: list[str] = field(default_factory=list)
     package: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the separator needs no file of weights in its settings, as far as is known."""
+        return self.licence is not None or self.family == EXTENSION
 
 
 @cache
@@ -95,8 +103,13 @@ def listing() -> list[Properties]:
         for group in (catalogue.GROUP, registry.GROUP)
         for entry in installed(group)
     }
-    for name in catalogue.SEPARATORS:
-        if package := packages.get(name):
-            found.append(Properties(name, "extension", f"see the package {package}",
-                                    package=package))  # fmt: skip
+    for name in sorted(catalogue.SEPARATORS.keys() - content["separators"].keys()):
+        found.append(Properties(name, EXTENSION, _method(name), package=packages.get(name)))
     return found
+
+
+def _method(name: str) -> str:
+    """Return the description that an extension gives of its network or its separator."""
+    if name in registry.names():
+        return "; ".join(record.summary for record in registry.networks_of(name))
+    return (catalogue.SEPARATORS[name].__doc__ or name).splitlines()[0]
