@@ -208,13 +208,13 @@ def _add_energies(
                     energies[3, s, frame] += _energy(estimated[s, c, frame, part] - second)
 
 
-@compiled(error_model="numpy", fastmath={"contract"})
+@compiled(error_model="numpy", fastmath={"contract"}, forceinline=True)
 def _add_product(response: Spectra, spectrum: Spectra, total: Spectra) -> None:
     for n in range(total.size):
         total[n] += response[n] * spectrum[n]
 
 
-@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, forceinline=True)
 def _energy(spectrum: Spectra) -> float:
     total = 0.0
     for value in spectrum:

@@ -106,7 +106,7 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
-@compiled(error_model="numpy", fastmath=_SUMS)
+@compiled(error_model="numpy", fastmath=_SUMS, forceinline=True)
 def _cut(motion: Array, window: Array, segment: int, piece: Array) -> float:
     """Multiply a segment by the window, subtract the mean, and return the mean square.
 
@@ -139,7 +139,7 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
         levels[segment] = np.sqrt(2.0 * _cut(motion, window, segment, piece))
 
 
-@compiled(error_model="numpy", fastmath=_SUMS)
+@compiled(error_model="numpy", fastmath=_SUMS, forceinline=True)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
     """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag."""
     max_lag = len(weights) // 2
