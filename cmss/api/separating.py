@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from cmss.api.arguments import shortened
 from cmss.api.level import SAMPLE_RATE_HZ, calibration
 from cmss.api.players import players
-from cmss.api.progress import Progress
 from cmss.api.separator_list import list_separators
 from cmss.api.waveforms import Array, Waveform, sampling_rate, waveform
 from cmss.audio import resample
@@ -20,6 +19,7 @@ from cmss.run.configuration import default_separator
 from cmss.scenes import Source
 from cmss.separators import SEPARATORS, Separator, Stems, build_separator
 from cmss.separators.blocks import InBlocks
+from cmss.separators.progress import Progress
 
 FAST = "multichannel_unet"
 """The best single network of docs/results.md."""

@@ -24,6 +24,7 @@ from cmss.run.stage import progress
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, Track
 from cmss.separators import Separator, Stems
 from cmss.separators.blocks import InBlocks
+from cmss.separators.progress import Progress
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
@@ -81,12 +82,13 @@ def separate(
     separator.prepare(track.sources.values())
     with progress(total=_seconds(mixture), unit="s", desc="separate") as bar:
 
-        def report(samples: int) -> None:
-            bar.update(min(round(samples / SAMPLE_RATE_HZ), bar.total - bar.n))
+        def report(fraction: float) -> None:
+            bar.update(round(fraction * bar.total) - bar.n)
 
-        in_blocks: Separator = InBlocks(separator, report)
+        done = Progress(report, mixture.shape[-1])
+        in_blocks: Separator = InBlocks(done.watch(separator), done.block_done)
         stems = (wrap(in_blocks) if wrap else in_blocks).separate(mixture, track.sources)
-        bar.update(bar.total - bar.n)
+        report(1.0)
         return stems
 
 

@@ -1,6 +1,7 @@
 """Reports the fraction of a separation that is done."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,18 @@ class Progress:
         if report:
             report(0.0)
 
-    def watch(self, separator: Any) -> Any:
-        """Return a separator that reports after each of its members."""
-        inner = separator
-        while isinstance(inner, Around):
-            inner = inner.separator
-        if isinstance(inner, Ensemble):
-            inner.members = [
+    def watch(self, separator: Separator) -> Separator:
+        """Return a copy of a separator that reports after each member of its ensemble."""
+        watched: Any = copy(separator)
+        if isinstance(watched, Around):
+            watched.separator = self.watch(watched.separator)
+        elif isinstance(watched, Ensemble):
+            watched.members = [
                 Member(_Watched(member.separator, self._member_done), member.weight)
-                for member in inner.members
+                for member in watched.members
             ]
-            self._units += len(inner.members)
-        return separator
+            self._units += len(watched.members)
+        return watched
 
     def _member_done(self, samples: int) -> None:
         self._of_block += 1
