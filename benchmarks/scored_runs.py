@@ -138,12 +138,12 @@ def score_table(runs: Sequence[Run]) -> str:
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
-    return _markdown(columns)
+    return markdown(columns)
 
 
 def system_table(runs: Sequence[Run]) -> str:
     """Build a table of HAAQI, separation quality and computing time of systems."""
-    return _markdown(
+    return markdown(
         [
             *_score_columns(runs),
             *(
@@ -192,7 +192,7 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
         for ear, name in EAR_NAMES.items():
             means = [run.mean(ear, keys) for run in runs]
             columns.append((f"{word} {name}", [_number(mean, ".4f") for mean in means]))
-    return _markdown(columns)
+    return markdown(columns)
 
 
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
@@ -201,7 +201,7 @@ def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> 
     Each row of the table has the difference with its confidence interval and its p-value.
     """
     rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
-    return _markdown(
+    return markdown(
         [
             *_names(others),
             ("difference", [f"{row.difference:+.4f}" for row in rows]),
@@ -256,13 +256,13 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
-def _markdown(columns: Sequence[tuple[str, list[str]]]) -> str:
+def markdown(columns: Sequence[tuple[str, list[str]]], texts: int = 2) -> str:
     """Build a table from columns; a column consists of a heading and a list of cells.
 
-    The first two columns contain text and are aligned to the left. The other columns contain
+    The first `texts` columns contain text and are aligned to the left. The other columns contain
     numbers and are aligned to the right.
     """
     heads = [head for head, _ in columns]
-    rule = ["---"] * 2 + ["---:"] * (len(columns) - 2)
+    rule = ["---"] * texts + ["---:"] * (len(columns) - texts)
     rows = zip(*(cells for _, cells in columns), strict=True)
     return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *rows))

@@ -1,0 +1,193 @@
+"""Show in which estimates the sound of each player appears.
+
+    python -m benchmarks.confusion EXP_FOLDER [EXP_FOLDER...]
+
+Each EXP_FOLDER is the folder of a run of enhance.py with `stems=true`. For each second of a track,
+a least-squares fit expresses each estimate as a sum of the true stems, where each stem has a gain.
+The gain of a player in an estimate is the part of the player's sound that appears in this estimate.
+A perfect separation has the gain 1 for the player's own estimate and 0 for all other estimates. If
+the estimates sum to the mixture, the gains of a player sum to 1. Seconds are averaged with the
+energy of the player as weight, and tracks are averaged with equal weights.
+
+The first table has a row for each run, with the part that appears in the player's own estimate, by
+type of ensemble. A player is doubled if another player of the track has the same instrument. The
+other tables show the last run: a row for each player, and a column for each estimate.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.scored_runs import ENSEMBLES, markdown
+from cmss.errors import InputError
+from cmss.run.configuration import chosen_pairs
+from cmss.run.folder import read_configuration
+from cmss.run.kept_files import read_stems
+from cmss.scenes import SoundFiles, Track, by_track
+
+SECOND_S = 1.0
+"""Length in seconds of the parts that are fitted separately."""
+
+
+@dataclass(frozen=True)
+class TrackParts:
+    """Holds the parts of each player's sound that appear in each estimate of a track.
+
+    Args:
+        ensemble: type of ensemble, see :class:`cmss.scenes.Track`.
+        players: instrument of each player, followed by the number of the player if the instrument
+            is doubled.
+        doubled: whether the instrument of each player is doubled.
+        parts: array of shape (players, estimates), in the same order; the row of a silent player
+            is NaN.
+    """
+
+    ensemble: str
+    players: tuple[str, ...]
+    doubled: tuple[bool, ...]
+    parts: NDArray[np.float64]
+
+
+def parts_in_estimates(
+    true: NDArray[np.floating], estimates: NDArray[np.floating], second: int
+) -> NDArray[np.float64]:
+    """Return the part of each true stem that appears in each estimate.
+
+    Args:
+        true: ground truth stems, an array of shape (sources, channels, samples).
+        estimates: estimated stems, an array of shape (estimates, channels, samples).
+        second: number of samples that are fitted together; the last samples of the signals that do
+            not fill a second are fitted as well.
+
+    Returns:
+        An array of shape (sources, estimates). The row of a silent stem is NaN.
+    """
+    total = np.zeros((len(true), len(estimates)))
+    energies = np.zeros(len(true))
+    for start in range(0, true.shape[-1], second):
+        span = slice(start, start + second)
+        x = true[..., span].reshape(len(true), -1).astype(np.float64)  # (sources, values)
+        y = estimates[..., span].reshape(len(estimates), -1).astype(np.float64)
+        energy = np.sum(np.square(x), axis=1)
+        # The gains of stems that are equal in this second are the same, as in a fit with the
+        # smallest gains.
+        gains = np.linalg.lstsq(x @ x.T, x @ y.T, rcond=1e-10)[0]  # (sources, estimates)
+        total += energy[:, None] * gains
+        energies += energy
+    with np.errstate(invalid="ignore"):
+        return total / energies[:, None]
+
+
+def of_track(track: Track, folder: Path, sounds: SoundFiles) -> TrackParts:
+    """Compare the kept stems of a track with the ground truth stems.
+
+    Raises:
+        InputError: the run has kept no stems of the track, or a file cannot be read.
+    """
+    stems = read_stems(folder, track, sounds)
+    if stems.keys() != track.sources.keys():
+        raise InputError(f"{folder}: no stems of {track.name}; run enhance.py with stems=true")
+    sources = track.sources.values()
+    true = np.stack([sounds.excerpt(source.excerpt) for source in sources])
+    estimates = np.stack([stems[source.id] for source in sources])
+    return TrackParts(
+        track.ensemble,
+        tuple(f"{source.instrument} {source.voice or ''}".strip() for source in sources),
+        tuple(source.voice is not None for source in sources),
+        parts_in_estimates(true, estimates, round(SECOND_S * sounds.sample_rate_hz)),
+    )
+
+
+def of_run(folder: Path) -> list[TrackParts]:
+    """Compare all tracks of a run.
+
+    Raises:
+        InputError: the folder is not that of a run with stems, or the ground truth is missing.
+    """
+    config = read_configuration(folder)
+    sounds = SoundFiles(config.input_sample_rate)
+    tracks = [track for track, _ in by_track(chosen_pairs(config, sounds))]
+    return [of_track(track, folder, sounds) for track in tracks]
+
+
+def own_parts(tracks: Iterable[TrackParts]) -> dict[str, float]:
+    """Return the mean part in the player's own estimate, by type of ensemble and of player.
+
+    The keys are the types of :data:`ENSEMBLES`, "doubled" and "not doubled".
+    """
+    found = defaultdict(list)
+    for track in tracks:
+        for doubled, part in zip(track.doubled, np.diag(track.parts), strict=True):
+            found[track.ensemble].append(part)
+            found["doubled" if doubled else "not doubled"].append(part)
+    return {key: _mean(parts) for key, parts in found.items()}
+
+
+def summary_table(runs: Mapping[str, Iterable[TrackParts]]) -> str:
+    """Build the table with the parts in the players' own estimates, with a row for each run."""
+    own = {name: own_parts(tracks) for name, tracks in runs.items()}
+    columns = [("run", list(own))]
+    for key in (*ENSEMBLES, "doubled", "not doubled"):
+        cells = [_percent(parts.get(key, np.nan)) for parts in own.values()]
+        columns.append((ENSEMBLES.get(key, key), cells))
+    return markdown(columns, texts=1)
+
+
+def matrix_table(tracks: Iterable[TrackParts]) -> str:
+    """Build a table with a row for each player and a column for each estimate."""
+    found = defaultdict(list)
+    for track in tracks:
+        for player, parts in zip(track.players, track.parts, strict=True):
+            for estimate, part in zip(track.players, parts, strict=True):
+                found[player, estimate].append(part)
+    players = sorted({player for player, _ in found})
+    columns = [("player", players)]
+    for estimate in players:
+        cells = [_percent(_mean(found.get((player, estimate), []))) for player in players]
+        columns.append((estimate, cells))
+    return markdown(columns, texts=1)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are not NaN; NaN if there is none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _percent(part: float) -> str:
+    return "" if np.isnan(part) else f"{100 * part:z.0f} %"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.confusion",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="EXP_FOLDER",
+        help="folder of a run of enhance.py with stems=true")  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        runs = {str(folder): of_run(folder) for folder in options.folders}
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(summary_table(runs))
+    last = runs[str(options.folders[-1])]
+    for kind, name in ENSEMBLES.items():
+        tracks = [track for track in last if track.ensemble == kind]
+        if tracks:
+            print(f"{name} ({len(tracks)} tracks of {options.folders[-1]}):\n")
+            print(matrix_table(tracks))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
