@@ -17,6 +17,7 @@ from cmss.files.text import read_text
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
 from cmss.settings import Count, LearningRate, NotNegative, Steps
+from cmss.training.curves import Curves, curves_in
 from cmss.training.losses import Loss
 from cmss.training.mixtures import Batch, RandomMixtures
 from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine
@@ -76,7 +77,7 @@ def train(
 
     Three files are written to `folder`. The file state.pt is the state from which the training can
     continue, best.safetensors has the weights with the lowest validation loss, and log.csv has the
-    columns :data:`LOG_COLUMNS`.
+    columns :data:`LOG_COLUMNS`. :mod:`cmss.training.curves` shows the progress of the training.
 
     Args:
         model: network to train, on the device on which it is trained.
@@ -97,6 +98,10 @@ def train(
         FloatingPointError: a loss or its gradient is not finite; the message names the step.
         InputError: `folder` contains the state of another network.
     """
+
+    def schedule(step: int) -> float:
+        return warmup_and_cosine(step, settings.steps, settings.warmup_steps)
+
     task = _NetworkTask(model, loss, training, validation, settings, folder, notes, haaqi)
     trainer = Trainer(
         model,
@@ -104,7 +109,7 @@ def train(
         folder / "state.pt",
         settings.steps,
         settings.learning_rate,
-        lambda step: warmup_and_cosine(step, settings.steps, settings.warmup_steps),
+        schedule,
         settings.weight_decay,
         settings.clip_norm,
         settings.save_every_s,
@@ -114,8 +119,27 @@ def train(
     rows = read_text(task.log).splitlines()[1:] if task.log.exists() else []
     kept = [row for row in rows if int(row.split(",")[0]) <= trainer.step]
     write_text(task.log, "\n".join((",".join(LOG_COLUMNS), *kept, "")))
+    # The schedule counts steps from 0.
+    task.learning_rate = lambda step: settings.learning_rate * schedule(step - 1)
+    task.curves = curves_in(folder, trainer.step, task.learning_rate)
     trainer.run(progress)
     return task.best_path
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Holds the results of a validation.
+
+    Args:
+        loss: mean of the loss.
+        sdr_improvement_db: SDR of the estimates minus SDR of the mixture, mean over all sources.
+        sdr_improvement_of_db: dict from the name of a source to the mean over this source; without
+            sources that do not play.
+    """
+
+    loss: float
+    sdr_improvement_db: float
+    sdr_improvement_of_db: dict[str, float]
 
 
 @dataclass
@@ -138,6 +162,8 @@ class _NetworkTask:
         # Number of all validations, and number of validations since the lowest loss.
         self.validations, self.since_best = 0, 0
         self.recent: list[float] = []  # training losses since the last validation
+        self.curves: Curves
+        self.learning_rate: Callable[[int], float]
 
     @property
     def finished(self) -> bool:
@@ -149,28 +175,60 @@ class _NetworkTask:
 
     def after(self, step: int, loss: float) -> None:
         self.recent.append(loss)
+        self.curves.trained(step, loss, self.learning_rate(step))
         if step % self.settings.validate_every == 0 or step == self.settings.steps:
             self._validate(step)
 
     def _validate(self, step: int) -> None:
-        measured = validate(self.model, self.loss, self.validation, self.settings)
-        check_finite(step, validation_loss=measured[0])
+        result = validate(self.model, self.loss, self.validation, self.settings)
+        check_finite(step, validation_loss=result.loss)
         seconds = time.monotonic() - self.began
         self.validations += 1
         every = self.settings.haaqi_every
         due = self.haaqi and every and self.validations % every == 0
-        scores = [self.haaqi(self.model)] if self.haaqi and due else []
-        values = [sum(self.recent) / len(self.recent), *measured, *scores]
+        scores = {"HAAQI": self.haaqi(self.model)} if self.haaqi and due else {}
+        training_loss = sum(self.recent) / len(self.recent)
+        values = [training_loss, result.loss, result.sdr_improvement_db, *scores.values()]
         row = [str(step), str(round(seconds)), *(f"{value:.5f}" for value in values)]
         row += [""] * (len(LOG_COLUMNS) - len(row))
         with self.log.open("a") as file:
             file.write(",".join(row) + "\n")
+        self._show(step, result, scores)
         self.recent.clear()
         self.since_best += 1
-        if measured[0] < self.best:
-            self.best, self.since_best = measured[0], 0
+        if result.loss < self.best:
+            self.best, self.since_best = result.loss, 0
             name = self.model.model_name
             save_checkpoint(self.best_path, name, self.model, torch.float16, self.notes)
+
+    @torch.no_grad()
+    def _show(self, step: int, result: Validation, scores: dict[str, float]) -> None:
+        """Show the results of a validation, and the estimates for two mixtures."""
+        of_instrument = result.sdr_improvement_of_db.items()
+        self.curves.validated(
+            step,
+            {
+                "loss/validation": result.loss,
+                "SDR improvement/mean": result.sdr_improvement_db,
+                **{f"SDR improvement/{name}": value for name, value in of_instrument},
+                **scores,
+            },
+        )
+        if not self.curves.has_sounds:
+            return
+        (batch,) = _prefetched(self.validation, range(1), self.model)
+        present = batch.present(len(self.model.sources))  # (B, S)
+        for number in range(min(2, len(present))):
+            mixture = batch.mixture[number]
+            estimates = self.model(mixture[None], present[number : number + 1])[0]  # (S, 2, T)
+            signals = {f"example {number + 1}/mixture": mixture} | {
+                f"example {number + 1}/{name}": estimate
+                for name, estimate, plays in zip(
+                    self.model.sources, estimates, present[number], strict=True
+                )
+                if plays
+            }
+            self.curves.sounds(step, signals, self.model.sample_rate_hz)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -190,24 +248,28 @@ class _NetworkTask:
 @torch.no_grad()
 def validate(
     model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
-) -> tuple[float, float]:
-    """Return the mean loss and the mean SDR improvement in dB over the validation batches.
-
-    The SDR improvement is the SDR of the estimates minus the SDR of the mixture.
-    """
+) -> Validation:
+    """Measure the loss and the SDR improvement of a network on the validation batches."""
     model.eval()
     losses, improvements = [], []
     for batch in _prefetched(mixtures, range(settings.validation_batches), model):
         losses.append(_loss(model, loss, batch, settings).item())
         improvements.append(sdr_improvement(model, batch))
-    return sum(losses) / len(losses), torch.cat(improvements).mean().item()
+    of_sources = torch.cat(improvements)  # (examples, S)
+    means = of_sources.nanmean(0).tolist()
+    return Validation(
+        sum(losses) / len(losses),
+        of_sources.nanmean().item(),
+        {name: mean for name, mean in zip(model.sources, means, strict=True) if mean == mean},
+    )
 
 
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
-    """Return a vector with the SDR improvement in dB of each source that plays.
+    """Return the SDR improvement in dB of each source of each example, a tensor (B, S).
 
     The SDR improvement is SDR(estimate) - SDR(mixture). The same value in dB is the ratio of the
-    energy of mixture - stem to the energy of estimate - stem.
+    energy of mixture - stem to the energy of estimate - stem. The value of a source that does not
+    play is NaN.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))
@@ -216,7 +278,8 @@ def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     playing = sources & (targets.abs().amax((2, 3)) > 1e-4)  # (B, S)
     before = (batch.mixture.unsqueeze(1) - targets).square().sum((2, 3))
     after = (estimates - targets).square().sum((2, 3))
-    return 10 * torch.log10((before[playing] + 1e-9) / (after[playing] + 1e-9))
+    improvement = 10 * torch.log10((before + 1e-9) / (after + 1e-9))
+    return improvement.where(playing, torch.nan)
 
 
 def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> Tensor:

@@ -1,4 +1,3 @@
-import csv
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,60 +8,26 @@ from torch import Tensor, nn
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import build, load_checkpoint
-from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
+from cmss.models.outputs import ACCOMPANIMENT, TARGET, player_index
 from cmss.training.loop import (
     LOG_COLUMNS,
-    LoopSettings,
     sdr_improvement,
     train,
     validate,
 )
 from cmss.training.losses import WaveformLoss
-from cmss.training.mixtures import MixtureSettings, RandomMixtures
 from cmss.training.remix_loss import RemixLoss
-from tests.support.recipe_defaults import of_recipe
 from tests.support.stopped_training import Stopped, stop_after
-from tests.support.tones import RATE_HZ, tone_track
-
-NAME = "fourier_convtasnet"
-ARGUMENTS = {
-    "sources": OUTPUTS, "L": 128, "hop": 32, "Q": 30, "B": 16, "H": 24, "X": 2, "R": 1,
-    "samplerate": RATE_HZ,
-}  # fmt: skip
-TRACKS = [
-    tone_track("strings", ("Violin", "Violin_2", "Cello")),
-    tone_track("reeds", ("Oboe", "Bassoon")),
-]
-AUGMENTED = of_recipe(
-    "train", "mixtures", MixtureSettings, segment_s=0.4, batch_size=4, semitones=0.2, cents=10.0
+from tests.support.tone_training import (
+    ARGUMENTS,
+    NAME,
+    SETTINGS,
+    log,
+    mixtures,
+    network,
+    run,
 )
-SETTINGS = of_recipe(
-    "train", "loop", LoopSettings,
-    steps=12, learning_rate=3e-3, warmup_steps=3, bfloat16=False, validate_every=4,
-    validation_batches=2, save_every_s=0.0,
-)  # fmt: skip
-
-
-def mixtures(index=None, instrument=None, **changes) -> RandomMixtures:
-    index = index or player_index(OUTPUTS)
-    return RandomMixtures(TRACKS, index, RATE_HZ, replace(AUGMENTED, **changes), 1, instrument)
-
-
-def network(name=NAME, **changes):
-    torch.manual_seed(0)
-    return build(name, {**(ARGUMENTS if name == NAME else {}), **changes})
-
-
-def run(folder: Path, model=None, loss=None, settings=SETTINGS, **more) -> Path:
-    return train(
-        model or network(), loss or RemixLoss(), mixtures(), mixtures(together=1.0),
-        settings, folder, **more,
-    )  # fmt: skip
-
-
-def log(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open() as file:
-        return list(csv.DictReader(file))
+from tests.support.tones import RATE_HZ
 
 
 def without_seconds(folder: Path) -> list[dict[str, str]]:
@@ -75,7 +40,7 @@ def without_seconds(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_the_loss_falls_and_the_sources_come_out(tmp_path, bfloat16):
     settings = replace(SETTINGS, steps=36, validate_every=12, bfloat16=bfloat16)
-    before, _ = validate(network(), RemixLoss(), mixtures(together=1.0), settings)
+    before = validate(network(), RemixLoss(), mixtures(together=1.0), settings).loss
     run(tmp_path, settings=settings)
     rows = log(tmp_path)
     assert [row["step"] for row in rows] == ["12", "24", "36"]
@@ -302,7 +267,7 @@ def test_sdr_improvement_compares_with_the_mixture_as_estimate(error):
     batch = mixtures(player_index((TARGET, ACCOMPANIMENT), "Violin"), "Violin").batch(0)
     target = (batch.stems * (batch.index == 0)[..., None, None]).sum(1)
     estimate = target + error * (batch.mixture - target)
-    improvement = sdr_improvement(Fixed(estimate[:, None]), batch)
+    (improvement,) = sdr_improvement(Fixed(estimate[:, None]), batch).T
     torch.testing.assert_close(
         improvement, torch.full((4,), -20 * math.log10(error)), rtol=0, atol=0.01
     )
@@ -312,6 +277,6 @@ def test_sdr_improvement_compares_with_the_mixture_as_estimate(error):
 def test_sdr_improvement_leaves_out_who_does_not_play():
     batch = mixtures(together=1.0).batch(0)
     players = int((batch.index >= 0).sum())
-    assert sdr_improvement(network(), batch).shape == (players,)
+    assert sdr_improvement(network(), batch).isfinite().sum() == players
     batch.stems[0, 0] = 0
-    assert sdr_improvement(network(), batch).shape == (players - 1,)
+    assert sdr_improvement(network(), batch).isfinite().sum() == players - 1
