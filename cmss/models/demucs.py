@@ -70,7 +70,8 @@ class DemucsArguments:
             raise ValueError("depth, lstm_layers: expected at least 1")
         if self.context % 2 == 0:
             raise ValueError(
-                f"context: expected odd, so that outputs align with samples, got {self.context}"
+                "context: expected an odd number, so that outputs align with inputs, got "
+                f"{self.context}"
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
