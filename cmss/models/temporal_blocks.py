@@ -114,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """Computes nn.PReLU with a single slope; the gradient is faster, because x is compared with 0."""
+    """Computes nn.PReLU with a single slope, in a form whose gradient takes less time."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
