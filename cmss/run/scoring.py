@@ -30,7 +30,7 @@ Waveform = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scorer:
-    """Computes HAAQI as the challenge does.
+    """Computes HAAQI in the same way as the challenge.
 
     Args:
         hearing_aid: hearing aid that amplifies the reference.

@@ -166,7 +166,7 @@ def check_sounds(
                 music.report(
                     f"{name}.{part}",
                     f"start and duration give {length} samples, expected {expected}, "
-                    "as the mixture has",
+                    "the length of the mixture",
                 )
 
 

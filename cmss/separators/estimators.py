@@ -44,7 +44,7 @@ class Segments:
         segment: length of a segment in seconds.
         overlap: fraction of a segment that overlaps the next segment. The overlap has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
-        official: whether to segment as the official baseline does, see
+        official: whether to segment in the same way as the official baseline, see
             :func:`official_overlap_add`. If `official` is true, `overlap` is also the duration of
             the fade in seconds, and the mixture is not scaled before the network is applied.
 
