@@ -6,9 +6,9 @@
 
 All signals have the shape (2, samples), and the first channel is the left ear. :func:`enhance_run`
 writes an enhanced file for each pair of scene and listener. :func:`score_run` compares these files
-with the ground truth stems. :func:`merge_run` merges the scores and packs the submission. These
-functions check all inputs before they start, and continue the work of an earlier call that was
-interrupted.
+with the ground truth stems. :func:`merge_run` merges the scores and packs the submission. Each of
+these functions checks all inputs before it starts. If an earlier call was interrupted, the function
+continues the work of the earlier call.
 """
 
 import json
@@ -230,8 +230,8 @@ class MergeSettings:
         batch_size: number of jobs that scored the run; None if the run was not scored.
         references: whether the separator reads the ground truth stems.
         stems: whether the run has stored the estimated stems, so that their SDR can be computed.
-        report: scorer that computes the reference signals in the report; None for no report.
-        compare: folders of other scored runs, with which the report compares this run.
+        report: scorer for the reference signals of the report; None if no report is written.
+        compare: folders of other scored runs; the report compares this run with these runs.
         packing: settings of the submission's archive.
     """
 

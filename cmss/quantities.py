@@ -1,7 +1,7 @@
 """Defines the ranges of the quantities that a user enters, and common mistakes in their units.
 
 For example, a user who enters a frequency of 0.25 Hz almost certainly means 0.25 kHz. A hearing aid
-that is fitted with the wrong frequency would be far too loud. Each quantity has a possible range
+that is fitted to the wrong frequency would amplify far too much. Each quantity has a possible range
 and a usual range. Values outside the possible range are refused, and the message names the likely
 mistake. Values outside the usual range cause a warning.
 """
@@ -116,14 +116,14 @@ CROSSOVER_HZ = Quantity("Hz", 20, 96000, mistakes=(KHZ,))
 
 _SECONDS = Mistake("seconds", "ms", lambda value: value * 1000)
 ATTACK_MS = Quantity("ms", 0.02, 1e7, mistakes=(_SECONDS,))
-"""Attack time of the compressor. A sample at 44.1 kHz takes 0.023 ms; the challenge uses attack
-times of at least 11 ms."""
+"""Attack time of the compressor. At 44.1 kHz, the sampling interval is 0.023 ms. The challenge uses
+attack times of at least 11 ms."""
 RELEASE_MS = Quantity("ms", 0.5, 1e7, mistakes=(_SECONDS,))
 """Release time of the compressor. The challenge uses release times of at least 80 ms."""
 
 
 def _common_rate(rate_khz: float) -> float:
-    """Convert a sampling rate in kHz to Hz; a rate within 1 % of a common rate is set to it."""
+    """Convert a sampling rate in kHz to Hz; if a common rate is less than 1 % higher, return it."""
     rate_hz = rate_khz * 1000
     common = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)
     return next((rate for rate in common if rate_hz < rate < 1.01 * rate_hz), rate_hz)

@@ -32,9 +32,9 @@ class Remix(Protocol):
 class ConsistentRemix:
     """Computes the remix as the mixture plus the sum of (factor - 1) x estimate over all sources.
 
-    The factor of a source is 10^(gain in dB / 20). The estimate of a source with a gain of 0 dB has
-    no effect, so that it adds no artefacts. If the estimates sum to the mixture, the remix equals
-    the weighted sum of the estimates.
+    The factor of a source is 10^(gain in dB / 20). If the gain of a source is 0 dB, the estimate of
+    this source has no effect, and adds no artefacts to the remix. If the estimates sum to the
+    mixture, the remix equals the weighted sum of the estimates.
 
     Args:
         trust: factor from 0 to 1 that multiplies the change of each source. Values below 1 are
@@ -94,7 +94,7 @@ def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: R
 
 
 def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
-    """Compute the reference signal for the scores: the ground truth stems, remixed with the gains.
+    """Compute the reference signal for the scores, which is the remix of the ground truth stems.
 
     Args:
         stems: dict from the source id to the ground truth stem (2, samples).
@@ -129,9 +129,9 @@ def level_factor(gains_db: Mapping[str, float]) -> float:
 def averaged_gains(
     gains_db: Mapping[str, float], sources: Mapping[str, Source]
 ) -> dict[str, float]:
-    """Return the gains in dB, with equal gains for all players of doubled instruments.
+    """Return the gains in dB, with averaged gains for instruments that have several players.
 
-    The gain of these players is the mean of their gains in dB.
+    All players of these instruments get the mean of their gains in dB.
     """
     players = Counter(source.instrument for source in sources.values())
     doubled = [key for key, source in sources.items() if players[source.instrument] > 1]

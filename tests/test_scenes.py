@@ -250,7 +250,7 @@ BAD_ENTRIES = {
         lambda f: f["music_file"]["duet"]["source_2"].update(duration=0.2),
         [
             "metadata/music.json: duet.source_2: start and duration give 8820 samples, "
-            "expected 13230, as the mixture has"
+            "expected 13230, the length of the mixture"
         ],
     ),
     "no mixture": (

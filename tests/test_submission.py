@@ -236,7 +236,7 @@ def test_the_size_of_a_part_is_known_to_the_byte(run):
 
 
 def test_a_part_must_hold_a_signal(run):
-    with pytest.raises(InputError, match=r"submission\.part_mb: 0\.001, but .* alone is larger"):
+    with pytest.raises(InputError, match=r"submission\.part_mb: .* is larger than 0\.001 MB"):
         build(run, part_mb=0.001)
 
 

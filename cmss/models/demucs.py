@@ -70,7 +70,8 @@ class DemucsArguments:
             raise ValueError("depth, lstm_layers: expected at least 1")
         if self.context % 2 == 0:
             raise ValueError(
-                f"context: expected odd, so that outputs align with samples, got {self.context}"
+                "context: expected an odd number, so that outputs align with inputs, got "
+                f"{self.context}"
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
@@ -88,8 +89,8 @@ class Demucs(Network):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
-        is true, the sum of the sources is the mixture.
+        exactly aligned with the mixture. Outputs of absent sources are zero. If `consistent` is
+        true, the sum of the sources is the mixture.
     """
 
     model_name = "demucs"

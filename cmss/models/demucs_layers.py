@@ -222,8 +222,8 @@ class LevelArguments:
         pad: number of samples or bins of padding at each end.
         groups: number of groups of the group normalisation; 0 for no normalisation.
         dconv: arguments of :class:`DConv`.
-        last: whether the level has only the convolution, as the last level of the waveform branch
-            before the two branches merge.
+        last: whether the level has only the convolution; true for the last level of the waveform
+            branch before the two branches merge.
     """
 
     inputs: int

@@ -120,8 +120,8 @@ class Hybrid(Network, ABC):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. If `consistent`
-        is true, the sum of the sources is the mixture.
+        exactly aligned with the mixture. Outputs of absent sources are zero. If `consistent` is
+        true, the sum of the sources is the mixture.
     """
 
     window: Tensor

@@ -1,8 +1,8 @@
 """Imports torch modules of other packages by name, and wraps these modules as networks.
 
-A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
-example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")
-from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
+A module must map mixtures (B, 2, T) to sources (B, S, 2, T); most published separators have this
+form. An example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE
+Transformer") from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
 
 In shapes, B is the batch size, S the number of sources, and T the number of samples.
 """

@@ -27,12 +27,12 @@ GROUP = "cmss.models"
 
 @dataclass(frozen=True)
 class Listed:
-    """What is known about a network without importing it.
+    """Holds the properties of a network that are known without importing the network.
 
     Args:
         name: name of the network for users.
-        sizes: names of its sizes; None for a network of an extension package.
-        separates: whether `separator=NAME` loads it.
+        sizes: names of the network's sizes; None for a network of an extension package.
+        separates: whether `separator=NAME` loads the network.
     """
 
     name: str

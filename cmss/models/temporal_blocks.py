@@ -98,8 +98,8 @@ class Depthwise(nn.Conv1d):
         if norm is None or norm.gamma is None:
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
-        # The zero padding is inserted after the norm, so the padding has no offset. So near both
-        # ends, the contribution of the offset depends on time.
+        # The zero padding is inserted after the norm, so the padding has no offset. Therefore, the
+        # contribution of the offset depends on time near both ends.
         ones = x.new_ones(1, x.shape[1], 1)
         return scaled + self._convolve(ones, weight * norm.beta.flatten())
 
@@ -114,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """Computes nn.PReLU with a single slope by a comparison, which makes the gradient faster."""
+    """Computes nn.PReLU with a single slope, in a form whose gradient takes less time."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -130,7 +130,7 @@ class Norm(nn.Module):
         channels: number of channels.
         norm_type: type of normalisation. The type `gLN` normalises each excerpt over channels and
             frames together, `cLN` normalises each frame over its channels, and `id` does not
-            normalise and has no scale and offset.
+            normalise and has neither scale nor offset.
     """
 
     gamma: nn.Parameter | None
@@ -146,7 +146,7 @@ class Norm(nn.Module):
             self.beta = nn.Parameter(torch.zeros(1, channels, 1))
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise a tensor (batch, K, channels) without a scale and an offset."""
+        """Normalise a tensor (batch, K, channels), with neither scale nor offset."""
         if self.norm_type == "id":
             return x
         first = 1 if self.norm_type == "gLN" else 2  # first axis over which x is normalised

@@ -7,10 +7,10 @@ frames, which stay in the cache. Each block requires two sweeps over the tiles:
     u = prelu(up(x))                       and the mean and variance of u
     z = down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
 
-The mean and variance for a global normalisation are known only after a sweep over all tiles.
-Because the operation after each normalisation is linear, the first normalisation is merged into the
-weights of `depthwise`, and the second normalisation is applied to z when the next block computes
-its input, x + z. Only u, x and z are stored for the full excerpt.
+The mean and the variance for a global normalisation are known only after a sweep over all tiles.
+The operation after each normalisation is linear. Therefore, the first normalisation is merged into
+the weights of `depthwise`. The second normalisation is applied to z later, when the next block
+computes its input x + z. Only u, x and z are stored for the full excerpt.
 """
 
 from typing import Any
@@ -128,12 +128,14 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 class _Moments:
     """Normalises an input y that is given in tiles: gamma * (scale * y + shift) + beta.
 
-    For the global normalisation gLN, scale and shift are known only after all tiles. Other types of
-    normalisation are applied to each tile immediately, without gamma and beta.
+    For the global normalisation gLN, scale and shift are known only after all tiles have been
+    added. Other types of normalisation are applied to each tile immediately, without gamma and
+    beta.
 
     Args:
         norm: normalisation layer of the block.
-        y: a tensor with the shape (K, channels) and the dtype of all tiles together.
+        y: any tensor that has the shape (K, channels) of the full input, and the dtype of the
+            tiles.
     """
 
     def __init__(self, norm: Norm, y: Tensor) -> None:
@@ -144,7 +146,7 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Add a tile to the sums for gLN, or normalise the tile in place for cLN.
+        """Add a tile to the sums of values and of squares (gLN), or normalise it in place (cLN).
 
         The tile has the shape (frames, channels).
         """
@@ -156,7 +158,7 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """Return the scale and the shift of the normalisation after the last tile."""
+        """Return the scale and the shift of the normalisation; all tiles must have been added."""
         if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
@@ -177,14 +179,14 @@ class _Convolution:
     def __init__(self, depthwise: Depthwise, scale: Tensor, offset: Tensor) -> None:
         (self.step,), self.before = depthwise.dilation, depthwise.before
         weight = depthwise.weight.squeeze(1).T  # (P, channels)
-        # The sum of w (scale u + offset) over taps is a convolution of u plus a constant for each
+        # The sum of w (scale u + offset) over taps is a convolution of u, plus a constant for each
         # channel.
         self.weights, self.offsets = weight * scale, weight * offset  # (P, channels) each
         self.offset = self.offsets.sum(0)  # (channels,)
         self.y = scale.new_empty(0)
 
     def __call__(self, u: Tensor, tile: slice) -> Tensor:
-        """Convolve u (K, channels), and return the frames of the result in `tile`.
+        """Convolve u (K, channels), and return the frames of the result that `tile` selects.
 
         The next call overwrites the result.
         """
@@ -196,8 +198,8 @@ class _Convolution:
             first = tile.start - self.before + tap * self.step  # frame of u for y[0]
             inside = slice(min(max(-first, 0), frames), max(min(len(u) - first, frames), 0))
             y[inside].addcmul_(u[first + inside.start : first + inside.stop], weight)
-            # The zero padding at both ends is inserted after the norm. So frames of the padding
-            # have no offset.
+            # The zero padding at both ends is inserted after the norm. Therefore, frames of the
+            # padding have no offset.
             y[: inside.start].sub_(offset)
             y[inside.stop :].sub_(offset)
         return y

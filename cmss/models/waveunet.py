@@ -58,7 +58,9 @@ class WaveUNetArguments:
             raise ValueError(f"levels: expected at least 1, got {self.levels}")
         for name in ("down_kernel", "up_kernel"):
             if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name}: expected odd, so that outputs align with samples")
+                raise ValueError(
+                    f"{name}: expected an odd number, so that outputs align with inputs"
+                )
 
 
 class WaveUNet(Network):
@@ -72,8 +74,8 @@ class WaveUNet(Network):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. The sum of the
-        sources is the mixture, unless `difference` is true and the last source is absent.
+        exactly aligned with the mixture. Outputs of absent sources are zero. The sum of the sources
+        is the mixture, unless `difference` is true and the last source is absent.
     """
 
     model_name = "waveunet"
@@ -109,9 +111,10 @@ class WaveUNet(Network):
         # (B, T, 2 S) -> (B, T, S, 2) -> (B, S, 2, T)
         estimates = estimates.unflatten(-1, (-1, 2)).permute(0, 2, 3, 1).contiguous().float()
         if self.arguments.difference:
-            # This is the "difference output layer", section 3.2.1 of the paper. In the paper, full
-            # scale bounds the estimates. Here the peak of the mixture bounds them, because the
-            # mixture has been scaled. With an RMS of 1, the peak is at least 1, except in silence.
+            # This is the "difference output layer", section 3.2.1 of the paper. In the paper, the
+            # estimates are limited to full scale. Here the estimates are limited to the peak of the
+            # mixture, because the mixture has been scaled. With an RMS of 1, the peak is at least
+            # 1, except in silence.
             peak = mixture.abs().amax((1, 2), keepdim=True).clamp(min=1).unsqueeze(1)
             estimates = peak * torch.tanh(estimates / peak)  # (B, S - 1, 2, T)
             rest = mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
@@ -121,7 +124,7 @@ class WaveUNet(Network):
         return estimates * level.unsqueeze(1)
 
     def lengths(self, samples: int) -> tuple[int, int]:
-        """Return the input length for at least `samples` output samples, and the output length.
+        """Return the lengths of an input and of its output, which has at least `samples` samples.
 
         The output corresponds to the centre of the input. See section 3.2.2 of the paper,
         "Prediction with proper input context and resampling".
@@ -149,7 +152,7 @@ class WaveUNet(Network):
         x, skips = mixture, []
         for convolution in self.down:
             skips.append(F.leaky_relu(convolution(x), SLOPE))  # (B, about T / 2^level, C of level)
-            # The input must be contiguous: otherwise the output of the next convolution has
+            # The input must be contiguous. Otherwise, the output of the next convolution has
             # channels first.
             x = skips[-1][:, ::2].contiguous()
         x = self.bottom(x)  # (B, about T / 2^levels, C)

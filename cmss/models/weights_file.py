@@ -47,11 +47,12 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:
     """Quantise matrices and kernels to int8, and convert other tensors to half precision.
 
-    A matrix or kernel is divided into groups of weights, and each group has a scale. Weights that
-    differ only in their index on the last axes form a group. A group has at least 16 weights,
-    because a scale needs as much space as four weights. The quantisation noise is about 45 dB below
-    the weights. A quantised file has half the size of a file in half precision. The function
-    :func:`read_weights` converts quantised weights to float32.
+    A matrix or kernel is divided into groups of weights, and each group has a scale. A group
+    extends along one or several of the last axes, and contains all weights that have the same
+    indices on the other axes. A group has at least 16 weights, because a scale needs as much space
+    as four weights. The quantisation noise is about 45 dB below the weights. A quantised file has
+    half the size of a file in half precision. The function :func:`read_weights` converts quantised
+    weights to float32.
     """
     written = {}
     for key, value in tensors.items():
@@ -100,13 +101,13 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
     epoch and the state of the optimiser together.
 
     Args:
-        path: path of a .safetensors file, or of a file that torch.save wrote, from which only
-            tensors are unpickled.
+        path: path of a .safetensors file or of a file that torch.save wrote. Only tensors are
+            unpickled.
 
     Returns:
-        A dict from the key of each state dict in the file, such as `state_dict`, to the state dict;
-        and the header. The key is empty if the file itself is a state dict. The header is empty if
-        the file is not a .safetensors file.
+        Two values: the state dicts of the file by their keys, such as `state_dict`, and the header.
+        The key is empty if the file itself is a state dict. The header is empty if the file is not
+        a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -120,8 +121,8 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:  # torch.load may raise any exception if the file is not a pickle
         raise InputError(
-            f"{path}: not a state_dict with only tensors, and nothing else is unpickled; expected "
-            "a file of torch.save(network.state_dict(), FILE), or .safetensors"
+            f"{path}: not a file that contains only tensors; other objects are not unpickled; "
+            "expected a file of torch.save(network.state_dict(), FILE), or a .safetensors file"
         ) from error
     found = dict(_state_dicts(content))
     if not found:
@@ -130,7 +131,7 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
 
 
 def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[str, StateDict]]:
-    """Yield the key and the state dict for each state dict in nested mappings.
+    """Find the state dicts in nested mappings, and yield each state dict with its key.
 
     Mappings are searched to a depth of `depth` levels.
     """
@@ -146,7 +147,7 @@ def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Find the tensors whose names are the names of a network's tensors after a common prefix.
+    """Find tensors whose names, without a common prefix, are the names of a network's tensors.
 
     The prefix may be the attribute of a wrapper: `module.` (DataParallel and
     DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
@@ -154,7 +155,7 @@ def matching(
 
     Args:
         path: path of the file, for error messages.
-        found: dict from the key of each state dict in the file to the state dict.
+        found: state dicts of the file by their keys.
         expected: state dict of the network.
         network: description of the network, for error messages.
 
@@ -183,7 +184,7 @@ def matching(
     if not all(torch.equal(first[key], other[key]) for other in others for key in expected):
         places = " and ".join(repr(place) for place in fitting)
         raise InputError(
-            f"{path}: several weights fit {network}, those of {places}; expected a file with only "
+            f"{path}: several sets of weights fit {network}: {places}; expected a file with only "
             "one of these state_dicts"
         )
     for key, tensor in expected.items():
@@ -205,7 +206,7 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each fitting prefix with the tensors by their names without the prefix.
+    """Yield each fitting prefix, and a dict from names without this prefix to tensors.
 
     A prefix fits if the names without the prefix are those of the network.
     """
@@ -224,7 +225,7 @@ def _below_prefixes(
 
 
 def _misfit(found: Mapping[str, StateDict], expected: StateDict) -> str:
-    """Describe missing and unexpected names after the prefix with the most matching names."""
+    """Find the prefix for which most names match; describe missing and unexpected names."""
     best = (-1, "", set[str](), "")
     for place, tensors in found.items():
         names = set(_uncompiled(tensors))

@@ -21,7 +21,7 @@ HEADER = "nmf_dictionaries"
 
 @dataclass(frozen=True)
 class Dictionaries:
-    """Holds the templates of each instrument and the analysis with which they were learned.
+    """Holds the templates of each instrument, and the analysis of the training spectrograms.
 
     Args:
         analysis: settings of the spectrograms that the templates model.
@@ -68,7 +68,7 @@ def learn_templates(
 
 
 def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str, str]) -> None:
-    """Write templates in float16 and the settings of their analysis.
+    """Write templates (in float16) together with the settings of their analysis.
 
     Args:
         path: file to write; it is created only when its content is complete.

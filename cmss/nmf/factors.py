@@ -2,9 +2,8 @@
 
 No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
 "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
-23(9)). With several lags, the divergence does not increase either, because the model is a linear
-function of each factor (Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and
-Morup 2006).
+23(9)). This also holds for several lags, because the model is a linear function of each factor
+(Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
 
 The gradient of the divergence with respect to a factor, W or H, is the difference between a
 positive term and a negative term. For the Kullback-Leibler divergence, an update multiplies the
@@ -40,7 +39,8 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 def correlate(W: Tensor, values: Tensor) -> Tensor:
     """Correlate values (bands, frames) with the templates; the result is (components, frames).
 
-    The correlation is the transpose of :func:`product` as a linear function of H.
+    The function :func:`product` is linear in H; this correlation is the transpose of that linear
+    map.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -52,8 +52,8 @@ def correlate(W: Tensor, values: Tensor) -> Tensor:
 def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
     """Correlate values (bands, frames) with the activations.
 
-    The correlation is the transpose of :func:`product` as a linear function of W. The result has
-    the shape (lags, bands, components).
+    The function :func:`product` is linear in W; this correlation is the transpose of that linear
+    map. The result has the shape (lags, bands, components).
     """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))
@@ -77,8 +77,8 @@ def update_activations(V: Tensor, W: Tensor, H: Tensor, divergence: Divergence) 
     L = product(W, H)
     if divergence == "is":
         return H * _ratio(correlate(W, V / L**2), correlate(W, 1 / L)).sqrt()
-    # The denominator is correlate(W, ones). All bands of `ones` are equal, so the templates are
-    # first summed over bands, to (lags, 1, components).
+    # The denominator is correlate(W, ones). All bands of `ones` are equal. Therefore, the templates
+    # are first summed over bands, which gives (lags, 1, components).
     ones = V.new_ones(1, V.shape[-1])
     return H * _ratio(correlate(W, V / L), correlate(W.sum(1, keepdim=True), ones))
 

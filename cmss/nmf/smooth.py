@@ -2,9 +2,10 @@
 
 For each component, a penalty is added to the divergence: smoothness times the sum over frames of
 d_IS(h[n - 1], h[n]), where h is the component's activation. Neither the divergence nor the penalty
-depends on the level. The sum of the divergence and the penalty has an upper bound, whose minimum in
-each frame is the root of a quadratic equation (Fevotte 2011, "Majorization-minimization algorithm
-for smooth Itakura-Saito nonnegative matrix factorization", ICASSP, section 3).
+depends on the level. An update minimises an upper bound of the sum of the divergence and the
+penalty. In each frame, the best activation is the root of a quadratic equation (Fevotte 2011,
+"Majorization-minimization algorithm for smooth Itakura-Saito nonnegative matrix factorization",
+ICASSP, section 3).
 """
 
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
         The new activations, an array of shape (components, frames).
     """
     L = product(W, H)
-    # The bound on the divergence is falling / h + rising * h, up to a constant.
+    # The bound on the divergence is `falling` / h + `rising` * h, up to a constant.
     falling, rising = H**2 * correlate(W, V / L**2), correlate(W, 1 / L)
     H = H.clone()
     # The penalty couples neighbouring frames. While the odd frames are fixed, the bound can be
@@ -38,12 +39,13 @@ def update_smooth_activations(V: Tensor, W: Tensor, H: Tensor, smoothness: float
 
 
 def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> Tensor:
-    """Return the activations h that minimise falling / h + rising * h + penalty.
+    """Return the activations h that minimise `falling` / h + `rising` * h + penalty.
 
-    For each frame, the activations in the previous and in the next frame are fixed.
+    The terms `falling` and `rising` are the coefficients of the bound on the divergence. For each
+    frame, the activations in the previous and in the next frame are fixed.
 
-    The penalty is h[n-1] / h + log h from the previous frame plus h / h[n+1] - log h from the next
-    frame. The logarithms cancel, except in the first and the last frame.
+    The penalty is the sum of h[n-1] / h + log h, for the previous frame, and h / h[n+1] - log h,
+    for the next frame. The logarithms cancel, except in the first and the last frame.
     """
     falling = falling + smoothness * F.pad(H[:, :-1], (1, 0))
     rising = (rising + smoothness * F.pad(1 / H[:, 1:], (0, 1))).clamp(min=TINY)

@@ -22,8 +22,8 @@ class Analysis:
         sample_rate_hz: sampling rate of the waveforms.
         window: number of samples in a frame.
         hop: number of samples between the starts of consecutive frames.
-        Q: ratio of a band's frequency to its width, for bands above the first Q bins. With Q = 60,
-            the width of a band is about a third of a semitone.
+        Q: ratio of a band's centre frequency to its width. Each of the lowest Q bins is a separate
+            band. With Q = 60, the width of the other bands is about a third of a semitone.
     """
 
     divergence: Divergence = "kl"

@@ -1,7 +1,7 @@
-"""Writes a page with a slider for each player and the listener's hearing aid, in a single file.
+"""Writes a single-file page with a gain slider for each player and a simulated hearing aid.
 
-The page contains the mixture and the stems as FLAC files with 24 bits, and computes the remix and
-the hearing aid itself: engine.js has the same steps as cmss/remix.py and
+The page contains the mixture and the stems as FLAC files with 24 bits. The page itself computes the
+remix and the hearing aid: engine.js has the same steps as cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
 
@@ -25,14 +25,15 @@ from cmss.machine.pieces import Pieces, pieces
 from cmss.scenes import EXPECTED_LUFS, Listener
 
 LONGEST_S = 300.0
-"""Greatest length of the recording of a page. A browser decodes all stems into memory, 21 MB for
-each minute and stem, and reads a file of a few hundred MB at most."""
+"""Maximum length of the recording of a page. A browser decodes all stems into memory; each stem
+takes 21 MB per minute. A browser reads files of a few hundred MB at most."""
 START_DB = -20
 """Volume at which a page starts, relative to `COMFORTABLE_LUFS`."""
 COMFORTABLE_LUFS = -23.0
 """Loudness of the page's sound at full volume, as recommended by EBU R 128."""
 HIGHEST_PEAK_DB = -2.0
-"""Highest sample at full volume. The true peak of music is rarely more than 1 dB higher."""
+"""Largest magnitude of a sample at full volume. The true peak of music is rarely more than 1 dB
+higher."""
 _FULL_SCALE = 0.99
 _MARK = "<!-- sounds -->"
 
@@ -44,7 +45,7 @@ class Player:
     Args:
         name: name on the page.
         instrument: instrument as in the option --instruments.
-        gain_db: gain in dB with which the page starts; None mutes the player.
+        gain_db: initial gain in dB; None mutes the player.
     """
 
     name: str
@@ -54,24 +55,25 @@ class Player:
 
 @dataclass(frozen=True)
 class Level:
-    """Loudness in LUFS, None for silence, and the highest magnitude of the samples of a signal."""
+    """Holds the loudness of a signal in LUFS (None for silence) and its largest magnitude."""
 
     lufs: float | None
     peak: float
 
     @classmethod
     def of(cls, signal: Pieces, lufs: float) -> "Level":
-        """Return the level of a signal, with its known loudness."""
+        """Return the level of a signal whose loudness in LUFS is already known."""
         peak = max((float(np.abs(piece).max(initial=0.0)) for piece in signal), default=0.0)
         return cls(lufs if math.isfinite(lufs) else None, peak)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the page knows about the remix with the gains with which it starts.
+    """Holds the levels of the mixture, and of the remix at the initial gains of the page.
 
     Args:
-        limit: factor of the remix before the hearing aid, see `HEADROOM_DB`.
+        limit: factor by which the remix is multiplied before the hearing aid, so that the remix is
+            not too loud for the hearing aid; see :func:`cmss.listen.processing.level_limit`.
         unaided: level of the remix, multiplied by `limit`.
         aided: level of the remix after the hearing aid.
         original: level of the mixture.
@@ -104,8 +106,8 @@ def write_page(
         players: the players, in the order of `stems`.
         hearing_aid: the hearing aid.
         listener: the listener, whose compressors the page uses.
-        headroom_db: largest difference in dB of the loudness of a remix from -40 LUFS.
-        measured: levels of the remix with the gains of the players.
+        headroom_db: largest allowed difference in dB between the loudness of a remix and -40 LUFS.
+        measured: levels of the mixture, and of the remix at the gains of `players`.
 
     Raises:
         FloatingPointError: a stem is not finite.

@@ -48,7 +48,7 @@ class RunScores:
 
 
 def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
-    """Read the scores of a run from scores.csv, which merge_results.py has written.
+    """Read the scores of a run from scores.csv, which merge_results.py wrote.
 
     Args:
         folder: the run's folder.
@@ -77,13 +77,14 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
         pairs: all pairs of the run, in the official order.
 
     Returns:
-        Table with a row for each pair of scene and listener. The columns pair, scene, song and
-        listener contain names. The columns left, right and average contain HAAQI of the left ear,
-        of the right ear, and the mean of both. The column ensemble contains the type of ensemble,
-        instruments the names of the instruments, and players the number of players. The column
-        spread_db contains the difference of the largest and the smallest gain, and loss_db contains
-        the pure-tone average of the better ear in dB HL. The column clipped contains the number of
-        samples at full scale, or 0 if the run has no components.csv.
+        Table with a row for each pair of scene and listener. The columns `pair`, `scene`, `song`
+        and `listener` contain names. The columns `left` and `right` contain HAAQI of the ears, and
+        `average` contains the mean of both ears. The column `ensemble` contains the type of
+        ensemble. The column `instruments` contains the names of the instruments. The column
+        `players` contains the number of players. The column `spread_db` contains the difference
+        between the largest and the smallest gain. The column `loss_db` contains the pure-tone
+        average of the better ear in dB HL. The column `clipped` contains the number of samples at
+        full scale, or 0 if the run has no components.csv.
 
     Raises:
         InputError: there are no scores, or they are for other pairs.

@@ -28,7 +28,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def all_pairs(runs: Sequence[RunScores]) -> Figure:
-    """Draw HAAQI of every pair and run; pairs are sorted by their scores in the first run.
+    """Plot HAAQI of every pair and run; pairs are sorted by their scores in the first run.
 
     Source:
         Figure 17 of the report on the University of Thessaly's entry to the challenge.
@@ -49,7 +49,7 @@ def all_pairs(runs: Sequence[RunScores]) -> Figure:
 
 
 def instruments(pairs: Sequence[Pair]) -> Figure:
-    """Draw the number of players of each instrument in all tracks.
+    """Plot the number of players of each instrument in all tracks.
 
     Source:
         Figure 16 of the report on the University of Thessaly's entry to the challenge.
@@ -65,7 +65,7 @@ def instruments(pairs: Sequence[Pair]) -> Figure:
 
 
 def by_hearing_loss(run: RunScores) -> Figure:
-    """Draw the mean HAAQI of each listener over the hearing loss of the listener's better ear."""
+    """Plot the mean HAAQI of each listener against the hearing loss of the better ear."""
     figure, axes = _figure()
     means = run.table.groupby("listener")[["left", "right", "loss_db"]].mean()
     axes.plot(means.loss_db, means.left, "x", color=LEFT, label="left")
@@ -76,7 +76,7 @@ def by_hearing_loss(run: RunScores) -> Figure:
 
 
 def by_spread(run: RunScores) -> Figure:
-    """Draw HAAQI of each pair over the difference of the largest and the smallest gain."""
+    """Plot HAAQI of each pair against the difference between the largest and the smallest gain."""
     figure, axes = _figure()
     axes.plot(run.table.spread_db, run.table.average, "o", **_POINTS)
     axes.set(xlabel="largest minus smallest gain (dB)", ylabel="HAAQI, both ears")
@@ -84,7 +84,7 @@ def by_spread(run: RunScores) -> Figure:
 
 
 def by_players(run: RunScores) -> Figure:
-    """Draw HAAQI of each pair over the number of players, and the mean HAAQI for each number."""
+    """Plot HAAQI of each pair, and the mean HAAQI, against the number of players."""
     figure, axes = _figure()
     axes.plot(run.table.players, run.table.average, "o", **_POINTS)
     means = run.table.groupby("players").average.mean()

@@ -26,8 +26,8 @@ from cmss.scenes import Pair, SoundFiles
 
 REPORT = "report"
 SHOWN = 10
-"""The report has sounds for this number of pairs with the highest scores, and for the same number
-with the lowest scores."""
+"""Number of pairs with the highest scores for which the report has sounds. The report also has
+sounds for the same number of pairs with the lowest scores."""
 
 OPUS_COMPRESSION = 0.9
 """Gives about 60 kbit/s in stereo, a tenth of the size of FLAC."""
@@ -48,14 +48,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """Holds everything that the page shows about a pair with sounds.
+    """Holds everything that the page shows about one of the pairs for which it has sounds.
 
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.
         gains: the name and the gain in dB of each player.
-        sounds: dict from the name of a version, such as "enhanced", to the path of its sound file
-            without suffix; there is a FLAC file and an Opus file.
-        bundle: path of the script that gives the player the Opus files.
+        sounds: dict from the name of a version, such as "enhanced", to the path of its sound files
+            without suffix. Each version has a FLAC file and an Opus file.
+        bundle: path of the script that contains the Opus files for the audio player of the page.
         pictures: pictures of all versions and of the listener's hearing.
     """
 
@@ -84,9 +84,9 @@ def write_report(
         folder: the run's folder, with scores.csv and the enhanced files.
         pairs: all pairs of the run, in the official order.
         scorer: scorer that computes the references.
-        beside: folders of other runs with the same pairs, with which the run is compared.
-        progress: function that wraps the pairs with sounds, for a progress bar.
-        stems: whether the run has kept its stems, which the page then offers as sounds.
+        beside: folders of other runs with the same pairs; the run is compared with these runs.
+        progress: function that wraps a list of pairs in a progress bar, such as tqdm.
+        stems: whether the run has kept its stems; if so, the page has the stems as sounds.
         sounds: cache that reads all sound files; None for a new cache.
 
     Returns:
@@ -135,11 +135,11 @@ def _render(
     """Return the HTML of the page.
 
     Args:
-        runs: this run, followed by the runs with which it is compared.
-        differences: list of the name of each other run, and the difference between this run and the
-            other run.
+        runs: this run, followed by the runs with which this run is compared.
+        differences: list of pairs; a pair consists of the name of another run, and a difference
+            between this run and that run.
         pictures: figures of the run.
-        details: pairs with sounds.
+        details: content of the page for each pair that has sounds.
     """
     # Gap closed by each run: 0 for passthrough, 1 for oracle. The gap is only known if the runs
     # include both of these separators.
@@ -224,7 +224,7 @@ def _bundle(report: Path, name: str, sounds: Mapping[str, str]) -> str:
     Args:
         report: folder of the report.
         name: name of the pair.
-        sounds: dict from the name of a version to the path of its sound file without suffix.
+        sounds: dict from the name of a version to the path of its sound files without suffix.
     """
     encoded = {
         version: base64.b64encode((report / f"{path}.opus").read_bytes()).decode()

@@ -1,6 +1,6 @@
 """Draws waveforms, spectrograms and audiograms, and combines them in figures.
 
-The left ear is blue with crosses, the right ear is red with circles, as in audiology.
+As in audiology, the left ear is blue with crosses, and the right ear is red with circles.
 """
 
 import io
@@ -91,16 +91,16 @@ def spectrogram(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
 def _power(signal: NDArray, sample_rate_hz: int) -> NDArray[np.float64]:
     """Compute the power of a signal at logarithmically spaced frequencies.
 
-    A column of the picture is the mean power of all windows in the time of this column; the windows
-    overlap by half. The windows are transformed in blocks, so that memory does not depend on the
-    length of the signal.
+    A column of the picture is the mean power of all windows whose centres are in the time range of
+    this column. The windows overlap by half. The windows are transformed in blocks, so that memory
+    does not depend on the length of the signal.
 
     Args:
         signal: signal (channels, samples).
         sample_rate_hz: sampling rate of the signal.
 
     Returns:
-        The power as an array; a row of the array is a frequency, a column is a time.
+        The power, an array of shape (frequencies, columns).
     """
     hertz = np.geomspace(LOWEST_HZ, HIGHEST_HZ, _ROWS)
     bins = np.fft.rfftfreq(_WINDOW, 1 / sample_rate_hz)
@@ -120,8 +120,8 @@ def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.floa
     """Sum the power spectra of a signal over channels and windows.
 
     Args:
-        signal: signal (channels, samples), which is padded with zeros where a window goes beyond an
-            end of the signal.
+        signal: signal (channels, samples). Where a window extends beyond an end of the signal, the
+            signal is padded with zeros.
         centres: sample at the centre of each window; the windows overlap by half.
 
     Returns:
@@ -138,7 +138,7 @@ def _summed_power(signal: NDArray, centres: NDArray[np.intp]) -> NDArray[np.floa
 
 
 def _columns(samples: int) -> list[slice]:
-    """Return the samples of each column of a picture."""
+    """Return, for each column of a picture, the range of samples that the column shows."""
     edges = np.linspace(0, samples, min(_COLUMNS, samples) + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in pairwise(edges)]
 

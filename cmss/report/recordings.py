@@ -29,8 +29,8 @@ def versions(
         files: cache that reads the sound files.
 
     Returns:
-        Dict from the name of a version to its signal (2, samples), at the sampling rate of the
-        enhanced file; and this sampling rate in Hz.
+        Two values: a dict from the name of a version to its signal (2, samples), and the sampling
+        rate of all signals in Hz, which is that of the enhanced file.
     """
     track = pair.scene.track
     enhanced, rate_hz = files.read(folder / pair.enhanced_file)

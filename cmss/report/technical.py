@@ -57,10 +57,11 @@ def write_technical_report(
 
 
 def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the name and weight of each member of an ensemble, or of a single separator.
+    """Return the name and the weight of each separator of an ensemble of separators.
 
     Args:
-        separator: section `separator` of the configuration.
+        separator: section `separator` of the configuration. If it is not an ensemble, the list
+            contains only this separator, with a weight of 1.
     """
     members = separator.get("members") or [separator]
     return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]

@@ -6,9 +6,9 @@ IEEE Transactions on Audio, Speech and Language Processing 14(4), 2006):
     estimate = reference + spatial distortion + interference + artefacts
 
 Two projections define the errors. The first projection is the best approximation of the estimate by
-the filtered reference; filters of 512 taps lead from each channel of the reference to each channel
-of the estimate. The second projection is the best approximation of the estimate by all references,
-which are filtered by such filters. Then
+the filtered reference. A filter of 512 taps leads from each channel of the reference to each
+channel of the estimate. The second projection is the best approximation of the estimate by the sum
+of all references, each of which is filtered in the same way. Then
 
     spatial distortion = first projection - reference
     interference = second projection - first projection
@@ -24,12 +24,12 @@ computed in frames of 1 s:
 Version 4 (Stöter, Liutkus and Ito, LVA/ICA 2018) with the median over frames is the usual measure
 of music separation. As in museval 0.4.1, a frame in which any source is exactly silent is excluded
 for all sources. If a source is silent in the complete signal, SDR, SIR and SAR of this source are
-not defined. This module evaluates only the other sources of a track with a silent source, whereas
+not defined. In this case, this module evaluates only the other sources of the track, whereas
 museval raises an error.
 
 This project has its own implementation, because museval cannot be imported without ffmpeg,
 mir_eval drops its separation module in version 0.9, and fast_bss_eval does not support spatial
-images. It takes a fraction of museval's time (docs/speed.md).
+images. This implementation is several times as fast as museval (docs/speed.md).
 """
 
 from collections.abc import Mapping
@@ -85,8 +85,8 @@ def bss_eval(
         sample_rate_hz: sampling rate of all stems.
 
     Returns:
-        Dict from the id of a source to its ratios, without the sources whose reference or estimate
-        is completely silent.
+        Dict from the id of a source to its ratios. Sources whose reference or estimate is
+        completely silent are left out.
 
     Raises:
         ValueError: references and estimates have different sources or shapes.
@@ -150,11 +150,10 @@ def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
 
 
 def _one_sided(signals: Signals, size: int) -> Spectra:
-    """Compute spectra of `size` samples whose squared magnitudes add up to the energy.
+    """Compute FFTs of `size` samples; the sum of |X|^2 over bins is proportional to the energy.
 
-    The sum over all bins is proportional to the energy. Each bin represents a positive and a
-    negative frequency, except the first bin and, if `size` is even, the last bin. So these two bins
-    are divided by the square root of two.
+    Each bin represents a positive and a negative frequency, except the first bin and, if `size` is
+    even, the last bin. Therefore, these two bins are divided by the square root of two.
     """
     spectra = rfft(signals, size)
     spectra[..., 0] *= np.sqrt(0.5)
@@ -177,14 +176,15 @@ def _add_energies(
     needed.
 
     Args:
-        true: spectra of the references, (sources, channels, frames, bins), see :func:`_one_sided`.
+        true: spectra of the references, an array of shape (sources, channels, frames, bins), see
+            :func:`_one_sided`.
         estimated: spectra of the estimates, of the same shape.
-        all_responses: frequency responses of the filters from all references to the estimates,
-            (sources, channels, sources * channels, bins).
-        own_responses: frequency responses of the filters from the reference of each source to its
-            estimate, (sources, channels, channels, bins).
-        energies: array to which the energies are added, (4, sources, frames): those of the first
-            projection, of the interference, of the second projection and of the artefacts.
+        all_responses: frequency responses of the filters from all references to the estimates, an
+            array of shape (sources, channels, sources * channels, bins).
+        own_responses: frequency responses of the filters from the reference of each source to the
+            estimate of the same source, an array of shape (sources, channels, channels, bins).
+        energies: array (4, sources, frames) to which the energies are added. The order on the first
+            axis is: first projection, interference, second projection, artefacts.
     """
     sources, channels, frames, bins = true.shape
     for start in range(0, bins, _BINS):

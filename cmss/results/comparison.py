@@ -1,8 +1,8 @@
 """Compares two runs on the same pairs by a confidence interval and a paired test.
 
-Pairs of the same track share the music and the separation of this track, so that their scores are
-not independent. Tracks are independent. The confidence interval and the test therefore resample
-tracks, not pairs:
+All pairs of a track have the same music and the same estimated stems, so the scores of these pairs
+are not independent. Tracks are independent. Therefore, the confidence interval and the test
+resample tracks, not pairs:
 
 * The confidence interval is computed by a cluster bootstrap (Davison and Hinkley, Bootstrap Methods
   and their Application, 1997, section 3.8). Tracks are drawn with replacement, the mean difference
@@ -34,7 +34,7 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Holds the difference of two runs in mean HAAQI of both ears, for a group of pairs.
+    """Holds how two runs differ in mean HAAQI (mean of both ears) over a group of pairs.
 
     If all pairs have the same track, `low`, `high` and `p` are NaN.
 
@@ -90,7 +90,7 @@ def compare(
 
 
 def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Difference]:
-    """Compare two runs, whose scores are read from their folders.
+    """Compare two runs; read their scores from the folders of the runs.
 
     Args:
         first: folder of the first run.
@@ -142,8 +142,8 @@ def interval(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[flo
     """Compute the 95 % confidence interval of the mean difference.
 
     Args:
-        sums: array (tracks,) of the sum of the differences in each track.
-        sizes: array (tracks,) of the number of pairs in each track.
+        sums: array (tracks,); an element is the sum of the differences in a track.
+        sizes: array (tracks,); an element is the number of pairs in a track.
 
     Returns:
         The lower and the upper end of the interval; NaN if there are fewer than two tracks.
@@ -164,7 +164,7 @@ def sign_flip_test(sums: NDArray[np.float64]) -> float:
     """Compute the two-sided p-value of the paired test.
 
     Args:
-        sums: array (tracks,) of the sum of the differences in each track.
+        sums: array (tracks,); an element is the sum of the differences in a track.
 
     Returns:
         The p-value; NaN if there are fewer than two tracks.
@@ -172,8 +172,8 @@ def sign_flip_test(sums: NDArray[np.float64]) -> float:
     tracks = len(sums)
     if tracks < 2:
         return np.nan
-    # The tolerance is for rounding errors, because the numbers are not always added in the same
-    # order.
+    # The factor is a tolerance for rounding errors, because the differences are not always added in
+    # the same order.
     observed = abs(sums.sum()) * (1 - 1e-12)
     if 2**tracks <= DRAWS:
         flips = 1 - 2 * (np.arange(2**tracks)[:, None] >> np.arange(tracks) & 1)

@@ -1,8 +1,8 @@
-"""Fits the distortion filters of BSS Eval, which approximate an estimate by filtered references.
+"""Fits the distortion filters of BSS Eval, with which references approximate an estimate.
 
-The filters with the least squared error are the solution of normal equations. Their coefficients
-are correlations of the references with each other and with the estimates, at delays up to the
-length of the filters.
+The filters with the least squared error are the solution of normal equations. The coefficients of
+the equations are the correlations of the references with each other and with the estimates, at
+delays up to the length of the filters.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 Signals = NDArray[np.float64]
 
-# Regularisation of the filters, relative to the power of the references. It is needed because the
-# filters are not unique if two channels of the references are equal.
+# Regularisation of the filters, relative to the power of the references. Without regularisation,
+# the filters would not be unique if two channels of the references are equal.
 _RIDGE = 1e-10
 
 # Length in samples of a block whose correlations are computed at once, and number of blocks in a
@@ -39,9 +39,10 @@ def fit_filters(true: Signals, estimated: Signals, taps: int) -> tuple[Signals, 
         taps: number of taps of the filters.
 
     Returns:
-        Filters from the channels of all references to each channel of each estimate, (sources,
-        channels, sources * channels, taps); and filters from the channels of its reference to each
-        channel of an estimate, (sources, channels, channels, taps).
+        Two arrays of filters to each channel of each estimate. The filters of the first array come
+        from the channels of all references; its shape is (sources, channels, sources * channels,
+        taps). The filters of the second array come from the channels of the reference of the same
+        source; its shape is (sources, channels, channels, taps).
     """
     sources, channels, samples = true.shape
     signals = np.concatenate((true, estimated)).reshape(-1, samples)
@@ -62,9 +63,10 @@ def _correlations(inputs: Signals, targets: Signals, taps: int) -> Signals:
     """Compute the correlations of inputs and targets at delays of 0 ... taps - 1 samples.
 
     The inputs are cut into blocks. Each block is correlated by FFT with the part of the targets
-    that is within the largest delay of the block. The products of all blocks are summed in the
-    frequency domain. This takes less time than transforms of the full signals, because the blocks
-    stay in the cache and each correlation needs only one short inverse transform.
+    from the start of the block to `taps` - 1 samples after its end. The products of all blocks are
+    summed in the frequency domain. This method takes less time than transforms of the full signals,
+    because the blocks stay in the cache, and each correlation needs only one short inverse
+    transform.
 
     Args:
         inputs: signals (inputs, samples).
@@ -72,7 +74,8 @@ def _correlations(inputs: Signals, targets: Signals, taps: int) -> Signals:
         taps: number of delays.
 
     Returns:
-        Sums of inputs[i, n] * targets[j, n + k] over n, (taps, inputs, targets) for k, i and j.
+        Array of shape (taps, inputs, targets). Its element [k, i, j] is the sum of inputs[i, n] *
+        targets[j, n + k] over n.
     """
     samples = inputs.shape[1]
     size = next_fast_len(min(_BLOCK, samples + taps - 1), real=True)
@@ -103,10 +106,11 @@ def _solve(gram: Signals, products: Signals) -> Signals:
     """Solve the normal equations, and return the filters with the least squared error.
 
     The normal equations are sum over s of gram[t - s] @ filters[s] = products[t], where t and s are
-    taps and gram[-k] is the transpose of gram[k]. Their matrix is block-Toeplitz, so a recursion
-    solves them in a time proportional to the square of the number of taps. A Cholesky decomposition
-    takes a time proportional to the cube. It is used only if the recursion is not accurate, as for
-    references of stationary tones, or for signals of fewer samples than the filters have taps.
+    taps and gram[-k] is the transpose of gram[k]. The matrix of the equations is block-Toeplitz.
+    Therefore, a recursion solves the equations in a time proportional to the square of the number
+    of taps. A Cholesky decomposition takes a time proportional to the cube of this number. The
+    decomposition is used only if the recursion is not accurate, for example if the references are
+    stationary tones, or if the signals have fewer samples than the filters have taps.
 
     Args:
         gram: correlations of the inputs with each other, (systems, taps, inputs, inputs), see
@@ -122,7 +126,7 @@ def _solve(gram: Signals, products: Signals) -> Signals:
     gram[:, 0] += _RIDGE / inputs * power[:, None, None] * np.eye(inputs)
     solution, predictors, errors = _levinson(gram, products)
     # If the matrix is close to singular, the recursion loses up to six more digits than a Cholesky
-    # decomposition. Iterative refinement restores them: the inverse of the matrix times the
+    # decomposition. Iterative refinement restores these digits: the inverse of the matrix times the
     # remaining error is added to the solution. Products with the matrix are circular convolutions
     # of twice the length.
     size = next_fast_len(2 * taps - 1, real=True)
@@ -161,7 +165,7 @@ def _cholesky(gram: Signals, products: Signals) -> Signals:
     """
     taps, inputs = products.shape[:2]
     delays = np.subtract.outer(np.arange(taps), np.arange(taps))
-    # Only the lower triangle is used, in which no delay is negative.
+    # Only the lower triangle of the matrix is used. In this triangle, no delay is negative.
     matrix = gram[np.abs(delays)].transpose(0, 2, 1, 3).reshape(taps * inputs, -1)
     factor = cho_factor(matrix, lower=True, overwrite_a=True)
     return cho_solve(factor, products.reshape(taps * inputs, -1)).reshape(products.shape)
@@ -170,18 +174,19 @@ def _cholesky(gram: Signals, products: Signals) -> Signals:
 def _levinson(gram: Signals, products: Signals) -> tuple[Signals, Signals, Signals]:
     """Solve block-Toeplitz equations by the recursion of Levinson for several channels.
 
-    The recursion (Whittle, Biometrika 50, 1963) solves the equations for 1, 2, ... taps. It also
-    computes two prediction filters. Multiplied by the matrix, the forward filter gives zeros except
-    for the first block, and the backward filter gives zeros except for the last block. These blocks
-    are the covariances of the prediction errors.
+    The recursion (Whittle, Biometrika 50, 1963) solves the equations for 1, 2, ... taps. The
+    recursion also computes two prediction filters. The product of the matrix and the forward filter
+    is zero except for the first block. The product of the matrix and the backward filter is zero
+    except for the last block. These blocks are the covariances of the prediction errors.
 
     Args:
         gram, products: see :func:`_solve`.
 
     Returns:
-        The solution (systems, taps, inputs, targets). The forward filter, and the backward filter
-        delayed by a tap, (2, systems, taps, inputs, inputs). The covariances of the errors of both
-        filters, (2, systems, inputs, inputs).
+        Three arrays. The first is the solution (systems, taps, inputs, targets). The second
+        contains the forward filter, and the backward filter delayed by a tap; its shape is (2,
+        systems, taps, inputs, inputs). The third contains the covariances of the prediction errors
+        of both filters; its shape is (2, systems, inputs, inputs).
     """
     systems, taps, inputs, targets = products.shape
     # In the loop, all arrays are transposed, (systems, columns, taps * inputs), so that the

@@ -26,8 +26,9 @@ def merge(
     The files scores.csv, components.csv, fingerprints.csv and summary.csv are written to `folder`.
     The files scores.csv, components.csv and fingerprints.csv have a row for each pair, in the order
     of `pairs`. For each listener, the file `listeners/<id>.csv` has the scores of all scenes. If no
-    shard has components or fingerprints, the file components.csv or fingerprints.csv is not
-    written, because the official evaluation produces neither of these files.
+    shard has components, components.csv is not written. If no shard has fingerprints,
+    fingerprints.csv is not written. The shards of the official evaluation have neither components
+    nor fingerprints.
 
     Args:
         folder: the run's folder.
@@ -37,7 +38,7 @@ def merge(
             to accept all fingerprints.
 
     Returns:
-        Mean scores, see :func:`summarise`.
+        Table of mean scores, see :func:`summarise`.
 
     Raises:
         InputError: rows are missing, duplicated, unexpected or not finite, the average of a row is
@@ -46,7 +47,7 @@ def merge(
     scores, problems = _collect(folder, "scores", ScoreRow, pairs, batch_size)
     components, more = _collect_any(folder, "components", ComponentRow, pairs, batch_size)
     fingerprints, others = _collect_any(folder, "fingerprints", FingerprintRow, pairs, batch_size)
-    # Pairs without a score have no rows in the other files either. Report each of them only once.
+    # A pair without a score has no rows in the other files either. Report this pair only once.
     problems = problems or [*more, *others]
     for row in scores:
         mean = (row.left_haaqi + row.right_haaqi) / 2
@@ -111,7 +112,7 @@ def _collect(
             rows += read_rows(path, row_type)
         except InputError as error:
             problems += error.problems
-            # Report the file, and not also each pair of this file.
+            # Report only the file, not each pair of this file.
             sought -= {(p.scene.id, p.listener.id) for p in shard(pairs, batch, batch_size)}
     times = Counter(row.key for row in rows)
     found = {row.key: row for row in rows}

@@ -1,4 +1,4 @@
-"""Defines the file names of results, and the rows of these files; each pair has a row."""
+"""Defines the file names of results, and the rows of these files; each pair has one row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,6 @@ def shard_path(folder: Path, table: str, batch: int = 0, batch_size: int = 1) ->
         folder: the run's folder.
         table: beginning of the file name, such as "scores".
         batch: index of the shard, from 0.
-        batch_size: number of shards (the official name of this setting).
+        batch_size: number of shards; the argument has the name of the official setting.
     """
     return folder / (f"{table}.csv" if batch_size == 1 else f"{table}_{batch + 1}-{batch_size}.csv")

@@ -25,7 +25,7 @@ class ScoreFiles:
 
     Raises:
         InputError: there are rows with other fingerprints and `on_change` is "error", or the files
-            are not tables of scores. Nothing is written then.
+            are not tables of scores. In both cases, nothing is written.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class ScoreFiles:
         """Return the fingerprints of the pairs that have a row in all three files of the shard."""
         scores, prints = self._scores.rows, self._fingerprints.rows
         if not (self._components.path.exists() and self._fingerprints.path.exists()):
-            # Another program has written these scores. Give them an empty fingerprint, which
-            # differs from every expected fingerprint, so that they are only dropped with
+            # Another program has written these scores. Give these scores an empty fingerprint,
+            # which differs from every expected fingerprint. So these scores are dropped only with
             # on_change=redo.
             return {row.pair: "" for row in scores.values()}
         # If a run was killed between two writes, only some of the files have the row of a pair.
@@ -69,7 +69,7 @@ class ScoreFiles:
         return list(self._scores.rows.values())
 
     def mean(self) -> float:
-        """Return the mean HAAQI of both ears over all scores in the file; NaN without scores."""
+        """Return the mean HAAQI of all pairs in the file (mean of both ears); NaN without pairs."""
         scores = [row.avg_haaqi for row in self._scores.rows.values()]
         return sum(scores) / len(scores) if scores else math.nan
 

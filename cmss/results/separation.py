@@ -46,8 +46,8 @@ def measure(
     Args:
         track: track with the ground truth stems and the mixture.
         stems: dict from the id of a source to its estimated stem (2, samples). If the dict is
-            empty, the mixture is evaluated as the estimate of each stem, which gives the ratios
-            before any separation.
+            empty, the mixture is used as the estimate of each stem. The ratios are then those
+            before separation.
         sounds: cache that reads the ground truth stems and the mixture.
     """
     sources = track.sources

@@ -1,4 +1,4 @@
-"""Registers networks and separators without a configuration file as choices."""
+"""Makes networks and separators that have no configuration file selectable by NAME."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING as NO_DEFAULT
@@ -20,17 +20,17 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    A separator with a file in cmss/conf/separator is a choice already. Another separator of this
-    package has only settings that it shares with others. The settings of a separator in an
-    extension package are the fields of its class, which is imported only if its name is on the
-    command line.
+    If a separator has a file in cmss/conf/separator, it is already a choice. The other separators
+    of this package have no settings of their own, only the settings in :data:`COMMON_FILES`. The
+    settings of a separator in an extension package are the fields of the separator's class. This
+    class is imported only if the name of the separator is on the command line.
 
     Args:
         words: the command line.
 
     Raises:
-        InputError: an extension package cannot be imported or has a name that is already in use; or
-            its separator is not a dataclass.
+        InputError: an extension package cannot be imported, the name of its separator or network is
+            already in use, or its separator is not a dataclass.
     """
     store = ConfigStore.instance().store
     for network in registry.listed():

@@ -91,7 +91,7 @@ def enhanced_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _affecting(node: Any) -> Any:
-    """Return a section without the settings that do not affect results, such as the device."""
+    """Return a section, but leave out settings that do not affect results, such as the device."""
     if isinstance(node, dict):
         return {
             key: described_steps(value, node.get("precision"))
@@ -184,9 +184,9 @@ def record(config: DictConfig, given: DictConfig) -> None:
 
 
 def precision_warnings(config: DictConfig) -> list[str]:
-    """Return a list with a warning if bfloat16 is slow on this processor; otherwise an empty list.
+    """Return a warning if a network is to run in bfloat16 on a CPU that does not support it.
 
-    The warning is only given if a network is to be computed in bfloat16 on the CPU.
+    The warning is the only item of a list; without a warning, the list is empty.
     """
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
@@ -208,8 +208,8 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
         sounds: cache that opens the sound files; None for a new cache.
 
     Raises:
-        InputError: settings, metadata or the file `evaluate.pairs` are not valid, with a line for
-            each problem; or this file lists no pairs.
+        InputError: settings, metadata or the file `evaluate.pairs` are not valid, or the file
+            `evaluate.pairs` lists no pairs. The message has a line for each problem.
     """
     check_values(plain(config))
     if reads_references(config) and not config.references:
@@ -243,7 +243,7 @@ def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair
 
 
 def _listed(pairs: list[Pair], path: str) -> list[Pair]:
-    """Select the pairs that a CSV file with the columns scene and listener lists."""
+    """Select the pairs that are listed in a CSV file with the columns `scene` and `listener`."""
     try:
         table = read_table(Path(path), ("scene", "listener"))
     except OSError as error:

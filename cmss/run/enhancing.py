@@ -68,7 +68,8 @@ class Plan:
             sounds: cache that reads the mixtures.
 
         Raises:
-            InputError: mixtures cannot be decoded, with a line for each of them.
+            InputError: mixtures cannot be decoded; the message has a line for each of these
+                mixtures.
         """
         listeners = (pair.listener for group in self.pairs.values() for pair in group)
         yield from chain(level_warnings(self.tracks, sounds), unusual_hearing(listeners))
@@ -88,7 +89,8 @@ def plan(
         pairs: pairs of scene and listener of this job.
         sounds: cache that opens the mixtures and the enhanced files.
         settings: settings of the results.
-        weights: dict from an instrument to the digests of the weights that estimate it.
+        weights: dict from an instrument to the digests of the weight files that are used to
+            estimate this instrument.
 
     Raises:
         InputError: results are outdated, and `settings.on_change` is "error".

@@ -80,7 +80,7 @@ def read_configuration(folder: Path) -> DictConfig:
 
 
 def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> DictConfig:
-    """Read the configuration of a run, and change it by the command line of this program.
+    """Read the configuration of a run, and apply the overrides of this program's command line.
 
     Args:
         config: configuration that hydra composed for this program; `path.exp_folder` is the folder
@@ -118,7 +118,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     # Otherwise on_change=redo would delete results in later calls without a new request.
     kept.on_change, kept.compare = config.on_change, []
     problems: list[str] = []
-    # Sections and keys that affect the enhanced files, and may therefore not change any more.
+    # These sections and keys affect the enhanced files. Therefore, they must not change any more.
     decided = ("separator", "ensemble", "remix", "profile", "soft_clip")
     for key in _single_keys(overrides):
         if key.split(".")[0] in decided:
@@ -179,7 +179,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def _relink(kept: DictConfig, config: DictConfig) -> None:
-    """Replace a path of the run by a reference to another path, if the result is the same.
+    """Replace paths of the run by references, if the references resolve to the same paths.
 
     Args:
         kept: configuration of the run, in which all references are resolved; changed in place.
@@ -233,10 +233,12 @@ def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]
 
     Args:
         config: configuration with the section `path`.
-        count: number of tracks to load, evenly spaced in the list of all tracks; None for all.
+        count: number of tracks to load, which are evenly spaced in the list of all tracks; None for
+            all tracks.
 
     Raises:
-        InputError: files are not valid, with a line for each problem; or there are no tracks.
+        InputError: files are not valid, or there are no tracks; the message has a line for each
+            problem.
     """
     tracks = load_tracks(Path(config.path.train_file), Path(config.path.train_music_dir))
     for root in map(Path, config.path.more):
@@ -252,8 +254,8 @@ def save_provenance(
 ) -> None:
     """Write the provenance of a run: configuration, code, weights, libraries, computing time.
 
-    If other jobs with the same separator have already written the file, the weights are added to
-    the list of weights in the file, and the times are added to the times in the file.
+    If other jobs with the same separator have already written the file, the new file lists the
+    weights of all these jobs, and each time is the sum over all these jobs.
 
     Args:
         folder: the run's folder.

@@ -1,9 +1,9 @@
 """Checks the structure of a configuration: sections, lists, single values and paths.
 
 Each recipe has a configuration with default values. Where the default is a section or a list, the
-command line must also give a section or a list. Without this check, a mistake would only be found
-later, where the program reads the value, with an unclear message. The types and the ranges of
-values are checked by :func:`cmss.settings.from_settings`.
+command line must also give a section or a list. Without this check, the program would fail only
+later, when it reads the value, and with an unclear message. The types and the ranges of values are
+checked by :func:`cmss.settings.from_settings`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ PATH_LISTS = ("compare", "more")
 
 
 def is_path(key: str) -> bool:
-    """Return whether the value of a key is a path or may be a path.
+    """Return whether a key accepts a path; some of these keys also accept other values.
 
     Args:
         key: full key of a value or of an item of a list, such as `path.root` or
@@ -28,7 +28,7 @@ def is_path(key: str) -> bool:
     section, *names = [name for name in key.split(".") if not name.isdigit()] or [""]
     if section == "path":
         return bool(names)
-    # These keys outside the section `path` have paths as values.
+    # These keys outside the section `path` accept paths.
     paths = ("cache", "checkpoint", "compare", "init_from", "begin_like", "pairs", "weights_from")
     return [section, *names][-1] in paths
 

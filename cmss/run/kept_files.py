@@ -29,16 +29,16 @@ class KeptFiles:
     """Lists the results of one type, enhanced files or stems, in the folder of a run.
 
     Args:
-        folder: folder that contains all these results; error messages state it.
+        folder: folder that contains all these results, for error messages.
         paths: dict from the name of a pair or track to the path of its result, which is a file or
             a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is
             missing or damaged.
-        stated_in: name of the file with the fingerprint if a result is a folder; empty if a result
-            is a file, which then contains its fingerprint.
+        stated_in: name of the file with the fingerprint, if each result is a folder. Empty if each
+            result is a file that contains its own fingerprint.
         if_absent: error message for a missing result.
-        unstated: whether :meth:`check` accepts results without a fingerprint, which another
-            program has written.
+        unstated: whether :meth:`check` accepts results that have no fingerprint because another
+            program wrote them.
     """
 
     folder: Path
@@ -75,8 +75,8 @@ class KeptFiles:
             inputs: fingerprints of the present inputs, without the settings of the system.
 
         Raises:
-            InputError: results are missing, with a line for each of them; or fingerprints differ,
-                and the message names the inputs and settings in which they differ.
+            InputError: results are missing, or fingerprints differ. The message has a line for each
+                missing result, or names the inputs and settings that differ.
         """
         absent = [p for p in self.paths.values() if not (p / self.stated_in).is_file()]
         if absent:

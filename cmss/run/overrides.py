@@ -66,8 +66,8 @@ def check(config: DictConfig) -> None:
         config: configuration that hydra composed; changed in place.
 
     Raises:
-        InputError: values are missing, cannot be resolved, or have a different structure from the
-            default values, with a line for each of them.
+        InputError: values are missing, cannot be resolved, or differ in structure from the default
+            values; the message has a line for each of these values.
     """
     if not HydraConfig.initialized():
         return  # The caller composed the configuration without a command line.
@@ -375,7 +375,9 @@ def _with_home(path: str) -> str:
     """
     expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
     if expanded.startswith("~"):
-        raise ValueError(f"no home folder of {path.split('/')[0]}; a folder of that name: ./{path}")
+        raise ValueError(
+            f"no home folder of {path.split('/')[0]}; to use a folder with this name, type ./{path}"
+        )
     return expanded
 
 
@@ -398,7 +400,7 @@ def _as_text(word: str) -> str:
 
 
 def _suggestion(word: str) -> str:
-    """Quote a word so that, typed in a shell, hydra reads its value as text.
+    """Quote a word so that it can be typed in a shell and hydra reads its value as text.
 
     Args:
         word: word KEY=VALUE as the program received it, without the shell's quotation marks.

@@ -30,7 +30,7 @@ Waveform = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scorer:
-    """Computes HAAQI as the challenge does.
+    """Computes HAAQI in the same way as the challenge.
 
     Args:
         hearing_aid: hearing aid that amplifies the reference.
@@ -249,8 +249,8 @@ def score_files(
 
     Args:
         scorer: function that scores a pair, such as a :class:`FileScorer`.
-        work: pairs with their references, see :func:`with_references`. A pair is read only shortly
-            before a process needs this pair.
+        work: pairs with their references, see :func:`with_references`. The next pair is not
+            requested until a process is about to need it.
         jobs: number of processes; if 1, the pairs are scored in this process.
 
     Yields:
@@ -258,8 +258,8 @@ def score_files(
         scorer raised.
 
     Raises:
-        ChildProcessError: a process was killed. All scores that were computed before are yielded
-            first.
+        ChildProcessError: a process was killed. Before this error is raised, all scores that are
+            already computed are yielded.
     """
     if jobs <= 1:
         for pair, reference in work:

@@ -31,7 +31,7 @@ from cmss.run.choices import add_choices
 REFUSED = {
     "separator.separation.number_sources": "the number of outputs is stated in the weights",
     "separator.separation.sample_rate": "the sampling rate of the network is stated in the weights",
-    "hydra.job.chdir": "relative paths refer to the folder of the call",
+    "hydra.job.chdir": "relative paths refer to the folder from which the command was started",
 }
 """Keys of the official baseline that are not supported -> reason."""
 
@@ -65,8 +65,8 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     Returns:
         The decorated function. The decorated function raises SystemExit with status 2 if an input
         is not valid, and with status 1 if a result is not finite or cannot be written. In a job of
-        a multirun, this function raises :class:`JobError` instead, because hydra's launchers pass
-        exceptions of a job on, but would wait forever for a job that exits.
+        a multirun, the decorated function raises :class:`JobError` instead of SystemExit: hydra's
+        launchers pass on the exceptions of a job, but they would wait forever for a job that exits.
     """
 
     @wraps(work)
@@ -118,7 +118,7 @@ def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], st
     Args:
         main: main function of the recipe, decorated by :func:`stage`.
         name: name of the configuration file in cmss/conf.
-        help_text: returns the text that `--help` prints above the configuration.
+        help_text: function that returns the text that `--help` prints above the configuration.
     """
     # Refuse official keys that are not supported, and keys that this project has renamed.
     keys = [argument.split("=")[0].lstrip("+~") for argument in sys.argv[1:]]
@@ -166,7 +166,7 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 def _network_folder(*, _root_: DictConfig) -> str:
-    """Return the name of the folder in which train.py trains a network, by default."""
+    """Return the default name of the folder in which train.py stores a trained network."""
     model = OmegaConf.select(_root_, "model")
     if not isinstance(model, DictConfig):  # refused later
         return str(model)

@@ -79,11 +79,11 @@ def check_enhanced(
         exp_folder: the run's folder.
         pairs: all pairs of the submission.
         sounds: cache that opens the files, and has the sampling rate of the mixtures.
-        progress: function that wraps the pairs, for a progress bar.
+        progress: function that wraps a list of pairs in a progress bar, such as tqdm.
 
     Raises:
-        InputError: files are missing or damaged, have a different format or length, or belong to no
-            pair, with a line for each problem.
+        InputError: files are missing or damaged, have a wrong format or length, or belong to no
+            pair. The message has a line for each problem.
     """
     problems: list[str] = []
     for pair in progress(pairs):
@@ -146,13 +146,13 @@ def build_submission(
         packing: name of the submission, and maximum size of its archives.
         provenance: path of the JSON file with the provenance of the signals.
         sounds: cache that opens the files, and has the sampling rate of the mixtures.
-        progress: function that wraps the pairs, for a progress bar; called once for the check and
-            once for the archive.
+        progress: function that wraps a list of pairs in a progress bar, such as tqdm. It is called
+            once for the check and once for the archive.
 
     Raises:
         InputError: the rules do not allow the name, the provenance is missing, a single file is
-            larger than an archive may be, or :func:`check_enhanced` found problems. Nothing is
-            written then.
+            larger than an archive may be, or :func:`check_enhanced` found problems. In all these
+            cases, nothing is written.
     """
     name = _submission_name(packing)
     if not provenance.is_file():
@@ -179,7 +179,7 @@ def build_submission(
 
 
 def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> list[list[Pair]]:
-    """Divide the pairs of scene and listener among archives, in the order of their file names."""
+    """Divide the pairs among archives, in the order of the names of the enhanced files."""
     # In addition to data and file names, a ZIP archive contains two headers for each entry (76
     # bytes together), and a record at its end (22 bytes).
     entry_bytes, end_bytes = 76, 22
@@ -190,7 +190,9 @@ def _parts(exp_folder: Path, pairs: Sequence[Pair], part_mb: float | None) -> li
         # Both headers of an entry contain its name.
         entry = path.stat().st_size + entry_bytes + 2 * len(pair.enhanced_file.as_posix())
         if part_mb is not None and end_bytes + entry > part_mb * 1e6:
-            raise InputError(f"submission.part_mb: {part_mb:g}, but {path} alone is larger")
+            raise InputError(
+                f"submission.part_mb: {path} is larger than {part_mb:g} MB; expected a larger value"
+            )
         if part_mb is not None and size + entry > part_mb * 1e6:
             parts.append([])
             size = end_bytes
@@ -228,7 +230,7 @@ def _fill(folder: Path, archive: Path, exp_folder: Path, pairs: Iterable[Pair]) 
             data = source.read_bytes()
             checksums[name] = sha256([data])
             # Time and operating system of the entry are always the same, so that the same signals
-            # give the same bytes. 1980 is the first year that a ZIP archive can state.
+            # give the same bytes. 1980 is the first year that a ZIP archive can record.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix
             entry.external_attr = 0o644 << 16

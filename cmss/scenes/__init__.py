@@ -1,8 +1,8 @@
 """Loads the challenge's metadata as frozen records of scenes, listeners and tracks.
 
 The function :func:`load_pairs` joins the entries of the six JSON files, and checks everything to
-which the scenes refer, including the sound files. All problems are reported together, so that a run
-with wrong inputs does not start.
+which the scenes refer, including the sound files. All problems are reported together, before a run
+starts.
 
 Only this package knows the keys of the JSON files, and the rule that splits the scenes into train,
 valid and test. Other packages import all names from `cmss.scenes`, not from its modules.

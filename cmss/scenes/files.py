@@ -162,8 +162,8 @@ class MetadataFile:
 
     Args:
         path: path of the file.
-        option: name of the configuration key of this path, such as "music_file"; the message for a
-            missing file states this key.
+        option: name of the configuration key of this path, such as "music_file", for error
+            messages.
         problems: list to which a message is appended for each problem.
 
     Attributes:
@@ -227,15 +227,15 @@ class MetadataFile:
         """Return the entry of a key after validation.
 
         Args:
-            key: key in this file.
+            key: key of the entry.
             schema: type that the entry must have.
-            referrer: file that refers to `key`.
-            where: key in `referrer` whose value refers to `key`.
+            referrer: file that refers to the entry.
+            where: place in `referrer` that refers to the entry, for error messages.
 
         Returns:
-            The entry; None if the key does not exist or the entry is not valid, which is also
-            reported as a problem. The result is also None if this file could not be read, which has
-            been reported before.
+            The entry; None if there is no valid entry. A missing or invalid entry is reported as a
+            problem. If this file could not be read, nothing is reported, because this problem has
+            already been reported.
         """
         if not self._readable:
             return None

@@ -72,7 +72,7 @@ def load_pairs(
         All pairs in the order of scene_listeners_file, which is the official order.
 
     Raises:
-        InputError: inputs are not valid; for each problem, the message has a line with the file,
+        InputError: inputs are not valid. The message has a line for each problem, with the file,
             the key and the expected value.
     """
     loader = _Loader(paths)
@@ -91,7 +91,7 @@ def load_tracks(music_file: Path, music_dir: Path, sample_rate_hz: int = 44100) 
         sample_rate_hz: required sampling rate of every sound file.
 
     Raises:
-        InputError: inputs are not valid; for each problem, the message has a line with the file,
+        InputError: inputs are not valid. The message has a line for each problem, with the file,
             the key and the expected value.
     """
     problems: list[str] = []
@@ -106,17 +106,17 @@ def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram,
     """Read the audiograms of a listener from a file of the user.
 
     Args:
-        path: path of a JSON file. The file contains either the keys audiogram_cfs,
-            audiogram_levels_l and audiogram_levels_r of a single listener, or a mapping from ids of
-            listeners to these keys, as the challenge's listeners.json.
+        path: path of a JSON file. For a single listener, the file contains the keys audiogram_cfs,
+            audiogram_levels_l and audiogram_levels_r. For several listeners, the file contains a
+            mapping from ids of listeners to these keys, as in the challenge's listeners.json.
         listener: id of the listener; needed if the file contains several listeners.
 
     Returns:
         The audiograms of the left ear and of the right ear.
 
     Raises:
-        InputError: the file is not valid or does not contain the listener, with a line for each
-            problem.
+        InputError: the file is not valid, or does not contain the listener; the message has a line
+            for each problem.
     """
     problems: list[str] = []
     file = MetadataFile(path, "audiogram", problems)
@@ -159,7 +159,8 @@ def _check_sounds(
         references: whether to check the ground truth stems as well as the mixtures.
 
     Raises:
-        InputError: problems were found by this function or before, with a line for each problem.
+        InputError: this function found problems, or `problems` was not empty; the message has a
+            line for each problem.
     """
     if not music_dir.is_dir():
         problems.append(f"{music_dir}: path.music_dir: no such folder")

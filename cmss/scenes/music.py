@@ -40,7 +40,7 @@ class Music:
     """Builds tracks from the music file; each track is built only once, at its first use.
 
     Args:
-        file: the music file, to which problems are also reported.
+        file: the music file, which also collects the problems.
         music_dir: folder to which the paths in the music file are relative.
     """
 
@@ -54,8 +54,8 @@ class Music:
 
         Args:
             name: name of the track.
-            user: file that refers to the track.
-            where: key in `user` whose value refers to the track.
+            user: metadata file that refers to the track.
+            where: full key in `user` at which the track is named.
         """
         if name not in self._pieces:
             self._pieces[name] = self._build(name, user, where)
@@ -166,7 +166,7 @@ def check_sounds(
                 music.report(
                     f"{name}.{part}",
                     f"start and duration give {length} samples, expected {expected}, "
-                    "as the mixture has",
+                    "the length of the mixture",
                 )
 
 
@@ -176,11 +176,11 @@ def _header(
     """Return the header of a sound file; if the file cannot be used, report why and return None.
 
     Args:
-        where: key of the excerpt in the music file.
+        where: full key of the excerpt in the music file.
         path: path of the sound file.
-        music: music file, to which problems are reported.
+        music: music file, which collects the problems.
         sounds: cache that opens the file.
-        is_mixture: whether the file is a mixture or a stem.
+        is_mixture: true if the file is a mixture, false if it is a stem.
     """
     problems = []
     try:
@@ -201,13 +201,13 @@ def _header(
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
-    """Return whether a file contains an excerpt that is not empty; otherwise report a problem.
+    """Return whether an excerpt is not empty and lies within its file; if not, report why.
 
     Args:
-        where: key of the excerpt in the music file.
+        where: full key of the excerpt in the music file.
         excerpt: the excerpt.
         header: header of the sound file.
-        music: music file, to which problems are reported.
+        music: music file, which collects the problems.
     """
     start, stop = excerpt.span(header.sample_rate_hz)
     if stop > header.samples:

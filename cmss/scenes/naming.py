@@ -1,4 +1,4 @@
-"""Names the players of a recording without metadata."""
+"""Gives names to the players of a recording for which there are no metadata."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ def named_players(instruments: Sequence[str], recording: Excerpt) -> dict[str, S
     """Return the players of a recording by their ids, which are also the names of their stems.
 
     Args:
-        instruments: instrument of each player; the instrument of several players is named several
-            times.
-        recording: excerpt that stands for the ground truth stems, which do not exist.
+        instruments: instrument of each player. If an instrument has several players, its name
+            occurs several times.
+        recording: excerpt of the recording. It is used as a placeholder for the stem of each
+            player, because there are no ground truth stems.
 
     Returns:
         Dict from the id to the player. The id is the name of the instrument (`Cello`), or for
@@ -30,7 +31,8 @@ def named_players(instruments: Sequence[str], recording: Excerpt) -> dict[str, S
         numbered[name] += 1
         count = instruments.count(name)
         key = f"{name}_{numbered[name]}" if count > 1 else name
-        # The networks know two players of the instruments that the challenge doubles.
+        # The networks have two outputs for those instruments that can have two players in the
+        # challenge.
         voice = numbered[name] if count == 2 and name in DOUBLED else None
         players[key] = Source(key, name, voice, recording)
     return players

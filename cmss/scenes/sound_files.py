@@ -45,7 +45,7 @@ class SoundFiles:
         """Return whether this program will need the digest of a file.
 
         Args:
-            is_mixture: whether the file is a mixture or a stem.
+            is_mixture: true if the file is a mixture, false if it is a stem.
         """
         return self._digested == "all" or (is_mixture and self._digested == "mixtures")
 
@@ -103,6 +103,7 @@ class SoundFiles:
         """Return the waveform (channels, samples) and the sampling rate in Hz of a complete file.
 
         Do not modify the returned array, because all callers share it.
+
         Raises:
             InputError: see :func:`cmss.audio.read_sound`.
         """

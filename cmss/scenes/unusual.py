@@ -25,7 +25,7 @@ def level_warnings(tracks: Iterable[Track], sounds: SoundFiles) -> Iterator[str]
         sounds: cache that reads the mixtures.
 
     Raises:
-        InputError: mixtures cannot be decoded, with a line for each of them.
+        InputError: mixtures cannot be decoded; the message has a line for each of these mixtures.
     """
     problems: list[str] = []
     for track in tracks:
@@ -41,7 +41,7 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
     """Return a warning if a mixture is more than 3 LU softer or louder than :data:`EXPECTED_LUFS`.
 
     Args:
-        track: track of the mixture, for its name.
+        track: track of the mixture; the warning states the name of the track.
         mixture: waveform of the mixture, an array (2, samples).
         sample_rate_hz: sampling rate of the mixture.
 
@@ -60,7 +60,7 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
 
 
 def unusual_hearing(listeners: Iterable[Listener]) -> Iterator[str]:
-    """Yield a warning for each quantity with unusual values, such as the compression ratios.
+    """Yield a warning for each quantity, such as the compression ratio, that has unusual values.
 
     A single warning covers all listeners who have unusual values of this quantity.
 

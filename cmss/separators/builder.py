@@ -1,4 +1,4 @@
-"""Builds a separator and the steps after the separator from a section of the configuration.
+"""Builds a separator and its processing steps from a section of the configuration.
 
 Classes that need PyTorch are imported only where they are used: importing PyTorch takes seconds,
 and `separator=passthrough` does not need it.
@@ -25,7 +25,7 @@ CAUSAL_KEY = "separator.causality=causal"
 
 
 def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separator:
-    """Build a separator and the steps after the separator.
+    """Build a separator and its processing steps.
 
     Args:
         settings: section of the configuration. The value of `name` is a key of :data:`SEPARATORS`
@@ -50,8 +50,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         from cmss.separators.steps.chain import Stepped
 
         separator = Stepped(separator, [*steps.values()])
-    # Steps and the log-opinion pool need the spectra of all sources, which are large. Without them,
-    # a separator segments a long recording itself.
+    # Processing steps and the log-opinion pool need the spectra of all sources, which are large.
+    # Without steps and pool, a separator segments a long recording itself.
     if not (steps or pooled) or not names.isdisjoint(OF_FULL_RECORDINGS):
         return separator
     from cmss.separators.blocks import InBlocks
@@ -64,15 +64,15 @@ def build_steps(
     key: str = "separator.steps",
     precision: Precision | None = None,
 ) -> dict[str, "Step"]:
-    """Build the steps after a separator.
+    """Build the processing steps that are applied after a separator.
 
     Args:
         section: list of mappings, one mapping for each step, in the order in which the steps are
             applied. The key `name` of a mapping is a key of :data:`cmss.separators.steps.STEPS`;
             the other keys are the settings of the step.
         key: key of this section in the configuration, for error messages.
-        precision: precision of all steps that have this setting and do not set it themselves. None
-            keeps the default of each step.
+        precision: precision of those steps that have a setting `precision`, but whose mapping does
+            not contain this setting. None keeps the default of each step.
 
     Returns:
         Dict from the key of each step, such as `separator.steps.0`, to the step.
@@ -95,7 +95,7 @@ def build_steps(
 def described_steps(
     section: Sequence[Mapping[str, Any]], precision: Precision | None = None
 ) -> list[dict[str, Any]]:
-    """Return the name, the settings and the weights of each step, as far as they affect results.
+    """Return the name, the weights and those settings of each step that affect results.
 
     A weight file is identified by the digest of its content instead of its path.
 
@@ -151,7 +151,7 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, "Step"]) -> Iterator
 
 
 def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build the separator without the steps after the separator."""
+    """Build the separator without its processing steps."""
     name = settings.pop("name", None)
     if name == "ensemble":
         return _ensemble(settings, sample_rate_hz)
@@ -173,7 +173,7 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
 
 
 def _ensemble(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build an ensemble from its settings, without `name`."""
+    """Build an ensemble from its settings, from which the key `name` has been removed."""
     from cmss.separators.ensemble import Ensemble
 
     members = settings.pop("members")
@@ -181,7 +181,7 @@ def _ensemble(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
         key: settings.pop(key) for key in ("normalise", "edges_hz", "pool") if key in settings
     }
     check_fields("ensemble", own, Ensemble)
-    # The other settings are passed to those members that have them.
+    # The other settings are passed to those members that have these settings.
     passed = {"causality", "device", "precision", "cache"}.union(
         *(_settings_of(member.get("name")) for member in members)
     )

@@ -24,8 +24,8 @@ class Entry:
         separator: class of the separator, as `module:Class` with a module of cmss.separators.
         method: short description of the method, for lists of separators.
         weights: description of the source of the weights; empty if the separator has no weights.
-        settings: file in cmss/conf/separator with the settings of a separator that has no file
-            with its name there.
+        settings: name of the file with the default settings in cmss/conf/separator. It is used only
+            if this folder has no file with the name of the separator.
     """
 
     separator: str
@@ -83,7 +83,7 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         ),
     },
 }
-"""Dict from the family of a separator, and then from its name, to its description.
+"""Nested dict: the family of a separator, and then its name, give its description.
 
 The networks of :mod:`cmss.models` are not included.
 """

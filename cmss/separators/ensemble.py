@@ -49,7 +49,7 @@ class Member:
         if len(values) not in (1, bands):
             raise InputError(
                 f"ensemble.members: {len(values)} weights for {instrument}, expected 1 or {bands} "
-                "(one more than ensemble.edges_hz)"
+                "(one for each band, see ensemble.edges_hz)"
             )
         return np.broadcast_to(values, (bands,))
 
@@ -81,7 +81,10 @@ class Ensemble:
         if self.pool not in ("linear", "logarithmic"):
             raise InputError(f"ensemble.pool: {self.pool!r}, expected linear or logarithmic")
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
-            raise InputError("ensemble.members: expected at least one, all at one sampling rate")
+            raise InputError(
+                "ensemble.members: expected at least one separator, and the same sampling rate for "
+                "all separators"
+            )
         if any(edge <= 0 for edge in np.diff((0, *self.edges_hz))):
             raise InputError(
                 f"ensemble.edges_hz: {list(self.edges_hz)}, expected ascending frequencies"
@@ -173,6 +176,6 @@ class Ensemble:
 def _estimates(
     separator: Separator, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> list[NDArray[np.float32]]:
-    """Return the estimate (2, samples) of each source; a source without a stem gets silence."""
+    """Return the estimate (2, samples) of each source; without a stem, the estimate is silent."""
     stems = separator.separate(mixture, sources)
     return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

@@ -44,9 +44,9 @@ class Segments:
         segment: length of a segment in seconds.
         overlap: fraction of a segment that overlaps the next segment. The overlap has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
-        official: whether to segment as the official baseline does, see
-            :func:`official_overlap_add`. If `official` is true, the setting `overlap` is the length
-            of the fade in seconds, and the level of the mixture is not changed.
+        official: whether to segment in the same way as the official baseline, see
+            :func:`official_overlap_add`. If `official` is true, `overlap` is also the duration of
+            the fade in seconds, and the mixture is not scaled before the network is applied.
 
     Raises:
         InputError: the length of the segment or the overlap is out of range.
@@ -161,8 +161,8 @@ class OneForAll:
 class OnePerInstrument:
     """Applies a separate network for each instrument.
 
-    Each network estimates its instrument and possibly the accompaniment. Two players of the same
-    instrument have a common estimate, which has the name of the instrument.
+    Each network estimates its instrument and possibly the accompaniment. For two players of the
+    same instrument, there is a single estimate, which has the name of the instrument.
 
     Args:
         load: function that returns the network of an instrument; it is called when this network is
@@ -238,10 +238,10 @@ def run_resampled(
 ) -> NDArray[np.float32]:
     """Apply a network at its sampling rate and at the level of the challenge's mixtures.
 
-    The mixture is scaled to an RMS of :data:`LEVEL`, and the estimates are scaled back, because
-    small constants in a network would otherwise change the estimates of a quiet mixture. If the
-    receptive field is bounded, the level is not changed, because the RMS depends on the future of
-    the signal. The estimates are aligned with the mixture.
+    The mixture is scaled to an RMS of :data:`LEVEL`, and the estimates are scaled back. Otherwise,
+    small constants in a network would change the estimates of a quiet mixture. If the receptive
+    field is bounded, the level is not changed, because the RMS depends on the future of the signal.
+    The estimates are aligned with the mixture.
 
     Args:
         function: function that applies the network to a segment (1, 2, samples) and returns
@@ -314,7 +314,7 @@ def output_names(sources: Iterable[Source]) -> list[str]:
 
 
 def chosen_device(name: str | None) -> torch.device:
-    """Return the device of this name; if the name is None, return a GPU if available, else the CPU.
+    """Return the device of this name; for None, return a GPU, or the CPU if there is no GPU.
 
     Raises:
         InputError: the device does not exist.

@@ -81,7 +81,7 @@ def test_a_safetensors_file_may_have_a_prefix_too(tmp_path):
     [
         (
             {"state_dict": {**prefixed("model."), **prefixed("ema_model.", factor=0.9)}},
-            "several weights fit .*'state_dict: model.' and 'state_dict: ema_model.'",
+            "several sets of weights fit .*'state_dict: model.' and 'state_dict: ema_model.'",
         ),
         ({"model": TENSORS, "ema": prefixed("", factor=0.9)}, "several .*'model' and 'ema'"),
         (
