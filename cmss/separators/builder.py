@@ -1,7 +1,7 @@
-"""Builds a separator and the steps after the separator from a section of the configuration.
+"""Builds a separator and its processing steps from a section of the configuration.
 
 Classes that need PyTorch are imported only where they are used: importing PyTorch takes seconds,
-and `separator=passthrough` does not need it.
+and `separator=passthrough` does not need PyTorch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ CAUSAL_KEY = "separator.causality=causal"
 
 
 def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separator:
-    """Build a separator and the steps after the separator.
+    """Build a separator and its processing steps.
 
     Args:
         settings: section of the configuration. The value of `name` is a key of :data:`SEPARATORS`
@@ -50,8 +50,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         from cmss.separators.steps.chain import Stepped
 
         separator = Stepped(separator, [*steps.values()])
-    # Steps and the log-opinion pool need the spectra of all sources, which are large. Without them,
-    # a separator segments a long recording itself.
+    # Steps and the log-opinion pool need the spectra of all sources, which are large. Without steps
+    # and without this pool, a separator segments a long recording itself.
     if not (steps or pooled) or not names.isdisjoint(OF_FULL_RECORDINGS):
         return separator
     from cmss.separators.blocks import InBlocks
@@ -64,15 +64,15 @@ def build_steps(
     key: str = "separator.steps",
     precision: Precision | None = None,
 ) -> dict[str, "Step"]:
-    """Build the steps after a separator.
+    """Build the steps that process the estimates of a separator.
 
     Args:
         section: list of mappings, one mapping for each step, in the order in which the steps are
             applied. The key `name` of a mapping is a key of :data:`cmss.separators.steps.STEPS`;
             the other keys are the settings of the step.
         key: key of this section in the configuration, for error messages.
-        precision: precision of all steps that have this setting and do not set it themselves. None
-            keeps the default of each step.
+        precision: precision of each step that has the setting `precision` and whose mapping does
+            not contain this setting. If `precision` is None, each step has its default precision.
 
     Returns:
         Dict from the key of each step, such as `separator.steps.0`, to the step.
@@ -151,7 +151,7 @@ def _ahead(settings: Mapping[str, Any], steps: Mapping[str, "Step"]) -> Iterator
 
 
 def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build the separator without the steps after the separator."""
+    """Build the separator without its processing steps."""
     name = settings.pop("name", None)
     if name == "ensemble":
         return _ensemble(settings, sample_rate_hz)
@@ -159,7 +159,7 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
         raise InputError(f"separator: {name!r}, {one_of(('ensemble', *SEPARATORS), name)}")
     folder = None if name in BOUNDS else settings.pop("cache", None)
     if folder is not None and not (isinstance(folder, str) and folder):
-        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
+        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for no cache")
     cls = SEPARATORS[name]
     check_fields("separator", settings, cls)
     # All networks share a class; the name selects the network.
