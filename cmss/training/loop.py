@@ -206,8 +206,8 @@ def validate(
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Return a vector with the SDR improvement in dB of each source that plays.
 
-    The SDR improvement is SDR(estimate) - SDR(mixture). The same value in dB is the ratio of the
-    energy of mixture - stem to the energy of estimate - stem.
+    The SDR improvement is SDR(estimate) - SDR(mixture). This difference equals the ratio of the
+    energy of (mixture - stem) to the energy of (estimate - stem), in dB.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))
