@@ -125,7 +125,7 @@ def test_the_state_of_another_training_is_refused(truth, tmp_path):
     trained(example, state, settings)
     refused = pytest.raises(
         InputError,
-        match=r"state\.pt: not the state of this training \(the state belongs to the training .*to start anew",
+        match=r"state\.pt: not the state of this training \(the state belongs to .*to start anew",
     )
     with refused:
         trained(example, state, replace(settings, learning_rate=1e-3))
