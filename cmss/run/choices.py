@@ -20,17 +20,17 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    A separator with a file in cmss/conf/separator is a choice already. Another separator of this
-    package has only settings that it shares with others. The settings of a separator in an
-    extension package are the fields of its class, which is imported only if its name is on the
-    command line.
+    A separator with a file in cmss/conf/separator is a choice already. A separator of this package
+    without such a file shares all its settings with other separators. The settings of a separator
+    in an extension package are the fields of its class, which is imported only if its name is on
+    the command line.
 
     Args:
         words: the command line.
 
     Raises:
-        InputError: an extension package cannot be imported or has a name that is already in use; or
-            its separator is not a dataclass.
+        InputError: an extension package cannot be imported or has a name that is already in use, or
+            the separator of the package is not a dataclass.
     """
     store = ConfigStore.instance().store
     for network in registry.listed():

@@ -88,7 +88,8 @@ def plan(
         pairs: pairs of scene and listener of this job.
         sounds: cache that opens the mixtures and the enhanced files.
         settings: settings of the results.
-        weights: dict from an instrument to the digests of the weights that estimate it.
+        weights: dict from an instrument to the digests of the weights that affect the estimates of
+            this instrument.
 
     Raises:
         InputError: results are outdated, and `settings.on_change` is "error".

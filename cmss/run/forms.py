@@ -1,8 +1,8 @@
 """Checks the structure of a configuration: sections, lists, single values and paths.
 
 Each recipe has a configuration with default values. Where the default is a section or a list, the
-command line must also give a section or a list. Without this check, a mistake would only be found
-later, where the program reads the value, with an unclear message. The types and the ranges of
+command line must also give a section or a list. Without this check, the program would report a
+mistake only when it reads the value, and the message would be unclear. The types and the ranges of
 values are checked by :func:`cmss.settings.from_settings`.
 """
 

@@ -398,7 +398,7 @@ def _as_text(word: str) -> str:
 
 
 def _suggestion(word: str) -> str:
-    """Quote a word so that, typed in a shell, hydra reads its value as text.
+    """Quote a word for a shell, so that hydra reads the value of the word as text.
 
     Args:
         word: word KEY=VALUE as the program received it, without the shell's quotation marks.

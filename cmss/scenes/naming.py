@@ -17,8 +17,8 @@ def named_players(instruments: Sequence[str], recording: Excerpt) -> dict[str, S
     """Return the players of a recording by their ids, which are also the names of their stems.
 
     Args:
-        instruments: instrument of each player; the instrument of several players is named several
-            times.
+        instruments: list with the instrument of each player. An instrument with several players
+            occurs several times in this list.
         recording: excerpt that stands for the ground truth stems, which do not exist.
 
     Returns:

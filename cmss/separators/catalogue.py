@@ -1,7 +1,7 @@
 """Lists all separators by their names, which are the values of `separator=`.
 
-Nothing is imported before it is used, because most separators need PyTorch, which takes seconds to
-import.
+A class is imported only when it is used, because most separators need PyTorch, which takes seconds
+to import.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,8 +24,8 @@ class Entry:
         separator: class of the separator, as `module:Class` with a module of cmss.separators.
         method: short description of the method, for lists of separators.
         weights: description of the source of the weights; empty if the separator has no weights.
-        settings: file in cmss/conf/separator with the settings of a separator that has no file
-            with its name there.
+        settings: name of the file in cmss/conf/separator with the settings of the separator, if
+            this folder has no file with the name of the separator.
     """
 
     separator: str
@@ -83,7 +83,7 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         ),
     },
 }
-"""Dict from the family of a separator, and then from its name, to its description.
+"""Dict from a family to a dict from the name of each separator in the family to its description.
 
 The networks of :mod:`cmss.models` are not included.
 """

@@ -64,8 +64,8 @@ class Ensemble:
         normalise: whether the weights are divided by their sum over the separators.
         edges_hz: frequencies at which the bands of the weights meet; if empty, there is a single
             band.
-        pool: method of combination: `linear` (weighted sum) or `logarithmic` (log-opinion pool,
-            whose weights are always normalised).
+        pool: method of combination: `linear` for a weighted sum, or `logarithmic` for a log-opinion
+            pool. The weights of a log-opinion pool are always normalised.
 
     Raises:
         InputError: there are no separators, the sampling rates of the separators differ, the edges
@@ -81,7 +81,9 @@ class Ensemble:
         if self.pool not in ("linear", "logarithmic"):
             raise InputError(f"ensemble.pool: {self.pool!r}, expected linear or logarithmic")
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
-            raise InputError("ensemble.members: expected at least one, all at one sampling rate")
+            raise InputError(
+                "ensemble.members: expected at least one separator, all with the same sampling rate"
+            )
         if any(edge <= 0 for edge in np.diff((0, *self.edges_hz))):
             raise InputError(
                 f"ensemble.edges_hz: {list(self.edges_hz)}, expected ascending frequencies"

@@ -67,8 +67,8 @@ def check_free(root: Path) -> None:
     """Check that a new folder can be created, or that an empty folder can be replaced.
 
     Raises:
-        InputError: `root` exists and is not an empty folder; or it is the current folder or a mount
-            point, which cannot be replaced; or one of its parents is a file.
+        InputError: `root` exists and is not an empty folder, or `root` is the current folder or a
+            mount point, which cannot be replaced, or a parent folder of `root` is a file.
         OSError: the folder in which `root` is to be created cannot be written.
     """
     target = real(root)
