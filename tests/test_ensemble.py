@@ -87,7 +87,7 @@ def test_an_instrument_without_weights_is_found_beforehand(weight, message):
 
 
 def test_members_at_two_sampling_rates_are_refused():
-    with pytest.raises(InputError, match="all at one sampling rate"):
+    with pytest.raises(InputError, match="all with the same sampling rate"):
         Ensemble([Member(Constant(1), 1), Member(Constant(1, 22050), 1)])
 
 
