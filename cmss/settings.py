@@ -96,7 +96,8 @@ def check_values(config: Mapping[str, Any]) -> None:
         config: the configuration, with references resolved.
 
     Raises:
-        InputError: values have a wrong type or are out of range; the message has a line for each.
+        InputError: values have a wrong type or are out of range; the message has a line for each
+            wrong value.
     """
     problems: list[str] = []
     for section, kind in (("", General), ("separator", Separated)):
@@ -128,8 +129,8 @@ def check_fields(section: str, settings: Mapping[str, Any], type_: type[Any]) ->
         type_: dataclass with a field for each setting.
 
     Raises:
-        InputError: a key is not a field of the dataclass, or a value has another type than the
-            field.
+        InputError: a key is not a field of the dataclass, or the type of a value differs from the
+            type of the field.
     """
     problems: list[str] = []
     _values(type_, settings, section, problems)
@@ -164,7 +165,7 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
 
 
 def _build(type_: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
-    """Build the dataclass; if this fails, add a line to the problems for each error."""
+    """Build the dataclass; if this fails, append a line to `problems` for each error."""
     found = len(problems)
     values = _values(type_, settings, section, problems, complete=True)
     if len(problems) > found:
@@ -236,7 +237,7 @@ def _checked(key: str, value: Any, type_: Any) -> Any:
 
 
 def _shorten(value: Any) -> str:
-    """Return a value as text for a message, of at most 80 characters."""
+    """Convert a value to a text of at most 80 characters for an error message."""
     # Arrays are shown in several lines.
     text = one_line(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."

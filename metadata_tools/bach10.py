@@ -9,8 +9,8 @@ clarinet, saxophone and bassoon:
     01-AchGottundHerr/01-AchGottundHerr-{violin,clarinet,saxphone,bassoon}.wav
 
 The command places the dry stems in a hall, cuts the stems into excerpts of 15 s, and sets the
-loudness of the mixtures to -40 LUFS. BACH10 belongs to the challenge's evaluation set, so that
---force is required to make training data from BACH10.
+loudness of the mixtures to -40 LUFS. BACH10 belongs to the challenge's evaluation set. Therefore,
+training data are made from BACH10 only if the option --force is given.
 """
 
 import re

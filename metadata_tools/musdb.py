@@ -11,7 +11,7 @@ streams. In MUSDB18-HQ, each song is a folder with five WAV files:
 The data sets are described by Rafii, Liutkus, Stoeter, Mimilakis and Bittner (2017 and 2019).
 Files of MUSDB18 are decoded by ffmpeg, which must be installed on the system.
 
-The challenge has neither drums nor vocals, so that each of the four stems gets the name of an
+The challenge has neither drums nor vocals. Therefore, each of the four stems gets the name of an
 instrument of the challenge (option --as). These data are suitable to train and test a separator of
 drums, bass, vocals and other sources. The data are not suitable for a network that was trained on
 the instruments of the challenge.
@@ -81,8 +81,8 @@ def _stand_in(text: str) -> tuple[str, str]:
     source, _, instrument = text.partition("=")
     if source not in STREAMS or instrument not in INSTRUMENTS:
         raise argparse.ArgumentTypeError(
-            f"expected SOURCE=INSTRUMENT, one of {', '.join(STREAMS)} and one of "
-            f"{', '.join(INSTRUMENTS)}, got {text!r}"
+            f"expected SOURCE=INSTRUMENT with SOURCE from ({', '.join(STREAMS)}) and "
+            f"INSTRUMENT from ({', '.join(INSTRUMENTS)}), got {text!r}"
         )
     return source, instrument
 

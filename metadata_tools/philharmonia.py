@@ -56,7 +56,7 @@ def philharmonia_bank(folder: Path) -> Bank:
         notes = bank.setdefault(instrument, {})
         try:
             if name in notes:
-                raise InputError(f"{path}: another file has this name")
+                raise InputError(f"{path}: a file in another folder has the same name")
             found = note(path, midi_of(named_by_pitch), name)
             # A file with a larger deviation is named after the wrong note; this is the case for
             # some loud, high clarinet notes.

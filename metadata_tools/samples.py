@@ -2,11 +2,11 @@
 
     python -m metadata_tools.samples --samples DIR --out NOTES
 
-The files have names DIR/<instrument>/<pitch>.<wav, flac, mp3, ogg, aif or aiff>, with one of the
-eight instruments. C4 is MIDI pitch 60; a sharp is written as in F#4 or Fs4, a flat as in Bb3. Text
-after a space or an underscore distinguishes several files of the same pitch (`F2 v2.mp3`). The
-pitch is measured within 80 cents of the nominal pitch. If a deviation in notes.csv is close to 80
-cents, the name of the file is probably wrong.
+The files have names such as DIR/<instrument>/<pitch>.wav, where <instrument> is one of the eight
+instruments. The suffix is wav, flac, mp3, ogg, aif or aiff. C4 is MIDI pitch 60; a sharp is written
+as in F#4 or Fs4, and a flat is written as in Bb3. Text after a space or an underscore distinguishes
+several files of the same pitch (`F2 v2.mp3`). The pitch is measured within 80 cents of the nominal
+pitch. If a deviation in notes.csv is close to 80 cents, the name of the file is probably wrong.
 """
 
 import sys

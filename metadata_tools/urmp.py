@@ -10,8 +10,8 @@ and the folder has a mono file for each player:
 
 The command places the dry stems in a hall, cuts the stems into excerpts of 15 s, and sets the
 loudness of the mixtures to -40 LUFS. As in the challenge, pieces with double bass, horn, trombone,
-trumpet or tuba are left out. URMP belongs to the challenge's evaluation set, so that --force is
-required to make training data from URMP.
+trumpet or tuba are left out. URMP belongs to the challenge's evaluation set. Therefore, training
+data are made from URMP only if the option --force is given.
 """
 
 import re

@@ -104,7 +104,7 @@ def validate(root: Path, decode: bool = True) -> Report:
             if split.datasets[dataset] and name in ("train", "valid"):
                 report.problems.append(
                     f"music.{name}.json: {split.datasets[dataset]} sources are from {dataset}, "
-                    "which is the challenge's evaluation set and not for training"
+                    "which is the challenge's evaluation set and must not be used for training"
                 )
     sounds = _sounds(report) if decode else {}
     report.problems += _leaks(report.splits, sounds)
@@ -140,7 +140,11 @@ def _read(root: Path, name: str, report: Report) -> Split:
 
 
 def _sounds(report: Report) -> dict[str, dict[str, str]]:
-    """Decode all files, and return the name of each stem by split and by digest of its samples."""
+    """Decode all files, and find the digest of the samples of each stem.
+
+    Returns:
+        Dict from the split to a dict from the digest of a stem's samples to the name of the stem.
+    """
     sounds: dict[str, dict[str, str]] = {}
     tracks = [(split, track) for split in report.splits for track in split.tracks]
     for split, track in tqdm(tracks, desc="decoding", unit="track", disable=None):

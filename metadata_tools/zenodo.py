@@ -128,7 +128,7 @@ def _is_made(track: ValidTrack) -> bool:
         expected = stem.span(header.sample_rate_hz)[1]
         if header.samples != expected:
             raise InputError(
-                f"{target}: {header.samples} samples, expected {expected}; name another folder"
+                f"{target}: {header.samples} samples, expected {expected}; choose another folder"
             )
     return True
 

@@ -105,7 +105,7 @@ def test_home_is_expanded_and_an_output_in_the_source_is_refused(tmp_path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "Cello").mkdir()
     assert samples.main(["--samples", "~", "--out", "~/Cello/notes"]) == 2
-    assert f"lies in {tmp_path}, which is read" in one_line(capsys)
+    assert f"lies in the input {tmp_path}; " in one_line(capsys)
     assert list((tmp_path / "Cello").iterdir()) == []
 
 

@@ -249,7 +249,7 @@ def test_own_networks_of_one_instrument(tmp_path):
     save_checkpoint(tmp_path / "Oboe" / "best.safetensors", "convtasnet", ConvTasNet(arguments))
     separator = convtasnet(tmp_path)
     assert separator.separate(noise(), sources("Oboe"))["source_1"].shape == (2, 3000)
-    with pytest.raises(InputError, match="the network of a single instrument"):
+    with pytest.raises(InputError, match="the network estimates a single instrument, expected"):
         convtasnet(tmp_path / "Oboe" / "best.safetensors")
 
 

@@ -41,7 +41,7 @@ def default_separator() -> dict[str, Any]:
 
 
 def default_hearing_aid(sample_rate_hz: int) -> HearingAid:
-    """Return the hearing aid of the default configuration, at this sampling rate."""
+    """Return the hearing aid of the default configuration at a sampling rate."""
     challenge = OmegaConf.load(str(files("cmss.conf") / "enhancer" / "challenge.yaml"))
     assert isinstance(challenge, DictConfig)
     settings = {**plain(challenge), "sample_rate_hz": sample_rate_hz}
@@ -52,7 +52,7 @@ def build_remix(config: DictConfig) -> Remix:
     """Build the remix from the section `remix` of the configuration.
 
     Raises:
-        InputError: there is no remix of this name, or its settings are not valid.
+        InputError: the name of the remix is unknown, or the settings of the remix are not valid.
     """
     settings = plain(config)
     name = settings.pop("name")

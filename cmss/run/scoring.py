@@ -128,8 +128,8 @@ class Scorer:
             reference_sample_rate=self.haaqi_rate_hz,
             audiogram=audiogram,
             equalisation=2,
-            # level1 is the level in dB SPL of a signal whose RMS is 1. It is chosen so that the
-            # reference has 65 dB SPL before the hearing aid.
+            # level1 is the level in dB SPL of a signal whose RMS is 1. This level is chosen so that
+            # the reference has 65 dB SPL before the hearing aid.
             level1=65 - 20 * np.log10(rms),
         )
 

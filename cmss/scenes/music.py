@@ -125,7 +125,7 @@ class Music:
     def _excerpt(self, where: str, entry: ExcerptEntry) -> Excerpt | None:
         path = self._dir / entry.track
         # Resolve the path before the check whether it is in the music folder, because `..`,
-        # symbolic links and absolute paths can lead out of this folder.
+        # symbolic links and absolute paths can refer to files outside this folder.
         try:
             inside = path.resolve().is_relative_to(self._dir.resolve())
         except (OSError, ValueError, RuntimeError) as error:

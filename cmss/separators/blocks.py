@@ -14,7 +14,7 @@ from cmss.transforms.overlap_add import cross_fade, segments
 BLOCK_S, CROSS_FADE_S = 30.0, 1.0
 """Greatest length of a block and length of the cross-fade between two blocks, in seconds.
 
-Blocks limit the memory that a step needs. They also allow players to move during the recording,
+Blocks limit the memory that a step needs. Blocks also allow players to move during the recording,
 because a step estimates the statistics of each block separately.
 """
 

@@ -1,7 +1,7 @@
 """Builds a separator and its processing steps from a section of the configuration.
 
 Classes that need PyTorch are imported only where they are used: importing PyTorch takes seconds,
-and `separator=passthrough` does not need it.
+and `separator=passthrough` does not need PyTorch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,7 +159,7 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
         raise InputError(f"separator: {name!r}, {one_of(('ensemble', *SEPARATORS), name)}")
     folder = None if name in BOUNDS else settings.pop("cache", None)
     if folder is not None and not (isinstance(folder, str) and folder):
-        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for none")
+        raise InputError(f"separator.cache: {folder!r}, expected a folder, or null for no cache")
     cls = SEPARATORS[name]
     check_fields("separator", settings, cls)
     # All networks share a class; the name selects the network.

@@ -99,7 +99,7 @@ def code_digest() -> str:
 
 
 def _write(path: Path, stems: Stems, made_from: str) -> None:
-    # Copied, because two players may share an array, which safetensors does not allow.
+    # Copy the stems: two players may share an array, which safetensors does not allow.
     tensors = {key: torch.tensor(stem) for key, stem in stems.items()}
     write_weights(path, tensors, {"made_from": made_from, "content": _content(stems)})
 

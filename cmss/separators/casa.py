@@ -1,9 +1,10 @@
 """Implements `separator=casa`: computational auditory scene analysis, see :mod:`cmss.casa`.
 
 The input is the mean of both channels. The time-frequency units of a cochlear filterbank are
-grouped into notes by pitch and onset. Each note is assigned to an instrument by its timbre, with
-the templates of `separator=nmf`. The mask of an instrument is 1 in the time-frequency units of this
-instrument's notes. Time-frequency units without a note are divided equally among instruments.
+grouped into notes by pitch and onset. Each note is assigned to the instrument whose templates (of
+`separator=nmf`) fit the timbre of the note. The mask of an instrument is 1 in the time-frequency
+units of this instrument's notes. Time-frequency units without a note are divided equally among
+instruments.
 """
 
 from collections import Counter

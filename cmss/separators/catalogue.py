@@ -1,7 +1,7 @@
 """Lists all separators by their names, which are the values of `separator=`.
 
-Nothing is imported before it is used, because most separators need PyTorch, which takes seconds to
-import.
+A class is imported only when it is used, because most separators need PyTorch, which takes seconds
+to import.
 """
 
 from collections.abc import Iterator, Mapping

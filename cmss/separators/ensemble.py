@@ -64,8 +64,8 @@ class Ensemble:
         normalise: whether the weights are divided by their sum over the separators.
         edges_hz: frequencies at which the bands of the weights meet; if empty, there is a single
             band.
-        pool: method of combination: `linear` (weighted sum) or `logarithmic` (log-opinion pool,
-            whose weights are always normalised).
+        pool: method of combination: `linear` for a weighted sum, or `logarithmic` for a log-opinion
+            pool. The weights of a log-opinion pool are always normalised.
 
     Raises:
         InputError: there are no separators, the sampling rates of the separators differ, the edges

@@ -92,10 +92,10 @@ class Estimator(Protocol):
     """Protocol of the classes that apply networks to a mixture at its sampling rate."""
 
     def prepare(self, wanted: list[str]) -> None:
-        """Load the networks that have these outputs."""
+        """Load the networks that have the outputs with the names in `wanted`."""
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
-        """Separate a mixture (2, samples) into the players with these output names.
+        """Separate a mixture (2, samples) into the players with the output names in `wanted`.
 
         Returns:
             Dict from the output name to the estimate, an array of shape (2, samples).
@@ -149,7 +149,7 @@ class OneForAll:
 
     @staticmethod
     def _outputs(wanted: list[str], sources: Iterable[str]) -> list[str]:
-        """Return the names of the outputs for these players, without repetitions.
+        """Return the name of the output for each player in `wanted`, without repetitions.
 
         A player without a separate output gets the output of the instrument.
         """
@@ -181,7 +181,7 @@ class OnePerInstrument:
     _networks: dict[str, Network] = field(default_factory=dict, init=False)
 
     def prepare(self, wanted: list[str]) -> None:
-        """Load the networks of these instruments, unless the networks are already loaded."""
+        """Load the networks of the instruments in `wanted` that are not loaded yet."""
         problems: list[str] = []
         for instrument in _instruments(wanted):
             try:
@@ -223,7 +223,7 @@ def _applied(
 
 
 def _instruments(names: Iterable[str]) -> list[str]:
-    """Return the instruments that these outputs estimate, without repetitions."""
+    """Return the instrument of each output name, without repetitions."""
     return list(dict.fromkeys(instrument_of(name) for name in names))
 
 
@@ -283,17 +283,19 @@ def share_out(
 ) -> Stems:
     """Assign estimates to sources; `voices` selects the method for two players of an instrument.
 
-    For two players of the same instrument, half of the sum of both players is a safe estimate of
-    each player. The sum of the stems does not change.
+    A network may confuse two players of the same instrument. With `shared`, each of the two players
+    gets half of the sum of both estimates, which limits the error of such a confusion. With
+    `shared` and with `own`, the sum of the stems equals the sum of the estimates.
 
     Args:
-        estimates: dict from the output name to the estimate. If both players of an instrument have
-            a common estimate, its output name is the name of the instrument.
+        estimates: dict from the output name to the estimate. A common estimate of both players of
+            an instrument has the name of the instrument.
         sources: dict from the source id to the source.
-        voices: method for two players of the same instrument: `shared` (each player gets half of
-            the sum of both players), `own` (each player gets the separate estimate of this player,
-            if the network has this output), or `whole` (each player gets the sum of both players as
-            in the official baseline, which is 6 dB too loud).
+        voices: method for two players of the same instrument. With `shared`, each player gets half
+            of the sum of both players. With `own`, each player gets the output of the network for
+            this player; if the network has only one output for both players, `own` equals `shared`.
+            With `whole`, each player gets the sum of both players, so that the sum of the two stems
+            is 6 dB too loud. The official baseline uses the method `whole`.
     """
     stems = {}
     for source in sources.values():

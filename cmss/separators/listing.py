@@ -1,7 +1,8 @@
-"""Lists all separators with their properties and measured figures.
+"""Lists all separators with their properties, scores and computing times.
 
-The properties and figures are in models.json beside this module. `python -m benchmarks.separators`
-and `python -m benchmarks.systems` write this file and the tables of the documentation.
+The file models.json beside this module contains the properties, scores and computing times.
+`python -m benchmarks.separators` and `python -m benchmarks.systems` write this file and the tables
+of the documentation.
 """
 
 import json
@@ -15,7 +16,7 @@ from cmss.models import registry
 from cmss.separators import catalogue
 
 DEFAULT_SYSTEM = "meta"
-"""The ensemble that `separator=ensemble` is by default; its figures have this name."""
+"""Name of `separator=ensemble` in models.json, which is the name of the default ensemble."""
 
 EXTENSION = "extension"
 """Family of the separators that models.json does not contain."""
@@ -23,26 +24,27 @@ EXTENSION = "extension"
 
 @dataclass(frozen=True)
 class Properties:
-    """Properties of a separator, and the figures of the weights in the package.
+    """Holds the properties of a separator, and the scores of the weights in the package.
 
     Args:
         name: value of `separator=`.
         family: type of method.
         method: short description of the method.
-        parameters: number of learned parameters in the package, or of values in templates; None
-            without weights.
-        sizes: number of parameters of each size that can be trained.
-        causal: whether it can be causal: with the weights in the package, or with weights of a size
-            in `causal_sizes`.
-        causal_sizes: sizes that look ahead by at most 5 ms.
-        gap_closed: position of the mean HAAQI between the mixture (0) and the ground truth stems
-            (1), by test set.
-        sdr_db: median SDR over the sources in dB, by test set; more than 100 if the only error is
-            that of rounding.
-        seconds_per_minute: CPU seconds on one core for a minute of a quartet; None if not measured.
-        licence: licence of the weights in the package; None without weights.
-        data: names of the data sets on which they were trained, see cmss/weights/PROVENANCE.md.
-        package: package that adds the separator; None for this one.
+        parameters: number of learned parameters of the weights in the package, or number of values
+            in the templates; None if the package has no weights.
+        sizes: dict from the name of a size that can be trained to its number of parameters.
+        causal: whether the separator can be causal, either with the weights in the package or with
+            weights of a size in `causal_sizes`.
+        causal_sizes: names of the sizes with a look-ahead of at most 5 ms.
+        gap_closed: dict from the test set to the position of the mean HAAQI between the score of
+            the mixture (0) and that of the ground truth stems (1).
+        sdr_db: dict from the test set to the median SDR over the sources in dB. If rounding is the
+            only error, the SDR is more than 100 dB.
+        seconds_per_minute: CPU seconds on one core per minute of a quartet; None if not measured.
+        licence: licence of the weights in the package; None if the package has no weights.
+        data: names of the data sets on which the weights in the package were trained, see
+            cmss/weights/PROVENANCE.md.
+        package: name of the extension package that adds the separator; None for separators of cmss.
     """
 
     name: str
@@ -61,19 +63,19 @@ class Properties:
 
     @property
     def ready(self) -> bool:
-        """Whether the separator needs no file of weights in its settings, as far as is known."""
+        """Whether the separator works without a weight file of the user; assumed for extensions."""
         return self.licence is not None or self.family == EXTENSION
 
 
 @cache
 def stored() -> dict[str, Any]:
-    """Return the content of models.json: separators, test sets, data sets and figures."""
+    """Return the content of models.json: separators, test sets, data sets, scores and times."""
     text = (files("cmss.separators") / "models.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
 def listing() -> list[Properties]:
-    """List all separators: the default first, those of extension packages last.
+    """List all separators; the default comes first, and extension packages come last.
 
     Raises:
         InputError: two installed packages use the same name for a separator.

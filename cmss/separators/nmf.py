@@ -1,10 +1,10 @@
-"""Implements the separators that factorise spectrograms: `nmf`, `nmf_convolutive`, `plca` etc.
+"""Implements separators that factorise spectrograms: nmf, nmf_convolutive, nmf_smooth and plca.
 
-The templates of all instruments in the piece are given, and their activations are fitted to the
-mixture. The product of an instrument's templates and activations models the spectrogram of the
-instrument. The mask of an instrument is the modelled spectrogram of the instrument divided by the
-sum of the modelled spectrograms of all instruments. The two channels are fitted separately, so the
-masks of the two channels may differ.
+The templates of all instruments in the piece are given, and the activations of the templates are
+fitted to the mixture. The product of an instrument's templates and activations models the
+spectrogram of the instrument. The mask of an instrument is the modelled spectrogram of the
+instrument divided by the sum of the modelled spectrograms of all instruments. The two channels are
+fitted separately, so the masks of the two channels may differ.
 """
 
 from collections import Counter
@@ -122,7 +122,7 @@ class PLCASeparator(Factorisation):
     model = "plca"
 
     def _step(self, V: Tensor, W: Tensor, H: Tensor) -> Tensor:
-        # Templates sum to 1, so the activations are V.sum() * P(z) P(t | z), and vice versa.
+        # Each template sums to 1, so the activations are V.sum() * P(z) P(t | z).
         counts = H.sum(1)
         latent = Latent(W[0], counts / counts.sum(), H / counts[:, None].clamp(min=TINY))
         updated = em_step(V, latent, learn_spectra=False)

@@ -19,11 +19,12 @@ class ConvTasNetSeparator(NetworkSeparator):
     """Separates with Conv-TasNet, with weights of this project or of the challenge.
 
     Args:
-        weights_from: source of the weights: a value that :class:`NetworkSeparator` accepts,
-            `official` for the networks of the challenge in the Hugging Face hub, or a folder with
-            subfolders ConvTasNet_<Instrument>_<Causal|NonCausal>/ in the format of the hub.
+        weights_from: source of the weights. The value `official` selects the networks of the
+            challenge in the Hugging Face hub. A folder may contain subfolders
+            ConvTasNet_<Instrument>_<Causal|NonCausal>/ in the format of the hub. All values that
+            :class:`NetworkSeparator` accepts for `weights_from` are also allowed.
         revision: branch or commit of the weights in the hub; the weights of a commit never change.
-        force_redownload: whether to download weights again that are already in the hub's cache.
+        force_redownload: whether to download again the weights that are already in the hub's cache.
 
     Raises:
         InputError: see :class:`NetworkSeparator`.
@@ -77,8 +78,8 @@ class ConvTasNetSeparator(NetworkSeparator):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"separator.weights_from: {repository} is not in the hub's cache and could not be "
-                f"downloaded ({reason}); give a folder with it, or use "
-                "separator.weights_from=small"
+                f"downloaded ({reason}); expected a folder that contains a copy of this "
+                "repository, or separator.weights_from=small"
             ) from error
 
     def _published(self, folder: Path) -> Network:

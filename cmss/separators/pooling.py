@@ -33,10 +33,10 @@ def pooled(
 
     Args:
         mixture: the mixture, an array of shape (2, samples).
-        members: for each member of the ensemble, the estimates (2, samples) of all sources. With an
-            iterator, only the estimates of a single member are in memory at a time.
-        weights: weights of the members, an array of shape (M, S, F). Weights are not negative, and
-            their sum over the members is 1.
+        members: for each member of the ensemble, the estimates (2, samples) of all sources. If
+            `members` is an iterator, only the estimates of a single member are in memory at a time.
+        weights: weights of the members, an array of shape (M, S, F). The weights are not negative,
+            and the sum of the weights over the members is 1.
 
     Returns:
         The sources, an array of shape (S, 2, samples). The sum of the sources is the mixture. A
@@ -81,8 +81,9 @@ def weights_of_bins(
 ) -> NDArray[np.float32]:
     """Interpolate the weights of bands (M, S, bands) to weights of bins (M, S, F).
 
-    The responses of the bands have the shape (bands, F). The sum of the result over the members of
-    the ensemble is 1. If all weights of a bin are zero, the members get equal weights.
+    The responses of the bands have the shape (bands, F). The weights of each bin are scaled to a
+    sum of 1 over the members. If the weights of all members are zero in a bin before the scaling,
+    all members get equal weights in this bin.
     """
     at_bins = weights @ responses
     total = at_bins.sum(0)

@@ -1,4 +1,4 @@
-"""Loads the weights of a run before its first track."""
+"""Loads all weights of a run before the first track is separated."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,12 @@ from cmss.separators.protocol import Separator
 
 
 def load_networks(separator: Separator, pairs: Iterable[Pair]) -> dict[str, list[str]]:
-    """Load the weights for the tracks of all pairs, so that missing files are found early.
+    """Load the weights for all pairs of scene and listener, so that missing files are found early.
 
     Returns:
-        Dict from the instrument to the digests of the weights that affect its estimates: the
-        weights for all instruments, and the weights that were loaded for this instrument.
+        Dict from the instrument to the digests of the weights that affect the estimates of this
+        instrument. These are the weights that all instruments share, and the weights that were
+        loaded for this instrument only.
 
     Raises:
         InputError: weights are missing or do not fit the separator.

@@ -16,8 +16,8 @@ Causality = Literal["causal", "noncausal"]
 """Whether a system is causal; in the challenge, a causal system looks ahead by at most 5 ms."""
 
 NOT_SHAPING = ("device", "cache", "weights_from", "checkpoint", "revision", "force_redownload")
-"""Settings that do not affect estimates. The location of weights is among them, because weights are
-identified by their content."""
+"""Settings that do not affect the estimates. The settings that give the location of weights belong
+to this list, because weights are identified by their content."""
 
 
 class Separator(Protocol):
@@ -47,8 +47,9 @@ class Separator(Protocol):
                 ground truth stems of the sources.
 
         Returns:
-            Dict from the source id to the estimate, an array of shape (2, samples) that is aligned
-            with the mixture to the sample. The dict is empty if the separator returns no stems.
+            Dict from the source id to the estimate, an array of shape (2, samples) without delay
+            relative to the mixture. A separator that estimates no stems, such as `passthrough`,
+            returns an empty dict.
         """
 
 

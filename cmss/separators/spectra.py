@@ -19,17 +19,17 @@ At 44.1 kHz, the window lasts 186 ms, which is longer than the delay of a room's
 OnSpectra = Callable[[Tensor, Tensor], Tensor]
 """Type of a function that returns new spectra, a complex array of shape (S, 2, F, K).
 
-Its arguments are the spectra of the mixture (2, F, K) and of the estimates (N, 2, F, K); the
-function may overwrite the spectra of the estimates.
+The arguments of the function are the spectra of the mixture (2, F, K) and the spectra of the
+estimates (N, 2, F, K). The function may overwrite the spectra of the estimates.
 """
 
 
 def spectra_of(signals: Sequence[NDArray[np.float32]], window: int) -> Tensor:
     """Compute the STFT with a Hann window; the hop is a quarter of the window.
 
-    Each signal is padded with `window` zeros at both ends. Without padding, only the end of a
-    single window would cover the last samples. At its end, the window is near zero, so the inverse
-    STFT would divide by values near zero.
+    Each signal is padded with `window` zeros at both ends. Without padding, the last samples would
+    lie under the end of only one window, where the window is near zero. The inverse STFT would then
+    divide by values near zero.
 
     Args:
         signals: sequence of N stereo signals, arrays of shape (2, samples).
@@ -76,7 +76,7 @@ def on_spectra(
     """Apply a function to the spectra of a mixture (2, samples) and of N estimates (2, samples).
 
     Returns:
-        The S signals of the spectra that the function returned, an array of shape (S, 2, samples).
+        The inverse STFT of the result of `function`, an array of shape (S, 2, samples).
     """
     (X,) = spectra_of([mixture], window)
     with torch.inference_mode():

@@ -96,8 +96,8 @@ class TemplateSeparator(ABC):
         divergence = dictionaries.analysis.divergence
         if divergence != self._divergence:
             raise InputError(
-                f"{path}: templates for divergence {divergence}, separator={self.model} expects "
-                f"{self._divergence} here"
+                f"{path}: the templates were learned with divergence {divergence}, but "
+                f"separator={self.model} expects divergence {self._divergence}"
             )
         lags = max(map(len, dictionaries.templates.values()))
         if self.static and lags > 1:
@@ -112,7 +112,7 @@ class TemplateSeparator(ABC):
         missing = {source.instrument for source in sources} - known.keys()
         if missing:
             raise InputError(
-                f"{', '.join(self.weights)}: no templates of {', '.join(sorted(missing))}, "
+                f"{', '.join(self.weights)}: has no templates of {', '.join(sorted(missing))}, "
                 f"only of {', '.join(known)}"
             )
 

@@ -28,10 +28,11 @@ class ModuleSeparator(Estimating):
     Args:
         sample_rate_hz: sampling rate of the mixtures.
         causality: always `noncausal`, because the receptive field of the module is unknown.
-        target: class of the module, as `package.Class`. The class may be None for checkpoints of
-            train.py, which contain `target`, `arguments`, `sources`, `samplerate` and `consistent`.
-        checkpoint: file with the weights: a .safetensors file, or a state_dict that torch.save
-            wrote, from which only tensors are unpickled. Prefixes of parameter names, such as
+        target: class of the module, as `package.Class`. `target` may be None if train.py wrote the
+            checkpoint, because such a checkpoint contains `target`, `arguments`, `sources`,
+            `samplerate` and `consistent`.
+        checkpoint: path of the weight file: a .safetensors file, or a file in which torch.save has
+            stored a state_dict. Only tensors are unpickled. Prefixes of parameter names, such as
             `module.`, are removed (:mod:`cmss.models.weights_file`).
         arguments: keyword arguments of the class.
         sources: instruments that the module estimates, in the order of the module's outputs.
@@ -68,7 +69,10 @@ class ModuleSeparator(Estimating):
         path = Path(self.checkpoint)
         network = self._load(path)
         if TARGET in network.sources:
-            raise InputError(f"{path}: separator.checkpoint: the network of a single instrument")
+            raise InputError(
+                f"{path}: separator.checkpoint: the network estimates a single instrument, "
+                "expected a network for all instruments"
+            )
         self.weights[str(path)] = file_sha256(path)
         self._device = chosen_device(self.device)
         self.precision = chosen_precision(self.precision, self._device.type)
@@ -83,14 +87,17 @@ class ModuleSeparator(Estimating):
             assert isinstance(network, ModuleNetwork)
             if self.target not in (None, network.arguments.target):
                 raise InputError(
-                    f"separator.target: {self.target!r}, but {path} holds "
-                    f"{network.arguments.target!r}"
+                    f"separator.target: {self.target!r}, expected "
+                    f"{network.arguments.target!r}, the class in {path}"
                 )
             return network
         if "model" in header:
-            raise InputError(f"{path}: weights of separator={header['model']}, not of a module")
+            raise InputError(
+                f"{path}: weights of separator={header['model']}, expected weights of a torch "
+                "module"
+            )
         if problems := [
-            f"separator.{key}: missing, and {path} does not say"
+            f"separator.{key}: missing, expected a value, because {path} has none"
             for key in ("target", "sources", "samplerate")
             if not getattr(self, key)
         ]:

@@ -67,16 +67,16 @@ class NetworkSeparator(Estimating):
         name: value of `separator=`, from :func:`cmss.models.registry.names`.
         causality: noncausal or causal. A causal separator requires networks with a look-ahead of at
             most :data:`LOOK_AHEAD_S`.
-        weights_from: source of the weights. The value `small` is the network for all instruments in
-            the package. A path can be a checkpoint of train.py for all instruments, the folder in
-            which such a checkpoint was published, or a folder with a network for each instrument. A
-            folder with a network for each instrument contains checkpoints
-            <Instrument>/best.safetensors or published folders <Instrument>/.
+        weights_from: source of the weights. The value `small` selects the network in the package,
+            which separates all instruments. A path can be a checkpoint of train.py for all
+            instruments, the folder in which such a checkpoint was published, or a folder with a
+            network for each instrument. In a folder with a network for each instrument, the
+            subfolder <Instrument>/ contains the checkpoint best.safetensors or a published network.
         add_residual: fraction of the accompaniment that is added to each estimate, if the networks
             estimate an accompaniment.
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`; None for the
-            default in the record of the network.
+            default of the network, see :class:`cmss.models.record.NetworkRecord`.
         device: name of the device; None to use a GPU if available.
         precision: precision of matrix products.
 
@@ -124,7 +124,7 @@ class NetworkSeparator(Estimating):
         if not self._holds_networks(path):
             raise InputError(
                 f"separator.weights_from: {self.weights_from!r}, expected {self.places}; to train "
-                f"your own: {self._train}"
+                f"your own weights: {self._train}"
             )
         return OnePerInstrument(
             self._load, self.sample_rate_hz, self._segments, self._device, self.add_residual
@@ -134,8 +134,9 @@ class NetworkSeparator(Estimating):
         network = self._checked(path)
         if TARGET in network.sources:
             raise InputError(
-                f"{path}: separator.weights_from: the network of a single instrument; expected a "
-                "network for all, or the folder with the networks of all instruments"
+                f"{path}: separator.weights_from: the network estimates a single instrument, "
+                "expected a network for all instruments, or a folder with a network for each "
+                "instrument"
             )
         if self.add_residual:
             raise InputError(
@@ -155,11 +156,12 @@ class NetworkSeparator(Estimating):
         return self._of_one(path, self._checked(path, instrument), instrument)
 
     def _of_one(self, path: Path, network: Network, instrument: str) -> Network:
-        """Check that a network has the outputs of a network for a single instrument."""
+        """Check that the network for an instrument has the outputs that are needed."""
         wanted = {TARGET, ACCOMPANIMENT} if self.add_residual else {TARGET}
         if not wanted <= set(network.sources):
             raise InputError(
-                f"{path}: the network for {instrument}: outputs {', '.join(network.sources)}, "
+                f"{path}: the outputs of the network for {instrument} are "
+                f"{', '.join(network.sources)}, "
                 f"expected {' and '.join(sorted(wanted, reverse=True))}"
             )
         return network
@@ -188,9 +190,9 @@ class NetworkSeparator(Estimating):
         rate_hz, reach = network.sample_rate_hz, network.reach
         if reach is None:
             return (
-                "is noncausal: estimates depend on all of the mixture; separator=convtasnet "
-                "separator.weights_from=official has causal networks, train.py size=causal trains "
-                "them"
+                "is noncausal: estimates depend on the entire mixture; separator=convtasnet "
+                "separator.weights_from=official has causal networks, and train.py size=causal "
+                "trains causal networks"
             )
         if rate_hz != self.sample_rate_hz:
             return (

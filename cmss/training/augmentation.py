@@ -1,10 +1,10 @@
 """Augments stems for random mixtures: changes pitch, spectrum and level, and swaps channels.
 
-A training step needs about thirty segments on a CPU and hundreds on a GPU. The computation of all
-segments must not take longer than the training step of a small network. For this reason, this
-module has different implementations for CPU and GPU, which give the same result. On a CPU, compiled
-code computes the segments one after the other. On a GPU, which holds the stems in its memory,
-tensor operations compute all segments together.
+A batch consists of about thirty segments in a training on a CPU, and of hundreds of segments in a
+training on a GPU. The computation of a batch must not take longer than the training step of a small
+network. For this reason, this module has different implementations for CPU and GPU, which give the
+same result. On a CPU, compiled code computes the segments one after the other. On a GPU, which
+holds the stems in its memory, tensor operations compute all segments together.
 """
 
 from collections.abc import Sequence

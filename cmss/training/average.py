@@ -23,7 +23,7 @@ from cmss.models.weights_file import read_weights, write_weights
 
 
 def average(weights: Sequence[Path], mean: Path) -> None:
-    """Write the mean of the weights in several files, in single precision.
+    """Average the weights of several files, and write the mean to a new file in single precision.
 
     The new file gets the header of the last file.
 
@@ -32,8 +32,8 @@ def average(weights: Sequence[Path], mean: Path) -> None:
         mean: path of the new file.
 
     Raises:
-        InputError: a file cannot be read, or has the weights of a different network than the first
-            file.
+        InputError: a file cannot be read, or the network of a file differs from the network of the
+            first file.
     """
     networks = [load_checkpoint(path) for path in weights]
     states = [network.state_dict() for network in networks]

@@ -9,9 +9,9 @@ need not sum to 1. If the estimates of an instrument have large errors in a band
 less than 1 and attenuate this band, as a Wiener gain does.
 
 In the fit, soft and loud sources have the same importance. A prior keeps the weights of all members
-close to equal weights. Without this prior, if an instrument plays in only a few tracks, least
-squares would let one member compensate for the errors of another member. The strength of the prior
-is chosen by leave-one-out cross-validation over tracks.
+close to equal weights. For an instrument that plays in only a few tracks, least squares without
+this prior would let one member compensate for the errors of another member. The strength of the
+prior is chosen by leave-one-out cross-validation over tracks.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,10 @@ class _Sums:
         )
 
     def error(self, weights: NDArray[np.float64]) -> float:
-        """Return the energy of the error, |w' y - s|^2 = w' P w - 2 w' q + sources."""
+        """Return the energy of the error w' y - s.
+
+        The energy is w' P w - 2 w' q + sources, because the energy of each stem s is scaled to 1.
+        """
         w = weights.reshape(-1)
         return float(w @ self.products @ w - 2 * w @ self.correlations + self.sources)
 

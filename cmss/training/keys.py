@@ -70,15 +70,17 @@ class TrainPaths(ListeningPaths):
 
 @dataclass(frozen=True)
 class ModelKeys:
-    """The section `model` of train.py.
+    """Settings of the section `model` of train.py.
 
     Args:
         name: name of a network of :mod:`cmss.models` or of an extension package.
-        target: torch module that is trained instead, as `package.Class`; None for a network.
-        arguments: keyword arguments of this class; None for none.
-        sources: outputs of this class in order; None for the eight instruments.
-        samplerate: sampling rate of this class in Hz.
-        consistent: whether to change its estimates so that their sum is the mixture.
+        target: class of a torch module, as `package.Class`, which is trained instead of the network
+            `name`; None to train the network `name`.
+        arguments: keyword arguments of the class `target`; None for no arguments.
+        sources: outputs of the class `target` in order; None for the eight instruments.
+        samplerate: sampling rate of the class `target` in Hz.
+        consistent: whether to change the estimates of the class `target` so that the sum of the
+            estimates is the mixture.
     """
 
     name: Name
@@ -180,7 +182,7 @@ class PostfilterKeys:
     def __post_init__(self) -> None:
         _check_separator("separator.name", self.separator.get("name"))
         if self.init_from and self.begin_like:
-            raise ValueError("begin_like: expected null where init_from is given")
+            raise ValueError("begin_like: expected null if init_from is given")
 
 
 @dataclass(frozen=True)

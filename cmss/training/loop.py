@@ -267,9 +267,9 @@ def validate(
 def sdr_improvement(model: Network, batch: Batch) -> Tensor:
     """Return the SDR improvement in dB of each source of each example, a tensor (B, S).
 
-    The SDR improvement is SDR(estimate) - SDR(mixture). The same value in dB is the ratio of the
-    energy of mixture - stem to the energy of estimate - stem. The value of a source that does not
-    play is NaN.
+    The SDR improvement is SDR(estimate) - SDR(mixture). This difference equals the ratio of the
+    energy of (mixture - stem) to the energy of (estimate - stem), in dB. The value of a source that
+    does not play is NaN.
     """
     targets = batch.targets(len(model.sources))  # (B, S, 2, T)
     estimates = model(batch.mixture, batch.present(len(model.sources)))

@@ -2,8 +2,8 @@
 
 A loss is a function that returns a scalar for a network and a batch.
 
-In shapes, B is the size of the batch. S, T, F, K and N are the numbers of outputs of the network,
-samples, bins, frames and bands.
+In shapes, B is the size of the batch, S the number of outputs of the network, T the number of
+samples, F the number of bins, K the number of frames, and N the number of bands.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Measures the mean HAAQI of a network in training, or of a separator with further steps."""
+"""Measures the mean HAAQI of a network in training, or of a separator and its processing steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from cmss.separators.steps.step import Step
 class MeanHaaqi:
     """Measures the mean HAAQI over pairs of scene and listener after separation and remix.
 
-    For a network of a single instrument, the stems of all other players are the ground truth, so
-    that the result depends only on this network.
+    For a network of a single instrument, the ground truth stems are used for all other players.
+    Therefore, the result depends only on this network.
 
     Args:
         pairs: pairs of scene and listener. If the network estimates a single instrument, this
             instrument must play in every scene.
-        scorer: scorer that measures HAAQI, and whose hearing aid amplifies the remix.
+        scorer: scorer that measures HAAQI. The hearing aid of the scorer amplifies the remix.
         instrument: instrument that a network of a single instrument estimates; None for a network
             of all instruments.
     """
@@ -47,7 +47,7 @@ class MeanHaaqi:
     def spread(
         cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None = None
     ) -> "MeanHaaqi":
-        """Choose `count` pairs, evenly spread over the pairs in whose scene the instrument plays.
+        """Choose `count` pairs, evenly spaced in the list of pairs whose scene has the instrument.
 
         Raises:
             InputError: the instrument plays in no pair.
@@ -83,7 +83,7 @@ class MeanHaaqi:
         candidates: Sequence[Sequence[Step]],
         progress: Callable = iter,
     ) -> NDArray[np.float64]:
-        """Return the mean HAAQI over pairs and ears after each of several lists of steps.
+        """Measure the mean HAAQI over pairs and ears for each of several lists of processing steps.
 
         Args:
             separator: separator of the mixtures. Each mixture is separated only once.

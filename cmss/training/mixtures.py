@@ -3,7 +3,8 @@
 The batch of a training step depends only on the seed and on the number of the step. An interruption
 of the training therefore does not change the batches of later steps.
 
-In shapes, B is the size of the batch. P and T are the numbers of players and samples of an example.
+In shapes, B is the size of the batch, P the number of players in an example, and T the number of
+samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,14 +35,14 @@ class MixtureSettings:
         segment_s: length of an example in seconds.
         batch_size: number of examples in a batch.
         together: probability that all stems of an example are from the same passage of the same
-            track; in the other examples, each instrument is from a different track.
+            track. In the other examples, a track is drawn separately for each instrument.
         gain_db: maximum random increase or decrease of the level of a stem in dB.
-        semitones: maximum shift of pitch, tempo and formants in semitones; all players of an
-            example have the same shift.
-        cents: maximum additional shift of each instrument in cents, which is applied if the
-            instruments come from different tracks.
-        equaliser_db: maximum gain in dB of the random equaliser of each stem, which has two peaks
-            or dips.
+        semitones: maximum shift in semitones. Stems are resampled, so that pitch, tempo and
+            formants shift together. All players of an example have the same shift.
+        cents: maximum additional shift of each instrument in cents. This shift is applied only if a
+            track is drawn separately for each instrument.
+        equaliser_db: maximum gain in dB of the random equaliser of each stem. An equaliser has two
+            peaks or dips.
     """
 
     segment_s: Annotated[float, Field(ge=0.1, le=3600)]
@@ -53,7 +54,7 @@ class MixtureSettings:
     equaliser_db: Annotated[float, Field(ge=0, le=60)]
 
     def as_played(self) -> "MixtureSettings":
-        """Return settings for batches of the same size, without augmentation or mixed tracks."""
+        """Return settings without augmentation; all stems of an example are from one track."""
         return replace(self, together=1.0, gain_db=0.0, semitones=0.0, cents=0.0, equaliser_db=0.0)
 
 
@@ -137,9 +138,9 @@ class RandomMixtures:
         self.tracks = self.by_instrument.get(instrument, []) if instrument else tracks
         if not self.tracks:
             raise InputError(
-                f"mixtures.segment_s: {settings.segment_s:g} s with pitch shifts take "
-                f"{self.source_samples / sample_rate_hz:.1f} s, but no track with "
-                f"{instrument or 'any instrument'} is longer"
+                f"mixtures.segment_s: a segment of {settings.segment_s:g} s needs "
+                f"{self.source_samples / sample_rate_hz:.1f} s of a track because of the pitch "
+                f"shifts, but no track with {instrument or 'any instrument'} is long enough"
             )
         self._on_device = None
         if device is not None and device.type != "cpu":

@@ -12,8 +12,8 @@ The loss in this module is the cepstral correlation without the ear model, becau
 takes too much computing time. Each signal is transformed once by a Fourier transform. The envelope
 of each band is computed from the bins of the Fourier transform, at a sampling rate of 1 kHz.
 
-In shapes, B is the size of the batch. T and N are the numbers of samples of a signal and of an
-envelope.
+In shapes, B is the size of the batch, T the number of samples of a signal, and N the number of
+samples of an envelope.
 """
 
 import torch

@@ -1,6 +1,7 @@
 """Trains a post-filter (:mod:`cmss.models.postfilter_network`) on the estimates of a separator.
 
-In shapes, S, T, F, K and N are the numbers of sources, samples, bins, frames and auditory bands.
+In shapes, S is the number of sources, T the number of samples, F the number of bins, K the number
+of frames, and N the number of auditory bands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,7 +133,7 @@ class PostfilterLoss:
         return with_modulations(loss, self.modulation, remixes, self.arguments.samplerate)
 
     def _waveform(self, spectra: Tensor) -> Tensor:
-        """Synthesise a remix (1, 2, T) from spectra (2, F, K); higher bins are set to zero."""
+        """Synthesise a remix (1, 2, T) from spectra (2, F, K); bins above F are set to zero."""
         window, hop = self.arguments.window, self.arguments.window // 4
         above = window // 2 + 1 - spectra.shape[-2]
         padded = torch.nn.functional.pad(spectra, (0, 0, 0, above))

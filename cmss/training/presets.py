@@ -31,8 +31,8 @@ class Preset:
 
     Args:
         network: name of the network, a key of :func:`cmss.models.registry.models`.
-        arguments: arguments of the network. The argument for the outputs determines whether the
-            network separates all instruments or a single instrument, see
+        arguments: arguments of the network. The argument that lists the outputs determines whether
+            the network separates all instruments or a single instrument, see
             :mod:`cmss.models.outputs`.
         loss_name: name of the loss, a key of :data:`LOSSES`.
         loss_arguments: arguments of the loss.
@@ -124,10 +124,10 @@ def module_preset(
 
     Args:
         target: class of the module, as `package.Class`.
-        arguments: keyword arguments of the class; None for none.
+        arguments: keyword arguments of the class; None for no arguments.
         sources: outputs of the module in order; None for the eight instruments.
         samplerate: sampling rate of the module in Hz.
-        consistent: whether to change its estimates so that their sum is the mixture.
+        consistent: whether to change the estimates so that the sum of the estimates is the mixture.
     """
     settings = {
         "target": target,

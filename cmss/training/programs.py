@@ -208,7 +208,9 @@ def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
         try:
             network.begin_like(load_postfilter(Path(keys.begin_like)))
         except ValueError as error:
-            raise InputError(f"begin_like: {keys.begin_like}: {error} as in postfilter") from error
+            raise InputError(
+                f"begin_like: {keys.begin_like}: {error}, the value in the section postfilter"
+            ) from error
     return network
 
 

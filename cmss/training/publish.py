@@ -4,10 +4,10 @@
 
 The program writes a copy of the weights, the arguments of the network (config.json) and a model
 card (README.md) to FOLDER. The model card shows the training settings from the header of the
-weights file, and the best validation from the log of the training. The log is either log.csv in the
-folder of the weights, or has the name of the weights file with the suffix .csv. The published
-network can be loaded by `from_pretrained(FOLDER)` or `separator.weights_from=FOLDER`. The command
-`hf upload NAME FOLDER` uploads the folder to the hub.
+weights file, and the best validation from the log of the training. The log is the file with the
+name of the weights file and the suffix .csv or, if this file does not exist, log.csv in the same
+folder. The published network can be loaded by `from_pretrained(FOLDER)` or
+`separator.weights_from=FOLDER`. The command `hf upload NAME FOLDER` uploads the folder to the hub.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class TrainingRecord:
 
     Args:
         settings: configuration of the training as YAML; empty if the header of the weights file
-            does not have it.
+            contains no configuration.
         data: description of the training data.
         log: rows of log.csv.
     """

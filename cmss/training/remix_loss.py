@@ -6,8 +6,8 @@ compression in the ear, and keeps the phase. Remixes are compared by their log p
 bin is weighted by the inverse of the bandwidth of the auditory filter at its frequency, because the
 bands of HAAQI are equally spaced on the ERB-rate scale.
 
-In shapes, B is the size of the batch. S, P, T, F and K are the numbers of outputs of the network,
-players of an example, samples, bins and frames.
+In shapes, B is the size of the batch, S the number of outputs of the network, P the number of
+players in an example, T the number of samples, F the number of bins, and K the number of frames.
 """
 
 import math
@@ -40,7 +40,7 @@ def inverse_bandwidth(bins: int, sample_rate_hz: int) -> Tensor:
 
 
 def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -> Tensor:
-    """Compute the squared error of masked compressed spectra; the arguments are broadcast.
+    """Compute the squared error of spectra that are masked and then compressed.
 
     A mask m is real and not negative. Let x and s be the compressed spectra of mixture and stem.
     The error is a polynomial in sqrt(m): |sqrt(m) x - s|^2 = m |x|^2 - 2 sqrt(m) Re(x* s) + |s|^2.
@@ -49,7 +49,8 @@ def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -
         masks: values of the mask m.
         mixture: |x|^2, which is the magnitude of the mixture before compression.
         product: Re(x* s), the real part of the product of both compressed spectra.
-        stems: |s|^2, which is the magnitude of the stems before compression.
+        stems: |s|^2, which is the magnitude of the stems before compression. The shapes of all
+            arguments are broadcast.
     """
     # The constant keeps the gradient of the root finite at 0.
     return masks * mixture - 2 * (masks + 1e-6).sqrt() * product + stems
@@ -185,7 +186,7 @@ class EstimatesRemixLoss(RemixTerms):
     modulation: NotNegative = 1.0
 
     def __call__(self, model: Network, batch: Batch) -> Tensor:
-        """Compute the loss of any network; players that no output estimates have no effect."""
+        """Compute the loss of any network; players that are not estimated have no effect."""
         outputs = len(model.sources)
         mixture = batch.mixture
         level = mixture.square().mean((1, 2)).add(1e-12).sqrt()[:, None, None, None]  # RMS

@@ -1,7 +1,7 @@
 """Trains networks and post-filters by AdamW; an interrupted training can be continued.
 
 A :class:`Task` provides the data and the loss, and validates the network between steps. The trainer
-only calls the methods of this protocol, so that the same trainer serves networks and post-filters.
+calls only the methods of :class:`Task`, so that the same trainer serves networks and post-filters.
 """
 
 import math
@@ -74,8 +74,8 @@ class Trainer:
         weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
         save_every_s: interval in seconds at which the state is saved.
-        training: text that identifies the settings. A state with a different text is refused; None
-            accepts any state of this network.
+        training: text that identifies the settings. A state is refused if its entry `training`
+            differs from this text. If the text is None, any state of this network is accepted.
 
     Raises:
         InputError: the file `state` is damaged or belongs to another training.
@@ -171,7 +171,8 @@ def load_state(
         path: path of the file, in the format of :class:`Trainer` or in an earlier format.
         restore: function that receives the dictionary of values, and raises an exception if they do
             not fit the network.
-        training: text that the entry `training` of the state must equal; None accepts any text.
+        training: text that the entry `training` of the state must equal. If `training` is None, the
+            entry may have any text.
 
     Raises:
         InputError: the file is damaged, or belongs to another training.
@@ -192,7 +193,9 @@ def load_state(
         names = {"network": "model", "optimiser": "optimizer"}
         state = {names.get(name, name): value for name, value in state.items()}
         if training and state["training"] != training:
-            raise ValueError(f"the state is of {state['training']}, expected {training}")
+            raise ValueError(
+                f"the state belongs to the training {state['training']}, expected {training}"
+            )
         restore(state)
     except Exception as error:  # the values of another training may be anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

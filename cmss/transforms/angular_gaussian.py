@@ -46,10 +46,11 @@ def direction_likelihoods(
 
     Args:
         spectra: spectra of the mixture, a complex array of shape (..., 2, F, K).
-        prior: logarithm of each source's mask before directions are used, an array of shape
-            (..., S, F, K).
+        prior: logarithm of each source's mask, without information from directions, an array of
+            shape (..., S, F, K).
         iterations: number of times that the distributions are estimated.
-        weight: factor of the log-likelihood between iterations; the factor of the prior is 1.
+        weight: factor of the log-likelihood when the masks are updated: the logarithm of a new mask
+            is prior + weight x log-likelihood, up to a constant for each bin.
 
     Returns:
         The log-likelihoods up to a constant for each bin, an array of shape (..., S, F, K). The
@@ -98,10 +99,11 @@ def learn_directions(
 
     Args:
         spectra: spectra of the mixture, a complex array of shape (..., 2, F, K).
-        prior: logarithm of each source's mask before directions are used, an array of shape (...,
-            S, F, K).
+        prior: logarithm of each source's mask, without information from directions, an array of
+            shape (..., S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
-        weight: factor of the log-likelihood between iterations; the factor of the prior is 1.
+        weight: factor of the log-likelihood when the masks are updated: the logarithm of a new mask
+            is prior + weight x log-likelihood, up to a constant for each bin.
 
     Returns:
         The distributions for each number of neighbours in :data:`NEIGHBOURS`.
@@ -207,7 +209,7 @@ def sums_around(sums: Tensor, neighbours: int) -> Tensor:
     if not neighbours:
         return sums
     bins = sums.shape[-2]
-    # The sums are differences of cumulative sums. These are computed in double precision, because
-    # large sums cancel.
+    # The sums are differences of cumulative sums. The cumulative sums are computed in double
+    # precision, because large sums cancel.
     padded = torch.nn.functional.pad(sums.double(), (0, 0, neighbours + 1, neighbours)).cumsum(-2)
     return (padded[..., 2 * neighbours + 1 :, :] - padded[..., :bins, :]).to(sums.dtype)

@@ -34,7 +34,7 @@ def band_interpolation(bins: int, Q: int) -> Tensor:
 
 
 def warp(bins: int, bands: int) -> Tensor:
-    """Return weights (bins, bands) that interpolate each band between two bins.
+    """Return weights (bins, bands) that compute each band by interpolation between two bins.
 
     The weights of each band sum to 1. Bands are equally spaced on the axis log(1 + 20 f), where f
     is the frequency divided by the highest frequency. The axis is nearly linear below f = 1/20 and
@@ -45,22 +45,20 @@ def warp(bins: int, bands: int) -> Tensor:
 
 
 def unwarp(bins: int, bands: int) -> Tensor:
-    """Return weights (bins, bands) that interpolate each bin between two bands of :func:`warp`.
+    """Return weights (bins, bands) that compute each bin by interpolation between two bands.
 
-    The weights of each bin sum to 1.
+    The bands are those of :func:`warp`. The weights of each bin sum to 1.
     """
     relative = torch.linspace(0, 1, bins, dtype=torch.float64)
     return _interpolation(_position(relative, bands), bands)
 
 
 def stretch(bands: int, factor: float) -> Tensor:
-    """Return weights (bands, bands) that interpolate bands at a multiple of each band's frequency.
+    """Return weights (bands, bands) that compute values at `factor` times each band's frequency.
 
-    The bands are those of :func:`warp`.
-
-    The weights in row g of the matrix interpolate between the two bands nearest to `factor` times
-    the frequency of band g. If `factor` times the frequency of the band is above the highest
-    frequency, the weights are zero.
+    The bands are those of :func:`warp`. Row g of the matrix interpolates between the two bands
+    nearest to `factor` times the frequency of band g. If `factor` times the frequency of band g is
+    above the highest frequency, the weights in row g are zero.
     """
     relative = factor * _frequency(bands)
     return _interpolation(_position(relative, bands), bands) * (relative <= 1).unsqueeze(1)
@@ -72,7 +70,7 @@ def _frequency(bands: int) -> Tensor:
 
 
 def _position(relative: Tensor, bands: int) -> Tensor:
-    """Return the fractional band index of frequencies relative to the highest frequency."""
+    """Convert frequencies, relative to the highest frequency, to fractional indices of bands."""
     return torch.log1p(20 * relative) / math.log(21) * (bands - 1)
 
 

@@ -1,7 +1,7 @@
 """Computes ratio masks of estimated sources, and their logarithms and log-odds.
 
-The ratio mask of a source in a time-frequency bin is its magnitude divided by the sum of the
-magnitudes of all sources.
+The ratio mask of a source in a time-frequency bin is the magnitude of this source divided by the
+sum of the magnitudes of all sources.
 
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """

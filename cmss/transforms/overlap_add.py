@@ -20,8 +20,8 @@ class Reach:
     Args:
         past: number of input samples before the output sample, a multiple of `hop`.
         future: number of input samples after the output sample (look-ahead).
-        hop: number of samples such that a shift of the input by a multiple of `hop` shifts the
-            output by the same number of samples.
+        hop: step of time shifts in samples. If the input is shifted by a multiple of `hop`, the
+            output is shifted equally.
     """
 
     past: int
@@ -77,7 +77,7 @@ def overlap_add(function: Function, signal: Tensor, segment: int, overlap: int) 
         ValueError: `overlap` is negative, or not less than `segment`.
     """
     if not 0 <= overlap < segment:
-        raise ValueError(f"overlap: expected 0 to less than segment {segment}, got {overlap}")
+        raise ValueError(f"overlap: expected at least 0 and less than {segment}, got {overlap}")
     parts = segments(signal.shape[-1], segment, overlap)
     outputs = None
     results = in_threads(lambda part: function(signal[None, :, part]), parts, signal.device.type)
@@ -142,9 +142,9 @@ def official_overlap_add(
     """Apply a function in segments, exactly as the official baseline (`separate_sources`) does.
 
     A segment has a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
-    `overlap_s` seconds. If the signal has only a single segment, it fades out over its last
-    `overlap_s` seconds, because the baseline omits the fade-out only if a later segment reaches the
-    end.
+    `overlap_s` seconds. The baseline omits the fade-out if the second or a later segment reaches
+    the end of the signal. If the signal has only a single segment, the output therefore fades out
+    over the last `overlap_s` seconds.
 
     Args:
         function: function that maps an array of shape (1, channels, samples) to an array of shape

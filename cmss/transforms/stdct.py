@@ -42,7 +42,7 @@ def stdct(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 
 
 def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
-    """Invert :func:`stdct` by windowed overlap-add, divided by the sum of squared windows.
+    """Invert :func:`stdct` by windowed overlap-add and division by the sum of squared windows.
 
     If no signal has the given coefficients, the result is the signal whose coefficients are nearest
     to them in the least-squares sense (Griffin and Lim 1984, section II).
@@ -89,8 +89,8 @@ def idct(X: Tensor) -> Tensor:
 def _half_sample_shift(like: Tensor) -> Tensor:
     """Return exp(i pi k / (2 N)) for k = 0, ..., N - 1, where N is the length of the last axis."""
     size = like.shape[-1]
-    # In single precision, the angles of high bins would not be exact enough. They are computed on
-    # the processor, because mps devices have no double precision.
+    # In single precision, the angles of high bins would not be exact enough. The angles are
+    # computed on the processor, because mps devices have no double precision.
     angle = torch.arange(size, dtype=torch.float64) * (math.pi / (2 * size))
     shift = torch.polar(torch.ones_like(angle), angle).to(like.dtype.to_complex())
     return shift.to(like.device)

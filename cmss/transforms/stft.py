@@ -29,7 +29,7 @@ def stft(signal: Tensor, window: Tensor, hop: int) -> Tensor:
 
 
 def istft(spectra: Tensor, window: Tensor, hop: int, samples: int) -> Tensor:
-    """Invert :func:`stft` by windowed overlap-add, divided by the sum of squared windows.
+    """Invert :func:`stft` by windowed overlap-add and division by the sum of squared windows.
 
     Args:
         spectra: the spectra, a complex array of shape (..., length // 2 + 1, frames).

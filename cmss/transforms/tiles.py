@@ -21,7 +21,7 @@ def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
 
 
 def divided(frames: slice) -> list[slice]:
-    """Divide frames into a slice of equal length for each thread of PyTorch."""
+    """Divide frames into slices of equal length, one slice for each thread of PyTorch."""
     count = frames.stop - frames.start
     threads = max(min(torch.get_num_threads(), count), 1)
     edges = [frames.start + count * number // threads for number in range(threads + 1)]

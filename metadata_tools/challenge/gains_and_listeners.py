@@ -16,8 +16,9 @@ STANDARD_AUDIOGRAMS_DB = {
     "S1": (10, 10, 10, 15, 30, 55, 70, 75),
     "S2": (20, 20, 25, 55, 75, 80, 80, 80),
 }
-"""Standard audiograms in dB HL at these frequencies (Bisgaard, Vlaming and Dahlquist, Trends in
-Amplification 14, 2010, pp. 113-120). They end at 6 kHz; the value at 8 kHz continues the slope."""
+"""Standard audiograms in dB HL at AUDIOGRAM_FREQUENCIES_HZ (Bisgaard, Vlaming and Dahlquist, Trends
+in Amplification 14, 2010, pp. 113-120). The published audiograms end at 6 kHz; the value at 8 kHz
+continues the slope."""
 
 MOST_LISTENERS = 98
 """Number of listener ids in the test split, which has the fewest ids."""
@@ -29,15 +30,17 @@ _WITHOUT_LOSS_ID = {"train": "L0999", "valid": "L5999", "test": "L6299"}
 def gain_pool(
     rng: np.random.Generator, sources: tuple[int, ...] = (2, 3, 4, 5)
 ) -> dict[str, dict[str, dict[str, int]]]:
-    """Draw the pool of gain combinations for scenes, which is the content of gains_meta.json.
+    """Draw combinations of gains for scenes, and return the content of gains_meta.json.
 
     The challenge's generator (`generate_train_scenes.py` of pyclarity) has a pool of combinations
     for each number of sources. No combination occurs twice. Combinations with equal gains for all
-    sources are left out, because the remix keeps the level, so that equal gains have no effect.
+    sources are left out. Equal gains would have no effect, because the remix is scaled to the level
+    of the mixture (:mod:`cmss.remix`).
 
     Args:
-        rng: random generator, which draws 300 combinations for each number of sources. If a number
-            of sources has fewer combinations, the pool has all combinations.
+        rng: random generator, which draws 300 combinations for each number of sources. If fewer
+            than 300 combinations exist for a number of sources, the pool contains all of these
+            combinations.
         sources: numbers of sources for which combinations are drawn.
 
     Returns:
@@ -64,7 +67,7 @@ def make_listeners(
     """Draw listeners with audiograms close to standard audiograms; the last listener has no loss.
 
     Args:
-        split: train, valid or test; the ids of the listeners depend on it.
+        split: train, valid or test; the ids of the listeners depend on the split.
         count: number of listeners.
         rng: random generator for the deviations from the standard audiograms.
 

@@ -5,9 +5,9 @@
     <root>/metadata/{music,scenes,scene_listeners,listeners,compressor_params}.<split>.json
     <root>/metadata/music_tracks.<split>.json
 
-As in the challenge, the audio paths in the metadata of valid and test begin with the split and are
-relative to `<root>/audio`. The audio paths in the metadata of train are relative to
-`<root>/audio/train`.
+Audio paths in the metadata have the same form as in the challenge. For the splits `valid` and
+`test`, the paths are relative to `<root>/audio` and begin with the name of the split. For the split
+`train`, the paths are relative to `<root>/audio/train`.
 """
 
 import json
@@ -39,8 +39,8 @@ class MadeTrack:
     """Describes a track whose audio has been written, for the metadata of the track.
 
     Args:
-        labels: names of the players as the challenge writes them (`Violin_1`), in the order
-            source_1, source_2...
+        labels: names of the players in the notation of the challenge (`Violin_1`), in the order
+            source_1, source_2, ...
     """
 
     name: str
@@ -67,18 +67,18 @@ def check_free(root: Path) -> None:
     """Check that a new folder can be created, or that an empty folder can be replaced.
 
     Raises:
-        InputError: `root` exists and is not an empty folder; or it is the current folder or a mount
-            point, which cannot be replaced; or one of its parents is a file.
+        InputError: `root` exists and is not an empty folder, or `root` is the current folder or a
+            mount point, which cannot be replaced, or a parent folder of `root` is a file.
         OSError: the folder in which `root` is to be created cannot be written.
     """
     target = real(root)
     place = next(path for path in (target, *target.parents) if path.exists())
     if place == target:
         if not target.is_dir() or any(target.iterdir()):
-            raise InputError(f"{root}: exists and is not an empty folder; name another")
+            raise InputError(f"{root}: exists and is not an empty folder; choose another folder")
         if target == Path.cwd() or target.is_mount():
             raise InputError(
-                f"{root}: is the current folder or a mount point; name a new folder in it"
+                f"{root}: is the current folder or a mount point; choose a new folder in it"
             )
         place = target.parent
     if not place.is_dir():
@@ -134,8 +134,8 @@ def write_track(
         root: folder of the data set.
         split: split of the track.
         name: name of the track.
-        stems: dict from the label of a player to the floating-point stem (2, samples). The order of
-            the stems becomes source_1, source_2...
+        stems: dict from the label of a player to the floating-point stem (2, samples). The stems
+            are numbered source_1, source_2, ... in the order of the dict.
         dataset: name of the source data set, for `source_dataset` in the metadata.
 
     Raises:

@@ -213,7 +213,7 @@ def _plan_music(
     root: Path,
     claims: _Claims,
 ) -> None:
-    """Add to the plan the training and validation audio that the metadata list."""
+    """Add the training and validation audio that is listed in the metadata to the plan."""
     if metadata is None:
         claims.problems.append(f"no package has {TRAIN_FILE}, expected metadata.zip")
         return
@@ -284,7 +284,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
 
 
 def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[ValidTrack]:
-    """Yield the valid tracks of music.valid.to_generate.json."""
+    """Yield the validation tracks of music.valid.to_generate.json; report errors in the file."""
     audio = root / "audio"
     for name, value in file.entries.items():
         stems: list[Stem] = []
@@ -314,7 +314,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
 
 
 def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
-    """Return the path of a name in a folder; report a name that leads out of the folder."""
+    """Join a folder and a relative path; return None if the path leaves the folder."""
     safe = safe_name(name)
     if safe is None:
         file.report(f"{where}.track", f"the path {name!r} leaves the folder")

@@ -1,1 +1,1 @@
-"""Reads the options of the commands, and downloaded packages."""
+"""Reads command-line options, and the files of downloaded packages."""

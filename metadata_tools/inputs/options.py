@@ -50,7 +50,7 @@ def to_path(text: str) -> Path:
 
 
 def real(path: Path) -> Path:
-    """Return the absolute path without links.
+    """Return the absolute path, with symbolic links resolved.
 
     Path.resolve would raise RuntimeError if the links form a loop.
     """
@@ -69,7 +69,7 @@ def check_outside(out: Path, sources: Iterable[Path]) -> None:
     """
     target = real(out)
     problems = [
-        f"--out {out}: lies in {source}, which is read; name a folder outside of it"
+        f"--out {out}: lies in the input {source}; choose a folder outside the input"
         for source in sources
         if target.is_relative_to(real(source))
     ]

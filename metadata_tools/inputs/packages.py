@@ -53,8 +53,8 @@ def open_package(path: Path) -> Package:
 
     Raises:
         InputError: the package is missing, damaged, encrypted or too large. The package is also
-            refused if it contains a link, a device, two files of the same name, or a name that
-            leads out of the folder.
+            refused if it contains a link, a device, two files of the same name, or a path that
+            leaves the folder.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -97,7 +97,8 @@ def extract(package: Package, targets: Mapping[str, Path], description: str) -> 
         The number of copied files.
 
     Raises:
-        InputError: the package is damaged, a target is a different file, or the disk is too small.
+        InputError: the package is damaged, a file with another size exists at a destination, or the
+            disk has too little free space.
     """
     waiting = {
         name: target
@@ -148,7 +149,7 @@ def digest(package: Package, name: str) -> str:
 
 
 def safe_name(name: str) -> str | None:
-    """Convert a name to a relative path; return None if it could lead out of a folder."""
+    """Convert a name to a relative path; return None if the path could leave a folder."""
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts
     if unsafe or "\\" in name or not name.isprintable() or ":" in path.parts[0]:
@@ -190,7 +191,7 @@ def _members(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _checked(path: Path, name: str) -> str:
-    """Convert a name in an archive to a relative path; refuse names that lead out of the folder."""
+    """Convert a name in an archive to a relative path; refuse a path that could leave a folder."""
     safe = safe_name(name)
     if safe is None:
         raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")
@@ -247,7 +248,7 @@ def _exists(target: Path, size: int, package: Path) -> bool:
         return False
     if found != size:
         raise InputError(
-            f"{target}: has {found} bytes, expected {size} as in {package}; name another folder"
+            f"{target}: has {found} bytes, expected {size} as in {package}; choose another folder"
         )
     return True
 

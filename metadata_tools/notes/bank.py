@@ -32,8 +32,8 @@ class Recording:
         cents: measured deviation from the nominal pitch.
         dynamic: name of the dynamic layer, such as f.
         samples: waveform (samples,) in float32 at 44.1 kHz.
-        attack: index of the sample at which the sustain begins.
-        sustain_end: index of the sample at which the decay begins.
+        attack: index of the sample at which the attack ends and the sustain begins.
+        sustain_end: index of the sample at which the sustain ends and the decay begins.
     """
 
     name: str
@@ -82,8 +82,8 @@ def read_bank(folder: Path) -> Bank:
     """Read a folder of notes.
 
     Raises:
-        InputError: notes.csv is missing or incomplete; or it names an instrument that the challenge
-            does not have, or a file that is missing or not mono at 44.1 kHz.
+        InputError: notes.csv is missing or incomplete, or lists an instrument that the challenge
+            does not have, or lists a file that is missing or is not mono at 44.1 kHz.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)
@@ -155,7 +155,7 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
     Args:
         pitches: pitches of all notes.
         every: distance between two held-out pitches in the list of pitches. If the distance is 0,
-            all pitches are returned.
+            no pitch is held out, and all pitches are returned for both values of `held_out`.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))
@@ -192,8 +192,8 @@ def write_bank(folder: Path, make: Callable[[], Bank], sources: Iterable[Path] =
 
     Args:
         folder: the new folder.
-        make: function that returns the bank, and that is called only after the folder has been
-            checked, because it may take long.
+        make: function that returns the bank. `make` is called only after the folder has been
+            checked, because the computation of a bank may take long.
         sources: folders and files that `make` reads.
 
     Raises:

@@ -137,7 +137,7 @@ def samples_bank(folder: Path) -> Bank:
                 problems += error.problems
                 continue
             if read.name in notes:
-                problems.append(f"{path}: another file has this name with another suffix")
+                problems.append(f"{path}: another file has the same name with another suffix")
             notes[read.name] = read
         bank[place.name] = tuple(notes.values())
     if not problems and not any(bank.values()):

@@ -160,14 +160,16 @@ def _check(reader: Reader, pieces: Sequence[Piece], options: argparse.Namespace)
     """Check everything that can be checked before files are unpacked."""
     source = options.source
     if not pieces:
-        raise InputError(f"{source}: no piece of {reader.dataset} found, or none that --only names")
+        raise InputError(
+            f"{source}: no piece of {reader.dataset} found, or no piece matches the option --only"
+        )
     splits = {split_of(piece.name, options, options.split) for piece in pieces}
     trained_on = splits & {"train", "valid"}
     if reader.reserved and trained_on and not options.force:
         raise InputError(
-            f"{reader.dataset} is the challenge's evaluation data, not for training, and "
-            f"{' and '.join(sorted(trained_on))} is for training; --force if you do not enter the "
-            "challenge"
+            f"{reader.dataset} is the challenge's evaluation data and must not be used for "
+            f"training: expected the split test, got {' and '.join(sorted(trained_on))}; if you do "
+            "not enter the challenge, add --force"
         )
     names = Counter(slug(piece.name) for piece in pieces)
     if twice := [name for name, count in names.items() if count > 1]:

@@ -21,8 +21,8 @@ def is_stem(path: PurePosixPath) -> bool:
 def part_label(name: str) -> str | None:
     """Return the challenge's name of a stem, such as `Violin_1`, or None for other instruments.
 
-    If the challenge never doubles an instrument, the first player of this instrument is treated as
-    its only player.
+    If an instrument has at most one player in the challenge, the first player of this instrument
+    gets the name without a number.
 
     Args:
         name: name of the file without its suffix, such as `violin 1`, `AltoSax` or `Alto_Sax`.

@@ -44,5 +44,5 @@ def in_parallel(work: Callable[[T], R], tasks: Sequence[T], processes: int) -> I
 
 
 def _end_when_interrupted() -> None:
-    """Make this process end silently at Ctrl-C, which the parent process reports."""
+    """Make this process end silently after Ctrl-C; the parent process reports the interruption."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

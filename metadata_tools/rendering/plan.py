@@ -37,7 +37,7 @@ class Job:
 def note_problems(
     table: Mapping[str, Sequence[Mapping[str, str]]], options: argparse.Namespace
 ) -> list[str]:
-    """Return a line for each reason why the recorded notes are not sufficient for the options."""
+    """Return a line for each reason why the notes do not suffice to render the requested tracks."""
     where = options.notes / "notes.csv"
     problems = []
     if len(table) < max(options.players):

@@ -27,15 +27,15 @@ class Room:
     """Defines a rectangular room with a stereo pair of microphones.
 
     Args:
-        size_m: length, width and height of the room. The players sit ahead of the microphone pair,
-            along the first axis.
+        size_m: length, width and height of the room. The players sit in front of the microphone
+            pair, along the first axis.
         decay_s: reverberation time (T60) at mid frequencies.
         pair_m: position of the centre of the microphone pair.
         spacing_m: distance between the two microphones, along the second axis.
         angle_rad: angle by which each microphone is turned outwards.
         omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
         diffuse_db: level in dB of the late reverberation relative to the level that statistical
-            acoustics predicts; lower for directional instruments and microphones than for others.
+            acoustics predicts. Directional instruments and microphones reduce this level.
         spot: amplitude of the close microphones relative to the direct sound at the microphone
             pair; 0 without close microphones. Each player has a close microphone, whose signal is
             aligned in time with the microphone pair and panned to the seat.
@@ -89,7 +89,7 @@ def random_room(rng: np.random.Generator) -> Room:
 def random_seats(
     room: Room, players: int, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Draw the positions of seats, in metres, along an arc ahead of the microphone pair."""
+    """Draw the positions of seats, in metres, along an arc in front of the microphone pair."""
     length, width, _ = room.size_m
     opening = np.deg2rad(rng.uniform(50, 130))
     radius = rng.uniform(1.5, min(4.5, 0.6 * length))
@@ -172,9 +172,9 @@ def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, 
         rng: random generator for the room, the seats, the equalisers and the balance.
 
     Returns:
-        Dict from the label of a player to the stem (2, samples), in the same order. Without rests,
-        all stems have the same level, except for a random balance of -5 to +4 dB. A silent stem
-        remains silent.
+        Dict from the label of a player to the stem (2, samples), in the same order. The level of
+        each stem, measured outside rests, is the same except for a random balance of -5 to +4 dB. A
+        silent stem remains silent.
     """
     room = random_room(rng)
     seats = random_seats(room, len(dry), rng)
@@ -215,8 +215,9 @@ def reverberate(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
 def _first_arrival(room: Room) -> float:
     """Return the sample at which the direct sound arrives at the centre of the microphone pair.
 
-    The arrival is late enough that the first half of the sinc function fits before it, even if a
-    seat is closer to a microphone than to the centre of the pair.
+    Each impulse is a sinc function (:func:`_add_impulse`), whose first half comes before the
+    arrival. The returned sample is late enough for this first half, even if a seat is closer to a
+    microphone than to the centre of the pair.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 

@@ -32,9 +32,10 @@ class Player:
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
         articulation: ratio of the sounding duration to the written duration of a note that is not
             slurred.
-        variety_semitones: maximum of a random number that is added to the distance in pitch between
-            a note and a recording when a recording is chosen. The random number has the effect that
-            notes of the same pitch are played with different recordings.
+        variety_semitones: maximum random change in the choice of a recording. The recording with
+            the smallest distance in pitch from a note is chosen, and a random number of at most
+            this size is added to each distance. Notes of the same pitch are therefore played with
+            different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.
@@ -147,7 +148,8 @@ class Sampler:
             instrument: instrument of the bank.
             note: note to play.
             bound: whether the next note is slurred to this note.
-            breath_db: level that is added by the slow rise and fall of the phrase.
+            breath_db: change of the note's level in dB, due to the slow crescendo and diminuendo of
+                the phrase.
             player: playing style.
             rng: random generator for the deviations of the player.
         """

@@ -55,7 +55,7 @@ def read_document(path: Path) -> etree._Element:
 
 
 def implausible(tempo: str | float) -> bool:
-    """Return whether a tempo is not a number from 5 to 1000 quarters per minute."""
+    """Return whether a tempo is invalid: not a number from 5 to 1000 quarter notes per minute."""
     try:
         return not 5.0 <= float(tempo) <= 1000.0
     except ValueError:
@@ -71,7 +71,7 @@ def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element
 
 
 def tidy(root: etree._Element, path: Path) -> list[str]:
-    """Correct elements of a document that partitura does not expect.
+    """Correct or remove the elements of a document that partitura cannot read correctly.
 
     Returns:
         A line for each type of element that was left out.
@@ -116,7 +116,14 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
-    """Return the name of the score in an archive, from the container file or as the only score."""
+    """Return the name of the score in an archive.
+
+    The name is read from the container file. If the container file is missing or names no score,
+    the archive must contain only one score.
+
+    Raises:
+        InputError: the archive contains no score, or several scores.
+    """
     names = {name.replace("\\", "/").casefold(): name for name in archive.namelist()}
     if container := names.get(_CONTAINER.casefold()):
         root = _parsed(_decoded(archive.read(container), path), path)
@@ -173,7 +180,7 @@ def _parsed(text: str, path: Path) -> etree._Element:
 
 
 def _partwise(root: etree._Element) -> etree._Element:
-    """Convert a score of measures that contain parts to a score of parts that contain measures."""
+    """Convert score-timewise (measures with parts) to score-partwise (parts with measures)."""
     made = etree.Element("score-partwise", dict(root.attrib))
     made.extend([child for child in root if child.tag != "measure"])
     parts: dict[str, etree._Element] = {}
@@ -188,12 +195,16 @@ def _partwise(root: etree._Element) -> etree._Element:
 
 
 def _check_parts(root: etree._Element, path: Path) -> None:
-    """Raise InputError unless every part is listed only once and exists only once."""
+    """Check that every part has one entry in part-list and at most one part element.
+
+    Raises:
+        InputError: a part has another number of entries or elements, or there is no part element.
+    """
     listed = [part.get("id") for part in root.iterfind("part-list/score-part")]
     found = [part.get("id") for part in root.findall("part")]
     problems = [
-        f"{path}: part {name}: listed {listed.count(name)} times in part-list and there "
-        f"{found.count(name)} times, expected once each"
+        f"{path}: part {name}: expected one entry in part-list and one part element, got "
+        f"{listed.count(name)} and {found.count(name)}"
         for name in dict.fromkeys([*listed, *found])
         if listed.count(name) != 1 or found.count(name) > 1
     ]

@@ -174,7 +174,7 @@ def test_evaluation_data_are_refused_as_training_data(name, options, tmp_path, c
     data_set = DATA_SETS[name]
     archive = data_set.write(tmp_path)
     assert data_set.main([str(archive), "--out", str(tmp_path / "data"), *options]) == 2
-    assert "is the challenge's evaluation data, not for training" in only_line(capsys)
+    assert "is the challenge's evaluation data and must not be used" in only_line(capsys)
     assert not (tmp_path / "data").exists()
 
 

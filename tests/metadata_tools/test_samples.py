@@ -69,7 +69,7 @@ def test_vibrato_counts_by_its_middle(midi):
         ("Violin/A4v2.wav", tone(69), "expected a sound file named by its pitch"),
         ("Violin/B4.wav", np.zeros(RATE_HZ), "silent"),
         ("Violin/C5.wav", tone(72, seconds=0.2), "sounds for 0.2"),
-        ("Violin/A4.flac", tone(69), "another file has this name"),
+        ("Violin/A4.flac", tone(69), "another file has the same name"),
     ],
 )
 def test_a_file_that_is_no_note_is_one_line(tmp_path, capsys, file, samples, message):

@@ -65,7 +65,7 @@ def test_no_message_advises_to_delete_a_state(server, tmp_path):
     )
     assert done.status == 2
     assert done.stderr.startswith(
-        "exp/state.pt: not the state of this training (the state is of another"
+        "exp/state.pt: not the state of this training (the state belongs to the training another"
     )
     assert "choose another path.exp_folder" in done.stderr
     assert "remove" not in done.stderr

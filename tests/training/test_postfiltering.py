@@ -125,7 +125,7 @@ def test_the_state_of_another_training_is_refused(truth, tmp_path):
     trained(example, state, settings)
     refused = pytest.raises(
         InputError,
-        match=r"state\.pt: not the state of this training \(the state is of .*to start anew",
+        match=r"state\.pt: not the state of this training \(the state belongs to .*to start anew",
     )
     with refused:
         trained(example, state, replace(settings, learning_rate=1e-3))
@@ -241,7 +241,7 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
     [
         (
             f"begin_like={PACKAGED} init_from={PACKAGED}",
-            "begin_like: expected null where",
+            "begin_like: expected null if init_from is given",
         ),
         (
             f"begin_like={PACKAGED} +postfilter.channels=5",

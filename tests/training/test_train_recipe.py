@@ -86,7 +86,7 @@ def train_here(*arguments: str) -> None:
         (["instrument=Violin"], "instrument: this size separates all instruments, expected null"),
         (["+compile=true"], "compile: no such key any more, expected nothing in its place"),
         (["init_from=no.safetensors"], "init_from: no.safetensors: no such file"),
-        (["mixtures.segment_s=5"], "mixtures.segment_s: 5 s with pitch shifts take 5.9 s"),
+        (["mixtures.segment_s=5"], "mixtures.segment_s: a segment of 5 s needs 5.9 s"),
     ],
 )
 def test_bad_input_ends_with_status_2_and_a_line(root, tmp_path, capsys, arguments, expected):

@@ -140,7 +140,8 @@ def test_a_state_of_other_settings_is_refused(tmp_path):
     path = tmp_path / "state.pt"
     trainer(path, lambda _: 1.0, 2, training="these").run()
     with pytest.raises(
-        InputError, match=r"state\.pt: not .* \(the state is of these, expected others\)"
+        InputError,
+        match=r"state\.pt: not .* \(the state belongs to the training these, expected others\)",
     ):
         trainer(path, lambda _: 1.0, 2, training="others")
 

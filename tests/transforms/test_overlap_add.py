@@ -58,7 +58,7 @@ def test_no_seam():
 
 @pytest.mark.parametrize("overlap", [-1, 100, 101])
 def test_an_overlap_that_never_ends_is_refused(overlap):
-    with pytest.raises(ValueError, match="less than segment 100"):
+    with pytest.raises(ValueError, match="at least 0 and less than 100"):
         overlap_add(two_of_it, noise(2, 300), 100, overlap)
 
 

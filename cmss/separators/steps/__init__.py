@@ -1,4 +1,4 @@
-"""Lists the steps after a separator by their names in the configuration."""
+"""Maps the name of each processing step in the configuration to the class of the step."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -58,7 +58,12 @@ class Directions(Untrained):
         return WINDOW / sample_rate_hz
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:
-        """Return whether each source is silent, and the distributions of all directions."""
+        """Find silent sources, and estimate the distribution of each source's directions.
+
+        Returns:
+            A bool array (S,) that is true for silent sources, and the distributions of the
+            directions, which are the result of :func:`learn_directions`.
+        """
         silent = silent_sources(estimates)
         sources, _, bins, frames = estimates.shape
         prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)

@@ -20,8 +20,8 @@ PACKAGED = ("small", "second_small")
 class PostfilterStep:
     """Applies a post-filter of :mod:`cmss.models.postfilter_network`.
 
-    A post-filter degrades the results of a separator whose estimates are more or less confident
-    than the estimates with which the post-filter was trained.
+    A post-filter degrades the estimates of a separator whose masks are sharper or softer than the
+    masks in the training of the post-filter.
 
     Args:
         weights_from: source of the weights: `small`, `second_small`, or a file that

@@ -1,4 +1,4 @@
-"""Defines the protocol of the steps that are applied after a separator."""
+"""Defines the protocol of the steps that process the estimates of a separator."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol

@@ -26,9 +26,9 @@ WINDOW = 4096
 FLOOR = 1e-9
 """Fraction of the mixture's mean power that is added to the sum of the sources' covariances.
 
-This constant makes the sum of the covariances invertible. It is divided equally among the sources,
-so that the sum of the gains is still the identity matrix. In contrast, norbert adds the constant
-only to the sum, so that the sum of norbert's estimates is less than the mixture.
+This constant makes the sum of the covariances invertible. The constant is divided equally among the
+sources, so that the sum of the gains is still the identity matrix. In contrast, norbert adds the
+constant only to the sum, so that the sum of norbert's estimates is less than the mixture.
 """
 
 
@@ -69,7 +69,7 @@ class Wiener(Untrained):
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> Statistics:
         """Estimate the spatial covariances of each iteration from all frames."""
-        # Double precision, because in single precision the sum would round the floor away.
+        # In single precision, the floor would be lost in the rounding of the sum.
         mixture, estimates = mixture.to(torch.complex128), estimates.to(torch.complex128)
         floor = FLOOR * mixture.abs().square().mean() / len(estimates)
         # If the mixture is silent, the floor is arbitrary but must be positive.
@@ -96,7 +96,7 @@ class Wiener(Untrained):
 
 
 def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Return the expected values (S, 2, F, K) given the mixture and the powers of the estimates."""
+    """Return the expected values (S, 2, F, K) of the sources, given the mixture."""
     power = channels_power(estimates) / 2  # (S, F, K)
     total = _covariance(power[0], spatial[0], floor)
     for v, R in zip(power[1:], spatial[1:], strict=True):
@@ -113,12 +113,11 @@ def _expected(mixture: Tensor, estimates: Tensor, spatial: Tensor, floor: Tensor
 
 
 def _spatial_covariance(estimates: Tensor) -> Tensor:
-    """Return the spatial covariance of each source: the sum of x x^H divided by the sum of power.
+    """Return the spatial covariance of each source, an array of shape (S, 2, 2, F).
 
-    The result has the shape (S, 2, 2, F).
-
-    In bins in which a source is silent in all frames, the result for this source is the identity
-    matrix.
+    Let the vector x contain both channels of a source in a bin. The spatial covariance is the sum
+    of x x^H over all frames, divided by the sum of |x|^2 / 2 over all frames. If the source is
+    silent in all frames of a bin, the spatial covariance in this bin is the identity matrix.
     """
     power = channels_power(estimates) / 2  # (S, F, K)
     products = torch.einsum("scft,sdft->scdf", estimates, estimates.conj())
@@ -128,9 +127,10 @@ def _spatial_covariance(estimates: Tensor) -> Tensor:
 
 
 def _covariance(power: Tensor, spatial: Tensor, floor: Tensor) -> Tensor:
-    """Return the product of power (F, K) and spatial covariance (2, 2, F) plus the floor.
+    """Return the covariance (2, 2, F, K) of a source.
 
-    The result has the shape (2, 2, F, K).
+    The covariance is the power (F, K) times the spatial covariance (2, 2, F), plus the floor times
+    the identity matrix.
     """
     identity = torch.eye(2, dtype=spatial.dtype)[:, :, None, None]
     return power * spatial[..., None] + floor * identity
