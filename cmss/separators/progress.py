@@ -31,15 +31,17 @@ class Progress:
 
     def watch(self, separator: Separator) -> Separator:
         """Return a copy of a separator that reports after each member of its ensemble."""
-        watched: Any = copy(separator)
-        if isinstance(watched, Around):
-            watched.separator = self.watch(watched.separator)
-        elif isinstance(watched, Ensemble):
+        watched: Any = separator
+        if isinstance(separator, Around):
+            watched = copy(separator)
+            watched.separator = self.watch(separator.separator)
+        elif isinstance(separator, Ensemble):
+            watched = copy(separator)
             watched.members = [
                 Member(_Watched(member.separator, self._member_done), member.weight)
-                for member in watched.members
+                for member in separator.members
             ]
-            self._units += len(watched.members)
+            self._units += len(separator.members)
         return watched
 
     def _member_done(self, samples: int) -> None:
