@@ -1,4 +1,4 @@
-"""Measures the loudness and the true peak of signals, as ITU-R BS.1770-4 defines them."""
+"""Measures the loudness and the true peak of signals (ITU-R BS.1770-4)."""
 
 from itertools import count
 
@@ -27,7 +27,7 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
-    """Return the filters of ITU-R BS.1770-4 as second-order sections (2, 6), as SciPy does."""
+    """Return the filters of ITU-R BS.1770-4 as second-order sections in SciPy's format, (2, 6)."""
     # Imported late, because it imports scipy.signal, which takes a second.
     import pyloudnorm
 
@@ -36,7 +36,7 @@ def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
 
 
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
-    """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
+    """Compute the loudness of :func:`loudness_lufs` for a signal in pieces (channels, samples)."""
     # Imported late, because scipy.signal takes a second to import.
     from scipy.signal import sosfilt
 
@@ -71,11 +71,11 @@ def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
 
 
 def true_peak(signal: Pieces, sample_rate_hz: int) -> float:
-    """Return the largest magnitude of a signal between its samples, too (ITU-R BS.1770-4, Annex 2).
+    """Return the largest magnitude at and between samples (true peak, ITU-R BS.1770-4, Annex 2).
 
     Args:
         signal: pieces (channels, samples), floating point.
-        sample_rate_hz: sampling rate of the signal, which is multiplied by four.
+        sample_rate_hz: sampling rate of the signal; the function oversamples the signal by four.
     """
     between = resampled(signal, sample_rate_hz, 4 * sample_rate_hz)
     return max((float(np.abs(piece).max(initial=0.0)) for piece in between), default=0.0)

@@ -89,11 +89,11 @@ def write_flac(
     """Write a 16-bit FLAC file; the same signal always gives the same bytes.
 
     Args:
-        path: path of the file, which does not exist under this name until it is complete.
+        path: path of the file; the file gets this name only when it is complete.
         signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
-        soft_clip: whether to apply the function tanh to the signal first, as the official
-            `soft_clip` does.
+        soft_clip: whether to apply the function tanh to the signal first; this is the official
+            `soft_clip`.
         comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
@@ -119,13 +119,13 @@ def write_sound(
 ) -> int:
     """Write a signal in pieces to a file whose suffix gives the format.
 
-    A lossy format has a high quality: some 250 kbit/s for MP3. An Opus file has a sampling rate of
-    48 kHz.
+    Lossy formats are encoded at high quality, about 250 kbit/s for MP3. An Opus file has a sampling
+    rate of 48 kHz.
 
     Args:
-        path: file to write; it appears only once it is complete.
+        path: path of the file; the file gets this name only when it is complete.
         signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
-            in a WAV of floating-point samples.
+            in a WAV file with floating-point samples.
         channels: number of channels.
         sample_rate_hz: sampling rate of the signal.
         name: name of the sample format, see :func:`sample_format`.
