@@ -30,7 +30,7 @@ each minute and stem, and reads a file of a few hundred MB at most."""
 START_DB = -20
 """Volume at which a page starts, relative to `COMFORTABLE_LUFS`."""
 COMFORTABLE_LUFS = -23.0
-"""Loudness of the page's sound at full volume, as recommended by EBU R 128."""
+"""Loudness of the page's sound at full volume, recommended by EBU R 128."""
 HIGHEST_PEAK_DB = -2.0
 """Highest sample at full volume. The true peak of music is rarely more than 1 dB higher."""
 _FULL_SCALE = 0.99

@@ -208,7 +208,7 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
 def _covariance(
     x: Tensor, y: Tensor, window: Tensor, lag_weights: np.ndarray, noise_power: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean square of x and the largest normalised covariance of x and y.
+    """Return the mean square of x and the largest normalised covariance of x and y over all lags.
 
     Both results have the shape (ears, 32, segments).
     """
