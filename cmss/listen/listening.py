@@ -121,7 +121,7 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
     if name == "passthrough" and (options.stems or options.page):
         option = "--stems" if options.stems else "--page"
         raise InputError(
-            f"{option}: the separator 'passthrough' gives no stems; choose another separator"
+            f"{option}: the separator passthrough estimates no stems; choose another separator"
         )
     return {"name": name}
 

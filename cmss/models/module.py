@@ -1,8 +1,8 @@
 """Imports torch modules of other packages by name, and wraps these modules as networks.
 
-A module must map mixtures (B, 2, T) to sources (B, S, 2, T), as most published separators do. An
-example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE Transformer")
-from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
+A module must map mixtures (B, 2, T) to sources (B, S, 2, T). Most published separators have these
+shapes. An example is BS-RoFormer (Lu et al. 2024, "Music source separation with band-split RoPE
+Transformer") from lucidrains' package, see :mod:`cmss.models.bs_roformer`.
 
 In shapes, B is the batch size, S the number of sources, and T the number of samples.
 """
@@ -49,8 +49,8 @@ class ModuleArguments:
 class ModuleNetwork(Network):
     """Wraps a module of another package whose only input is the mixture.
 
-    Because of their inverse transform, some modules return outputs that are shorter than the
-    mixture. Outputs that are too short are padded with zeros.
+    Some modules return outputs that are shorter than the mixture, because their inverse STFT drops
+    the last samples. Such outputs are padded with zeros.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

@@ -14,14 +14,14 @@ NORMS = ("gLN", "cLN", "id")
 """Types of :class:`Norm`, with their names in the published files."""
 
 EPSILON = 1e-8
-"""Constant that is added to variances, as in the published code."""
+"""Constant that is added to variances, the same as in the published code."""
 
 
 class TemporalBlock(nn.Module):
     """Applies a residual block with a depthwise dilated convolution in H channels.
 
-    One 1x1 convolution converts B channels to H channels before the dilated convolution, and
-    another 1x1 convolution converts H channels to B channels after it.
+    Before the dilated convolution, a 1x1 convolution converts B channels to H channels. After the
+    dilated convolution, another 1x1 convolution converts H channels to B channels.
     """
 
     def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
@@ -98,8 +98,8 @@ class Depthwise(nn.Conv1d):
         if norm is None or norm.gamma is None:
             return self._convolve(x, weight)
         scaled = self._convolve(x, weight * norm.gamma.flatten())
-        # The zero padding is inserted after the norm, so the padding has no offset. So near both
-        # ends, the contribution of the offset depends on time.
+        # The zero padding is inserted after the norm, so the padding has no offset. Therefore, the
+        # contribution of the offset depends on time near both ends.
         ones = x.new_ones(1, x.shape[1], 1)
         return scaled + self._convolve(ones, weight * norm.beta.flatten())
 
@@ -114,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """Computes nn.PReLU with a single slope by a comparison, which makes the gradient faster."""
+    """Implements nn.PReLU with a single slope through torch.where, for a faster backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -124,7 +124,7 @@ class PReLU(nn.PReLU):
 class Norm(nn.Module):
     """Normalises features and applies a scale and an offset to each channel.
 
-    The scale and the offset have the shape (1, channels, 1), as in the published weights.
+    The scale and the offset have the shape (1, channels, 1) of the published weights.
 
     Args:
         channels: number of channels.

@@ -23,7 +23,7 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
 SLOPE = 0.2
-"""Slope of LeakyReLU for negative inputs, as in the authors' code."""
+"""Slope of LeakyReLU for negative inputs, from the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class WaveUNet(Network):
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
         S); by default, all sources are present. The output has the shape (B, S, 2, T) and is
-        aligned with the mixture to the sample. Outputs of absent sources are zero. The sum of the
-        sources is the mixture, unless `difference` is true and the last source is absent.
+        aligned with the mixture sample by sample. Outputs of absent sources are zero. The sum of
+        the sources is the mixture, unless `difference` is true and the last source is absent.
     """
 
     model_name = "waveunet"

@@ -48,7 +48,7 @@ class Separator(Protocol):
 
         Returns:
             Dict from the source id to the estimate, an array of shape (2, samples) that is aligned
-            with the mixture to the sample. The dict is empty if the separator returns no stems.
+            with the mixture sample by sample. The dict is empty if the separator returns no stems.
         """
 
 
