@@ -42,7 +42,7 @@ def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
 
     sections = k_weighting(sample_rate_hz)
     block = SHORTEST_LOUDNESS_S * sample_rate_hz
-    # As in pyloudnorm: a block begins after each quarter of a block, rounded down to a sample.
+    # A block begins after each quarter of a block, rounded down to a sample, as in pyloudnorm.
     spans = ((int(n / 4 * block), int((n / 4 + 1) * block)) for n in count())
     start, stop = next(spans)
     powers: list[float] = []
@@ -60,10 +60,11 @@ def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
     samples = offset + len(kept)
     if samples < block:
         raise ValueError(f"{samples} samples: expected at least {SHORTEST_LOUDNESS_S:g} s")
-    # The last block may be incomplete, because the number of blocks is rounded to the nearest.
+    # The last block may be incomplete, because the number of blocks is rounded.
     blocks = round(4 * (samples / block - 1)) + 1
     power = np.array([*powers, kept.sum() / block][:blocks])
-    # Gating: first by -70 LUFS, then by 10 LU below the loudness of the remaining blocks.
+    # Gating removes blocks below -70 LUFS, then blocks more than 10 LU below the loudness of the
+    # rest.
     power = power[power >= 10 ** ((-70 + 0.691) / 10)]
     if not power.size:
         return -np.inf

@@ -49,8 +49,8 @@ class AudioHeader:
         sample_rate_hz: sampling rate.
         channels: number of channels.
         samples: number of samples in each channel.
-        format: container format, as named by libsndfile.
-        subtype: sample format, as named by libsndfile.
+        format: container format, with libsndfile's name.
+        subtype: sample format, with libsndfile's name.
         comment: text of the file's comment tag.
         sha256: SHA-256 digest of the file; None if the digest was not computed.
     """
@@ -83,7 +83,7 @@ def read_header(path: Path, digest: bool = False) -> AudioHeader:
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
-    """Return the properties of an open file, without its digest; see :func:`read_header`."""
+    """Return the properties of an open file without its digest; see :func:`read_header`."""
     samples = file.frames
     if container.stated:
         _require_end(file, path)
@@ -138,7 +138,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        # The file is not opened by its name, because libsndfile takes files with some suffixes for
+        # The file is not opened by its name, because libsndfile reads files with some suffixes as
         # raw samples without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
         try:

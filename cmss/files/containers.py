@@ -1,6 +1,6 @@
 """Checks whether a sound file is as long as its container states.
 
-Sounds are decoded by libsndfile, but the lengths that it returns are not reliable:
+libsndfile decodes the sounds, but the lengths that libsndfile returns are not reliable:
 
 * If a file is shorter than its header states, libsndfile corrects the length without an error.
 * If the header has no length because the writer was interrupted, libsndfile finds no sound.
@@ -124,7 +124,7 @@ class _Source:
     size: int
 
     def at(self, place: int, count: int) -> bytes:
-        """Read `count` bytes at a position, or fewer if the file ends before."""
+        """Read `count` bytes at a position; fewer bytes if the file ends earlier."""
         self.file.seek(min(place, self.size))  # A damaged header may state any position.
         return self.file.read(count)
 

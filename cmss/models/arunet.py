@@ -29,7 +29,8 @@ from cmss.transforms.stdct import istdct, stdct
 PARTS = (0.167, 0.333, 0.5)
 """Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7.
 
-The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020), rounded as in the authors' code.
+The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020). The authors' code rounds them in the
+same way.
 """
 
 
@@ -175,7 +176,7 @@ class AttentiveMultiResUNet(nn.Module):
     Args:
         inputs: number of channels of the image.
         outputs: number of channels of the output, which has no activation function.
-        filters, bottleneck, alpha: arguments that :class:`ARUNetArguments` describes.
+        filters, bottleneck, alpha: see :class:`ARUNetArguments`.
         conditions: number of sources whose presence is an input; 0 if the presence is not an input.
             An embedding of the presence is added to the input of the bottleneck.
 
@@ -341,8 +342,8 @@ class AttentionGate(nn.Module):
         """Apply the gate to a skip connection with a signal from the level below."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        # As in the paper, there is a softmax over channels instead of a sigmoid. It is computed in
-        # float32 under autocast.
+        # Like the paper, this gate has a softmax over channels instead of a sigmoid. Under
+        # autocast, the softmax is computed in float32.
         weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 

@@ -74,8 +74,8 @@ class DemucsArguments:
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
-                f"kernel_size: expected a multiple of the stride {self.stride}, and an even difference "
-                f"to the stride, got {self.kernel_size}"
+                f"kernel_size: expected a multiple of the stride {self.stride}, and an even "
+                f"difference to the stride, got {self.kernel_size}"
             )
 
 

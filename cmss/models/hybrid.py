@@ -331,9 +331,9 @@ class Hybrid(Network, ABC):
         like the convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
-        # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. Because 3/2 hop
-        # of padding precede the signal, this is sample hop / 2 of the signal, the middle of its
-        # first hop. So frames 0 and 1 are dropped.
+        # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. The padding
+        # before the signal is 3/2 hop long. Therefore, the centre of frame 2 is sample hop / 2 of
+        # the signal, the middle of its first hop. Therefore, frames 0 and 1 are dropped.
         edge = self.hop // 2 * 3
         padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
         spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]

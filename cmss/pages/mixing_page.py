@@ -43,7 +43,7 @@ class Player:
 
     Args:
         name: name on the page.
-        instrument: instrument as in the option --instruments.
+        instrument: name of the instrument in the option --instruments.
         gain_db: gain in dB with which the page starts; None mutes the player.
     """
 
@@ -68,7 +68,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the page knows about the remix with the gains with which it starts.
+    """Holds the measured levels of the remix with the initial gains of the page.
 
     Args:
         limit: factor of the remix before the hearing aid, see `HEADROOM_DB`.

@@ -1,4 +1,4 @@
-"""Computes HAAQI of enhanced files in several processes, as in the challenge."""
+"""Computes HAAQI of enhanced files by the method of the challenge, in several processes."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ Waveform = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scorer:
-    """Computes HAAQI as the challenge does.
+    """Computes HAAQI by the method of the challenge.
 
     Args:
         hearing_aid: hearing aid that amplifies the reference.

@@ -108,7 +108,7 @@ def load_audiograms(path: Path, listener: str | None = None) -> tuple[Audiogram,
     Args:
         path: path of a JSON file. The file contains either the keys audiogram_cfs,
             audiogram_levels_l and audiogram_levels_r of a single listener, or a mapping from ids of
-            listeners to these keys, as the challenge's listeners.json.
+            listeners to these keys, like the challenge's listeners.json.
         listener: id of the listener; needed if the file contains several listeners.
 
     Returns:

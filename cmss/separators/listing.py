@@ -1,7 +1,8 @@
-"""Lists all separators with their properties and measured figures.
+"""Lists all separators with their properties and measured results.
 
-The properties and figures are in models.json beside this module. `python -m benchmarks.separators`
-and `python -m benchmarks.systems` write this file and the tables of the documentation.
+The properties and the results are in models.json, in the folder of this module. `python -m
+benchmarks.separators` and `python -m benchmarks.systems` write this file and the tables of the
+documentation.
 """
 
 import json
@@ -15,7 +16,7 @@ from cmss.models import registry
 from cmss.separators import catalogue
 
 DEFAULT_SYSTEM = "meta"
-"""The ensemble that `separator=ensemble` is by default; its figures have this name."""
+"""Default ensemble of `separator=ensemble`; its results have this name."""
 
 EXTENSION = "extension"
 """Family of the separators that models.json does not contain."""
@@ -23,26 +24,28 @@ EXTENSION = "extension"
 
 @dataclass(frozen=True)
 class Properties:
-    """Properties of a separator, and the figures of the weights in the package.
+    """Properties of a separator, and results measured with the weights in the package.
 
     Args:
         name: value of `separator=`.
         family: type of method.
         method: short description of the method.
-        parameters: number of learned parameters in the package, or of values in templates; None
-            without weights.
+        parameters: number of learned parameters in the package, or number of values in templates;
+            None without weights.
         sizes: number of parameters of each size that can be trained.
-        causal: whether it can be causal: with the weights in the package, or with weights of a size
-            in `causal_sizes`.
-        causal_sizes: sizes that look ahead by at most 5 ms.
-        gap_closed: position of the mean HAAQI between the mixture (0) and the ground truth stems
-            (1), by test set.
-        sdr_db: median SDR over the sources in dB, by test set; more than 100 if the only error is
-            that of rounding.
-        seconds_per_minute: CPU seconds on one core for a minute of a quartet; None if not measured.
+        causal: whether the separator can be causal: with the weights in the package, or with
+            weights of a size in `causal_sizes`.
+        causal_sizes: sizes with a look-ahead of at most 5 ms.
+        gap_closed: fraction of the gap closed, for each test set: position of the mean HAAQI
+            between the mixture (0) and the ground truth stems (1).
+        sdr_db: median SDR over the sources in dB, for each test set; more than 100 if the only
+            errors are rounding errors.
+        seconds_per_minute: CPU seconds on one core for a minute of a quartet; None if it was not
+            measured.
         licence: licence of the weights in the package; None without weights.
-        data: names of the data sets on which they were trained, see cmss/weights/PROVENANCE.md.
-        package: package that adds the separator; None for this one.
+        data: names of the data sets on which the weights were trained, see
+            cmss/weights/PROVENANCE.md.
+        package: package that adds the separator; None for a separator of this package.
     """
 
     name: str
@@ -67,13 +70,13 @@ class Properties:
 
 @cache
 def stored() -> dict[str, Any]:
-    """Return the content of models.json: separators, test sets, data sets and figures."""
+    """Return the content of models.json: separators, test sets, data sets and results."""
     text = (files("cmss.separators") / "models.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
 def listing() -> list[Properties]:
-    """List all separators: the default first, those of extension packages last.
+    """List all separators: first the default, last the separators of extension packages.
 
     Raises:
         InputError: two installed packages use the same name for a separator.

@@ -118,7 +118,7 @@ def _compressor_adjoint(
     threshold = 10.0 ** (threshold_db / 20.0)
     weight, gain = np.empty(band.size), np.empty(band.size)
     reduction_db = 0.0
-    # Forwards in time: compute the weights and gains as in `cmss.hearing.hearing_aid._compress`.
+    # Forwards in time: compute the weights and the gains, see `cmss.hearing.hearing_aid._compress`.
     for n in range(band.size):
         wanted_db = 0.0
         if abs(band[n]) >= threshold:

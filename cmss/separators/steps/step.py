@@ -22,7 +22,7 @@ class Step(Protocol):
     """Whether the look-ahead exceeds 5 ms, the limit of the challenge."""
 
     needs_signals: ClassVar[bool]
-    """Whether the step needs the STFT of signals, as a network does that was trained with them.
+    """Whether the step needs the STFT of signals, for example for a network trained with it.
 
     Spectra that were multiplied by masks are not the STFT of a signal: after an inverse STFT, the
     STFT of the resulting signal differs from these spectra.
