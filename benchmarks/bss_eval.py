@@ -1,10 +1,11 @@
-"""Compare our BSS Eval with a Cholesky decomposition, or with museval.
+"""Compare our BSS Eval with a direct solution by Cholesky decomposition, or with museval.
 
     python -m benchmarks.bss_eval [--pieces 17] [--seconds 9] [--museval]
 
-The pieces are synthetic stereo quartets, whose estimates have a random mask and interference. The
-peer solves the same normal equations by a Cholesky decomposition of the full matrix. With --museval
-it is museval, which must be installed (it needs ffmpeg).
+The pieces are synthetic stereo quartets. The estimates are the sources multiplied by a random mask,
+plus interference. The reference implementation solves the same normal equations by a Cholesky
+decomposition of the full matrix. With --museval, the reference implementation is museval. The
+option requires museval, and museval requires ffmpeg.
 """
 
 import argparse
@@ -30,8 +31,8 @@ PLAYERS = 4
 def piece(seconds: float, seed: int) -> tuple[Signals, Signals]:
     """Synthesise a quartet and its estimates, (sources, 2, samples) each.
 
-    Each channel of a source is filtered differently, as by a room. So no channel is a delayed copy
-    of another channel.
+    Each channel of a source is filtered differently, as if the source were recorded in a room.
+    Therefore, no channel is a delayed copy of another channel.
     """
     rng = np.random.default_rng(seed)
     decay = np.exp(-np.arange(4000) / 800)
@@ -50,17 +51,17 @@ def piece(seconds: float, seed: int) -> tuple[Signals, Signals]:
 
 
 def ours(true: Signals, estimated: Signals) -> Signals:
-    """Compute SDR, SIR and SAR (3, sources), medians over frames of 1 s, by our BSS Eval."""
+    """Compute SDR, SIR and SAR (3, sources), medians over frames of 1 s, with our BSS Eval."""
     return np.median(framewise_ratios(true, estimated, RATE_HZ), axis=-1)
 
 
 def cholesky(true: Signals, estimated: Signals) -> Signals:
-    """Compute the same by a Cholesky decomposition."""
+    """Compute the same ratios with a Cholesky decomposition."""
     return np.median(cholesky_ratios(true, estimated, RATE_HZ), axis=-1)
 
 
 def museval(true: Signals, estimated: Signals) -> Signals:
-    """Compute the same by museval."""
+    """Compute the same ratios with museval."""
     metrics = import_module("museval.metrics")
     signals = (x.transpose(0, 2, 1) for x in (true, estimated))
     sdr, _, sir, sar, _ = metrics.bss_eval(*signals, window=RATE_HZ, hop=RATE_HZ)
@@ -68,7 +69,7 @@ def museval(true: Signals, estimated: Signals) -> Signals:
 
 
 def cholesky_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
-    """Compute SDR, SIR and SAR of each frame in the most direct way, as `framewise_ratios` does.
+    """Compute the same ratios as `framewise_ratios`, but in the most direct way.
 
     Args:
         true: references (sources, channels, samples).

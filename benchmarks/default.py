@@ -6,12 +6,12 @@ The program separates synthetic music. Each measurement is made in a separate pr
 of music, the program prints:
 
 - the wall time, the CPU time and the peak memory of the default separator on all cores;
-- the CPU time on one core of each separator in the ensemble and of each processing step, with the
-  number of floating-point operations in convolutions and matrix products, and a lower bound of the
-  CPU time. The lower bound is the CPU time of these operations at the speed of a large matrix
-  product on this processor;
-- the CPU time of the official module on one core, which is a Conv-TasNet of the published size for
-  each player.
+- the CPU time of each part on one core; a part is a separator of the ensemble or a processing step;
+- the number of floating-point operations of each part in convolutions and matrix products;
+- a lower bound of the CPU time of each part. It assumes that these operations are as fast as in a
+  large matrix product on this processor;
+- the CPU time of the official module (a Conv-TasNet of the published size for each player) on one
+  core.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
 def peak_speed() -> float:
     """Return the speed of a large matrix product on one core in operations per second.
 
-    The matrices have the precision of the default separator on this processor.
+    The matrices have the data type that the default separator uses on this processor.
     """
     torch.set_num_threads(1)
     a = torch.randn(1024, 1024, dtype=data_type(PRECISION))

@@ -2,9 +2,9 @@
 
     python -m benchmarks.evaluation exp/default --jobs 2
 
-Our program and the official program score the enhanced signals of a complete run with `--jobs`
-processes. The folder of the run is not modified. Each excerpt must be a complete sound file,
-because the official program does not cut the references.
+Both programs use `--jobs` processes to score the enhanced signals of a complete run. The folder of
+the run is not modified. Each excerpt must be a complete sound file, because the official program
+compares each signal with a complete reference file instead of an excerpt.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Print the time of each part of our HAAQI, `python -m benchmarks.haaqi_parts [--seconds 15]`.
+"""Print the time of each part of our HAAQI: `python -m benchmarks.haaqi_parts [--seconds 15]`.
 
-The signals are those of the second case of `benchmarks.haaqi`, a separated scene. The table has the
-CPU time of each part, its number of operations and its floor. The floor is the time that these
-operations would take at the speed that the processor reaches in a large matrix product. The numbers
-of operations are counted in the source: additions, multiplications, divisions, square roots and
-integer operations count alike; an FFT of n samples counts as 2.5 n log2 n.
+The signals are those of the second case of `benchmarks.haaqi`, a separated scene. For each part,
+the table has the CPU time, the number of operations and the floor. The floor is the time that the
+operations would take at the speed of a large matrix product on this processor. The operations were
+counted in the source code. Each addition, multiplication, division, square root and integer
+operation is one operation; an FFT of n samples is 2.5 n log2 n operations.
 """
 
 import argparse
@@ -27,7 +27,7 @@ REPETITIONS = 5
 
 
 def parts(samples: int) -> dict[str, tuple[list[tuple[Any, str]], float, str]]:
-    """Return the functions of each part, its number of operations, and their precision.
+    """Return the functions, the number of operations, and the data type of each part.
 
     Args:
         samples: length of the signals at 24 kHz.

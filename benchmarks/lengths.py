@@ -2,9 +2,9 @@
 
     python -m benchmarks.lengths [--seconds 15 60 300] [--players 2 3 4 5] [--plot docs/lengths.svg]
 
-The program separates synthetic music. It prints the time for one minute of music and the peak
-memory, first for each number of players with the shortest length, then for each length with four
-players. Each measurement is made in a separate process that uses all cores.
+The command separates synthetic music. The command prints the time for one minute of music and the
+peak memory: first for the shortest recording with each number of players, then for each length with
+four players. Each measurement is made in a separate process that uses all cores.
 """
 
 import argparse

@@ -37,7 +37,7 @@ class Fade(nn.Module):
     Shape: input and output have the shape (..., samples).
 
     Raises:
-        RuntimeError: a signal is shorter than a fade, as in torchaudio.
+        RuntimeError: a signal is shorter than a fade; torchaudio raises the same error.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
     """Build an official network with random weights, scaled so that input and output levels agree.
 
-    The input of the mask estimator is normalised, so that the estimates are proportional to the
-    input of the network. If the weights of the last layer are multiplied by a factor, the estimates
-    are multiplied by the same factor.
+    The input of the mask estimator is normalised. Therefore, the masks do not depend on the input
+    level, and the estimates are proportional to the input of the network. If the weights of the
+    last layer are multiplied by a factor, the estimates are multiplied by the same factor.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()

@@ -8,9 +8,9 @@ each instrument has a network of the published size with random weights. Our enh
 evaluate.py process all pairs of scene and listener, and are measured from start to end. The
 official programs process a sample of the pairs, by default one pair of each track. The time of the
 official programs is measured from the start of the first pair to the end of the last pair, and
-scaled to the number of all pairs. All
-programs may use all cores: enhance.py uses threads, and evaluate.py uses processes. Each excerpt
-must be a complete sound file, because the official evaluate.py does not cut the references.
+scaled to the number of all pairs. All programs may use all cores: enhance.py uses threads, and
+evaluate.py uses processes. Each excerpt must be a complete sound file, because the official
+evaluate.py compares each signal with a complete reference file instead of an excerpt.
 """
 
 import argparse

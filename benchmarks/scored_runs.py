@@ -134,7 +134,7 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Build a table of the mean HAAQI, the gap closed and the SDR of runs."""
+    """Build a table of the mean HAAQI, the fraction of the gap closed, and the SDR of each run."""
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -158,9 +158,10 @@ def system_table(runs: Sequence[Run]) -> str:
 
 
 def figures(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """Return the figures of all scored runs, rounded as in the table, by system and remix.
+    """Return the rounded numbers of the table as nested dicts: system -> remix -> column -> number.
 
-    Runs without separation have the remix `consistent`. Ratios above 100 dB are 999.
+    Runs without separation are listed under the remix `consistent`. Ratios above 100 dB are
+    replaced by 999.
     """
     found: dict[str, dict[str, dict[str, float | int | None]]] = {}
     gaps: Sequence[float | None] = _gaps(runs) or [None] * len(runs)
@@ -196,7 +197,7 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
 
 
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
-    """Build a table of the difference in mean HAAQI between a run and each other run.
+    """Build a table that compares a run with all other runs by the difference in mean HAAQI.
 
     Each row of the table has the difference with its confidence interval and its p-value.
     """
@@ -226,7 +227,7 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _gaps(runs: Sequence[Run]) -> list[float]:
-    """Return the gap closed by each run; empty if passthrough or the oracle is missing."""
+    """Return the fraction of the gap that each run closes; [] without passthrough or oracle."""
     # If the oracle was run with two remixes, its first run is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if not {"passthrough", "oracle"} <= ends.keys():
@@ -236,7 +237,7 @@ def _gaps(runs: Sequence[Run]) -> list[float]:
 
 
 def _ratio(run: Run, name: str) -> str:
-    """Return the median of sdr, sir or sar over all sources as text; "" if it was not measured."""
+    """Return the median of sdr, sir or sar over all sources as text; "" if none was measured."""
     ratio = _median(run, name)
     if ratio is None:
         return ""
@@ -245,7 +246,7 @@ def _ratio(run: Run, name: str) -> str:
 
 
 def _median(run: Run, name: str) -> float | None:
-    """Return the median of sdr, sir or sar over all sources in dB; None if not measured."""
+    """Return the median of sdr, sir or sar over all sources in dB; None if none was measured."""
     found = [getattr(row, name) for row in run.separation]
     found = [ratio for ratio in found if not math.isnan(ratio)]
     return median(found) if found else None

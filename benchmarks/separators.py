@@ -1,14 +1,15 @@
 """Write the properties of all separators, `python -m benchmarks.separators`.
 
 The command writes the section `separators` of cmss/separators/models.json, from which `cmss models`
-lists all separators. It makes this section from the records of the networks (`RECORD` in the files
-of cmss/models) and from cmss/separators/catalogue.py; it builds each network to find its look-ahead
-and its number of parameters. Then it writes tables between their marks in docs/separators.md,
-docs/results.md, cmss/weights/PROVENANCE.md and README.md, or in the given FILES.
+lists all separators. The sources of the section are the records of the networks (`RECORD` in the
+files of cmss/models) and cmss/separators/catalogue.py. To find the look-ahead and the number of
+parameters of a network, the command builds the network. Then the command writes tables into
+docs/separators.md, docs/results.md, cmss/weights/PROVENANCE.md and README.md, or into the given
+FILES. Two comment lines in the file mark the place of each table.
 
-With --time it also measures the section `timed`: the CPU seconds that each separator needs on one
-core, per minute of a quartet. `python -m benchmarks.systems --record` writes the section
-`measured`: scores of all systems.
+With --time, the command also writes the section `timed`: the measured CPU seconds that each
+separator needs on one core for one minute of a quartet. `python -m benchmarks.systems --record`
+writes the section `measured`, the scores of all systems.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def network_table() -> str:
 def _network_row(name: str, records: Sequence[NetworkRecord]) -> list[str]:
     """Return the cells of a network in the table of networks.
 
-    A network has several records if its sizes have different classes.
+    A network has several records if its sizes are implemented by different classes.
     """
     # The first record describes the network in general; the other records describe their sizes.
     methods = [records[0].summary]
@@ -127,7 +128,7 @@ def data_table() -> str:
 
 
 def summary_table(content: Mapping[str, Any]) -> str:
-    """Build a table with a row for each measured system, the best first, and a column per set.
+    """Build a table with a row for each system (best system first) and a column for each test set.
 
     Args:
         content: content of models.json.
@@ -196,7 +197,7 @@ def properties() -> dict[str, dict[str, Any]]:
 
 
 def timed(seconds: float) -> dict[str, Any]:
-    """Measure the CPU seconds that each separator needs on one core, per minute of a quartet.
+    """Measure the CPU seconds that each separator needs on one core for one minute of a quartet.
 
     Args:
         seconds: duration of the quartet.
@@ -231,7 +232,7 @@ def update(section: str, value: Any) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return the exit status, which is 2 if a file has no marks."""
+    """Run the command, and return the exit status; the status is 2 if a file has no marks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separators", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE",
@@ -257,8 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = [name for name in tables if f"<!-- benchmarks.separators {name}:" in text]
             if not found:
                 raise InputError(
-                    f"{file}: expected <!-- benchmarks.separators NAME: begin --> and the same "
-                    f"with end, NAME one of {', '.join(tables)}"
+                    f"{file}: expected the lines <!-- benchmarks.separators NAME: begin --> and "
+                    "<!-- benchmarks.separators NAME: end -->, where NAME is one of "
+                    + ", ".join(tables)
                 )
             for name in found:
                 replace_marked(file, f"benchmarks.separators {name}", tables[name]())

@@ -1,4 +1,4 @@
-"""Runs the systems of the project on a data set: enhances, scores and measures the separation."""
+"""Runs systems on a data set: enhances signals, scores them, and measures the separation."""
 
 import shutil
 import subprocess
@@ -101,8 +101,8 @@ class DataSet:
             kept = read_configuration(path.parent)
             if (kept.path.root, kept.split) != (config.path.root, config.split):
                 raise InputError(
-                    f"{path.parent}: run of {kept.path.root}, split {kept.split}; expected another "
-                    "--out for each data set and split"
+                    f"{path.parent}: contains a run of {kept.path.root}, split {kept.split}; use a "
+                    "different --out for each data set and split"
                 )
         return chosen_pairs(config)
 

@@ -4,20 +4,20 @@
 
 This command enhances and scores the data set with each system, and prints Markdown tables. The
 first table has the scores, the separation quality and the computing time of each system. The second
-table has the scores for string, wind and mixed ensembles. The third table has the differences
-between the system --against and each other system. DATA is a data folder in the challenge's layout,
-for example from metadata_tools.render. The folder of each run is written to OUT. A second call of
-the command computes only results that are missing or were produced with different inputs or
-settings. If a system has no weights, its row of the tables is marked as untrained, and the exit
-status is 1.
+table has the scores for string, wind and mixed ensembles. The third table compares the system that
+is named by --against with every other system. DATA is a data folder in the challenge's layout, for
+example from metadata_tools.render. The folder of each run is written to OUT. A second call of the
+command computes only results that are missing or were produced with different inputs or settings.
+If a system has no weights, its row of the tables is marked as untrained, and the exit status is 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
 This command compares runs that evaluate.py has already scored. Runs of several jobs must have been
 merged by merge_results.py. All runs must have scored the same pairs of scene and listener.
 
-If passthrough and oracle are among the systems, a column shows the gap closed by each system. A gap
-closed of 0 is the score of the unprocessed mixture, and 1 is the score of the ground truth stems.
+If passthrough and oracle are among the systems, the column `gap closed` shows the fraction of the
+gap that each system closes. The value 0 corresponds to the score of the unprocessed mixture, and
+the value 1 corresponds to the score of the ground truth stems.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     if chosen and others:
         parts += [
             f"This table gives the mean score of `{against}` with `remix={chosen.remix}` minus the "
-            "mean score of each other system:\n",
+            "mean score of every other system:\n",
             difference_table(chosen, others, pairs),
         ]
     return "\n".join(parts)
@@ -114,7 +114,7 @@ def read_all(folders: Sequence[Path]) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return the exit status, which is 1 if a system has no result."""
+    """Run the command, and return the exit status; the status is 1 if a system has no result."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.systems",
         description=__doc__,
@@ -130,12 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-official", action="store_false", dest="official",
         help="do not run the systems with the remix of the official baseline")  # fmt: skip
     parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
-        help="system to compare with each other system; default: meta")  # fmt: skip
+        help="system to compare with every other system; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
         help="file in which the tables are also written between marks")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the marks, if the file has several")
     parser.add_argument("--record", action="store_true",
-        help="also record the figures under --name in cmss/separators/models.json")  # fmt: skip
+        help="also record the numbers under --name in cmss/separators/models.json")  # fmt: skip
     options = parser.parse_args(arguments)
     first = options.folders[0]
     mark = " ".join(("benchmarks.systems", *options.name.split()))

@@ -23,7 +23,7 @@ class ProblemsError(Exception):
 
 
 class InputError(ProblemsError):
-    """An input cannot be used. The message says which input it is and what was expected."""
+    """An input cannot be used. The message names the input and states what was expected."""
 
 
 class IncompleteError(ProblemsError):
@@ -47,11 +47,11 @@ def noting(problems: list[str]) -> Iterator[None]:
 
 
 def one_of(known: Iterable[str], name: object) -> str:
-    """Return the end of a message about an unknown name: the known names, and the most similar one.
+    """Return the end of a message about an unknown name: the known names and the most similar name.
 
     Args:
         known: the known names.
-        name: the unknown name, as the user gave it.
+        name: the unknown name.
     """
     names = list(known)
     return f"expected one of {', '.join(names)}{did_you_mean(name, names)}"
@@ -71,7 +71,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     names = {known.lower(): known for known in known}
     ending = typed.rpartition(".")[2]
     endings = {known: known.rpartition(".")[2] for known in names}
-    # The last part of a key says most: the section may be missing or wrong.
+    # The last part of a key is the most informative part; the section may be missing or wrong.
     close = _closest(ending, endings.values(), 0.7)
     found = _closest(typed, [key for key in names if endings[key] in close], 0.0)
     # Keys of the same section are similar, even if their last parts are not.
@@ -83,7 +83,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def _closest(text: str, names: Iterable[str], least: float) -> list[str]:
-    """Return the most similar name, the first of equals; empty if its similarity is below `least`.
+    """Return a list with the most similar name; empty if the similarity is below `least`.
+
+    If several names are equally similar, the first of these names is returned.
 
     Args:
         text: text that is compared with the names.

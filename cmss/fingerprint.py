@@ -184,8 +184,8 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
     Args:
         found: fingerprints of the existing results.
-        wanted: fingerprints for the present inputs and settings. Entries and pairs that these
-            fingerprints lack are not compared.
+        wanted: fingerprints for the present inputs and settings. Entries and pairs that are missing
+            in these fingerprints are not compared.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():
@@ -232,7 +232,8 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
     Args:
         where: path of the results, for the message.
         changed: changes since the results were produced.
-        on_change: action for outdated results: "redo" returns their names, "error" raises an error.
+        on_change: action for outdated results: "redo" returns the names of the pairs, so that they
+            are computed again; "error" raises an error.
 
     Raises:
         InputError: there are outdated results, and `on_change` is "error".

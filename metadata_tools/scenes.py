@@ -1,4 +1,4 @@
-"""Draw scenes and listeners for a data folder, as the official generator does.
+"""Draw scenes and listeners for a data folder by the method of the official generator.
 
     python -m metadata_tools.scenes DATA --split train
 
@@ -174,7 +174,8 @@ def make_scenes(
 def _count(parts: dict[str, Any], mend: bool) -> int:
     """Return the number of sources of a track.
 
-    Without `mend`, the result is the number of entries minus one, as in the official generator.
+    Without `mend`, the result is the number of entries minus one. The official generator returns
+    the same number.
     """
     if mend:
         return sum(part.startswith("source_") for part in parts)

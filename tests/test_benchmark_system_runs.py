@@ -153,7 +153,7 @@ def test_a_stage_that_fails_is_a_row_and_other_data_are_refused(
 
     stages.clear()
     assert call(tmp_path, "--split", "train", "--systems", "passthrough") == 2
-    assert "expected another --out" in capsys.readouterr().err
+    assert "use a different --out" in capsys.readouterr().err
     assert stages == []
     (tmp_path / "data/metadata/gains.json").write_text("{")
     assert call(tmp_path, "--systems", "passthrough") == 2

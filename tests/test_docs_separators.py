@@ -56,7 +56,7 @@ def test_every_separator_is_listed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no marks", "expected <!-- benchmarks.separators NAME: begin -->"),
+        ("no marks", "expected the lines <!-- benchmarks.separators NAME: begin -->"),
         ("<!-- benchmarks.separators others: begin -->", "others: end -->, once each"),
     ],
 )

@@ -6,7 +6,7 @@ from cmss.command_line import one_line
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number of Python, NumPy or torch, and no bool."""
+    """Return whether a value is a real number of Python, NumPy or torch; a bool is not a number."""
     sample_type = str(getattr(value, "dtype", type(value).__name__))
     # float() accepts texts, bools, and arrays with a single element.
     if isinstance(value, str) or "bool" in sample_type or getattr(value, "shape", None):
@@ -29,7 +29,10 @@ def as_list(values: Any) -> list[Any] | None:
 
 
 def shortened(value: object) -> str:
-    """Return a value as text of one line for a message; of an array, the type and the shape."""
+    """Return a value as text of one line for a message.
+
+    For an array, the text gives only the type and the shape.
+    """
     shape = getattr(value, "shape", ())
     if isinstance(shape, tuple) and shape:
         return f"{type(value).__name__} of shape {tuple(shape)}"

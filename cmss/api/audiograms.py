@@ -1,4 +1,4 @@
-"""Checks audiograms of the caller, and prescribes the compressors."""
+"""Checks the caller's audiograms, and prescribes the compressors for them."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ STANDARD_HZ = {
 
 
 def listener_of(audiogram: Any) -> Listener:
-    """Return the listener with an audiogram, whose compressors are prescribed.
+    """Return a listener with an audiogram and with the compressors prescribed for this audiogram.
 
     Raises:
-        InputError: the audiogram is not as :func:`amplify` describes it.
+        InputError: the audiogram has another form than :func:`amplify` describes.
     """
     of_ears = [("audiogram", audiogram)] * 2
     if not isinstance(audiogram, Mapping):

@@ -39,12 +39,12 @@ def amplify(
 ) -> Array:
     """Amplify a signal for both ears of a listener.
 
-    The hearing aid is that of the challenge: a compressor with six bands, whose settings follow
-    from the audiogram by the challenge's prescription.
+    The hearing aid is that of the challenge: a compressor with six bands. The challenge's
+    prescription computes the settings of the compressor from the audiogram.
 
     Args:
         signal: NumPy array or torch tensor, mono or stereo; see `separate`.
-        rate: sampling rate in Hz, from 8000. Signals are amplified at 44100 Hz.
+        rate: sampling rate in Hz, at least 8000. Signals are amplified at 44100 Hz.
         audiogram: hearing levels in dB HL. They are six levels at 250, 500, 1000, 2000, 4000 and
             8000 Hz, or eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000 and 8000 Hz, or a
             dict from the frequency in Hz to the level. A pair `(left, right)` of such audiograms
@@ -102,25 +102,26 @@ def score(
     reference_rate: int | None = None,
     calibrate: bool = True,
 ) -> EarScores:
-    """Compute HAAQI, the hearing-aid audio quality index, as the challenge does.
+    """Compute HAAQI, the hearing-aid audio quality index, in the same way as the challenge.
 
-    The reference is amplified for the listener. HAAQI then compares the processed signal with it.
-    The noise of the model of the ear is the same in each call, so equal signals have equal scores.
+    The reference is amplified for the listener. HAAQI then compares the processed signal with the
+    amplified reference. The ear model adds the same noise in each call, so equal signals have equal
+    scores.
 
     Args:
         processed: the signal that the listener hears, after the hearing aid, such as the result of
             `amplify(..., limit=False)`; mono or stereo, see `separate`.
         reference: the ideal signal before the hearing aid, such as the remix of the ground truth
-            stems; mono or stereo. Its level is that of the processed signal before the hearing aid.
-        rate: sampling rate of both signals in Hz, from 8000.
+            stems; mono or stereo. The reference must have the level that the processed signal had
+            before the hearing aid.
+        rate: sampling rate of both signals in Hz, at least 8000.
         audiogram: hearing levels; see `amplify`.
-        reference_rate: sampling rate of the reference if it is not `rate`.
-        calibrate: whether the reference is set to -40 LUFS for the hearing aid, as in
-            `amplify`.
+        reference_rate: sampling rate of the reference; None if it is `rate`.
+        calibrate: whether the reference is set to -40 LUFS for the hearing aid; see `amplify`.
 
     Returns:
-        Named tuple `(left, right)` of the scores of both ears, between 0 and 1; its attribute
-            `mean` is their mean.
+        Named tuple `(left, right)` of the scores of both ears, between 0 and 1. The attribute
+            `mean` is the mean of both scores.
 
     Raises:
         InputError: an argument is not as described, the signals have different lengths, or a

@@ -18,20 +18,21 @@ def rebalance(
     *,
     keep_level: bool = True,
 ) -> Array:
-    """Remix a mixture with a gain for each stem; this needs no further separation.
+    """Remix a mixture with a gain for each stem; the mixture is not separated again.
 
     The remix is mixture + sum over the stems of (10^(gain/20) - 1) x stem. A stem with a gain of
     0 dB has no effect, so it adds no artefacts.
 
     Args:
         mixture: NumPy array or torch tensor, mono or stereo; see `separate`.
-        stems: dict from the name to the stem, as `separate` returns it; each stem has the
+        stems: dict from the name to the stem, such as the result of `separate`. Each stem has the
             shape of the mixture.
         gains_db: dict from the name of a stem to its gain in dB, from -200 to 200; -inf mutes it.
             A stem without a gain has 0 dB.
-        keep_level: whether to scale the remix by the factor that keeps the power of a mixture whose
-            stems have equal powers. Only differences between the gains then matter. The challenge
-            scales its references in this way.
+        keep_level: whether to scale the remix, so that its power equals the power of the mixture.
+            This is exact if all stems have equal powers and are not correlated. With `keep_level`,
+            only differences between the gains matter. The challenge scales its references in this
+            way.
 
     Returns:
         The remix, with the shape, type, sample type and device of the mixture. Integers beyond full
@@ -53,7 +54,7 @@ def rebalance(
     sound = waveform(mixture, "mixture")
     if not isinstance(stems, Mapping) or not stems:
         raise InputError(
-            "stems: expected a dict from names to stems, as separate() returns it, "
+            "stems: expected a dict from names to stems, such as the result of separate, "
             f"got {type(stems).__name__}"
         )
     signals = {}

@@ -43,9 +43,9 @@ def separate(
     sample of all stems. Integer stems beyond full scale are clipped with a warning; the clipped
     part is missing from the sum.
 
-    Because the stems sum to the mixture, they also contain noise and all instruments that are not
-    named: the separator divides each time and frequency among the named players, and the
-    difference between the mixture and the sum of the estimates is divided among the stems in
+    The stems also contain noise and all instruments that are not named, because the stems sum to
+    the mixture. The separator assigns the sound at each time and frequency to the named players.
+    The difference between the mixture and the sum of the estimates is added to the stems in
     proportion to their energies. Therefore, name all instruments that play. If only one player is
     named, the stem is the mixture.
 
@@ -53,23 +53,23 @@ def separate(
         mixture: NumPy array or torch tensor, (samples,), (samples, channels) or
             (channels, samples), mono or stereo, at least 0.4 s long; float16, float32 or float64
             with full scale = 1, int16 or int32.
-        rate: sampling rate in Hz, from 8000. Mixtures are separated at 44100 Hz.
+        rate: sampling rate in Hz, at least 8000. Mixtures are separated at 44100 Hz.
         instruments: the instrument of each player, in upper or lower case: Bassoon, Cello,
             Clarinet, Flute, Oboe, Sax, Viola, Violin. An instrument that is named twice has two
             players.
         quality: "best" (default), the default ensemble with its steps, or "fast", the best single
             network. On music that is unseen in training, "best" closes 32 % of the gap between the
             mixture and the true stems (SDR 5.7 dB), "fast" 21 % (3.9 dB). On two cores, one minute
-            of music takes about 42 s and 17 s.
+            of music takes about 42 s with "best" and about 17 s with "fast".
         separator: name of a separator from `list_separators`, instead of `quality`; or a dict
             with the settings of a separator, such as
             `{"name": "convtasnet", "weights_from": "best.safetensors"}`.
         device: name of a device such as "cpu" or "cuda"; None for a GPU if there is one. Only
-            networks use it.
-        progress: function that is called with the fraction that is done, from 0 to 1: at the start,
-            after each member of an ensemble, and after each 30 s of music. To cancel the
-            separation, raise an exception in this function; `separate` passes it on. The value that
-            the function returns is ignored.
+            networks use the device.
+        progress: function that is called with the completed fraction of the work, from 0 to 1. It
+            is called at the start, after each member of an ensemble, and after each 30 s of music.
+            To cancel the separation, raise an exception in this function; `separate` raises the
+            same exception. The value that the function returns is ignored.
 
     Returns:
         Dict from the name of the player to the stem, in the order of `instruments`. Stems have the
@@ -199,10 +199,11 @@ def _of_length(signal: NDArray[np.float32], samples: int) -> NDArray[np.float32]
 def _with_remainder(
     mixture: NDArray[np.floating], stems: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.floating]]:
-    """Divide what the stems lack of the mixture among them, in proportion to their energies.
+    """Add the remainder of the mixture to the stems, in proportion to their energies.
 
-    The remainder is what the masks of a network assign to no instrument, and what resampling
-    removes: frequencies above 22.05 kHz. A silent stem stays silent, unless all are.
+    The remainder is the mixture minus the sum of the stems. It consists of sound that the masks of
+    a network assign to no instrument, and of frequencies above 22.05 kHz, which resampling removes.
+    A silent stem stays silent, unless all stems are silent.
 
     Args:
         mixture: (channels, samples).

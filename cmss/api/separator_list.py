@@ -5,7 +5,7 @@ from cmss.separators.listing import Properties, listing
 
 
 def list_separators() -> list[Properties]:
-    """List all separators that `separate` accepts, with their properties and measured figures.
+    """List all separators that `separate` accepts, with their properties and measured results.
 
     Returns:
         A :class:`cmss.separators.listing.Properties` for each separator; the default is the first.

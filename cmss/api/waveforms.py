@@ -1,4 +1,4 @@
-"""Converts arrays of the caller to waveforms (channels, samples), and results to the caller's form.
+"""Converts the caller's arrays to waveforms (channels, samples), and results back to such arrays.
 
 An array is accepted if it is a NumPy array or a torch tensor with one of these sample types and
 shapes:
@@ -12,8 +12,8 @@ shapes:
 | shape | meaning |
 | --- | --- |
 | `(samples,)` | mono |
-| `(samples, 1)`, `(samples, 2)` | mono, stereo, as soundfile returns it |
-| `(1, samples)`, `(2, samples)` | mono, stereo, as torchaudio returns it |
+| `(samples, 1)`, `(samples, 2)` | mono, stereo; layout of soundfile |
+| `(1, samples)`, `(2, samples)` | mono, stereo; layout of torchaudio |
 
 Any other array is refused, because a guess may be wrong without notice.
 """
@@ -46,15 +46,14 @@ PRECISION = {
 of 16 bits exactly; int32 needs float64."""
 
 LARGEST_FLOAT = 1000.0
-"""60 dB above full scale, which does not occur in music, but in integers that are stored as
-floats."""
+"""60 dB above full scale. Music has no such samples, but integers stored as floats do."""
 
 CALLER_RATE_HZ = replace(SAMPLE_RATE_HZ, highest=768000)
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """A sound of the caller as a waveform, and the form of the caller's array.
+    """Holds a sound as a waveform, with the type and the layout of the caller's array.
 
     Args:
         signal: (channels, samples), one or two channels, full scale = 1, float32 or float64.
@@ -79,8 +78,9 @@ class Waveform:
         Integers beyond full scale are clipped, and a warning states the number of such samples.
 
         Args:
-            result: (channels, samples); two channels are also possible if the caller's array is
-                mono, and a mono array (samples,) then gives a result (samples, 2).
+            result: (channels, samples); the result may have two channels if the caller's array is
+                mono. If this mono array has the shape (samples,), the returned array has the shape
+                (samples, 2).
             name: name of the result, for the warning.
         """
         if scale := FULL_SCALE.get(self.sample_type):
@@ -192,7 +192,7 @@ def sampling_rate(rate: Any, name: str = "rate") -> int:
     """Check a sampling rate in Hz, and return it as an integer.
 
     Raises:
-        InputError: the rate is not a whole number of Hz from 8 kHz.
+        InputError: the rate is not a whole number of Hz, or is below 8 kHz or above 768 kHz.
     """
     if not is_number(rate):
         raise InputError(f"{name}: expected a sampling rate in Hz, got {shortened(rate)}")

@@ -4,9 +4,10 @@ A waveform is an array of shape (channels, samples). The libraries soundfile, so
 use the shape (samples, channels); only this package transposes arrays.
 
 This package reads and writes the same sample values as pyclarity (`clarity.utils.flac_encoder` and
-`clarity.utils.signal_processing`), because scores are compared with those of the official code.
-Unlike pyclarity, this package decodes only the excerpt, leaves no temporary WAV file, and does not
-rescale a FLAC file if there is a `.txt` file of the same name.
+`clarity.utils.signal_processing`), because scores are compared with scores of the official code.
+Unlike pyclarity, this package decodes only the excerpt and leaves no temporary WAV file. If there
+is a `.txt` file with the name of a FLAC file, pyclarity rescales the FLAC file; this package
+ignores the `.txt` file.
 """
 
 from cmss.audio.programme_loudness import (

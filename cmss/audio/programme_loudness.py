@@ -1,4 +1,4 @@
-"""Measures the loudness and the true peak of signals, as ITU-R BS.1770-4 defines them."""
+"""Measures the loudness and the true peak of signals (ITU-R BS.1770-4)."""
 
 from itertools import count
 
@@ -27,7 +27,7 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
-    """Return the filters of ITU-R BS.1770-4 as second-order sections (2, 6), as SciPy does."""
+    """Return the filters of ITU-R BS.1770-4 as second-order sections in SciPy's format, (2, 6)."""
     # Imported late, because it imports scipy.signal, which takes a second.
     import pyloudnorm
 
@@ -36,13 +36,13 @@ def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
 
 
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
-    """Compute the loudness of a signal in pieces (channels, samples), as :func:`loudness_lufs`."""
+    """Compute the loudness of :func:`loudness_lufs` for a signal in pieces (channels, samples)."""
     # Imported late, because scipy.signal takes a second to import.
     from scipy.signal import sosfilt
 
     sections = k_weighting(sample_rate_hz)
     block = SHORTEST_LOUDNESS_S * sample_rate_hz
-    # As in pyloudnorm: a block begins after each quarter of a block, rounded down to a sample.
+    # A block begins after each quarter of a block, rounded down to a sample, as in pyloudnorm.
     spans = ((int(n / 4 * block), int((n / 4 + 1) * block)) for n in count())
     start, stop = next(spans)
     powers: list[float] = []
@@ -60,10 +60,11 @@ def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
     samples = offset + len(kept)
     if samples < block:
         raise ValueError(f"{samples} samples: expected at least {SHORTEST_LOUDNESS_S:g} s")
-    # The last block may be incomplete, because the number of blocks is rounded to the nearest.
+    # The last block may be incomplete, because the number of blocks is rounded.
     blocks = round(4 * (samples / block - 1)) + 1
     power = np.array([*powers, kept.sum() / block][:blocks])
-    # Gating: first by -70 LUFS, then by 10 LU below the loudness of the remaining blocks.
+    # Gating removes blocks below -70 LUFS, then blocks more than 10 LU below the loudness of the
+    # rest.
     power = power[power >= 10 ** ((-70 + 0.691) / 10)]
     if not power.size:
         return -np.inf
@@ -71,11 +72,11 @@ def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
 
 
 def true_peak(signal: Pieces, sample_rate_hz: int) -> float:
-    """Return the largest magnitude of a signal between its samples, too (ITU-R BS.1770-4, Annex 2).
+    """Return the largest magnitude at and between samples (true peak, ITU-R BS.1770-4, Annex 2).
 
     Args:
         signal: pieces (channels, samples), floating point.
-        sample_rate_hz: sampling rate of the signal, which is multiplied by four.
+        sample_rate_hz: sampling rate of the signal; the function oversamples the signal by four.
     """
     between = resampled(signal, sample_rate_hz, 4 * sample_rate_hz)
     return max((float(np.abs(piece).max(initial=0.0)) for piece in between), default=0.0)

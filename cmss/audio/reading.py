@@ -1,4 +1,4 @@
-"""Decodes sound files by libsndfile, as excerpts, in full or in pieces."""
+"""Decodes sound files with libsndfile: excerpts or entire files, at once or in pieces."""
 
 import io
 import os
@@ -33,7 +33,10 @@ class Excerpt:
     duration_s: float
 
     def span(self, sample_rate_hz: int) -> tuple[int, int]:
-        """Return the first sample and the end; both are rounded down as in the official code."""
+        """Return the indices of the first sample and of the sample after the last one.
+
+        The official code also rounds both indices down.
+        """
         stop_s = self.start_s + self.duration_s
         return int(self.start_s * sample_rate_hz), int(stop_s * sample_rate_hz)
 
@@ -46,8 +49,8 @@ class AudioHeader:
         sample_rate_hz: sampling rate.
         channels: number of channels.
         samples: number of samples in each channel.
-        format: container format, as named by libsndfile.
-        subtype: sample format, as named by libsndfile.
+        format: container format, with libsndfile's name.
+        subtype: sample format, with libsndfile's name.
         comment: text of the file's comment tag.
         sha256: SHA-256 digest of the file; None if the digest was not computed.
     """
@@ -80,7 +83,7 @@ def read_header(path: Path, digest: bool = False) -> AudioHeader:
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
-    """Return the properties of an open file, without its digest; see :func:`read_header`."""
+    """Return the properties of an open file without its digest; see :func:`read_header`."""
     samples = file.frames
     if container.stated:
         _require_end(file, path)
@@ -135,7 +138,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
                 os.lseek(raw.fileno(), 0, os.SEEK_SET)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        # The file is not opened by its name, because libsndfile takes files with some suffixes for
+        # The file is not opened by its name, because libsndfile reads files with some suffixes as
         # raw samples without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
         try:
@@ -150,7 +153,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
 
 
 def _is_exact(file: _Stream) -> bool:
-    """Return whether libsndfile seeks to the exact sample, which it does not in lossy formats."""
+    """Return whether libsndfile seeks to the exact sample; in lossy formats, it does not."""
     exact = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
     return exact and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
 
@@ -219,7 +222,7 @@ def _decoded(
     if stop is not None and position != stop:
         raise InputError(
             f"{path}: truncated or damaged: the header states {file.frames} samples, "
-            f"expected {start} to {stop}, the data end at {position}"
+            f"but the data end at sample {position}; expected samples {start} to {stop}"
         )
 
 
@@ -342,7 +345,7 @@ def read_sound(
     """Decode a file of any format and any sampling rate.
 
     All sample formats are decoded to float32, with 1 as full scale. Samples of 16 bits are divided
-    by 32768, as in pyclarity. Samples beyond full scale are not clipped.
+    by 32768; pyclarity does the same. Samples beyond full scale are not clipped.
 
     Args:
         path: path of the sound file.
@@ -390,8 +393,8 @@ def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
 
     Yields:
         Properties of the file; and an iterable of float32 pieces (2, samples), with mono in both
-        channels. The iterable raises an InputError as :func:`read_sound` does: if a value is not
-        valid, after the last piece.
+        channels. Like :func:`read_sound`, the iterable raises an InputError if a sample is not
+        valid, but only after the last piece.
 
     Raises:
         InputError: the file is missing, unreadable, empty or truncated, or has too many channels.
@@ -404,7 +407,7 @@ def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
 
 
 def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode the output of another program, in a format that needs no seek.
+    """Decode the output of another program; the format must not require seeking.
 
     Args:
         name: source of the data, for messages.

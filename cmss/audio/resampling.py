@@ -1,4 +1,4 @@
-"""Resamples signals by soxr, at once or in pieces."""
+"""Resamples signals with soxr, at once or in pieces."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
 
 
 def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Resample along the last axis with soxr at its quality HQ, as pyclarity does.
+    """Resample along the last axis with soxr at its quality HQ, which pyclarity also uses.
 
     Args:
         signal: floating-point signal of shape (samples,) or (channels, samples).
@@ -32,7 +32,7 @@ def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
 
 
 def resampled(signal: Pieces, from_hz: int, to_hz: int) -> Iterator[npt.NDArray[np.floating]]:
-    """Resample a signal in pieces; the result equals that of :func:`resample`.
+    """Resample a signal in pieces; the result equals the result of :func:`resample`.
 
     Args:
         signal: pieces (channels, samples), floating point.

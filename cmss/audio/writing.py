@@ -1,4 +1,4 @@
-"""Writes sound files by libsndfile, in pieces and atomically."""
+"""Writes sound files with libsndfile, in pieces and atomically."""
 
 import io
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ FULL_SCALE_16_BIT, FULL_SCALE_24_BIT = 32768.0, 8388608.0
 class _Target:
     """Receives the bytes that libsndfile writes, and keeps the first error of the system.
 
-    libsndfile does not report the reason of an error, and an exception must not reach its C code.
-    So libsndfile continues after an error, and the caller has to look at `error`.
+    libsndfile does not report the reason of an error, and an exception must not reach the C code of
+    libsndfile. Therefore, libsndfile continues after an error, and the caller must check `error`.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -52,7 +52,7 @@ OPUS_RATE_HZ = 48000
 
 
 def sample_format(path: Path, name: str | None = None) -> tuple[str, str]:
-    """Return the format and the sample format of a file to write, as named by libsndfile.
+    """Return libsndfile's names of the format and of the sample format of a file to write.
 
     Args:
         path: the file, whose suffix is one of :data:`FORMATS`, in upper or lower case.
@@ -89,11 +89,11 @@ def write_flac(
     """Write a 16-bit FLAC file; the same signal always gives the same bytes.
 
     Args:
-        path: path of the file, which does not exist under this name until it is complete.
+        path: path of the file; the file gets this name only when it is complete.
         signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
-        soft_clip: whether to apply the function tanh to the signal first, as the official
-            `soft_clip` does.
+        soft_clip: whether to apply the function tanh to the signal first; this is the official
+            `soft_clip`.
         comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
@@ -119,13 +119,13 @@ def write_sound(
 ) -> int:
     """Write a signal in pieces to a file whose suffix gives the format.
 
-    A lossy format has a high quality: some 250 kbit/s for MP3. An Opus file has a sampling rate of
-    48 kHz.
+    Lossy formats are encoded at high quality, about 250 kbit/s for MP3. An Opus file has a sampling
+    rate of 48 kHz.
 
     Args:
-        path: file to write; it appears only once it is complete.
+        path: path of the file; the file gets this name only when it is complete.
         signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
-            in a WAV of floating-point samples.
+            in a WAV file with floating-point samples.
         channels: number of channels.
         sample_rate_hz: sampling rate of the signal.
         name: name of the sample format, see :func:`sample_format`.
@@ -198,8 +198,8 @@ def _stored(piece: np.ndarray, subtype: str) -> np.ndarray:
         return piece.astype(np.float32)
     if not subtype.startswith("PCM"):
         return np.clip(piece, -1.0, 1.0).astype(np.float32)
-    # As in pyclarity's `clip_signal` and `to_16bit`, samples are rounded towards zero, and a sample
-    # of 1 becomes 32767.
+    # Like pyclarity's `clip_signal` and `to_16bit`, this function rounds samples towards zero, and
+    # converts a sample of 1 to 32767.
     full_scale = FULL_SCALE_16_BIT if subtype == "PCM_16" else FULL_SCALE_24_BIT
     integers = np.clip(piece * full_scale, -full_scale, full_scale - 1)
     if subtype == "PCM_16":

@@ -1,4 +1,4 @@
-"""Groups simultaneous time-frequency units into segments, and segments into notes.
+"""Groups time-frequency units into segments, and segments into notes.
 
 A segment is a region of channels and frames that a single sound dominates. Segments with a common
 pitch or onset form a note.
@@ -18,7 +18,7 @@ from cmss.casa.units import Units, compute_units
 NO_NOTE = -1
 """Value for time-frequency units that belong to no note."""
 MIN_SIMILARITY = 0.985
-"""Least correlation between the autocorrelations of two units of the same partial."""
+"""Smallest correlation between the autocorrelations of two units of the same partial."""
 PART_FRAMES = 5
 """Number of frames of a segment that are assigned to the same note together, 50 ms."""
 
@@ -43,11 +43,11 @@ def find_notes(
 
 
 def find_segments(units: Units) -> NDArray[np.int64]:
-    """Connect neighbouring time-frequency units with similar periodicity to segments.
+    """Form segments by connecting neighbouring time-frequency units of similar periodicity.
 
-    The units of two neighbouring channels are similar where the same partial, or the beats of the
-    same partials, dominate both channels. The units of two neighbouring frames are similar as long
-    as the sound is stationary.
+    Two units in neighbouring channels are similar if the same partial dominates both channels, or
+    if both channels show the beats of the same partials. Two units in neighbouring frames are
+    similar if the sound is stationary.
 
     Returns:
         The index of each unit's segment, from 0, an array of shape (channels, frames); -1 for

@@ -1,4 +1,4 @@
-"""Detects the pitches in each frame, and links the pitches of successive frames to tracks."""
+"""Detects the pitches in each frame, and links the pitches of successive frames into tracks."""
 
 from dataclasses import dataclass, field
 
@@ -10,13 +10,13 @@ from cmss.casa.units import SAMPLE_RATE_HZ, Units
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
 """Period in samples of the highest pitch, 1600 Hz."""
 MIN_PERIODICITY = 0.85
-"""Least periodicity at the lag of a pitch in a time-frequency unit that belongs to this pitch."""
+"""Smallest periodicity, at the lag of a pitch, of a unit that belongs to this pitch."""
 MIN_CHANNELS = 4
-"""Least number of channels that support a pitch."""
+"""Smallest number of channels that support a pitch."""
 MAX_STEP_SEMITONES = 0.7
 """Largest change of a track's pitch between two frames."""
 SHORTEST_TRACK = 5
-"""Least number of frames in a track."""
+"""Smallest number of frames in a track."""
 
 
 @dataclass
@@ -96,14 +96,14 @@ def _peak(summary: NDArray[np.float32]) -> int | None:
 def _step(lag: int, before: int) -> float:
     """Return the interval between two periods in semitones.
 
-    Periods that differ by one sample count as equal, because one sample is a large interval at high
-    pitches.
+    Two periods are treated as equal if they differ by one sample, because one sample is a large
+    interval at high pitches.
     """
     return 0.0 if abs(lag - before) <= 1 else abs(12 * float(np.log2(lag / before)))
 
 
 def track_pitches(units: Units, most: int) -> list[PitchTrack]:
-    """Find the pitches of all frames, and link the pitches of successive frames to tracks.
+    """Find the pitches of all frames, and link the pitches of successive frames into tracks.
 
     Pitches that differ by less than :data:`MAX_STEP_SEMITONES` are linked.
 

@@ -12,8 +12,8 @@ from cmss.nmf.factors import TINY, divergence_of, initial_activations, product, 
 def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Compute the divergence between the spectrum of each note and each instrument's templates.
 
-    The spectrum is scaled to a sum of 1 and fitted by the templates. The result is the
-    Kullback-Leibler divergence between the scaled spectrum and the fit.
+    The spectrum is scaled to a sum of 1, and the templates are fitted to the spectrum. The result
+    is the Kullback-Leibler divergence between the scaled spectrum and the fit.
 
     Args:
         spectra: spectrum of each note, an array of shape (bands, notes).
@@ -43,10 +43,11 @@ def assign(
     costs: Mapping[str, Tensor],
     players: Counter[str],
 ) -> list[str]:
-    """Assign an instrument to each note, with at most as many simultaneous notes as players.
+    """Assign an instrument to each note, with at most one note at a time for each player.
 
-    Notes are assigned in order of decreasing weight. If all players are busy, the note is assigned
-    to the instrument with the lowest cost.
+    Notes are assigned in order of decreasing weight. A note gets the instrument with the lowest
+    cost among the instruments with a free player. If the players of all instruments are busy, the
+    note gets the instrument with the lowest cost among all instruments.
 
     Args:
         spans: first and last frame of each note.

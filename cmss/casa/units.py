@@ -19,7 +19,7 @@ LAGS = SAMPLE_RATE_HZ // 50
 WINDOW = 1024
 """Number of samples in a frame of the correlogram, 64 ms."""
 MIN_DEVIATION = 0.1
-"""Least standard deviation of an active unit's firing rate, divided by the spontaneous rate."""
+"""Smallest standard deviation of an active unit's firing rate, divided by the spontaneous rate."""
 
 
 @dataclass(frozen=True)

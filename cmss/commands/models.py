@@ -1,18 +1,20 @@
-"""List all separators with their properties, `cmss models`.
+"""List all separators with their properties: `cmss models`.
 
     cmss models [--json]
 
-The figures are those of the weights in the package, with the consistent remix:
+The numbers were measured with the weights in the package and the remix `consistent`:
 
-- parameters: number of learned parameters, or of values in templates;
-- causal: whether the separator can look ahead by at most 5 ms; "trained" requires causal weights;
-- gap: gap closed, the position of the mean HAAQI between the mixture (0) and the ground truth stems
-  (1), on recorded notes that are unseen in training, and on the demo;
-- SDR: median over the sources in dB, on the same two test sets;
-- s/min: CPU seconds on one core to separate a minute of a quartet;
-- licence and data of the weights; cmss/weights/PROVENANCE.md explains the names of the data sets.
+- parameters: number of learned parameters, or number of values in templates;
+- causal: whether the look-ahead is 5 ms or less; "trained" if causal weights must be trained first;
+- gap: fraction of the gap closed, (HAAQI - mixture) / (true stems - mixture), for recorded notes
+  that are unseen in training;
+- gap demo: the same fraction for the demo;
+- SDR, SDR demo: median over the sources in dB, on the same two test sets;
+- s/min: CPU seconds on one core for one minute of a quartet;
+- licence: licence of the weights;
+- data: data sets of the training; cmss/weights/PROVENANCE.md explains their names.
 
-A dash means that there is no weight in the package, or that the figure was not measured.
+A dash means that the package has no weights for the separator, or that there is no measurement.
 """
 
 import argparse
@@ -27,7 +29,7 @@ SHOWN_SETS = ("rendered", "demo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return exit status 2 if installed packages are in conflict."""
+    """Run the command; return the exit status, which is 2 if installed packages conflict."""
     parser = argparse.ArgumentParser(
         prog="cmss models",
         description=__doc__,
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _table(found: Sequence[Properties]) -> str:
-    """Format the table; columns have the width of their longest cell."""
+    """Format the table; each column has the width of its longest cell."""
     heads = ("separator", "parameters", "causal", "gap", "gap demo", "SDR", "SDR demo", "s/min",
              "licence", "data")  # fmt: skip
     rows = [heads, *(_row(properties) for properties in found)]

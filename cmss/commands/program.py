@@ -1,4 +1,4 @@
-"""The console script `cmss`: finds a command by its name and runs it.
+"""Implements the console script `cmss`: finds a command by its name and runs it.
 
 This module imports nothing that takes long, so that help texts appear at once. A command and the
 libraries that it needs are imported when the command runs.
@@ -21,14 +21,14 @@ from cmss.errors import one_of
 
 @dataclass(frozen=True)
 class Command:
-    """A command of `cmss`.
+    """Defines a command of `cmss`.
 
     Args:
         module: module with the function `main`.
         summary: short description of the command.
-        configuration: name of its configuration in cmss/conf, for a command with words KEY=VALUE;
-            empty for a command with options.
-        help: name of its help text in cmss/commands/help, if it has a configuration.
+        configuration: name of the configuration in cmss/conf for a command with arguments
+            KEY=VALUE; empty for a command with options.
+        help: name of the help text in cmss/commands/help; empty for a command with options.
     """
 
     module: str
@@ -73,11 +73,11 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line `cmss COMMAND ...`, by default that of this process.
+    """Run the command line `cmss COMMAND ...`; by default, the command line of this process.
 
     Returns:
-        The exit status of the command. A command with a configuration that fails raises SystemExit
-        instead.
+        The exit status of the command. If a command with arguments KEY=VALUE fails, it raises
+        SystemExit instead.
     """
     name, *words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h"):
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def help_text(command: Command, program: str) -> str:
-    """Return the help text of a command with a configuration, without the configuration.
+    """Return the help text of a command with arguments KEY=VALUE; the text does not list all keys.
 
     Args:
         command: the command.
@@ -135,7 +135,7 @@ def help_text(command: Command, program: str) -> str:
 
 
 def _template(command: Command, program: str) -> str:
-    """Return the template of `--help-all`, in which hydra replaces $CONFIG."""
+    """Return the template of the text of `--help-all`; hydra replaces $CONFIG in this template."""
     text = help_text(command, program).replace("$", "$$")
     return f"{text}\n\nAll keys, with the values that this command line gives them:\n\n$CONFIG"
 

@@ -1,1 +1,1 @@
-"""Reads and writes files: atomic files, CSV, text, containers of sound files, and digests."""
+"""Reads and writes text and CSV files, checks sound files, and computes digests."""

@@ -1,14 +1,14 @@
 """Writes files and folders atomically, and locks work that only one process may do at a time.
 
 A result is written under a hidden temporary name in the folder of its final name, flushed to disk
-and renamed. The temporary file and the final file are on the same file system, so that the rename
-is atomic, and a file under its final name is always complete.
+and renamed. The temporary file and the final file are on the same file system. Therefore, the
+rename is atomic, and a file under its final name is always complete.
 
 The process that writes a temporary file locks the file through the library filelock, which calls
 flock on Linux and macOS and LockFileEx on Windows. The system releases the lock when the process
-ends, even if it is killed. A temporary file without a lock is therefore left over
-from a killed process, on this or another machine, and can be deleted. On a file system that does
-not support locks, temporary files are not deleted.
+ends, even if the process is killed. A temporary file without a lock is therefore left over from a
+killed process, on this or another machine, and can be deleted. On a file system that does not
+support locks, temporary files are not deleted.
 
 If another process deletes a new file before it is locked, the file is created again. The number of
 attempts is limited, because in some folders, such as /proc, no file can be created.
@@ -110,10 +110,10 @@ def flush_to_disk(descriptor: int) -> None:
 
 
 def _attempts(path: Path) -> Iterator[None]:
-    """Yield for each attempt to create `path`, after creating its folder if necessary.
+    """Create the folder of `path` if necessary, and yield None once for each attempt.
 
     Raises:
-        NotADirectoryError: the folder is a file.
+        NotADirectoryError: the path of the folder is the path of a file.
         FileNotFoundError: all `ATTEMPTS` have failed.
     """
     for _ in range(ATTEMPTS):
@@ -196,9 +196,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
-    A folder with files cannot be replaced by a single system call, so that an existing folder is
-    first renamed, and deleted after the new folder has been renamed. If the new folder cannot be
-    renamed, the old folder is restored.
+    A folder with files cannot be replaced by a single system call. Therefore, an existing folder is
+    first renamed. It is deleted after the new folder has got its final name. If the new folder
+    cannot be renamed, the old folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():

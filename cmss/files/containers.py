@@ -1,6 +1,6 @@
 """Checks whether a sound file is as long as its container states.
 
-Sounds are decoded by libsndfile, but the lengths that it returns are not reliable:
+libsndfile decodes the sounds, but the lengths that libsndfile returns are not reliable:
 
 * If a file is shorter than its header states, libsndfile corrects the length without an error.
 * If the header has no length because the writer was interrupted, libsndfile finds no sound.
@@ -124,7 +124,7 @@ class _Source:
     size: int
 
     def at(self, place: int, count: int) -> bytes:
-        """Read `count` bytes at a position, or fewer if the file ends before."""
+        """Read `count` bytes at a position; fewer bytes if the file ends earlier."""
         self.file.seek(min(place, self.size))  # A damaged header may state any position.
         return self.file.read(count)
 
@@ -188,10 +188,10 @@ _TAG_BYTES = 1024
 def _is_placeholder(value: int, bits: int) -> bool:
     """Return whether a size is a placeholder.
 
-    Programs that write to a pipe cannot correct the size in the header at the end, and therefore
-        write a placeholder: zero, or a number close to the largest signed or unsigned number. For
-    example, ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 and arecord 0x80000000. Some programs subtract
-    the size of the header from the placeholder.
+    Programs that write to a pipe cannot go back at the end to correct the size in the header.
+    Therefore, these programs write a placeholder: zero, or a number close to the largest signed or
+    unsigned number. For example, ffmpeg writes 0xFFFFFFFF, SoX writes 0x7FFFF000, and arecord
+    writes 0x80000000. Some programs subtract the size of the header from the placeholder.
     """
     if bits == 64:
         return value == 0 or value >= 2**60
@@ -239,7 +239,9 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
     if end > source.size:
         raise source.truncated(f"the header states {size} bytes of sound from byte {content} on")
     if frames > size - layout.before and not _is_placeholder(frames, 32):
-        raise source.truncated(f"the header states {frames} bytes of sound, its chunk has {size}")
+        raise source.truncated(
+            f"the header states {frames} bytes of sound, but the chunk with the sound has {size}"
+        )
     surplus = source.size - end
     if surplus <= _TAG_BYTES or _is_chunk(source, layout, end):
         surplus = 0
@@ -268,7 +270,7 @@ def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
 
 
 def _open_ended(source: _Source, layout: _Layout, content: int, long_size: int | None) -> Container:
-    """Return a header by which the chunk with the sound extends to the end of the file."""
+    """Return a header that states that the chunk with the sound extends to the end of the file."""
     size = source.size - content
     form, place = layout.size, content - struct.calcsize(layout.size)
     if long_size is not None:
@@ -449,7 +451,7 @@ def _mp3(source: _Source, start: int) -> Container:
 
 
 def _xing(frame: bytes) -> int | None:
-    """Return the position of a Xing table with a number of frames in a frame; None without it."""
+    """Return the position of the Xing table in a frame; None without a stated number of frames."""
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None

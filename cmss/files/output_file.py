@@ -1,4 +1,4 @@
-"""Checks before a long computation whether the output file can be written."""
+"""Checks whether an output file can be written, before a long computation."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,7 +9,7 @@ from cmss.files.atomic import atomic_file
 
 
 class _TrialError(Exception):
-    """Ends the check of an output file before the temporary file is renamed."""
+    """Leaves the block of the check, so that the temporary file is deleted and not renamed."""
 
 
 def check_output_file(
@@ -28,7 +28,7 @@ def check_output_file(
 
     Raises:
         InputError: the path has another suffix, is a folder, is not a regular file, is one of
-            `inputs`, or is below a file.
+            `inputs`, or has a parent that is a file.
         OSError: the file cannot be written, for example without permission or on a full disk.
     """
     where = f"{option} {path}" if option else str(path)

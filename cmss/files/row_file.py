@@ -77,11 +77,11 @@ def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
 
 
 def _complete_lines(path: Path) -> tuple[bytes, bool]:
-    """Return the complete lines of a file, and whether they are in the file's own format.
+    """Return the complete lines of a file, and whether they are in the format of this module.
 
     Spreadsheets may save a file with a byte order mark and other line ends, and the challenge's
-    evaluation program writes Windows line ends. If a spreadsheet has saved the file, the lines are
-    converted, and the second result is False.
+    evaluation program writes Windows line ends. If another program has saved the file, the lines
+    are converted, and the second result is False.
     """
     try:
         data = path.read_bytes()

@@ -1,1 +1,1 @@
-"""Models a listener's hearing by the prescription, the hearing aid and the quality index HAAQI."""
+"""Implements the prescription, the hearing aid and the quality index HAAQI for a listener."""

@@ -4,24 +4,24 @@ The challenge amplifies both the reference and the enhanced music with this hear
 compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
 of zero.
 
-The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In band i, the
-signal passes fourth-order Linkwitz-Riley filters: the high-pass filters at the lower band edges and
-the low-pass filter at the upper edge of the band. Then the signal passes the all-pass filters of
-the higher band edges, so that the bands add up in phase.
+The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In each band, the
+signal passes fourth-order Linkwitz-Riley filters: the low-pass filter at the upper edge of the
+band, and the high-pass filters at all edges below the band. Then the signal passes the all-pass
+filters of all edges above the upper edge, so that the bands add up in phase.
 
 The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level
 detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
 make-up gain.
 
-The outputs of this hearing aid and of pyclarity agree to 1e-9. The all-pass filters of the lowest
-band have poles close to z = 1, so that rounding alone changes the output of pyclarity's direct form
-by 4e-9. Therefore, the filters of this module are designed by the same steps as in pyclarity, and
-operations have the same order.
+The outputs of this hearing aid and of pyclarity agree to 1e-9. Such an agreement requires the same
+rounding errors, because the all-pass filters of the lowest band have poles close to z = 1.
+Different rounding errors would change the output by 4e-9. Therefore, the filters of this module
+have the same design and the same structure as in pyclarity, and operations have the same order.
 
 The behaviour differs from pyclarity in two points. First, the caller's signal is not modified,
-whereas pyclarity's `Compressor` modifies its input. In `MultibandCompressor`, the input of
-`Compressor` is only the output of the crossover, so the results of the challenge's programs are not
-affected. Second, digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240
+whereas pyclarity's `Compressor` modifies its input. This difference does not affect the results of
+the challenge's programs, because `MultibandCompressor` passes only the output of its crossover to
+`Compressor`. Second, digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240
 dB).
 """
 
@@ -42,7 +42,7 @@ from cmss.scenes import Compression, Listener
 Signal = NDArray[np.float64]
 
 LOWEST_THRESHOLD_DB = -120.0
-"""Lowest level that the level detector can measure, as in pyclarity."""
+"""Lowest level that the level detector can measure; pyclarity has the same limit."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class HearingAid:
         return next(self.in_pieces([np.asarray(signal)], listener))
 
     def in_pieces(self, signal: Pieces, listener: Listener) -> Iterator[Signal]:
-        """Amplify a stereo signal in pieces; the output does not depend on their lengths.
+        """Amplify a stereo signal in pieces of any lengths; the lengths do not affect the output.
 
         Args:
             signal: pieces of shape (2, samples) with full scale 1; the pieces are not modified.
@@ -155,7 +155,7 @@ class HearingAid:
             The amplified signal in float64, an array of shape (samples,).
 
         Raises:
-            InputError: the number of bands of `compression` differs from that of the hearing aid.
+            InputError: `compression` and the hearing aid have different numbers of bands.
         """
         parameters = self.parameters(compression)
         state = new_state(len(self.crossover_frequencies) + 1)
@@ -170,7 +170,7 @@ class HearingAid:
             coefficient and gain in dB.
 
         Raises:
-            InputError: the number of bands of `compression` differs from that of the hearing aid.
+            InputError: `compression` and the hearing aid have different numbers of bands.
         """
         bands = len(self.crossover_frequencies) + 1
         if not len(compression.ratios) == len(compression.gains_db) == bands:
@@ -236,8 +236,9 @@ def new_state(bands: int) -> Signal:
     """Return the state of the compiled loops before the first sample.
 
     Returns:
-        Zeros (bands, bands, 8): for each band, the state of up to `bands` - 1 filters, and in the
-        last row the gain reduction of the compressor in dB.
+        An array of zeros of shape (bands, bands, 8). For each band, the first `bands` - 1 rows hold
+        the states of the filters, and the last row holds the gain reduction of the compressor in
+        dB.
     """
     return np.zeros((bands, bands, 8))
 
@@ -258,7 +259,7 @@ def _amplify(
     """Split a signal into bands, compress each band and add the bands.
 
     `state` is the result of `new_state`, or the state after the previous piece of the signal; it is
-    updated in place. The arguments after it are the results of `HearingAid.parameters`.
+    updated in place. The arguments after `state` are the results of `HearingAid.parameters`.
     """
     output = np.zeros(signal.size)
     band = np.empty(signal.size)
@@ -284,7 +285,7 @@ def split_off(
 ) -> None:
     """Replace a signal (samples,) in place by the signal of band i.
 
-    `state` holds a row for the filter at each edge; it is updated in place.
+    `state` has a row for the filter at each edge; the rows are updated in place.
     """
     edges = len(low_pass)
     if i < edges:
@@ -318,7 +319,7 @@ def _filter4(coefficients: Signal, x: Signal, state: Signal) -> None:
 
 @compiled()
 def _filter8(coefficients: Signal, x: Signal, state: Signal) -> None:
-    """Apply an eighth-order recursive filter in place, as `_filter4` does."""
+    """Apply an eighth-order recursive filter in place; see `_filter4`."""
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = coefficients[0]
     _, a1, a2, a3, a4, a5, a6, a7, a8 = coefficients[1]
     z1, z2, z3, z4, z5, z6, z7, z8 = state

@@ -1,4 +1,4 @@
-"""Prescribes compressor parameters from an audiogram, as in the challenge.
+"""Prescribes compressor parameters from an audiogram by the rule of the challenge.
 
 The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
 British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
@@ -10,11 +10,11 @@ challenge. The compression ratio is 30 dB divided by the increase of the output 
 level increases from 55 to 85 dB. The ratio is limited to the range from 1:1 to 6:1.
 
 The make-up gain and the compression ratio are interpolated linearly between the fitting bands. The
-parameters of the highest band are those at 6 kHz, as in an early version of the challenge's code.
-The challenge's method of rounding is not published. In this module, the gains at 55 and 85 dB are
-rounded to 0.1 dB, and the results are truncated to one decimal place, which reproduces the only
-published example. With rounding instead of truncation, three of the twelve numbers would differ
-from the example by 0.1.
+parameters of the highest band are the parameters at 6 kHz. An early version of the challenge's code
+has the same rule. The challenge's method of rounding is not published. In this module, the gains at
+55 and 85 dB are rounded to 0.1 dB, and the results are truncated to one decimal place. This method
+reproduces the only published example. With rounding instead of truncation, three of the twelve
+numbers would differ from the example by 0.1.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Changes the balance of instruments in recordings, and amplifies them for a listener.
+"""Changes the balance of instruments in recordings, and amplifies the result for a listener.
 
     python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
         --audiogram me.json -o out.flac
@@ -18,17 +18,17 @@ These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
                        out_before.flac
 
 The result has a comfortable level: its loudness is -23 LUFS, or less if a peak of a file would
-exceed -1 dBTP. So no sample is clipped, and the loudness of the result does not depend on that of
-the recording.
+exceed -1 dBTP. So no sample is clipped, and the loudness of the result does not depend on the
+loudness of the recording.
 
 For several recordings, or for a folder with recordings of the same players, -o is a folder:
 
     python -m cmss.listen takes/ --instruments Violin Cello --gains 6 -3 \\
         --audiogram 20,20,30,45,60,70 -o results --format mp3
 
-With --page, the file index.html is written in a folder. It is a page for a browser with a slider
-for each player, the hearing aid, loops and exports. The page opens from disk, without a server. The
-options --gains and -o are then optional:
+With --page, the file index.html is written in a folder. This page for a browser has a slider for
+each player, a switch for the hearing aid, and functions for loops and exports. The browser opens
+the page from disk, without a server. With --page, the options --gains and -o can be omitted:
 
     python -m cmss.listen mixture.wav --instruments Violin Cello --audiogram me.json --page mix
 
@@ -61,7 +61,7 @@ QUALITIES = {
     "fast": "the best single network, multichannel_unet, which closes 21 %% of the gap (SDR "
     "3.9 dB) and takes about 17 s",
 }
-"""Choices of --quality, with figures from docs/results.md and docs/speed.md."""
+"""Choices of --quality, with results from docs/results.md and docs/speed.md."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         help="format of the files in a folder, flac by default")  # fmt: skip
     parser.add_argument("--subtype", choices=("16", "24", "float"),
         help="bits of a sample: 16 (default) or 24 for flac and wav, float for wav")  # fmt: skip
-    parser.add_argument("--stems", action="store_true", help="write the stem of each player, too")
+    parser.add_argument("--stems", action="store_true", help="also write the stem of each player")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--quality", choices=list(QUALITIES), default="best",
         help="; ".join(f"{name}: {text}" for name, text in QUALITIES.items()))  # fmt: skip
@@ -143,5 +143,5 @@ def _parser() -> argparse.ArgumentParser:
         help="another separator, such as htdemucs or nmf, instead of --quality")  # fmt: skip
     parser.add_argument("--keep", type=Path, metavar="FOLDER",
         help="keep the stems in this folder; another call with other gains, another audiogram or "
-        "another output then needs no separation (21 MB for each player and minute)")  # fmt: skip
+        "another output then reads the stems (21 MB for each player and minute)")  # fmt: skip
     return parser

@@ -1,4 +1,4 @@
-"""Finds recordings, and decodes the formats that libsndfile cannot read by the program ffmpeg."""
+"""Finds recordings, and uses ffmpeg to decode the formats that libsndfile cannot read."""
 
 import errno
 import os
@@ -18,16 +18,17 @@ LIBSNDFILE = (".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", 
 FFMPEG = (".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dts", ".eac3", ".flv", ".m2ts", ".m4a",
     ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wma", ".wmv",
     ".wv")  # fmt: skip
-"""Suffixes of formats that are converted to WAV by ffmpeg. All other files are given to libsndfile,
-also those with an unknown suffix."""
+"""Suffixes of formats that ffmpeg converts to WAV.
+
+libsndfile reads all other files, including files with an unknown suffix.
+"""
 
 
 def find_recordings(inputs: Sequence[Path]) -> list[Path]:
     """Replace each folder by the recordings in it, sorted by name, without subfolders.
 
     Raises:
-        InputError: a folder contains no recording, which is recognised by its suffix, or is not
-            readable.
+        InputError: a folder is not readable, or contains no file with the suffix of a recording.
     """
     found: dict[Path, None] = {}
     problems = []
@@ -53,7 +54,8 @@ def check_recording(path: Path) -> None:
 
     Raises:
         InputError: the file is missing or unreadable, has more than two channels or an impossible
-            sampling rate, is too short to have a loudness, or needs ffmpeg, which is missing.
+            sampling rate, is too short to have a loudness, or requires ffmpeg, which is not
+            installed.
     """
     if path.suffix.lower() in FFMPEG:
         _ffmpeg(path)
@@ -81,8 +83,8 @@ def readable(path: Path) -> Iterator[Path]:
     program = _ffmpeg(path)
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / f"{path.stem}.wav"
-        # With "file:", ffmpeg takes no name for a protocol such as http.
-        # The first sound track, in floating point so that nothing is clipped.
+        # With the prefix "file:", ffmpeg reads no name as a protocol such as http. Only the first
+        # sound track is converted, to floating point, so that nothing is clipped.
         words = ["-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0"]
         words += ["-c:a", "pcm_f32le", "-rf64", "auto", f"file:{wav}"]
         ended = subprocess.run(
@@ -101,7 +103,7 @@ def readable(path: Path) -> Iterator[Path]:
 
 
 def _ffmpeg(path: Path) -> str:
-    """Return the path of ffmpeg, which has to decode a file."""
+    """Return the path of ffmpeg, which is needed to decode a file."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Keeps the stems of a recording on disk, so that other gains need no further separation."""
+"""Keeps stems on disk, so that a recording is not separated again if only the gains change."""
 
 import json
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from cmss.separators.protocol import Around, Stems
 class KeptStems(Around):
     """Wrapper that separates a recording only if a folder does not contain its stems.
 
-    Unlike :class:`cmss.separators.cache.Cached`, it keeps the result of all steps after a
-    separator, and reads and writes it in pieces. There is a folder for each recording. Its name is
-    a digest of everything that affects the stems: the mixture, the players, the settings and
-    weights of the separator, and the code of this package.
+    Unlike :class:`cmss.separators.cache.Cached`, this wrapper stores the final stems, after all
+    steps that follow a separator. The stems are read and written in pieces. Each recording has a
+    subfolder. The name of the subfolder is a digest of everything that affects the stems: the
+    mixture, the players, the settings and weights of the separator, and the code of this package.
 
     Args:
-        folder: the folder. Any number of processes may share it.
+        folder: the folder. Several processes may use the same folder at the same time.
         settings: the section of the configuration from which the separator was built.
     """
 
@@ -78,7 +78,7 @@ def _write(folder: Path, stems: Stems) -> None:
 def _read(
     folder: Path, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> Stems | None:
-    """Return the stems in a folder; None if one is missing or damaged."""
+    """Return the stems in a folder; None if a stem is missing or damaged."""
     try:
         stems = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in sources}
     except (OSError, EOFError, ValueError):

@@ -10,9 +10,9 @@ from cmss.audio import true_peak
 from cmss.machine.pieces import pieces
 
 COMFORTABLE_LUFS = -23.0
-"""Loudness of the files, as recommended by EBU R 128."""
+"""Loudness of the files, recommended by EBU R 128."""
 HIGHEST_PEAK_DBTP = -1.0
-"""Highest true peak, as recommended by EBU R 128."""
+"""Highest true peak, recommended by EBU R 128."""
 
 
 def written_lufs(
@@ -21,8 +21,8 @@ def written_lufs(
     """Return the loudness at which several signals are written, so that none of them clips.
 
     Args:
-        signals: pairs of a signal (channels, samples) and a loudness in LUFS. A signal is scaled by
-            the same factor as a signal with this loudness.
+        signals: pairs of a signal (channels, samples) and a loudness in LUFS. The signal is scaled
+            as if it had this loudness, which may be the loudness of another signal.
         sample_rate_hz: sampling rate of all signals.
 
     Returns:

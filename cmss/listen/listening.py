@@ -36,13 +36,13 @@ from cmss.separators.estimators import chosen_device
 
 @dataclass(frozen=True)
 class Settings:
-    """What is common to all recordings of a call.
+    """Holds the settings that all recordings of a command share.
 
     Args:
         scene: players and gains.
         listener: audiograms and compressors.
         separator: estimates the stems.
-        keep: wraps a separator that keeps stems; None if they are not kept.
+        keep: function that wraps a separator, so that its stems are stored; None to store no stems.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
         page: folder of the page for a browser; None for no page.
     """
@@ -56,15 +56,16 @@ class Settings:
 
 
 def listen(options: argparse.Namespace) -> None:
-    """Process the recordings of a command line, and print a line for each.
+    """Process the recordings of a command line, and print a line for each recording.
 
     Args:
         options: see :mod:`cmss.listen.command`.
 
     Raises:
-        InputError: options or recordings cannot be used. If the options can be used, all recordings
-            that can be read have been processed.
-        IncompleteError: results of a recording are not finite; all others were written.
+        InputError: options or recordings cannot be used. If all options are valid, the readable
+            recordings are processed before the error is raised.
+        IncompleteError: results of a recording are not finite; the results of all other recordings
+            were written.
         OSError: a file cannot be written.
     """
     problems: list[str] = []
@@ -119,12 +120,14 @@ def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--separator: {name!r}, {one_of(names, name)}")
     if name == "passthrough" and (options.stems or options.page):
         option = "--stems" if options.stems else "--page"
-        raise InputError(f"{option}: the separator passthrough has no stems, expected another")
+        raise InputError(
+            f"{option}: the separator passthrough estimates no stems; choose another separator"
+        )
     return {"name": name}
 
 
 def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Outputs | None]:
-    """Return the files to write for each recording, after checking both; None for only a page.
+    """Check recordings and output files, and return the files; None if only a page is written.
 
     Args:
         options: options of the command line.
@@ -141,7 +144,10 @@ def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Ou
     elif len(options.recordings) > 1 or options.recordings[0].is_dir():
         sounds = sounds_in(options.out, f".{options.format or 'flac'}", recordings)
     elif options.format:
-        raise InputError("--format: for several recordings; the suffix of -o chooses the format")
+        raise InputError(
+            "--format: expected several recordings; for a single recording, the suffix of -o "
+            "chooses the format"
+        )
     else:
         sounds = [options.out]
     written = [outputs_of(sound, stems, options.subtype) for sound in sounds]
@@ -194,7 +200,7 @@ def _write(
     Args:
         recording: the recording.
         outputs: the files to write.
-        settings: what is common to all recordings.
+        settings: settings that all recordings share.
         mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
         gain_db: gain in dB that was applied to the recording.
         stems: dict from the id of a player to the stem (2, samples).
@@ -203,10 +209,10 @@ def _write(
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     stems = {key: stems[key] for key in outputs.stems}
     lufs = loudness_of_pieces(pieces(ears), SAMPLE_RATE_HZ)
-    # Of silence, or of what is too soft to have a loudness, the level is not changed relative to
-    # the recording.
+    # If the result is silent or too soft to have a loudness, its level relative to the recording is
+    # not changed.
     lufs = lufs if np.isfinite(lufs) else EXPECTED_LUFS
-    # Stems have the level of the recording, so that they add up to it.
+    # Stems are scaled like the recording, so that they add up to the recording.
     unamplified = [(signal, EXPECTED_LUFS) for signal in (mixture, *stems.values())]
     level = written_lufs([(ears, lufs), *unamplified], SAMPLE_RATE_HZ)
     _scale(ears, factor(level - lufs))

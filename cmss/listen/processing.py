@@ -29,7 +29,8 @@ from cmss.separators.progress import Progress
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
 """Largest difference in dB that is allowed between the level of a remix and the level for which the
-hearing aid is designed. The levels of the challenge's mixtures may differ as much from it."""
+hearing aid is designed. The levels of the challenge's mixtures may differ as much from the level
+for the hearing aid."""
 
 
 def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
@@ -71,7 +72,8 @@ def separate(
         separator: separator that is applied to each block.
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         track: track with the players.
-        wrap: wraps the separator of the entire mixture, for example to keep the stems.
+        wrap: function that wraps the separator of the entire mixture, for example to store the
+            stems.
 
     Returns:
         Dict from the id of a player to the stem, (2, samples).
@@ -106,7 +108,7 @@ def amplified(
     Returns:
         The enhanced signal (2, samples); the first channel is for the left ear.
     """
-    # In a first pass, the loudness of the remix is measured.
+    # The first pass measures the loudness of the remix.
     lufs = loudness_of_pieces(remixed(mixture, stems, scene), SAMPLE_RATE_HZ)
     limit = level_limit(lufs)
     remix = (limit * piece for piece in remixed(mixture, stems, scene))
@@ -116,7 +118,7 @@ def amplified(
 
 
 def level_limit(lufs: float) -> float:
-    """Return the factor of a remix with a loudness in LUFS that is too loud for the hearing aid.
+    """Return the factor that attenuates a remix if its loudness is too high for the hearing aid.
 
     The level factor keeps the total power of the named players. If all named players have negative
     gains, the level factor amplifies the other instruments, and the remix may become too loud.

@@ -29,8 +29,8 @@ def make_scene(path: Path, players: Sequence[str], gains_db: Sequence[float]) ->
 
     Args:
         path: path of the recording.
-        players: instrument of each player, in upper or lower case. The instrument of two players is
-            named twice.
+        players: instrument of each player, in upper or lower case. If two players play the same
+            instrument, the instrument is listed twice.
         gains_db: gain of each player in dB, within the limits of the metadata; minus infinity mutes
             the player.
 
@@ -67,8 +67,8 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
     """Return the gain of each player in dB.
 
     Args:
-        given: gains in dB; or only the path of a JSON file with the keys instruments and gains_db,
-            as the page of :mod:`cmss.listen.mixing` exports it.
+        given: gains in dB; or only the path of a JSON file with the keys instruments and gains_db.
+            The page of :mod:`cmss.listen.mixing` exports such a file.
         players: instrument of each player.
 
     Raises:
@@ -113,7 +113,7 @@ def make_listener(audiogram: str, name: str | None = None) -> Listener:
         name: id of the listener in a file with several listeners.
 
     Raises:
-        InputError: the file is unreadable, or its content or the levels are not as expected.
+        InputError: the file is unreadable, or the content of the file or the levels are not valid.
     """
     path = Path(audiogram)
     if not path.exists() and (levels_db := _numbers(audiogram)) is not None:
@@ -139,7 +139,7 @@ def make_listener(audiogram: str, name: str | None = None) -> Listener:
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:
-    """Return the numbers in a text, separated by commas; None if it is another text."""
+    """Parse numbers that are separated by commas; return None if the text is not such a list."""
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:

@@ -12,12 +12,12 @@ from cmss.files.output_file import check_output_file
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that are written for a recording.
+    """Holds the paths of the files that are written for a recording.
 
     Args:
         sound: the remix, amplified for the listener.
         before: the recording at the loudness of `sound`.
-        picture: picture of both.
+        picture: picture of the remix and the recording.
         stems: dict from the id of a player to the file of the stem; empty if stems are not written.
     """
 
@@ -59,7 +59,7 @@ def outputs_of(sound: Path, stems: Sequence[str], subtype: str | None) -> Output
 
 
 def sounds_in(folder: Path, suffix: str, recordings: Sequence[Path]) -> list[Path]:
-    """Return the file in a folder in which the remix of each recording is written.
+    """Return the path of the remix of each recording in the output folder.
 
     Raises:
         InputError: two recordings would have the same file, or the folder contains a recording.

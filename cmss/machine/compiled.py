@@ -1,4 +1,4 @@
-"""Compiles functions to machine code by numba, and stores the machine code in a cache on disk.
+"""Compiles functions to machine code with numba, and stores the machine code in a cache on disk.
 
 numba stores the machine code next to the source, in the home folder, or in the folder that the
 environment variable NUMBA_CACHE_DIR names. If numba finds no writable folder for the machine code,
@@ -24,9 +24,9 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function at its first call, or load the machine code from the cache.
 
     A function with `fastmath` that another compiled function calls needs `forceinline=True`.
-    Otherwise the processor may execute either of two versions of the function, whose results differ
-    in the last digit: the version that was compiled alone, or the version that was compiled for the
-    caller. Which version is executed depends on whether the caller comes from the cache.
+    Without this option, there are two versions of the machine code: the function compiled alone,
+    and the function compiled together with its caller. The results of the versions differ in the
+    last digit. Which version runs depends on whether the caller comes from the cache.
 
     Args:
         options: options of :func:`numba.njit`, such as `error_model`.

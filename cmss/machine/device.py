@@ -31,7 +31,9 @@ def device_named(name: str | None) -> torch.device:
     if name is None:
         name = next((gpu for gpu in ("cuda", "mps") if gpu in names), "cpu")
     if name not in names:
-        raise ValueError(f"no device of this machine, expected null or one of {', '.join(names)}")
+        raise ValueError(
+            f"is not a device of this machine, expected null or one of {', '.join(names)}"
+        )
     device = torch.device(name)
     try:
         torch.empty(0, device=device)

@@ -1,7 +1,7 @@
-"""Finds what installed packages add to this one by entry points, and imports it when it is used.
+"""Finds the separators and networks that other installed packages provide by entry points.
 
-A package adds a separator or a network by an entry point in its pyproject.toml, see
-docs/add_a_separator.md.
+A separator or a network is imported when it is used. The pyproject.toml of a package declares the
+entry points, see docs/add_a_separator.md.
 """
 
 from collections.abc import Collection
@@ -26,7 +26,7 @@ def additions(group: str, taken: Collection[str]) -> dict[str, EntryPoint]:
         taken: names that exist in this package.
 
     Raises:
-        InputError: two packages, or a package and this one, use the same name.
+        InputError: two packages use the same name, or another package uses a name of this package.
     """
     found: dict[str, EntryPoint] = {}
     for entry in installed(group):

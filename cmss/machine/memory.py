@@ -76,7 +76,7 @@ def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
 
 
 def release(array: NDArray[np.float32]) -> None:
-    """Free the memory of an array of :func:`large_array` that is stored on disk.
+    """Free the memory pages of an array that :func:`large_array` has stored on disk.
 
     Values that are not on the disk yet remain in the cache of the operating system, which is not
     part of the memory of the process. An array that is stored in memory is not changed.

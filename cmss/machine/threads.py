@@ -1,9 +1,9 @@
 """Distributes independent computations over the cores of the processor.
 
-PyTorch distributes each operation over the cores. The threads then wait for each other after each
-operation, which takes a fifth of the time of the default separator on two cores, and most of its
-time on a processor that also runs other programs. Threads that compute for milliseconds, each with
-its own operations, hardly wait.
+PyTorch distributes each operation over the cores. After each operation, the threads wait for each
+other. On two cores, the default separator spends a fifth of its time waiting. If the processor also
+runs other programs, the default separator spends most of its time waiting. The threads of this
+module hardly wait, because each thread computes its own operations for milliseconds.
 """
 
 import os
@@ -23,8 +23,8 @@ def in_threads(
 ) -> Iterator[Result]:
     """Apply a function to items, each in a thread whose operations use a single core.
 
-    The number of threads is that of PyTorch (`torch.set_num_threads`, OMP_NUM_THREADS). In a thread
-    of this function, further calls of this function use no other threads.
+    The number of threads is that of PyTorch (`torch.set_num_threads`, OMP_NUM_THREADS). Nested
+    calls of this function do not start further threads.
 
     Args:
         function: function whose calls do not depend on each other.

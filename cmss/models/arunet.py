@@ -29,7 +29,8 @@ from cmss.transforms.stdct import istdct, stdct
 PARTS = (0.167, 0.333, 0.5)
 """Fractions of a MultiRes block's channels that have receptive fields of 3x3, 5x5 and 7x7.
 
-The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020), rounded as in the authors' code.
+The fractions are 1/6, 1/3 and 1/2 (Ibtehaz and Rahman 2020). The authors' code rounds them in the
+same way.
 """
 
 
@@ -47,17 +48,18 @@ class ARUNetArguments:
         bottleneck: number of channels of the bottleneck before multiplication by `alpha`.
         alpha: ratio of the number of channels of a MultiRes block to `filters` or `bottleneck`.
         fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
-            `fold` reduces the computation, because the first level has the largest image.
-        compression: exponent of the magnitudes of the input and output coefficients, whose signs do
-            not change; 1 in the paper. With an exponent of 0.5, partials that differ by 60 dB
-            differ by 30 dB in the network's input. If a single source is present in a bin, the
-            output of the network should equal the input of the network.
+            `fold` reduces the computation, because the images of all levels are smaller.
+        compression: exponent of the magnitudes of the coefficients at the input and output of the
+            network; the signs do not change; 1 in the paper. With an exponent of 0.5, partials that
+            differ by 60 dB differ by 30 dB in the network's input. The input and the output have
+            the same exponent. Therefore, the correct output for a bin with a single source is the
+            input of the network.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
-        masks: whether to estimate masks instead of coefficients, by a softmax over the sources that
-            are present. A small network needs far fewer training steps to learn masks than to learn
-            coefficients.
+        masks: whether to estimate masks (softmax over the sources that are present) instead of
+            coefficients. A small network needs far fewer training steps to learn masks than to
+            learn coefficients.
     """
 
     sources: tuple[str, ...] = ("target",)
@@ -77,7 +79,9 @@ class ARUNetArguments:
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "filters", tuple(self.filters))
         if not 0 < self.compression <= 1:
-            raise ValueError(f"compression: expected above 0 to 1, got {self.compression}")
+            raise ValueError(
+                f"compression: expected a number above 0 and at most 1, got {self.compression}"
+            )
         if not 1 <= self.hop <= self.L // 2:
             raise ValueError(f"hop: expected 1 to half of L, {self.L // 2}, got {self.hop}")
         if self.L % self.fold:
@@ -161,7 +165,7 @@ class ARUNet(Network):
 
 
 def signed_power(x: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitudes of x to a power without a change of the signs."""
+    """Raise the magnitudes of x to a power; the signs do not change."""
     # The constant 1e-6, 120 dB below the RMS of the mixture, makes powers differentiable at zero.
     return x * (x.abs() + 1e-6) ** (exponent - 1)
 
@@ -172,7 +176,7 @@ class AttentiveMultiResUNet(nn.Module):
     Args:
         inputs: number of channels of the image.
         outputs: number of channels of the output, which has no activation function.
-        filters, bottleneck, alpha: arguments that :class:`ARUNetArguments` describes.
+        filters, bottleneck, alpha: see :class:`ARUNetArguments`.
         conditions: number of sources whose presence is an input; 0 if the presence is not an input.
             An embedding of the presence is added to the input of the bottleneck.
 
@@ -258,7 +262,7 @@ class AttentiveMultiResUNet(nn.Module):
 
 
 class Norm(nn.BatchNorm2d):
-    """Applies batch normalisation with the constants of Keras, as in the published network."""
+    """Applies batch normalisation with the constants of Keras, like the published network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-3, momentum=0.01)
@@ -338,8 +342,8 @@ class AttentionGate(nn.Module):
         """Apply the gate to a skip connection with a signal from the level below."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
-        # As in the paper, there is a softmax over channels instead of a sigmoid. It is computed in
-        # float32 under autocast.
+        # Like the paper, this gate has a softmax over channels instead of a sigmoid. Under
+        # autocast, the softmax is computed in float32.
         weights = self.score(both).softmax(1).to(skip.dtype)
         return F.relu(self.mix(skip * weights))
 

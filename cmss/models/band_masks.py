@@ -1,8 +1,8 @@
 """Base class of networks that estimate masks in frequency bands from the spectra of the mixture.
 
-The network estimates a mask in bands for each source that is present. Masks are interpolated from
-bands to bins and multiplied by the spectra of the mixture, and the product is transformed to a
-waveform. The inputs of the network are the levels and directions of arrival that
+The network estimates a mask in bands for each source that is present. The masks are interpolated
+from bands to bins. The spectra of the mixture are multiplied by the masks, and the products are
+transformed to waveforms. The inputs of the network are the levels and directions of arrival that
 :func:`stereo_features` computes.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
@@ -28,9 +28,9 @@ class BandMasks(Network, ABC):
         arguments: arguments of the network.
         L: length of the Hann window and of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        to_bands: weights by which bins are averaged in bands, an array of shape (F, G).
-        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). The
-            weights of each bin sum to 1.
+        to_bands: weights by which the bins of each band are averaged, an array of shape (F, G).
+        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). In
+            `to_bins`, the weights of each bin sum to 1.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -61,7 +61,7 @@ class BandMasks(Network, ABC):
             The masks, an array of shape (B, S, K, G); the masks of absent sources are zero.
 
         Raises:
-            ValueError: no source is present in an example.
+            ValueError: an example of the batch has no source that is present.
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:

@@ -44,12 +44,12 @@ def save_checkpoint(
     """Write the weights, the name and the arguments of a network.
 
     Args:
-        path: file to write; it is created only when its content is complete.
-        name: name of the network in checkpoints: a key of :func:`cmss.models.registry.models`, or
-            the name that post-filters have in their files.
+        path: path of the file; the file gets this name only when it is complete.
+        name: name in the header of the file: a key of :func:`cmss.models.registry.models`, or for a
+            post-filter :data:`cmss.models.postfilter_network.MODEL`.
         module: the network, with its arguments in `module.arguments`.
-        dtype: type in which floating-point weights are stored; by default, the type of the weights
-            does not change.
+        dtype: data type of the stored floating-point weights; None to store the weights with their
+            own data type.
         notes: further entries of the file's header, such as the settings of the training.
     """
     tensors = {
@@ -90,7 +90,7 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
     try:
         module = kind(arguments(**json.loads(header["arguments"])))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: header key 'arguments' does not build the model") from error
+        raise InputError(f"{path}: cannot build the network from header key 'arguments'") from error
     wanted = matching(path, {"": tensors}, module.state_dict(), "the arguments in its header")
     module.load_state_dict(wanted)
     return module.eval()

@@ -28,7 +28,7 @@ from cmss.transforms.overlap_add import Reach
 
 @dataclass(frozen=True)
 class ConvTasNetArguments:
-    """Arguments of :class:`ConvTasNet`, named as in the paper and in the published files.
+    """Arguments of :class:`ConvTasNet`, with the names of the paper and of the published files.
 
     Args:
         N: number of filters of the encoder.
@@ -79,8 +79,8 @@ class ConvTasNet(Network):
     """Multiplies the output of a learned filterbank by masks that dilated convolutions estimate.
 
     Shape:
-        The input has the shape (B, A, T) with any T. The output has the shape (B, C, A, T). Output
-        samples after the last full frame are zero, as in the official code.
+        The input has the shape (B, A, T) with any T. The output has the shape (B, C, A, T). Like
+        the official code, the network sets output samples after the last full frame to zero.
     """
 
     model_name = "convtasnet"
@@ -126,7 +126,7 @@ class ConvTasNet(Network):
         exact = partial(torch.autocast, mixture.device.type, enabled=False)
         with exact():
             frames = self.encoder(mixture).mT  # (B, K, N)
-        features = self.separator.features(frames)  # (B, K, B)
+        features = self.separator.features(frames)  # (batch, K, B)
         # Masks (B, C, K, N) are large. They are computed in tiles of frames, and only the segments
         # of waveforms are kept.
         segments = []
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Converts masked frames to waveforms by a learned synthesis filterbank."""
+    """Converts masked frames to waveforms with a learned synthesis filterbank."""
 
     def __init__(self, N: int, L: int, audio_channels: int) -> None:
         super().__init__()
@@ -175,7 +175,10 @@ class Decoder(nn.Module):
 
 
 class MaskNetwork(nn.Module):
-    """Estimates masks from the outputs of the encoder."""
+    """Estimates masks from the outputs of the encoder.
+
+    In the shapes of this class, B is the number of channels between blocks.
+    """
 
     def __init__(self, arguments: ConvTasNetArguments) -> None:
         super().__init__()
@@ -189,13 +192,13 @@ class MaskNetwork(nn.Module):
         )
 
     def features(self, frames: Tensor) -> Tensor:
-        """Compute features (B, K, B) from frames (B, K, N)."""
+        """Compute features (batch, K, B) from frames (batch, K, N)."""
         norm, bottleneck, blocks, _ = self.network
         return blocks(torch.cat([bottleneck(norm(frames[:, tile])) for tile in tiles(frames)], 1))
 
     def masks(self, features: Tensor) -> Tensor:
-        """Compute masks (B, C, K, N) from features (B, K, B), frame by frame."""
-        # (B, K, C N) -> (B, K, C, N) -> (B, C, K, N)
+        """Compute masks (batch, C, K, N) from features (batch, K, B), frame by frame."""
+        # (batch, K, C N) -> (batch, K, C, N) -> (batch, C, K, N)
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)
 

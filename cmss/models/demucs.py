@@ -4,8 +4,8 @@ The paper is "Music Source Separation in the Waveform Domain". The network is a 
 waveform with strided convolutions and with a bidirectional LSTM at the lowest level. The default
 arguments select the second generation, which internally works at twice the sampling rate. The
 arguments `channels=100, resample=False` select the first generation. The code is based on the
-branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE), with the same names of
-parameters.
+branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE); parameters have the same
+names as there.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, and C the number
 of channels.
@@ -27,7 +27,7 @@ from cmss.scenes import INSTRUMENTS
 
 @dataclass(frozen=True)
 class DemucsArguments:
-    """Arguments of :class:`Demucs`, with the authors' names where these exist.
+    """Arguments of :class:`Demucs`; arguments of the authors' code keep their names.
 
     Args:
         sources: names of the outputs in order.
@@ -36,7 +36,7 @@ class DemucsArguments:
         depth: number of levels.
         growth: ratio of a level's number of channels to that of the level above.
         kernel_size, stride: kernel size and stride of the convolutions between levels. The kernel
-            size must be a multiple of the stride.
+            size must be a multiple of the stride, and their difference must be even.
         lstm_layers: number of layers of the LSTM.
         context: kernel size of the first convolution of each decoder level, an odd number.
         resample: whether the network works at twice the sampling rate.
@@ -75,8 +75,8 @@ class DemucsArguments:
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
-                f"kernel_size: expected a multiple of stride {self.stride} that differs from it by "
-                f"an even number, got {self.kernel_size}"
+                f"kernel_size: expected a multiple of the stride {self.stride}, and an even "
+                f"difference to the stride, got {self.kernel_size}"
             )
 
 
@@ -191,7 +191,7 @@ class Demucs(Network):
 def _middle(x: Tensor, length: int) -> Tensor:
     """Return the central `length` samples of x.
 
-    If an odd number of samples is removed, one sample more is removed at the end than at the start.
+    If the number of removed samples is odd, the end loses one sample more than the start.
     """
     start = (x.shape[-1] - length) // 2
     return x[..., start : start + length]

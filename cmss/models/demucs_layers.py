@@ -1,6 +1,7 @@
-"""Defines the layers of all generations of Demucs, with the authors' names of parameters.
+"""Defines the layers of all generations of Demucs.
 
 The code is based on branches v1 to v4 of facebookresearch/demucs (MIT licence; see NOTICE).
+Parameters have the same names as in the authors' code.
 
 In shapes, B is the batch size, C the number of channels, T the number of time steps, F the number
 of frequency bins, and K the number of frames.
@@ -269,8 +270,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         """Apply the encoder to features (B, C, F, K) or (B, C, T).
 
-        The argument `inject` (B, C, K) is the output of the waveform branch at the level where the
-        two branches merge, and None at other levels.
+        At the level where the two branches merge, the argument `inject` (B, C, K) is the output of
+        the waveform branch. At other levels, `inject` is None.
         """
         if not self.level.frequency:
             if x.dim() == 4:  # the first level after the merge, whose input has a single bin
@@ -295,7 +296,7 @@ class Decoder(nn.Module):
         level: arguments that the decoder shares with the encoder of the level.
         outputs: number of output channels.
         dconv: whether the decoder has residual branches.
-        context: argument that :class:`cmss.models.hybrid.HybridArguments` describes.
+        context: see :class:`cmss.models.hybrid.HybridArguments`.
         final: whether this is the last decoder, which has no activation function.
     """
 
@@ -335,8 +336,8 @@ class Decoder(nn.Module):
             if self.dconv is not None:
                 x = self.dconv(x)
         y = self.norm2(self.conv_tr(x))  # (B, outputs, F stride, K) or (B, outputs, T stride)
-        # The transposed convolution has no padding. So the bins or samples that the encoder's
-        # padding added are removed here.
+        # The transposed convolution has no padding. Therefore, the bins or samples that the padding
+        # of the encoder has added are removed here.
         start = self.level.pad
         if self.level.frequency:
             y = y[:, :, start : y.shape[2] - start]

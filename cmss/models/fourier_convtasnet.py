@@ -1,11 +1,11 @@
 """Implements a Conv-TasNet on the STFT, a single network for all instruments.
 
-The separator `convtasnet` loads this network by default. As in Conv-TasNet (Luo and Mesgarani
-2019), a stack of dilated convolutions estimates the masks. The STFT replaces the learned
-filterbank, because the inverse of the STFT is exact (Pariente et al. 2020, "Filterbank design for
-end-to-end speech separation", discuss analytic filterbanks). The presence of the sources is an
-input of the network. The masks sum to 1 over the sources that are present, so the sum of the
-estimates is the mixture.
+The separator `convtasnet` loads this network by default. A stack of dilated convolutions estimates
+the masks. This is the method of Conv-TasNet (Luo and Mesgarani 2019). The STFT replaces the learned
+filterbank, because the STFT can be inverted exactly. Pariente et al. (2020, "Filterbank design for
+end-to-end speech separation") discuss analytic filterbanks. The presence of the sources is an input
+of the network. The masks sum to 1 over the sources that are present, so the sum of the estimates is
+the mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
 number of bands, K the number of frames, and S the number of sources of the network.
@@ -35,9 +35,9 @@ class FourierConvTasNetArguments:
             violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        Q: number of the lowest bins that are separate bands. Above the lowest Q bins, the width of
-            a band is 1/Q of the band's frequency.
-        B, H, P, X, R: arguments that :class:`cmss.models.convtasnet.ConvTasNetArguments` describes.
+        Q: number of low-frequency bins that each form a separate band. Above these bins, the width
+            of a band is 1/Q of the frequency of the band.
+        B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -85,15 +85,15 @@ class FourierConvTasNet(BandMasks):
         The masks sum to 1 over the sources.
 
         Raises:
-            ValueError: no source is present in an example.
+            ValueError: an example of the batch has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
         # Powers span ten decades, which is more than half precision can represent.
         with torch.autocast(spectra.device.type, enabled=False):
             features = self.norm(self.features(spectra))  # (B, K, 4 G)
-        # (B, K, B); the embedding of presence is the same in all frames.
+        # (batch, K, B); the embedding of presence is the same in all frames.
         x = self.bottleneck(features) + self.presence(present.to(features.dtype)).unsqueeze(1)
-        # (B, K, B) -> (B, K, S G) -> (B, K, S, G)
+        # (batch, K, B) -> (batch, K, S G) -> (batch, K, S, G)
         scores = self.scores(self.blocks(x)).float().unflatten(-1, (len(self.sources), -1))
         scores = scores.masked_fill(~present[:, None, :, None], -torch.inf)
         return F.softmax(scores, dim=2).transpose(1, 2)  # (B, S, K, G)

@@ -37,8 +37,9 @@ class HDemucsArguments(HybridArguments):
             if bins <= self.kernel_size:
                 if step != self.nfft // 4:
                     raise ValueError(
-                        f"nfft {self.nfft}: expected equal steps where the branches merge, got "
-                        f"{step} samples for waveforms and {self.nfft // 4} for spectra"
+                        f"nfft {self.nfft}: where the branches merge, the step is {step} samples "
+                        f"for waveforms and {self.nfft // 4} for spectra, expected equal steps; "
+                        "change nfft, kernel_size or stride"
                     )
                 return
             bins, step = bins // self.stride, step * self.stride

@@ -3,7 +3,7 @@
 The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module
 contains the code that the third and the fourth generation of Demucs share, see
 :mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. The code is based on the authors' code,
-facebookresearch/demucs (MIT licence; see NOTICE), with the same names of parameters.
+facebookresearch/demucs (MIT licence; see NOTICE); parameters have the same names as there.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, C the number of
 channels, F the number of frequency bins, and K the number of frames.
@@ -25,14 +25,14 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class HybridArguments:
-    """Arguments of the third and the fourth generation, with the authors' names where these exist.
+    """Arguments of Hybrid Demucs; arguments of the authors' code keep their names.
 
     Args:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         channels: number of channels of the first level of the spectral branch.
-        channels_time: number of channels of the first level of the waveform branch; None for the
-            same number as `channels`.
+        channels_time: number of channels of the first level of the waveform branch; None if it
+            equals `channels`.
         growth: ratio of a level's number of channels to that of the level above.
         nfft: length of a frame in samples; the hop is a quarter of this length.
         depth: number of levels.
@@ -43,19 +43,21 @@ class HybridArguments:
         norm_starts: first level with group normalisation.
         norm_groups: number of groups of the group normalisation.
         dconv_mode: place of the residual branches: 1 for encoders, 2 for decoders, 3 for both.
-        dconv_starts: first level with residual branches. Residual branches of the upper levels
-            require more computation than residual branches of the lower levels.
+        dconv_starts: first level with residual branches. A larger `dconv_starts` saves computation,
+            because residual branches of the upper levels require the most computation.
         dconv_depth, dconv_comp, dconv_init: arguments `depth`, `compress` and `start` of
             :class:`cmss.models.demucs_layers.DConv`.
-        freq_emb: weight of the embedding of the first level's bins.
-        emb_scale: ratio of the embedding's learning rate to that of other parameters.
+        freq_emb: weight of the frequency embedding, which is added to the output of the first
+            level.
+        emb_scale: ratio of the learning rate of the frequency embedding to the learning rate of
+            other parameters.
         rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
             no rescaling.
-        masks: whether the spectral branch estimates masks. If `masks` is false, as in the paper,
+        masks: whether the spectral branch estimates masks; False in the paper. If `masks` is false,
             the inputs and outputs of the spectral branch are complex spectra, whose real and
             imaginary parts are separate channels. If `masks` is true, the inputs are levels and
-            directions of arrival, and the outputs are masks, which sum to 1 over the sources that
-            are present and are the same for both audio channels.
+            directions of arrival, and the outputs are masks. The masks sum to 1 over the sources
+            that are present, and are the same for both audio channels.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -329,9 +331,9 @@ class Hybrid(Network, ABC):
         like the convolutions of the waveform branch, and the signal is reflected at its ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
-        # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. Because 3/2 hop
-        # of padding precede the signal, this is sample hop / 2 of the signal, the middle of its
-        # first hop. So frames 0 and 1 are dropped.
+        # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. The padding
+        # before the signal is 3/2 hop long. Therefore, the centre of frame 2 is sample hop / 2 of
+        # the signal, the middle of its first hop. Therefore, frames 0 and 1 are dropped.
         edge = self.hop // 2 * 3
         padded = _reflected(signal, edge, edge + frames * self.hop - signal.shape[-1])
         spectra = stft(padded, self.window, self.hop)[..., :-1, 2 : 2 + frames]

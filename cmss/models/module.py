@@ -49,8 +49,8 @@ class ModuleArguments:
 class ModuleNetwork(Network):
     """Wraps a module of another package whose only input is the mixture.
 
-    Because of their inverse transform, some modules return outputs that are shorter than the
-    mixture. Outputs that are too short are padded with zeros.
+    Some modules return outputs that are shorter than the mixture, because their inverse STFT drops
+    the last samples. Such outputs are padded with zeros.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

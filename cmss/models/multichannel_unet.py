@@ -78,7 +78,10 @@ class MultichannelUNetArguments:
         if self.masks not in ("relu", "softmax"):
             raise ValueError(f"masks: expected relu or softmax, got {self.masks!r}")
         if len(self.dims) < 2 or self.convolutions < 1:
-            raise ValueError("expected at least 2 dims and 1 in convolutions")
+            raise ValueError(
+                f"expected at least 2 values in dims, got {len(self.dims)}, and convolutions of at "
+                f"least 1, got {self.convolutions}"
+            )
         if self.bands % self.reduction:
             raise ValueError(f"bands: expected a multiple of {self.reduction}, got {self.bands}")
 
@@ -124,7 +127,7 @@ class MultichannelUNet(BandMasks):
         """Estimate masks (B, S, K, G) from spectra (B, 2, F, K) in one or several passes.
 
         Raises:
-            ValueError: no source is present in an example.
+            ValueError: an example of the batch has no source that is present.
         """
         present = presence(present, spectra, len(self.sources))
         # Powers span ten decades, which is more than half precision can represent.

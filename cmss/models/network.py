@@ -1,4 +1,4 @@
-"""Base class of all networks, which are loaded and saved in the format of the Hugging Face hub.
+"""Base class of all networks; loads and saves them in the format of the Hugging Face hub.
 
 A network is saved as a folder with two files. The file `config.json` contains the name and the
 arguments of the network, in the format of the networks that the challenge published. The file
@@ -92,7 +92,9 @@ class Network(
         try:
             network = cls(get_type_hints(cls.__init__)["arguments"](**arguments))
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{model_id}: {CONFIG}: no arguments of {name} ({error})") from error
+            raise InputError(
+                f"{model_id}: {CONFIG}: not valid arguments of {name} ({error})"
+            ) from error
         folder = Path(model_id)
         path = folder / WEIGHTS
         if not folder.is_dir():

@@ -65,8 +65,8 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
         X = mixture[..., tile]
         masks = ratio_masks(estimates[..., tile]) + MASK_FLOOR  # (S, F, K)
         power = channels_power(X)  # (F, K)
-        # As in cmss.transforms.angular_gaussian, the weight is the level times the square of the
-        # mask.
+        # The weight is the level times the square of the mask, see
+        # cmss.transforms.angular_gaussian.
         weight = power.sqrt() * masks.square()
         moments += direction_moments(direction_parts(X), weight)
         of_source += (masks * power).sum(-1, keepdim=True)
@@ -105,11 +105,11 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
 
     The features do not depend on the level of the recording.
 
-    The first features are the log-odds of the source's mask, the log-odds of the source's
-    directions for each neighbourhood of bins, and the log-odds of the source's power over the
-    recording for each number in :data:`LONG_TERM`. The other features are the level of the mixture
-    relative to its mean at the same frequency, the level differences of the source between the left
-    and the right channel, and the frequency.
+    The first features are log-odds of the source against all other sources. They are computed from
+    the masks, from the likelihood of the observed direction of arrival (for each neighbourhood of
+    bins), and from the power over the recording (for each number in :data:`LONG_TERM`). The other
+    features are the level of the mixture relative to its mean at the same frequency, the level
+    differences of the source between the left and the right channel, and the frequency.
 
     Args:
         mixture: spectra of the mixture, a complex array of shape (2, F, K).

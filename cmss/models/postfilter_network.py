@@ -1,11 +1,11 @@
 """Implements the post-filter, a small network that corrects the masks of a separator.
 
-A post-filter is used after the separator on whose estimates it was trained. The same post-filter is
-used for all instruments. The window of the STFT is long, so that partials are resolved. The network
-computes a correction of each mask from the features of :mod:`cmss.models.postfilter_features`,
-separately for each audio channel. The weights of the network are the same for all sources, and
-sources interact only through the mean of their hidden features. Therefore, the number and the order
-of sources are arbitrary.
+A post-filter is trained on the estimates of a separator, and is used after the same separator. The
+same post-filter is used for all instruments. The window of the STFT is long, so that partials are
+resolved. The network computes a correction of each mask from the features of
+:mod:`cmss.models.postfilter_features`, separately for each audio channel. The weights of the
+network are the same for all sources, and sources interact only through the mean of their hidden
+features. Therefore, the number and the order of sources are arbitrary.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames, and C
 the number of channels.
@@ -80,8 +80,8 @@ class PostfilterArguments:
     def __post_init__(self) -> None:
         if self.bins > self.window // 2 + 1:
             raise ValueError(
-                f"bins: {self.bins}, expected at most {self.window // 2 + 1}, half of the window "
-                "and one"
+                f"bins: expected at most {self.window // 2 + 1}, half of the window plus one, got "
+                f"{self.bins}"
             )
         pairs = tuple((int(bins), int(frames)) for bins, frames in self.dilations)
         object.__setattr__(self, "dilations", pairs)
@@ -113,7 +113,7 @@ class Postfilter(nn.Module):
 
     @property
     def context(self) -> int:
-        """Number of frames before and after a frame on which the frame's correction depends."""
+        """The correction of a frame depends on this number of frames before and after the frame."""
         return sum(frames for _, frames in self.arguments.dilations)
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, LongTerm]:
@@ -200,11 +200,11 @@ class Postfilter(nn.Module):
         return torch.cat([features, *related], 1)
 
     def begin_like(self, other: "Postfilter") -> None:
-        """Copy all layers of another post-filter except the last layer, whose weights stay zero.
+        """Copy the layers of another post-filter; only the weights of the last layer stay zero.
 
         Args:
-            other: post-filter with the same channels and dilations. The inputs of `other` must be
-                the first inputs of this post-filter.
+            other: post-filter with the same channels and dilations. The input channels of this
+                post-filter must begin with the input channels of `other`.
 
         Raises:
             ValueError: the channels or the dilations differ.

@@ -2,8 +2,8 @@
 
 Each layer stores the last frames of its input, so that no frame is computed twice. Tiles are so
 short that they stay in the caches of the processor. At the input of each layer, frames before and
-after the recording are zero, like the padding of a convolution. Up to rounding, the result equals
-that of applying the network to all frames at once.
+after the recording are zero. This corresponds to the zero padding of a convolution. Except for
+rounding errors, the result is the same as for all frames at once.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames of a
 tile, and C the number of channels. In memory, the order of the axes is (S, K, F, C), so that frames
@@ -21,7 +21,7 @@ from cmss.transforms.tiles import TILE_FRAMES, divided
 
 
 class Block(nn.Module):
-    """Applies a residual block to the features of each source and to their mean over sources."""
+    """Applies a residual block to the features of each source and to the mean over sources."""
 
     def __init__(self, channels: int, dilation: Sequence[int]) -> None:
         super().__init__()
@@ -143,10 +143,10 @@ class _Layer:
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
     def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
-        """Apply the block to the frames in :meth:`room`.
+        """Apply the block to the frames that were written into the memory of :meth:`room`.
 
         Args:
-            frames: number of frames in :meth:`room`.
+            frames: number of frames that were written.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).

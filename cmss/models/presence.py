@@ -20,7 +20,7 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
         Whether each source is present, a bool array of shape (B, S).
 
     Raises:
-        ValueError: no source is present in an example.
+        ValueError: an example of the batch has no source that is present.
     """
     if present is None:
         return mixture.new_ones(len(mixture), sources, dtype=torch.bool)
@@ -39,8 +39,8 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
         present: whether each source is present, a bool array of shape (B, S).
 
     Returns:
-        The indices of the listed sources, an array of shape (B, P) whose indices are all different
-        within an example, and a bool array of shape (B, P) that is false for the padding.
+        The indices of the listed sources, an array of shape (B, P), and a bool array of shape (B,
+        P) that is false for the padding. Within an example, all indices are different.
     """
     order = present.int().argsort(dim=1, descending=True, stable=True)
     players = order[:, : int(present.sum(1).max())]
@@ -48,7 +48,7 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def of_players(x: Tensor, players: Tensor) -> Tensor:
-    """Select the sources (B, P, ...) that :func:`listed` lists from all sources (B, S, ...)."""
+    """Select the listed sources (B, P, ...), see :func:`listed`, from all sources (B, S, ...)."""
     return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
 
 

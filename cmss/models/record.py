@@ -1,4 +1,4 @@
-"""Defines the record of a network, which states the sizes and properties of the network."""
+"""Defines the record of a network: its sizes and its properties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,17 +44,17 @@ class NetworkRecord:
     """Holds the sizes and the properties of a network.
 
     Args:
-        name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several
-            networks may have the same name.
+        name: name of the network for users, the value of `separator` and `model`. Several networks
+            may have the same name.
         network: class of the network; `network.model_name` is the name of the network in
             checkpoints.
         arguments: class of the network's arguments.
         summary: short description of the method, for lists of networks.
         sizes: dict from the name of a size, such as `small` or `paper`, to the size.
-        voices: default value of `separator.voices`: `own` for networks that distinguish two players
-            of the same instrument, `shared` for other networks.
-        receptive_field: `bounded` for networks that can be causal, `whole` for other networks. The
-            property `reach` of the network is the receptive field in samples.
+        voices: default value of `separator.voices`. The value is `own` for networks that
+            distinguish two players of the same instrument, and `shared` for other networks.
+        receptive_field: `bounded` for networks that can be causal, and `whole` for other networks.
+            The property `reach` of a network states the receptive field in samples.
         licence: licence of the weights in the package; None if the package contains no weights.
         data: data sets on which the weights in the package were trained, keys of
             :data:`DATA_SETS`.

@@ -1,8 +1,9 @@
-"""The networks of this package and of extension packages.
+"""Lists the networks of this package and of extension packages.
 
-A network is a module of cmss.models that ends with a `RECORD`, or an entry point of the group
-`cmss.models` that names a record. Importing a network imports PyTorch, which takes seconds. So the
-functions that only list networks read the source text of the modules instead.
+A network of this package is a module of cmss.models that defines the variable `RECORD`. A network
+of an extension package is an entry point of the group `cmss.models` that refers to a record.
+Importing a network also imports PyTorch, which takes seconds. Therefore, the functions that only
+list networks read the source code of the modules instead.
 """
 
 import ast
@@ -44,8 +45,8 @@ class Listed:
 def listed() -> tuple[Listed, ...]:
     """List all networks without importing them.
 
-    Networks of this package are in the order of their file names; those of extension packages
-    follow.
+    The networks of this package are in the order of their file names. The networks of extension
+    packages follow.
 
     Raises:
         InputError: the name of a network of an extension package is already in use.
@@ -105,7 +106,7 @@ def records() -> tuple["NetworkRecord", ...]:
 
 @cache
 def models() -> dict[str, tuple[type["Network"], type[Any]]]:
-    """Return a dict from the name in checkpoints to the class of the network and its arguments."""
+    """Return a dict: name in checkpoints -> (class of the network, class of its arguments)."""
     return {record.network.model_name: (record.network, record.arguments) for record in records()}
 
 

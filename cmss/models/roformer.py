@@ -263,7 +263,7 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm(x))))
 
     def _attend(self, x: Tensor) -> Tensor:
-        # (M, N, 3 D) -> three times (M, heads, N, D / heads)
+        # (M, N, 3 D) -> q, k and v of shape (M, heads, N, D / heads) each
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         turns = rotations(x.shape[1], q.shape[-1], x.device)
         y = attention(rotate(q, turns), rotate(k, turns), v)
@@ -271,7 +271,10 @@ class Block(nn.Module):
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute scaled dot-product attention: three times (M, heads, N, width) -> the same shape."""
+    """Compute scaled dot-product attention.
+
+    Queries, keys, values and the result have the shape (M, heads, N, width).
+    """
     if torch.is_grad_enabled() or q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v)
     # PyTorch's function multiplies in float32 on the CPU. For sequences as short as these, two
@@ -286,8 +289,8 @@ def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor,
 
     Both results have the shape (positions, width).
 
-    The embeddings are those of Su et al. 2021. The sines of the first half of the features have a
-    negative sign, as :func:`rotate` requires.
+    The embeddings are those of Su et al. 2021. For :func:`rotate`, the sines of the first half of
+    the features have a negative sign.
     """
     exponents = torch.arange(0, width, 2, device=device) / width
     angles = torch.arange(positions, device=device)[:, None] * 10000.0**-exponents

@@ -14,14 +14,14 @@ NORMS = ("gLN", "cLN", "id")
 """Types of :class:`Norm`, with their names in the published files."""
 
 EPSILON = 1e-8
-"""Constant that is added to variances, as in the published code."""
+"""Constant that is added to variances, the same as in the published code."""
 
 
 class TemporalBlock(nn.Module):
     """Applies a residual block with a depthwise dilated convolution in H channels.
 
-    One 1x1 convolution converts B channels to H channels before the dilated convolution, and
-    another 1x1 convolution converts H channels to B channels after it.
+    Before the dilated convolution, a 1x1 convolution converts B channels to H channels. After the
+    dilated convolution, another 1x1 convolution converts H channels to B channels.
     """
 
     def __init__(self, B: int, H: int, P: int, dilation: int, norm_type: str, causal: bool) -> None:
@@ -124,7 +124,7 @@ class PReLU(nn.PReLU):
 class Norm(nn.Module):
     """Normalises features and applies a scale and an offset to each channel.
 
-    The scale and the offset have the shape (1, channels, 1), as in the published weights.
+    The scale and the offset have the shape (1, channels, 1) of the published weights.
 
     Args:
         channels: number of channels.

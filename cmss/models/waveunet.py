@@ -2,7 +2,7 @@
 
 The paper is "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation",
 ISMIR. The network is a U-Net on the waveform. By default, the arguments have the values of the
-published configuration M6. The lengths of input and output are computed as in the authors' code,
+published configuration M6. The lengths of input and output are those of the authors' code,
 f90/Wave-U-Net (MIT licence; see NOTICE).
 
 In shapes, B is the batch size, T the number of samples, S the number of sources, and C the number
@@ -23,7 +23,7 @@ from cmss.models.record import NetworkRecord, Size
 from cmss.scenes import INSTRUMENTS
 
 SLOPE = 0.2
-"""Slope of LeakyReLU for negative inputs, as in the authors' code."""
+"""Slope of LeakyReLU for negative inputs, from the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class WaveUNetArguments:
         filters: number of channels of the first level; the i-th level has i times as many channels.
         down_kernel: kernel size of the encoder's convolutions, an odd number.
         up_kernel: kernel size of the decoder's convolutions, an odd number.
-        difference: whether the last source is the mixture minus the sum of the other sources, as in
-            the paper. If `difference` is false, the difference between the mixture and the sum of
-            all estimates is distributed equally among the sources that are present.
+        difference: whether the last source is the mixture minus the sum of the other sources; True
+            in the paper. If `difference` is false, the difference between the mixture and the sum
+            of all estimates is distributed equally among the sources that are present.
         conditioned: whether the presence of the sources is an input of the network.
     """
 

@@ -30,7 +30,7 @@ takes 21 MB per minute. A browser reads files of a few hundred MB at most."""
 START_DB = -20
 """Volume at which a page starts, relative to `COMFORTABLE_LUFS`."""
 COMFORTABLE_LUFS = -23.0
-"""Loudness of the page's sound at full volume, as recommended by EBU R 128."""
+"""Loudness of the page's sound at full volume, recommended by EBU R 128."""
 HIGHEST_PEAK_DB = -2.0
 """Largest magnitude of a sample at full volume. The true peak of music is rarely more than 1 dB
 higher."""

@@ -118,6 +118,6 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def _pure_tone_average(ear: Ear) -> float:
-    """Return the pure-tone average of an ear in dB HL, as the WHO defines it."""
+    """Return the pure-tone average of an ear in dB HL (definition of the WHO)."""
     audiogram, hertz = ear.audiogram, (500, 1000, 2000, 4000)
     return float(np.mean(np.interp(hertz, audiogram.frequencies_hz, audiogram.levels_db)))

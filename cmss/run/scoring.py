@@ -1,4 +1,4 @@
-"""Computes HAAQI of enhanced files in several processes, as in the challenge."""
+"""Computes HAAQI of enhanced files by the method of the challenge, in several processes."""
 
 import hashlib
 import os

@@ -151,7 +151,7 @@ def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], st
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
-    """Return path.exp_folder with ``~`` expanded, as the value of `hydra.run.dir` in each recipe.
+    """Return path.exp_folder with ``~`` expanded; this is `hydra.run.dir` in each recipe.
 
     Hydra creates this folder before it calls the main function, so the path must be checked here.
     """

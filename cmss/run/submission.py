@@ -69,7 +69,7 @@ def check_enhanced(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> None:
-    """Check that a run has an enhanced signal for each pair, as the rules require.
+    """Check that a run has an enhanced signal for each pair; the rules require this.
 
     All files are decoded. The expected number of samples is the length of the excerpt after
     resampling, rounded to the nearest integer. A difference of one sample is accepted, because

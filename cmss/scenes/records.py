@@ -9,7 +9,7 @@ from cmss.audio import Excerpt
 
 INSTRUMENTS = ("Bassoon", "Cello", "Clarinet", "Flute", "Oboe", "Sax", "Viola", "Violin")
 DOUBLED = ("Flute", "Sax", "Viola", "Violin")
-"""Instruments with up to two players in a track, written as in `Violin_1` and `Violin_2`."""
+"""Instruments with up to two players in a track, for example `Violin_1` and `Violin_2`."""
 STRINGS = ("Cello", "Viola", "Violin")
 
 Split = Literal["train", "valid", "test"]

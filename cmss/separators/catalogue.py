@@ -52,13 +52,13 @@ FAMILIES: dict[str, dict[str, Entry]] = {
         "nmf_convolutive": Entry(
             "nmf:ConvolutiveNMFSeparator",
             "NMF with templates of several frames",
-            "as `nmf`",
+            "same as `nmf`",
             "templates",
         ),
         "nmf_smooth": Entry(
             "nmf:SmoothNMFSeparator",
             "NMF of powers with a penalty on activations that change quickly",
-            "as `nmf`",
+            "same as `nmf`",
         ),
         "plca": Entry(
             "nmf:PLCASeparator",

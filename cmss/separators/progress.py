@@ -16,8 +16,8 @@ from cmss.separators.protocol import Around, Stems
 class Progress:
     """Counts the work that is done, and reports it as a fraction.
 
-    In each block of the recording, each member of an ensemble counts as much as the steps after the
-    ensemble.
+    In each block of the recording, each member of an ensemble counts as one unit. All steps after
+    the ensemble together count as one unit.
     """
 
     def __init__(self, report: Callable[[float], object] | None, samples: int) -> None:
@@ -30,7 +30,7 @@ class Progress:
             report(0.0)
 
     def watch(self, separator: Separator) -> Separator:
-        """Return a copy of a separator that reports after each member of its ensemble."""
+        """Return the separator, or a copy that reports after each member of its ensemble."""
         watched: Any = separator
         if isinstance(separator, Around):
             watched = copy(separator)

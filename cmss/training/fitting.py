@@ -6,7 +6,7 @@ of w[m, b] times the estimate of member m in band b over all m and b. The weight
 squared error depend on the stems only through sums of products. The sums of products are
 accumulated over tracks, so that memory does not grow with the data. Weights are not negative and
 need not sum to 1. If the estimates of an instrument have large errors in a band, the weights sum to
-less than 1 and attenuate this band, as a Wiener gain does.
+less than 1 and attenuate this band, like a Wiener gain.
 
 In the fit, soft and loud sources have the same importance. A prior keeps the weights of all members
 close to equal weights. For an instrument that plays in only a few tracks, least squares without

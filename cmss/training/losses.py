@@ -75,7 +75,7 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass
 class MaskLoss:
-    """Computes the loss of masks as in the training of Multichannel U-Net.
+    """Computes the loss of masks from the paper on Multichannel U-Net.
 
     The target of a mask is the ratio of the magnitudes of stem and mixture. The error of a source
     is weighted by (E_max / E)^p, where E is the energy of this source in the batch, and E_max is

@@ -1,4 +1,4 @@
-"""Compares the fast modulations of the spectral envelopes of two signals, as HAAQI does.
+"""Compares the fast modulations of the spectral envelopes of two signals, like HAAQI.
 
 The term of HAAQI with the largest weight is the cepstral correlation (Kates and Arehart 2016,
 section II). HAAQI smooths the envelopes of auditory bands in dB and samples them every 4 ms. At

@@ -133,7 +133,7 @@ def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -
         weights: path of a weights file written by train.py.
         folder: path of the new folder.
         data: description of the training data, such as the names and licences of data sets.
-        licence: licence of the weights, as an identifier of the hub.
+        licence: licence of the weights, an identifier of the hub.
 
     Raises:
         InputError: the weights cannot be read, or the folder exists.

@@ -139,7 +139,7 @@ def _window(samples: int, overlap: int) -> Tensor:
 def official_overlap_add(
     function: Function, signal: Tensor, sample_rate_hz: int, segment_s: float, overlap_s: float
 ) -> Tensor:
-    """Apply a function in segments, exactly as the official baseline (`separate_sources`) does.
+    """Apply a function in segments, exactly like `separate_sources` of the official baseline.
 
     A segment has a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
     `overlap_s` seconds. The baseline omits the fade-out if the second or a later segment reaches

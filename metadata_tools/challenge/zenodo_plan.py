@@ -53,7 +53,7 @@ class Stem:
     target: Path
 
     def span(self, rate_hz: int) -> tuple[int, int]:
-        """Return the first sample and the number of samples, both rounded down as in librosa."""
+        """Return the first sample and the number of samples; librosa also rounds both down."""
         return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
 
 

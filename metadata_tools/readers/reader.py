@@ -265,7 +265,7 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
 
 
 def excerpts(stems: Mapping[str, np.ndarray], duration_s: float) -> Iterator[dict[str, np.ndarray]]:
-    """Yield consecutive excerpts of a piece, as the challenge does.
+    """Yield consecutive excerpts of a piece by the method of the challenge.
 
     The remainder after the last complete excerpt is left out. A piece that is shorter than an
     excerpt is yielded completely.

@@ -1,4 +1,4 @@
-"""Plays the part of a player with recorded single notes, as a dry mono stem.
+"""Plays the part of a player with recorded single notes; the result is a dry mono stem.
 
 For each note of a part, the sampler plays the recording with the closest pitch. The sampler varies
 the speed of the recording by band-limited interpolation with a windowed sinc (Smith, "Digital Audio

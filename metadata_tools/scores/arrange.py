@@ -44,8 +44,8 @@ def draw_ensembles(
         rng: random generator for the instruments.
 
     Yields:
-        The labels of the players of an ensemble, from high to low instruments. The two players of a
-        doubled instrument are labelled as in `Violin_1` and `Violin_2`.
+        The labels of the players of an ensemble, from high to low instruments. The labels of two
+        players of the same instrument end in `_1` and `_2`, for example `Violin_1` and `Violin_2`.
     """
     played: Counter[str] = Counter()
     may_double = [name for name in instruments if name in DOUBLED]

@@ -241,7 +241,10 @@ def test_refused_gains(gains, lines):
 def test_refused_stems():
     for stems, line in (
         ({}, "stems: expected a dict from names to stems"),
-        ([NOISE], "stems: expected a dict from names to stems, as separate() returns it, got list"),
+        (
+            [NOISE],
+            "stems: expected a dict from names to stems, such as the result of separate, got list",
+        ),
         ({"Cello": NOISE.T}, "stems: Cello: expected the shape of the mixture, (44100, 2)"),
         ({"Cello": NOISE[:-1]}, "got (44099, 2)"),
         ({"Cello": NOISE > 0}, "stems: Cello: expected samples of type float16"),

@@ -332,7 +332,7 @@ def test_stereo_bands_include_all_bins():
         ({"features": "quadro"}, "mono or stereo"),
         ({"masks": "sigmoid"}, "relu or softmax"),
         ({"bands": 26}, "multiple of 4"),
-        ({"dims": (4,)}, "2 dims"),
+        ({"dims": (4,)}, "at least 2 values in dims, got 1"),
         ({"convolutions": 0}, "convolutions"),
     ],
 )

@@ -1,8 +1,9 @@
 """Implements a differentiable ear model for batches of ears on any device.
 
-The steps of the model are those of `ear_model`, but the recursive filters are applied by FFT. A
-gammatone filter is applied by its frequency response; the signal is padded with zeros until the
-impulse response of the filter has decayed to rounding error. The other filters are applied by their
+The steps of the model are those of `ear_model`, but the recursive filters are replaced by products
+in the frequency domain. The spectrum of the signal is multiplied by the frequency response of a
+gammatone filter. Before the FFT, the signal is padded with zeros until the impulse response of the
+filter has decayed to rounding error. The other filters are applied by fast convolution with their
 impulse responses, which are as long as the signal. Delays are estimated without gradients, but
 gradients flow through the shifts by these delays.
 """
@@ -71,7 +72,7 @@ class TorchEars(NamedTuple):
                 (ears, 6) or (6,).
             level1: level in dB SPL of a signal whose root mean square is 1, an array of shape
                 (ears,) or a number.
-            like: tensor whose dtype and device the fields get.
+            like: tensor; the fields of the result get its dtype and device.
         """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
         fields = [
@@ -163,8 +164,8 @@ def inner_hair_cells(
     level_db = ears.level1 - ears.inner_attenuation_db + 20 * torch.log10(envelope + TINY)
     level_db = torch.relu(level_db)
     slow_db = _convolve(level_db, _adaptation(envelope.shape[-1], envelope.dtype, envelope.device))
-    # For levels below threshold, the result consists of rounding errors of the FFT, which the
-    # division by the envelope would amplify. Therefore, the result is set to zero.
+    # For levels below the threshold, the result consists of rounding errors of the FFT. The
+    # division by the envelope would amplify these errors. Therefore, the result is set to zero.
     adapted_db = torch.relu(OVERSHOOT * (level_db - slow_db)) * (level_db > 0)
     firing = adapted_db / (envelope + TINY) * motion
     # Where the alignment has inserted zeros, the ratio of the envelopes in the original program is
@@ -177,7 +178,7 @@ def inner_hair_cells(
 
 
 def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
-    """Return the long-term level of each band above the hearing threshold.
+    """Return by how many dB the long-term level of each band exceeds the hearing threshold.
 
     The result has the shape (ears, 32).
     """
@@ -192,8 +193,7 @@ def spectrum_db(output: CochleaOutput, ears: TorchEars) -> Tensor:
 def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
     """Return the start and the length of the audible segment of each reference.
 
-    The audible segment is defined as in `front_end.audible_part`. Both results have the shape
-    (ears, 1).
+    `front_end.audible_part` defines the audible segment. Both results have the shape (ears, 1).
     """
     above = reference.abs() > 0.001 * reference.abs().amax(-1, keepdim=True)
     start = above.int().argmax(-1, keepdim=True)
@@ -203,7 +203,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the delay (ears, 1) of `processed` in samples, as `front_end.bulk_delay` does."""
+    """Return the delay (ears, 1) of `processed` in samples; see `front_end.bulk_delay`."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION
@@ -241,7 +241,7 @@ def advance(signal: Tensor, delay: Tensor) -> Tensor:
 
 @torch.no_grad()
 def equalising_delays(bandwidth: Tensor) -> Tensor:
-    """Return the delay (ears, 32, 1) of each band, as `filterbank.equalising_delays` does."""
+    """Return the delay (ears, 32, 1) of each band; see `filterbank.equalising_delays`."""
     # The group delay of `filterbank.Gammatone` at 0 Hz is the sum of two terms. Its zeros give
     # (b1 + 2 b2) / (1 + b1 + b2), and its four poles give 4 a / (1 - a).
     a = torch.exp(-_width(bandwidth))
@@ -291,9 +291,8 @@ def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
 def _around_center(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return exp(-j angle) and 1 - exp(-j angle).
 
-    Both results have the shape (32, size).
-
-    The angle of a bin is measured from the centre frequency of the filter.
+    The angle of a bin is measured from the centre frequency of the filter. Both results have the
+    shape (32, size).
     """
     turns = np.arange(size) / size - CENTER_FREQUENCIES_HZ[:, None] / MODEL_RATE_HZ
     angle = 2 * np.pi * (turns - np.round(turns))
@@ -331,7 +330,10 @@ def _gain_smoothing(dtype: torch.dtype, device: torch.device) -> Tensor:
 @lru_cache(maxsize=4)
 @torch.inference_mode(mode=False)
 def _adaptation(samples: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the impulse response (samples,) of the term that adaptation subtracts."""
+    """Return the impulse response (samples,) of the adaptation of the inner hair cells.
+
+    The adaptation subtracts the output of the filter with this response from the input.
+    """
     time = np.arange(samples)
     response = np.sum([weight * decay**time for decay, weight in ADAPTATION], axis=0)
     return torch.as_tensor(response).to(device, dtype)

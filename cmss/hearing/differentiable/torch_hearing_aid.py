@@ -1,4 +1,4 @@
-"""Implements the hearing aid with its exact gradient, for losses on amplified signals.
+"""Implements the hearing aid with its exact gradient, for loss functions of amplified signals.
 
 Example:
 
@@ -19,11 +19,11 @@ from cmss.scenes import Compression
 
 
 def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
-    """Amplify the signals of several ears, as `HearingAid.amplify_ear` does, with gradients.
+    """Amplify the signals of several ears with gradients; see `HearingAid.amplify_ear`.
 
-    For tensors on any device, the computation runs in compiled loops on the CPU in double
-    precision. The computation cannot be parallelised over samples, because attack and release
-    depend on the previous sample.
+    The computation runs in compiled loops on the CPU in double precision, also for tensors on other
+    devices. The computation cannot be parallelised over samples, because attack and release depend
+    on the previous sample.
 
     Args:
         signal: signal of each ear, an array of shape (ears, samples) with full scale 1.
@@ -118,7 +118,7 @@ def _compressor_adjoint(
     threshold = 10.0 ** (threshold_db / 20.0)
     weight, gain = np.empty(band.size), np.empty(band.size)
     reduction_db = 0.0
-    # Forwards in time: compute the weights and gains as in `cmss.hearing.hearing_aid._compress`.
+    # Forwards in time: compute the weights and the gains, see `cmss.hearing.hearing_aid._compress`.
     for n in range(band.size):
         wanted_db = 0.0
         if abs(band[n]) >= threshold:

@@ -14,17 +14,17 @@ The noise that represents the hearing threshold is added only if the argument `n
 the noise of the exact index and in double precision, the difference to the exact index is less than
 1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
 uncorrelated. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
-the reference by chance. Therefore, an ear with a silent signal scores 0.01 less than with the exact
-index. The power of the noise is always added in the normalisation, so that gradients are finite in
-inaudible segments.
+the reference by chance. Therefore, the score of an ear with a silent signal is 0.01 lower than the
+exact index. The power of the noise is always added in the normalisation, so that gradients are
+finite in inaudible segments.
 
 The exact index removes the inaudible start and end of the signals. In the differentiable index, the
 signals of all ears keep their length, and the samples after the audible segment are zero.
 
 Delays, lags, audible bands and audible segments are determined without gradients. All other steps
 of the computation are differentiable, including the bandwidths of the filters. If the processed
-signal is inaudible, its gradient is zero. In single precision and including the backward pass, the
-memory is about 0.5 GB per ear and second of signal.
+signal is inaudible, its gradient is zero. In single precision, the forward and backward pass
+require about 0.5 GB of memory per ear and second of signal.
 """
 
 from typing import NamedTuple
@@ -208,7 +208,7 @@ def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Ten
 def _covariance(
     x: Tensor, y: Tensor, window: Tensor, lag_weights: np.ndarray, noise_power: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean square of x and the largest normalised covariance of x and y.
+    """Return the mean square of x and the largest normalised covariance of x and y over all lags.
 
     Both results have the shape (ears, 32, segments).
     """

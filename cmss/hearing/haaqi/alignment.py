@@ -1,10 +1,10 @@
 """Estimates the delay between a processed band and the reference band, up to 100 ms.
 
 The delay is the lag with the largest cross-correlation. For the envelope and the motion of each
-band, pyclarity computes the correlation at all lags, which requires a fifth of pyclarity's
-computing time. This module computes only the lags within 100 ms, in single precision. The few lags
-whose correlation is within rounding error of the maximum are then computed again in double
-precision.
+band, pyclarity computes the correlation at all lags. This computation requires a fifth of
+pyclarity's computing time. This module computes only the lags within 100 ms, in single precision.
+The few lags whose correlation is within rounding error of the maximum are then computed again in
+double precision.
 """
 
 import numpy as np
@@ -21,12 +21,12 @@ LAGS = MODEL_RATE_HZ // 10
 class Aligner:
     """Estimates the delays between processed signals and a reference.
 
-    All signals have the same length. The reference is cut into blocks. Each block is correlated by
-    FFT with the samples of the processed signal that are within the largest delay of the block. The
-    products of all blocks are summed in the frequency domain. Means are subtracted before the FFT,
-    and their contribution is added afterwards. If the means were not subtracted, the variation of
-    an envelope would be lost in single precision, because the mean of the envelope is much larger
-    than the variation.
+    All signals have the same length. The reference is cut into blocks. The FFT computes the
+    correlation of each block with the samples of the processed signal that are at most the largest
+    delay (100 ms) away from the block. The products of all blocks are summed in the frequency
+    domain. Means are subtracted before the FFT, and their contribution is added afterwards. If the
+    means were not subtracted, the variation of an envelope would be lost in single precision,
+    because the mean of the envelope is much larger than the variation.
     """
 
     def __init__(self, samples: int) -> None:
@@ -50,8 +50,8 @@ class Aligner:
     def delay(self, processed: Array) -> int:
         """Return the delay of `processed` in samples, from -100 ms to just below 100 ms.
 
-        If several lags have the same largest correlation, as in silence, the largest of these lags
-        is returned, as in pyclarity.
+        In silence, for example, several lags have the same largest correlation. Like pyclarity, the
+        method then returns the largest of these lags.
         """
         mean = processed.mean()
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])

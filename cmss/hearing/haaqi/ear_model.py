@@ -6,10 +6,10 @@ cells.
 
 The mean level at the output of the control filter sets the bandwidth of the auditory filter. The
 instantaneous level at the output of the control filter sets the gain of the outer hair cells. The
-gain of the outer hair cells compresses the envelope and the motion that the auditory filter
-outputs. The envelope and the motion of the processed signal are aligned with the envelope and the
-motion of the reference. The inner hair cells convert the envelope and the motion to firing rates. A
-low noise represents the hearing threshold.
+gain of the outer hair cells compresses the output of the auditory filter, which consists of an
+envelope and the motion of the basilar membrane. The envelope and the motion of the processed signal
+are aligned with the envelope and the motion of the reference. The inner hair cells convert the
+envelope and the motion to firing rates. A low noise represents the hearing threshold.
 """
 
 from collections.abc import Sequence
@@ -79,9 +79,9 @@ def apply_ear_model(
 ) -> list[EarOutputs]:
     """Apply the model of an ear to a reference and to several processed signals.
 
-    The noise is drawn from NumPy's global generator, first for all bands of the reference, then for
-    all bands of a processed signal. The same noise is added to all processed signals. Therefore,
-    the result for each processed signal does not depend on the other processed signals.
+    The noise is drawn from NumPy's global generator: first once for all bands of the reference,
+    then once for all bands of the processed signals. All processed signals get the same noise.
+    Therefore, the result for each processed signal does not depend on the other processed signals.
 
     Args:
         reference: reference at 24 kHz after the middle ear, an array of shape (samples,).
@@ -197,13 +197,13 @@ class _Path:
         )
 
     def control_all(self) -> Array:
-        """Call `control` for all bands, and return the outer hair cells' gains.
+        """Call `control` for all bands, and return the gains of the outer hair cells.
 
         The result has the shape (32, samples).
 
-        The method `control_all` is called for the reference instead of `control`. Group delays are
-        equalised over all bands and depend on the bandwidths, so all bandwidths are computed before
-        the first band is filtered.
+        For the reference, `control_all` is called instead of `control`, because all bandwidths are
+        needed before the first band is filtered. The group delays depend on the bandwidths, and are
+        equalised over all bands.
         """
         gain = np.empty((BANDS, len(self.signal)))
         for band in range(BANDS):
@@ -212,7 +212,7 @@ class _Path:
         return gain
 
     def compress(self, band: int, gain: Array) -> None:
-        """Compute the envelope and the motion of a band after compression."""
+        """Compute the compressed envelope and basilar-membrane motion in one band."""
         self.rms[band] = kernels.compressed_band(
             self.signal,
             self.ear.cosine,
@@ -225,7 +225,7 @@ class _Path:
         )
 
     def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
-        """Advance the envelope and the motion by their delays relative to the reference."""
+        """Shift the envelope and the motion earlier, each by its delay to the reference signal."""
         advance(self.envelope, envelope_aligner.delay(self.envelope))
         advance(self.motion, motion_aligner.delay(self.motion))
 
@@ -245,7 +245,7 @@ class _Path:
         self.envelope_db[band] = smoothed(self.ear.adapted_db, self.envelope_db.shape[1])
 
     def spectrum_db(self) -> Array:
-        """Return the long-term level of each band above the hearing threshold.
+        """Return by how many dB the long-term level of each band exceeds the hearing threshold.
 
         The result has the shape (32,).
         """

@@ -8,18 +8,19 @@ from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
 from cmss.hearing.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 DISPERSION = 2 * MODEL_RATE_HZ // 1000
-"""Number of samples, 2 ms, by which the broadband alignment corrects less than the full delay.
+"""Number of samples, 2 ms, by which the broadband alignment is smaller than the delay.
 
 This difference allows for the dispersion of a hearing aid.
 """
 
 
 def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
-    """Resample a signal (samples,) to 24 kHz without a change of its level.
+    """Resample a signal (samples,) to 24 kHz, and keep its level.
 
-    As in the original program, sampling rates are rounded to kHz, so 44.1 kHz becomes 44 kHz. If
-    the sampling rate of the signal is above 24 kHz, the level below 10.5 kHz does not change.
-    Silence stays silence, whereas pyclarity divides 0 by 0.
+    Like the original program, this function rounds sampling rates to kHz, so 44.1 kHz becomes 44
+    kHz. If the signal has a higher sampling rate than 24 kHz, the RMS of the components below 10.5
+    kHz is kept. If the signal has a lower sampling rate, the RMS of the signal is kept. Silence
+    stays silence, whereas pyclarity divides 0 by 0.
     """
     target_khz, source_khz = MODEL_RATE_HZ // 1000, round(sample_rate_hz / 1000)
     if source_khz == target_khz:
@@ -79,8 +80,8 @@ def with_nalr(signal: Array, levels_db: Array) -> Array:
     filters = NALR(order, MODEL_RATE_HZ)
     audiogram = Audiogram(levels=levels_db, frequencies=AUDIOMETRIC_FREQUENCIES_HZ)
     response, _ = filters.build(audiogram)
-    # The delay of the filter is half its order, but the original program removes as many samples as
-    # the order.
+    # The delay of the filter is half of its order. However, the original program removes a number
+    # of samples that equals the order.
     return filters.apply(response, signal)[order : order + len(signal)]
 
 

@@ -31,13 +31,16 @@ from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """Holds the index and its components, whose best values are 1.
+    """Holds the index and its components; the best value of each is 1.
 
-    Attributes: score: the index. nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
-    linear: 0.329 d_loud + 0.671 d_norm. cepstral_correlation: similarity of the envelope
-    modulations from 20 to 125 Hz. bm_synchrony: similarity of the temporal fine structure. d_loud:
-    similarity of the long-term spectra in loudness. d_norm: similarity of the long-term spectra
-    relative to the loudness of each band.
+    Attributes:
+        score: the index.
+        nonlinear: 0.754 cepstral_correlation^3 + 0.246 bm_synchrony.
+        linear: 0.329 d_loud + 0.671 d_norm.
+        cepstral_correlation: similarity of the envelope modulations from 20 to 125 Hz.
+        bm_synchrony: similarity of the temporal fine structure.
+        d_loud: similarity of the long-term spectra in loudness.
+        d_norm: similarity of the long-term spectra relative to the loudness of each band.
     """
 
     score: float
@@ -60,8 +63,9 @@ def compute_haaqi(
 ) -> float:
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    If NumPy's global generator has the same state, the score equals pyclarity's score. Both
-    programs draw the same number of normal deviates from the generator.
+    If NumPy's global generator has the same state before the call of each function, the score
+    equals pyclarity's score. Both functions draw the same number of normal deviates from the
+    generator.
 
     Args:
         processed_signal: processed signal of one ear, an array of shape (samples,).
@@ -128,19 +132,20 @@ def haaqi_of_several(
 ) -> list[Haaqi]:
     """Compute HAAQI of several signals with the same reference.
 
-    Signals of different lengths may be compared with different segments of the reference. The ear
-    model is applied only once to each segment of the reference.
+    If the signals differ in length, the audible segments of the reference with which they are
+    compared can differ as well. The ear model is applied only once to each segment of the
+    reference.
 
     NumPy's global generator has the same state before each signal is scored. Therefore, each score
-    equals the score after seeding the generator and scoring the signal alone. At the end, the state
-    of the generator is the same as if only the last signal had been scored.
+    is the score that the signal would get if it were scored alone with the same state. At the end,
+    the state of the generator is the same as if only the last signal had been scored.
 
     Args:
         processed_signals: processed signals of one ear, arrays of shape (samples,).
         reference_signal: reference without noise and distortion, an array of shape (samples,).
         processed_sample_rate: sampling rate of all processed signals in Hz.
         reference_sample_rate: sampling rate of the reference in Hz.
-        audiogram, equalisation, level1: arguments that `compute_haaqi` describes.
+        audiogram, equalisation, level1: see `compute_haaqi`.
 
     Returns:
         The index and the components of each processed signal, in the order of the signals.
@@ -149,7 +154,10 @@ def haaqi_of_several(
         InputError: see `compute_haaqi`.
     """
     if equalisation not in (1, 2):
-        raise InputError(f"equalisation: expected 1 (add NAL-R) or 2 (done), got {equalisation}")
+        raise InputError(
+            "equalisation: expected 1 (reference without NAL-R) or 2 (reference with NAL-R), "
+            f"got {equalisation}"
+        )
     levels_db = audiometric_levels_db(audiogram)
     reference = at_model_rate(_checked(reference_signal), reference_sample_rate)
     defined = bool(np.isfinite([level1, *levels_db]).all())

@@ -1,7 +1,7 @@
 """Computes audible segments, and differences in loudness between long-term spectra.
 
-The method is that of Kates and Arehart (2014), JAES 62(3), section 2. The method is based on that
-of Moore and Tan (2004), JAES 52(9).
+The method is that of Kates and Arehart (2014), JAES 62(3), section 2. Their method is based on the
+method of Moore and Tan (2004), JAES 52(9).
 """
 
 import numpy as np
@@ -51,12 +51,12 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
     """Compute two measures of the difference in shape between two long-term spectra.
 
     Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
-    that only the shape of the spectra matters. In each band, two differences are computed: the
-    difference between both spectra, and this difference divided by the sum of both spectra.
+    that only the shape of the spectra matters. Each band has a difference between both spectra, and
+    a relative difference, which is the difference divided by the sum of both spectra.
 
     Returns:
-        The standard deviation over the bands of the difference between both spectra, and the
-        standard deviation of the relative difference, both multiplied by the number of bands.
+        Two standard deviations over the bands, each multiplied by the number of bands: the standard
+        deviation of the difference, and the standard deviation of the relative difference.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

@@ -2,8 +2,8 @@
 
 HAAQI adds noise to the 32 bands of both signals. To reproduce a score, the deviates must be the
 same as in the original program. Therefore, this module implements NumPy's generator again: the
-Mersenne Twister (Matsumoto and Nishimura 1998), and Marsaglia's polar method as in NumPy's
-`legacy_gauss`. Random words are computed in blocks of 624 words.
+Mersenne Twister (Matsumoto and Nishimura 1998), and the polar method of Marsaglia, which is
+`legacy_gauss` in NumPy. Random words are computed in blocks of 624 words.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ class NormalDeviates:
     when `store` is called.
 
     Raises:
-        InputError: NumPy's global generator is not its default, the Mersenne Twister.
+        InputError: NumPy's global generator is not a Mersenne Twister, NumPy's default.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class NormalDeviates:
 
 @compiled()
 def _next_block(key: Words) -> None:
-    """Replace the key in place by the next 624 words of the generator before tempering."""
+    """Replace the key in place by the next 624 untempered words of the generator."""
     upper, lower, one = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(1)
     matrix, zero = np.uint32(0x9908B0DF), np.uint32(0)
     for i in range(227):
@@ -150,6 +150,6 @@ def _draw(
 
 @njit(inline="always")
 def _uniform(high: int, low: int) -> float:
-    """Convert two words to a double between -1 and 1 with 53 random bits, as NumPy does."""
+    """Convert two words to a double between -1 and 1 with 53 random bits, like NumPy."""
     top = np.float64(np.int32(high >> np.uint32(5)))
     return 2.0 * ((top * 67108864.0 + np.int32(low >> np.uint32(6))) / 9007199254740992.0) - 1.0

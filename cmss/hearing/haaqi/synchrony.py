@@ -24,8 +24,8 @@ def _lag_weights(window: Array) -> Array:
 
     The result has the shape (2 MAX_LAG + 1,).
 
-    The reciprocals are weights that compensate for the shorter overlap at larger lags, so that the
-    covariance is unbiased.
+    The overlap is shorter at larger lags. The reciprocals are weights that compensate for this, so
+    that the covariance is unbiased.
     """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
@@ -49,7 +49,8 @@ def motion_level_db(motion: Array) -> Array:
 
     The result has the shape (segments,).
 
-    The amplitude of the motion is in dB, so its root mean square is a level.
+    The amplitude of the motion is the envelope in dB. Therefore, the root mean square of the motion
+    is a level in dB.
     """
     levels = np.empty(segment_count(len(motion), SEGMENT))
     _segment_levels(motion, WINDOW, levels)

@@ -50,8 +50,8 @@ def fast_log(x: float) -> float:
 def fast_exp(x: float) -> float:
     """Return e to the power x for |x| < 700, with a relative error of 1e-15.
 
-    With x = power * log(2) + r and |r| <= log(2) / 2, the result is a Taylor series in r times
-    2^power.
+    The argument x is power * log(2) + r with |r| <= log(2) / 2. The result is 2^power times a
+    Taylor series in r.
     """
     # After the addition of 1.5 * 2^52, the low bits of the sum are the nearest integer.
     rounder = 6755399441055744.0
