@@ -1,4 +1,4 @@
-"""Lists the commands of this package: `python -m metadata_tools`."""
+"""Lists the commands of this package when `python -m metadata_tools` is called."""
 
 import ast
 from pathlib import Path

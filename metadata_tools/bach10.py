@@ -35,7 +35,7 @@ _MIXTURE = re.compile(r"(\d\d-\w+)\.wav", re.IGNORECASE)
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces by the names of their files; the names of the folders are ignored."""
+    """Find all pieces from the names of the files; the names of the folders are ignored."""
     pieces: dict[str, dict[str, StemFile]] = {}
     for file in sorted(files):
         name = PurePosixPath(file).name

@@ -4,8 +4,8 @@
 
 In Zenodo's record 12664932, each piece is a folder with five stereo stems (flute, oboe, clarinet,
 alto saxophone and bassoon) and two mixtures. The stems form a quartet with clarinet and a quartet
-with saxophone, so that each folder becomes two pieces. The command cuts the stems into excerpts,
-sums the excerpts to mixtures, and sets the loudness of the mixtures to -40 LUFS.
+with saxophone, so the command makes two pieces from each folder. The command cuts the stems into
+excerpts, sums the excerpts to mixtures, and sets the loudness of the mixtures to -40 LUFS.
 """
 
 import sys
@@ -22,7 +22,7 @@ EITHER = ("Clarinet", "Sax")
 
 
 def catalogue(files: Collection[str]) -> Catalogue:
-    """Find all pieces; each folder with woodwind stems is a piece."""
+    """Find all quartets; a folder with both clarinet and saxophone gives two quartets."""
     pieces: dict[str, dict[str, StemFile]] = {}
     problems: list[str] = []
     for file in sorted(files):

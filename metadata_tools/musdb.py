@@ -9,7 +9,7 @@ streams. In MUSDB18-HQ, each song is a folder with five WAV files:
     test/<song>/{mixture,drums,bass,other,vocals}.wav
 
 The data sets are described by Rafii, Liutkus, Stoeter, Mimilakis and Bittner (2017 and 2019).
-Files of MUSDB18 are decoded by ffmpeg, which must be installed on the system.
+The program ffmpeg decodes the files of MUSDB18, and must be installed on the system.
 
 The challenge has neither drums nor vocals. Therefore, each of the four stems gets the name of an
 instrument of the challenge (option --as). These data are suitable to train and test a separator of

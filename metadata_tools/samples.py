@@ -5,8 +5,9 @@
 The files have names such as DIR/<instrument>/<pitch>.wav, where <instrument> is one of the eight
 instruments. The suffix is wav, flac, mp3, ogg, aif or aiff. C4 is MIDI pitch 60; a sharp is written
 as in F#4 or Fs4, and a flat is written as in Bb3. Text after a space or an underscore distinguishes
-several files of the same pitch (`F2 v2.mp3`). The pitch is measured within 80 cents of the nominal
-pitch. If a deviation in notes.csv is close to 80 cents, the name of the file is probably wrong.
+several files of the same pitch (`F2 v2.mp3`). The command measures the pitch of each note, but
+only searches within 80 cents of the nominal pitch. If a deviation in notes.csv is close to 80
+cents, the name of the file is probably wrong.
 """
 
 import sys

@@ -59,7 +59,7 @@ def draw_scenes(
         sources: dict from a track to its number of sources.
         pool: dict from a number of sources to the names of the gain combinations for this number.
         per_track: number of scenes of each track.
-        split: split of the tracks; the ids of the scenes depend on it.
+        split: split of the tracks, which determines the ids of the scenes.
         seed: seed of the random generator, any text.
         mend: whether to avoid the faults of the official generator (see the top of this file).
 
@@ -113,7 +113,8 @@ def draw_listeners(
         mend: whether to avoid the faults of the official generator (see the top of this file).
 
     Raises:
-        InputError: there are no listeners or, with `mend`, fewer listeners than a scene needs.
+        InputError: there are no listeners; or `mend` is True, and there are fewer listeners than a
+            scene needs.
     """
     if not listeners or (mend and len(listeners) < per_scene):
         raise InputError(f"{len(listeners)} listeners, expected {per_scene} or more")
@@ -174,8 +175,7 @@ def make_scenes(
 def _count(parts: dict[str, Any], mend: bool) -> int:
     """Return the number of sources of a track.
 
-    Without `mend`, the result is the number of entries minus one. The official generator returns
-    the same number.
+    If `mend` is False, the result is the number of entries minus one, as in the official generator.
     """
     if mend:
         return sum(part.startswith("source_") for part in parts)

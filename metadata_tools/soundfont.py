@@ -44,7 +44,7 @@ def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
         midi: MIDI number of the key.
 
     Returns:
-        The waveform (samples,) in float32; None if the key has no sound.
+        The waveform (samples,) in float32. If the key has no sound, the result is None.
     """
     synthesiser.noteon(0, midi, 90)  # channel, key, velocity
     held = _generate(synthesiser, 2.5)

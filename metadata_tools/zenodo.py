@@ -8,8 +8,8 @@ writes the same files to DATA as the official process_zenodo_download.py: the un
 audio, the validation stems of music.valid.to_generate.json, the sums of these stems, and the
 metadata.
 
-If a call was interrupted, a call of the same command continues the work. Errors in names, sizes and
-metadata are reported before anything is written.
+If a call was interrupted, call the same command again to continue. Before the command writes any
+file, the command reports all errors in names, sizes and metadata.
 """
 
 import shutil
@@ -40,7 +40,7 @@ def carry_out(plan: Plan, root: Path) -> list[str]:
     """Write all files of a plan, except those that an earlier call has written.
 
     Returns:
-        A line for each mixture that was clipped.
+        A list with a message for each mixture that was clipped.
     """
     with alone(root / ".unpacking.lock", "unpacking"):
         tracks = [track for track in plan.tracks if not _is_made(track)]
@@ -70,11 +70,11 @@ def make_valid(tracks: Sequence[ValidTrack], unpacked: Mapping[str, Path]) -> li
 
     Args:
         tracks: the validation tracks to make.
-        unpacked: dict from the name of a file in its package to the path of the unpacked file, for
-            all files from which stems are cut.
+        unpacked: dict from the name of a file in a package to the path of the unpacked file. The
+            dict contains all files from which stems are cut.
 
     Returns:
-        A line for each mixture that was clipped.
+        A list with a message for each mixture that was clipped.
 
     Raises:
         InputError: files are damaged or too short, or differ in sampling rate or number of

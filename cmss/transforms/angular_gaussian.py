@@ -132,7 +132,7 @@ def direction_parts(spectra: Tensor) -> Tensor:
 
     The numbers are the power of the left channel, the power of the right channel, the real part of
     left * conj(right), and the imaginary part of left * conj(right). All numbers are divided by the
-    total power; they are zero in silence.
+    total power. In silence, all numbers are zero.
 
     Args:
         spectra: spectra of both channels, a complex array of shape (..., 2, F, K).

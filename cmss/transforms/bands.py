@@ -38,8 +38,8 @@ def warp(bins: int, bands: int) -> Tensor:
 
     The weights of each band sum to 1. Bands are equally spaced on the axis log(1 + 20 f), where f
     is the frequency divided by the highest frequency. The axis is nearly linear below f = 1/20 and
-    logarithmic above (Zhao et al. 2018, "The sound of pixels", and Kadandale et al. 2020). The
-    first band is the lowest bin, and the last band is the highest bin.
+    nearly logarithmic above f = 1/20 (Zhao et al. 2018, "The sound of pixels", and Kadandale et al.
+    2020). The first band is the lowest bin, and the last band is the highest bin.
     """
     return _interpolation(_frequency(bands) * (bins - 1), bins).T
 

@@ -7,9 +7,10 @@ from torch import Tensor
 def sum_frames(frames: Tensor, hop: int) -> Tensor:
     """Overlap-add frames.
 
-    Frames are cut into blocks of `hop` samples. The first blocks of all frames are added together,
-    then all second blocks, and so on. In this order, only one addition per block of a frame is
-    needed, whatever the number of frames.
+    Each frame is cut into blocks of `hop` samples. The function first adds the first blocks of all
+    frames to the sum, then the second blocks of all frames, and so on. The number of vectorised
+    additions is therefore the number of blocks in a frame, and does not depend on the number of
+    frames.
 
     Args:
         frames: the frames, an array of shape (..., frames, length).

@@ -16,7 +16,7 @@ from cmss.transforms.tiles import channels_power, power
 MASK_FLOOR = 1e-4
 """Constant that is added to a mask before the logarithm.
 
-The constant allows for energy of the source that the separator missed.
+Because of the constant, a source can have energy even in bins in which the separator found none.
 """
 
 
@@ -42,20 +42,20 @@ def silent_sources(estimates: Tensor) -> Tensor:
 def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Return the logarithm of each source's ratio mask, an array of shape (S, F, K).
 
-    The result is minus infinity for a source that is silent in all frames, unless all sources are
-    silent.
+    The result is minus infinity for a source that is silent in all frames. If all sources are
+    silent, the result is finite.
 
     Args:
-        estimates: spectra of the estimates, in all or some frames, a complex array of shape (S, 2,
-            F, K).
-        silent: result of :func:`silent_sources` for all frames; required if `estimates` contains
-            only some of the frames.
+        estimates: spectra of the estimates, a complex array of shape (S, 2, F, K). The array may
+            contain all frames or only some of the frames.
+        silent: result of :func:`silent_sources` for all frames. If `estimates` contains only some
+            of the frames, `silent` is required.
     """
     return _log_masks(ratio_masks(estimates), estimates, silent)
 
 
 def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
-    """Compute :func:`log_masks` of each channel separately, an array of shape (S, 2, F, K)."""
+    """Apply :func:`log_masks` to each channel separately; the result has shape (S, 2, F, K)."""
     magnitude = power(estimates).sqrt_()  # (S, 2, F, K)
     total = magnitude.sum(0)  # (2, F, K)
     return _log_masks(magnitude / total.where(total > 0, 1), estimates, silent)
@@ -73,9 +73,10 @@ def log_odds(probabilities: Tensor, limit: float) -> Tensor:
     """Return the log-odds of each source against the sum of all other sources.
 
     Args:
-        probabilities: positive probability of each source, an array of shape (S, ...). A factor
-            that is common to all sources has no effect.
-        limit: largest absolute value of the log-odds; also the result if there is only one source.
+        probabilities: positive probability of each source, an array of shape (S, ...). If the
+            probabilities of all sources are multiplied by the same factor, the result is the same.
+        limit: largest absolute value of the log-odds. If there is only one source, all log-odds are
+            equal to `limit`.
     """
     others = probabilities.sum(0) - probabilities
     # Where a source dominates, rounding can make the sum of the other sources zero or negative.

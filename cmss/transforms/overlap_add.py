@@ -20,8 +20,9 @@ class Reach:
     Args:
         past: number of input samples before the output sample, a multiple of `hop`.
         future: number of input samples after the output sample (look-ahead).
-        hop: step of time shifts in samples. If the input is shifted by a multiple of `hop`, the
-            output is shifted equally.
+        hop: smallest time shift, in samples, for which the function is shift-invariant. If the
+            input is shifted by a multiple of `hop`, the output is shifted by the same number of
+            samples.
     """
 
     past: int
@@ -33,8 +34,8 @@ def in_pieces(function: Function, signal: Tensor, segment: int, reach: Reach) ->
     """Apply a function with a bounded receptive field to a signal in pieces.
 
     Each piece includes the full receptive field of its output, so no cross-fade is needed. The
-    output does not depend on samples further ahead than `reach.future`, nor on the length of the
-    signal.
+    output does not depend on samples that are more than `reach.future` samples later, and does not
+    depend on the length of the signal.
 
     Args:
         function: function that maps an array of shape (1, channels, samples) to an array of shape
@@ -107,7 +108,7 @@ def segments(samples: int, longest: int, overlap: int) -> list[slice]:
 
 
 def cross_fade(parts: Sequence[slice], number: int, overlap: int) -> Tensor:
-    """Return the weights by which a segment is multiplied before all segments are added.
+    """Return the weights by which a segment is multiplied before the segments are added.
 
     At each sample, the weights of all segments sum to 1.
 
@@ -141,10 +142,11 @@ def official_overlap_add(
 ) -> Tensor:
     """Apply a function in segments, exactly like `separate_sources` of the official baseline.
 
-    A segment has a length of `segment_s * (1 + overlap_s)` seconds, with linear cross-fades of
-    `overlap_s` seconds. The baseline omits the fade-out if the second or a later segment reaches
-    the end of the signal. If the signal has only a single segment, the output therefore fades out
-    over the last `overlap_s` seconds.
+    A segment has a length of `segment_s * (1 + overlap_s)` seconds. Consecutive segments have
+    linear cross-fades of `overlap_s` seconds. If the second or a later segment reaches the end of
+    the signal, the baseline omits the fade-out of this segment. The baseline never omits the
+    fade-out of the first segment. If the signal has only one segment, the output fades out over the
+    last `overlap_s` seconds.
 
     Args:
         function: function that maps an array of shape (1, channels, samples) to an array of shape
@@ -152,8 +154,8 @@ def official_overlap_add(
         signal: the signal, an array of shape (channels, samples).
         sample_rate_hz: sampling rate of the signal.
         segment_s: value of the baseline's setting `segment`.
-        overlap_s: value of the baseline's setting `overlap`. The baseline uses `overlap` both as a
-            fraction of the segment and as the length of the fade in seconds.
+        overlap_s: value of the baseline's setting `overlap`. The baseline uses this value both as
+            a fraction of the segment and as the length of the fade in seconds.
 
     Returns:
         The output, an array of shape (sources, channels, samples).
@@ -179,7 +181,9 @@ def official_overlap_add(
         if end >= samples:
             fade_out = 0
     if outputs is None:
-        raise ValueError(f"{samples} samples: expected more than the fade of {faded:g}")
+        raise ValueError(
+            f"signal: expected more samples than the fade, which has {faded:g}, got {samples}"
+        )
     return outputs
 
 

@@ -66,7 +66,7 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
 
 
 def dct(x: Tensor) -> Tensor:
-    """Compute the orthonormal DCT-II of the last axis by an FFT that is padded to twice the length.
+    """Compute the orthonormal DCT-II of the last axis with an FFT of twice the length.
 
     X[k] = s[k] sum_n x[n] cos(pi k (2 n + 1) / (2 N)), where s[0] = sqrt(1/N) and s[k] = sqrt(2/N)
     for k > 0. X[k] is s[k] times the real part of exp(-i pi k / (2 N)) FFT(x, 2 N)[k].

@@ -1,8 +1,9 @@
-"""Divides frames into tiles, which are groups that are small enough for the caches of a processor.
+"""Divides the frames of a recording into tiles that fit into the caches of a processor.
 
-Element-wise operations on the spectra of a full recording are limited by the speed of the main
-memory, which is several times slower than the caches. Therefore, element-wise operations process
-tile after tile.
+A tile is a group of consecutive frames. If an element-wise operation processes the spectra of a
+full recording, the speed of the main memory limits the speed of the operation. The main memory is
+several times slower than the caches. Therefore, element-wise operations process one tile after
+another.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ TILE_FRAMES = 16
 
 
 def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
-    """Yield slices that divide `frames` frames into tiles; the last tile may be shorter."""
+    """Yield a slice for each tile of a recording with `frames` frames.
+
+    Each tile has `length` frames, but the last tile may be shorter.
+    """
     for start in range(0, frames, length):
         yield slice(start, min(start + length, frames))
 
@@ -35,7 +39,7 @@ def power(spectra: Tensor) -> Tensor:
 
 
 def channels_power(spectra: Tensor) -> Tensor:
-    """Return the sum of the powers of both channels (..., F, K) of spectra (..., 2, F, K)."""
+    """Sum the powers of the two channels: spectra (..., 2, F, K) become powers (..., F, K)."""
     left, right = spectra.unbind(-3)
     total = left.real.square()
     for part in (left.imag, right.real, right.imag):

@@ -37,10 +37,11 @@ def gain_pool(
     sources are left out. Equal gains would have no effect, because the remix is scaled to the level
     of the mixture (:mod:`cmss.remix`).
 
+    For each number of sources, 300 combinations are drawn. If fewer than 300 combinations exist for
+    a number of sources, the pool contains all of these combinations.
+
     Args:
-        rng: random generator, which draws 300 combinations for each number of sources. If fewer
-            than 300 combinations exist for a number of sources, the pool contains all of these
-            combinations.
+        rng: random generator for the combinations.
         sources: numbers of sources for which combinations are drawn.
 
     Returns:
@@ -103,5 +104,5 @@ def make_listeners(
 
 
 def _measured(levels_db: np.ndarray) -> np.ndarray:
-    """Round hearing levels to steps of 5 dB, as in audiometry, and limit them to 0 to 80 dB HL."""
+    """Round hearing levels to multiples of 5 dB, and clip the levels at 0 dB HL and 80 dB HL."""
     return np.clip(np.round(levels_db / 5) * 5, 0, 80).astype(int)

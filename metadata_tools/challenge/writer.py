@@ -52,7 +52,9 @@ class MadeTrack:
 
 @contextmanager
 def new_dataset(root: Path) -> Iterator[Path]:
-    """Yield a temporary folder for a data set; it is renamed to `root` if the block succeeds.
+    """Yield a temporary folder for a data set, and then rename the folder to `root`.
+
+    The folder is renamed only if the `with` block ends without an exception.
 
     Raises:
         InputError: `root` cannot be created or replaced (:func:`check_free`).
@@ -64,12 +66,13 @@ def new_dataset(root: Path) -> Iterator[Path]:
 
 
 def check_free(root: Path) -> None:
-    """Check that a new folder can be created, or that an empty folder can be replaced.
+    """Check that the folder `root` can be created, or that `root` is an empty folder.
 
     Raises:
-        InputError: `root` exists and is not an empty folder, or `root` is the current folder or a
-            mount point, which cannot be replaced, or a parent folder of `root` is a file.
-        OSError: the folder in which `root` is to be created cannot be written.
+        InputError: one of these conditions is true. `root` exists and is not an empty folder.
+            `root` is the current folder or a mount point; neither can be replaced. A parent of
+            `root` is a file instead of a folder.
+        OSError: the program cannot write to the folder in which `root` is to be created.
     """
     target = real(root)
     place = next(path for path in (target, *target.parents) if path.exists())
@@ -98,7 +101,7 @@ def slug(name: str) -> str:
 
 
 def check_ids_suffice(tracks: Mapping[str, int], scenes_per_track: int, listeners: int) -> None:
-    """Check that the ranges of ids in the challenge's rules suffice for each split.
+    """Check that the challenge's rules define enough ids of scenes and listeners for each split.
 
     Args:
         tracks: dict from a split to its number of tracks.

@@ -53,7 +53,10 @@ class Stem:
     target: Path
 
     def span(self, rate_hz: int) -> tuple[int, int]:
-        """Return the first sample and the number of samples; librosa also rounds both down."""
+        """Return the index of the first sample, and the number of samples.
+
+        Both numbers are rounded down, as in librosa.
+        """
         return int(self.start_s * rate_hz), int(self.duration_s * rate_hz)
 
 
@@ -72,10 +75,10 @@ class Plan:
 
     Args:
         copies: list of packages with the files to copy. For each package, a dict maps the name of a
-            file in the package to its destination.
+            file in the package to the destination of this file.
         tracks: list of validation tracks to make.
-        unpacked: dict from the name of a file in its package to the path of the unpacked file, for
-            the files from which validation tracks are cut.
+        unpacked: dict from the name of a file in a package to the path of the unpacked file. The
+            dict contains the files from which validation tracks are cut.
         train: number of training files.
         notes: list of warnings.
     """
@@ -90,8 +93,9 @@ class Plan:
 def find_packages(paths: Sequence[Path]) -> list[Package]:
     """Open the packages at the given paths; a path may also be a folder that contains packages.
 
-    If a path is a folder, all archives in this folder are opened. The folders to which the official
-    script unpacks the archives are opened as well, unless an archive has the same data.
+    If a path is a folder, all archives in this folder are opened. The official script unpacks each
+    archive to a folder. Such a folder is also opened as a package, unless an archive has the same
+    data.
     """
     packages: list[Package] = []
     for path in paths:
@@ -183,8 +187,8 @@ class _Claims:
 def _evaluation(package: Package, root: Path) -> dict[str, Path]:
     """Return the targets of the files of an evaluation package.
 
-    An evaluation package has `audio` and `metadata` in one folder; the result is empty for any
-    other package.
+    An evaluation package has the folders `audio` and `metadata` in the same folder. If the package
+    is not an evaluation package, the result is empty.
     """
     for name in package.sizes:
         head, found, _ = f"/{name}".rpartition("/metadata/")
@@ -199,7 +203,10 @@ def _evaluation(package: Package, root: Path) -> dict[str, Path]:
 
 
 def _metadata_prefix(package: Package) -> tuple[str] | None:
-    """Return the folder of the metadata in a package, with a final slash; None without metadata."""
+    """Return a tuple with the folder of the metadata in a package.
+
+    The name of the folder ends in a slash. If the package has no metadata, the result is None.
+    """
     for name in package.sizes:
         if PurePosixPath(name).name in (TRAIN_FILE, VALID_FILE):
             return (name[: name.rfind("/") + 1],)
@@ -213,7 +220,7 @@ def _plan_music(
     root: Path,
     claims: _Claims,
 ) -> None:
-    """Add the training and validation audio that is listed in the metadata to the plan."""
+    """Add to the plan the training and validation audio that the metadata list."""
     if metadata is None:
         claims.problems.append(f"no package has {TRAIN_FILE}, expected metadata.zip")
         return
@@ -284,7 +291,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
 
 
 def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[ValidTrack]:
-    """Yield the validation tracks of music.valid.to_generate.json; report errors in the file."""
+    """Yield the validation tracks of music.valid.to_generate.json, and report its errors."""
     audio = root / "audio"
     for name, value in file.entries.items():
         stems: list[Stem] = []
@@ -314,7 +321,7 @@ def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[V
 
 
 def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | None:
-    """Join a folder and a relative path; return None if the path leaves the folder."""
+    """Join a folder and a relative path; return None if the path points outside the folder."""
     safe = safe_name(name)
     if safe is None:
         file.report(f"{where}.track", f"the path {name!r} leaves the folder")

@@ -1,8 +1,8 @@
 """Lists, checks and unpacks the files of downloaded packages.
 
 A package is a zip or tar archive, or a folder with the contents of an archive. All names and sizes
-are checked before anything is written. Each file is written under a temporary name and renamed when
-it is complete, so an interrupted call can be continued.
+are checked before any file is written. Each file is written under a temporary name. A complete file
+is renamed to its final name, so an interrupted call can be continued.
 """
 
 import hashlib
@@ -52,9 +52,8 @@ def open_package(path: Path) -> Package:
     """List the files of a package.
 
     Raises:
-        InputError: the package is missing, damaged, encrypted or too large. The package is also
-            refused if it contains a link, a device, two files of the same name, or a path that
-            leaves the folder.
+        InputError: the package is missing, damaged, encrypted or too large; or the package contains
+            a link, a device, two files of the same name, or a path that points outside the folder.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -74,8 +73,8 @@ def open_package(path: Path) -> Package:
             total += size
             if size < 0 or total > limit:
                 raise InputError(
-                    f"{path}: unpacks to more than {limit} bytes, unlike any archive of music; "
-                    "not unpacked"
+                    f"{path}: unpacks to more than {limit} bytes, which is too large for an "
+                    "archive of music; not unpacked"
                 )
             sizes[name] = size
     for name in sizes:
@@ -149,7 +148,7 @@ def digest(package: Package, name: str) -> str:
 
 
 def safe_name(name: str) -> str | None:
-    """Convert a name to a relative path; return None if the path could leave a folder."""
+    """Convert a name to a relative path; return None if the path could point outside a folder."""
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts
     if unsafe or "\\" in name or not name.isprintable() or ":" in path.parts[0]:
@@ -158,7 +157,7 @@ def safe_name(name: str) -> str | None:
 
 
 def _is_data(name: str) -> bool:
-    """Return whether a file belongs to the data, and was not added to the archive by macOS."""
+    """Return False for a file that macOS added to the archive, and True for a file of the data."""
     parts = PurePosixPath(name).parts
     return not _NO_DATA & set(parts) and not parts[-1].startswith("._")
 
@@ -191,7 +190,11 @@ def _members(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _checked(path: Path, name: str) -> str:
-    """Convert a name in an archive to a relative path; refuse a path that could leave a folder."""
+    """Convert a name in an archive to a relative path.
+
+    Raises:
+        InputError: the path could point outside a folder.
+    """
     safe = safe_name(name)
     if safe is None:
         raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")

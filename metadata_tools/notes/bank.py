@@ -82,8 +82,9 @@ def read_bank(folder: Path) -> Bank:
     """Read a folder of notes.
 
     Raises:
-        InputError: notes.csv is missing or incomplete, or lists an instrument that the challenge
-            does not have, or lists a file that is missing or is not mono at 44.1 kHz.
+        InputError: one of these conditions is true. notes.csv is missing or incomplete. notes.csv
+            lists an instrument that the challenge does not have. notes.csv lists a file that is
+            missing or is not mono at 44.1 kHz.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)
@@ -154,8 +155,8 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
     Args:
         pitches: pitches of all notes.
-        every: distance between two held-out pitches in the list of pitches. If the distance is 0,
-            no pitch is held out, and all pitches are returned for both values of `held_out`.
+        every: distance between two held-out pitches in the list of pitches. If `every` is 0, no
+            pitch is held out, and all pitches are returned for both values of `held_out`.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))

@@ -21,7 +21,7 @@ def midi_of(path: Path) -> int:
     """Return the pitch in the name of a sound file, such as A4.wav, as a MIDI number.
 
     Raises:
-        InputError: the name does not begin with a pitch, or it is not the name of a sound file.
+        InputError: the name does not begin with a pitch, or the name is not that of a sound file.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -34,13 +34,13 @@ def midi_of(path: Path) -> int:
 
 
 def trimmed(samples: np.ndarray) -> np.ndarray:
-    """Remove the silence around a note, cut it to 3 s, and fade it out.
+    """Remove the silence before and after a note, cut the note to 3 s, and fade the note out.
 
     Args:
         samples: waveform (samples,) at 44.1 kHz.
 
     Returns:
-        The waveform (samples,); empty if the level of the note is below -80 dBFS.
+        The waveform (samples,). If the level of the note is below -80 dBFS, the waveform is empty.
     """
     # Split the waveform into frames of 10 ms, and compute the level of each frame.
     frames = samples[: len(samples) // _HOP * _HOP].reshape(-1, _HOP).astype(float)
@@ -57,12 +57,13 @@ def trimmed(samples: np.ndarray) -> np.ndarray:
 
 
 def cents_from(midi: int, sustain: np.ndarray) -> float:
-    """Measure the deviation of a note from its nominal pitch in cents.
+    """Measure, in cents, how far a note deviates from its nominal pitch.
 
-    The note is divided into short segments. For each segment, the function finds the deviation with
-    the largest sum of the magnitudes at ten harmonics. The result is the median of the deviations
-    over all segments. The spectrum of the complete note cannot be used, because vibrato spreads its
-    peaks.
+    The note is divided into short segments. For each segment, the function tries deviations from
+    -80 to 80 cents. For each deviation, the function sums the spectral magnitudes at the first ten
+    harmonics, and then chooses the deviation with the largest sum. The result is the median of the
+    chosen deviations over all segments. The spectrum of the complete note cannot be used, because
+    vibrato broadens the spectral peaks.
 
     Args:
         midi: nominal pitch as a MIDI number.
@@ -104,7 +105,7 @@ def note(path: Path, midi: int, name: str) -> Recording:
         raise InputError(f"{path}: silent")
     if len(samples) < 0.3 * SAMPLE_RATE_HZ:
         seconds = len(samples) / SAMPLE_RATE_HZ
-        raise InputError(f"{path}: sounds for {seconds:.2f} s, expected at least 0.3 s")
+        raise InputError(f"{path}: the note lasts {seconds:.2f} s, expected at least 0.3 s")
     found = recording(name, midi, 0.0, "f", samples)
     sustain = samples[found.attack : found.sustain_end].astype(float)
     rms = np.sqrt(np.mean(sustain**2))
@@ -118,8 +119,8 @@ def samples_bank(folder: Path) -> Bank:
     """Read the notes of all instruments in a folder of samples.
 
     Raises:
-        InputError: the folder contains anything but notes of the eight instruments; all problems
-            are reported together.
+        InputError: the folder does not exist, or contains other files than notes of the eight
+            instruments. All problems are reported together.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")

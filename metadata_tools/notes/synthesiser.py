@@ -63,8 +63,8 @@ def vary(timbre: Timbre, variety: float, rng: np.random.Generator) -> Timbre:
 
     Args:
         timbre: usual timbre of the instrument.
-        variety: amount of change, from 0 to 1. If the amount is 1, timbres differ as much as those
-            of a student's instrument and a master's instrument.
+        variety: amount of change, from 0 to 1. If `variety` is 1, two random timbres differ as much
+            as the timbres of a cheap student instrument and of an excellent concert instrument.
         rng: random generator for the changes.
     """
     draw = rng.normal(0, variety, (4 + len(timbre.formants), 3)).clip(-2 * variety, 2 * variety)
@@ -91,9 +91,9 @@ def tone(timbre: Timbre, midi: float, rng: np.random.Generator, seconds: float =
 
     Args:
         timbre: timbre of the instrument.
-        midi: pitch as a MIDI number; it may have a fraction.
+        midi: pitch as a MIDI number, which may have a fraction.
         rng: random generator for fluctuation and noise.
-        seconds: length of the note, including attack and a short release.
+        seconds: duration of the note, including the attack and a short release.
 
     Returns:
         The waveform (samples,) in float32 at 44.1 kHz.
@@ -132,7 +132,7 @@ def spectrum_db(timbre: Timbre, frequency_hz: float, partials: int) -> np.ndarra
 def _slow_noise(
     rng: np.random.Generator, samples: int, cutoff_hz: float, scale: float = 1.0
 ) -> np.ndarray:
-    """Return smooth random fluctuation (samples,) of unit variance, times `scale`."""
+    """Return a smooth random fluctuation (samples,) whose standard deviation is about `scale`."""
     points = samples * _CONTROL_HZ // SAMPLE_RATE_HZ + 3
     pole = np.exp(-2 * np.pi * cutoff_hz / _CONTROL_HZ)
     settled = 50  # number of points after which the initial state of the filter has no effect
@@ -181,8 +181,8 @@ def make_bank(
     Args:
         instruments: names of the instruments.
         seed: seed of fluctuation, noise and changes of timbre.
-        spacing_semitones: distance between notes in semitones. If the distance is 6, the sampler
-            shifts no note by more than three semitones.
+        spacing_semitones: distance between notes in semitones. If `spacing_semitones` is 6, the
+            sampler shifts no note by more than three semitones.
         variety: amount by which each timbre is changed, from 0 to 1 (:func:`vary`).
     """
     bank: Bank = {}

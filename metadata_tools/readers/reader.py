@@ -1,6 +1,6 @@
 """Converts published data sets to the challenge's layout; all readers use this module.
 
-A reader finds the pieces, the players and the file of each stem by the names of the files. All
+A reader finds the pieces, the players and the file of each stem from the names of the files. All
 other steps are the same for all data sets: files are unpacked and decoded, dry stems are placed in
 a hall, the stems are cut into excerpts, the loudness of the mixtures is set, and scenes are drawn.
 """

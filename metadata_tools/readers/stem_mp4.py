@@ -1,4 +1,4 @@
-"""Decodes the audio streams of .stem.mp4 files by the program ffmpeg."""
+"""Decodes the audio streams of .stem.mp4 files with the program ffmpeg."""
 
 import shutil
 import subprocess

@@ -19,10 +19,12 @@ def is_stem(path: PurePosixPath) -> bool:
 
 
 def part_label(name: str) -> str | None:
-    """Return the challenge's name of a stem, such as `Violin_1`, or None for other instruments.
+    """Return the challenge's name of a stem, such as `Violin_1`.
 
-    If an instrument has at most one player in the challenge, the first player of this instrument
-    gets the name without a number.
+    The result is None for instruments and players that the challenge does not have. Only some
+    instruments have two players in the challenge. For an instrument that has only one player in the
+    challenge, such as the cello, `cello 1` is converted to `Cello`, and the result for `cello 2` is
+    None.
 
     Args:
         name: name of the file without its suffix, such as `violin 1`, `AltoSax` or `Alto_Sax`.

@@ -17,10 +17,11 @@ class Halls:
     """Holds the measured or simulated halls in which a piece can be played.
 
     Args:
-        responses: list of impulse responses of each measured hall. Each seat of a hall has an
-            impulse response (2, taps) in float32 at 44.1 kHz. All responses of a hall are scaled by
-            the same factor, so that the differences in level between seats are kept, and the level
-            of the measurement has no effect. If `responses` is empty, rooms are simulated
+        responses: dict from the name of a measured hall to a list with one impulse response for
+            each seat. An impulse response is an array (2, taps) in float32 at 44.1 kHz. The
+            responses of a hall are scaled so that the mean energy of a channel is 1. All responses
+            of the hall are scaled by the same factor, so the differences in level between seats are
+            kept. If `responses` is empty, rooms are simulated
             (:mod:`metadata_tools.rendering.room`).
     """
 

@@ -2,9 +2,9 @@
 
 Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley 1979,
 Journal of the Acoustical Society of America 65). The late reverberation is noise that decays
-exponentially, and faster at high frequencies. Statistical acoustics gives the level of the late
-reverberation (Kuttruff, Room Acoustics, section 5.5). Each track has a different room, and each
-player has a different seat and equaliser, so that a network cannot learn a single room.
+exponentially. The decay is faster at high frequencies. Statistical acoustics gives the level of the
+late reverberation (Kuttruff, Room Acoustics, section 5.5). Each track has a different room, and
+each player has a different seat and equaliser, so that a network cannot learn a single room.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,9 @@ class Room:
         diffuse_db: level in dB of the late reverberation relative to the level that statistical
             acoustics predicts. Directional instruments and microphones reduce this level.
         spot: amplitude of the close microphones relative to the direct sound at the microphone
-            pair; 0 without close microphones. Each player has a close microphone, whose signal is
-            aligned in time with the microphone pair and panned to the seat.
+            pair. If `spot` is 0, there are no close microphones. Otherwise, each player has a close
+            microphone, whose signal is aligned in time with the microphone pair and panned to the
+            seat.
     """
 
     size_m: tuple[float, float, float]
@@ -65,7 +66,7 @@ class Room:
 
 
 def random_room(rng: np.random.Generator) -> Room:
-    """Draw a random room, between the sizes of a large living room and a chamber music hall."""
+    """Draw a random room, from the size of a large living room to that of a chamber music hall."""
     length = float(rng.uniform(6, 22))
     width = float(rng.uniform(5, min(14, length)))
     height = float(rng.uniform(2.8, 8))
@@ -137,7 +138,8 @@ def impulse_response(
         room: room with a pair of microphones.
         seat_m: position of the player.
         rng: random generator for the late reverberation.
-        tone: second-order sections (sections, 6) of the player's equaliser; None for no equaliser.
+        tone: second-order sections (sections, 6) of the player's equaliser. If `tone` is None, the
+            player has no equaliser.
 
     Returns:
         The impulse response (2, samples) in float32.
@@ -216,8 +218,8 @@ def _first_arrival(room: Room) -> float:
     """Return the sample at which the direct sound arrives at the centre of the microphone pair.
 
     Each impulse is a sinc function (:func:`_add_impulse`), whose first half comes before the
-    arrival. The returned sample is late enough for this first half, even if a seat is closer to a
-    microphone than to the centre of the pair.
+    arrival. The response has enough samples before the returned sample for this first half, even if
+    a seat is closer to a microphone than to the centre of the pair.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 

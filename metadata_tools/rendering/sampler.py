@@ -32,10 +32,10 @@ class Player:
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
         articulation: ratio of the sounding duration to the written duration of a note that is not
             slurred.
-        variety_semitones: maximum random change in the choice of a recording. The recording with
-            the smallest distance in pitch from a note is chosen, and a random number of at most
-            this size is added to each distance. Notes of the same pitch are therefore played with
-            different recordings.
+        variety_semitones: maximum random number that is added to the pitch distance between a note
+            and a recording. For each recording, a random number from 0 to `variety_semitones` is
+            added to the pitch distance. The sampler plays the recording with the smallest sum.
+            Therefore, notes of the same pitch are played with different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.
@@ -100,12 +100,12 @@ class Sampler:
         """Play a part, and return the dry stem.
 
         Args:
-            instrument: instrument of the bank that plays.
+            instrument: name of the instrument that plays, which must be in the bank.
             notes: notes to play. The notes may overlap (double stops). Notes that last longer than
                 the stem are cut.
             samples: length of the stem in samples.
             rng: random generator for the deviations of the player.
-            player: playing style; None for a player without deviations in pitch and timing.
+            player: playing style. If `player` is None, there are no deviations in pitch and timing.
 
         Returns:
             The stem (samples,) in float32.
@@ -145,7 +145,7 @@ class Sampler:
 
         Args:
             stem: stem to which the note is added.
-            instrument: instrument of the bank.
+            instrument: name of the instrument in the bank.
             note: note to play.
             bound: whether the next note is slurred to this note.
             breath_db: change of the note's level in dB, due to the slow crescendo and diminuendo of
@@ -208,7 +208,7 @@ class Sampler:
         return layer[int(np.argmin(distance + player.variety_semitones * rng.random(len(layer))))]
 
     def _looped_to(self, instrument: str, chosen: Recording, samples: int) -> np.ndarray:
-        """Return the recording up to the end of its sustain, looped if it is too short."""
+        """Return a recording up to the end of its sustain; a short recording is looped."""
         key = (instrument, chosen.name)
         source = self._looped.get(key)
         if source is None:
@@ -308,7 +308,7 @@ def _play(
         source: recording (samples,).
         positions: position (length,) in the recording for each sample of the stem, in samples.
         envelope: factor (length,) for each sample of the stem.
-        smoothing: pole of a low-pass filter with one pole; 0 for no filter.
+        smoothing: pole of a low-pass filter with one pole. If `smoothing` is 0, no filter is used.
         sinc: table (phases + 1, taps) of sinc functions, interpolated linearly between phases.
     """
     phases = sinc.shape[0] - 1

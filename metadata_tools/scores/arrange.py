@@ -31,10 +31,11 @@ def draw_ensembles(
     """Draw ensembles in which all instruments occur about equally often.
 
     The sizes in `sizes` are used in turn for the ensembles. A fraction `doubled_share` of the
-    ensembles has two players of the same instrument. Half of these ensembles are string groups with
-    two violins: duo, trio, quartet or quintet. A third of the ensembles without doubled instruments
-    has only strings or only winds, if the bank has enough of these instruments. The players of the
-    other two thirds are drawn from all instruments.
+    ensembles has two players of the same instrument. Of the ensembles with a doubled instrument,
+    half are string groups with two violins: duo, trio, quartet or quintet. Of the ensembles without
+    a doubled instrument, about one third has only strings or only winds, if the bank has enough of
+    these instruments. The players of all other ensembles without a doubled instrument are drawn
+    from all instruments.
 
     Args:
         instruments: names of the instruments in the bank of notes.

@@ -51,9 +51,10 @@ class Transposition:
         time: time from which the transposition is valid, given by the number of the measure and the
             number of quarter notes from the beginning of the measure.
         semitones: number of semitones to add to the written pitch.
-        doubled: octave shift of a second voice that doubles the part: -1 or 1, or 0 for no second
-            voice.
-        staff: staff for which the transposition is valid; None for all staves.
+        doubled: octave shift of a second voice that doubles the part, which is -1 or 1. If
+            `doubled` is 0, there is no second voice.
+        staff: staff for which the transposition is valid. If `staff` is None, the transposition is
+            valid for all staves.
     """
 
     time: tuple[int, Fraction]

@@ -1,4 +1,4 @@
-"""Finds the works in a folder of MusicXML files, and reads MusicXML files by partitura."""
+"""Finds the works in a folder of MusicXML files, and reads the files with the library partitura."""
 
 import io
 import re
@@ -18,8 +18,8 @@ from metadata_tools.scores.score import DYNAMICS_DB, Part, Score, ScoreNote
 def work_name(path: Path) -> str:
     """Return the name of the work to which a score file belongs.
 
-    Movements and editions whose file names differ only in a catalogue number (`..._sq7082029`)
-    belong to the same work, so that they are always in the same split.
+    Some file names of movements and editions differ only in a catalogue number (`..._sq7082029`).
+    These files belong to the same work, so they are always in the same split.
     """
     return re.sub(r"_sq\d+$", "", path.stem)
 

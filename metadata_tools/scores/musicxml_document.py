@@ -63,7 +63,7 @@ def implausible(tempo: str | float) -> bool:
 
 
 def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element]]:
-    """Return the measures of a part, each with a description of its place for messages."""
+    """Return a list of pairs: the place of a measure in the file, for messages, and the measure."""
     return [
         (f"{path}: part {part.get('id')}, measure {measure.get('number', number)}", measure)
         for number, measure in enumerate(part.findall("measure"), 1)
@@ -77,7 +77,8 @@ def tidy(root: etree._Element, path: Path) -> list[str]:
         A line for each type of element that was left out.
 
     Raises:
-        InputError: durations or their unit (`divisions`) are missing or not numbers.
+        InputError: the unit of durations (`divisions`) is missing, or a duration or a unit is not a
+            valid number.
     """
     for part in root.findall("part"):
         _whole_durations(part, path)
@@ -111,7 +112,9 @@ def _unpacked(path: Path, data: bytes) -> bytes:
         with archive.open(info) as stream:
             content = stream.read(LARGEST_BYTES + 1)
     if len(content) > LARGEST_BYTES:
-        raise InputError(f"{path}: {name} has more than {LARGEST_BYTES} bytes, which no score has")
+        raise InputError(
+            f"{path}: {name} has more than {LARGEST_BYTES} bytes, which is too large for a score"
+        )
     return content
 
 
@@ -146,7 +149,7 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    """Decode an XML document by its byte order mark, or by the encoding in its declaration."""
+    """Decode an XML document with the encoding of its byte order mark or of its declaration."""
     encoding = "utf-8"
     if data[:2] in (b"<\0", b"\0<"):
         encoding = "utf-16-le" if data[:1] == b"<" else "utf-16-be"
@@ -198,7 +201,8 @@ def _check_parts(root: etree._Element, path: Path) -> None:
     """Check that every part has one entry in part-list and at most one part element.
 
     Raises:
-        InputError: a part has another number of entries or elements, or there is no part element.
+        InputError: a part does not have exactly one entry in part-list, a part has several part
+            elements, or the document has no part element.
     """
     listed = [part.get("id") for part in root.iterfind("part-list/score-part")]
     found = [part.get("id") for part in root.findall("part")]
@@ -217,7 +221,7 @@ def _check_parts(root: etree._Element, path: Path) -> None:
 def _whole_durations(part: etree._Element, path: Path) -> None:
     """Multiply all durations and their unit by a factor that makes the durations integers.
 
-    partitura reads a duration that is not an integer as 0.
+    If a duration is not an integer, partitura reads 0 instead of the duration.
     """
     decimals, unit = 0, False
     for where, measure in measures(part, path):
@@ -227,7 +231,8 @@ def _whole_durations(part: etree._Element, path: Path) -> None:
                 unit = True
             elif not unit:
                 raise InputError(
-                    f"{where}: a duration without a unit, expected an element `divisions` before"
+                    f"{where}: a duration has no unit, expected an element `divisions` before the "
+                    "first duration"
                 )
             if not _NUMBER.fullmatch(text) or (element.tag == "divisions" and not float(text)):
                 raise InputError(

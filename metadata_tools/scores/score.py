@@ -108,7 +108,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """Return the fraction of the first `length` quarter notes in which a part has notes."""
+    """Return the fraction of the time from 0 to `length` quarter notes in which a part plays."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -118,9 +118,9 @@ def activity(part: Part, length: float) -> float:
 
 
 def one_voice(part: Part) -> Part:
-    """Keep only the highest note of each chord, so that the part has one note at a time.
+    """Keep only the highest note of each chord, so that the part never has two notes at a time.
 
-    A note that is longer than the time to the next note is shortened.
+    If a note is longer than the time to the next note, the note is shortened.
     """
     highest: dict[float, ScoreNote] = {}
     for note in part:

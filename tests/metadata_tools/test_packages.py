@@ -98,12 +98,12 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     for write, name in ((write_zip, "p.zip"), (write_tar, "p.tar.gz")):
         # Zeros give a thousand bytes for one; up to 64 MiB are unpacked, whatever the ratio.
         path = write(tmp_path / name, {"zeros": bytes(2**26 + 1)})
-        assert "unlike any archive of music" in refused(path, tmp_path / "out")
+        assert "too large for an archive of music" in refused(path, tmp_path / "out")
     with tarfile.open(tmp_path / "huge.tar", "w") as tar:
         info = tarfile.TarInfo("huge")
         info.size = 2**50
         tar.fileobj.write(info.tobuf())
-    assert "unlike any archive of music" in refused(tmp_path / "huge.tar", tmp_path / "out")
+    assert "too large for an archive of music" in refused(tmp_path / "huge.tar", tmp_path / "out")
 
 
 @pytest.mark.parametrize("declared", [4000, 6000])

@@ -68,7 +68,7 @@ def test_vibrato_counts_by_its_middle(midi):
         ("Violin/H4.wav", tone(69), "expected a sound file named by its pitch"),
         ("Violin/A4v2.wav", tone(69), "expected a sound file named by its pitch"),
         ("Violin/B4.wav", np.zeros(RATE_HZ), "silent"),
-        ("Violin/C5.wav", tone(72, seconds=0.2), "sounds for 0.2"),
+        ("Violin/C5.wav", tone(72, seconds=0.2), "the note lasts 0.2"),
         ("Violin/A4.flac", tone(69), "another file has the same name"),
     ],
 )
