@@ -1,4 +1,4 @@
-"""Amplifies signals for a listener's ears, and scores them by HAAQI."""
+"""Amplifies signals for a listener's ears, and computes the HAAQI of signals."""
 
 import warnings
 from collections.abc import Sequence

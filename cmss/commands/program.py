@@ -43,7 +43,7 @@ COMMANDS = {
         "cmss.commands.enhance", "Separate, remix and amplify a data set", "config", "stages"
     ),
     "evaluate": Command(
-        "cmss.commands.evaluate", "Score the enhanced signals by HAAQI", "config", "stages"
+        "cmss.commands.evaluate", "Compute the HAAQI of the enhanced signals", "config", "stages"
     ),
     "merge": Command(
         "cmss.commands.merge_results",

@@ -13,8 +13,9 @@ The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The co
 detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
 make-up gain.
 
-The outputs of this hearing aid and of pyclarity agree to 1e-9. Such an agreement requires the same
-rounding errors, because the all-pass filters of the lowest band have poles close to z = 1.
+The outputs of this hearing aid and of pyclarity differ by at most 1e-9. Such a small difference
+requires the same rounding errors, because the all-pass filters of the lowest band have poles close
+to z = 1.
 Different rounding errors would change the output by 4e-9. Therefore, the filters of this module
 have the same design and the same structure as in pyclarity, and operations have the same order.
 

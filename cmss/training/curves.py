@@ -1,7 +1,7 @@
-"""Shows the progress of a training: in TensorBoard if it is installed, otherwise as a picture.
+"""Shows the progress of a training in TensorBoard, or as a picture without TensorBoard.
 
-TensorBoard is the extra `tensorboard` of this package. `tensorboard --logdir exp/train` starts its
-page, which compares all trainings in the folder.
+TensorBoard is an optional dependency of this package, `tensorboard`. The command `tensorboard
+--logdir exp/train` starts a web page that compares all trainings in the folder.
 """
 
 from collections.abc import Callable, Mapping
@@ -145,7 +145,7 @@ class Picture:
 
 
 def curves_in(folder: Path, step: int, learning_rate: Callable[[int], float]) -> Curves:
-    """Return TensorBoard's curves if TensorBoard is installed, otherwise those of the picture.
+    """Return an object that writes curves for TensorBoard, if installed, or to a picture.
 
     Args:
         folder: folder of the training.
