@@ -66,8 +66,8 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     if processors:
         parts.insert(
             2,
-            "The column *s per min* gives the time, in seconds, that the separation of one minute of "
-            f"music takes. Processor: {'; '.join(processors)}.\n",
+            "The column *s per min* gives the time, in seconds, that the separation of one minute "
+            f"of music takes. Processor: {'; '.join(processors)}.\n",
         )
     chosen = next((run for run in scored if run.name == against), None)
     others = [run for run in scored if run is not chosen and run.name != "oracle"]
