@@ -45,10 +45,11 @@ def amplify(
     Args:
         signal: NumPy array or torch tensor, mono or stereo; see `separate`.
         rate: sampling rate in Hz, from 8000. Signals are amplified at 44100 Hz.
-        audiogram: hearing levels in dB HL. They are six levels at 250, 500, 1000, 2000, 4000 and
-            8000 Hz, or eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000 and 8000 Hz, or a
-            dict from the frequency in Hz to the level. A pair `(left, right)` of such audiograms
-            describes two different ears; otherwise, both ears have the same audiogram.
+        audiogram: hearing levels in dB HL. The audiogram is a list of six levels at 250, 500, 1000,
+            2000, 4000 and 8000 Hz, a list of eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000
+            and 8000 Hz, or a dict from the frequency in Hz to the level. A pair `(left, right)` of
+            such audiograms describes two different ears; otherwise, both ears have the same
+            audiogram.
         calibrate: whether to set the signal to -40 LUFS, the level for which the hearing aid is
             designed, and to undo this gain after the hearing aid. A listener without hearing loss
             then hears the signal at its original level. Use False if the signal already has the

@@ -47,11 +47,14 @@ class ARUNetArguments:
         bottleneck: number of channels of the bottleneck before multiplication by `alpha`.
         alpha: ratio of the number of channels of a MultiRes block to `filters` or `bottleneck`.
         fold: number of neighbouring bins that are stacked as channels; 1 in the paper. A larger
-            `fold` reduces the computation, because the first level has the largest image.
-        compression: exponent of the magnitudes of the input and output coefficients, whose signs do
-            not change; 1 in the paper. With an exponent of 0.5, partials that differ by 60 dB
-            differ by 30 dB in the network's input. If a single source is present in a bin, the
-            output of the network should equal the input of the network.
+            `fold` makes the images of all levels smaller. Therefore, a larger `fold` requires less
+            computation.
+        compression: exponent by which the magnitudes of the coefficients are compressed before the
+            U-Net; 1 in the paper. The signs do not change. With an exponent of 0.5, partials that
+            differ by 60 dB differ by 30 dB in the input of the U-Net. If `masks` is false, the
+            outputs of the U-Net have the same compression, which is undone after the U-Net.
+            Therefore, where only one source is present in a bin, the output for this source should
+            equal the input.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -77,9 +80,11 @@ class ARUNetArguments:
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "filters", tuple(self.filters))
         if not 0 < self.compression <= 1:
-            raise ValueError(f"compression: expected above 0 to 1, got {self.compression}")
+            raise ValueError(
+                f"compression: expected a number above 0 and at most 1, got {self.compression}"
+            )
         if not 1 <= self.hop <= self.L // 2:
-            raise ValueError(f"hop: expected 1 to half of L, {self.L // 2}, got {self.hop}")
+            raise ValueError(f"hop: expected 1 to {self.L // 2} (half of L), got {self.hop}")
         if self.L % self.fold:
             raise ValueError(f"L: expected a multiple of fold {self.fold}, got {self.L}")
 
@@ -126,7 +131,7 @@ class ARUNet(Network):
         return in_places(stems, players, len(self.sources))
 
     def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Estimate the coefficients of the P players that are present.
+        """Estimate the coefficients of the P sources that are present.
 
         Args:
             mixture: coefficients of the mixture, an array of shape (B, 2, L, K).
@@ -134,8 +139,9 @@ class ARUNet(Network):
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The coefficients of the players at the level of the mixture, an array of shape (B, P, 2,
-            L, K). The coefficients are zero in silence and for the padding of `players`.
+            The coefficients of the sources at the level of the mixture, an array of shape (B, P, 2,
+            L, K). If the mixture of an example is silent, all coefficients of this example are
+            zero. The coefficients of the entries that pad `players` are also zero.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)

@@ -45,8 +45,9 @@ def save_checkpoint(
 
     Args:
         path: file to write; it is created only when its content is complete.
-        name: name of the network in checkpoints: a key of :func:`cmss.models.registry.models`, or
-            the name that post-filters have in their files.
+        name: name of the network in the header of the file. For a network of cmss.models, the name
+            is a key of :func:`cmss.models.registry.models`. For a post-filter, the name is
+            :data:`cmss.models.postfilter_network.MODEL`.
         module: the network, with its arguments in `module.arguments`.
         dtype: type in which floating-point weights are stored; by default, the type of the weights
             does not change.
@@ -90,7 +91,7 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
     try:
         module = kind(arguments(**json.loads(header["arguments"])))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: header key 'arguments' does not build the model") from error
+        raise InputError(f"{path}: header key 'arguments' does not fit the model") from error
     wanted = matching(path, {"": tensors}, module.state_dict(), "the arguments in its header")
     module.load_state_dict(wanted)
     return module.eval()

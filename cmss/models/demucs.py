@@ -75,8 +75,8 @@ class DemucsArguments:
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
-                f"kernel_size: expected a multiple of stride {self.stride} that differs from it by "
-                f"an even number, got {self.kernel_size}"
+                f"kernel_size: expected a multiple of stride {self.stride} whose difference "
+                f"from the stride is even, got {self.kernel_size}"
             )
 
 

@@ -349,9 +349,9 @@ class BinEmbedding(nn.Module):
     """Holds a learned embedding of the frequency of each bin.
 
     Without the embedding, convolutions over frequency could not distinguish bins. The stored
-    weights are the embedding divided by `scale`, which raises the effective learning rate. The
-    initial weights are cumulative sums over frequency, so that neighbouring bins initially have
-    similar embeddings.
+    weights are the embedding divided by `scale`. This division raises the effective learning rate
+    of the embedding. The initial weights are cumulative sums over frequency, so that neighbouring
+    bins initially have similar embeddings.
     """
 
     def __init__(self, bins: int, channels: int, scale: float) -> None:

@@ -1,4 +1,4 @@
-"""Implements a Conv-TasNet on the STFT, a single network for all instruments.
+"""Implements a Conv-TasNet on the STFT; a single network separates all instruments.
 
 The separator `convtasnet` loads this network by default. As in Conv-TasNet (Luo and Mesgarani
 2019), a stack of dilated convolutions estimates the masks. The STFT replaces the learned
@@ -35,8 +35,8 @@ class FourierConvTasNetArguments:
             violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        Q: number of the lowest bins that are separate bands. Above the lowest Q bins, the width of
-            a band is 1/Q of the band's frequency.
+        Q: number of low-frequency bins that are not combined. Each of these bins is a separate
+            band. Above the lowest Q bins, the width of a band is 1/Q of the band's frequency.
         B, H, P, X, R: arguments that :class:`cmss.models.convtasnet.ConvTasNetArguments` describes.
         samplerate: sampling rate of the network in Hz.
     """
@@ -85,7 +85,7 @@ class FourierConvTasNet(BandMasks):
         The masks sum to 1 over the sources.
 
         Raises:
-            ValueError: no source is present in an example.
+            ValueError: in at least one example, no source is present.
         """
         present = presence(present, spectra, len(self.sources))
         # Powers span ten decades, which is more than half precision can represent.

@@ -78,13 +78,13 @@ class MultichannelUNetArguments:
         if self.masks not in ("relu", "softmax"):
             raise ValueError(f"masks: expected relu or softmax, got {self.masks!r}")
         if len(self.dims) < 2 or self.convolutions < 1:
-            raise ValueError("expected at least 2 dims and 1 in convolutions")
+            raise ValueError("dims: expected at least 2 numbers; convolutions: expected at least 1")
         if self.bands % self.reduction:
             raise ValueError(f"bands: expected a multiple of {self.reduction}, got {self.bands}")
 
     @property
     def reduction(self) -> int:
-        """Factor by which the lowest level has a lower resolution than the first level."""
+        """Ratio of the resolution of the first level to the resolution of the lowest level."""
         return 2 ** (len(self.dims) - 1)
 
 
@@ -124,7 +124,7 @@ class MultichannelUNet(BandMasks):
         """Estimate masks (B, S, K, G) from spectra (B, 2, F, K) in one or several passes.
 
         Raises:
-            ValueError: no source is present in an example.
+            ValueError: in at least one example, no source is present.
         """
         present = presence(present, spectra, len(self.sources))
         # Powers span ten decades, which is more than half precision can represent.

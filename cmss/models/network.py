@@ -92,7 +92,9 @@ class Network(
         try:
             network = cls(get_type_hints(cls.__init__)["arguments"](**arguments))
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{model_id}: {CONFIG}: no arguments of {name} ({error})") from error
+            raise InputError(
+                f"{model_id}: {CONFIG}: the entries are not valid arguments of {name} ({error})"
+            ) from error
         folder = Path(model_id)
         path = folder / WEIGHTS
         if not folder.is_dir():

@@ -38,7 +38,7 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
     Args:
         sources: names of a network's outputs in order.
         instrument: the instrument that the network separates, if it separates a single instrument;
-            None if it separates all instruments.
+            None if the network separates all instruments.
 
     Returns:
         Dict from the player's name in :data:`OUTPUTS` to the index of the output. If the network
@@ -51,7 +51,9 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
     order = {name: number for number, name in enumerate(sources)}
     if TARGET not in order:
         if instrument is not None:
-            raise InputError("instrument: this size separates all instruments, expected null")
+            raise InputError(
+                "instrument: expected null, because the network separates all instruments"
+            )
         return {name: order.get(name, order.get(instrument_of(name), -1)) for name in OUTPUTS}
     if instrument not in INSTRUMENTS:
         raise InputError(f"instrument: {instrument!r}, {one_of(INSTRUMENTS, instrument)}")

@@ -52,13 +52,13 @@ class PostfilterArguments:
     Args:
         samplerate: sampling rate of the signals in Hz.
         window: length of the Hann window of the spectra in samples.
-        bins: number of the lowest bins, whose masks are corrected; masks of higher bins do not
-            change.
+        bins: number of bins, counted from the lowest bin, whose masks are corrected. The masks of
+            higher bins do not change.
         channels: number of channels of each layer.
-        dilations: dilation of the 3 x 3 kernels of each block, in bins and frames.
-        relatives: factors by which the frequency of a bin is multiplied. The features at the
-            multiplied frequencies are additional inputs for the bin, because the partials of a note
-            begin and end together.
+        dilations: dilations (bins, frames) of the 3 x 3 kernels of each block.
+        relatives: ratios of frequencies. For each ratio r and each bin at a frequency f, some
+            features at the frequency r x f are additional inputs of the bin, because the partials
+            of a note begin and end together.
     """
 
     samplerate: Rate = 44100
@@ -80,8 +80,8 @@ class PostfilterArguments:
     def __post_init__(self) -> None:
         if self.bins > self.window // 2 + 1:
             raise ValueError(
-                f"bins: {self.bins}, expected at most {self.window // 2 + 1}, half of the window "
-                "and one"
+                f"bins: {self.bins}, expected at most {self.window // 2 + 1} (half of the "
+                "window plus 1)"
             )
         pairs = tuple((int(bins), int(frames)) for bins, frames in self.dilations)
         object.__setattr__(self, "dilations", pairs)
@@ -113,7 +113,7 @@ class Postfilter(nn.Module):
 
     @property
     def context(self) -> int:
-        """Number of frames before and after a frame on which the frame's correction depends."""
+        """Number of frames on each side of a frame that affect the correction of this frame."""
         return sum(frames for _, frames in self.arguments.dilations)
 
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, LongTerm]:
@@ -200,7 +200,9 @@ class Postfilter(nn.Module):
         return torch.cat([features, *related], 1)
 
     def begin_like(self, other: "Postfilter") -> None:
-        """Copy all layers of another post-filter except the last layer, whose weights stay zero.
+        """Copy all layers of another post-filter except the last layer.
+
+        The last layer of this post-filter does not change; its initial weights are zero.
 
         Args:
             other: post-filter with the same channels and dilations. The inputs of `other` must be

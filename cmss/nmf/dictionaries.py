@@ -1,4 +1,4 @@
-"""Learns templates of instruments from isolated recordings, and reads and writes their files."""
+"""Learns templates of instruments from isolated recordings; reads and writes template files."""
 
 import json
 from collections.abc import Mapping

@@ -60,8 +60,8 @@ def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the name and the weight of each separator of an ensemble of separators.
 
     Args:
-        separator: section `separator` of the configuration. If it is not an ensemble, the list
-            contains only this separator, with a weight of 1.
+        separator: section `separator` of the configuration. If the separator is not an ensemble,
+            the returned list contains only this separator, with a weight of 1.
     """
     members = separator.get("members") or [separator]
     return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]

@@ -1,8 +1,8 @@
-"""Fits the distortion filters of BSS Eval, with which references approximate an estimate.
+"""Fits the distortion filters of BSS Eval.
 
-The filters with the least squared error are the solution of normal equations. The coefficients of
-the equations are the correlations of the references with each other and with the estimates, at
-delays up to the length of the filters.
+The sum of the filtered references approximates an estimate. The filters with the least squared
+error are the solution of normal equations. The coefficients of these equations are the correlations
+of the references with each other and with the estimates, at delays up to the length of the filters.
 """
 
 import numpy as np
@@ -39,10 +39,11 @@ def fit_filters(true: Signals, estimated: Signals, taps: int) -> tuple[Signals, 
         taps: number of taps of the filters.
 
     Returns:
-        Two arrays of filters to each channel of each estimate. The filters of the first array come
-        from the channels of all references; its shape is (sources, channels, sources * channels,
-        taps). The filters of the second array come from the channels of the reference of the same
-        source; its shape is (sources, channels, channels, taps).
+        Two arrays of filters. A sum of filtered signals approximates each channel of each estimate.
+        The filters of the first array are applied to the channels of all references; the shape of
+        this array is (sources, channels, sources * channels, taps). The filters of the second array
+        are applied to the channels of the reference of the same source; the shape of this array is
+        (sources, channels, channels, taps).
     """
     sources, channels, samples = true.shape
     signals = np.concatenate((true, estimated)).reshape(-1, samples)

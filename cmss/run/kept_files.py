@@ -34,11 +34,11 @@ class KeptFiles:
             a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is
             missing or damaged.
-        stated_in: name of the file with the fingerprint, if each result is a folder. Empty if each
-            result is a file that contains its own fingerprint.
+        stated_in: name of the file with the fingerprint, if each result is a folder. If each result
+            is a file that contains its own fingerprint, `stated_in` is empty.
         if_absent: error message for a missing result.
-        unstated: whether :meth:`check` accepts results that have no fingerprint because another
-            program wrote them.
+        unstated: whether :meth:`check` accepts results without a fingerprint. Another program has
+            written such results.
     """
 
     folder: Path

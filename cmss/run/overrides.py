@@ -1,6 +1,6 @@
-"""Checks the command line of a recipe, KEY=VALUE, and explains each mistake in a message.
+"""Checks the arguments KEY=VALUE of a recipe, and explains each mistake in a message.
 
-Three parsers read a word KEY=VALUE one after another: the shell, hydra and OmegaConf. For hydra,
+Each argument KEY=VALUE is read by three parsers in turn: the shell, hydra and OmegaConf. For hydra,
 commas, brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed.
 OmegaConf replaces ``${key}`` by the value of the key. The messages show how to quote a value so
 that no parser changes it.
@@ -376,7 +376,8 @@ def _with_home(path: str) -> str:
     expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
     if expanded.startswith("~"):
         raise ValueError(
-            f"no home folder of {path.split('/')[0]}; to use a folder with this name, type ./{path}"
+            f"no user has the home folder {path.split('/')[0]}; for a path that begins with ~, "
+            f"type ./{path}"
         )
     return expanded
 

@@ -65,8 +65,9 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     Returns:
         The decorated function. The decorated function raises SystemExit with status 2 if an input
         is not valid, and with status 1 if a result is not finite or cannot be written. In a job of
-        a multirun, the decorated function raises :class:`JobError` instead of SystemExit: hydra's
-        launchers pass on the exceptions of a job, but they would wait forever for a job that exits.
+        a multirun, the decorated function raises :class:`JobError` instead of SystemExit. The
+        launchers of hydra pass on an exception of a job. If a job ended by SystemExit, the
+        launchers would wait forever for the result of this job.
     """
 
     @wraps(work)

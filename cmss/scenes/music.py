@@ -54,8 +54,8 @@ class Music:
 
         Args:
             name: name of the track.
-            user: metadata file that refers to the track.
-            where: full key in `user` at which the track is named.
+            user: metadata file that contains the name of the track.
+            where: full key in `user` whose value is the name of the track.
         """
         if name not in self._pieces:
             self._pieces[name] = self._build(name, user, where)

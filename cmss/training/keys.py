@@ -1,8 +1,8 @@
 """Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-Each program has a dataclass. The fields of this dataclass are the keys of the program's file in
-cmss/conf, which has the default values. :func:`cmss.settings.from_settings` builds the dataclass,
-and thereby checks all values before the work begins.
+Each program has a dataclass, and a file in cmss/conf with the default values. The fields of the
+dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass, and
+thereby checks all values before the work begins.
 """
 
 from collections.abc import Mapping

@@ -80,7 +80,7 @@ class Batch:
         return self.stems.sum(1)
 
     def present(self, outputs: int) -> Tensor:
-        """Return a mask (B, outputs) that is True for each output that has a player."""
+        """Return a mask (B, outputs) that is True for each output that is to estimate a player."""
         # Index -1 is mapped to an additional last output, which is dropped.
         marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]

@@ -71,7 +71,8 @@ class Distribution(NamedTuple):
 
     Args:
         left, right: entries on the diagonal of B^-1.
-        real, imaginary: twice the real and the imaginary part of the off-diagonal entry of B^-1.
+        real, imaginary: real part and imaginary part of the off-diagonal entry of B^-1, both
+            multiplied by 2.
         determinant: determinant of B.
         side: logarithm of the ratio of the power in the left channel to the power in the right
             channel.
@@ -205,7 +206,7 @@ def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tens
 
 
 def sums_around(sums: Tensor, neighbours: int) -> Tensor:
-    """Sum values (..., F, N) over each bin and its `neighbours` neighbours on each side."""
+    """Add to each bin of an array (..., F, N) the next `neighbours` bins on each side."""
     if not neighbours:
         return sums
     bins = sums.shape[-2]
