@@ -123,7 +123,7 @@ def write_sound(
     48 kHz.
 
     Args:
-        path: file to write; it appears only once it is complete.
+        path: file to write. The file is created only when the complete content has been written.
         signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
             in a WAV of floating-point samples.
         channels: number of channels.

@@ -449,7 +449,7 @@ def _mp3(source: _Source, start: int) -> Container:
 
 
 def _xing(frame: bytes) -> int | None:
-    """Return the position of a Xing table with a number of frames in a frame; None without it."""
+    """Return the position in a frame of a Xing table with a number of frames, or None."""
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None

@@ -21,10 +21,10 @@ from cmss.separators.protocol import Around, Stems
 class KeptStems(Around):
     """Wrapper that separates a recording only if a folder does not contain its stems.
 
-    Unlike :class:`cmss.separators.cache.Cached`, it keeps the result of all steps after a
-    separator, and reads and writes it in pieces. There is a folder for each recording. Its name is
-    a digest of everything that affects the stems: the mixture, the players, the settings and
-    weights of the separator, and the code of this package.
+    Unlike :class:`cmss.separators.cache.Cached`, this wrapper keeps the result of all steps after a
+    separator, and reads and writes the result in pieces. There is a folder for each recording. The
+    name of the folder is a digest of everything that affects the stems: the mixture, the players,
+    the settings and weights of the separator, and the code of this package.
 
     Args:
         folder: the folder. Any number of processes may share it.
@@ -78,7 +78,7 @@ def _write(folder: Path, stems: Stems) -> None:
 def _read(
     folder: Path, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> Stems | None:
-    """Return the stems in a folder; None if one is missing or damaged."""
+    """Return the stems in a folder; return None if a stem is missing or damaged."""
     try:
         stems = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in sources}
     except (OSError, EOFError, ValueError):

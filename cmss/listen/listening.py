@@ -36,15 +36,15 @@ from cmss.separators.estimators import chosen_device
 
 @dataclass(frozen=True)
 class Settings:
-    """What is common to all recordings of a call.
+    """Holds the settings that are common to all recordings of a call.
 
     Args:
         scene: players and gains.
         listener: audiograms and compressors.
-        separator: estimates the stems.
-        keep: wraps a separator that keeps stems; None if they are not kept.
+        separator: separator that estimates the stems.
+        keep: wrapper that keeps the stems of a separator; None if the stems are not kept.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
-        page: folder of the page for a browser; None for no page.
+        page: folder of the page for a browser; None if no page is written.
     """
 
     scene: Scene
@@ -194,11 +194,11 @@ def _write(
     Args:
         recording: the recording.
         outputs: the files to write.
-        settings: what is common to all recordings.
-        mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
+        settings: settings that are common to all recordings.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS. The mixture is scaled in place.
         gain_db: gain in dB that was applied to the recording.
         stems: dict from the id of a player to the stem (2, samples).
-        ears: the enhanced signal (2, samples); it is scaled in place.
+        ears: the enhanced signal (2, samples). The enhanced signal is scaled in place.
     """
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     stems = {key: stems[key] for key in outputs.stems}

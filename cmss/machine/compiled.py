@@ -23,10 +23,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function at its first call, or load the machine code from the cache.
 
-    A function with `fastmath` that another compiled function calls needs `forceinline=True`.
-    Otherwise the processor may execute either of two versions of the function, whose results differ
-    in the last digit: the version that was compiled alone, or the version that was compiled for the
-    caller. Which version is executed depends on whether the caller comes from the cache.
+    If a compiled function with `fastmath` is called by another compiled function, the called
+    function needs `forceinline=True`. Without `forceinline=True`, the processor may execute either
+    of two versions of the called function. The results of the two versions differ in the last
+    digit: the version that was compiled alone, or the version that was compiled for the caller.
+    Which version is executed depends on whether the caller comes from the cache.
 
     Args:
         options: options of :func:`numba.njit`, such as `error_model`.

@@ -44,7 +44,7 @@ def save_checkpoint(
     """Write the weights, the name and the arguments of a network.
 
     Args:
-        path: file to write; it is created only when its content is complete.
+        path: file to write. The file is created only when the complete content has been written.
         name: name of the network in the header of the file. For a network of cmss.models, the name
             is a key of :func:`cmss.models.registry.models`. For a post-filter, the name is
             :data:`cmss.models.postfilter_network.MODEL`.

@@ -27,14 +27,17 @@ from cmss.scenes import INSTRUMENTS
 
 @dataclass(frozen=True)
 class DemucsArguments:
-    """Arguments of :class:`Demucs`, with the authors' names where these exist.
+    """Arguments of :class:`Demucs`.
+
+    If an argument also exists in the code of the authors, the names are the same.
 
     Args:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         channels: number of channels of the first level.
         depth: number of levels.
-        growth: ratio of a level's number of channels to that of the level above.
+        growth: ratio of the number of channels of a level to the number of channels of the level
+            above.
         kernel_size, stride: kernel size and stride of the convolutions between levels. The kernel
             size must be a multiple of the stride.
         lstm_layers: number of layers of the LSTM.

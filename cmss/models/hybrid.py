@@ -27,7 +27,7 @@ from cmss.transforms.stft import istft, stft
 class HybridArguments:
     """Arguments of the third and the fourth generation of Demucs.
 
-    Arguments that also exist in the code of the authors have the same names as there.
+    If an argument also exists in the code of the authors, the names are the same.
 
     Args:
         sources: names of the outputs in order.
@@ -35,7 +35,8 @@ class HybridArguments:
         channels: number of channels of the first level of the spectral branch.
         channels_time: number of channels of the first level of the waveform branch; if None, the
             number is `channels`.
-        growth: ratio of a level's number of channels to that of the level above.
+        growth: ratio of the number of channels of a level to the number of channels of the level
+            above.
         nfft: length of a frame in samples; the hop is a quarter of this length.
         depth: number of levels.
         kernel_size, stride: kernel size and stride of the convolutions between levels. These
@@ -117,8 +118,10 @@ class Hybrid(Network, ABC):
     Args:
         arguments: arguments of the network.
         time_stride: stride of the levels below the level where the two branches merge.
-        attention_from: first level whose residual branches have attention; None for no level.
-        lstm_from: first level whose residual branches have an LSTM; None for no level.
+        attention_from: first level whose residual branches have attention. If `attention_from` is
+            None, no level has attention.
+        lstm_from: first level whose residual branches have an LSTM. If `lstm_from` is None, no
+            level has an LSTM.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

@@ -202,7 +202,8 @@ class Postfilter(nn.Module):
     def begin_like(self, other: "Postfilter") -> None:
         """Copy all layers of another post-filter except the last layer.
 
-        The last layer of this post-filter does not change; its initial weights are zero.
+        The last layer of this post-filter does not change. The initial weights of the last layer
+        are zero.
 
         Args:
             other: post-filter with the same channels and dilations. The inputs of `other` must be

@@ -26,7 +26,7 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
     """Write tensors and a header to a file; equal inputs give files with equal bytes.
 
     Args:
-        path: file to write; it is created only when its content is complete.
+        path: file to write. The file is created only when the complete content has been written.
         tensors: dict from the name of each tensor to the tensor.
         header: dict from the key of each header entry to its text.
     """

@@ -87,7 +87,7 @@ def write_report(
         beside: folders of other runs with the same pairs; the run is compared with these runs.
         progress: function that wraps a list of pairs in a progress bar, such as tqdm.
         stems: whether the run has kept its stems; if so, the page has the stems as sounds.
-        sounds: cache that reads all sound files; None for a new cache.
+        sounds: cache that reads all sound files. If `sounds` is None, a new cache is created.
 
     Returns:
         Path of index.html.

@@ -94,8 +94,8 @@ def _compute(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
             :func:`cmss.run.folder.save_provenance`.
 
     Returns:
-        Name of the processor, time for the separation and time for the hearing aid; None if the
-        times were not measured.
+        Dict with the name of the processor, the time for the separation and the time for the
+        hearing aid; None if the times were not measured.
     """
     if not measured or not measured["separated_s"] or not measured["enhanced_s"]:
         return None

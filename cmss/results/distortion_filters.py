@@ -75,8 +75,8 @@ def _correlations(inputs: Signals, targets: Signals, taps: int) -> Signals:
         taps: number of delays.
 
     Returns:
-        Array of shape (taps, inputs, targets). Its element [k, i, j] is the sum of inputs[i, n] *
-        targets[j, n + k] over n.
+        Array of shape (taps, inputs, targets). The element [k, i, j] of the array is the sum over n
+        of inputs[i, n] * targets[j, n + k].
     """
     samples = inputs.shape[1]
     size = next_fast_len(min(_BLOCK, samples + taps - 1), real=True)
@@ -184,10 +184,10 @@ def _levinson(gram: Signals, products: Signals) -> tuple[Signals, Signals, Signa
         gram, products: see :func:`_solve`.
 
     Returns:
-        Three arrays. The first is the solution (systems, taps, inputs, targets). The second
-        contains the forward filter, and the backward filter delayed by a tap; its shape is (2,
-        systems, taps, inputs, inputs). The third contains the covariances of the prediction errors
-        of both filters; its shape is (2, systems, inputs, inputs).
+        Three arrays. The first array (systems, taps, inputs, targets) is the solution. The second
+        array (2, systems, taps, inputs, inputs) contains the forward filter, and the backward
+        filter delayed by a tap. The third array (2, systems, inputs, inputs) contains the
+        covariances of the prediction errors of both filters.
     """
     systems, taps, inputs, targets = products.shape
     # In the loop, all arrays are transposed, (systems, columns, taps * inputs), so that the

@@ -291,7 +291,7 @@ def save_provenance(
 
 
 def _revision() -> str | None:
-    """Return the git commit of this code, with "+" if files differ from it; None without git."""
+    """Return the git commit of this code, with "+" if files have changed; None without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -29,7 +29,7 @@ class KeptFiles:
     """Lists the results of one type, enhanced files or stems, in the folder of a run.
 
     Args:
-        folder: folder that contains all these results, for error messages.
+        folder: folder that contains all these results. The folder is named in error messages.
         paths: dict from the name of a pair or track to the path of its result, which is a file or
             a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is

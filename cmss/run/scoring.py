@@ -48,7 +48,7 @@ class Scorer:
 
         Args:
             scene: scene with the stems and their gains.
-            sounds: cache that reads the stems; None for a new cache.
+            sounds: cache that reads the stems. If `sounds` is None, a new cache is created.
 
         Returns:
             The remix (2, samples), which is not amplified by the hearing aid.

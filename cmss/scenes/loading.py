@@ -68,7 +68,7 @@ def load_pairs(
         paths: paths of the metadata files and of the music folder.
         sample_rate_hz: required sampling rate of every sound file.
         references: whether the ground truth stems must exist, in addition to the mixtures.
-        sounds: cache that opens the sound files; its sampling rate is used instead of
+        sounds: cache that opens the sound files. The sampling rate of `sounds` is used instead of
             `sample_rate_hz`. If `sounds` is None, a new cache is created.
 
     Returns:

@@ -110,7 +110,8 @@ class OneForAll:
     The network may also have outputs for second players of an instrument.
 
     Args:
-        load: function that returns the network; it is called when the network is first needed.
+        load: function that returns the network. The function is called when the network is first
+            needed.
         sample_rate_hz: sampling rate of the mixtures.
         segments: settings by which long mixtures are split into segments.
         device: device on which the network runs.
@@ -166,8 +167,8 @@ class OnePerInstrument:
     same instrument, there is a single estimate, which has the name of the instrument.
 
     Args:
-        load: function that returns the network of an instrument; it is called when this network is
-            first needed.
+        load: function that returns the network of an instrument. The function is called when this
+            network is first needed.
         sample_rate_hz: sampling rate of the mixtures.
         segments: settings by which long mixtures are split into segments.
         device: device on which the networks run.

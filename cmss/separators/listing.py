@@ -1,8 +1,8 @@
 """Lists all separators with their properties, scores and computing times.
 
-The file models.json beside this module contains the properties, scores and computing times.
-`python -m benchmarks.separators` and `python -m benchmarks.systems` write this file and the tables
-of the documentation.
+The file models.json in the folder of this module contains the properties, scores and computing
+times. `python -m benchmarks.separators` and `python -m benchmarks.systems` write this file and the
+tables of the documentation.
 """
 
 import json
@@ -41,11 +41,13 @@ class Properties:
             The fraction is 0 for the mixture and 1 for the ground truth stems.
         sdr_db: dict from the test set to the median SDR over the sources in dB. If rounding is the
             only error, the SDR is more than 100 dB.
-        seconds_per_minute: CPU seconds on one core per minute of a quartet; None if not measured.
+        seconds_per_minute: CPU time in seconds for a minute of a quartet on one core; None if the
+            time was not measured.
         licence: licence of the weights in the package; None if the package has no weights.
         data: names of the data sets on which the weights in the package were trained, see
             cmss/weights/PROVENANCE.md.
-        package: name of the extension package that adds the separator; None for separators of cmss.
+        package: name of the extension package that contains the separator; None if cmss contains
+            the separator.
     """
 
     name: str

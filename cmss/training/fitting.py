@@ -103,7 +103,7 @@ class WeightFit:
         Args:
             track: name of the track of the source.
             instrument: instrument of the source.
-            estimates: list of the members' estimates of the source, each an array (2, samples).
+            estimates: list of estimates of the source, one array (2, samples) for each member.
             stem: ground truth stem of the source, an array (2, samples).
         """
         energy = np.square(stem, dtype=float).sum()

@@ -74,10 +74,12 @@ class ModelKeys:
 
     Args:
         name: name of a network of :mod:`cmss.models` or of an extension package.
-        target: class of a torch module, as `package.Class`, which is trained instead of the network
-            `name`; None to train the network `name`.
-        arguments: keyword arguments of the class `target`; None for no arguments.
-        sources: outputs of the class `target` in order; None for the eight instruments.
+        target: class of a torch module in the form `package.Class`. The module is trained instead
+            of the network `name`. If `target` is None, the network `name` is trained.
+        arguments: keyword arguments of the class `target`. If `arguments` is None, there are no
+            arguments.
+        sources: outputs of the class `target` in order. If `sources` is None, the outputs are the
+            eight instruments.
         samplerate: sampling rate of the class `target` in Hz.
         consistent: whether to change the estimates of the class `target` so that the sum of the
             estimates is the mixture.

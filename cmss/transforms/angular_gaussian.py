@@ -132,8 +132,8 @@ def direction_parts(spectra: Tensor) -> Tensor:
     """Compute the direction of each bin as four real numbers.
 
     The numbers are the power of the left channel, the power of the right channel, the real part of
-    left * conj(right), and the imaginary part of left * conj(right). All numbers are divided by the
-    total power; they are zero in silence.
+    left * conj(right), and the imaginary part of left * conj(right). All four numbers are divided
+    by the total power. In silence, all four numbers are zero.
 
     Args:
         spectra: spectra of both channels, a complex array of shape (..., 2, F, K).
