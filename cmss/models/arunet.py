@@ -90,7 +90,7 @@ class ARUNetArguments:
 
 
 class ARUNet(Network):
-    """Applies a U-Net to the mixture's STDCT coefficients to estimate those of the sources.
+    """Estimates the sources by a U-Net whose inputs are the mixture's STDCT coefficients.
 
     The mixture's coefficients are scaled to an RMS of 1 before the U-Net, and the estimates are
     scaled back after the U-Net, so that the result does not depend on the level of the mixture.

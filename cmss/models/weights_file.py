@@ -105,9 +105,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
             unpickled.
 
     Returns:
-        Two values: the state dicts of the file by their keys, such as `state_dict`, and the header.
-        The key is empty if the file itself is a state dict. The header is empty if the file is not
-        a .safetensors file.
+        Two values: a dict from the key of a state dict in the file, such as `state_dict`, to the
+        state dict; and the header. The key is empty if the file itself is a state dict. The header
+        is empty if the file is not a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -156,7 +156,7 @@ def matching(
 
     Args:
         path: path of the file, for error messages.
-        found: state dicts of the file by their keys.
+        found: dict from the key of a state dict in the file to the state dict.
         expected: state dict of the network.
         network: description of the network, for error messages.
 

@@ -20,17 +20,18 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    If a separator has a file in cmss/conf/separator, it is already a choice. The other separators
-    of this package have only the settings in the files :data:`COMMON_FILES`. The settings of a
-    separator in an extension package are the fields of the separator's class. This class is
-    imported only if the name of the separator is on the command line.
+    If a separator has a file in cmss/conf/separator, the separator is already a choice. The other
+    separators of this package have only the settings in the files :data:`COMMON_FILES`. The
+    settings of a separator in an extension package are the fields of the separator's class. This
+    class is imported only if the name of the separator is on the command line.
 
     Args:
         words: the command line.
 
     Raises:
-        InputError: an extension package cannot be imported, the name of its separator or network is
-            already in use, or its separator is not a dataclass.
+        InputError: an extension package cannot be imported; or the name of a separator or network
+            of an extension package is already in use; or a separator of an extension package is not
+            a dataclass.
     """
     store = ConfigStore.instance().store
     for network in registry.listed():

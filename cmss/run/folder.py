@@ -233,8 +233,8 @@ def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]
 
     Args:
         config: configuration with the section `path`.
-        count: number of tracks to load, which are evenly spaced in the list of all tracks; None for
-            all tracks.
+        count: number of tracks to load. These tracks are evenly spaced in the list of all tracks.
+            If `count` is None, all tracks are loaded.
 
     Raises:
         InputError: files are not valid, or there are no tracks; the message has a line for each

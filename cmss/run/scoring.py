@@ -212,7 +212,7 @@ Score = tuple[Haaqi, Haaqi, int]
 """Result of a :class:`FileScorer`: left ear, right ear, number of samples at full scale."""
 
 Reference = Waveform | InputError
-"""Reference of a pair, or the error because of which the reference cannot be computed."""
+"""Reference of a pair, or the exception that was raised instead of the reference."""
 
 
 def with_references(

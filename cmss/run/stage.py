@@ -1,6 +1,6 @@
 """Runs a recipe: checks the command line, prints errors, and sets the exit status.
 
-This module also has the progress bar.
+This module also defines the progress bar.
 """
 
 import os
@@ -33,7 +33,7 @@ REFUSED = {
     "separator.separation.sample_rate": "the sampling rate of the network is stated in the weights",
     "hydra.job.chdir": "relative paths refer to the folder from which the command was started",
 }
-"""Keys of the official baseline that are not supported -> reason."""
+"""Dict from each key of the official baseline that is not supported to the reason."""
 
 
 class JobError(Exception):

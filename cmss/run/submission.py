@@ -39,9 +39,9 @@ class Packing:
         team: id of the team in the challenge.
         causality: causality of the system, "causal" or "noncausal".
         supplement: suffix of the name: empty, "aug", "sup" or "aug_sup".
-        part_mb: maximum size of an archive in MB; None for no limit. A larger submission is split
-            into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on, which unpack to the
-            same folder.
+        part_mb: maximum size of an archive in MB. If `part_mb` is None, there is no limit. A larger
+            submission is split into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on,
+            which unpack to the same folder.
     """
 
     team: str

@@ -78,7 +78,7 @@ class NetworkSeparator(Estimating):
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`. If `voices` is
             None, the default of the network is used, see :class:`cmss.models.record.NetworkRecord`.
-        device: name of the device; None to use a GPU if available.
+        device: name of the device. If `device` is None, a GPU is used if available.
         precision: precision of matrix products.
 
     Raises:

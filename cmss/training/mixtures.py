@@ -104,7 +104,8 @@ class RandomMixtures:
         sample_rate_hz: sampling rate of the stems.
         settings: settings of the random mixtures.
         seed: seed of all random numbers.
-        instrument: instrument that plays in every mixture; None for mixtures of any instruments.
+        instrument: instrument that plays in every mixture. If `instrument` is None, the mixtures
+            may contain any instruments.
         device: device on which batches are computed; a GPU also holds the stems.
 
     Raises:
