@@ -227,10 +227,12 @@ class MergeSettings:
     """Holds the settings of :func:`merge_run`.
 
     Args:
-        batch_size: number of jobs that scored the run; None if the run was not scored.
+        batch_size: number of jobs that scored the run, as in the setting `evaluate.batch_size`;
+            None if the run was not scored.
         references: whether the separator reads the ground truth stems.
         stems: whether the run has stored the estimated stems, so that their SDR can be computed.
-        report: scorer for the reference signals of the report; None if no report is written.
+        report: scorer that computes the reference signals for the report; None if no report is
+            written.
         compare: folders of other scored runs; the report compares this run with these runs.
         packing: settings of the submission's archive.
     """

@@ -123,7 +123,11 @@ RELEASE_MS = Quantity("ms", 0.5, 1e7, mistakes=(_SECONDS,))
 
 
 def _common_rate(rate_khz: float) -> float:
-    """Convert a sampling rate in kHz to Hz; if a common rate is less than 1 % higher, return it."""
+    """Convert a sampling rate from kHz to Hz, and correct a truncated rate.
+
+    If a common rate is above the given rate by less than 1 %, the common rate is returned. For
+    example, 44 kHz gives 44100 Hz.
+    """
     rate_hz = rate_khz * 1000
     common = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)
     return next((rate for rate in common if rate_hz < rate < 1.01 * rate_hz), rate_hz)

@@ -381,7 +381,7 @@ BAD_FILES = {
     ),
     "a list": (
         lambda path: path.write_text("[]"),
-        "malformed JSON: expected an object of named entries",
+        "malformed JSON: expected an object that maps names to entries",
     ),
 }
 

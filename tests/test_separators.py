@@ -283,7 +283,7 @@ def test_a_damaged_network_is_named(tmp_path):
     folder = tmp_path / "ConvTasNet_Viola_NonCausal"
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(InputError, match=f"{folder}: not a published Conv-TasNet"):
+    with pytest.raises(InputError, match=f"{folder}: not a Conv-TasNet in the format"):
         convtasnet(tmp_path).prepare(sources("Viola").values())
 
 

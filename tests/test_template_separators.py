@@ -166,7 +166,7 @@ def test_templates_survive_their_file(tmp_path):
 def test_what_cannot_be_used_is_refused(learned, tmp_path):
     with pytest.raises(InputError, match=r"is\.safetensors: .* divergence is, but .*nmf expects"):
         build_separator({"name": "nmf", "weights_from": str(learned["is"])}, RATE_HZ)
-    with pytest.raises(InputError, match="templates of 4 frames, expected separator=nmf_conv"):
+    with pytest.raises(InputError, match="templates of 4 frames require separator=nmf_conv"):
         build_separator({"name": "plca", "weights_from": str(learned["convolutive"])}, RATE_HZ)
     with pytest.raises(InputError, match="no templates of Flute, Sax, only of Cello, Oboe"):
         separator(learned, "nmf").prepare(sources("Sax", "Oboe", "Flute").values())

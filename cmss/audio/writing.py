@@ -123,7 +123,7 @@ def write_sound(
     rate of 48 kHz.
 
     Args:
-        path: path of the file; the file gets this name only when it is complete.
+        path: file to write. The file is created only when the complete content has been written.
         signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
             in a WAV file with floating-point samples.
         channels: number of channels.

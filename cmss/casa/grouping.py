@@ -82,8 +82,8 @@ def group(
     Segments are cut into short pieces, because a channel can pass from one harmonic to the next
     when the pitch glides. A unit agrees with a track if it is periodic at the lag of the track. A
     piece of a segment is assigned to the track with which most of its units agree, if at least half
-    of its units agree. Otherwise, the piece is assigned to a track whose onset coincides with the
-    onset of the segment.
+    of its units agree. If fewer than half of the units agree with this track, the piece is assigned
+    to a track whose onset coincides with the onset of the segment.
 
     Args:
         units: the time-frequency units of the signal.

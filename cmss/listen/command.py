@@ -3,11 +3,11 @@
     python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
         --audiogram me.json -o out.flac
 
-The recording may be mono or stereo, of any length and sampling rate. Its loudness is set to -40
-LUFS, the level for which the hearing aid is designed. The recording is separated into the stems of
-the instruments. The stems are remixed with the gains in dB, which are given in the order of the
-instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears. If the
-program ffmpeg is installed, recordings may also be M4A, AAC, MP4 and other formats.
+The recording may be mono or stereo, of any length and sampling rate. The loudness of the recording
+is set to -40 LUFS, the level for which the hearing aid is designed. The recording is separated into
+the stems of the instruments. The stems are remixed with the gains in dB, which are given in the
+order of the instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears.
+If the program ffmpeg is installed, recordings may also be M4A, AAC, MP4 and other formats.
 
 These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
 

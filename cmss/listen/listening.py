@@ -44,7 +44,7 @@ class Settings:
         separator: estimates the stems.
         keep: function that wraps a separator, so that its stems are stored; None to store no stems.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
-        page: folder of the page for a browser; None for no page.
+        page: folder of the page for a browser; None if no page is written.
     """
 
     scene: Scene
@@ -204,7 +204,7 @@ def _write(
         mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
         gain_db: gain in dB that was applied to the recording.
         stems: dict from the id of a player to the stem (2, samples).
-        ears: the enhanced signal (2, samples); it is scaled in place.
+        ears: the enhanced signal (2, samples). The enhanced signal is scaled in place.
     """
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     stems = {key: stems[key] for key in outputs.stems}

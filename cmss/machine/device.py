@@ -21,8 +21,9 @@ def device_named(name: str | None) -> torch.device:
     """Return the device that has a given name.
 
     Args:
-        name: a name from :func:`devices`; None selects the GPU if the machine has one (CUDA, or mps
-            on a Mac), and otherwise the CPU.
+        name: a name from :func:`devices`. If `name` is None and the machine has a GPU (CUDA, or mps
+            on a Mac), the GPU is selected. If `name` is None and there is no GPU, the CPU is
+            selected.
 
     Raises:
         ValueError: the device does not exist or does not work.

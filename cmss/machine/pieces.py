@@ -2,8 +2,8 @@
 
 A signal in pieces is an iterable of arrays (channels, samples), which follow each other in time.
 Functions that process a signal in pieces are generators: they receive an iterable of pieces, carry
-their state from one piece to the next, and yield pieces of the result. Their results do not depend
-on the lengths of the pieces.
+their state from one piece to the next, and yield pieces of the result. The results of these
+functions do not depend on the lengths of the pieces.
 """
 
 from collections.abc import Iterable, Iterator

@@ -83,13 +83,13 @@ class ARUNetArguments:
                 f"compression: expected a number above 0 and at most 1, got {self.compression}"
             )
         if not 1 <= self.hop <= self.L // 2:
-            raise ValueError(f"hop: expected 1 to half of L, {self.L // 2}, got {self.hop}")
+            raise ValueError(f"hop: expected 1 to {self.L // 2} (half of L), got {self.hop}")
         if self.L % self.fold:
             raise ValueError(f"L: expected a multiple of fold {self.fold}, got {self.L}")
 
 
 class ARUNet(Network):
-    """Applies a U-Net to the mixture's STDCT coefficients to estimate those of the sources.
+    """Estimates the sources by a U-Net whose inputs are the mixture's STDCT coefficients.
 
     The mixture's coefficients are scaled to an RMS of 1 before the U-Net, and the estimates are
     scaled back after the U-Net, so that the result does not depend on the level of the mixture.
@@ -130,7 +130,7 @@ class ARUNet(Network):
         return in_places(stems, players, len(self.sources))
 
     def estimate(self, mixture: Tensor, present: Tensor, players: Tensor, chosen: Tensor) -> Tensor:
-        """Estimate the coefficients of the P players that are present.
+        """Estimate the coefficients of the P sources that are present.
 
         Args:
             mixture: coefficients of the mixture, an array of shape (B, 2, L, K).
@@ -138,8 +138,9 @@ class ARUNet(Network):
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The coefficients of the players at the level of the mixture, an array of shape (B, P, 2,
-            L, K). The coefficients are zero in silence and for the padding of `players`.
+            The coefficients of the sources at the level of the mixture, an array of shape (B, P, 2,
+            L, K). If the mixture of an example is silent, all coefficients of this example are
+            zero. The coefficients of the entries that pad `players` are also zero.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)

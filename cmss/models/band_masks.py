@@ -28,9 +28,9 @@ class BandMasks(Network, ABC):
         arguments: arguments of the network.
         L: length of the Hann window and of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        to_bands: weights by which the bins of each band are averaged, an array of shape (F, G).
-        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). In
-            `to_bins`, the weights of each bin sum to 1.
+        to_bands: weights by which bins are averaged into bands, an array of shape (F, G).
+        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). The
+            weights of each bin sum to 1.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -61,7 +61,7 @@ class BandMasks(Network, ABC):
             The masks, an array of shape (B, S, K, G); the masks of absent sources are zero.
 
         Raises:
-            ValueError: an example of the batch has no source that is present.
+            ValueError: in at least one example, no source is present.
         """
 
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
@@ -103,8 +103,8 @@ def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
     powers.
 
     Args:
-        power: power of both channels, an array of shape (B, 2, ...) with two further axes: frames,
-            and bins or bands.
+        power: power of both channels, an array of shape (B, 2, ...). The last two axes are a time
+            axis (frames) and a frequency axis (bins or bands), in any order.
         cross: real and imaginary part of left * conj(right), an array with the shape of `power`.
 
     Returns:

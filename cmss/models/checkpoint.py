@@ -44,9 +44,10 @@ def save_checkpoint(
     """Write the weights, the name and the arguments of a network.
 
     Args:
-        path: path of the file; the file gets this name only when it is complete.
-        name: name in the header of the file: a key of :func:`cmss.models.registry.models`, or for a
-            post-filter :data:`cmss.models.postfilter_network.MODEL`.
+        path: file to write. The file is created only when the complete content has been written.
+        name: name of the network in the header of the file. For a network of cmss.models, the name
+            is a key of :func:`cmss.models.registry.models`. For a post-filter, the name is
+            :data:`cmss.models.postfilter_network.MODEL`.
         module: the network, with its arguments in `module.arguments`.
         dtype: data type of the stored floating-point weights; None to store the weights with their
             own data type.
@@ -90,7 +91,7 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
     try:
         module = kind(arguments(**json.loads(header["arguments"])))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot build the network from header key 'arguments'") from error
+        raise InputError(f"{path}: header key 'arguments' does not fit the model") from error
     wanted = matching(path, {"": tensors}, module.state_dict(), "the arguments in its header")
     module.load_state_dict(wanted)
     return module.eval()

@@ -192,12 +192,12 @@ class MaskNetwork(nn.Module):
         )
 
     def features(self, frames: Tensor) -> Tensor:
-        """Compute features (batch, K, B) from frames (batch, K, N)."""
+        """Compute features (batch, K, B) from frames (batch, K, N); B is the argument `B`."""
         norm, bottleneck, blocks, _ = self.network
         return blocks(torch.cat([bottleneck(norm(frames[:, tile])) for tile in tiles(frames)], 1))
 
     def masks(self, features: Tensor) -> Tensor:
-        """Compute masks (batch, C, K, N) from features (batch, K, B), frame by frame."""
+        """Compute masks (batch, C, K, N) from features (batch, K, B), separately for each frame."""
         # (batch, K, C N) -> (batch, K, C, N) -> (batch, C, K, N)
         scores = self.network[-1](features).unflatten(-1, (self.C, -1)).transpose(1, 2)
         return F.relu(scores) if self.mask_nonlinear == "relu" else F.softmax(scores, dim=1)

@@ -34,7 +34,8 @@ class DemucsArguments:
         samplerate: sampling rate of the network in Hz.
         channels: number of channels of the first level.
         depth: number of levels.
-        growth: ratio of a level's number of channels to that of the level above.
+        growth: ratio of the number of channels of a level to the number of channels of the level
+            above.
         kernel_size, stride: kernel size and stride of the convolutions between levels. The kernel
             size must be a multiple of the stride, and their difference must be even.
         lstm_layers: number of layers of the LSTM.

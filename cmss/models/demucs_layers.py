@@ -39,10 +39,10 @@ class BLSTM(nn.Module):
     Args:
         channels: number of channels C.
         layers: number of layers of the LSTM.
-        longest: largest number of time steps that are processed at once; None for no limit. Longer
-            inputs are cut into chunks of `longest` time steps that overlap by half. Where two
-            chunks overlap, each output step comes from the chunk in which the step is farther from
-            the ends.
+        longest: largest number of time steps that are processed at once. If `longest` is None,
+            there is no limit. Longer inputs are cut into chunks of `longest` time steps that
+            overlap by half. Where two chunks overlap, each output step comes from the chunk in
+            which the step is farther from the ends.
         skip: whether to add the input to the output.
     """
 
@@ -165,7 +165,7 @@ class DConv(nn.Module):
 
     Shape:
         The input has the shape (B, C, T) or (B, C, F, K). For an input (B, C, F, K), each bin is
-        processed separately. The shape of the output is that of the input.
+        processed separately. The output has the same shape as the input.
     """
 
     def __init__(
@@ -350,9 +350,9 @@ class BinEmbedding(nn.Module):
     """Holds a learned embedding of the frequency of each bin.
 
     Without the embedding, convolutions over frequency could not distinguish bins. The stored
-    weights are the embedding divided by `scale`, which raises the effective learning rate. The
-    initial weights are cumulative sums over frequency, so that neighbouring bins initially have
-    similar embeddings.
+    weights are the embedding divided by `scale`. This division raises the effective learning rate
+    of the embedding. The initial weights are cumulative sums over frequency, so that neighbouring
+    bins initially have similar embeddings.
     """
 
     def __init__(self, bins: int, channels: int, scale: float) -> None:

@@ -1,4 +1,4 @@
-"""Implements a Conv-TasNet on the STFT, a single network for all instruments.
+"""Implements a Conv-TasNet on the STFT; a single network separates all instruments.
 
 The separator `convtasnet` loads this network by default. A stack of dilated convolutions estimates
 the masks. This is the method of Conv-TasNet (Luo and Mesgarani 2019). The STFT replaces the learned
@@ -35,9 +35,9 @@ class FourierConvTasNetArguments:
             violins, and ``Violin_2`` is the second violin.
         L: length of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
-        Q: number of low-frequency bins that each form a separate band. Above these bins, the width
-            of a band is 1/Q of the frequency of the band.
-        B, H, P, X, R: see :class:`cmss.models.convtasnet.ConvTasNetArguments`.
+        Q: number of low-frequency bins that are not combined. Each of these bins is a separate
+            band. Above the lowest Q bins, the width of a band is 1/Q of the band's frequency.
+        B, H, P, X, R: arguments that :class:`cmss.models.convtasnet.ConvTasNetArguments` describes.
         samplerate: sampling rate of the network in Hz.
     """
 
@@ -85,7 +85,7 @@ class FourierConvTasNet(BandMasks):
         The masks sum to 1 over the sources.
 
         Raises:
-            ValueError: an example of the batch has no source that is present.
+            ValueError: in at least one example, no source is present.
         """
         present = presence(present, spectra, len(self.sources))
         # Powers span ten decades, which is more than half precision can represent.

@@ -1,8 +1,8 @@
 """Implements Hybrid Demucs (Defossez 2021), the third generation of Demucs.
 
 The spectral branch and the waveform branch of the network merge at the level where the spectral
-branch has only a single bin. After the two branches have merged, the residual branches have local
-attention and LSTMs. By default, the arguments have the published values.
+branch has only a single bin. At this level and at lower levels, the residual branches inside a
+level contain local attention and LSTMs. By default, the arguments have the published values.
 """
 
 from dataclasses import dataclass

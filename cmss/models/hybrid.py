@@ -25,21 +25,25 @@ from cmss.transforms.stft import istft, stft
 
 @dataclass(frozen=True)
 class HybridArguments:
-    """Arguments of Hybrid Demucs; arguments of the authors' code keep their names.
+    """Arguments of the third and the fourth generation of Demucs.
+
+    If an argument also exists in the code of the authors, the names are the same.
 
     Args:
         sources: names of the outputs in order.
         samplerate: sampling rate of the network in Hz.
         channels: number of channels of the first level of the spectral branch.
-        channels_time: number of channels of the first level of the waveform branch; None if it
-            equals `channels`.
-        growth: ratio of a level's number of channels to that of the level above.
+        channels_time: number of channels of the first level of the waveform branch; if None, the
+            number is `channels`.
+        growth: ratio of the number of channels of a level to the number of channels of the level
+            above.
         nfft: length of a frame in samples; the hop is a quarter of this length.
         depth: number of levels.
-        kernel_size, stride: kernel size and stride of the convolutions between levels, which are
-            over frequency or over time.
-        context: number of frames and bins on each side that the first convolution of a decoder
-            covers.
+        kernel_size, stride: kernel size and stride of the convolutions between levels. These
+            convolutions are over frequency in the spectral branch, and over time in the waveform
+            branch.
+        context: number of neighbours on each side of a position that the first convolution of a
+            decoder covers. The kernel size of this convolution is 2 x `context` + 1.
         norm_starts: first level with group normalisation.
         norm_groups: number of groups of the group normalisation.
         dconv_mode: place of the residual branches: 1 for encoders, 2 for decoders, 3 for both.
@@ -57,7 +61,7 @@ class HybridArguments:
             the inputs and outputs of the spectral branch are complex spectra, whose real and
             imaginary parts are separate channels. If `masks` is true, the inputs are levels and
             directions of arrival, and the outputs are masks. The masks sum to 1 over the sources
-            that are present, and are the same for both audio channels.
+            that are present. The masks are the same for both audio channels.
         conditioned: whether the presence of the sources is an input of the network.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -116,8 +120,10 @@ class Hybrid(Network, ABC):
     Args:
         arguments: arguments of the network.
         time_stride: stride of the levels below the level where the two branches merge.
-        attention_from: first level whose residual branches have attention; None for no level.
-        lstm_from: first level whose residual branches have an LSTM; None for no level.
+        attention_from: first level whose residual branches have attention. If `attention_from` is
+            None, no level has attention.
+        lstm_from: first level whose residual branches have an LSTM. If `lstm_from` is None, no
+            level has an LSTM.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,

@@ -87,7 +87,7 @@ class MultichannelUNetArguments:
 
     @property
     def reduction(self) -> int:
-        """Factor by which the lowest level has a lower resolution than the first level."""
+        """Ratio of the resolution of the first level to the resolution of the lowest level."""
         return 2 ** (len(self.dims) - 1)
 
 

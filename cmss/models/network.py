@@ -93,7 +93,7 @@ class Network(
             network = cls(get_type_hints(cls.__init__)["arguments"](**arguments))
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"{model_id}: {CONFIG}: not valid arguments of {name} ({error})"
+                f"{model_id}: {CONFIG}: the entries are not valid arguments of {name} ({error})"
             ) from error
         folder = Path(model_id)
         path = folder / WEIGHTS

@@ -37,8 +37,8 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
 
     Args:
         sources: names of a network's outputs in order.
-        instrument: the instrument of a network that separates a single instrument; None for a
-            network that separates all instruments.
+        instrument: the instrument that the network separates, if it separates a single instrument;
+            None if the network separates all instruments.
 
     Returns:
         Dict from the player's name in :data:`OUTPUTS` to the index of the output. If the network
@@ -52,7 +52,7 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
     if TARGET not in order:
         if instrument is not None:
             raise InputError(
-                "instrument: a network of this size separates all instruments, expected null"
+                "instrument: expected null, because the network separates all instruments"
             )
         return {name: order.get(name, order.get(instrument_of(name), -1)) for name in OUTPUTS}
     if instrument not in INSTRUMENTS:

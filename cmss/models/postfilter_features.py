@@ -79,8 +79,9 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
     """Return the five features that do not change over time, an array of shape (5, S, F, 1).
 
-    The five features are two log-odds of a source's power, two level differences between the left
-    and the right channel, and the frequency.
+    Two features are log-odds of the source's power, one for each number of bins in
+    :data:`LONG_TERM`. Two features are level differences between the left and the right channel,
+    for two neighbourhoods of bins. The last feature is the frequency.
 
     Args:
         directions: distributions of the directions of each source, for each neighbourhood of bins.
@@ -105,11 +106,16 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
 
     The features do not depend on the level of the recording.
 
-    The first features are log-odds of the source against all other sources. They are computed from
-    the masks, from the likelihood of the observed direction of arrival (for each neighbourhood of
-    bins), and from the power over the recording (for each number in :data:`LONG_TERM`). The other
-    features are the level of the mixture relative to its mean at the same frequency, the level
-    differences of the source between the left and the right channel, and the frequency.
+    The features are, in this order:
+
+    - the log-odds of the source's mask;
+    - the log-odds of the source's directions, for each neighbourhood of bins;
+    - the log-odds of the source's power over the recording, for each number of neighbouring bins in
+      :data:`LONG_TERM`;
+    - the level of the mixture relative to the mean level near this frequency;
+    - the level difference of the source between the left and the right channel, for two
+      neighbourhoods of bins;
+    - the frequency.
 
     Args:
         mixture: spectra of the mixture, a complex array of shape (2, F, K).

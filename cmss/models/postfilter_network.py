@@ -52,13 +52,13 @@ class PostfilterArguments:
     Args:
         samplerate: sampling rate of the signals in Hz.
         window: length of the Hann window of the spectra in samples.
-        bins: number of the lowest bins, whose masks are corrected; masks of higher bins do not
-            change.
+        bins: number of bins, counted from the lowest bin, whose masks are corrected. The masks of
+            higher bins do not change.
         channels: number of channels of each layer.
-        dilations: dilation of the 3 x 3 kernels of each block, in bins and frames.
-        relatives: factors by which the frequency of a bin is multiplied. The features at the
-            multiplied frequencies are additional inputs for the bin, because the partials of a note
-            begin and end together.
+        dilations: dilations (bins, frames) of the 3 x 3 kernels of each block.
+        relatives: ratios of frequencies. For each ratio r and each bin at a frequency f, some
+            features at the frequency r x f are additional inputs of the bin, because the partials
+            of a note begin and end together.
     """
 
     samplerate: Rate = 44100

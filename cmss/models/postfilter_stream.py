@@ -143,10 +143,10 @@ class _Layer:
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
     def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
-        """Apply the block to the frames that were written into the memory of :meth:`room`.
+        """Apply the block to the frames that were written to the memory from :meth:`room`.
 
         Args:
-            frames: number of frames that were written.
+            frames: number of frames that were written to this memory.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).

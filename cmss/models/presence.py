@@ -1,7 +1,7 @@
 """Handles the presence of sources, which is an input of networks for all instruments.
 
 In shapes, B is the batch size, S the number of sources of the network, P the largest number of
-players in an example, and T the number of samples.
+sources that are present in an example, and T the number of samples.
 """
 
 import torch
@@ -20,7 +20,7 @@ def presence(present: Tensor | None, mixture: Tensor, sources: int) -> Tensor:
         Whether each source is present, a bool array of shape (B, S).
 
     Raises:
-        ValueError: an example of the batch has no source that is present.
+        ValueError: in at least one example, no source is present.
     """
     if present is None:
         return mixture.new_ones(len(mixture), sources, dtype=torch.bool)
@@ -48,7 +48,7 @@ def listed(present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def of_players(x: Tensor, players: Tensor) -> Tensor:
-    """Select the listed sources (B, P, ...), see :func:`listed`, from all sources (B, S, ...)."""
+    """From all sources (B, S, ...), select the sources (B, P, ...) that :func:`listed` returned."""
     return x[torch.arange(len(x), device=x.device).unsqueeze(1), players]
 
 

@@ -9,7 +9,7 @@ from cmss.models.network import Network
 
 @dataclass(frozen=True)
 class Size:
-    """Holds the arguments for a size of a network and the loss for its training.
+    """Holds the arguments and the training loss of a network of a certain size.
 
     Args:
         arguments: arguments of the network. The names of the outputs determine whether the network
@@ -44,17 +44,19 @@ class NetworkRecord:
     """Holds the sizes and the properties of a network.
 
     Args:
-        name: name of the network for users, the value of `separator` and `model`. Several networks
-            may have the same name.
+        name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several
+            networks may have the same `name`; then, `separator=NAME` accepts the weights of all
+            these networks.
         network: class of the network; `network.model_name` is the name of the network in
             checkpoints.
         arguments: class of the network's arguments.
         summary: short description of the method, for lists of networks.
-        sizes: dict from the name of a size, such as `small` or `paper`, to the size.
-        voices: default value of `separator.voices`. The value is `own` for networks that
-            distinguish two players of the same instrument, and `shared` for other networks.
-        receptive_field: `bounded` for networks that can be causal, and `whole` for other networks.
-            The property `reach` of a network states the receptive field in samples.
+        sizes: dict from a name, such as `small` or `paper`, to a :class:`Size`.
+        voices: default value of the setting `separator.voices`. The value is `own` if the network
+            distinguishes two players of the same instrument, otherwise `shared`.
+        receptive_field: type of the receptive field. The value is `bounded` if the network can be
+            causal, otherwise `whole`. The property `reach` of the network is the receptive field in
+            samples.
         licence: licence of the weights in the package; None if the package contains no weights.
         data: data sets on which the weights in the package were trained, keys of
             :data:`DATA_SETS`.

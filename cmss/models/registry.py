@@ -1,9 +1,10 @@
 """Lists the networks of this package and of extension packages.
 
-A network of this package is a module of cmss.models that defines the variable `RECORD`. A network
-of an extension package is an entry point of the group `cmss.models` that refers to a record.
-Importing a network also imports PyTorch, which takes seconds. Therefore, the functions that only
-list networks read the source code of the modules instead.
+Each network has a record (:class:`cmss.models.record.NetworkRecord`). In this package, the record
+is the variable `RECORD` in the module of the network. In an extension package, an entry point of
+the group `cmss.models` refers to the record. The import of a network takes seconds, because PyTorch
+is also imported. Therefore, functions that only list networks read the source text of the modules
+and do not import the networks.
 """
 
 import ast
@@ -106,7 +107,10 @@ def records() -> tuple["NetworkRecord", ...]:
 
 @cache
 def models() -> dict[str, tuple[type["Network"], type[Any]]]:
-    """Return a dict: name in checkpoints -> (class of the network, class of its arguments)."""
+    """Return the class of each network and the class of its arguments.
+
+    The keys of the dict are the names of the networks in checkpoints.
+    """
     return {record.network.model_name: (record.network, record.arguments) for record in records()}
 
 

@@ -271,10 +271,7 @@ class Block(nn.Module):
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute scaled dot-product attention.
-
-    Queries, keys, values and the result have the shape (M, heads, N, width).
-    """
+    """Compute scaled dot-product attention; inputs and output have shape (M, heads, N, width)."""
     if torch.is_grad_enabled() or q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v)
     # PyTorch's function multiplies in float32 on the CPU. For sequences as short as these, two

@@ -126,7 +126,7 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 
 
 class _Moments:
-    """Normalises an input y that is given in tiles: gamma * (scale * y + shift) + beta.
+    """Computes the normalisation gamma * (scale * y + shift) + beta of an input y in tiles.
 
     For the global normalisation gLN, scale and shift are known only after all tiles have been
     added. Other types of normalisation are applied to each tile immediately, without gamma and
@@ -134,8 +134,8 @@ class _Moments:
 
     Args:
         norm: normalisation layer of the block.
-        y: any tensor that has the shape (K, channels) of the full input, and the dtype of the
-            tiles.
+        y: tensor with the shape (K, channels) of the full input, and with the dtype and the device
+            of the tiles. The values of `y` are not used.
     """
 
     def __init__(self, norm: Norm, y: Tensor) -> None:

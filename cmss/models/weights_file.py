@@ -26,7 +26,7 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
     """Write tensors and a header to a file; equal inputs give files with equal bytes.
 
     Args:
-        path: file to write; it is created only when its content is complete.
+        path: file to write. The file is created only when the complete content has been written.
         tensors: dict from the name of each tensor to the tensor.
         header: dict from the key of each header entry to its text.
     """
@@ -105,9 +105,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
             unpickled.
 
     Returns:
-        Two values: the state dicts of the file by their keys, such as `state_dict`, and the header.
-        The key is empty if the file itself is a state dict. The header is empty if the file is not
-        a .safetensors file.
+        Two values: a dict from the key of a state dict in the file, such as `state_dict`, to the
+        state dict; and the header. The key is empty if the file itself is a state dict. The header
+        is empty if the file is not a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -121,8 +121,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:  # torch.load may raise any exception if the file is not a pickle
         raise InputError(
-            f"{path}: not a file that contains only tensors; other objects are not unpickled; "
-            "expected a file of torch.save(network.state_dict(), FILE), or a .safetensors file"
+            f"{path}: the file is damaged, or contains objects that are not tensors and therefore "
+            "not unpickled; expected a file of torch.save(network.state_dict(), FILE), or a "
+            ".safetensors file"
         ) from error
     found = dict(_state_dicts(content))
     if not found:
@@ -147,7 +148,7 @@ def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Find tensors whose names, without a common prefix, are the names of a network's tensors.
+    """Find tensors whose names, after removal of a common prefix, are those of a network.
 
     The prefix may be the attribute of a wrapper: `module.` (DataParallel and
     DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
@@ -155,7 +156,7 @@ def matching(
 
     Args:
         path: path of the file, for error messages.
-        found: state dicts of the file by their keys.
+        found: dict from the key of a state dict in the file to the state dict.
         expected: state dict of the network.
         network: description of the network, for error messages.
 
@@ -163,8 +164,8 @@ def matching(
         Dict from the names in the network to the tensors of the file.
 
     Raises:
-        InputError: no set of tensors has these names, several different sets have these names, or
-            the shapes differ from those of the network.
+        InputError: no set of tensors has the names of the network's tensors; or several different
+            sets have these names; or the shapes differ from those of the network.
     """
     fitting = {
         f"{key}: {prefix}" if key and prefix else key or prefix: chosen

@@ -1,4 +1,4 @@
-"""Learns templates of instruments from isolated recordings, and reads and writes their files."""
+"""Learns templates of instruments from isolated recordings; reads and writes template files."""
 
 import json
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str
     """Write templates (in float16) together with the settings of their analysis.
 
     Args:
-        path: file to write; it is created only when its content is complete.
+        path: file to write. The file is created only when the complete content has been written.
         dictionaries: templates and analysis to write.
         notes: further entries of the file's header, such as the recordings used for training.
     """

@@ -39,8 +39,8 @@ def product(W: Tensor, H: Tensor) -> Tensor:
 def correlate(W: Tensor, values: Tensor) -> Tensor:
     """Correlate values (bands, frames) with the templates; the result is (components, frames).
 
-    The function :func:`product` is linear in H; this correlation is the transpose of that linear
-    map.
+    The function :func:`product` is a linear map of H. The correlation is the transpose of this
+    linear map.
     """
     frames = values.shape[-1]
     total = W[0].T @ values
@@ -52,8 +52,8 @@ def correlate(W: Tensor, values: Tensor) -> Tensor:
 def _correlate_frames(H: Tensor, values: Tensor, lags: int) -> Tensor:
     """Correlate values (bands, frames) with the activations.
 
-    The function :func:`product` is linear in W; this correlation is the transpose of that linear
-    map. The result has the shape (lags, bands, components).
+    The function :func:`product` is a linear map of W. The correlation is the transpose of this
+    linear map. The result has the shape (lags, bands, components).
     """
     frames = values.shape[-1]
     total = values.new_zeros(lags, len(values), len(H))

@@ -1,6 +1,6 @@
 """Writes the page with which a listener mixes the players of a recording in a browser.
 
-The report of a run uses the same files engine.js, player.js and player.css.
+The report of a run also uses the files engine.js, player.js and player.css.
 """
 
 from cmss.pages.mixing_page import LONGEST_S, write_page

@@ -1,7 +1,7 @@
 """Writes a single-file page with a gain slider for each player and a simulated hearing aid.
 
-The page contains the mixture and the stems as FLAC files with 24 bits. The page itself computes the
-remix and the hearing aid: engine.js has the same steps as cmss/remix.py and
+The page contains the mixture and the stems as FLAC files with 24 bits. In the browser, engine.js
+computes the remix and simulates the hearing aid. The steps are the same as in cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
 
@@ -104,8 +104,8 @@ def write_page(
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         stems: the stem (2, samples) of each player.
         players: the players, in the order of `stems`.
-        hearing_aid: the hearing aid.
-        listener: the listener, whose compressors the page uses.
+        hearing_aid: hearing aid that the page simulates.
+        listener: listener for whose ears the compressors of the hearing aid are set.
         headroom_db: largest allowed difference in dB between the loudness of a remix and -40 LUFS.
         measured: levels of the mixture, and of the remix at the gains of `players`.
 

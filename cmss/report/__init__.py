@@ -1,4 +1,4 @@
-"""Writes the HTML report of a run, with figures and sounds, and a draft of its technical report."""
+"""Writes the HTML report of a run, with figures and sounds, and drafts a technical report."""
 
 from cmss.report.page import write_report
 from cmss.report.technical import write_technical_report

@@ -93,7 +93,9 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
     scores = {row.key: row for row in read_rows(path, ScoreRow)}
     keys = [(pair.scene.id, pair.listener.id) for pair in pairs]
     if set(keys) != scores.keys():
-        raise InputError(f"{path}: {len(scores)} scores, expected those of {len(keys)} pairs")
+        raise InputError(
+            f"{path}: {len(scores)} scores, expected one score for each of the {len(keys)} pairs"
+        )
     components = shard_path(folder, "components")
     counted = read_rows(components, ComponentRow) if components.exists() else []
     clipped = {row.key: row.clipped_samples for row in counted}

@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """Holds everything that the page shows about one of the pairs for which it has sounds.
+    """Holds the content of the page for a pair whose sounds are on the page.
 
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.
@@ -87,7 +87,7 @@ def write_report(
         beside: folders of other runs with the same pairs; the run is compared with these runs.
         progress: function that wraps a list of pairs in a progress bar, such as tqdm.
         stems: whether the run has kept its stems; if so, the page has the stems as sounds.
-        sounds: cache that reads all sound files; None for a new cache.
+        sounds: cache that reads all sound files. If `sounds` is None, a new cache is created.
 
     Returns:
         Path of index.html.
@@ -136,8 +136,8 @@ def _render(
 
     Args:
         runs: this run, followed by the runs with which this run is compared.
-        differences: list of pairs; a pair consists of the name of another run, and a difference
-            between this run and that run.
+        differences: list of tuples (name of another run, difference between this run and the other
+            run).
         pictures: figures of the run.
         details: content of the page for each pair that has sounds.
     """

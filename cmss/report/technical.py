@@ -60,8 +60,8 @@ def _members(separator: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the name and the weight of each separator of an ensemble of separators.
 
     Args:
-        separator: section `separator` of the configuration. If it is not an ensemble, the list
-            contains only this separator, with a weight of 1.
+        separator: section `separator` of the configuration. If the separator is not an ensemble,
+            the returned list contains only this separator, with a weight of 1.
     """
     members = separator.get("members") or [separator]
     return [{"name": member["name"], "weight": member.get("weight", 1.0)} for member in members]
@@ -94,8 +94,8 @@ def _compute(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
             :func:`cmss.run.folder.save_provenance`.
 
     Returns:
-        Name of the processor, time for the separation and time for the hearing aid; None if the
-        times were not measured.
+        Dict with the name of the processor, the time for the separation and the time for the
+        hearing aid; None if the times were not measured.
     """
     if not measured or not measured["separated_s"] or not measured["enhanced_s"]:
         return None

@@ -8,7 +8,7 @@ IEEE Transactions on Audio, Speech and Language Processing 14(4), 2006):
 Two projections define the errors. The first projection is the best approximation of the estimate by
 the filtered reference. A filter of 512 taps leads from each channel of the reference to each
 channel of the estimate. The second projection is the best approximation of the estimate by the sum
-of all references, each of which is filtered in the same way. Then
+of all filtered references. Each reference has filters of the same length. Then
 
     spatial distortion = first projection - reference
     interference = second projection - first projection

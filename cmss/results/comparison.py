@@ -108,7 +108,8 @@ def _scores(folder: Path, pairs: Sequence[Pair]) -> list[ScoreRow]:
     rows = read_rows(path, ScoreRow)
     if {row.key for row in rows} != {(pair.scene.id, pair.listener.id) for pair in pairs}:
         raise InputError(
-            f"{path}: scores of other pairs, expected those of the {len(pairs)} pairs of this run"
+            f"{path}: the scores belong to other pairs, expected one score for each of the "
+            f"{len(pairs)} pairs of this run"
         )
     return rows
 

@@ -1,8 +1,8 @@
-"""Fits the distortion filters of BSS Eval, with which references approximate an estimate.
+"""Fits the distortion filters of BSS Eval.
 
-The filters with the least squared error are the solution of normal equations. The coefficients of
-the equations are the correlations of the references with each other and with the estimates, at
-delays up to the length of the filters.
+The sum of the filtered references approximates an estimate. The filters with the least squared
+error are the solution of normal equations. The coefficients of these equations are the correlations
+of the references with each other and with the estimates, at delays up to the length of the filters.
 """
 
 import numpy as np
@@ -39,10 +39,11 @@ def fit_filters(true: Signals, estimated: Signals, taps: int) -> tuple[Signals, 
         taps: number of taps of the filters.
 
     Returns:
-        Two arrays of filters to each channel of each estimate. The filters of the first array come
-        from the channels of all references; its shape is (sources, channels, sources * channels,
-        taps). The filters of the second array come from the channels of the reference of the same
-        source; its shape is (sources, channels, channels, taps).
+        Two arrays of filters. A sum of filtered signals approximates each channel of each estimate.
+        The filters of the first array are applied to the channels of all references; the shape of
+        this array is (sources, channels, sources * channels, taps). The filters of the second array
+        are applied to the channels of the reference of the same source; the shape of this array is
+        (sources, channels, channels, taps).
     """
     sources, channels, samples = true.shape
     signals = np.concatenate((true, estimated)).reshape(-1, samples)
@@ -74,8 +75,8 @@ def _correlations(inputs: Signals, targets: Signals, taps: int) -> Signals:
         taps: number of delays.
 
     Returns:
-        Array of shape (taps, inputs, targets). Its element [k, i, j] is the sum of inputs[i, n] *
-        targets[j, n + k] over n.
+        Array of shape (taps, inputs, targets). The element [k, i, j] of the array is the sum over n
+        of inputs[i, n] * targets[j, n + k].
     """
     samples = inputs.shape[1]
     size = next_fast_len(min(_BLOCK, samples + taps - 1), real=True)
@@ -183,10 +184,10 @@ def _levinson(gram: Signals, products: Signals) -> tuple[Signals, Signals, Signa
         gram, products: see :func:`_solve`.
 
     Returns:
-        Three arrays. The first is the solution (systems, taps, inputs, targets). The second
-        contains the forward filter, and the backward filter delayed by a tap; its shape is (2,
-        systems, taps, inputs, inputs). The third contains the covariances of the prediction errors
-        of both filters; its shape is (2, systems, inputs, inputs).
+        Three arrays. The first array (systems, taps, inputs, targets) is the solution. The second
+        array (2, systems, taps, inputs, inputs) contains the forward filter, and the backward
+        filter delayed by a tap. The third array (2, systems, inputs, inputs) contains the
+        covariances of the prediction errors of both filters.
     """
     systems, taps, inputs, targets = products.shape
     # In the loop, all arrays are transposed, (systems, columns, taps * inputs), so that the

@@ -41,8 +41,8 @@ def merge(
         Table of mean scores, see :func:`summarise`.
 
     Raises:
-        InputError: rows are missing, duplicated, unexpected or not finite, the average of a row is
-            not the mean of both ears, or scores were produced with different inputs or settings.
+        InputError: rows are missing, duplicated, unexpected or not finite; or the average of a row
+            is not the mean of both ears; or scores were produced with different inputs or settings.
     """
     scores, problems = _collect(folder, "scores", ScoreRow, pairs, batch_size)
     components, more = _collect_any(folder, "components", ComponentRow, pairs, batch_size)

@@ -1,4 +1,4 @@
-"""Writes the score files of a shard; after an interruption, the next call continues them."""
+"""Writes the score files of a shard; after an interruption, the next run adds missing rows."""
 
 import math
 from collections.abc import Sequence

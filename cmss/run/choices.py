@@ -1,4 +1,4 @@
-"""Makes networks and separators that have no configuration file selectable by NAME."""
+"""Registers networks and separators that have no configuration file as choices for hydra."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING as NO_DEFAULT
@@ -20,8 +20,8 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    If a separator has a file in cmss/conf/separator, it is already a choice. The other separators
-    of this package have no settings of their own, only the settings in :data:`COMMON_FILES`. The
+    If a separator has a file in cmss/conf/separator, the separator is already a choice. The other
+    separators of this package have only the settings in the files :data:`COMMON_FILES`. The
     settings of a separator in an extension package are the fields of the separator's class. This
     class is imported only if the name of the separator is on the command line.
 
@@ -29,8 +29,9 @@ def add_choices(words: Iterable[str] = ()) -> None:
         words: the command line.
 
     Raises:
-        InputError: an extension package cannot be imported, the name of its separator or network is
-            already in use, or its separator is not a dataclass.
+        InputError: an extension package cannot be imported; or the name of a separator or network
+            of an extension package is already in use; or a separator of an extension package is not
+            a dataclass.
     """
     store = ConfigStore.instance().store
     for network in registry.listed():

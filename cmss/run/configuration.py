@@ -186,7 +186,7 @@ def record(config: DictConfig, given: DictConfig) -> None:
 def precision_warnings(config: DictConfig) -> list[str]:
     """Return a warning if a network is to run in bfloat16 on a CPU that does not support it.
 
-    The warning is the only item of a list; without a warning, the list is empty.
+    The returned list contains only the warning. If there is no warning, the list is empty.
     """
     separator = plain(config.separator)
     members = [{**separator, **member} for member in separator.get("members", [{}])]
@@ -205,7 +205,7 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
 
     Args:
         config: configuration of the run.
-        sounds: cache that opens the sound files; None for a new cache.
+        sounds: cache that opens the sound files. If `sounds` is None, a new cache is created.
 
     Raises:
         InputError: settings, metadata or the file `evaluate.pairs` are not valid, or the file
@@ -234,7 +234,7 @@ def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair
 
     Args:
         config: configuration of the run.
-        sounds: cache that opens the sound files; None for a new cache.
+        sounds: cache that opens the sound files. If `sounds` is None, a new cache is created.
 
     Raises:
         InputError: see :func:`chosen_pairs`.

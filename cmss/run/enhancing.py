@@ -45,8 +45,8 @@ class Plan:
             missing.
         tracks: tracks to separate, because an enhanced file or the stems of the track are missing.
         prints: dict from the name of a pair to the fingerprint of its enhanced file.
-        stem_prints: dict from the name of a track to the fingerprint of its stems; it contains
-            only the tracks whose stems are to be kept and are missing.
+        stem_prints: dict from the name of a track to the fingerprint of its stems. The dict
+            contains only tracks whose stems must be stored but do not exist yet.
     """
 
     pairs: Mapping[str, Sequence[Pair]]

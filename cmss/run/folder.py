@@ -47,8 +47,8 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 def save_configuration(config: DictConfig) -> None:
     """Write the resolved configuration of a run to the folder of the run.
 
-    The number of this job and the number of jobs are not recorded, because each program may have
-    different numbers.
+    The index of this job and the number of jobs are not recorded, because the number of jobs may
+    differ between programs.
     """
     config = config.copy()
     config.evaluate.batch, config.evaluate.batch_size = 0, 1
@@ -233,8 +233,8 @@ def training_tracks(config: DictConfig, count: int | None = None) -> list[Track]
 
     Args:
         config: configuration with the section `path`.
-        count: number of tracks to load, which are evenly spaced in the list of all tracks; None for
-            all tracks.
+        count: number of tracks to load. These tracks are evenly spaced in the list of all tracks.
+            If `count` is None, all tracks are loaded.
 
     Raises:
         InputError: files are not valid, or there are no tracks; the message has a line for each
@@ -255,14 +255,14 @@ def save_provenance(
     """Write the provenance of a run: configuration, code, weights, libraries, computing time.
 
     If other jobs with the same separator have already written the file, the new file lists the
-    weights of all these jobs, and each time is the sum over all these jobs.
+    weights of all these jobs. Each duration in the new file is the sum over all these jobs.
 
     Args:
         folder: the run's folder.
         config: configuration of the run.
         weights: dict from the path of a weight file to the SHA-256 of this file.
-        compute: dict from the name of a time to its value in seconds; it contains computing times
-            and durations of music.
+        compute: dict from the name of a duration to its value in seconds. The durations are
+            computing times and lengths of music.
     """
     libraries = ("pyclarity", "torch", "numpy", "scipy", "numba", "soxr", "soundfile")
     configuration: Any = OmegaConf.to_container(config, resolve=True)
@@ -291,7 +291,7 @@ def save_provenance(
 
 
 def _revision() -> str | None:
-    """Return the git commit of this code, with "+" if files differ from it; None without git."""
+    """Return the git commit of this code, with "+" if files have changed; None without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -29,16 +29,16 @@ class KeptFiles:
     """Lists the results of one type, enhanced files or stems, in the folder of a run.
 
     Args:
-        folder: folder that contains all these results, for error messages.
+        folder: folder that contains all these results. The folder is named in error messages.
         paths: dict from the name of a pair or track to the path of its result, which is a file or
             a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is
             missing or damaged.
-        stated_in: name of the file with the fingerprint, if each result is a folder. Empty if each
-            result is a file that contains its own fingerprint.
+        stated_in: name of the file with the fingerprint, if each result is a folder. If each result
+            is a file that contains its own fingerprint, `stated_in` is empty.
         if_absent: error message for a missing result.
-        unstated: whether :meth:`check` accepts results that have no fingerprint because another
-            program wrote them.
+        unstated: whether :meth:`check` accepts results without a fingerprint. Another program has
+            written such results.
     """
 
     folder: Path

@@ -1,6 +1,6 @@
-"""Checks the command line of a recipe, KEY=VALUE, and explains each mistake in a message.
+"""Checks the arguments KEY=VALUE of a recipe, and explains each mistake in a message.
 
-Three parsers read a word KEY=VALUE one after another: the shell, hydra and OmegaConf. For hydra,
+Each argument KEY=VALUE is read by three parsers in turn: the shell, hydra and OmegaConf. For hydra,
 commas, brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed.
 OmegaConf replaces ``${key}`` by the value of the key. The messages show how to quote a value so
 that no parser changes it.
@@ -39,7 +39,7 @@ from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
 def words() -> list[str]:
-    """Return the words KEY=VALUE of the running program's command line, as the user gave them."""
+    """Return the arguments KEY=VALUE on the command line, as the user gave the arguments."""
     given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(given, list)
     return [str(word) for word in given]
@@ -210,10 +210,11 @@ def with_path_as_text(word: str) -> str:
     Without quotation marks, hydra would read the path 2026_11_29 as the number 20261129.
 
     Args:
-        word: word KEY=VALUE of the command line.
+        word: argument KEY=VALUE of the command line.
 
     Returns:
-        The word with a quoted value; the same word if its value is not such a path.
+        The argument with a quoted value. If the value is not a path that looks like a number, the
+        argument does not change.
     """
     override = _parsed(word)
     if override is None or override.value_type is None or not is_path(override.key_or_group):
@@ -225,7 +226,7 @@ def with_path_as_text(word: str) -> str:
 
 
 def _parsed(word: str) -> Override | None:
-    """Parse a word with hydra's grammar; return None if hydra refuses the word."""
+    """Parse an argument KEY=VALUE with the grammar of hydra; return None if hydra refuses it."""
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except HydraException:
@@ -257,7 +258,7 @@ def problem_of_options() -> str | None:
 
 
 def unreadable(error: CompactHydraException | ValueError | TypeError, name: str) -> list[str]:
-    """Return an error message for each word of the command line that hydra refuses.
+    """Return an error message for each argument of the command line that hydra refuses.
 
     Args:
         error: exception that hydra raised.
@@ -346,7 +347,7 @@ def _keys(section: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _misread(word: str) -> str:
-    """Return the error message for a word that hydra cannot parse as KEY=VALUE."""
+    """Return the error message for an argument that hydra cannot parse as KEY=VALUE."""
     if "=" not in word:
         # The shell splits an unquoted value at its spaces, and hydra reports only a later part of
         # the value. Join the parts again, from the word with "=" to the next key or option.
@@ -376,15 +377,16 @@ def _with_home(path: str) -> str:
     expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
     if expanded.startswith("~"):
         raise ValueError(
-            f"no home folder of {path.split('/')[0]}; to use a folder with this name, type ./{path}"
+            f"no user has the home folder {path.split('/')[0]}; for a path that begins with ~, "
+            f"type ./{path}"
         )
     return expanded
 
 
 def _split(word: str) -> tuple[str, str, str]:
-    """Split a word into prefix (``+``, ``++`` or ``~``), key and value.
+    """Split an argument into prefix (``+``, ``++`` or ``~``), key and value.
 
-    A word without "=" has an empty prefix and an empty key.
+    An argument without "=" has an empty prefix and an empty key.
     """
     key, equals, text = word.partition("=")
     if not equals:
@@ -394,19 +396,20 @@ def _split(word: str) -> tuple[str, str, str]:
 
 
 def _as_text(word: str) -> str:
-    """Quote the value of a word KEY=VALUE, so that hydra reads the value as text."""
+    """Quote the value of an argument KEY=VALUE, so that hydra reads the value as text."""
     sign, key, text = _split(word)
     return f"{sign}{key}={_text(text)}"
 
 
 def _suggestion(word: str) -> str:
-    """Quote a word so that it can be typed in a shell and hydra reads its value as text.
+    """Quote an argument for the shell, so that hydra reads the value as text.
 
     Args:
-        word: word KEY=VALUE as the program received it, without the shell's quotation marks.
+        word: argument KEY=VALUE that the program received, without the quotation marks of the
+            shell.
 
     Returns:
-        The quoted word. If the value is a list, each item of the list is quoted.
+        The quoted argument. If the value is a list, each item of the list is quoted.
     """
     sign, key, text = _split(word)
     single = is_path(key) and key.rpartition(".")[2] not in PATH_LISTS

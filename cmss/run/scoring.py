@@ -48,7 +48,7 @@ class Scorer:
 
         Args:
             scene: scene with the stems and their gains.
-            sounds: cache that reads the stems; None for a new cache.
+            sounds: cache that reads the stems. If `sounds` is None, a new cache is created.
 
         Returns:
             The remix (2, samples), which is not amplified by the hearing aid.
@@ -66,9 +66,9 @@ class Scorer:
     ) -> tuple[Haaqi, Haaqi]:
         """Compute HAAQI of the left and the right ear.
 
-        The noise of both ears comes from the same random generator. As in the official evaluation,
-        the score of the left ear is computed first; the order affects the noise, and therefore the
-        scores.
+        HAAQI adds noise to the signals of both ears. Both noise signals come from the same random
+        generator. As in the official evaluation, the score of the left ear is computed first. The
+        order of the ears affects the noise, and therefore the scores.
 
         Args:
             reference: remix of the ground truth stems, see :meth:`reference`.
@@ -212,7 +212,7 @@ Score = tuple[Haaqi, Haaqi, int]
 """Result of a :class:`FileScorer`: left ear, right ear, number of samples at full scale."""
 
 Reference = Waveform | InputError
-"""Reference of a pair, or the error because of which the reference cannot be computed."""
+"""Reference of a pair, or the exception that was raised instead of the reference."""
 
 
 def with_references(
@@ -249,8 +249,8 @@ def score_files(
 
     Args:
         scorer: function that scores a pair, such as a :class:`FileScorer`.
-        work: pairs with their references, see :func:`with_references`. The next pair is not
-            requested until a process is about to need it.
+        work: pairs with their references, see :func:`with_references`. At most two pairs for each
+            process are read from `work` in advance.
         jobs: number of processes; if 1, the pairs are scored in this process.
 
     Yields:
@@ -298,7 +298,7 @@ def score_files(
             )
             raise ChildProcessError(
                 "a scoring process was killed, perhaps because memory was exhausted (fewer "
-                "processes need less); run the same command again to continue"
+                "processes need less memory); run the same command again to continue"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -316,8 +316,8 @@ def _submitted(
 ) -> Future[Score]:
     """Submit a pair to the pool.
 
-    If `reference` is an error, nothing is submitted, and the returned future has failed with this
-    error.
+    If `reference` is an exception, nothing is submitted, and the method `result` of the returned
+    future raises this exception.
     """
     if not isinstance(reference, InputError):
         return pool.submit(scorer, pair, reference)

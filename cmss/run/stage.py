@@ -1,6 +1,6 @@
 """Runs a recipe: checks the command line, prints errors, and sets the exit status.
 
-This module also has the progress bar.
+This module also defines the progress bar.
 """
 
 import os
@@ -33,7 +33,7 @@ REFUSED = {
     "separator.separation.sample_rate": "the sampling rate of the network is stated in the weights",
     "hydra.job.chdir": "relative paths refer to the folder from which the command was started",
 }
-"""Keys of the official baseline that are not supported -> reason."""
+"""Dict from each key of the official baseline that is not supported to the reason."""
 
 
 class JobError(Exception):
@@ -65,8 +65,9 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     Returns:
         The decorated function. The decorated function raises SystemExit with status 2 if an input
         is not valid, and with status 1 if a result is not finite or cannot be written. In a job of
-        a multirun, the decorated function raises :class:`JobError` instead of SystemExit: hydra's
-        launchers pass on the exceptions of a job, but they would wait forever for a job that exits.
+        a multirun, the decorated function raises :class:`JobError` instead of SystemExit. The
+        launchers of hydra pass on an exception of a job. If a job ended by SystemExit, the
+        launchers would wait forever for the result of this job.
     """
 
     @wraps(work)

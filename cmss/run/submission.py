@@ -4,7 +4,7 @@ The rules are those of the second Cadenza Challenge, task 2. Each pair of scene 
 file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16 bit. The name of
 the archive is `submission_<TeamID>_causal.zip` or `submission_<TeamID>_noncausal.zip`. Before
 `.zip`, the name contains `_aug` if extra training data were used, `_sup` if the system is a
-supplementary system, and `_aug_sup` in both cases.
+supplementary system, and `_aug_sup` if both conditions hold.
 """
 
 import os
@@ -39,9 +39,9 @@ class Packing:
         team: id of the team in the challenge.
         causality: causality of the system, "causal" or "noncausal".
         supplement: suffix of the name: empty, "aug", "sup" or "aug_sup".
-        part_mb: maximum size of an archive in MB; None for no limit. A larger submission is split
-            into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on, which unpack to the
-            same folder.
+        part_mb: maximum size of an archive in MB. If `part_mb` is None, there is no limit. A larger
+            submission is split into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on,
+            which unpack to the same folder.
     """
 
     team: str
@@ -146,8 +146,8 @@ def build_submission(
         packing: name of the submission, and maximum size of its archives.
         provenance: path of the JSON file with the provenance of the signals.
         sounds: cache that opens the files, and has the sampling rate of the mixtures.
-        progress: function that wraps a list of pairs in a progress bar, such as tqdm. It is called
-            once for the check and once for the archive.
+        progress: function that wraps a list of pairs in a progress bar, such as tqdm. `progress` is
+            called once for the check and once for the archive.
 
     Raises:
         InputError: the rules do not allow the name, the provenance is missing, a single file is

@@ -193,7 +193,7 @@ class MetadataFile:
     def _parse(self, text: str) -> dict[str, Any]:
         entries = json.loads(text, object_pairs_hook=self._object)
         if not isinstance(entries, dict):
-            raise ValueError("expected an object of named entries")
+            raise ValueError("expected an object that maps names to entries")
         return entries
 
     def _object(self, items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,10 @@ from cmss.scenes.sound_files import SoundFiles
 
 @dataclass(frozen=True)
 class MetadataPaths:
-    """Holds the paths of the metadata files and of the music folder, under their official keys."""
+    """Holds the paths of the metadata files and of the music folder.
+
+    The fields have the names of the official configuration keys.
+    """
 
     music_dir: Path
     gains_file: Path
@@ -65,8 +68,8 @@ def load_pairs(
         paths: paths of the metadata files and of the music folder.
         sample_rate_hz: required sampling rate of every sound file.
         references: whether the ground truth stems must exist, in addition to the mixtures.
-        sounds: cache that opens the sound files; its sampling rate is used instead of
-            `sample_rate_hz`. None for a new cache.
+        sounds: cache that opens the sound files. The sampling rate of `sounds` is used instead of
+            `sample_rate_hz`. If `sounds` is None, a new cache is created.
 
     Returns:
         All pairs in the order of scene_listeners_file, which is the official order.

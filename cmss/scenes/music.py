@@ -24,9 +24,10 @@ class Piece:
 
     Args:
         source_ids: ids of all sources of the entry, including those that are not valid.
-        sources: dict from the id of a source to the source; only the valid sources.
-        excerpts: dict from the id of a source, or "mixture", to its excerpt; only the valid
-            excerpts.
+        sources: dict from the id of a source to the source. The dict contains only the valid
+            sources.
+        excerpts: dict from the id of a source to the excerpt of the source, and from "mixture" to
+            the excerpt of the mixture. The dict contains only the valid excerpts.
         track: the track; None if a source or the mixture is not valid.
     """
 
@@ -54,8 +55,8 @@ class Music:
 
         Args:
             name: name of the track.
-            user: metadata file that refers to the track.
-            where: full key in `user` at which the track is named.
+            user: metadata file that contains the name of the track.
+            where: full key in `user` whose value is the name of the track.
         """
         if name not in self._pieces:
             self._pieces[name] = self._build(name, user, where)

@@ -1,4 +1,4 @@
-"""Gives names to the players of a recording for which there are no metadata."""
+"""Names the players of a recording that has no metadata."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,17 +14,18 @@ def canonical(name: object) -> str | None:
 
 
 def named_players(instruments: Sequence[str], recording: Excerpt) -> dict[str, Source]:
-    """Return the players of a recording by their ids, which are also the names of their stems.
+    """Return the players of a recording that has no metadata.
 
     Args:
-        instruments: instrument of each player. If an instrument has several players, its name
-            occurs several times.
-        recording: excerpt of the recording. It is used as a placeholder for the stem of each
-            player, because there are no ground truth stems.
+        instruments: instrument of each player. If several players have the same instrument, the
+            name of the instrument occurs several times.
+        recording: excerpt of the recording. This excerpt is used as a placeholder for the stem of
+            each player, because there are no ground truth stems.
 
     Returns:
-        Dict from the id to the player. The id is the name of the instrument (`Cello`), or for
-        several players of the same instrument the name with a number (`Violin_1`, `Violin_2`).
+        Dict from the id of a player to the player. The id is also the name of the player's stem.
+        The id is the name of the instrument (`Cello`). If several players have the same instrument,
+        a number is added to the name (`Violin_1`, `Violin_2`).
     """
     numbered, players = Counter[str](), dict[str, Source]()
     for name in instruments:

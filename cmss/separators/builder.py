@@ -71,8 +71,9 @@ def build_steps(
             applied. The key `name` of a mapping is a key of :data:`cmss.separators.steps.STEPS`;
             the other keys are the settings of the step.
         key: key of this section in the configuration, for error messages.
-        precision: precision of those steps that have a setting `precision`, but whose mapping does
-            not contain this setting. None keeps the default of each step.
+        precision: default value of the setting `precision`. The default value is used for each step
+            that has this setting, if the mapping of the step does not contain the setting. If
+            `precision` is None, each step keeps its own default value.
 
     Returns:
         Dict from the key of each step, such as `separator.steps.0`, to the step.
@@ -95,7 +96,7 @@ def build_steps(
 def described_steps(
     section: Sequence[Mapping[str, Any]], precision: Precision | None = None
 ) -> list[dict[str, Any]]:
-    """Return the name, the weights and those settings of each step that affect results.
+    """Return, for each step, the name, the weights, and the settings that affect the results.
 
     A weight file is identified by the digest of its content instead of its path.
 

@@ -21,11 +21,13 @@ class Entry:
     """Describes a separator that has no record in :mod:`cmss.models`.
 
     Args:
-        separator: class of the separator, as `module:Class` with a module of cmss.separators.
+        separator: class of the separator in the form `module:Class`; the module is in
+            cmss.separators.
         method: short description of the method, for lists of separators.
         weights: description of the source of the weights; empty if the separator has no weights.
-        settings: name of the file with the default settings in cmss/conf/separator. It is used only
-            if this folder has no file with the name of the separator.
+        settings: name of the file with the default settings in cmss/conf/separator. The file
+            `settings` is used only if cmss/conf/separator contains no file with the name of the
+            separator.
     """
 
     separator: str

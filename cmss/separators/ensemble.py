@@ -176,6 +176,9 @@ class Ensemble:
 def _estimates(
     separator: Separator, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> list[NDArray[np.float32]]:
-    """Return the estimate (2, samples) of each source; without a stem, the estimate is silent."""
+    """Return the estimate (2, samples) of each source.
+
+    If the separator returns no stem for a source, the estimate of this source is silent.
+    """
     stems = separator.separate(mixture, sources)
     return [stems[key] if key in stems else np.zeros_like(mixture) for key in sources]

@@ -45,8 +45,9 @@ class Segments:
         overlap: fraction of a segment that overlaps the next segment. The overlap has no effect on
             networks with a bounded receptive field, see :func:`in_pieces`.
         official: whether to segment in the same way as the official baseline, see
-            :func:`official_overlap_add`. If `official` is true, `overlap` is also the duration of
-            the fade in seconds, and the mixture is not scaled before the network is applied.
+            :func:`official_overlap_add`. The official baseline uses the number `overlap` also as
+            the duration of the fade in seconds. If `official` is true, the mixture is not scaled
+            before the network is applied.
 
     Raises:
         InputError: the length of the segment or the overlap is out of range.
@@ -109,7 +110,8 @@ class OneForAll:
     The network may also have outputs for second players of an instrument.
 
     Args:
-        load: function that returns the network; it is called when the network is first needed.
+        load: function that returns the network. The function is called when the network is first
+            needed.
         sample_rate_hz: sampling rate of the mixtures.
         segments: settings by which long mixtures are split into segments.
         device: device on which the network runs.
@@ -165,8 +167,8 @@ class OnePerInstrument:
     same instrument, there is a single estimate, which has the name of the instrument.
 
     Args:
-        load: function that returns the network of an instrument; it is called when this network is
-            first needed.
+        load: function that returns the network of an instrument. The function is called when this
+            network is first needed.
         sample_rate_hz: sampling rate of the mixtures.
         segments: settings by which long mixtures are split into segments.
         device: device on which the networks run.
@@ -238,10 +240,10 @@ def run_resampled(
 ) -> NDArray[np.float32]:
     """Apply a network at its sampling rate and at the level of the challenge's mixtures.
 
-    The mixture is scaled to an RMS of :data:`LEVEL`, and the estimates are scaled back. Otherwise,
-    small constants in a network would change the estimates of a quiet mixture. If the receptive
-    field is bounded, the level is not changed, because the RMS depends on the future of the signal.
-    The estimates are aligned with the mixture.
+    The mixture is scaled to an RMS of :data:`LEVEL`, and the estimates are scaled back. Without
+    this scaling, small constants in a network would change the estimates of a quiet mixture. If the
+    receptive field is bounded, the level is not changed, because the RMS depends on the future of
+    the signal. The estimates are aligned with the mixture.
 
     Args:
         function: function that applies the network to a segment (1, 2, samples) and returns

@@ -1,8 +1,8 @@
 """Lists all separators with their properties, scores and computing times.
 
-The file models.json beside this module contains the properties, scores and computing times.
-`python -m benchmarks.separators` and `python -m benchmarks.systems` write this file and the tables
-of the documentation.
+The file models.json in the folder of this module contains the properties, scores and computing
+times. `python -m benchmarks.separators` and `python -m benchmarks.systems` write this file and the
+tables of the documentation.
 """
 
 import json
@@ -32,19 +32,22 @@ class Properties:
         method: short description of the method.
         parameters: number of learned parameters of the weights in the package, or number of values
             in the templates; None if the package has no weights.
-        sizes: dict from the name of a size that can be trained to its number of parameters.
+        sizes: dict from the name of a size to the number of parameters of this size. The dict
+            contains the sizes that train.py can train.
         causal: whether the separator can be causal, either with the weights in the package or with
             weights of a size in `causal_sizes`.
         causal_sizes: names of the sizes with a look-ahead of at most 5 ms.
-        gap_closed: dict from the test set to the position of the mean HAAQI between the score of
-            the mixture (0) and that of the ground truth stems (1).
+        gap_closed: dict from the test set to the fraction of the gap in mean HAAQI that is closed.
+            The fraction is 0 for the mixture and 1 for the ground truth stems.
         sdr_db: dict from the test set to the median SDR over the sources in dB. If rounding is the
             only error, the SDR is more than 100 dB.
-        seconds_per_minute: CPU seconds on one core per minute of a quartet; None if not measured.
+        seconds_per_minute: CPU time in seconds for a minute of a quartet on one core; None if the
+            time was not measured.
         licence: licence of the weights in the package; None if the package has no weights.
         data: names of the data sets on which the weights in the package were trained, see
             cmss/weights/PROVENANCE.md.
-        package: name of the extension package that adds the separator; None for separators of cmss.
+        package: name of the extension package that contains the separator; None if cmss contains
+            the separator.
     """
 
     name: str
@@ -63,7 +66,7 @@ class Properties:
 
     @property
     def ready(self) -> bool:
-        """Whether the separator works without a weight file of the user; assumed for extensions."""
+        """Whether the separator works if the user provides no weights; true for all extensions."""
         return self.licence is not None or self.family == EXTENSION
 
 

@@ -89,5 +89,7 @@ class ConvTasNetSeparator(NetworkSeparator):
         # ValueError and AttributeError are raised for JSON that is malformed or not an object.
         except (InputError, OSError, ValueError, AttributeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{folder}: not a published Conv-TasNet ({reason})") from error
+            raise InputError(
+                f"{folder}: not a Conv-TasNet in the format of the challenge ({reason})"
+            ) from error
         return self._taken(folder / WEIGHTS, network)

@@ -16,8 +16,8 @@ from cmss.separators.protocol import Around, Stems
 class Progress:
     """Counts the work that is done, and reports it as a fraction.
 
-    In each block of the recording, each member of an ensemble counts as one unit. All steps after
-    the ensemble together count as one unit.
+    In each block of the recording, each member of an ensemble counts as one unit of work. All steps
+    after the ensemble together also count as one unit.
     """
 
     def __init__(self, report: Callable[[float], object] | None, samples: int) -> None:

@@ -102,7 +102,7 @@ class TemplateSeparator(ABC):
         lags = max(map(len, dictionaries.templates.values()))
         if self.static and lags > 1:
             raise InputError(
-                f"{path}: templates of {lags} frames, expected separator=nmf_convolutive"
+                f"{path}: templates of {lags} frames require separator=nmf_convolutive"
             )
         return dictionaries
 

@@ -28,9 +28,9 @@ class ModuleSeparator(Estimating):
     Args:
         sample_rate_hz: sampling rate of the mixtures.
         causality: always `noncausal`, because the receptive field of the module is unknown.
-        target: class of the module, as `package.Class`. `target` may be None if train.py wrote the
-            checkpoint, because such a checkpoint contains `target`, `arguments`, `sources`,
-            `samplerate` and `consistent`.
+        target: class of the module in the form `package.Class`. `target` may be None if train.py
+            wrote the checkpoint, because such a checkpoint contains `target`, `arguments`,
+            `sources`, `samplerate` and `consistent`.
         checkpoint: path of the weight file: a .safetensors file, or a file in which torch.save has
             stored a state_dict. Only tensors are unpickled. Prefixes of parameter names, such as
             `module.`, are removed (:mod:`cmss.models.weights_file`).
@@ -42,7 +42,7 @@ class ModuleSeparator(Estimating):
         separation: settings by which a mixture is segmented, see :class:`Segments`.
         voices: method for two players of the same instrument, see :func:`share_out`.
         precision: precision of matrix products.
-        device: name of the device; None to use a GPU if available.
+        device: name of the device. If `device` is None, a GPU is used if available.
 
     Raises:
         InputError: the class or the weights do not exist, or the weights do not fit the class.

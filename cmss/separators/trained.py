@@ -69,15 +69,16 @@ class NetworkSeparator(Estimating):
             most :data:`LOOK_AHEAD_S`.
         weights_from: source of the weights. The value `small` selects the network in the package,
             which separates all instruments. A path can be a checkpoint of train.py for all
-            instruments, the folder in which such a checkpoint was published, or a folder with a
-            network for each instrument. In a folder with a network for each instrument, the
-            subfolder <Instrument>/ contains the checkpoint best.safetensors or a published network.
+            instruments, a folder that :mod:`cmss.training.publish` wrote from such a checkpoint, or
+            a folder with a network for each instrument. In a folder with a network for each
+            instrument, the subfolder <Instrument>/ contains the checkpoint best.safetensors, or the
+            files that :mod:`cmss.training.publish` wrote.
         add_residual: fraction of the accompaniment that is added to each estimate, if the networks
             estimate an accompaniment.
         separation: settings by which a mixture is segmented, see :class:`Segments`.
-        voices: method for two players of the same instrument, see :func:`share_out`; None for the
-            default of the network, see :class:`cmss.models.record.NetworkRecord`.
-        device: name of the device; None to use a GPU if available.
+        voices: method for two players of the same instrument, see :func:`share_out`. If `voices` is
+            None, the default of the network is used, see :class:`cmss.models.record.NetworkRecord`.
+        device: name of the device. If `device` is None, a GPU is used if available.
         precision: precision of matrix products.
 
     Raises:
@@ -174,7 +175,8 @@ class NetworkSeparator(Estimating):
         network = load_checkpoint(path)
         if not isinstance(network, tuple(record.network for record in self._records)):
             raise InputError(
-                f"{path}: weights of a {type(network).__name__}, expected separator={self.name}"
+                f"{path}: the file contains weights of a {type(network).__name__}, "
+                f"expected weights for separator={self.name}"
             )
         return self._taken(path, network)
 

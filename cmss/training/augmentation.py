@@ -29,7 +29,8 @@ class Segment:
             is raised.
         sections: second-order sections of the equaliser, an array (sections, 6) as in
             :func:`scipy.signal.sosfilt`.
-        gain: factor that multiplies the stem, after the stem is scaled to a full scale of 1.
+        gain: factor by which the stem is multiplied, after the conversion from int16 to the range
+            from -1 to 1.
         swap: whether to swap both channels.
     """
 

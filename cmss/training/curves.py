@@ -1,7 +1,8 @@
 """Shows the progress of a training in TensorBoard, or as a picture without TensorBoard.
 
-TensorBoard is an optional dependency of this package, `tensorboard`. The command `tensorboard
---logdir exp/train` starts a web page that compares all trainings in the folder.
+TensorBoard is the extra `tensorboard` of this package. The command
+`tensorboard --logdir exp/train` starts a local web page of TensorBoard. This page compares all
+trainings in the folder.
 """
 
 from collections.abc import Callable, Mapping
@@ -86,7 +87,7 @@ class TensorBoard:
 
 
 class Picture:
-    """Draws the columns of the log after each validation, as the file :data:`PICTURE`.
+    """Plots the columns of the log after each validation, and writes the file :data:`PICTURE`.
 
     Args:
         folder: folder of the training, with log.csv.
@@ -100,10 +101,10 @@ class Picture:
         self._learning_rate = learning_rate
 
     def trained(self, step: int, loss: float, learning_rate: float) -> None:
-        """See :class:`Curves`; the log has the training loss."""
+        """Do nothing, because log.csv contains the training loss."""
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:  # noqa: ARG002
-        """See :class:`Curves`; the log has the values."""
+        """Draw the picture from log.csv, which already contains the values."""
         from matplotlib.figure import Figure
 
         header, *rows = parse_csv(read_text(self._folder / "log.csv"))
@@ -141,11 +142,13 @@ class Picture:
             figure.savefig(temporary, format="png")
 
     def sounds(self, step: int, signals: Mapping[str, Tensor], rate_hz: int) -> None:
-        """See :class:`Curves`; a picture has no sounds."""
+        """Do nothing, because a picture cannot show sounds."""
 
 
 def curves_in(folder: Path, step: int, learning_rate: Callable[[int], float]) -> Curves:
-    """Return an object that writes curves for TensorBoard, if installed, or to a picture.
+    """Return a :class:`TensorBoard` object, or a :class:`Picture` without TensorBoard.
+
+    A :class:`Picture` is returned if the package TensorBoard is not installed.
 
     Args:
         folder: folder of the training.

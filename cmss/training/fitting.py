@@ -1,17 +1,18 @@
 """Fits the weights of an ensemble of separators by non-negative least squares.
 
 Each separator of the ensemble is called a member. Each member has a weight for each instrument in
-each frequency band. Each estimate is split into bands, and the estimate of the ensemble is the sum
-of w[m, b] times the estimate of member m in band b over all m and b. The weights with the smallest
-squared error depend on the stems only through sums of products. The sums of products are
-accumulated over tracks, so that memory does not grow with the data. Weights are not negative and
-need not sum to 1. If the estimates of an instrument have large errors in a band, the weights sum to
-less than 1 and attenuate this band, like a Wiener gain.
+each frequency band. Each estimate is split into bands. The estimate of the ensemble is the sum,
+over all members m and all bands b, of w[m, b] times band b of the estimate of member m. The weights
+with the smallest squared error depend on the stems only through sums of products. The sums of
+products are accumulated over tracks, so that memory does not grow with the data. Weights are not
+negative and need not sum to 1. If the estimates of an instrument have large errors in a band, the
+weights sum to less than 1 and attenuate this band, as a Wiener gain does.
 
 In the fit, soft and loud sources have the same importance. A prior keeps the weights of all members
-close to equal weights. For an instrument that plays in only a few tracks, least squares without
-this prior would let one member compensate for the errors of another member. The strength of the
-prior is chosen by leave-one-out cross-validation over tracks.
+close to equal weights. If an instrument plays in only a few tracks, least squares without this
+prior would overfit: the error of one member would cancel the error of another member in these
+tracks, but not in other tracks. The strength of the prior is chosen by leave-one-out
+cross-validation over tracks.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ class _Sums:
     def error(self, weights: NDArray[np.float64]) -> float:
         """Return the energy of the error w' y - s.
 
-        The energy is w' P w - 2 w' q + sources, because the energy of each stem s is scaled to 1.
+        The energy is w' P w - 2 w' q + n, where n is the number of sources, because the energy of
+        each stem s is scaled to 1.
         """
         w = weights.reshape(-1)
         return float(w @ self.products @ w - 2 * w @ self.correlations + self.sources)
@@ -101,7 +103,7 @@ class WeightFit:
         Args:
             track: name of the track of the source.
             instrument: instrument of the source.
-            estimates: list of the members' estimates of the source, each an array (2, samples).
+            estimates: list of estimates of the source, one array (2, samples) for each member.
             stem: ground truth stem of the source, an array (2, samples).
         """
         energy = np.square(stem, dtype=float).sum()

@@ -1,8 +1,8 @@
 """Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-Each program has a dataclass. The fields of this dataclass are the keys of the program's file in
-cmss/conf, which has the default values. :func:`cmss.settings.from_settings` builds the dataclass,
-and thereby checks all values before the work begins.
+Each program has a dataclass, and a file in cmss/conf with the default values. The fields of the
+dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass, and
+thereby checks all values before the work begins.
 """
 
 from collections.abc import Mapping
@@ -74,10 +74,12 @@ class ModelKeys:
 
     Args:
         name: name of a network of :mod:`cmss.models` or of an extension package.
-        target: class of a torch module, as `package.Class`, which is trained instead of the network
-            `name`; None to train the network `name`.
-        arguments: keyword arguments of the class `target`; None for no arguments.
-        sources: outputs of the class `target` in order; None for the eight instruments.
+        target: class of a torch module in the form `package.Class`. The module is trained instead
+            of the network `name`. If `target` is None, the network `name` is trained.
+        arguments: keyword arguments of the class `target`. If `arguments` is None, there are no
+            arguments.
+        sources: outputs of the class `target` in order. If `sources` is None, the outputs are the
+            eight instruments.
         samplerate: sampling rate of the class `target` in Hz.
         consistent: whether to change the estimates of the class `target` so that the sum of the
             estimates is the mixture.

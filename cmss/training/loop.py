@@ -132,9 +132,10 @@ class Validation:
 
     Args:
         loss: mean of the loss.
-        sdr_improvement_db: SDR of the estimates minus SDR of the mixture, mean over all sources.
-        sdr_improvement_of_db: dict from the name of a source to the mean over this source; without
-            sources that do not play.
+        sdr_improvement_db: SDR improvement, which is the SDR of an estimate minus the SDR of the
+            mixture, averaged over all sources.
+        sdr_improvement_of_db: dict from the name of a source to the mean SDR improvement of this
+            source. The dict contains only sources that play in at least one example.
     """
 
     loss: float

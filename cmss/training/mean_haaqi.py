@@ -47,10 +47,10 @@ class MeanHaaqi:
     def spread(
         cls, pairs: Sequence[Pair], count: int, scorer: Scorer, instrument: str | None = None
     ) -> "MeanHaaqi":
-        """Choose `count` pairs, evenly spaced in the list of pairs whose scene has the instrument.
+        """Choose `count` pairs, evenly spaced among the pairs whose scene contains the instrument.
 
         Raises:
-            InputError: the instrument plays in no pair.
+            InputError: no scene contains the instrument.
         """
         pairs = [
             pair
@@ -60,8 +60,8 @@ class MeanHaaqi:
         ]
         if not pairs:
             raise InputError(
-                f"haaqi_pairs: no pair of scene and listener has {instrument or 'any instrument'}, "
-                "expected at least one"
+                f"haaqi_pairs: there is no pair whose scene contains "
+                f"{instrument or 'any instrument'}, expected at least one pair"
             )
         count = min(count, len(pairs))
         chosen = [pairs[number * len(pairs) // count] for number in range(count)]

@@ -80,7 +80,7 @@ class Batch:
         return self.stems.sum(1)
 
     def present(self, outputs: int) -> Tensor:
-        """Return a mask (B, outputs) that is True for each output that has a player."""
+        """Return a mask (B, outputs) that is True for each output that is to estimate a player."""
         # Index -1 is mapped to an additional last output, which is dropped.
         marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
@@ -104,7 +104,8 @@ class RandomMixtures:
         sample_rate_hz: sampling rate of the stems.
         settings: settings of the random mixtures.
         seed: seed of all random numbers.
-        instrument: instrument that plays in every mixture; None for mixtures of any instruments.
+        instrument: instrument that plays in every mixture. If `instrument` is None, the mixtures
+            may contain any instruments.
         device: device on which batches are computed; a GPU also holds the stems.
 
     Raises:

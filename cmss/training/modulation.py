@@ -8,9 +8,10 @@ cosines are the cepstral coefficients. The modulations of each cepstral coeffici
 are beats between neighbouring partials, which depend on the balance of players whose partials lie
 in the same band.
 
-The loss in this module is the cepstral correlation without the ear model, because the ear model
-takes too much computing time. Each signal is transformed once by a Fourier transform. The envelope
-of each band is computed from the bins of the Fourier transform, at a sampling rate of 1 kHz.
+The loss in this module is 1 minus the cepstral correlation. The loss is computed without the ear
+model, because the ear model takes too much computing time. Each signal is transformed once by a
+Fourier transform. The envelope of each band is computed from the bins of the Fourier transform, at
+a sampling rate of 1 kHz.
 
 In shapes, B is the size of the batch, T the number of samples of a signal, and N the number of
 samples of an envelope.

@@ -80,11 +80,12 @@ class Example:
 class PostfilterLoss:
     """Computes the loss of the corrected sources and of their remix.
 
-    Sources are compared with the stems by compressed spectra, in which each magnitude is replaced
-    by its square root. Remixes are compared by their log power in bins, by their log power in
-    bands, and by their modulations (:mod:`cmss.training.modulation`). The bands are half as wide as
-    auditory filters. The log power in bands is compared in each frame. The mean over the excerpt is
-    compared as well, because HAAQI also compares long-term spectra.
+    The corrected sources and the stems are compared in the form of compressed spectra, in which
+    each magnitude is replaced by its square root. For the remixes, three properties are compared:
+    the log power in bins, the log power in bands, and the modulations
+    (:mod:`cmss.training.modulation`). The bands are half as wide as auditory filters. The log power
+    in bands is compared in each frame. The mean of the power over the excerpt is also compared,
+    because HAAQI compares long-term spectra.
 
     Args:
         arguments: arguments of the post-filter.

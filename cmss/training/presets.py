@@ -74,7 +74,7 @@ class Preset:
         Args:
             seed: seed of the random weights.
             instrument: instrument that the network is to estimate; None for all instruments.
-            init_from: path of a file of weights; None for random weights.
+            init_from: path of a file of weights. If `init_from` is None, the weights are random.
 
         Raises:
             InputError: the instrument or the file of weights does not fit the network.
@@ -123,9 +123,10 @@ def module_preset(
     """Return the preset of a torch module of an installed package.
 
     Args:
-        target: class of the module, as `package.Class`.
-        arguments: keyword arguments of the class; None for no arguments.
-        sources: outputs of the module in order; None for the eight instruments.
+        target: class of the module in the form `package.Class`.
+        arguments: keyword arguments of the class. If `arguments` is None, there are no arguments.
+        sources: outputs of the module in order. If `sources` is None, the outputs are the eight
+            instruments.
         samplerate: sampling rate of the module in Hz.
         consistent: whether to change the estimates so that the sum of the estimates is the mixture.
     """

@@ -209,7 +209,7 @@ def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
             network.begin_like(load_postfilter(Path(keys.begin_like)))
         except ValueError as error:
             raise InputError(
-                f"begin_like: {keys.begin_like}: {error}, the value in the section postfilter"
+                f"begin_like: {keys.begin_like}: {error} (the value in the section postfilter)"
             ) from error
     return network
 
@@ -247,7 +247,7 @@ def fit_postfilter(
     """
     every, settings = keys.held_out, keys.training
     if every > len(tracks):
-        raise InputError(f"held_out: {every}, expected 2 to {len(tracks)}, the number of tracks")
+        raise InputError(f"held_out: {every}, expected 2 to {len(tracks)} (the number of tracks)")
     # Refuse the state of another training before anything is separated.
     load_state(state, lambda _: None, settings.with_examples(len(tracks) - len(tracks) // every))
     separator.prepare(source for track in tracks for source in track.sources.values())

@@ -4,9 +4,9 @@
 
 The program writes a copy of the weights, the arguments of the network (config.json) and a model
 card (README.md) to FOLDER. The model card shows the training settings from the header of the
-weights file, and the best validation from the log of the training. The log is the file with the
-name of the weights file and the suffix .csv or, if this file does not exist, log.csv in the same
-folder. The published network can be loaded by `from_pretrained(FOLDER)` or
+weights file, and the best validation from the log of the training. The log has the name of the
+weights file with the suffix .csv. If this file does not exist, the program reads log.csv in the
+same folder. The published network can be loaded by `from_pretrained(FOLDER)` or
 `separator.weights_from=FOLDER`. The command `hf upload NAME FOLDER` uploads the folder to the hub.
 """
 
@@ -127,13 +127,13 @@ class TrainingRecord:
 
 
 def publish(weights: Path, folder: Path, data: str = "", licence: str = "mit") -> None:
-    """Write the folder of a network; if this fails, the incomplete folder is deleted.
+    """Write a network to a new folder; after a failure, the incomplete folder is deleted.
 
     Args:
         weights: path of a weights file written by train.py.
         folder: path of the new folder.
         data: description of the training data, such as the names and licences of data sets.
-        licence: licence of the weights, an identifier of the hub.
+        licence: identifier of the licence of the weights in the format of the hub, such as "mit".
 
     Raises:
         InputError: the weights cannot be read, or the folder exists.

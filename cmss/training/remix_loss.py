@@ -1,10 +1,11 @@
 """Computes losses that compare both the sources and their remix with the ground truth.
 
-The remix is compared because listeners hear the remix, not the sources. Sources are compared by
-compressed spectra. Compression replaces each magnitude by its square root, similar to the
-compression in the ear, and keeps the phase. Remixes are compared by their log power. Each frequency
-bin is weighted by the inverse of the bandwidth of the auditory filter at its frequency, because the
-bands of HAAQI are equally spaced on the ERB-rate scale.
+The remix is compared because listeners hear the remix, not the sources. The estimated sources and
+the stems are compared in the form of compressed spectra. Compression replaces each magnitude by its
+square root, similar to the compression in the ear, and keeps the phase. The remixes are compared in
+the form of log powers. Each frequency bin is weighted by the inverse of the bandwidth of the
+auditory filter at its frequency, because the bands of HAAQI are equally spaced on the ERB-rate
+scale.
 
 In shapes, B is the size of the batch, S the number of outputs of the network, P the number of
 players in an example, T the number of samples, F the number of bins, and K the number of frames.

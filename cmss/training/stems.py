@@ -70,7 +70,7 @@ def _load(track: Track, sample_rate_hz: int) -> StemTrack:
         name = output_name(source.instrument, source.voice)
         if name in stems:
             raise InputError(
-                f"{track.name}.{source.id}.instrument: a second {source.instrument}, expected "
+                f"{track.name}.{source.id}.instrument: {source.instrument} occurs twice, expected "
                 f"{source.instrument}_1 and {source.instrument}_2"
             )
         signal = resample(read_excerpt(source.excerpt, 44100), 44100, sample_rate_hz)

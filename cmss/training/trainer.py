@@ -169,10 +169,10 @@ def load_state(
 
     Args:
         path: path of the file, in the format of :class:`Trainer` or in an earlier format.
-        restore: function that receives the dictionary of values, and raises an exception if they do
-            not fit the network.
-        training: text that the entry `training` of the state must equal. If `training` is None, the
-            entry may have any text.
+        restore: function that receives the dictionary of values, and raises an exception if the
+            values do not fit the network.
+        training: required text of the entry `training` of the state. If `training` is None, any
+            text is accepted.
 
     Raises:
         InputError: the file is damaged, or belongs to another training.

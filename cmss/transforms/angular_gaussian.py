@@ -71,7 +71,8 @@ class Distribution(NamedTuple):
 
     Args:
         left, right: entries on the diagonal of B^-1.
-        real, imaginary: twice the real and the imaginary part of the off-diagonal entry of B^-1.
+        real, imaginary: real part and imaginary part of the off-diagonal entry of B^-1, both
+            multiplied by 2.
         determinant: determinant of B.
         side: logarithm of the ratio of the power in the left channel to the power in the right
             channel.
@@ -131,8 +132,8 @@ def direction_parts(spectra: Tensor) -> Tensor:
     """Compute the direction of each bin as four real numbers.
 
     The numbers are the power of the left channel, the power of the right channel, the real part of
-    left * conj(right), and the imaginary part of left * conj(right). All numbers are divided by the
-    total power. In silence, all numbers are zero.
+    left * conj(right), and the imaginary part of left * conj(right). All four numbers are divided
+    by the total power. In silence, all four numbers are zero.
 
     Args:
         spectra: spectra of both channels, a complex array of shape (..., 2, F, K).
@@ -205,7 +206,7 @@ def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tens
 
 
 def sums_around(sums: Tensor, neighbours: int) -> Tensor:
-    """Sum values (..., F, N) over each bin and its `neighbours` neighbours on each side."""
+    """Add to each bin of an array (..., F, N) the next `neighbours` bins on each side."""
     if not neighbours:
         return sums
     bins = sums.shape[-2]

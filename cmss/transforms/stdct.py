@@ -106,4 +106,4 @@ def _scale(like: Tensor) -> Tensor:
 
 def _check(window: Tensor, hop: int) -> None:
     if not 1 <= hop <= len(window) // 2:
-        raise ValueError(f"hop: expected 1 to half the window, {len(window) // 2}, got {hop}")
+        raise ValueError(f"hop: expected 1 to {len(window) // 2} (half of the window), got {hop}")

@@ -315,7 +315,7 @@ def test_bfloat16_differs_by_its_rounding(model):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"hop": 40}, "half of L, 36, got 40"),
+        ({"hop": 40}, r"1 to 36 \(half of L\), got 40"),
         ({"fold": 5}, "a multiple of fold 5, got 72"),
         ({"compression": 0.0}, "above 0 and at most 1, got 0.0"),
         ({"compression": 2.0}, "above 0 and at most 1, got 2.0"),

@@ -118,7 +118,7 @@ def test_arguments_that_build_nothing(tmp_path, arguments):
     path = tmp_path / "weights.safetensors"
     header = {"model": "convtasnet"} | ({"arguments": arguments} if arguments else {})
     save_file(network().state_dict(), path, header)
-    assert problem(path) == "cannot build the network from header key 'arguments'"
+    assert problem(path) == "header key 'arguments' does not fit the model"
 
 
 def test_weights_of_another_size(tmp_path):

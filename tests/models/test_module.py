@@ -126,7 +126,7 @@ def test_nothing_is_unpickled(tmp_path):
 
     torch.save({"state": Harmful()}, tmp_path / "harmful.th")
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "harmful.th")}
-    with pytest.raises(InputError, match="other objects are not unpickled"):
+    with pytest.raises(InputError, match="not tensors and therefore not unpickled"):
         build_separator(settings, RATE_HZ)
     assert not written.exists()
 
@@ -136,7 +136,7 @@ def test_other_files_are_refused(tmp_path, content):
     """torch.load raises many types of errors, such as IndexError."""
     (tmp_path / "other.th").write_bytes(content)
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "other.th")}
-    with pytest.raises(InputError, match=r"other\.th: not a file that contains only tensors"):
+    with pytest.raises(InputError, match=r"other\.th: the file is damaged, or contains objects"):
         build_separator(settings, RATE_HZ)
 
 

@@ -88,7 +88,7 @@ def test_another_model_is_refused(tmp_path):
 @pytest.mark.parametrize("config", [{"L": 21}, {"depth": 1}, {"N": "many"}])
 def test_arguments_that_build_nothing_are_refused(tmp_path, config):
     said = problem(ConvTasNet, folder_with(tmp_path, **config))
-    assert said.startswith(": config.json: not valid arguments of convtasnet (")
+    assert said.startswith(": config.json: the entries are not valid arguments of convtasnet (")
 
 
 def test_weights_of_another_size_are_refused(tmp_path):

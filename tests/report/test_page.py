@@ -158,6 +158,6 @@ def test_of_many_pairs_the_best_and_the_worst_can_be_heard(tmp_path, monkeypatch
 def test_a_run_of_other_pairs_is_refused(tmp_path):
     pairs = tiny_pairs(tmp_path)
     folder = write_run(tmp_path / "ours", pairs, "oracle", [0.5, 0.7, 0.6])
-    with pytest.raises(InputError, match="expected those of 2 pairs"):
+    with pytest.raises(InputError, match="expected one score for each of the 2 pairs"):
         write_report(folder, pairs[:2], scorer(tmp_path))
     assert not (folder / "report").exists()

@@ -97,5 +97,5 @@ def test_folders(tmp_path):
     assert found[0] == compare(FIRST, SECOND, PAIRS)[0]
     assert "0.0667" in format_differences(found)
     write_rows(tmp_path / "b/scores.csv", ScoreRow, SECOND[1:])
-    with pytest.raises(InputError, match="expected those of the 6 pairs"):
+    with pytest.raises(InputError, match="expected one score for each of the 6 pairs"):
         compare_folders(tmp_path / "a", tmp_path / "b", PAIRS)

@@ -96,5 +96,5 @@ def test_pairs_are_spread_evenly(pairs):
 
 
 def test_an_instrument_that_nobody_plays_is_refused(pairs):
-    with pytest.raises(InputError, match="haaqi_pairs: no pair of scene and listener has Sax"):
+    with pytest.raises(InputError, match="haaqi_pairs: there is no pair whose scene contains Sax"):
         MeanHaaqi.spread(pairs, 3, SCORER, "Sax")

@@ -209,7 +209,7 @@ def test_a_network_of_one_instrument_takes_both_voices():
     [
         ((TARGET,), None, "instrument: None, expected one of Bassoon, .*Violin"),
         ((TARGET,), "Violin_2", "instrument: 'Violin_2'"),
-        (OUTPUTS, "Violin", "instrument: .* expected null"),
+        (OUTPUTS, "Violin", "instrument: expected null"),
     ],
 )
 def test_an_instrument_where_one_is_needed_and_only_there(sources, instrument, message):

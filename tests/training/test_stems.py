@@ -58,7 +58,7 @@ def test_two_players_of_one_name_are_refused(tmp_path):
     tiny = TinyChallenge(tmp_path)
     tiny.files["music_file"]["trio"]["source_2"] = excerpt("Viola", "trio/Violin_2.flac", 0)
     paths = tiny.paths()
-    with pytest.raises(InputError, match=r"trio\.source_3\.instrument: a second Viola"):
+    with pytest.raises(InputError, match=r"trio\.source_3\.instrument: Viola occurs twice"):
         load_stems(load_tracks(paths.music_file, paths.music_dir), RATE_HZ)
 
 

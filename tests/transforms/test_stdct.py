@@ -153,5 +153,5 @@ def test_gradients():
 
 @pytest.mark.parametrize("hop", [0, 9, 16])
 def test_a_hop_that_leaves_samples_out_is_refused(hop):
-    with pytest.raises(ValueError, match=f"half the window, 8, got {hop}"):
+    with pytest.raises(ValueError, match=rf"1 to 8 \(half of the window\), got {hop}"):
         stdct(noise(40), hamming(16), hop)
