@@ -57,7 +57,8 @@ def of_enhanced(
         pairs: pairs of scene and listener of the enhanced files.
         sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
-        system: settings that affect all enhanced files; None for fingerprints of the inputs alone.
+        system: settings that affect all enhanced files. If `system` is None, the fingerprints
+            contain no settings.
         weights: dict from an instrument to the digests of the weights with which the instrument is
             estimated.
 
@@ -90,7 +91,8 @@ def of_stems(
         tracks: tracks whose stems are estimated.
         sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
-        separator: settings that affect all stems; None for fingerprints of the inputs alone.
+        separator: settings that affect all stems. If `separator` is None, the fingerprints contain
+            no settings.
         weights: dict from an instrument to the digests of the weights with which the instrument is
             estimated.
 
@@ -134,7 +136,8 @@ def of_scores(
         pairs: pairs of scene and listener that are scored.
         sounds: reader of the sound files, which computes the digests of stems and enhanced files.
         folder: folder of the run.
-        settings: settings that affect all scores; None for fingerprints of the inputs alone.
+        settings: settings that affect all scores. If `settings` is None, the fingerprints contain
+            no settings.
 
     Returns:
         Dict from the name of a pair to the fingerprint.
@@ -184,8 +187,9 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
     Args:
         found: fingerprints of the existing results.
-        wanted: fingerprints for the present inputs and settings. Entries and pairs that are missing
-            in these fingerprints are not compared.
+        wanted: fingerprints for the present inputs and settings. Entries that are missing in
+            `wanted` are not compared. Pairs that are missing in `found` or in `wanted` are not
+            compared either.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():

@@ -83,7 +83,7 @@ def read_header(path: Path, digest: bool = False) -> AudioHeader:
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
-    """Return the properties of an open file without its digest; see :func:`read_header`."""
+    """Return the properties of an open file, except the digest; see :func:`read_header`."""
     samples = file.frames
     if container.stated:
         _require_end(file, path)
@@ -290,7 +290,7 @@ _printed: set[tuple[Path, str]] = set()
 
 
 def _print_once(path: Path, subject: str, text: str) -> None:
-    """Print a line to standard error, but only once for the same file and subject."""
+    """Print a line to standard error at the first call with this file and this subject."""
     if (path, subject) not in _printed:
         _printed.add((path, subject))
         tqdm.write(one_line(f"{path}: {text}"), file=sys.stderr)

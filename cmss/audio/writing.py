@@ -16,7 +16,7 @@ FULL_SCALE_16_BIT, FULL_SCALE_24_BIT = 32768.0, 8388608.0
 
 
 class _Target:
-    """Receives the bytes that libsndfile writes, and keeps the first error of the system.
+    """Receives the bytes that libsndfile writes, and keeps the operating system's first error.
 
     libsndfile does not report the reason of an error, and an exception must not reach the C code of
     libsndfile. Therefore, libsndfile continues after an error, and the caller must check `error`.
@@ -52,11 +52,12 @@ OPUS_RATE_HZ = 48000
 
 
 def sample_format(path: Path, name: str | None = None) -> tuple[str, str]:
-    """Return libsndfile's names of the format and of the sample format of a file to write.
+    """Return libsndfile's names for the container format and the sample format of an output file.
 
     Args:
-        path: the file, whose suffix is one of :data:`FORMATS`, in upper or lower case.
-        name: name of the sample format in :data:`FORMATS`; None for the default of the suffix.
+        path: the output file. The suffix is a key of :data:`FORMATS`, in upper or lower case.
+        name: name of the sample format in :data:`FORMATS`. If `name` is None, the default sample
+            format of the suffix is used.
 
     Raises:
         InputError: the suffix or the sample format does not exist, or this version of libsndfile

@@ -9,7 +9,7 @@ from cmss.files.atomic import atomic_file
 
 
 class _TrialError(Exception):
-    """Leaves the block of the check, so that the temporary file is deleted and not renamed."""
+    """Ends the `with` block of the check, so that the temporary file is deleted, not renamed."""
 
 
 def check_output_file(

@@ -107,8 +107,8 @@ def _ffmpeg(path: Path) -> str:
     program = shutil.which("ffmpeg")
     if program is None:
         raise InputError(
-            f"{path}: files {path.suffix} need the program ffmpeg, which is missing; "
-            "install it, or convert the file to WAV or FLAC"
+            f"{path}: {path.suffix} files require the program ffmpeg, which was not found; "
+            "install ffmpeg, or convert the file to WAV or FLAC"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such audio file")

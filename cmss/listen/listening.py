@@ -42,9 +42,10 @@ class Settings:
         scene: players and gains.
         listener: audiograms and compressors.
         separator: estimates the stems.
-        keep: function that wraps a separator, so that its stems are stored; None to store no stems.
+        keep: function that wraps a separator, so that the stems are stored. If `keep` is None, the
+            stems are not stored.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
-        page: folder of the page for a browser; None for no page.
+        page: folder of the page for a browser. If `page` is None, no page is written.
     """
 
     scene: Scene

@@ -110,5 +110,5 @@ def make_page(
 
 
 def _decibels(gain_db: float) -> float | None:
-    """Return a gain in dB, or None for a player that is muted."""
+    """Return a gain in dB; None if the player is muted."""
     return None if gain_db == -np.inf else gain_db

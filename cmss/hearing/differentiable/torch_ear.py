@@ -153,7 +153,7 @@ def inner_hair_cells(
             (ears, 32, samples).
         ears: hearing losses and calibrations of the ears.
         noise: standard normal deviates for the noise that represents the hearing threshold, an
-            array of shape (ears, 32, samples); None for no noise.
+            array of shape (ears, 32, samples). If `noise` is None, no noise is added.
         delay: number of samples by which the output of each band is delayed, an array of shape
             (ears, 32, 1).
 

@@ -83,7 +83,7 @@ def torch_haaqi(
         level1: level in dB SPL of a signal whose root mean square is 1, an array of shape (ears,)
             or a number.
         noise: standard normal deviates for the noise in the reference and in the processed signal,
-            two arrays of shape (ears, 32, samples); None for no noise.
+            two arrays of shape (ears, 32, samples). If `noise` is None, no noise is added.
 
     Returns:
         The index and its components, arrays of shape (ears,) with the dtype and device of the
