@@ -69,7 +69,7 @@ def museval(true: Signals, estimated: Signals) -> Signals:
 
 
 def cholesky_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
-    """Compute the same ratios as `framewise_ratios`, but in the most direct way.
+    """Compute the ratios of `framewise_ratios` by the most direct method.
 
     Args:
         true: references (sources, channels, samples).

@@ -44,7 +44,8 @@ class Run:
         separation_s: time in seconds to separate a minute of music; None if the time has not been
             measured.
         processor: name of the processor on which `separation_s` was measured.
-        state: reason why the system has no result, UNTRAINED or FAILED; otherwise empty.
+        state: reason why the system has no result, UNTRAINED or FAILED. `state` is empty if the
+            system has a result.
     """
 
     name: str

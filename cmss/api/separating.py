@@ -38,10 +38,10 @@ def separate(
     """Separate a mixture into a stem for each player.
 
     The stems sum to the mixture. With N stems, the sum differs from the mixture by at most N
-    rounding steps of the sample type. A rounding step is 1 for integers; for floating-point types,
-    it is 2^-7 (bfloat16), 2^-10 (float16), 2^-23 (float32) or 2^-52 (float64) times the largest
-    sample of all stems. Integer stems beyond full scale are clipped with a warning; the clipped
-    part is missing from the sum.
+    rounding steps of the sample type. For integers, a rounding step is 1. For floating-point types,
+    a rounding step is the largest sample of all stems times 2^-7 (bfloat16), 2^-10 (float16), 2^-23
+    (float32) or 2^-52 (float64). Integer stems beyond full scale are clipped with a warning; the
+    clipped part is missing from the sum.
 
     The stems also contain noise and all instruments that are not named, because the stems sum to
     the mixture. The separator assigns the sound at each time and frequency to the named players.

@@ -45,8 +45,12 @@ FORMATS = {
     ".ogg": ("OGG", {"": "VORBIS"}),
     ".opus": ("OGG", {"": "OPUS"}),
 }
-"""Dict from the suffix of a file to the format of libsndfile, and a dict from the name of a sample
-format to that of libsndfile; the first sample format is the default."""
+"""Container format and sample formats for each suffix of a file.
+
+The value of a suffix is a pair. The first item is libsndfile's name for the container format. The
+second item is a dict from our name for a sample format to libsndfile's name. The first sample
+format of the dict is the default.
+"""
 
 OPUS_RATE_HZ = 48000
 
@@ -93,8 +97,8 @@ def write_flac(
         path: path of the file; the file gets this name only when it is complete.
         signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
-        soft_clip: whether to apply the function tanh to the signal first; this is the official
-            `soft_clip`.
+        soft_clip: whether to apply the function tanh to the signal first, see `soft_clip` of the
+            official configuration.
         comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
@@ -194,7 +198,7 @@ def _write(
 
 
 def _stored(piece: np.ndarray, subtype: str) -> np.ndarray:
-    """Convert samples to the type in which libsndfile receives them, clipped where necessary."""
+    """Convert samples to the data type for libsndfile; all sample formats but FLOAT are clipped."""
     if subtype == "FLOAT":
         return piece.astype(np.float32)
     if not subtype.startswith("PCM"):

@@ -136,7 +136,7 @@ def _attempts(path: Path) -> Iterator[None]:
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
     """Yield a locked, empty temporary file or folder for `path`, and its descriptor.
 
-    If the temporary file or folder still exists when the block ends, it is deleted.
+    A temporary file or folder that still exists at the end of the block is deleted.
     """
     for _ in _attempts(path):
         temporary = _temporary_name(path)

@@ -463,7 +463,7 @@ def _xing(frame: bytes) -> int | None:
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """Return the number of bytes that a Xing table states for all frames; None if not stated."""
+    """Return the number of bytes of all frames in a Xing table; None if the number is missing."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 

@@ -259,8 +259,9 @@ def _amplify(
 ) -> Signal:
     """Split a signal into bands, compress each band and add the bands.
 
-    `state` is the result of `new_state`, or the state after the previous piece of the signal; it is
-    updated in place. The arguments after `state` are the results of `HearingAid.parameters`.
+    `state` is the result of `new_state`, or the state after the previous piece of the signal. The
+    function updates `state` in place. The arguments after `state` are the results of
+    `HearingAid.parameters`.
     """
     output = np.zeros(signal.size)
     band = np.empty(signal.size)

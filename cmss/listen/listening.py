@@ -171,7 +171,7 @@ def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Ou
 
 
 def _process(recording: Path, outputs: Outputs | None, settings: Settings) -> str:
-    """Process a recording, write its files, and return a line about them."""
+    """Process a recording, write the output files, and return a line about these files."""
     with readable(recording) as file:
         mixture, gain_db = read_mixture(file)
     if settings.page:
@@ -196,16 +196,16 @@ def _write(
     stems: Stems,
     ears: NDArray[np.float32],
 ) -> str:
-    """Write the files of a recording, and return a line about them.
+    """Write the output files of a recording, and return a line about these files.
 
     Args:
         recording: the recording.
         outputs: the files to write.
         settings: settings that all recordings share.
-        mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS. `mixture` is scaled in place.
         gain_db: gain in dB that was applied to the recording.
         stems: dict from the id of a player to the stem (2, samples).
-        ears: the enhanced signal (2, samples); it is scaled in place.
+        ears: the enhanced signal (2, samples). `ears` is scaled in place.
     """
     recorded_db = loudest_second_db(mixture, SAMPLE_RATE_HZ) - gain_db
     stems = {key: stems[key] for key in outputs.stems}

@@ -67,7 +67,7 @@ def make_page(
     scene: Scene,
     listener: Listener,
 ) -> str:
-    """Write the page of a recording, and return a line about it.
+    """Write the page of a recording, and return a line about the page.
 
     Args:
         folder: folder of index.html.
@@ -75,7 +75,7 @@ def make_page(
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         stems: dict from the id of a player to the stem (2, samples).
         ears: the remix, amplified for the listener (2, samples).
-        scene: players and gains with which the page starts.
+        scene: the players, and the gains that the page shows first.
         listener: the listener.
     """
     players = [
