@@ -1,7 +1,7 @@
 """Estimates the delay between a processed band and the reference band, up to 100 ms.
 
 The delay is the lag with the largest cross-correlation. pyclarity computes the correlation of the
-envelope and of the motion of each band at all lags. In pyclarity, these correlations take a fifth
+envelope and of the motion of each band at all lags. In pyclarity, the correlations take a fifth
 of the total computing time. This module computes only the lags within 100 ms, in single precision.
 Then the module computes a few lags again in double precision: the lags whose correlation differs
 from the maximum by no more than the rounding error.
