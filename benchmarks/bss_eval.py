@@ -69,7 +69,7 @@ def museval(true: Signals, estimated: Signals) -> Signals:
 
 
 def cholesky_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
-    """Compute the same ratios as `framewise_ratios`, but in the most direct way.
+    """Compute the ratios of `framewise_ratios` by the most direct method.
 
     Args:
         true: references (sources, channels, samples).
@@ -125,7 +125,15 @@ def _solved(gram: Signals, right: Signals) -> Signals:
 
 
 def _filtered(inputs: Signals, filters: Signals) -> Signals:
-    """Filter inputs (inputs, samples) by filters (inputs, taps, channels), and sum over inputs."""
+    """Apply a filter to each input, and sum the filtered signals over the inputs.
+
+    Args:
+        inputs: signals of shape (inputs, samples).
+        filters: impulse responses of shape (inputs, taps, channels).
+
+    Returns:
+        The sum over the inputs, an array of shape (channels, samples + taps - 1).
+    """
     return fftconvolve(inputs[:, None], filters.transpose(0, 2, 1), axes=-1).sum(axis=0)
 
 

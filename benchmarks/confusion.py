@@ -4,14 +4,16 @@
 
 Each EXP_FOLDER is the folder of a run of enhance.py with `stems=true`. For each second of a track,
 a least-squares fit expresses each estimate as a sum of the true stems, where each stem has a gain.
-The gain of a player in an estimate is the part of the player's sound that appears in this estimate.
+The gain of a player in an estimate is the fraction of the player's sound that appears in this
+estimate.
 A perfect separation has the gain 1 for the player's own estimate and 0 for all other estimates. If
 the estimates sum to the mixture, the gains of a player sum to 1. Seconds are averaged with the
 energy of the player as weight, and tracks are averaged with equal weights.
 
-The first table has a row for each run, with the part that appears in the player's own estimate, by
-type of ensemble. A player is doubled if another player of the track has the same instrument. The
-other tables show the last run: a row for each player, and a column for each estimate.
+The first table has a row for each run. The row shows the mean fraction of a player's sound that
+appears in the player's own estimate, for each type of ensemble, for doubled players and for all
+other players. A player is doubled if another player of the track has the same instrument. The other
+tables show the last run: a row for each player, and a column for each estimate.
 """
 
 import argparse
@@ -32,20 +34,20 @@ from cmss.run.kept_files import read_stems
 from cmss.scenes import SoundFiles, Track, by_track
 
 SECOND_S = 1.0
-"""Length in seconds of the parts that are fitted separately."""
+"""Length in seconds of the segments that are fitted separately."""
 
 
 @dataclass(frozen=True)
 class TrackParts:
-    """Holds the parts of each player's sound that appear in each estimate of a track.
+    """Holds the fraction of each player's sound that appears in each estimate of a track.
 
     Args:
         ensemble: type of ensemble, see :class:`cmss.scenes.Track`.
         players: instrument of each player, followed by the number of the player if the instrument
             is doubled.
         doubled: whether the instrument of each player is doubled.
-        parts: array of shape (players, estimates), in the same order; the row of a silent player
-            is NaN.
+        parts: the fractions, an array of shape (players, estimates). Players and estimates have the
+            order of `players`. The row of a silent player is NaN.
     """
 
     ensemble: str
@@ -57,16 +59,16 @@ class TrackParts:
 def parts_in_estimates(
     true: NDArray[np.floating], estimates: NDArray[np.floating], second: int
 ) -> NDArray[np.float64]:
-    """Return the part of each true stem that appears in each estimate.
+    """Return the fraction of each true stem that appears in each estimate.
 
     Args:
         true: ground truth stems, an array of shape (sources, channels, samples).
         estimates: estimated stems, an array of shape (estimates, channels, samples).
-        second: number of samples that are fitted together; the last samples of the signals that do
-            not fill a second are fitted as well.
+        second: number of samples in a segment. Each segment is fitted separately. The last segment
+            may have fewer samples.
 
     Returns:
-        An array of shape (sources, estimates). The row of a silent stem is NaN.
+        The fractions, an array of shape (sources, estimates). The row of a silent stem is NaN.
     """
     total = np.zeros((len(true), len(estimates)))
     energies = np.zeros(len(true))
@@ -117,9 +119,11 @@ def of_run(folder: Path) -> list[TrackParts]:
 
 
 def own_parts(tracks: Iterable[TrackParts]) -> dict[str, float]:
-    """Return the mean part in the player's own estimate, by type of ensemble and of player.
+    """Return the mean fraction of a player's sound that appears in the player's own estimate.
 
-    The keys are the types of :data:`ENSEMBLES`, "doubled" and "not doubled".
+    Returns:
+        Dict from a group of players to the mean over the group. The groups are the players of each
+        type of ensemble (the keys of :data:`ENSEMBLES`), "doubled" and "not doubled".
     """
     found = defaultdict(list)
     for track in tracks:
@@ -130,7 +134,7 @@ def own_parts(tracks: Iterable[TrackParts]) -> dict[str, float]:
 
 
 def summary_table(runs: Mapping[str, Iterable[TrackParts]]) -> str:
-    """Build the table with the parts in the players' own estimates, with a row for each run."""
+    """Build the table of the results of :func:`own_parts`, with a row for each run."""
     own = {name: own_parts(tracks) for name, tracks in runs.items()}
     columns = [("run", list(own))]
     for key in (*ENSEMBLES, "doubled", "not doubled"):

@@ -8,7 +8,7 @@ of music, the program prints:
 - the wall time, the CPU time and the peak memory of the default separator on all cores;
 - the CPU time of each part on one core; a part is a separator of the ensemble or a processing step;
 - the number of floating-point operations of each part in convolutions and matrix products;
-- a lower bound of the CPU time of each part. It assumes that these operations are as fast as in a
+- a lower bound of the CPU time of each part: the time of the counted operations at the speed of a
   large matrix product on this processor;
 - the CPU time of the official module (a Conv-TasNet of the published size for each player) on one
   core.

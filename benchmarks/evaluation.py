@@ -3,8 +3,8 @@
     python -m benchmarks.evaluation exp/default --jobs 2
 
 Both programs use `--jobs` processes to score the enhanced signals of a complete run. The folder of
-the run is not modified. Each excerpt must be a complete sound file, because the official program
-compares each signal with a complete reference file instead of an excerpt.
+the run is not modified. Each excerpt of the run must cover its entire sound file, because the
+official program always compares a signal with the entire reference file.
 """
 
 import argparse

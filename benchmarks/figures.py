@@ -57,7 +57,8 @@ def run(
         description: help text of the command, which is the docstring of the module.
         default: default name of the PNG file in docs/.
         make: function that draws the plot, and returns the plot with a text to print.
-        arguments: command-line arguments; None for the arguments of the process.
+        arguments: command-line arguments. If `arguments` is None, the arguments of the process are
+            used.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip

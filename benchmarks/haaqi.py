@@ -1,9 +1,9 @@
-"""Compare our HAAQI with pyclarity's: `python -m benchmarks.haaqi [--seconds 15] [--all]`.
+"""Compare our HAAQI with pyclarity: `python -m benchmarks.haaqi [--seconds 15] [--all]`.
 
 The signal is one channel of a synthetic scene with two instruments. Seven types of processing are
 applied to the signal. Then the hearing aid of the challenge amplifies the result. The hearing loss
 of the five listeners ranges from none to severe. By default, each type of processing is scored for
-a single listener; with --all, it is scored for all five listeners.
+a single listener. With --all, each type of processing is scored for all five listeners.
 """
 
 import argparse

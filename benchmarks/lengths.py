@@ -29,12 +29,12 @@ def measured(seconds: float, players: int) -> tuple[float, float]:
 
 
 def plot(path: Path, panels: dict[str, dict[float, tuple[float, float]]]) -> None:
-    """Draw the time and the memory over the number of players, and over the length.
+    """Plot the time and the memory against the number of players, and against the length.
 
     Args:
-        path: file of the picture.
-        panels: dict from the label of a horizontal axis to the results; the results are a dict from
-            a value on this axis to the seconds for one minute of music and the memory in MiB.
+        path: file of the plot.
+        panels: nested dict {label of a horizontal axis: {value on this axis: measurement}}. A
+            measurement is a pair: the seconds for one minute of music, and the memory in MiB.
     """
     figure, axes = plt.subplots(2, len(panels), sharex="col", sharey="row", figsize=(6, 4))
     for column, (label, results) in zip(axes.T, panels.items(), strict=True):

@@ -1,4 +1,4 @@
-"""Replaces the text between two marks in a file; commands write tables in this way."""
+"""Replaces the text between two marks in a file, for example a table in the documentation."""
 
 from pathlib import Path
 

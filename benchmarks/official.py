@@ -2,11 +2,11 @@
 
     python -m benchmarks.official enhance|evaluate TIMES.json KEY=VALUE...
 
-The official enhance.py needs the class `torchaudio.transforms.Fade`, but nothing else of
-torchaudio. This project does not require torchaudio, which loads only with the version of torch for
-which it was built. The class `Fade` of this file is used in place of the class of torchaudio. The
-replacement computes the linear fade of torchaudio 2 with the same order of operations, so that the
-results are bit-identical.
+The official enhance.py needs only the class `torchaudio.transforms.Fade` of torchaudio. This
+project does not require torchaudio, because each version of torchaudio works with only one version
+of torch. The class `Fade` of this file replaces the class of torchaudio. Both classes compute the
+linear fade of torchaudio 2 with the same order of operations, so that the results are
+bit-identical.
 
 The command runs one program, and writes the wall time and the CPU time at the start of each pair of
 scene and listener and at the end of the program. The start-up time of the program can therefore be

@@ -9,8 +9,8 @@ evaluate.py process all pairs of scene and listener, and are measured from start
 official programs process a sample of the pairs, by default one pair of each track. The time of the
 official programs is measured from the start of the first pair to the end of the last pair, and
 scaled to the number of all pairs. All programs may use all cores: enhance.py uses threads, and
-evaluate.py uses processes. Each excerpt must be a complete sound file, because the official
-evaluate.py compares each signal with a complete reference file instead of an excerpt.
+evaluate.py uses processes. Each excerpt of DATA must cover its entire sound file, because the
+official evaluate.py always compares a signal with the entire reference file.
 """
 
 import argparse
@@ -94,7 +94,8 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     """Run the command: measure all programs, and print the results.
 
     Args:
-        arguments: command-line arguments; None for the arguments of the process.
+        arguments: command-line arguments. If `arguments` is None, the arguments of the process are
+            used.
         size: arguments that set the size of the networks.
     """
     parser = argparse.ArgumentParser(

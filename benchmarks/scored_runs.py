@@ -35,13 +35,17 @@ class Run:
 
     Args:
         name: name of the system.
-        remix: name of the remix; empty for a system that does not separate the mixture.
-        scores: scores of all pairs of scene and listener; empty for a system without a result.
-        separation: SDR, SIR and SAR of the stems; empty if these ratios have not been measured.
-        parameters: number of parameters of the system; None for a system without weights.
-        separation_s: time in seconds to separate a minute of music; None if it was not measured.
+        remix: name of the remix. `remix` is empty if the system does not separate the mixture.
+        scores: scores of all pairs of scene and listener. `scores` is empty if the system has no
+            result.
+        separation: SDR, SIR and SAR of the stems. `separation` is empty if these ratios have not
+            been measured.
+        parameters: number of parameters of the system; None if the system has no weights.
+        separation_s: time in seconds to separate a minute of music; None if the time has not been
+            measured.
         processor: name of the processor on which `separation_s` was measured.
-        state: reason why the system has no result, UNTRAINED or FAILED; otherwise empty.
+        state: reason why the system has no result, UNTRAINED or FAILED. `state` is empty if the
+            system has a result.
     """
 
     name: str
@@ -58,7 +62,8 @@ class Run:
 
         Args:
             ear: column of the scores: left ear, right ear, or average of both ears.
-            keys: pairs of scene and listener that are averaged; None for all pairs.
+            keys: pairs of scene and listener whose scores are averaged. If `keys` is None, the
+                scores of all pairs are averaged.
         """
         scores = [getattr(row, ear) for row in self.scores if keys is None or row.key in keys]
         return float(np.mean(scores)) if scores else math.nan
@@ -134,7 +139,10 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Build a table of the mean HAAQI, the fraction of the gap closed, and the SDR of each run."""
+    """Build a table with the mean HAAQI, the gap closed (`_gaps`) and the SDR of each run.
+
+    The columns of the gap closed and of the SDR are omitted if their values are not known.
+    """
     columns = _score_columns(runs)
     if any(run.separation for run in runs):
         columns.append(("SDR in dB", [_ratio(run, "sdr") for run in runs]))
@@ -199,7 +207,8 @@ def ensemble_table(runs: Sequence[Run], pairs: Sequence[Pair]) -> str:
 def difference_table(run: Run, others: Sequence[Run], pairs: Sequence[Pair]) -> str:
     """Build a table that compares a run with all other runs by the difference in mean HAAQI.
 
-    Each row of the table has the difference with its confidence interval and its p-value.
+    Each row of the table has the difference, the confidence interval of the difference, and the
+    p-value.
     """
     rows = [compare(other.scores, run.scores, pairs)[0] for other in others]
     return markdown(
@@ -227,7 +236,11 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _gaps(runs: Sequence[Run]) -> list[float]:
-    """Return the fraction of the gap that each run closes; [] without passthrough or oracle."""
+    """Return the fraction of the gap between passthrough and oracle that each run closes.
+
+    The gap is the difference in mean HAAQI. The list is empty if there is no run of passthrough, or
+    no run of oracle.
+    """
     # If the oracle was run with two remixes, its first run is the upper bound.
     ends = {run.name: run.mean() for run in reversed(runs)}
     if not {"passthrough", "oracle"} <= ends.keys():

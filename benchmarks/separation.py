@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None, size: dict[str, int] = PUBLISHE
     """Run the command: compare both implementations, and print the results.
 
     Args:
-        arguments: command-line arguments; None for the arguments of the process.
+        arguments: command-line arguments. If `arguments` is None, the arguments of the process are
+            used.
         size: arguments that set the size of the network.
     """
     parser = argparse.ArgumentParser(

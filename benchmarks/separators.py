@@ -1,11 +1,11 @@
 """Write the properties of all separators, `python -m benchmarks.separators`.
 
 The command writes the section `separators` of cmss/separators/models.json, from which `cmss models`
-lists all separators. The sources of the section are the records of the networks (`RECORD` in the
-files of cmss/models) and cmss/separators/catalogue.py. To find the look-ahead and the number of
-parameters of a network, the command builds the network. Then the command writes tables into
-docs/separators.md, docs/results.md, cmss/weights/PROVENANCE.md and README.md, or into the given
-FILES. Two comment lines in the file mark the place of each table.
+lists all separators. The command collects the properties from the records of the networks (`RECORD`
+in the files of cmss/models) and from cmss/separators/catalogue.py. To find the look-ahead and the
+number of parameters of a network, the command builds the network. Then the command writes tables
+into docs/separators.md, docs/results.md, cmss/weights/PROVENANCE.md and README.md, or into the
+given FILES. Two comment lines in the file mark the place of each table.
 
 With --time, the command also writes the section `timed`: the measured CPU seconds that each
 separator needs on one core for one minute of a quartet. `python -m benchmarks.systems --record`
@@ -60,7 +60,8 @@ def network_table() -> str:
 def _network_row(name: str, records: Sequence[NetworkRecord]) -> list[str]:
     """Return the cells of a network in the table of networks.
 
-    A network has several records if its sizes are implemented by different classes.
+    Different classes may implement different sizes of a network. In this case, the network has a
+    record for each class.
     """
     # The first record describes the network in general; the other records describe their sizes.
     methods = [records[0].summary]

@@ -58,7 +58,7 @@ def of_enhanced(
         sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         system: settings that affect all enhanced files. If `system` is None, the fingerprints
-            contain only the inputs.
+            contain no settings.
         weights: dict from an instrument to the digests of the weights with which the instrument is
             estimated.
 
@@ -92,7 +92,7 @@ def of_stems(
         sounds: reader of the sound files, which computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         separator: settings that affect all stems. If `separator` is None, the fingerprints contain
-            only the inputs.
+            no settings.
         weights: dict from an instrument to the digests of the weights with which the instrument is
             estimated.
 
@@ -137,7 +137,7 @@ def of_scores(
         sounds: reader of the sound files, which computes the digests of stems and enhanced files.
         folder: folder of the run.
         settings: settings that affect all scores. If `settings` is None, the fingerprints contain
-            only the inputs.
+            no settings.
 
     Returns:
         Dict from the name of a pair to the fingerprint.
@@ -187,8 +187,9 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
     Args:
         found: fingerprints of the existing results.
-        wanted: fingerprints for the present inputs and settings. Entries and pairs that are missing
-            in these fingerprints are not compared.
+        wanted: fingerprints for the present inputs and settings. Entries that are missing in
+            `wanted` are not compared. Pairs that are missing in `found` or in `wanted` are not
+            compared either.
     """
     changed: dict[str, list[str]] = {}
     for name in found.keys() & wanted.keys():

@@ -115,7 +115,9 @@ def factor(gain_db: float) -> float:
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Return the level factor, which keeps the power of a mixture if all sources have equal power.
+    """Return the factor by which a remix is scaled to the power of the mixture (level factor).
+
+    The factor is exact if all sources have equal powers and are not correlated.
 
     Raises:
         InputError: every player is muted, so that no factor can keep the power.

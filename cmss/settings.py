@@ -165,7 +165,7 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
 
 
 def _build(type_: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
-    """Build the dataclass; if this fails, append a line to `problems` for each error."""
+    """Build the dataclass; for each error, append a line to `problems`, and return None."""
     found = len(problems)
     values = _values(type_, settings, section, problems, complete=True)
     if len(problems) > found:

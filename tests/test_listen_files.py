@@ -316,7 +316,7 @@ def test_other_formats_are_decoded_by_ffmpeg(tmp_path, monkeypatch, capsys, name
     assert call([sound, tmp_path / "none.mp4"], "failed") == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert f"{sound}: files {sound.suffix} need the program ffmpeg, which is missing" in lines[0]
+    assert f"{sound}: {sound.suffix} files require the program ffmpeg, which is missing" in lines[0]
     assert not Path("failed.flac").exists()
 
 

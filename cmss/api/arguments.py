@@ -19,7 +19,7 @@ def is_number(value: Any) -> bool:
 
 
 def as_list(values: Any) -> list[Any] | None:
-    """Return the items of a sequence or another iterable; None for texts and all other values."""
+    """Return the items of an iterable; None if `values` is a text or cannot be iterated."""
     if isinstance(values, str | bytes):
         return None
     try:

@@ -24,7 +24,7 @@ def listener_of(audiogram: Any) -> Listener:
     """Return a listener with an audiogram and with the compressors prescribed for this audiogram.
 
     Raises:
-        InputError: the audiogram has another form than :func:`amplify` describes.
+        InputError: the audiogram does not have one of the forms that :func:`amplify` describes.
     """
     of_ears = [("audiogram", audiogram)] * 2
     if not isinstance(audiogram, Mapping):

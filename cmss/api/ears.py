@@ -45,14 +45,14 @@ def amplify(
     Args:
         signal: NumPy array or torch tensor, mono or stereo; see `separate`.
         rate: sampling rate in Hz, at least 8000. Signals are amplified at 44100 Hz.
-        audiogram: hearing levels in dB HL. They are six levels at 250, 500, 1000, 2000, 4000 and
-            8000 Hz, or eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000 and 8000 Hz, or a
-            dict from the frequency in Hz to the level. A pair `(left, right)` of such audiograms
-            describes two different ears; otherwise, both ears have the same audiogram.
-        calibrate: whether to set the signal to -40 LUFS, the level for which the hearing aid is
-            designed, and to undo this gain after the hearing aid. A listener without hearing loss
-            then hears the signal at its original level. Use False if the signal already has the
-            level of the challenge's signals.
+        audiogram: hearing levels in dB HL in one of three forms: six levels at 250, 500, 1000,
+            2000, 4000 and 8000 Hz; eight levels at 250, 500, 1000, 2000, 3000, 4000, 6000 and
+            8000 Hz; or a dict from the frequency in Hz to the level. A single audiogram describes
+            both ears. A pair `(left, right)` of audiograms describes two different ears.
+        calibrate: whether to scale the signal to -40 LUFS, the loudness for which the hearing aid
+            is designed, and to undo the scaling after the hearing aid. With `calibrate`, a listener
+            without hearing loss hears the signal at the original level of the signal. Use False if
+            the signal already has the level of the challenge's signals.
         limit: whether to attenuate a result that exceeds full scale. The entire signal is
             attenuated by the same factor in both ears, and a warning states the attenuation. For
             `score`, use `limit=False`, because the score depends on the level.

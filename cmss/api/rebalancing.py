@@ -27,12 +27,13 @@ def rebalance(
         mixture: NumPy array or torch tensor, mono or stereo; see `separate`.
         stems: dict from the name to the stem, such as the result of `separate`. Each stem has the
             shape of the mixture.
-        gains_db: dict from the name of a stem to its gain in dB, from -200 to 200; -inf mutes it.
-            A stem without a gain has 0 dB.
-        keep_level: whether to scale the remix, so that its power equals the power of the mixture.
-            This is exact if all stems have equal powers and are not correlated. With `keep_level`,
-            only differences between the gains matter. The challenge scales its references in this
-            way.
+        gains_db: dict from the name of a stem to the gain of the stem in dB, from -200 to 200. The
+            gain -inf mutes the stem. If the dict does not contain a stem, the gain of the stem is
+            0 dB.
+        keep_level: whether to scale the remix to the power of the mixture. The powers of the remix
+            and of the mixture are exactly equal if all stems have equal powers and are not
+            correlated. With `keep_level`, only differences between the gains matter. The challenge
+            scales its references by the same rule.
 
     Returns:
         The remix, with the shape, type, sample type and device of the mixture. Integers beyond full

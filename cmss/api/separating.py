@@ -38,10 +38,10 @@ def separate(
     """Separate a mixture into a stem for each player.
 
     The stems sum to the mixture. With N stems, the sum differs from the mixture by at most N
-    rounding steps of the sample type. A rounding step is 1 for integers; for floating-point types,
-    it is 2^-7 (bfloat16), 2^-10 (float16), 2^-23 (float32) or 2^-52 (float64) times the largest
-    sample of all stems. Integer stems beyond full scale are clipped with a warning; the clipped
-    part is missing from the sum.
+    rounding steps of the sample type. For integers, a rounding step is 1. For floating-point types,
+    a rounding step is the largest sample of all stems times 2^-7 (bfloat16), 2^-10 (float16), 2^-23
+    (float32) or 2^-52 (float64). Integer stems beyond full scale are clipped with a warning; the
+    clipped part is missing from the sum.
 
     The stems also contain noise and all instruments that are not named, because the stems sum to
     the mixture. The separator assigns the sound at each time and frequency to the named players.
@@ -57,19 +57,20 @@ def separate(
         instruments: the instrument of each player, in upper or lower case: Bassoon, Cello,
             Clarinet, Flute, Oboe, Sax, Viola, Violin. An instrument that is named twice has two
             players.
-        quality: "best" (default), the default ensemble with its steps, or "fast", the best single
-            network. On music that is unseen in training, "best" closes 32 % of the gap between the
-            mixture and the true stems (SDR 5.7 dB), "fast" 21 % (3.9 dB). On two cores, one minute
-            of music takes about 42 s with "best" and about 17 s with "fast".
-        separator: name of a separator from `list_separators`, instead of `quality`; or a dict
-            with the settings of a separator, such as
-            `{"name": "convtasnet", "weights_from": "best.safetensors"}`.
-        device: name of a device such as "cpu" or "cuda"; None for a GPU if there is one. Only
-            networks use the device.
-        progress: function that is called with the completed fraction of the work, from 0 to 1. It
-            is called at the start, after each member of an ensemble, and after each 30 s of music.
-            To cancel the separation, raise an exception in this function; `separate` raises the
-            same exception. The value that the function returns is ignored.
+        quality: "best" (default) or "fast". "best" selects the default ensemble with its steps, and
+            "fast" selects the best single network. On music that is unseen in training, "best"
+            closes 32 % of the gap between the mixture and the true stems (SDR 5.7 dB), and "fast"
+            closes 21 % (SDR 3.9 dB). On two cores, one minute of music takes about 42 s with "best"
+            and about 17 s with "fast".
+        separator: name of a separator from `list_separators`; or a dict with the settings of a
+            separator, such as `{"name": "convtasnet", "weights_from": "best.safetensors"}`. Give
+            either `separator` or `quality`, not both.
+        device: name of a device such as "cpu" or "cuda". If `device` is None, the GPU is used if
+            the machine has one, and otherwise the CPU. Only networks use the device.
+        progress: function that is called with the completed fraction of the work, from 0 to 1.
+            `progress` is called at the start, after each member of an ensemble, and after each 30 s
+            of music. To cancel the separation, raise an exception in `progress`; `separate` raises
+            the same exception. The value that `progress` returns is ignored.
 
     Returns:
         Dict from the name of the player to the stem, in the order of `instruments`. Stems have the
@@ -98,7 +99,8 @@ def separate(
     built = _built(quality, separator, _checked_device(device))
     if progress is not None and not callable(progress):
         raise InputError(
-            f"progress: expected a function of the fraction done, got {shortened(progress)}"
+            f"progress: expected a function that takes the completed fraction, "
+            f"got {shortened(progress)}"
         )
     stems = _estimates(built, sound, rate_hz, sources, progress)
     if not stems:

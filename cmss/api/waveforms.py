@@ -15,7 +15,7 @@ shapes:
 | `(samples, 1)`, `(samples, 2)` | mono, stereo; layout of soundfile |
 | `(1, samples)`, `(2, samples)` | mono, stereo; layout of torchaudio |
 
-Any other array is refused, because a guess may be wrong without notice.
+Any other array is refused, because a wrong guess of the layout could remain unnoticed.
 """
 
 import sys
@@ -106,7 +106,9 @@ class Waveform:
 
 
 def waveform(array: Any, name: str, may_be_silent: bool = False) -> Waveform:
-    """Recognise an array of the caller; the array itself is not changed.
+    """Convert an array of the caller to a waveform; the array itself is not changed.
+
+    The sample type and the shape of the array determine the full scale and the layout.
 
     Args:
         array: the array, see the tables at the head of this module.
@@ -152,7 +154,7 @@ def _channels_last(shape: tuple[int, ...], name: str) -> bool:
     """Return whether a shape is (samples,) or (samples, channels).
 
     Raises:
-        InputError: the shape is not that of a mono or stereo sound, or could be both layouts.
+        InputError: the shape is not that of a mono or stereo sound, or fits both layouts.
     """
     expected = "expected (samples,), (samples, channels) or (channels, samples)"
     if len(shape) not in (1, 2):

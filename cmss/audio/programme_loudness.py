@@ -36,7 +36,10 @@ def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
 
 
 def loudness_of_pieces(signal: Pieces, sample_rate_hz: int) -> float:
-    """Compute the loudness of :func:`loudness_lufs` for a signal in pieces (channels, samples)."""
+    """Compute the same loudness as :func:`loudness_lufs` for a signal that comes in pieces.
+
+    Each piece is an array of shape (channels, samples).
+    """
     # Imported late, because scipy.signal takes a second to import.
     from scipy.signal import sosfilt
 

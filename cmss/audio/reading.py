@@ -21,7 +21,7 @@ from cmss.files.digests import file_sha256
 from cmss.machine.pieces import Pieces
 
 _UNKNOWN = np.iinfo(np.int64).max
-"""Length that libsndfile returns for a FLAC stream whose header does not state its length."""
+"""Length that libsndfile returns for a FLAC stream of unknown length."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_header(path: Path, digest: bool = False) -> AudioHeader:
 
 
 def _header(file: "_Stream", container: Container, path: Path) -> AudioHeader:
-    """Return the properties of an open file without its digest; see :func:`read_header`."""
+    """Return the properties of an open file, except the digest; see :func:`read_header`."""
     samples = file.frames
     if container.stated:
         _require_end(file, path)
@@ -112,14 +112,14 @@ class _Stream(soundfile.SoundFile):
 
 @contextmanager
 def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Container, str | None]]:
-    """Open a sound file, check its container, and compute its digest if this is requested.
+    """Open a sound file, check the container, and compute the digest if `digest` is True.
 
     Yields:
-        The open file, the properties of its container, and its SHA-256 digest (None if `digest` is
-        False).
+        The open file, the properties of the container, and the SHA-256 digest of the file (None if
+        `digest` is False).
 
     Raises:
-        InputError: the file does not exist, is not a sound file, or is shorter than its container
+        InputError: the file does not exist, is not a sound file, or is shorter than the container
             states.
     """
     try:
@@ -183,7 +183,10 @@ def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
 def _blocks(
     file: _Stream, path: Path, start: int, stop: int | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Decode samples `start` to `stop` (None: to the end) in blocks (channels, samples)."""
+    """Decode samples `start` to `stop` in blocks (channels, samples).
+
+    If `stop` is None, all samples from `start` to the end of the file are decoded.
+    """
     position = 0
     try:
         if _is_exact(file):
@@ -290,7 +293,7 @@ _printed: set[tuple[Path, str]] = set()
 
 
 def _print_once(path: Path, subject: str, text: str) -> None:
-    """Print a line to standard error, but only once for the same file and subject."""
+    """Print a line to standard error at the first call with this file and this subject."""
     if (path, subject) not in _printed:
         _printed.add((path, subject))
         tqdm.write(one_line(f"{path}: {text}"), file=sys.stderr)
@@ -392,9 +395,9 @@ def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
     """Open a mono or stereo file, to decode it in pieces.
 
     Yields:
-        Properties of the file; and an iterable of float32 pieces (2, samples), with mono in both
-        channels. Like :func:`read_sound`, the iterable raises an InputError if a sample is not
-        valid, but only after the last piece.
+        Properties of the file, and an iterable of float32 pieces (2, samples). A mono signal is in
+        both channels. If a sample is not valid, the iterable raises an InputError after the last
+        piece.
 
     Raises:
         InputError: the file is missing, unreadable, empty or truncated, or has too many channels.

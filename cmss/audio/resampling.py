@@ -15,7 +15,9 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
 
 
 def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """Resample along the last axis with soxr at its quality HQ, which pyclarity also uses.
+    """Resample along the last axis with the library soxr and its quality setting HQ.
+
+    pyclarity uses the same library and the same setting.
 
     Args:
         signal: floating-point signal of shape (samples,) or (channels, samples).

@@ -16,7 +16,7 @@ FULL_SCALE_16_BIT, FULL_SCALE_24_BIT = 32768.0, 8388608.0
 
 
 class _Target:
-    """Receives the bytes that libsndfile writes, and keeps the first error of the system.
+    """Receives the bytes that libsndfile writes, and keeps the operating system's first error.
 
     libsndfile does not report the reason of an error, and an exception must not reach the C code of
     libsndfile. Therefore, libsndfile continues after an error, and the caller must check `error`.
@@ -45,18 +45,23 @@ FORMATS = {
     ".ogg": ("OGG", {"": "VORBIS"}),
     ".opus": ("OGG", {"": "OPUS"}),
 }
-"""Dict from the suffix of a file to the format of libsndfile, and a dict from the name of a sample
-format to that of libsndfile; the first sample format is the default."""
+"""Container format and sample formats for each suffix of a file.
+
+The value of a suffix is a pair. The first item is libsndfile's name for the container format. The
+second item is a dict from our name for a sample format to libsndfile's name. The first sample
+format of the dict is the default.
+"""
 
 OPUS_RATE_HZ = 48000
 
 
 def sample_format(path: Path, name: str | None = None) -> tuple[str, str]:
-    """Return libsndfile's names of the format and of the sample format of a file to write.
+    """Return libsndfile's names for the container format and the sample format of an output file.
 
     Args:
-        path: the file, whose suffix is one of :data:`FORMATS`, in upper or lower case.
-        name: name of the sample format in :data:`FORMATS`; None for the default of the suffix.
+        path: the output file. The suffix is a key of :data:`FORMATS`, in upper or lower case.
+        name: name of the sample format in :data:`FORMATS`. If `name` is None, the default sample
+            format of the suffix is used.
 
     Raises:
         InputError: the suffix or the sample format does not exist, or this version of libsndfile
@@ -92,8 +97,8 @@ def write_flac(
         path: path of the file; the file gets this name only when it is complete.
         signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
-        soft_clip: whether to apply the function tanh to the signal first; this is the official
-            `soft_clip`.
+        soft_clip: whether to apply the function tanh to the signal first, see `soft_clip` of the
+            official configuration.
         comment: text of the comment tag, which :func:`read_header` returns.
 
     Returns:
@@ -193,7 +198,7 @@ def _write(
 
 
 def _stored(piece: np.ndarray, subtype: str) -> np.ndarray:
-    """Convert samples to the type in which libsndfile receives them, clipped where necessary."""
+    """Convert samples to the data type for libsndfile; all sample formats but FLOAT are clipped."""
     if subtype == "FLOAT":
         return piece.astype(np.float32)
     if not subtype.startswith("PCM"):

@@ -11,8 +11,8 @@ def correlogram(
     """Compute the autocorrelation of windowed frames of each channel.
 
     A[c, t, lag] is the sum over n of x[n] x[n + lag], where x is frame t of channel c times a Hann
-    window. The sum is divided by the autocorrelation of the window, so that its expected value does
-    not decrease with the lag.
+    window. The sum is divided by the autocorrelation of the window, so that the expected value of
+    the quotient does not decrease with the lag.
 
     Args:
         rates: firing rates, an array of shape (channels, samples); the mean of each frame is

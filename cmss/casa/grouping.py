@@ -80,10 +80,10 @@ def group(
     """Assign each time-frequency unit to a pitch track.
 
     Segments are cut into short pieces, because a channel can pass from one harmonic to the next
-    when the pitch glides. A unit agrees with a track if it is periodic at the lag of the track. A
-    piece of a segment is assigned to the track with which most of its units agree, if at least half
-    of its units agree. If fewer than half of the units agree with this track, the piece is assigned
-    to a track whose onset coincides with the onset of the segment.
+    when the pitch glides. A unit agrees with a track if the unit is periodic at the lag of the
+    track. For each piece of a segment, the track is chosen with which the most units of the piece
+    agree. If at least half of the units agree, the piece is assigned to the chosen track.
+    Otherwise, the piece is assigned to a track whose onset coincides with the onset of the segment.
 
     Args:
         units: the time-frequency units of the signal.

@@ -45,10 +45,11 @@ class PitchTrack:
 def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: int) -> list[int]:
     """Find the periods of the pitches in one frame, beginning with the most prominent pitch.
 
-    The summary correlogram is the mean over channels. The most prominent peak of the summary
-    correlogram is a pitch. After a pitch has been found, the channels that agree with the pitch are
-    removed, and the search is repeated on the remaining channels (Meddis and Hewitt 1992, "Modeling
-    the identification of concurrent vowels with different fundamental frequencies", JASA 91).
+    The summary correlogram is the mean of `periodicity` over the channels. The most prominent peak
+    of the summary correlogram is a pitch. After a pitch has been found, the channels that agree
+    with the pitch are removed, and the search is repeated on the remaining channels (Meddis and
+    Hewitt 1992, "Modeling the identification of concurrent vowels with different fundamental
+    frequencies", JASA 91).
 
     Args:
         periodicity: periodicity of the frame's time-frequency units, an array of shape (channels,

@@ -27,8 +27,8 @@ class Units:
     """Holds the activity and the periodicity of each time-frequency unit.
 
     Args:
-        periodicity: autocorrelation of the firing rate divided by its value at lag 0, an array of
-            shape (channels, frames, lags).
+        periodicity: normalised autocorrelation of the firing rate (1 at lag 0), an array of shape
+            (channels, frames, lags).
         active: whether each unit is active, see :data:`MIN_DEVIATION`, an array of shape (channels,
             frames).
     """

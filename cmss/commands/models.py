@@ -5,11 +5,13 @@
 The numbers were measured with the weights in the package and the remix `consistent`:
 
 - parameters: number of learned parameters, or number of values in templates;
-- causal: whether the look-ahead is 5 ms or less; "trained" if causal weights must be trained first;
-- gap: fraction of the gap closed, (HAAQI - mixture) / (true stems - mixture), for recorded notes
-  that are unseen in training;
-- gap demo: the same fraction for the demo;
-- SDR, SDR demo: median over the sources in dB, on the same two test sets;
+- causal: "yes" if the look-ahead is 5 ms or less, otherwise "no"; "trained" if the separator can be
+  causal, but the causal weights must be trained first;
+- gap: gap closed, (H - H_mixture) / (H_true - H_mixture), for recorded notes that are unseen in
+  training. H is the mean HAAQI of the separator, H_mixture the mean HAAQI of the unprocessed
+  mixture, and H_true the mean HAAQI of the ground truth stems;
+- gap demo: gap closed for the demo data set;
+- SDR, SDR demo: median of the SDR over the sources in dB, for the recorded notes and for the demo;
 - s/min: CPU seconds on one core for one minute of a quartet;
 - licence: licence of the weights;
 - data: data sets of the training; cmss/weights/PROVENANCE.md explains their names.

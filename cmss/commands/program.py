@@ -76,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `cmss COMMAND ...`; by default, the command line of this process.
 
     Returns:
-        The exit status of the command. If a command with arguments KEY=VALUE fails, it raises
-        SystemExit instead.
+        The exit status of the command.
+
+    Raises:
+        SystemExit: a command with arguments KEY=VALUE has failed.
     """
     name, *words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h"):

@@ -1,4 +1,4 @@
-"""Writes files and folders atomically, and locks work that only one process may do at a time.
+"""Writes files and folders atomically, and provides a lock that only one process can hold.
 
 A result is written under a hidden temporary name in the folder of its final name, flushed to disk
 and renamed. The temporary file and the final file are on the same file system. Therefore, the
@@ -10,8 +10,8 @@ ends, even if the process is killed. A temporary file without a lock is therefor
 killed process, on this or another machine, and can be deleted. On a file system that does not
 support locks, temporary files are not deleted.
 
-If another process deletes a new file before it is locked, the file is created again. The number of
-attempts is limited, because in some folders, such as /proc, no file can be created.
+If another process deletes a new file before the file is locked, the file is created again. The
+number of attempts is limited, because in some folders, such as /proc, no file can be created.
 """
 
 import errno
@@ -75,7 +75,7 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
-    """Repeat `_lock` for up to `WAIT_S` seconds, and print a message if this takes long."""
+    """Repeat `_lock` for up to `WAIT_S` seconds; print a message if the waiting time is long."""
     begin, is_said = time.monotonic(), False
     while (locked := _lock(descriptor)) is False:
         waited_s = time.monotonic() - begin
@@ -89,7 +89,7 @@ def _wait_for_lock(descriptor: int, path: Path, work: str) -> bool | None:
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:
-    """Return whether an open file still exists under a path; another process may delete it."""
+    """Return whether an open file still exists under a path; other processes may delete files."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -110,7 +110,9 @@ def flush_to_disk(descriptor: int) -> None:
 
 
 def _attempts(path: Path) -> Iterator[None]:
-    """Create the folder of `path` if necessary, and yield None once for each attempt.
+    """Yield None before each attempt to create a file or folder in the folder of `path`.
+
+    If the folder of `path` is missing, the folder is created before the attempt.
 
     Raises:
         NotADirectoryError: the path of the folder is the path of a file.
@@ -134,7 +136,7 @@ def _attempts(path: Path) -> Iterator[None]:
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
     """Yield a locked, empty temporary file or folder for `path`, and its descriptor.
 
-    If the temporary file or folder still exists when the block ends, it is deleted.
+    A temporary file or folder that still exists at the end of the block is deleted.
     """
     for _ in _attempts(path):
         temporary = _temporary_name(path)
@@ -166,8 +168,8 @@ def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
 def _name_result(error: OSError, temporary: Path, path: Path) -> None:
     """Replace the temporary name in an error by the final name.
 
-    If an error names no file, such as an error of a write on a full disk, the final name is added
-    to the error.
+    If an error names no file, for example because the disk is full, the final name is added to the
+    error.
     """
     if error.errno is None:
         return
@@ -197,8 +199,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder, and rename it to `path` after the block.
 
     A folder with files cannot be replaced by a single system call. Therefore, an existing folder is
-    first renamed. It is deleted after the new folder has got its final name. If the new folder
-    cannot be renamed, the old folder is restored.
+    first renamed. The existing folder is deleted after the new folder has got its final name. If
+    the new folder cannot be renamed, the existing folder is restored.
     """
     with _temporary(path, folder=True) as (temporary, _):
         if path.exists() and not path.is_dir():
@@ -242,17 +244,17 @@ def clear_stale(folder: Path) -> None:
 
 @contextmanager
 def alone(path: Path, work: str, wait: bool = False) -> Iterator[None]:
-    """Hold a lock during the block, so that only one process does this work.
+    """Hold a lock during the block, so that only one process does the work of the block.
 
     On a file system without locks, a warning is printed and the work continues.
 
     Args:
-        path: the lock file, which is created first and deleted at the end. A lock file that is left
-            over from a killed process does not prevent the work.
+        path: the lock file. The lock file is created before the block and deleted after the block.
+            A lock file that is left over from a killed process does not prevent the work.
         work: name of the work, for messages.
-        wait: whether to wait up to `WAIT_S` seconds while another process holds the lock, and print
-            a message if this takes long. If False, an error is raised at once while another process
-            holds the lock.
+        wait: whether to wait while another process holds the lock. The waiting time is at most
+            `WAIT_S` seconds; a message is printed if the waiting time is long. If `wait` is False
+            and another process holds the lock, an error is raised at once.
 
     Raises:
         InputError: another process holds the lock.

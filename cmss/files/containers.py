@@ -75,7 +75,7 @@ def examine(path: Path, file: BinaryIO) -> Container:
 
 
 class Spliced(io.RawIOBase):
-    """A read-only file for libsndfile, in which other bytes replace the first bytes of a file.
+    """Shows libsndfile a file with a new beginning; the file on disk is not changed.
 
     Args:
         file: the original file.
@@ -148,15 +148,15 @@ class _Layout:
     """Defines how the chunks of a container are stored in a file.
 
     Args:
-        magic: pattern of the first bytes of the file.
-        first: position of the first chunk.
+        magic: regular expression that matches the first bytes of the file.
+        first: position of the first chunk in the file.
         id_bytes: number of bytes of a chunk's name.
         size: format of a chunk's size, see :mod:`struct`.
-        align: alignment of the chunks; the position of each chunk is a multiple of this number.
-        sound: name of the chunk with the sound, or the first characters of this name.
-        counts_header: whether the stated size of a chunk includes the header of the chunk, which is
-            its name and its size.
-        before: number of bytes before the sound in the chunk with the sound.
+        align: alignment of the chunks. The position of each chunk is a multiple of `align`.
+        sound: name of the sound chunk, or the first characters of this name.
+        counts_header: whether the stated size of a chunk includes the header of the chunk. The
+            header consists of the name and the size.
+        before: number of bytes between the header of the sound chunk and the first sample.
     """
 
     magic: bytes
@@ -270,7 +270,7 @@ def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
 
 
 def _open_ended(source: _Source, layout: _Layout, content: int, long_size: int | None) -> Container:
-    """Return a header that states that the chunk with the sound extends to the end of the file."""
+    """Return a header that states that the sound chunk extends to the end of the file."""
     size = source.size - content
     form, place = layout.size, content - struct.calcsize(layout.size)
     if long_size is not None:
@@ -451,14 +451,19 @@ def _mp3(source: _Source, start: int) -> Container:
 
 
 def _xing(frame: bytes) -> int | None:
-    """Return the position of the Xing table in a frame; None without a stated number of frames."""
+    """Return the position of the Xing table in a frame.
+
+    Returns:
+        The position. The result is None if the frame has no Xing table, or if the table states no
+        number of frames.
+    """
     place = _side_end(frame)
     has_frames = len(frame) >= place + 12 and frame[place + 7] & 1
     return place if frame[place : place + 4] in (b"Xing", b"Info") and has_frames else None
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """Return the number of bytes that a Xing table states for all frames; None if not stated."""
+    """Return the number of bytes of all frames in a Xing table; None if the number is missing."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 

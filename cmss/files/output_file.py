@@ -9,7 +9,7 @@ from cmss.files.atomic import atomic_file
 
 
 class _TrialError(Exception):
-    """Leaves the block of the check, so that the temporary file is deleted and not renamed."""
+    """Ends the `with` block of the check, so that the temporary file is deleted, not renamed."""
 
 
 def check_output_file(
@@ -23,7 +23,8 @@ def check_output_file(
     Args:
         path: path of the file.
         option: name of the option that gave the path, for the message.
-        suffix: required suffix in lower case, such as ".flac"; the path may have it in upper case.
+        suffix: required suffix in lower case, such as ".flac". The suffix of `path` may be in upper
+            case.
         inputs: files that must not be replaced.
 
     Raises:

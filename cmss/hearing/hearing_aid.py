@@ -4,10 +4,11 @@ The challenge amplifies both the reference and the enhanced music with this hear
 compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
 of zero.
 
-The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). In each band, the
-signal passes fourth-order Linkwitz-Riley filters: the low-pass filter at the upper edge of the
-band, and the high-pass filters at all edges below the band. Then the signal passes the all-pass
-filters of all edges above the upper edge, so that the bands add up in phase.
+The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Fourth-order
+Linkwitz-Riley filters limit the signal to a band: a low-pass filter at the upper edge of the band,
+a high-pass filter at the lower edge, and a high-pass filter at each edge further below. Then the
+signal is filtered by the all-pass filter of each edge above the upper edge, so that the bands add
+up in phase.
 
 The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level
 detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
@@ -259,8 +260,9 @@ def _amplify(
 ) -> Signal:
     """Split a signal into bands, compress each band and add the bands.
 
-    `state` is the result of `new_state`, or the state after the previous piece of the signal; it is
-    updated in place. The arguments after `state` are the results of `HearingAid.parameters`.
+    `state` is the result of `new_state`, or the state after the previous piece of the signal. The
+    function updates `state` in place. The arguments after `state` are the results of
+    `HearingAid.parameters`.
     """
     output = np.zeros(signal.size)
     band = np.empty(signal.size)

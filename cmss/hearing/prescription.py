@@ -2,8 +2,8 @@
 
 The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
 British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
-insertion gain for each fitting band and input level. From the insertion gains, the make-up gain and
-the compression ratio of each of the six compressor bands are computed.
+insertion gain for each fitting band and input level. The make-up gain and the compression ratio of
+each compressor band are computed from the insertion gains. The compressor has six bands.
 
 The make-up gain is the insertion gain for an input of 65 dB, the presentation level of the
 challenge. The compression ratio is 30 dB divided by the increase of the output level when the input

@@ -3,11 +3,12 @@
     python -m cmss.listen mixture.wav --instruments Violin Cello --gains 6 -3 \\
         --audiogram me.json -o out.flac
 
-The recording may be mono or stereo, of any length and sampling rate. The loudness of the recording
-is set to -40 LUFS, the level for which the hearing aid is designed. The recording is separated into
-the stems of the instruments. The stems are remixed with the gains in dB, which are given in the
-order of the instruments; a gain of -inf mutes an instrument. The remix is amplified for both ears.
-If the program ffmpeg is installed, recordings may also be M4A, AAC, MP4 and other formats.
+The recording may be mono or stereo, of any length and sampling rate. The recording is scaled to a
+loudness of -40 LUFS, the level for which the hearing aid is designed. Then the recording is
+separated into the stems of the instruments, and the stems are remixed with the given gains. The
+gains are in dB and in the order of the instruments; a gain of -inf mutes an instrument. The remix
+is amplified for both ears. If the program ffmpeg is installed, recordings may also be M4A, AAC, MP4
+and other formats.
 
 These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
 
@@ -17,8 +18,8 @@ These files are written, in stereo at 44.1 kHz (Opus: 48 kHz):
     out_Violin.flac    with --stems: the estimated stem of each player, at the level of
                        out_before.flac
 
-The result has a comfortable level: its loudness is -23 LUFS, or less if a peak of a file would
-exceed -1 dBTP. So no sample is clipped, and the loudness of the result does not depend on the
+The result is written at a comfortable loudness: -23 LUFS, or less if a peak of a file would exceed
+-1 dBTP. Therefore, no sample is clipped, and the loudness of the result does not depend on the
 loudness of the recording.
 
 For several recordings, or for a folder with recordings of the same players, -o is a folder:
@@ -26,13 +27,14 @@ For several recordings, or for a folder with recordings of the same players, -o 
     python -m cmss.listen takes/ --instruments Violin Cello --gains 6 -3 \\
         --audiogram 20,20,30,45,60,70 -o results --format mp3
 
-With --page, the file index.html is written in a folder. This page for a browser has a slider for
-each player, a switch for the hearing aid, and functions for loops and exports. The browser opens
-the page from disk, without a server. With --page, the options --gains and -o can be omitted:
+With --page, a page for a browser is written: the file index.html in a folder. The page has a slider
+for each player, a switch for the hearing aid, and functions for loops and exports. The browser
+opens the page from disk, without a server. With --page, the options --gains and -o can be omitted:
 
     python -m cmss.listen mixture.wav --instruments Violin Cello --audiogram me.json --page mix
 
-The page exports its gains as a JSON file, which --gains accepts instead of numbers.
+The page can export the gains as a JSON file. The option --gains accepts this file instead of
+numbers.
 
 An audiogram is given as six hearing levels in dB HL at 250, 500, 1000, 2000, 4000 and 8000 Hz for
 both ears, or as a JSON file with the challenge's keys:

@@ -25,7 +25,9 @@ libsndfile reads all other files, including files with an unknown suffix.
 
 
 def find_recordings(inputs: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the recordings in it, sorted by name, without subfolders.
+    """Replace each folder by the recordings in the folder, sorted by name.
+
+    Recordings in subfolders are not included.
 
     Raises:
         InputError: a folder is not readable, or contains no file with the suffix of a recording.
@@ -50,7 +52,9 @@ def find_recordings(inputs: Sequence[Path]) -> list[Path]:
 
 
 def check_recording(path: Path) -> None:
-    """Check a recording as far as this is possible without decoding it.
+    """Check the format, the length and the sampling rate of a recording.
+
+    If the format requires ffmpeg, this function checks only that ffmpeg and the file exist.
 
     Raises:
         InputError: the file is missing or unreadable, has more than two channels or an impossible
@@ -107,8 +111,8 @@ def _ffmpeg(path: Path) -> str:
     program = shutil.which("ffmpeg")
     if program is None:
         raise InputError(
-            f"{path}: files {path.suffix} need the program ffmpeg, which is missing; "
-            "install it, or convert the file to WAV or FLAC"
+            f"{path}: {path.suffix} files require the program ffmpeg, which is missing; "
+            "install ffmpeg, or convert the file to WAV or FLAC"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such audio file")

@@ -21,8 +21,9 @@ def written_lufs(
     """Return the loudness at which several signals are written, so that none of them clips.
 
     Args:
-        signals: pairs of a signal (channels, samples) and a loudness in LUFS. The signal is scaled
-            as if it had this loudness, which may be the loudness of another signal.
+        signals: pairs of a signal (channels, samples) and a loudness in LUFS. The gain of the
+            signal in dB is the result of this function minus the given loudness. If the loudness of
+            another signal is given, both signals get the same gain.
         sample_rate_hz: sampling rate of all signals.
 
     Returns:

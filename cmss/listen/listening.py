@@ -42,7 +42,8 @@ class Settings:
         scene: players and gains.
         listener: audiograms and compressors.
         separator: estimates the stems.
-        keep: function that wraps a separator, so that its stems are stored; None to store no stems.
+        keep: function that wraps a separator, so that the stems are stored. If `keep` is None, the
+            stems are not stored.
         subtype: sample format of the files, see :func:`cmss.audio.sample_format`.
         page: folder of the page for a browser; None if no page is written.
     """
@@ -170,7 +171,7 @@ def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Ou
 
 
 def _process(recording: Path, outputs: Outputs | None, settings: Settings) -> str:
-    """Process a recording, write its files, and return a line about them."""
+    """Process a recording, write the output files, and return a line about these files."""
     with readable(recording) as file:
         mixture, gain_db = read_mixture(file)
     if settings.page:
@@ -195,13 +196,13 @@ def _write(
     stems: Stems,
     ears: NDArray[np.float32],
 ) -> str:
-    """Write the files of a recording, and return a line about them.
+    """Write the output files of a recording, and return a line about these files.
 
     Args:
         recording: the recording.
         outputs: the files to write.
         settings: settings that all recordings share.
-        mixture: mixture (2, samples) with a loudness of -40 LUFS; it is scaled in place.
+        mixture: mixture (2, samples) with a loudness of -40 LUFS. `mixture` is scaled in place.
         gain_db: gain in dB that was applied to the recording.
         stems: dict from the id of a player to the stem (2, samples).
         ears: the enhanced signal (2, samples). The enhanced signal is scaled in place.

@@ -67,7 +67,7 @@ def make_page(
     scene: Scene,
     listener: Listener,
 ) -> str:
-    """Write the page of a recording, and return a line about it.
+    """Write the page of a recording, and return a line about the page.
 
     Args:
         folder: folder of index.html.
@@ -75,7 +75,7 @@ def make_page(
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         stems: dict from the id of a player to the stem (2, samples).
         ears: the remix, amplified for the listener (2, samples).
-        scene: players and gains with which the page starts.
+        scene: the players, and the gains that the page shows first.
         listener: the listener.
     """
     players = [
@@ -110,5 +110,5 @@ def make_page(
 
 
 def _decibels(gain_db: float) -> float | None:
-    """Return a gain in dB, or None for a player that is muted."""
+    """Return a gain in dB; None if the player is muted."""
     return None if gain_db == -np.inf else gain_db

@@ -72,8 +72,9 @@ def separate(
         separator: separator that is applied to each block.
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         track: track with the players.
-        wrap: function that wraps the separator of the entire mixture, for example to store the
-            stems.
+        wrap: function that returns a wrapper of the block-wise separator, for example a wrapper
+            that stores the stems. The block-wise separator gets the entire mixture and applies
+            `separator` to each block.
 
     Returns:
         Dict from the id of a player to the stem, (2, samples).
@@ -120,8 +121,9 @@ def amplified(
 def level_limit(lufs: float) -> float:
     """Return the factor that attenuates a remix if its loudness is too high for the hearing aid.
 
-    The level factor keeps the total power of the named players. If all named players have negative
-    gains, the level factor amplifies the other instruments, and the remix may become too loud.
+    The remix has been multiplied by :func:`cmss.remix.level_factor`. If all named players have
+    negative gains, the level factor amplifies all other instruments, and the remix may become too
+    loud.
     """
     return float(10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20))
 

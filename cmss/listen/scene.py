@@ -67,8 +67,9 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
     """Return the gain of each player in dB.
 
     Args:
-        given: gains in dB; or only the path of a JSON file with the keys instruments and gains_db.
-            The page of :mod:`cmss.listen.mixing` exports such a file.
+        given: a list of gains in dB, or a list with a single item: the path of a JSON file with the
+            keys `instruments` and `gains_db`. The page of :mod:`cmss.listen.mixing` exports such a
+            file.
         players: instrument of each player.
 
     Raises:
@@ -79,7 +80,10 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
         return gains_db
     (path, *others) = (gain for gain in given if isinstance(gain, Path))
     if gains_db or others:
-        raise InputError(f"--gains {path}: expected numbers or a single JSON file, got several")
+        raise InputError(
+            f"--gains {path}: expected either numbers or a single JSON file, "
+            "got a file together with other values"
+        )
     if not path.is_file():
         raise InputError(f"--gains {path}: no such file")
     try:
@@ -139,7 +143,7 @@ def make_listener(audiogram: str, name: str | None = None) -> Listener:
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:
-    """Parse numbers that are separated by commas; return None if the text is not such a list."""
+    """Parse a list of numbers with commas; return None if the text is not a list of numbers."""
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:

@@ -59,7 +59,7 @@ def outputs_of(sound: Path, stems: Sequence[str], subtype: str | None) -> Output
 
 
 def sounds_in(folder: Path, suffix: str, recordings: Sequence[Path]) -> list[Path]:
-    """Return the path of the remix of each recording in the output folder.
+    """Return the path in the output folder to which the remix of each recording is written.
 
     Raises:
         InputError: two recordings would have the same file, or the folder contains a recording.

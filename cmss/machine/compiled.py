@@ -23,10 +23,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function at its first call, or load the machine code from the cache.
 
-    A function with `fastmath` that another compiled function calls needs `forceinline=True`.
-    Without this option, there are two versions of the machine code: the function compiled alone,
-    and the function compiled together with its caller. The results of the versions differ in the
-    last digit. Which version runs depends on whether the caller comes from the cache.
+    If a function is compiled with `fastmath` and is called by another compiled function, the
+    function must also have the option `forceinline=True`. Without `forceinline=True`, there are two
+    versions of the machine code: the function compiled alone, and the function compiled together
+    with the caller. The results of both versions differ in the last digit. Which version runs
+    depends on whether the machine code of the caller is loaded from the cache.
 
     Args:
         options: options of :func:`numba.njit`, such as `error_model`.
@@ -96,7 +97,10 @@ _printed: set[str] = set()
 
 
 def _print_once(reason: str) -> None:
-    """Print the reason for a slow start, only once for all functions and worker processes."""
+    """Print the reason for a slow start; after the first call, print nothing.
+
+    Worker processes print nothing.
+    """
     # The name shows whether this is a worker process: while a worker process imports modules, its
     # name is set, but its parent process is not known yet.
     if not _printed and current_process().name == "MainProcess":

@@ -82,7 +82,10 @@ WRONG_CHOICES = {
         "a.safetensors: no such weights",
     ),
     "device": ({"device": "gpu"}, "device: expected None or one of cpu"),
-    "progress": ({"progress": 5}, "progress: expected a function of the fraction done, got 5"),
+    "progress": (
+        {"progress": 5},
+        "progress: expected a function that takes the completed fraction, got 5",
+    ),
 }
 
 

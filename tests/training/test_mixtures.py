@@ -178,7 +178,7 @@ def test_pitch_moves_all_players_of_a_track_alike():
     [
         ([], None, "any instrument"),
         (TRACKS, "Horn", "Horn"),
-        ([tone_track("short", ("Violin",), 0.4)], None, "segment_s: 0.5 s"),
+        ([tone_track("short", ("Violin",), 0.4)], None, "segment_s: a segment of 0.5 s"),
     ],
 )
 def test_nothing_to_draw_from(tracks, instrument, message):

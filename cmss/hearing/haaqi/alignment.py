@@ -1,10 +1,10 @@
 """Estimates the delay between a processed band and the reference band, up to 100 ms.
 
-The delay is the lag with the largest cross-correlation. For the envelope and the motion of each
-band, pyclarity computes the correlation at all lags. This computation requires a fifth of
-pyclarity's computing time. This module computes only the lags within 100 ms, in single precision.
-The few lags whose correlation is within rounding error of the maximum are then computed again in
-double precision.
+The delay is the lag with the largest cross-correlation. pyclarity computes the correlation of the
+envelope and of the motion of each band at all lags. In pyclarity, the correlations take a fifth
+of the total computing time. This module computes only the lags within 100 ms, in single precision.
+Then the module computes a few lags again in double precision: the lags whose correlation differs
+from the maximum by no more than the rounding error.
 """
 
 import numpy as np
@@ -21,12 +21,13 @@ LAGS = MODEL_RATE_HZ // 10
 class Aligner:
     """Estimates the delays between processed signals and a reference.
 
-    All signals have the same length. The reference is cut into blocks. The FFT computes the
-    correlation of each block with the samples of the processed signal that are at most the largest
-    delay (100 ms) away from the block. The products of all blocks are summed in the frequency
-    domain. Means are subtracted before the FFT, and their contribution is added afterwards. If the
-    means were not subtracted, the variation of an envelope would be lost in single precision,
-    because the mean of the envelope is much larger than the variation.
+    All signals have the same length. The reference is cut into blocks. Each block is correlated, by
+    means of the FFT, with a section of the processed signal. The section begins 100 ms before the
+    block and ends 100 ms after the block. The cross-spectra of all blocks are summed before the
+    inverse FFT. The means of the signals are subtracted before the FFT, and the contribution of the
+    means to the correlation is added afterwards. If the means were not subtracted, the variation of
+    an envelope would be lost in single precision, because the mean of the envelope is much larger
+    than the variation.
     """
 
     def __init__(self, samples: int) -> None:
@@ -50,8 +51,8 @@ class Aligner:
     def delay(self, processed: Array) -> int:
         """Return the delay of `processed` in samples, from -100 ms to just below 100 ms.
 
-        In silence, for example, several lags have the same largest correlation. Like pyclarity, the
-        method then returns the largest of these lags.
+        Several lags may have the same largest correlation, for example in silence. In this case,
+        this method and pyclarity return the largest of these lags.
         """
         mean = processed.mean()
         norm = _fill_pieces(processed, mean, self._samples, self._padded[None, self._lags :])
@@ -101,7 +102,10 @@ def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.float32]) -> float:
-    """Subtract the mean, write the result into rows of `length` samples, and return its norm."""
+    """Subtract the mean of a signal, write the result into rows, and return the norm of the result.
+
+    The first `length` samples of each row of `pieces` are filled.
+    """
     square = 0.0
     for row in range(pieces.shape[0]):
         values = signal[row * length : (row + 1) * length]

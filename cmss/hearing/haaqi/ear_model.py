@@ -41,7 +41,8 @@ NOISE_DB = -10.0
 """Level of the noise that represents the hearing threshold, in dB relative to this threshold."""
 
 SILENCE_DB = 2.5
-"""Sensation level in dB up to which segments of all bands, and segments of a band, are ignored."""
+"""Threshold of the sensation level in dB. A segment whose level does not exceed the threshold is
+ignored, in all bands or in a single band."""
 
 _GAIN_LOW_PASS = butter(1, 800 / (MODEL_RATE_HZ / 2))
 
@@ -79,9 +80,10 @@ def apply_ear_model(
 ) -> list[EarOutputs]:
     """Apply the model of an ear to a reference and to several processed signals.
 
-    The noise is drawn from NumPy's global generator: first once for all bands of the reference,
-    then once for all bands of the processed signals. All processed signals get the same noise.
-    Therefore, the result for each processed signal does not depend on the other processed signals.
+    The noise consists of normal deviates from NumPy's global generator. The deviates for all bands
+    of the reference come first, and the deviates for all bands of the processed signals follow. All
+    processed signals get the same noise. Therefore, the result for each processed signal does not
+    depend on the other processed signals.
 
     Args:
         reference: reference at 24 kHz after the middle ear, an array of shape (samples,).
@@ -225,7 +227,7 @@ class _Path:
         )
 
     def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
-        """Shift the envelope and the motion earlier, each by its delay to the reference signal."""
+        """Advance the envelope and the motion by their delays relative to the reference."""
         advance(self.envelope, envelope_aligner.delay(self.envelope))
         advance(self.motion, motion_aligner.delay(self.motion))
 

@@ -8,9 +8,9 @@ from scipy.signal import butter, cheby2, correlate, lfilter, resample_poly
 from cmss.hearing.haaqi.filterbank import AUDIOMETRIC_FREQUENCIES_HZ, MODEL_RATE_HZ, Array
 
 DISPERSION = 2 * MODEL_RATE_HZ // 1000
-"""Number of samples, 2 ms, by which the broadband alignment is smaller than the delay.
+"""Difference in samples between the estimated delay and the shift of the broadband alignment, 2 ms.
 
-This difference allows for the dispersion of a hearing aid.
+The smaller shift allows for the dispersion of a hearing aid.
 """
 
 
@@ -41,8 +41,8 @@ def _rms(signal: Array) -> float:
 def bulk_delay(reference: Array, processed: Array) -> int:
     """Return the delay of `processed` in samples, minus `DISPERSION`.
 
-    The delay is the lag with the largest absolute cross-covariance of both signals, which must have
-    the same length.
+    The delay is the lag with the largest absolute cross-covariance of both signals. Both signals
+    must have the same length.
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")
     late = len(reference) - int(np.argmax(np.abs(covariance))) - 1
@@ -50,9 +50,9 @@ def bulk_delay(reference: Array, processed: Array) -> int:
 
 
 def advance(signal: Array, delay: int) -> None:
-    """Shift a signal (samples,) in place by `delay` samples towards its start.
+    """Shift a signal (samples,) in place by `delay` samples towards the start.
 
-    If `delay` is negative, the signal is shifted towards its end. Zeros fill the other end.
+    If `delay` is negative, the signal is shifted towards the end. Zeros fill the other side.
     """
     kept = max(len(signal) - abs(delay), 0)
     if delay >= 0:

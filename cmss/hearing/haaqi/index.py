@@ -63,8 +63,8 @@ def compute_haaqi(
 ) -> float:
     """Compute the HAAQI of a processed signal, with the arguments of pyclarity's `compute_haaqi`.
 
-    If NumPy's global generator has the same state before the call of each function, the score
-    equals pyclarity's score. Both functions draw the same number of normal deviates from the
+    This function and pyclarity's function return the same score if NumPy's global generator has the
+    same state before both calls. Both functions draw the same number of normal deviates from the
     generator.
 
     Args:
@@ -132,9 +132,10 @@ def haaqi_of_several(
 ) -> list[Haaqi]:
     """Compute HAAQI of several signals with the same reference.
 
-    If the signals differ in length, the audible segments of the reference with which they are
-    compared can differ as well. The ear model is applied only once to each segment of the
-    reference.
+    Each signal is compared with the audible segment of the reference. If a signal is shorter than
+    the reference, the end of the reference is ignored. Therefore, signals of different lengths may
+    be compared with different segments of the reference. The ear model is applied only once to each
+    segment of the reference.
 
     NumPy's global generator has the same state before each signal is scored. Therefore, each score
     is the score that the signal would get if it were scored alone with the same state. At the end,

@@ -51,8 +51,9 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
     """Compute two measures of the difference in shape between two long-term spectra.
 
     Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
-    that only the shape of the spectra matters. Each band has a difference between both spectra, and
-    a relative difference, which is the difference divided by the sum of both spectra.
+    that only the shape of the spectra matters. Then two quantities are computed in each band: the
+    difference between both spectra, and the relative difference. The relative difference is the
+    difference divided by the sum of both spectra.
 
     Returns:
         Two standard deviations over the bands, each multiplied by the number of bands: the standard

@@ -24,8 +24,8 @@ def _lag_weights(window: Array) -> Array:
 
     The result has the shape (2 MAX_LAG + 1,).
 
-    The overlap is shorter at larger lags. The reciprocals are weights that compensate for this, so
-    that the covariance is unbiased.
+    At larger lags, the segments of both signals overlap less. The reciprocals are weights that
+    compensate for the shorter overlap, so that the covariance is unbiased.
     """
     middle = len(window) - 1
     return 1.0 / np.correlate(window, window, "full")[middle - MAX_LAG : middle + MAX_LAG + 1]
@@ -92,8 +92,9 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
         covariance: covariance between the motions of both signals, an array of shape (32,
             segments).
         level_db: level of the reference's motion, an array of shape (32, segments).
-        threshold_db: level up to which a segment of a band is ignored. A segment is ignored in all
-            bands if its mean loudness does not exceed `threshold_db`.
+        threshold_db: threshold of the level. A segment is ignored in a band if the level in this
+            band does not exceed `threshold_db`. A segment is ignored in all bands if the mean
+            loudness over the bands does not exceed `threshold_db`.
     """
     segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:
