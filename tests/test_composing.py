@@ -56,7 +56,6 @@ def test_a_refused_word_is_composed_once_more_for_its_message(composed, tmp_path
         ["remix=mine", "hydra.searchpath=[own]"],
         ["remix=mine", "--config-dir", "own"],
         ["~remix"],
-        ["-m", "separator=passthrough,nmf", "evaluate.jobs=1,2"],
     ],
     ids=" ".join,
 )
