@@ -55,7 +55,6 @@ def data(tmp_path_factory):
         ("enhance", "split=vaild", "split: no ", "valid"),
         ("enhance", "separator.causality=casual", "separator.causality: Input should", "causal"),
         ("enhance", "ensemble.pool=logaritmic", "ensemble.pool: 'logaritmic'", "logarithmic"),
-        ("enhance", "separator.precision=floaat32", "separator.precision: ", "float32"),
         ("enhance", "separator.device=cpuu", "separator.device: ", "cpu"),
         # Options.
         ("enhance", "--hlep", "--hlep: no such option", "--help"),
