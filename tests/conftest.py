@@ -8,7 +8,6 @@ import torch
 from tests.support.learned_templates import write_templates
 from tests.support.stage_server import stage_server
 
-
 # Each full garbage collection visits all objects of the imported libraries, of which none becomes
 # garbage. It takes 0.2 s, and happens while modules are imported and in each call of a program.
 gc.disable()
