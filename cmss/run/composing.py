@@ -16,7 +16,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.conf import HydraConf
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -72,6 +72,7 @@ class _First:
 
     name: str | None
     words: list[str]
+    parsed: list[Override]
     result: DictConfig | HydraException
 
 
@@ -87,6 +88,7 @@ class _Loader(ConfigLoaderImpl):
         self.defaults: dict[tuple[str | None, tuple[str, ...]], DictConfig] = {}
         self._without_overrides = DictConfig({})
         self._first: _First | None = None
+        self._parsed: list[Override] = []
 
     def load_configuration(
         self,
@@ -109,8 +111,7 @@ class _Loader(ConfigLoaderImpl):
             (first.name, [*first.words, added]),
         ):
             return self._compose(config_name, overrides, run_mode, from_shell, True)
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        self.validate_sweep_overrides_legal(first.parsed, run_mode, from_shell)
         if isinstance(first.result, HydraException):
             raise first.result
         if len(overrides) > len(first.words):
@@ -121,15 +122,16 @@ class _Loader(ConfigLoaderImpl):
     def _compose_first(
         self, name: str | None, words: list[str], run_mode: RunMode, from_shell: bool
     ) -> DictConfig:
+        self._parsed = []
         try:
             config = self._compose(name, words, RunMode.RUN, from_shell, False)
         except HydraException as error:
             # Only a multirun can do without the choice of a group.
             if "You must specify" in str(error):
                 return self._compose(name, words, run_mode, from_shell, False)
-            self._first = _First(name, [*words], error)
+            self._first = _First(name, [*words], self._parsed, error)
             raise
-        self._first = _First(name, [*words], config)
+        self._first = _First(name, [*words], self._parsed, config)
         return config
 
     def _compose(self, name: str | None, words: list[str], *how: Any) -> DictConfig:
@@ -138,6 +140,10 @@ class _Loader(ConfigLoaderImpl):
         if not any(word.startswith(("~", "+")) for word in words):
             self.defaults[name, _words_for_defaults(config.hydra)] = self._without_overrides
         return config
+
+    def _parse_overrides_and_create_caching_repo(self, *args: Any, **more: Any) -> Any:
+        self._parsed, repository = super()._parse_overrides_and_create_caching_repo(*args, **more)
+        return self._parsed, repository
 
     def _compose_config_from_defaults_list(self, *args: Any, **more: Any) -> DictConfig:
         config = super()._compose_config_from_defaults_list(*args, **more)

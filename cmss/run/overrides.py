@@ -198,8 +198,10 @@ def with_path_as_text(word: str) -> str:
     Returns:
         The word with a quoted value; the same word if its value is not such a path.
     """
+    if not is_path(_split(word)[1]):
+        return word
     override = _parsed(word)
-    if override is None or override.value_type is None or not is_path(override.key_or_group):
+    if override is None or override.value_type is None:
         return word
     value = override.value()
     return (
