@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from cmss.errors import InputError, ProblemsError
 from cmss.files.atomic import final_path
@@ -53,6 +54,17 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
     except KeyboardInterrupt:
         return _say(program, ["interrupted"], INTERRUPTED)
     return 0
+
+
+def started_as(module: str, command: str = "") -> str:
+    """Return the words with which the user starts this program, for its help text.
+
+    Args:
+        module: module of the program, for `python -m MODULE`.
+        command: name of the program as a command of the console script `cmss`, if it is one.
+    """
+    is_script = bool(command) and Path(sys.argv[0]).stem == "cmss"
+    return f"cmss {command}" if is_script else f"python -m {module}"
 
 
 def one_line(text: str) -> str:

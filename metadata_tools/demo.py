@@ -51,7 +51,7 @@ def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the input cannot be used."""
-    parser = command_parser("demo", __doc__)
+    parser = command_parser("demo", __doc__, "demo")
     parser.add_argument("--out", type=to_path, default=Path("demo"), metavar="DIR",
         help="path of the new folder; default: %(default)s")  # fmt: skip
     parser.add_argument("--seed", type=at_least(0), default=1, metavar="N",

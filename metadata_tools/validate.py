@@ -228,7 +228,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the data have problems."""
-    parser = command_parser("validate", __doc__)
+    parser = command_parser("validate", __doc__, "validate")
     parser.add_argument("root", type=to_path, metavar="DATA",
         help="data folder, which contains the folders audio and metadata")  # fmt: skip
     parser.add_argument("--quick", action="store_true",

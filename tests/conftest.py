@@ -1,10 +1,23 @@
 """What holds for all tests."""
 
+import gc
+
 import pytest
 import torch
 
 from tests.support.learned_templates import write_templates
 from tests.support.stage_server import stage_server
+
+# Each full garbage collection visits all objects of the imported libraries, of which none becomes
+# garbage. It takes 0.2 s, and happens while modules are imported and in each call of a program.
+gc.disable()
+
+
+def pytest_collection_finish():
+    """Exclude all objects until now from garbage collections."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,11 +44,12 @@ def server():
 
 LONG = (
     "test_end_to_end", "test_postfiltering", "test_every_key", "test_benchmark_chain",
-    "test_fuzz_texts", "test_official_scores", "test_fuzz", "test_every_training_key",
-    "test_benchmark_system_runs", "test_changes", "test_faults", "test_cluster",
-    "test_read_only_installation",
+    "test_fuzz_texts", "test_official_scores", "test_fuzz", "test_overrides",
+    "test_every_training_key", "test_benchmark_system_runs", "test_changes", "test_faults",
+    "test_cluster", "test_read_only_installation", "test_train_recipe", "test_every_separator",
+    "test_compiled", "test_fit_recipe", "test_suggestions",
 )  # fmt: skip
-"""Test modules that take 20 s or more, in the order in which they are run.
+"""Test modules that take 15 s or more, in the order in which they are run.
 
 In a new clone, the first module compiles the functions that numba caches. The second module needs
 none of them, so that the second process does not compile the same functions at the same time.

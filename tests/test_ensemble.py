@@ -158,7 +158,7 @@ def test_a_pool_leaves_silence_silent():
 
 
 def test_another_pool_is_refused():
-    with pytest.raises(InputError, match=r"ensemble\.pool: 'median', expected linear or logarithm"):
+    with pytest.raises(InputError, match=r"ensemble\.pool: 'median', expected one of linear, log"):
         Ensemble([Member(Constant(1), 1.0)], pool="median")
 
 

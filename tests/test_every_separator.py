@@ -10,6 +10,7 @@ import torch
 from cmss.audio import Excerpt, write_flac
 from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
+from cmss.models.postfilter_network import MODEL, Postfilter, PostfilterArguments
 from cmss.nmf.dictionaries import Dictionaries, save_dictionaries
 from cmss.nmf.spectrogram import Analysis
 from cmss.scenes import Source
@@ -28,6 +29,7 @@ MASKS = sorted(TEMPLATES)
 """Those that let through of each channel what is in it, and all of it to one source or another."""
 
 MASKING = pytest.mark.parametrize("name", MASKS)
+POSTFILTER = "postfilter.safetensors"
 SHORT = {"directions": {"iterations": 2}, "partials": {"window": 8192}}
 PAIRS = [(name, step) for name in sorted(SEPARATORS) for step in (None, *STEPS)]
 
@@ -50,6 +52,9 @@ def folder(tmp_path_factory) -> Path:
         bands = analysis.spectrogram(analysis.spectra(torch.zeros(1))).shape[-2]
         templates = {key: torch.rand(lags, bands, 4) ** 3 for key in ("Violin", "Cello")}
         save_dictionaries(folder / f"{name}.safetensors", Dictionaries(analysis, templates), {})
+    postfilter = Postfilter(PostfilterArguments(bins=80, channels=4, dilations=((1, 1), (2, 3))))
+    torch.nn.init.normal_(postfilter.last.weight, std=10.0)
+    save_checkpoint(folder / POSTFILTER, MODEL, postfilter)
     write_flac(folder / "stem.flac", 0.1 * noise(SAMPLES), RATE_HZ)
     return folder
 
@@ -59,6 +64,8 @@ def separator(folder: Path, name: str, step: str | None = None):
     key = "checkpoint" if name == "module" else "weights_from"
     settings = {key: str(weights)} if weights.is_file() else {}
     steps = [{"name": step, **SHORT.get(step, {})}] if step else []
+    if step == "postfilter":
+        steps[0]["weights_from"] = str(folder / POSTFILTER)
     return build_separator({"name": name, **settings, "steps": steps}, RATE_HZ)
 
 

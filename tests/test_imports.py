@@ -167,6 +167,7 @@ def test_libraries_at_the_edge():
     inside = files("cmss", "metadata_tools")
     assert users_of("hydra", inside) == {
         "cmss/run/choices.py",
+        "cmss/run/composing.py",
         "cmss/run/overrides.py",
         "cmss/run/stage.py",
     }
@@ -176,6 +177,7 @@ def test_libraries_at_the_edge():
         if path.stem not in ("__init__", "models", "program")
     }
     assert users_of("omegaconf", inside) - programs == {
+        "cmss/run/composing.py",
         "cmss/run/overrides.py",
         "cmss/run/configuration.py",
         "cmss/run/folder.py",

@@ -204,7 +204,8 @@ BAD_ENTRIES = {
         [
             "metadata/music.json: duet.source_1.instrument: expected one of Bassoon, Cello, "
             "Clarinet, Flute, Oboe, Sax, Viola, Violin "
-            "(Flute, Sax, Viola, Violin also with _1 or _2), got 'Cello_2'"
+            "(Flute, Sax, Viola, Violin also with _1 or _2), got 'Cello_2'; did you "
+            "mean Cello?"
         ],
     ),
     "track above the audio folder": (

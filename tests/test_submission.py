@@ -119,7 +119,7 @@ def test_names_that_the_challenge_does_not_know(run):
         build(run, team="../T1", causality="acausal", supplement="more")
     assert caught.value.problems == (
         "team: expected letters, digits, _ and -, as in 'T001', got '../T1'",
-        "causality: expected causal or noncausal, got 'acausal'",
+        "causality: expected causal or noncausal, got 'acausal'; did you mean causal?",
         "supplement: expected one of ('', 'aug', 'sup', 'aug_sup'), got 'more'",
     )
 

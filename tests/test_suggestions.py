@@ -51,6 +51,11 @@ def data(tmp_path_factory):
         ("train", "size=smal", "model=convtasnet size=smal: unknown",
          "model=convtasnet size=small"),
         ("train", "instrument=Vioiln size=paper", "instrument: 'Vioiln'", "Violin"),
+        # Values.
+        ("enhance", "split=vaild", "split: no ", "valid"),
+        ("enhance", "separator.causality=casual", "separator.causality: Input should", "causal"),
+        ("enhance", "ensemble.pool=logaritmic", "ensemble.pool: 'logaritmic'", "logarithmic"),
+        ("enhance", "separator.device=cpuu", "separator.device: ", "cpu"),
         # Options.
         ("enhance", "--hlep", "--hlep: no such option", "--help"),
         ("train", "--mutlirun", "--mutlirun: no such option", "--multirun"),

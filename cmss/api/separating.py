@@ -184,6 +184,7 @@ def _checked_device(device: Any) -> str | None:
     if name not in devices():
         raise InputError(
             f"device: expected None or one of {', '.join(devices())}, got {shortened(device)}"
+            + did_you_mean(name, devices())
         )
     try:
         device_named(name)

@@ -54,7 +54,7 @@ from pathlib import Path
 from typing import Any
 
 from cmss.audio import FORMATS
-from cmss.command_line import exit_status
+from cmss.command_line import exit_status, started_as
 from cmss.scenes import INSTRUMENTS
 
 QUALITIES = {
@@ -111,9 +111,10 @@ def _gain(word: str) -> float | Path:
 
 
 def _parser() -> argparse.ArgumentParser:
+    program = started_as("cmss.listen", "listen")
     parser = _Parser(
-        prog="python -m cmss.listen",
-        description=__doc__,
+        prog=program,
+        description=__doc__ and __doc__.replace("python -m cmss.listen", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDING",

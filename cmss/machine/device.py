@@ -5,6 +5,8 @@ from typing import Annotated
 import torch
 from pydantic import AfterValidator
 
+from cmss.errors import one_of
+
 
 def devices() -> list[str]:
     """Return the names of the devices of this machine; the CPU is the first."""
@@ -32,9 +34,8 @@ def device_named(name: str | None) -> torch.device:
     if name is None:
         name = next((gpu for gpu in ("cuda", "mps") if gpu in names), "cpu")
     if name not in names:
-        raise ValueError(
-            f"is not a device of this machine, expected null or one of {', '.join(names)}"
-        )
+        expected = one_of(names, name).removeprefix("expected ")
+        raise ValueError(f"no device of this machine, expected null or {expected}")
     device = torch.device(name)
     try:
         torch.empty(0, device=device)

@@ -66,5 +66,6 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "cmss", torch.set_num_threads, (1,))
 
 
-# The threads of a process do not exist in its forks.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+# The threads of a process do not exist in its forks. Windows has no forks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -212,6 +212,7 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
             `evaluate.pairs` lists no pairs. The message has a line for each problem.
     """
     check_values(plain(config))
+    _check_split(config)
     if reads_references(config) and not config.references:
         raise InputError("references: false, but separator=oracle needs the ground truth stems")
     rate_hz, references = config.input_sample_rate, config.references
@@ -227,6 +228,18 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
             "scene and listener; evaluate.pairs=null chooses all pairs"
         )
     return chosen
+
+
+def _check_split(config: DictConfig) -> None:
+    """Refuse a split that the data folder does not have, if it has other splits.
+
+    Without this check, each missing file would be reported, but not the split.
+    """
+    folder, split = Path(config.path.metadata_dir), config.split
+    missing = folder / f"music.{split}.json"
+    names = [path.name.split(".")[1] for path in sorted(folder.glob("music.*.json"))]
+    if Path(config.path.music_file) == missing and names and split not in names:
+        raise InputError(f"split: no {missing}, {one_of(dict.fromkeys(names), split)}")
 
 
 def own_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[Pair]:

@@ -34,7 +34,8 @@ from omegaconf.errors import (
 )
 
 from cmss.errors import InputError, did_you_mean, one_of
-from cmss.run.choices import COMMON_FILES, add_choices
+from cmss.run.choices import COMMON_FILES
+from cmss.run.composing import defaults_of
 from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
@@ -71,7 +72,7 @@ def check(config: DictConfig) -> None:
     """
     if not HydraConfig.initialized():
         return  # The caller composed the configuration without a command line.
-    defaults = _defaults()
+    defaults = defaults_of(HydraConfig.get())
     problems: dict[str, str] = {}
     given = _resolved(config, problems)
     raw, before = _leaves(config), _leaves(defaults)
@@ -109,24 +110,6 @@ def run_folder(config: DictConfig) -> str:
         return _with_home(str(section.exp_folder))
     except ValueError as error:
         raise InputError(f"path.exp_folder: {error}") from error
-
-
-def _defaults() -> DictConfig:
-    """Compose the default configuration of the running program.
-
-    If a section is chosen by name, such as separator=convtasnet, the choice of the user is kept.
-    """
-    composed = HydraConfig.get()
-    choices = [
-        f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
-        for group, choice in composed.runtime.choices.items()
-        if choice is not None and not group.startswith("hydra/")
-    ]
-    # The user may have added folders with further choices to hydra's search path.
-    folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
-    # A job that another process started has not registered its separators yet.
-    add_choices(choices)
-    return compose(composed.job.config_name, [*choices, *folders])
 
 
 def _leaves(config: DictConfig) -> dict[str, Any]:
@@ -216,8 +199,10 @@ def with_path_as_text(word: str) -> str:
         The argument with a quoted value. If the value is not a path that looks like a number, the
         argument does not change.
     """
+    if not is_path(_split(word)[1]):
+        return word
     override = _parsed(word)
-    if override is None or override.value_type is None or not is_path(override.key_or_group):
+    if override is None or override.value_type is None:
         return word
     value = override.value()
     return (

@@ -27,6 +27,7 @@ from cmss.machine.memory import keep_freed_memory
 from cmss.renamed import refuse_renamed, renamed
 from cmss.run import overrides
 from cmss.run.choices import add_choices
+from cmss.run.composing import composed_once
 
 REFUSED = {
     "separator.separation.number_sources": "the number of outputs is stated in the weights",
@@ -137,7 +138,8 @@ def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], st
     OmegaConf.register_new_resolver("help_text", help_text, replace=True)
     try:
         add_choices(sys.argv[1:])
-        hydra.main(config_path="pkg://cmss.conf", config_name=name, version_base=None)(main)()
+        with composed_once():
+            hydra.main(config_path="pkg://cmss.conf", config_name=name, version_base=None)(main)()
     except JobError as error:
         sys.exit(_say(error.text, error.status))
     except InputError as error:

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from cmss.audio import resampled_length
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean
 from cmss.files.atomic import atomic_file, atomic_folder, is_temporary, write_text
 from cmss.files.digests import file_sha256, sha256
 from cmss.run.folder import PROVENANCE
@@ -207,9 +207,15 @@ def _submission_name(packing: Packing) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", team):
         problems.append(f"team: expected letters, digits, _ and -, as in 'T001', got {team!r}")
     if causality not in CAUSALITIES:
-        problems.append(f"causality: expected {' or '.join(CAUSALITIES)}, got {causality!r}")
+        problems.append(
+            f"causality: expected {' or '.join(CAUSALITIES)}, got {causality!r}"
+            + did_you_mean(causality, CAUSALITIES)
+        )
     if supplement not in SUPPLEMENTS:
-        problems.append(f"supplement: expected one of {SUPPLEMENTS}, got {supplement!r}")
+        problems.append(
+            f"supplement: expected one of {SUPPLEMENTS}, got {supplement!r}"
+            + did_you_mean(supplement, SUPPLEMENTS)
+        )
     if problems:
         raise InputError(problems)
     return "_".join(filter(None, ("submission", team, causality, supplement)))

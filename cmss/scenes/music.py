@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cmss.audio import AudioHeader, Excerpt
-from cmss.errors import InputError
+from cmss.errors import InputError, did_you_mean
 from cmss.scenes.files import ExcerptEntry, MetadataFile, Parts
 from cmss.scenes.records import DOUBLED, INSTRUMENTS, Source, Track
 from cmss.scenes.sound_files import SoundFiles
@@ -117,7 +117,8 @@ class Music:
             self.file.report(
                 f"{where}.instrument",
                 f"expected one of {', '.join(INSTRUMENTS)} "
-                f"({', '.join(DOUBLED)} also with _1 or _2), got {spelling!r}",
+                f"({', '.join(DOUBLED)} also with _1 or _2), got {spelling!r}"
+                + did_you_mean(spelling, INSTRUMENTS),
             )
             return None
         single, doubled, voice = match.groups()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.scenes import Source
 from cmss.separators.pooling import pooled, weights_of_bins
 from cmss.separators.protocol import Separator, Stems
@@ -79,7 +79,8 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if self.pool not in ("linear", "logarithmic"):
-            raise InputError(f"ensemble.pool: {self.pool!r}, expected linear or logarithmic")
+            known = ("linear", "logarithmic")
+            raise InputError(f"ensemble.pool: {self.pool!r}, {one_of(known, self.pool)}")
         if len({member.separator.sample_rate_hz for member in self.members}) != 1:
             raise InputError(
                 "ensemble.members: expected at least one separator, and the same sampling rate for "

@@ -7,17 +7,28 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from cmss.command_line import started_as
 from cmss.errors import InputError
 
 LONGEST_S = 3600.0
 """Maximum duration of an excerpt in seconds that :mod:`cmss.scenes` accepts."""
 
 
-def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser for the command `metadata_tools.<name>`, with `description` as help text."""
+def command_parser(
+    name: str, description: str | None, command: str = ""
+) -> argparse.ArgumentParser:
+    """Return a parser for the command `python -m metadata_tools.<name>`.
+
+    Args:
+        name: name of the module.
+        description: help text.
+        command: name of the command of the console script `cmss`, if it has this command.
+    """
+    module = f"metadata_tools.{name}"
+    program = started_as(module, command)
     return argparse.ArgumentParser(
-        prog=f"python -m metadata_tools.{name}",
-        description=description,
+        prog=program,
+        description=description and description.replace(f"python -m {module}", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

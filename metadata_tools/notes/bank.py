@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cmss.audio import read_sound, write_flac
-from cmss.errors import InputError
+from cmss.errors import InputError, one_of
 from cmss.files.text import read_table
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset
 from metadata_tools.inputs.options import check_outside
@@ -110,9 +110,9 @@ def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:
     by_instrument: dict[str, list[dict[str, str]]] = {}
     for line, row in rows:
         if row["instrument"] not in RANGES:
-            known = ", ".join(RANGES)
             problems.append(
-                f"{table}, line {line}: instrument {row['instrument']!r}: expected one of {known}"
+                f"{table}, line {line}: instrument {row['instrument']!r}: "
+                + one_of(RANGES, row["instrument"])
             )
         elif not (folder / row["file"]).is_file():
             problems.append(f"{table}, line {line}: file {row['file']!r} does not exist")

@@ -261,7 +261,10 @@ def test_figures_of_the_docstring_are_those_of_the_results():
     section = page.partition("## Recorded notes")[2].partition("## SoundFont")[0]
     for system, gap, sdr in (
         ("meta", *re.search(r'"best" closes (\d+) % .*?SDR ([\d.]+) dB', text).groups()),
-        ("multichannel_unet", *re.search(r'"fast" closes (\d+) % \(SDR ([\d.]+) dB', text).groups()),
+        (
+            "multichannel_unet",
+            *re.search(r'"fast" closes (\d+) % \(SDR ([\d.]+) dB', text).groups(),
+        ),
     ):
         cells = re.search(rf"^\| {system} \| consistent \|(.*)$", section, re.MULTILINE).group(1)
         values = [cell.strip() for cell in cells.split("|")]

@@ -1,4 +1,6 @@
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -35,6 +37,14 @@ BOTH = pytest.mark.parametrize(
 
 
 def network(arguments: MultichannelUNetArguments) -> MultichannelUNet:
+    """Return a copy of a network, so that a test can train it."""
+    copy = deepcopy(built(arguments))
+    torch.manual_seed(0)
+    return copy
+
+
+@cache
+def built(arguments: MultichannelUNetArguments) -> MultichannelUNet:
     """Return a network with large scores, so that masks cover zero to one, and more with ReLU.
 
     The statistics of batch normalisation are changed as by training.

@@ -4,6 +4,7 @@ A server process imports all recipes once, and forks for each run. The fork beha
 process `python recipes/cad2/<recipe>.py OVERRIDES`, and can be killed at any moment.
 """
 
+import gc
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from pkgutil import walk_packages
 from typing import NoReturn
 
 import cmss.models
+from tests.support.recipe_calls import call
 from tests.support.stages import RECIPES, ROOT, import_recipe, run_in_this_process
 
 
@@ -119,6 +121,11 @@ def _serve(networks: Sequence[str]) -> None:
     # Recipes import some modules only when they need them.
     for module in walk_packages(cmss.__path__, "cmss."):
         import_module(module.name)
+    # The first call in a process fills the caches of the parsers.
+    with tempfile.TemporaryDirectory() as folder:
+        call("enhance", "path.root=missing", cwd=Path(folder))
+    gc.collect()
+    gc.freeze()  # Forks share the memory of all objects until now.
     for line in sys.stdin:
         order = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

@@ -12,7 +12,6 @@ from cmss.models.checkpoint import build, save_checkpoint
 from cmss.models.outputs import OUTPUTS
 from cmss.separators import build_separator
 from tests.support.stage_server import Done
-from tests.support.stages import run_stage
 from tests.support.tiny_challenge import RATE_HZ
 from tests.support.tiny_run import training_data
 
@@ -98,7 +97,7 @@ def test_the_tracks_of_further_data_sets_are_added(fit, root, tmp_path):
     assert counts == [counts[0], 2 * counts[0], 3 * counts[0]]
 
 
-def test_a_missing_key_ends_with_status_2_and_a_line(tmp_path):
-    done = run_stage("fit", cwd=tmp_path)
-    assert done.returncode == 2
+def test_a_missing_key_ends_with_status_2_and_a_line(fit):
+    done = fit()
+    assert done.status == 2
     assert done.stderr == "path.root: missing, expected path.root=VALUE on the command line\n"
