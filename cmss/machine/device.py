@@ -35,7 +35,7 @@ def device_named(name: str | None) -> torch.device:
         name = next((gpu for gpu in ("cuda", "mps") if gpu in names), "cpu")
     if name not in names:
         expected = one_of(names, name).removeprefix("expected ")
-        raise ValueError(f"no device of this machine, expected null or {expected}")
+        raise ValueError(f"is not a device of this machine, expected null or {expected}")
     device = torch.device(name)
     try:
         torch.empty(0, device=device)
