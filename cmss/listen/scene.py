@@ -96,8 +96,8 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
     named = [str(name) for name in content["instruments"]]
     if [name.lower() for name in named] != [name.lower() for name in players]:
         raise InputError(
-            f"--gains {path}: instruments: expected {', '.join(players)}, as in --instruments, "
-            f"got {', '.join(named)}"
+            f"--gains {path}: instruments: expected those of --instruments "
+            f"({', '.join(players)}), got {', '.join(named)}"
         )
     try:
         # A bool is a number in Python, but not a gain.

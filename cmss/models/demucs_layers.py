@@ -91,8 +91,8 @@ class LocalState(nn.Module):
     Args:
         channels: number of channels C, a multiple of `heads`.
         heads: number of attention heads.
-        decays: number of fixed slopes, which are the numbers from 1 to `decays` divided by
-            sqrt(`decays`). The slope of the penalty for a query is a weighted sum of the fixed
+        decays: number of fixed slopes. The slope with the number n, from 1 to `decays`, is
+            n / sqrt(`decays`). The slope of the penalty for a query is a weighted sum of the fixed
             slopes.
     """
 

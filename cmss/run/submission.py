@@ -78,7 +78,7 @@ def check_enhanced(
     Args:
         exp_folder: the run's folder.
         pairs: all pairs of the submission.
-        sounds: cache that opens the files, and has the sampling rate of the mixtures.
+        sounds: cache that reads sound files at the sampling rate of the mixtures.
         progress: function that wraps a list of pairs in a progress bar, such as tqdm.
 
     Raises:
@@ -145,7 +145,7 @@ def build_submission(
         pairs: all pairs of the submission.
         packing: name of the submission, and maximum size of its archives.
         provenance: path of the JSON file with the provenance of the signals.
-        sounds: cache that opens the files, and has the sampling rate of the mixtures.
+        sounds: cache that reads sound files at the sampling rate of the mixtures.
         progress: function that wraps a list of pairs in a progress bar, such as tqdm. `progress` is
             called once for the check and once for the archive.
 

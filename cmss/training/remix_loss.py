@@ -68,10 +68,12 @@ def with_modulations(
     remixes: Callable[[], tuple[Tensor, Tensor]],
     sample_rate_hz: int,
 ) -> Tensor:
-    """Add the modulation loss of the remix (:mod:`cmss.training.modulation`) to an error.
+    """Return the sum of another loss and the modulation loss of the remix.
+
+    The module :mod:`cmss.training.modulation` computes the modulation loss.
 
     Args:
-        error: the error (a scalar) to which the loss is added.
+        error: the other loss, a scalar.
         weight: weight of the modulation loss; if the weight is 0, the remixes are not computed.
         remixes: function that returns the remix (B, 2, T) of the estimates and the remix (B, 2, T)
             of the stems.

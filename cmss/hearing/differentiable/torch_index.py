@@ -136,9 +136,11 @@ def _smoothed(envelope_db: Tensor) -> Tensor:
 def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cut a signal into segments that overlap by half.
 
-    The first and the last segment have half the length of the other segments. The results are the
-    first segment, the other segments and the last segment, arrays of shape (ears, 32, segments,
-    samples of a segment).
+    The first and the last segment have half the length of the segments between them.
+
+    Returns:
+        The first segment, the segments between the first and the last segment, and the last
+        segment. Each of the three tensors has the shape (ears, 32, segments, samples of a segment).
     """
     count, half = segment_count(signal.shape[-1], segment), segment // 2
     frames = signal.unfold(-1, segment, half)
