@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmss.api.progress import Progress
 from cmss.audio import (
     SHORTEST_LOUDNESS_S,
     loudness_of_pieces,
@@ -63,6 +64,7 @@ def separate(
     mixture: NDArray[np.float32],
     track: Track,
     wrap: Callable[[Separator], Separator] | None = None,
+    report: Callable[[float], object] | None = None,
 ) -> Stems:
     """Separate a mixture in blocks, with a progress bar.
 
@@ -71,6 +73,7 @@ def separate(
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         track: track with the players.
         wrap: wraps the separator of the entire mixture, for example to keep the stems.
+        report: function that is called with the fraction that is done, from 0 to 1.
 
     Returns:
         Dict from the id of a player to the stem, (2, samples).
@@ -79,12 +82,15 @@ def separate(
         InputError: the weights of the separator are missing.
     """
     separator.prepare(track.sources.values())
+    counted = Progress(report, mixture.shape[-1])
     with progress(total=_seconds(mixture), unit="s", desc="separate") as bar:
 
-        def report(samples: int) -> None:
+        def block_done(samples: int) -> None:
             bar.update(min(round(samples / SAMPLE_RATE_HZ), bar.total - bar.n))
+            counted.block_done(samples)
 
-        in_blocks: Separator = InBlocks(separator, report)
+        watched = counted.watch(separator) if report else separator
+        in_blocks: Separator = InBlocks(watched, block_done)
         stems = (wrap(in_blocks) if wrap else in_blocks).separate(mixture, track.sources)
         bar.update(bar.total - bar.n)
         return stems

@@ -1,6 +1,7 @@
-"""Writes a page with a slider for each player and the listener's hearing aid, in a single file.
+"""Writes a page with a slider for each player and the listener's hearing aid.
 
-The page contains the mixture and the stems as FLAC files with 24 bits, and computes the remix and
+The page contains the mixture and the stems as FLAC files with 24 bits, so that it is a single file
+which opens from disk; or it loads these files from a server. The page computes the remix and
 the hearing aid itself: engine.js has the same steps as cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
@@ -93,6 +94,7 @@ def write_page(
     listener: Listener,
     headroom_db: float,
     measured: Measured,
+    sounds: Sequence[str] | None = None,
 ) -> None:
     """Write the page of a recording.
 
@@ -106,21 +108,23 @@ def write_page(
         listener: the listener, whose compressors the page uses.
         headroom_db: largest difference in dB of the loudness of a remix from -40 LUFS.
         measured: levels of the remix with the gains of the players.
+        sounds: names of the sound files of the mixture and of each stem, as :func:`write_track`
+            writes them. The page then contains no sound, and loads these files from the folder of
+            the page, which needs a server. None to store the sounds in the page.
 
     Raises:
         FloatingPointError: a stem is not finite.
         OSError: the file cannot be written.
     """
     tracks = (mixture, *stems)
-    peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
-    # All tracks are multiplied by the same factor, so that 24 bits suffice for soft mixtures.
-    scale = _FULL_SCALE / peak
+    scale = common_scale(tracks)
     page = {
         "title": title,
         "name": Path(title).stem,
         "listener": f"the hearing of listener {listener.id}",
         "rate": int(hearing_aid.sample_rate_hz),
         "scale": scale,
+        "sounds": None if sounds is None else list(sounds),
         "volume_db": START_DB,
         "players": [asdict(player) for player in players],
         "ears": [
@@ -139,11 +143,23 @@ def write_page(
     before, after = _html(page).split(_MARK)
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(before)
-        for number, track in enumerate(tracks):
+        for number, track in enumerate(tracks if sounds is None else ()):
             file.write(f'<script type="text/plain" class="sound" id="sound-{number}">')
             file.write(_base64(track, scale, int(hearing_aid.sample_rate_hz)))
             file.write("</script>\n")
         file.write(after)
+
+
+def common_scale(tracks: Sequence[NDArray[np.float32]]) -> float:
+    """Return the factor of all tracks of a page, with which 24 bits suffice for soft mixtures."""
+    peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
+    return _FULL_SCALE / peak
+
+
+def write_track(path: Path, track: NDArray[np.float32], scale: float, sample_rate_hz: int) -> None:
+    """Write a signal (2, samples), multiplied by a factor, as a FLAC file with 24 bits."""
+    scaled = (np.float64(scale) * piece for piece in pieces(track))
+    write_sound(path, scaled, len(track), sample_rate_hz, "24")
 
 
 def asset(name: str) -> str:
@@ -173,6 +189,5 @@ def _base64(track: NDArray[np.float32], scale: float, sample_rate_hz: int) -> st
     """Return a signal (2, samples) as a FLAC file with 24 bits, encoded in Base64."""
     with tempfile.TemporaryDirectory() as folder:
         flac = Path(folder) / "track.flac"
-        scaled = (np.float64(scale) * piece for piece in pieces(track))
-        write_sound(flac, scaled, len(track), sample_rate_hz, "24")
+        write_track(flac, track, scale, sample_rate_hz)
         return base64.b64encode(flac.read_bytes()).decode()
