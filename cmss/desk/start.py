@@ -74,9 +74,8 @@ def _serve(options: argparse.Namespace) -> None:
         OSError: the folder cannot be written.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise InputError(
-            f"needs {' and '.join(missing)}; install them by: pip install 'cmss[desk]'"
-        )
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(f"{' and '.join(missing)} {verb} missing; run: pip install 'cmss[desk]'")
     # Imported here, so that the help text appears at once.
     import uvicorn
 

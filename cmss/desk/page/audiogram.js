@@ -20,24 +20,38 @@ class AudiogramChart {
   constructor(root, { frequencies_hz, levels_db, changed }) {
     Object.assign(this, { frequencies_hz, changed });
     [this.low, this.high] = levels_db;
-    this.box = { left: 52, right: 20, top: 34, bottom: 16, width: 640, height: 470 };
-    const { width, height } = this.box;
     // The points are listed in the order of their frequencies, first those of the left ear.
-    this.root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group",
-      "aria-label": "Audiogram of both ears", "aria-describedby": "chart-hint" });
-    this.drawGrid();
+    this.root = svg("svg", { role: "group", "aria-label": "Audiogram of both ears",
+      "aria-describedby": "chart-hint" });
+    this.grid = svg("g", { "aria-hidden": "true" });
     this.lines = Object.fromEntries(EARS.map((ear) => [ear, svg("path", { class: `line ${ear}` })]));
-    this.root.append(...Object.values(this.lines));
+    this.root.append(this.grid, ...Object.values(this.lines));
     this.points = Object.fromEntries(EARS.map((ear) =>
       [ear, frequencies_hz.map((_, index) => this.makePoint(ear, index))]));
     root.append(this.root);
+    this.layOut(640);
+    // Points have the same size on all screens, so that a finger can move them.
+    new ResizeObserver(([{ contentRect }]) => this.layOut(contentRect.width)).observe(root);
+  }
+
+  // Fit the chart into a width in pixels.
+  layOut(wanted) {
+    const width = Math.max(240, Math.floor(wanted));
+    const height = Math.round(Math.max(340, Math.min(470, 0.75 * width)));
+    if (this.box?.width === width) return;
+    this.box = { left: 44, right: 8, top: 44, bottom: 14, width, height };
+    for (const [name, value] of Object.entries({ viewBox: `0 0 ${width} ${height}`, width, height })) {
+      this.root.setAttribute(name, value);
+    }
+    this.drawGrid();
+    if (this.levels) this.draw(this.levels);
   }
 
   x(hertz) {
     const { left, right, width } = this.box;
     const [first, last] = [this.frequencies_hz[0], this.frequencies_hz.at(-1)];
     const part = Math.log2(hertz / first) / Math.log2(last / first);
-    return left + 24 + part * (width - left - right - 48);
+    return left + 18 + part * (width - left - right - 36);
   }
 
   y(level) {
@@ -47,30 +61,33 @@ class AudiogramChart {
 
   drawGrid() {
     const { left, right, top, bottom, width, height } = this.box;
+    this.grid.replaceChildren(
+      svg("text", { x: 6, y: 16 }, "dB HL"),
+      svg("text", { x: left + 18, y: 16, "text-anchor": "middle" }, "Hz"));
     for (const hertz of this.frequencies_hz) {
       const x = this.x(hertz);
       const text = hertz < 1000 ? `${hertz}` : `${hertz / 1000}k`;
-      this.root.append(
+      this.grid.append(
         svg("line", { class: "grid", x1: x, x2: x, y1: top, y2: height - bottom }),
-        svg("text", { x, y: top - 12, "text-anchor": "middle", "aria-hidden": "true" }, text));
+        svg("text", { x, y: top - 8, "text-anchor": "middle" }, text));
     }
     for (let level = Math.ceil(this.low / 20) * 20; level <= this.high; level += 20) {
       const y = this.y(level);
-      this.root.append(
+      this.grid.append(
         svg("line", { class: "grid", x1: left, x2: width - right, y1: y, y2: y }),
-        svg("text", { x: left - 10, y: y + 5, "text-anchor": "end", "aria-hidden": "true" }, `${level}`));
+        svg("text", { x: left - 10, y: y + 5, "text-anchor": "end" }, `${level}`));
     }
   }
 
   makePoint(ear, index) {
     const hertz = this.frequencies_hz[index];
     // As on an audiologist's chart, a cross is the left ear, and a circle the right ear.
-    const mark = ear === "left" ? svg("path", { class: "mark", d: "M-8-8L8 8M-8 8L8-8" })
-      : svg("circle", { class: "mark", r: 9 });
+    const mark = ear === "left" ? svg("path", { class: "mark", d: "M-6-6L6 6M-6 6L6-6" })
+      : svg("circle", { class: "mark", r: 7 });
     const point = svg("g", { class: `point ${ear}`, tabindex: 0, role: "slider",
       "aria-label": `${ear === "left" ? "Left" : "Right"} ear, ${hertz} Hz`,
       "aria-orientation": "vertical", "aria-valuemin": this.low, "aria-valuemax": this.high },
-    svg("circle", { class: "area", r: 18 }), mark);
+    svg("circle", { class: "area", r: 16 }), mark);
     point.addEventListener("keydown", (event) => this.key(event, ear, index));
     point.addEventListener("pointerdown", (event) => {
       event.preventDefault();

@@ -230,7 +230,7 @@ function resultItem({ name, title, players: names, hearing, made, seconds, files
     element("p", { class: "hint" }, `${names.join(", ")}; ${audiogram}; ${duration(seconds)}; ${at}`),
     element("p", {}, element("a", { class: "button open", href: `${base}/index.html`, target: "_blank",
       "aria-label": `Mix ${title}, opens in a new tab` }, "Mix the players")),
-    element("p", { class: "files" }, "Stems: ", ...files.map((file) => element("a", {
+    element("p", { class: "files" }, "Stems and mixture: ", ...files.map((file) => element("a", {
       href: `${base}/stems/${encodeURIComponent(file.name)}`, download: file.name },
     `${file.name} (${(file.bytes / 1e6).toFixed(1)} MB)`))));
 }
