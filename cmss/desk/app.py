@@ -1,7 +1,7 @@
 """The web application of the desk: its pages, and the requests of these pages."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -104,6 +104,7 @@ class _Handlers:
     async def start(self, request: Request) -> Response:
         """Start a job with the recording in the body and the order in the query."""
         if self._jobs.is_busy:
+            await self._drain(request)
             return _busy()
         try:
             order = read_order(request.query_params.get("order", ""))
@@ -116,12 +117,21 @@ class _Handlers:
         except TooLargeError as error:
             return _problem(str(error), 413)
         except InputError as error:
+            await self._drain(request)
             return JSONResponse({"problems": error.problems}, 400)
         except (InterruptedError, ClientDisconnect):
-            return _problem("cancelled", 400)
+            return _problem("The separation was cancelled.", 400)
         except OSError as error:
             return _problem(reason(error), 500)
         return JSONResponse(job.described(), 202)
+
+    async def _drain(self, request: Request) -> None:
+        """Read the rest of a recording; otherwise the browser may not receive the answer."""
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) <= self._jobs.most_bytes:
+            with suppress(ClientDisconnect, RuntimeError):  # already read
+                async for _ in request.stream():
+                    pass
 
     async def cancel(self, _: Request) -> Response:
         """Cancel the running job."""

@@ -57,6 +57,7 @@ class Job:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     result: str | None = None
+    _created: float = field(default_factory=time.monotonic, repr=False)
     _began: float | None = field(default=None, repr=False)
 
     def update(self, answer: dict[str, Any]) -> None:
@@ -71,12 +72,12 @@ class Job:
 
     def described(self) -> dict[str, Any]:
         """Return the state for the page; `seconds_left` is None if it is not known."""
+        now = time.monotonic()
         left = None
         if self._began is not None and self.fraction > EARLIEST_ESTIMATE:
-            elapsed = time.monotonic() - self._began
-            left = elapsed * (1 - self.fraction) / self.fraction
+            left = (now - self._began) * (1 - self.fraction) / self.fraction
         public = {key: value for key, value in vars(self).items() if not key.startswith("_")}
-        return {**public, "seconds_left": left}
+        return {**public, "seconds": now - self._created, "seconds_left": left}
 
 
 async def _until_cancelled(job: Job, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

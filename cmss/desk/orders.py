@@ -73,7 +73,7 @@ def read_order(text: str) -> Order:
         problems.append(f"quality: expected {' or '.join(QUALITIES)}")
     if problems:
         raise InputError(problems)
-    suffix = f".{title.rpartition('.')[2]}".lower()
+    suffix = "".join(title.rpartition(".")[1:]).lower()
     return Order(
         one_line(title[-LONGEST_TITLE:]),
         suffix if suffix in LIBSNDFILE + FFMPEG else "",

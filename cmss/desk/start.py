@@ -16,6 +16,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -97,13 +98,15 @@ def _serve(options: argparse.Namespace) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            ws="none",
             timeout_graceful_shutdown=3,
         )
         address = f"http://127.0.0.1:{port}"
         print(one_line(f"{address} is the mixing desk; results: {folder}"), flush=True)
         if options.open and not webbrowser.open(address):
             print("cmss desk: no browser found, open the address yourself", file=sys.stderr)
-        uvicorn.Server(config).run(sockets=[sock])
+        with suppress(KeyboardInterrupt):  # Ctrl-C is the usual end.
+            uvicorn.Server(config).run(sockets=[sock])
 
 
 def _listening(port: int) -> socket.socket:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from cmss.api.audiograms import listener_of
-from cmss.command_line import reason
+from cmss.command_line import INTERRUPTED, reason
 from cmss.desk.kept_results import RESULT, STEMS, Result
 from cmss.desk.tasks import Task
 from cmss.desk.uploads import check_length, named
@@ -92,7 +92,7 @@ def work(task: Task, report: Callable[[str, float], object]) -> list[str]:
 
 
 def main() -> int:
-    """Run the task at the standard input; return 0 if there is a result, otherwise 1."""
+    """Run the task at the standard input; return 0 if there is a result."""
     # Libraries that print something must not disturb the lines of JSON.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -112,6 +112,8 @@ def main() -> int:
         say(problems=["memory exhausted; try a shorter recording"])
     except OSError as error:
         say(problems=[reason(error)])
+    except KeyboardInterrupt:
+        return INTERRUPTED
     else:
         say(step="Done", fraction=1.0, warnings=found)
         return 0
@@ -120,7 +122,9 @@ def main() -> int:
 
 def _end_with_the_desk() -> None:
     """Wait until the desk closes the standard input, then end this process."""
-    sys.stdin.read()
+    # Not by sys.stdin, whose lock Python needs when it ends.
+    while os.read(0, 1024):
+        pass
     # Raises KeyboardInterrupt in the main thread, so that temporary files are deleted.
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_S)

@@ -15,7 +15,10 @@ import soundfile
 
 from cmss.api.audiograms import listener_of
 from cmss.api.level import calibration
+from cmss.desk import worker
+from cmss.desk.orders import Order
 from cmss.desk.standard_audiograms import FREQUENCIES_HZ, STANDARD_DB
+from cmss.desk.tasks import Task
 from cmss.listen.processing import amplified, remixed
 from cmss.listen.scene import make_scene
 from tests.support.accessibility import violations
@@ -292,6 +295,49 @@ def test_what_is_wrong_is_said_as_text(desk, open_desk):
     assert page.get_by_role("button", name="Start").is_enabled()
 
 
+class Halves:
+    """Separator that gives each player the same part of the mixture."""
+
+    sample_rate_hz = RATE_HZ
+
+    def __init__(self):
+        self.weights = {}
+
+    def prepare(self, sources):
+        pass
+
+    def separate(self, mixture, sources):
+        return {key: mixture / len(sources) for key in sources}
+
+
+def test_the_page_of_a_long_recording_loads_its_sounds(desk, open_desk, recording, monkeypatch):
+    monkeypatch.setattr(worker, "LONGEST_S", 1.0)
+    monkeypatch.setattr(worker, "build_separator", lambda *_: Halves())
+    levels_db = STANDARD_DB["N2"]
+    order = Order("long.wav", ".wav", ("Oboe", "Viola"), levels_db, levels_db, "fast")
+    folder = desk.results / "long"
+    folder.mkdir()
+    task = Task(order, recording, folder, desk.root / "kept", None)
+    assert worker.work(task, lambda *_: None) == []
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    assert 'class="sound"' not in text
+    assert len(text) < 100_000
+    page = open_desk(desk)
+    with page.expect_popup() as waiting:
+        page.get_by_role("link", name="Mix long.wav").click()
+    mix = waiting.value
+    until(mix, "player.samples > 0")
+    assert mix.evaluate("[player.samples, player.tracks.length]") == [2 * RATE_HZ, 3]
+    mix.get_by_role("button", name="Play").click()
+    until(mix, "player.playing && player.position > 0")
+    names = [url.rpartition("/")[2] for url in page.requested if url.endswith(".flac")]
+    assert sorted(names) == ["Oboe.flac", "Viola.flac", "mixture.flac"]
+    # Without its files, the page says so.
+    (folder / "stems/Oboe.flac").unlink()
+    mix.reload()
+    until(mix, "player.status.textContent.includes('cannot be loaded')")
+
+
 def test_the_user_cancels(open_desk, recording, tmp_path):
     with RunningDesk(tmp_path, "--separator", "sleeping") as desk:
         page = open_desk(desk)
@@ -299,11 +345,11 @@ def test_the_user_cancels(open_desk, recording, tmp_path):
         tick(page, "Violin", "Cello")
         page.get_by_role("button", name="Start").click()
         pid = desk.sleeping_pid()
-        page.get_by_text("Separating: 0 %").first.wait_for()
+        page.get_by_text("Separating ... (").wait_for()
         # The progress is shown again after the page was opened again.
         again = page.context.new_page()
         again.goto(desk.url)
-        again.get_by_text("Separating: 0 %").first.wait_for()
+        again.get_by_text("Separating ... (").wait_for()
         assert again.get_by_role("button", name="Start").is_disabled()
         assert violations(again) == []
         if folder := os.environ.get("SCREENSHOTS"):

@@ -158,7 +158,7 @@ byId("order").addEventListener("submit", async (event) => {
   byId("done").replaceChildren();
   const sending = answerOf(fetch(`/job?order=${encodeURIComponent(JSON.stringify(order))}`, {
     method: "POST", body: recording, headers: { "Content-Type": "application/octet-stream" } }));
-  showJob({ title: recording.name, step: "Sending the recording", fraction: 0, seconds_left: null });
+  showJob({ title: recording.name, step: "Sending the recording", fraction: 0, seconds: 0, seconds_left: null });
   byId("progress-head").focus();
   const [started, answer] = await sending;
   if (started) return watch();
@@ -172,15 +172,18 @@ function duration(seconds) {
   return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
 }
 
-function showJob({ title, step, fraction, seconds_left }) {
+function showJob({ title, step, fraction, seconds, seconds_left }) {
   byId("progress-panel").hidden = false;
   byId("start").disabled = true;
   byId("title").textContent = title;
-  byId("bar").value = fraction;
+  // Until the first part of the separation is done, it is not known how much is done.
+  if (fraction) byId("bar").value = fraction;
+  else byId("bar").removeAttribute("value");
+  const done = fraction ? `: ${Math.round(100 * fraction)} %` : " ...";
   const left = seconds_left === null ? "" : `, about ${duration(seconds_left)} left`;
-  byId("step").textContent = `${step}: ${Math.round(100 * fraction)} %${left}`;
-  // A screen reader is told each step, and each quarter.
-  const said = `${step}: ${25 * Math.floor(4 * fraction)} %`;
+  byId("step").textContent = `${step}${done} (${duration(seconds)} so far${left})`;
+  // A screen reader announces each step, and each quarter.
+  const said = fraction ? `${step}: ${25 * Math.floor(4 * fraction)} %` : step;
   if (byId("said").textContent !== said) byId("said").textContent = said;
 }
 
