@@ -71,13 +71,14 @@ class Job:
             self._began = time.monotonic()
 
     def described(self) -> dict[str, Any]:
-        """Return the state for the page; `seconds_left` is None if it is not known."""
+        """Return the state for the page; times that are not known are None."""
         now = time.monotonic()
         left = None
-        if self._began is not None and self.fraction > EARLIEST_ESTIMATE:
+        if self.state == "running" and self._began and self.fraction > EARLIEST_ESTIMATE:
             left = (now - self._began) * (1 - self.fraction) / self.fraction
         public = {key: value for key, value in vars(self).items() if not key.startswith("_")}
-        return {**public, "seconds": now - self._created, "seconds_left": left}
+        seconds = now - self._created if self.state == "running" else None
+        return {**public, "seconds": seconds, "seconds_left": left}
 
 
 async def _until_cancelled(job: Job, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
