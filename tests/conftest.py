@@ -33,7 +33,7 @@ LONG = (
     "test_end_to_end", "test_postfiltering", "test_every_key", "test_benchmark_chain",
     "test_fuzz_texts", "test_official_scores", "test_fuzz", "test_every_training_key",
     "test_benchmark_system_runs", "test_changes", "test_faults", "test_cluster",
-    "test_read_only_installation",
+    "test_read_only_installation", "test_desk_requests",
 )  # fmt: skip
 """Test modules that take 20 s or more, in the order in which they are run.
 

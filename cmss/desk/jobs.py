@@ -177,19 +177,19 @@ class Jobs:
             with unfinished:
                 job.step = "Starting"
                 is_complete = await self._process_task(job, task)
-                if job.state == "cancelled":
-                    raise _UnfinishedError
-                if not is_complete:
+                if job.state == "cancelled" or not is_complete:
                     raise _UnfinishedError
                 shutil.rmtree(task.folder / SCRATCH)
             job.state, job.result = "done", name
         except _UnfinishedError:
-            if job.state != "cancelled":
-                job.problems = job.problems or ["the separation ended without a result"]
-                job.state = "failed"
+            pass  # The result has been deleted.
         except OSError as error:
-            job.state, job.problems = "failed", [reason(error)]
+            job.problems = [reason(error)]
         finally:
+            # After any other error, too, the next job may start.
+            if job.state == "running":
+                job.state = "failed"
+                job.problems = job.problems or ["the separation ended without a result"]
             self._clear()
 
     async def _process_task(self, job: Job, task: Task) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from cmss.desk.jobs import Job
 from tests.support.running_desk import (
     RunningDesk,
     is_alive,
@@ -311,6 +312,23 @@ def test_one_job_at_a_time_and_cancelled_at_once(sleeping_desk, recording):
     assert desk.end(signal.SIGTERM) in (0, -signal.SIGTERM)
     assert not is_alive(pid)
     assert files_in(desk) == []
+
+
+def test_the_remaining_time_is_estimated(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("cmss.desk.jobs.time.monotonic", lambda: now)
+    job = Job("a.wav")
+    assert job.described()["seconds_left"] is None
+    now = 110.0
+    # The import of libraries and the decoding do not count.
+    job.update({"step": "Separating", "fraction": 0.0})
+    now = 115.0
+    assert job.described()["seconds_left"] is None
+    job.update({"fraction": 0.2})
+    assert job.described()["seconds_left"] == pytest.approx(20)
+    assert job.described()["seconds"] == 15
+    job.state = "done"
+    assert (job.described()["seconds"], job.described()["seconds_left"]) == (None, None)
 
 
 def test_a_killed_process_fails_the_job(sleeping_desk, recording):
