@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -316,8 +317,8 @@ def test_one_job_at_a_time_and_cancelled_at_once(sleeping_desk, recording):
 
 def test_the_remaining_time_is_estimated(monkeypatch):
     now = 100.0
-    monkeypatch.setattr("cmss.desk.jobs.time.monotonic", lambda: now)
-    job = Job("a.wav")
+    monkeypatch.setattr("cmss.desk.jobs.time", SimpleNamespace(monotonic=lambda: now))
+    job = Job("a.wav", _created=now)
     assert job.described()["seconds_left"] is None
     now = 110.0
     # The import of libraries and the decoding do not count.
