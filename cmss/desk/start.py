@@ -12,6 +12,7 @@ are not sent anywhere. Ctrl-C ends the desk.
 """
 
 import argparse
+import math
 import socket
 import sys
 import webbrowser
@@ -24,7 +25,8 @@ from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
 
 PORT = 8790
-"""Default port, which is not registered for another service."""
+"""Default port, the same in each call, so that the address can be a bookmark."""
+HIGHEST_PORT = 65535
 NEEDED = ("starlette", "uvicorn")
 
 
@@ -54,16 +56,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(word: str) -> int:
-    number = int(word)
-    if not 0 <= number <= 65535:
-        raise ValueError(word)
-    return number
+    if not word.isdecimal() or int(word) > HIGHEST_PORT:
+        message = f"expected a number from 0 to {HIGHEST_PORT}, got {word!r}"
+        raise argparse.ArgumentTypeError(message)
+    return int(word)
 
 
 def _megabytes(word: str) -> float:
-    number = float(word)
-    if not 0 < number < float("inf"):
-        raise ValueError(word)
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number of megabytes, got {word!r}")
     return number
 
 

@@ -54,7 +54,7 @@ def check_length(recording: Path, seconds: float) -> None:
     if seconds > LONGEST_S:
         raise InputError(
             f"{recording}: lasts {seconds:.0f} s, expected at most {LONGEST_S:.0f} s for --page; "
-            "cut the recording, or use -o without --page"
+            "cut the recording, use cmss desk for at most 600 s, or use -o without --page"
         )
 
 

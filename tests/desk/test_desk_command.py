@@ -54,10 +54,12 @@ def test_options_that_cannot_be_used(capsys, tmp_path):
             assert main(words) == 2
             (line,) = lines(capsys)
             assert expected in line
-    for words in (["--port", "65536"], ["--port", "x"], ["--max-mb", "0"], ["--max-mb", "inf"]):
-        with pytest.raises(SystemExit) as end:
-            main(words)
-        assert end.value.code == 2
+    for option, words in {"--port": ("65536", "-1", "x"), "--max-mb": ("0", "inf", "x")}.items():
+        for word in words:
+            with pytest.raises(SystemExit) as end:
+                main([f"{option}={word}"])
+            assert end.value.code == 2
+            assert f"argument {option}: expected a" in lines(capsys)[-1]
 
 
 def test_the_server_starts_without_pytorch(tmp_path):
