@@ -29,6 +29,7 @@ from cmss.quantities import HEARING_LEVEL_DB
 from cmss.scenes import INSTRUMENTS
 
 TYPES = {"css": "text/css", "js": "text/javascript"}
+BUSY = "another recording is being separated; wait for it, or cancel it first"
 ASSETS = ("player.css", "desk.css", "audiogram.js", "desk.js")
 """Files of the page; player.css has the colours of all pages."""
 
@@ -103,9 +104,6 @@ class _Handlers:
 
     async def start(self, request: Request) -> Response:
         """Start a job with the recording in the body and the order in the query."""
-        if self._jobs.is_busy:
-            await self._drain(request)
-            return _busy()
         try:
             order = read_order(request.query_params.get("order", ""))
             length = request.headers.get("content-length", "")
@@ -113,7 +111,8 @@ class _Handlers:
                 raise too_large(order.title, self._jobs.most_bytes)
             job = await self._jobs.start(order, request.stream())
         except BusyError:
-            return _busy()
+            await self._drain(request)
+            return _problem(BUSY, 409)
         except TooLargeError as error:
             return _problem(str(error), 413)
         except InputError as error:
@@ -157,10 +156,6 @@ class _Handlers:
 
 def _problem(text: str, status: int) -> Response:
     return JSONResponse({"problems": [text]}, status)
-
-
-def _busy() -> Response:
-    return _problem("another recording is being separated; wait for it, or cancel it first", 409)
 
 
 def _own(name: str) -> str:

@@ -70,12 +70,12 @@ def open_desk(browser):
     assert [text for text in said if "Failed to load resource" not in text] == []
 
 
-def until(page, condition: str, timeout_s: float = 60) -> None:
+def until(page, condition: str, and_also=lambda: True, timeout_s: float = 60) -> None:
     """Wait for a JavaScript condition; that of Playwright needs eval, which the pages refuse."""
     end = time.monotonic() + timeout_s
-    while not page.evaluate(condition):
+    while not (page.evaluate(condition) and and_also()):
         assert time.monotonic() < end, condition
-        time.sleep(0.05)
+        page.wait_for_timeout(50)
 
 
 def drop(page, name: str, content: bytes) -> None:
@@ -207,10 +207,13 @@ def test_with_the_keyboard_alone(desk, open_desk, recording, tmp_path):
                 return
         pytest.fail(f"no way to {name} with the Tab key")
 
+    # The browser is asked early to report its dialogs, because it may do so with a delay.
+    dialogs = []
+    page.on("filechooser", dialogs.append)
     tab_to(page, "Choose a recording")
-    with page.expect_file_chooser() as waiting:
-        page.keyboard.press("Enter")
-    waiting.value.set_files(recording)
+    page.keyboard.press("Enter")
+    until(page, "true", lambda: dialogs)
+    dialogs[0].set_files(recording)
     tab_to(page, "Cello")
     page.keyboard.press("Space")
     tab_to(page, "Violin")
