@@ -209,7 +209,7 @@ def test_with_the_keyboard_alone(desk, open_desk, recording, tmp_path):
 
     # The browser is asked early to report its dialogs, because it may do so with a delay.
     dialogs = []
-    page.on("filechooser", dialogs.append)
+    page.on("filechooser", lambda dialog: dialogs.append(dialog))
     tab_to(page, "Choose a recording")
     page.keyboard.press("Enter")
     until(page, "true", lambda: dialogs)

@@ -276,6 +276,7 @@ def test_a_recording_becomes_a_page_and_stems(desk, recording):
     assert desk.ask("GET", "/assets/..%2fdesk.html")[0] == 404
     # Another audiogram of the same recording needs no separation.
     kept = {path: path.stat().st_mtime_ns for path in (desk.results / "kept_stems").rglob("*")}
+    assert {path.name for path in kept} > {"Cello.npy", "Violin.npy"}
     assert desk.ask("POST", order(title=title, left=[0] * 8, right=[0] * 8), recording)[0] == 202
     assert desk.finished()["state"] == "done"
     assert [each["hearing"] for each in desk.ask("GET", "/results")[1]] == ["none", "me"]
