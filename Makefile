@@ -94,7 +94,7 @@ $(RUNTIME): $(PACKAGING)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer,tensorboard]'
+	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer,desk,tensorboard]'
 	# tinysoundfont is installed without PyAudio, which is only for playback and needs a compiler.
 	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
 	touch $@

@@ -46,8 +46,8 @@ LONG = (
     "test_end_to_end", "test_postfiltering", "test_every_key", "test_benchmark_chain",
     "test_fuzz_texts", "test_official_scores", "test_fuzz", "test_overrides",
     "test_every_training_key", "test_benchmark_system_runs", "test_changes", "test_faults",
-    "test_cluster", "test_read_only_installation", "test_train_recipe", "test_every_separator",
-    "test_compiled", "test_fit_recipe", "test_suggestions",
+    "test_cluster", "test_read_only_installation", "test_desk_requests", "test_train_recipe",
+    "test_every_separator", "test_compiled", "test_fit_recipe", "test_suggestions",
 )  # fmt: skip
 """Test modules that take 15 s or more, in the order in which they are run.
 

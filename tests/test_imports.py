@@ -25,6 +25,7 @@ LAYERS = (
     ("run", "report", "training"),
     ("pipeline", "api"),
     ("listen",),
+    ("desk",),
     ("commands",),
 )
 """Parts of cmss, lowest first: each imports from its own layer and those before it."""

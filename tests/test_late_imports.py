@@ -40,6 +40,10 @@ def test_the_help_of_listen_imports_nothing_slow(tmp_path):
     assert not loaded("listen", "--help", cwd=tmp_path) & slow
 
 
+def test_the_help_of_the_desk_imports_nothing_slow(tmp_path):
+    assert not loaded("desk", "--help", cwd=tmp_path) & {*SLOW, "starlette", "uvicorn", "jinja2"}
+
+
 def test_recipes_import_nothing_slow_for_their_help(tmp_path):
     program = (
         f"import runpy, sys\nsys.argv = [{str(ROOT / 'recipes/cad2/fit.py')!r}, '--help']\n"

@@ -9,25 +9,39 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.source_tree import files, imports
+from cmss.desk.start import NEEDED
+from tests.support.source_tree import files, imports, users_of
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def declared() -> dict[str, Requirement]:
+def requirements(section: str, key: str) -> dict[str, Requirement]:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    lines = setup["options"]["install_requires"].split("\n")
+    lines = setup[section][key].split("\n")
     return {canonicalize_name(r.name): r for r in map(Requirement, filter(None, lines))}
+
+
+@pytest.fixture(scope="module")
+def declared() -> dict[str, Requirement]:
+    return requirements("options", "install_requires")
 
 
 BY_HAND = {"tinysoundfont"}
 """Installed without its dependencies, one of which needs a compiler; what imports it says how."""
 
 
+def test_the_extra_of_the_desk_is_imported_only_by_the_desk():
+    extra = requirements("options.extras_require", "desk")
+    assert set(extra) == set(NEEDED)
+    for name in extra:
+        users = users_of(name, files("cmss", "metadata_tools", "recipes", "benchmarks"))
+        assert users
+        assert all(path.startswith("cmss/desk/") for path in users)
+
+
 def test_every_library_imported_is_declared(declared):
-    own = {"cmss", "metadata_tools", "benchmarks"}
+    own = {"cmss", "metadata_tools", "benchmarks", *NEEDED}
     imported = {
         name.split(".")[0]
         for path in files("cmss", "metadata_tools", "recipes", "benchmarks")

@@ -1,14 +1,12 @@
 """The precision of networks: chosen by the processor, and the same for all files of a run."""
 
-from argparse import Namespace
-
 import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
 
 from cmss.errors import InputError
-from cmss.listen import listening
+from cmss.listen.choice import separator_settings
 from cmss.machine import precision
 from cmss.run.configuration import record, with_precision
 from cmss.run.folder import absolute_paths
@@ -142,7 +140,6 @@ def test_stems_that_listen_keeps_belong_to_a_precision(processor, monkeypatch):
     monkeypatch.setattr("cmss.separators.estimators.device_named", lambda _: torch.device("cpu"))
     for bfloat16, expected in ((True, "bfloat16"), (False, "float32")):
         processor(bfloat16)
-        options = Namespace(separator=None, quality="best", stems=False, page=None)
-        built.append(listening._separator_settings(options))
+        built.append(separator_settings("best"))
         assert built[-1]["precision"] == expected
     assert {**built[0], "precision": None} == {**built[1], "precision": None}

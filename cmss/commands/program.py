@@ -41,6 +41,7 @@ class Command:
 
 COMMANDS = {
     "listen": Command("cmss.listen", "Rebalance a recording and amplify it for a listener"),
+    "desk": Command("cmss.desk", "Separate recordings and mix their players in the browser"),
     "enhance": Command(
         "cmss.commands.enhance", "Separate, remix and amplify a data set", "config", "stages"
     ),

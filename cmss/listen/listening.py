@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.api.separating import FAST
 from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
-from cmss.errors import IncompleteError, InputError, noting, one_of
+from cmss.errors import IncompleteError, InputError, noting
 from cmss.files.atomic import atomic_file
+from cmss.listen.choice import separator_settings
 from cmss.listen.inputs import check_recording, find_recordings, readable
 from cmss.listen.kept_stems import KeptStems
 from cmss.listen.levels import loudest_second_db, written_lufs
@@ -25,13 +24,10 @@ from cmss.listen.processing import SAMPLE_RATE_HZ, amplified, read_mixture, sepa
 from cmss.listen.scene import make_listener, make_scene, read_gains
 from cmss.listen.written_files import Outputs, check_outputs, outputs_of, sounds_in
 from cmss.machine.pieces import pieces
-from cmss.machine.precision import chosen_precision
 from cmss.remix import factor
 from cmss.report.panels import before_and_after, png
-from cmss.run.configuration import default_separator
 from cmss.scenes import EXPECTED_LUFS, Listener, Scene, unusual_hearing
-from cmss.separators import SEPARATORS, Separator, Stems, build_separator
-from cmss.separators.estimators import chosen_device
+from cmss.separators import Separator, Stems, build_separator
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,8 @@ def listen(options: argparse.Namespace) -> None:
     with noting(problems):
         listener = make_listener(options.audiogram, options.listener)
     with noting(problems):
-        chosen = _separator_settings(options)
+        option = "--stems" if options.stems else "--page" if options.page else ""
+        chosen = separator_settings(options.quality, options.separator, option)
     with noting(problems):
         gains_db = [0.0] * len(options.instruments)
         if options.gains is not None:
@@ -103,28 +100,6 @@ def listen(options: argparse.Namespace) -> None:
         raise IncompleteError([*problems, *not_finite])
     if problems:
         raise InputError(problems)
-
-
-def _separator_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the section of the configuration for the separator that the options choose."""
-    name = options.separator
-    if name in (None, "ensemble"):
-        if options.quality == "fast":
-            return {"name": FAST}
-        # Kept stems belong to the precision in which they were computed.
-        settings = default_separator()
-        device = chosen_device(settings.get("device")).type
-        return {**settings, "precision": chosen_precision(settings["precision"], device)}
-    # The oracle needs the true stems.
-    names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
-    if name not in names:
-        raise InputError(f"--separator: {name!r}, {one_of(names, name)}")
-    if name == "passthrough" and (options.stems or options.page):
-        option = "--stems" if options.stems else "--page"
-        raise InputError(
-            f"{option}: the separator passthrough estimates no stems; choose another separator"
-        )
-    return {"name": name}
 
 
 def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Outputs | None]:
@@ -181,7 +156,8 @@ def _process(recording: Path, outputs: Outputs | None, settings: Settings) -> st
     lines = []
     if settings.page:
         scene, listener = settings.scene, settings.listener
-        lines.append(make_page(settings.page, recording, mixture, stems, ears, scene, listener))
+        page = make_page(settings.page, recording.name, mixture, stems, ears, scene, listener)
+        lines.append(f"{page}: open this page in a browser to mix the players")
     if outputs:
         lines.append(_write(recording, outputs, settings, mixture, gain_db, stems, ears))
     return "; ".join(lines)

@@ -1,6 +1,6 @@
 """Makes the page with which a listener mixes the players of a recording in a browser."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,29 +54,31 @@ def check_length(recording: Path, seconds: float) -> None:
     if seconds > LONGEST_S:
         raise InputError(
             f"{recording}: lasts {seconds:.0f} s, expected at most {LONGEST_S:.0f} s for --page; "
-            "cut the recording, or use -o without --page"
+            "cut the recording, use cmss desk for at most 600 s, or use -o without --page"
         )
 
 
 def make_page(
     folder: Path,
-    recording: Path,
+    title: str,
     mixture: NDArray[np.float32],
     stems: Stems,
     ears: NDArray[np.float32],
     scene: Scene,
     listener: Listener,
-) -> str:
-    """Write the page of a recording, and return a line about the page.
+    sounds: Sequence[str] | None = None,
+) -> Path:
+    """Write the page of a recording, and return the path of the page.
 
     Args:
         folder: folder of index.html.
-        recording: the recording.
+        title: name of the recording on the page.
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         stems: dict from the id of a player to the stem (2, samples).
         ears: the remix, amplified for the listener (2, samples).
         scene: the players, and the gains that the page shows first.
         listener: the listener.
+        sounds: names of sound files in the folder, see :func:`cmss.pages.write_page`.
     """
     players = [
         Player(key.replace("_", " "), source.instrument, _decibels(scene.gains_db[key]))
@@ -97,7 +99,7 @@ def make_page(
     index = folder / INDEX
     write_page(
         index,
-        recording.name,
+        title,
         mixture,
         [stems[key] for key in scene.track.sources],
         players,
@@ -105,8 +107,9 @@ def make_page(
         listener,
         HEADROOM_DB,
         measured,
+        sounds,
     )
-    return f"{index}: open this page in a browser to mix the players"
+    return index
 
 
 def _decibels(gain_db: float) -> float | None:

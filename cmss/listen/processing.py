@@ -65,6 +65,7 @@ def separate(
     mixture: NDArray[np.float32],
     track: Track,
     wrap: Callable[[Separator], Separator] | None = None,
+    report: Callable[[float], object] | None = None,
 ) -> Stems:
     """Separate a mixture in blocks, with a progress bar.
 
@@ -75,6 +76,7 @@ def separate(
         wrap: function that returns a wrapper of the block-wise separator, for example a wrapper
             that stores the stems. The block-wise separator gets the entire mixture and applies
             `separator` to each block.
+        report: function that is called with the completed fraction, from 0 to 1.
 
     Returns:
         Dict from the id of a player to the stem, (2, samples).
@@ -85,13 +87,15 @@ def separate(
     separator.prepare(track.sources.values())
     with progress(total=_seconds(mixture), unit="s", desc="separate") as bar:
 
-        def report(fraction: float) -> None:
+        def show(fraction: float) -> None:
             bar.update(round(fraction * bar.total) - bar.n)
+            if report:
+                report(fraction)
 
-        done = Progress(report, mixture.shape[-1])
+        done = Progress(show, mixture.shape[-1])
         in_blocks: Separator = InBlocks(done.watch(separator), done.block_done)
         stems = (wrap(in_blocks) if wrap else in_blocks).separate(mixture, track.sources)
-        report(1.0)
+        show(1.0)
         return stems
 
 

@@ -3,6 +3,6 @@
 The report of a run also uses the files engine.js, player.js and player.css.
 """
 
-from cmss.pages.mixing_page import LONGEST_S, write_page
+from cmss.pages.mixing_page import LONGEST_S, common_scale, write_page, write_track
 
-__all__ = ["LONGEST_S", "write_page"]
+__all__ = ["LONGEST_S", "common_scale", "write_page", "write_track"]

@@ -5,11 +5,19 @@ const { factor, Loudness, render } = engine;
 const byId = (id) => document.getElementById(id);
 
 function loadSounds() {
+  if (page.sounds) return Promise.all(page.sounds.map(loadFile));
   return Promise.all([...document.querySelectorAll("script.sound")].map(async (script) => {
     const bytes = await decodeBase64(script.textContent);
     script.remove(); // frees the memory
     return bytes;
   }));
+}
+
+// A sound file of the server that serves the page.
+async function loadFile(name) {
+  const answer = await fetch(name);
+  if (!answer.ok) throw new Error(`${name}: ${answer.status} ${answer.statusText}`);
+  return answer.arrayBuffer();
 }
 
 // What the user has chosen.
@@ -262,4 +270,6 @@ byId("export-gains").addEventListener("click", () => {
 });
 
 apply(false);
-player.ready();
+player.ready().catch((error) => {
+  player.status.textContent = `The sound cannot be loaded: ${error.message}`;
+});

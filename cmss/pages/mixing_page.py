@@ -1,6 +1,7 @@
-"""Writes a single-file page with a gain slider for each player and a simulated hearing aid.
+"""Writes a page with a gain slider for each player and a simulated hearing aid.
 
-The page contains the mixture and the stems as FLAC files with 24 bits. In the browser, engine.js
+The page contains the mixture and the stems as FLAC files with 24 bits, or loads these files from a
+server. A page that contains the files opens from disk. In the browser, engine.js
 computes the remix and simulates the hearing aid. The steps are the same as in cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
@@ -95,6 +96,7 @@ def write_page(
     listener: Listener,
     headroom_db: float,
     measured: Measured,
+    sounds: Sequence[str] | None = None,
 ) -> None:
     """Write the page of a recording.
 
@@ -108,21 +110,23 @@ def write_page(
         listener: listener for whose ears the compressors of the hearing aid are set.
         headroom_db: largest allowed difference in dB between the loudness of a remix and -40 LUFS.
         measured: levels of the mixture, and of the remix at the gains of `players`.
+        sounds: names of the sound files of the mixture and of each stem, which :func:`write_track`
+            writes. With `sounds`, the page contains no sound and loads these files from its folder
+            on a server. If `sounds` is None, the page contains the sounds.
 
     Raises:
         FloatingPointError: a stem is not finite.
         OSError: the file cannot be written.
     """
     tracks = (mixture, *stems)
-    peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
-    # All tracks are multiplied by the same factor, so that 24 bits suffice for soft mixtures.
-    scale = _FULL_SCALE / peak
+    scale = common_scale(tracks)
     page = {
         "title": title,
         "name": Path(title).stem,
         "listener": f"the hearing of listener {listener.id}",
         "rate": int(hearing_aid.sample_rate_hz),
         "scale": scale,
+        "sounds": None if sounds is None else list(sounds),
         "volume_db": START_DB,
         "players": [asdict(player) for player in players],
         "ears": [
@@ -141,11 +145,23 @@ def write_page(
     before, after = _html(page).split(_MARK)
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(before)
-        for number, track in enumerate(tracks):
+        for number, track in enumerate(tracks if sounds is None else ()):
             file.write(f'<script type="text/plain" class="sound" id="sound-{number}">')
             file.write(_base64(track, scale, int(hearing_aid.sample_rate_hz)))
             file.write("</script>\n")
         file.write(after)
+
+
+def common_scale(tracks: Sequence[NDArray[np.float32]]) -> float:
+    """Return the factor of all tracks of a page, with which 24 bits suffice for soft mixtures."""
+    peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
+    return _FULL_SCALE / peak
+
+
+def write_track(path: Path, track: NDArray[np.float32], scale: float, sample_rate_hz: int) -> None:
+    """Write a signal (2, samples), multiplied by a factor, as a FLAC file with 24 bits."""
+    scaled = (np.float64(scale) * piece for piece in pieces(track))
+    write_sound(path, scaled, len(track), sample_rate_hz, "24")
 
 
 def asset(name: str) -> str:
@@ -175,6 +191,5 @@ def _base64(track: NDArray[np.float32], scale: float, sample_rate_hz: int) -> st
     """Return a signal (2, samples) as a FLAC file with 24 bits, encoded in Base64."""
     with tempfile.TemporaryDirectory() as folder:
         flac = Path(folder) / "track.flac"
-        scaled = (np.float64(scale) * piece for piece in pieces(track))
-        write_sound(flac, scaled, len(track), sample_rate_hz, "24")
+        write_track(flac, track, scale, sample_rate_hz)
         return base64.b64encode(flac.read_bytes()).decode()

@@ -31,6 +31,16 @@ async function decodeBase64(text) {
   return answer.arrayBuffer();
 }
 
+// Samples in memory that the audio thread can share, if the server of the page allows this; otherwise,
+// the audio thread receives a copy. With a length, zeros are appended.
+function sharable(data, length = data.length) {
+  if (!window.crossOriginIsolated && length === data.length) return data;
+  const memory = window.crossOriginIsolated ? SharedArrayBuffer : ArrayBuffer;
+  const copy = new Float32Array(new memory(4 * length));
+  copy.set(data);
+  return copy;
+}
+
 class Player {
   static all = [];
 
@@ -117,16 +127,15 @@ class Player {
   async decode() {
     this.status.textContent = "Loading the sound ...";
     const decoder = new OfflineAudioContext(2, 1, this.rate);
-    const buffers = [];
-    for (const bytes of await this.load()) buffers.push(await decoder.decodeAudioData(bytes));
-    this.samples = Math.max(...buffers.map((buffer) => buffer.length));
-    this.tracks = buffers.map((buffer) => [0, 1].map((channel) => {
-      const data = buffer.getChannelData(Math.min(channel, buffer.numberOfChannels - 1));
-      if (data.length === this.samples) return data;
-      const padded = new Float32Array(this.samples);
-      padded.set(data);
-      return padded;
-    }));
+    const decoded = [];
+    for (const bytes of await this.load()) {
+      const buffer = await decoder.decodeAudioData(bytes);
+      decoded.push([0, 1].map((channel) =>
+        sharable(buffer.getChannelData(Math.min(channel, buffer.numberOfChannels - 1)))));
+    }
+    this.samples = Math.max(...decoded.map(([left]) => left.length));
+    this.tracks = decoded.map((track) => track.map((data) =>
+      (data.length === this.samples ? data : sharable(data, this.samples))));
     const seconds = this.samples / this.rate;
     this.seekBar.max = seconds.toFixed(1);
     for (const control of [this.seekBar, ...this.bounds.flatMap((each) => [each.input, each.here])]) {
