@@ -105,7 +105,7 @@ def test_pages_that_cannot_be_written_are_refused_before_the_separation(tmp_path
         (mixture, "--page", tmp_path / "file"): "is a file, expected a folder",
         (mixture, "--page", tmp_path): "would replace the input",
         (tmp_path, "--page", tmp_path / "page"): "--page: expected a single recording, got 2",
-        (mixture, "--page", tmp_path / "page", "--separator", "passthrough"): "has no stems",
+        (mixture, "--page", tmp_path / "page", "--separator", "passthrough"): "estimates no stems",
     }
     for words, expected in refused.items():
         assert listen(*words) == 2
@@ -137,7 +137,10 @@ def test_a_file_of_gains_gives_the_same_bytes_as_numbers(tmp_path):
         ("{", "malformed JSON"),
         ("[1, 2]", "instruments: expected a list"),
         ('{"instruments": ["Violin", "Cello"]}', "gains_db: expected a list"),
-        ('{"instruments": ["Cello", "Violin"], "gains_db": [1, 2]}', "expected Violin, cello"),
+        (
+            '{"instruments": ["Cello", "Violin"], "gains_db": [1, 2]}',
+            "expected those of --instruments (Violin, cello), got Cello, Violin",
+        ),
         ('{"instruments": ["Violin", "Cello"], "gains_db": [1, "x"]}', 'in dB or "-inf", got'),
         ('{"instruments": ["Violin", "Cello"], "gains_db": [1, true]}', 'in dB or "-inf", got'),
         ('{"instruments": ["Violin", "Cello"], "gains_db": [1]}', "expected 2, one per"),

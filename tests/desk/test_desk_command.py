@@ -47,7 +47,11 @@ def test_options_that_cannot_be_used(capsys, tmp_path):
         refused = {
             ("--folder", str(tmp_path / "file")): "is a file, expected a folder",
             (*folder, "--separator", "nfm"): "'nfm', expected one of",
-            (*folder, "--separator", "passthrough"): "--separator: the separator passthrough has",
+            (
+                *folder,
+                "--separator",
+                "passthrough",
+            ): "--separator: the separator passthrough estimates no stems",
             (*folder, "--port", str(port)): f"--port {port}: Address already in use; give another",
         }
         for words, expected in refused.items():
