@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from cmss.command_line import exit_status
+from cmss.rendering.arrange import instrument_of
+from cmss.rendering.score import RANGES, performed, typed
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset, write_metadata, write_track
 from metadata_tools.inputs.options import at_least, command_parser, to_path
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.room import place
 from metadata_tools.rendering.sampler import Sampler, random_player
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES, TypedPiece
-from metadata_tools.scores.score import RANGES, performed, typed
 
 
 def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[str, np.ndarray]:

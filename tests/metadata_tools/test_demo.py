@@ -1,10 +1,10 @@
 import pytest
 
+from cmss.rendering.arrange import instrument_of
+from cmss.rendering.score import RANGES, typed
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.demo import main
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
-from metadata_tools.scores.score import RANGES, typed
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 

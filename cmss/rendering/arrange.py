@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from cmss.rendering.score import RANGES, Part, into_range, one_voice, shared_by_two
 from cmss.scenes import DOUBLED, STRINGS
-from metadata_tools.scores.score import RANGES, Part, into_range, one_voice, shared_by_two
 
 # These instruments play one note at a time.
 _SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)

@@ -1,0 +1,1 @@
+"""Renders music from recorded single notes and scores."""
