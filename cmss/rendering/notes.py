@@ -4,7 +4,6 @@ A bank is stored in a folder. The folder has a sound file for each note, and not
 the notes in the columns file, instrument, midi, cents and dynamic.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,15 +153,3 @@ def hold_out(bank: Bank, every: int, held_out: bool) -> Bank:
         pitches = kept_pitches((r.midi for r in recordings), every, held_out)
         kept[instrument] = tuple(r for r in recordings if r.midi in pitches)
     return kept
-
-
-def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
-    """Return the lowest and highest pitch that can be played with recordings at `pitches`.
-
-    The playable range extends three semitones beyond the lowest and the highest recorded pitch, but
-    not beyond the range of the instrument. A recording that is shifted further sounds like another
-    instrument.
-    """
-    low, high = RANGES[instrument]
-    recorded = sorted(pitches)
-    return max(low, recorded[0] - 3), min(high, recorded[-1] + 3)
