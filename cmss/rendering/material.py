@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,7 @@ class Material:
         pitches: dict from `library/instrument` to the pitches of all notes of the library,
             including the held-out pitches, which have no tone.
         left_out: number of works that were left out.
+        origin: digest of the files from which the material was read; empty if it is not known.
     """
 
     rate_hz: int
@@ -151,6 +153,7 @@ class Material:
     works: tuple[Work, ...]
     pitches: dict[str, list[int]]
     left_out: int = 0
+    origin: str = ""
 
     def check(self, where: str) -> None:
         """Refuse works and pitches that are held out for testing.
@@ -331,6 +334,7 @@ def save_material(material: Material, path: Path) -> None:
         "rate_hz": material.rate_hz,
         "pitches": material.pitches,
         "left_out": material.left_out,
+        "origin": material.origin,
         "tones": [
             [name, t.library, t.midi, t.cents, t.dynamic, len(t.samples), t.attack, t.sustain_end]
             for name, t in tones
@@ -341,7 +345,7 @@ def save_material(material: Material, path: Path) -> None:
         ],
     }
     lines = [part for work in material.works for part in work.parts]
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.concatenate([getattr(line, name) for line in lines])
         for name in ("onset", "duration", "midi", "level_db", "marks")
     }
@@ -369,7 +373,7 @@ def load_material(path: Path) -> Material:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # damaged bytes may raise any exception
         reason = str(error).strip() or type(error).__name__
-        raise InputError(f"{path}: not a file of cmss.rendering.pack ({reason})") from error
+        raise InputError(f"{path}: not a file of metadata_tools.pack ({reason})") from error
     material.check(str(path))
     return material
 
@@ -394,7 +398,14 @@ def _unpacked(header: dict, arrays: dict[str, np.ndarray]) -> Material:
         works.append(Work(name, tuple(lines), arrays["tempi"][mark : mark + marks]))
         mark += marks
     kept = {name: tuple(found) for name, found in tones.items()}
-    return Material(header["rate_hz"], kept, tuple(works), header["pitches"], header["left_out"])
+    return Material(
+        rate_hz=header["rate_hz"],
+        tones=kept,
+        works=tuple(works),
+        pitches=header["pitches"],
+        left_out=header["left_out"],
+        origin=header["origin"],
+    )
 
 
 def _compressed(signals: Sequence[NDArray[np.int16]]) -> bytes:

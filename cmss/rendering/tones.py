@@ -14,7 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.rendering.effects import band_noise, CONTROL_HZ, EffectSettings, drift, dynamics, vibrato, with_noise
+from cmss.rendering.effects import (
+    CONTROL_HZ,
+    EffectSettings,
+    band_noise,
+    drift,
+    dynamics,
+    vibrato,
+    with_noise,
+)
 from cmss.rendering.material import FULL_SCALE, Tone
 from cmss.rendering.score import Note
 
@@ -210,9 +218,7 @@ class Performer:
         distance = np.array([abs(tone.pitch - note.midi) for tone in voice])
         return voice[int(np.argmin(distance + style.variety_semitones * rng.random(len(voice))))]
 
-    def _read(
-        self, tone: Tone, start: float, semitones: NDArray[np.float64], length: int
-    ) -> Array:
+    def _read(self, tone: Tone, start: float, semitones: NDArray[np.float64], length: int) -> Array:
         """Read a recording at a speed that follows a curve of semitones sampled at CONTROL_HZ."""
         speed = _interpolated(2 ** (semitones / 12), length, self.rate_hz)
         positions = start + np.cumsum(speed, dtype=np.float64)
@@ -239,7 +245,7 @@ def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
     Each repetition begins where the waveform continues in phase, and is crossfaded over 80 ms or a
     quarter of the sustain, whichever is shorter.
     """
-    source = tone.samples[: tone.sustain_end].astype(np.float32) / FULL_SCALE
+    source = tone.samples[: tone.sustain_end].astype(np.float32) / np.float32(FULL_SCALE)
     sustain = source
     fade = max(2, int(min(0.08 * rate_hz, (tone.sustain_end - tone.attack) // 4)))
     period = rate_hz / (440 * 2 ** ((tone.pitch - 69) / 12))
@@ -270,7 +276,8 @@ def _cubic(source: Array, positions: NDArray[np.float64]) -> Array:
     whole = np.clip(positions.astype(np.int64), 1, len(source) - 3)
     x = (positions - whole).astype(np.float32)
     a, b, c, d = (source[whole + offset] for offset in (-1, 0, 1, 2))
-    return b + 0.5 * x * (c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a)))
+    cubic = c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))
+    return np.asarray(b + 0.5 * x * cubic, np.float32)
 
 
 def _interpolated(curve: NDArray[np.float64], length: int, rate_hz: int) -> Array:

@@ -18,7 +18,7 @@ from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
 from cmss.settings import Count, LearningRate, NotNegative, Steps
 from cmss.training.losses import Loss
-from cmss.training.mixtures import Batch, RandomMixtures
+from cmss.training.mixtures import Batch, Mixtures
 from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine
 
 LOG_COLUMNS = (
@@ -64,8 +64,8 @@ class LoopSettings:
 def train(
     model: Network,
     loss: Loss,
-    training: RandomMixtures,
-    validation: RandomMixtures,
+    training: Mixtures,
+    validation: Mixtures,
     settings: LoopSettings,
     folder: Path,
     progress: Callable = lambda steps, **_: steps,
@@ -124,8 +124,8 @@ class _NetworkTask:
 
     model: Network
     loss: Loss
-    training: RandomMixtures
-    validation: RandomMixtures
+    training: Mixtures
+    validation: Mixtures
     settings: LoopSettings
     folder: Path
     notes: dict[str, str] | None
@@ -189,7 +189,7 @@ class _NetworkTask:
 
 @torch.no_grad()
 def validate(
-    model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
+    model: Network, loss: Loss, mixtures: Mixtures, settings: LoopSettings
 ) -> tuple[float, float]:
     """Return the mean loss and the mean SDR improvement in dB over the validation batches.
 
@@ -224,7 +224,7 @@ def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> T
         return loss(model, batch)
 
 
-def _prefetched(mixtures: RandomMixtures, steps: range, model: Network) -> Iterator[Batch]:
+def _prefetched(mixtures: Mixtures, steps: range, model: Network) -> Iterator[Batch]:
     """Yield the batch of each step on the model's device.
 
     A thread draws the next three batches while the network processes the current batch.
