@@ -89,11 +89,7 @@ def find_material(
     """
     if paths.pack:
         material = load_material(Path(paths.pack))
-        if material.rate_hz != rate_hz:
-            raise InputError(
-                f"path.pack: {paths.pack}: {material.rate_hz} Hz, expected {rate_hz} Hz for this "
-                f"network; pack the notes with --rate {rate_hz}"
-            )
+        check_rate(material, rate_hz, f"path.pack: {paths.pack}")
         return material
     origin = _digest([*paths.notes, *paths.scores], rate_hz)
     if kept.exists():
@@ -105,6 +101,15 @@ def find_material(
     kept.parent.mkdir(parents=True, exist_ok=True)
     save_material(material, kept)
     return material
+
+
+def check_rate(material: Material, rate_hz: int, where: str) -> None:
+    """Raise InputError unless the material has the sampling rate of a network."""
+    if material.rate_hz != rate_hz:
+        raise InputError(
+            f"{where}: {material.rate_hz} Hz, expected {rate_hz} Hz for this network; pack the "
+            f"notes with --rate {rate_hz}"
+        )
 
 
 def _digest(folders: Sequence[str], rate_hz: int) -> str:
