@@ -50,7 +50,7 @@ class _Modules:
     def __init__(self, missing: list[str]) -> None:
         self.missing = missing
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, *_: Any) -> Any:
         inside = name.partition(".")[0] in self.missing
         return ModuleSpec(name, self, is_package=True) if inside else None  # type: ignore[arg-type]
 
@@ -166,7 +166,7 @@ def _safetensors() -> None:
         pass
 
     class safe_open:
-        def __init__(self, path: Path, framework: str = "pt") -> None:
+        def __init__(self, path: Path, **_: str) -> None:
             self._content = Path(path).read_bytes()
             end = 8 + int.from_bytes(self._content[:8], "little")
             try:

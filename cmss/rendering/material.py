@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,8 @@ class Material:
         problems = []
         if refused := sorted({w.name for w in self.works if matches(w.name, REFUSED_WORKS)}):
             problems.append(
-                f"{where}: {refused[0]}: {len(refused)} works of the test sets "
-                f"({', '.join(REFUSED_WORKS)}), expected none in a training"
+                f"{where}: {refused[0]}: a work of the test sets ({', '.join(REFUSED_WORKS)}), "
+                "expected none in a training"
             )
         for key, pitches in self.pitches.items():
             library, _, instrument = key.rpartition("/")
@@ -211,6 +212,35 @@ class Material:
     def with_works(self, works: Sequence[Work]) -> "Material":
         """Return material with other works and the same notes."""
         return replace(self, works=tuple(works))
+
+    def at_rate(self, rate_hz: int, where: str) -> "Material":
+        """Return material at a lower sampling rate.
+
+        Args:
+            rate_hz: sampling rate of a network, at most that of this material.
+            where: text that names the material in an error message.
+
+        Raises:
+            InputError: the sampling rate is higher than that of this material.
+        """
+        if rate_hz > self.rate_hz:
+            raise InputError(
+                f"{where}: {self.rate_hz} Hz, expected at least {rate_hz} Hz for this network; "
+                f"pack the notes with --rate {rate_hz}"
+            )
+        if rate_hz == self.rate_hz:
+            return self
+        ratio = rate_hz / self.rate_hz
+
+        def slower(tone: Tone) -> Tone:
+            samples = _resampled(tone.samples, self.rate_hz, rate_hz)
+            end = min(round(tone.sustain_end * ratio), len(samples))
+            return replace(
+                tone, samples=samples, attack=round(tone.attack * ratio), sustain_end=end
+            )
+
+        tones = {name: tuple(map(slower, tones)) for name, tones in self.tones.items()}
+        return replace(self, rate_hz=rate_hz, tones=tones)
 
     def cut(self, longest_s: float) -> "Material":
         """Return material in which notes last at most `longest_s`, and fade out at the cut."""
@@ -283,7 +313,7 @@ def read_material(
         left_out.update(refused)
         if len(refused) == len(found):
             problems.append(
-                f"path.scores: {folder}: all {len(found)} works are works of the test sets "
+                f"path.scores: {folder}: contains only works of the test sets "
                 f"({', '.join(REFUSED_WORKS)}), which are refused for training"
             )
         paths += [path for work in found.keys() - refused for path in found[work]]
@@ -321,6 +351,18 @@ def read_material(
     material = material.cut(LONGEST_NOTE_S)
     material.check("path.notes, path.scores")
     return material
+
+
+def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
+    """Lower the sampling rate of a note by leaving out the upper part of its spectrum."""
+    # The note is followed by zeros, so that its end does not ring into its beginning. The number of
+    # points is such that both lengths have exactly the same duration.
+    step = from_hz // gcd(from_hz, to_hz)
+    points = -(-(len(samples) + 2000) // step) * step
+    fewer = points * to_hz // from_hz
+    spectrum = np.fft.rfft(samples.astype(np.float32), points)[: fewer // 2 + 1]
+    signal = np.fft.irfft(spectrum, fewer)[: len(samples) * to_hz // from_hz] * (fewer / points)
+    return np.rint(np.clip(signal, -FULL_SCALE, FULL_SCALE)).astype(np.int16)
 
 
 # Packed files.

@@ -96,15 +96,14 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     from cmss.training.loop import LoopSettings, train
     from cmss.training.mixtures import MixtureSettings
     from cmss.training.presets import preset
-    from cmss.training.rendered import check_rate, rendered_mixtures
+    from cmss.training.rendered import rendered_mixtures
 
     instrument, seed = config["instrument"], config["seed"]
     effects = {key: value for key, value in config["data"].items() if key != "name"}
     loop = from_settings(LoopSettings, {**config["loop"], "haaqi_every": 0}, "loop")
     size = preset(config["model"], config["size"])
     model = size.initial_network(seed, instrument, config["init_from"])
-    material = load_material(pack)
-    check_rate(material, model.sample_rate_hz, str(pack))
+    material = load_material(pack).at_rate(model.sample_rate_hz, str(pack))
     training, validation, data = rendered_mixtures(
         material,
         from_settings(EffectSettings, effects, "data"),

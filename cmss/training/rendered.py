@@ -84,13 +84,11 @@ def find_material(
         progress: function that wraps the score files with a progress bar.
 
     Raises:
-        InputError: the material cannot be read, has another sampling rate, or consists of works and
+        InputError: the material cannot be read, has a lower sampling rate, or consists of works and
             pitches of the test sets.
     """
     if paths.pack:
-        material = load_material(Path(paths.pack))
-        check_rate(material, rate_hz, f"path.pack: {paths.pack}")
-        return material
+        return load_material(Path(paths.pack)).at_rate(rate_hz, f"path.pack: {paths.pack}")
     origin = _digest([*paths.notes, *paths.scores], rate_hz)
     if kept.exists():
         material = load_material(kept)
@@ -101,15 +99,6 @@ def find_material(
     kept.parent.mkdir(parents=True, exist_ok=True)
     save_material(material, kept)
     return material
-
-
-def check_rate(material: Material, rate_hz: int, where: str) -> None:
-    """Raise InputError unless the material has the sampling rate of a network."""
-    if material.rate_hz != rate_hz:
-        raise InputError(
-            f"{where}: {material.rate_hz} Hz, expected {rate_hz} Hz for this network; pack the "
-            f"notes with --rate {rate_hz}"
-        )
 
 
 def _digest(folders: Sequence[str], rate_hz: int) -> str:
