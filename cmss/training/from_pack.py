@@ -66,7 +66,7 @@ def configuration(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.lstrip("+").partition("=")
         section, _, name = key.rpartition(".")
-        values = config.get(section) if section else config
+        values: Any = config.get(section) if section else config
         known = isinstance(values, dict) and (name in values or section == "loss")
         if not equals or not known or isinstance(config.get(key), dict):
             raise ValueError(f"{key}: no such key, expected KEY=VALUE with a key of train.py")
