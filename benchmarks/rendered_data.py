@@ -28,7 +28,8 @@ RATE_HZ = 22050
 
 def synthesised() -> Material:
     """Return synthesised notes of eight instruments, and the pieces of the demo."""
-    tones, pitches = {}, {}
+    tones: dict[str, tuple[Tone, ...]] = {}
+    pitches: dict[str, list[int]] = {}
     for name, notes in make_bank(tuple(RANGES), seed=1).items():
         pitches[f"synthesised/{name}"] = []
         tones[name] = tuple(

@@ -9,10 +9,14 @@ keys are not checked, so try a training of a few steps before.
 """
 
 import json
+import multiprocessing
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from cmss.machine import stand_ins
 
@@ -25,9 +29,10 @@ SINGLE: dict[str, Any] = {
     "init_from": None,
     "device": None,
     "seed": 1,
-    "threads": None,
+    "processes": None,
 }
-"""Keys that belong to no section: `threads` is the number of threads that render mixtures."""
+"""Keys that belong to no section. `processes` is the number of processes that render mixtures; 0
+renders in the process that trains, and null chooses 0 without a GPU."""
 
 
 def defaults(section: str) -> dict[str, Any]:
@@ -74,6 +79,70 @@ def configuration(words: Sequence[str]) -> dict[str, Any]:
     return config
 
 
+_rendered: dict[str, Any] = {}
+"""Mixtures of a process that renders, by `training` and `validation`."""
+
+
+def _mixtures(
+    pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int, threads: int
+) -> tuple[Any, Any, str]:
+    """Read a packed file; see :func:`cmss.training.rendered.rendered_mixtures`."""
+    # These modules import libraries that may be missing, so they are imported after `install`.
+    from cmss.rendering.effects import EffectSettings
+    from cmss.rendering.material import load_material
+    from cmss.settings import from_settings
+    from cmss.training.mixtures import MixtureSettings
+    from cmss.training.rendered import rendered_mixtures
+
+    effects = {key: value for key, value in config["data"].items() if key != "name"}
+    return rendered_mixtures(
+        load_material(pack).at_rate(rate_hz, str(pack)),
+        from_settings(EffectSettings, effects, "data"),
+        index,
+        from_settings(MixtureSettings, config["mixtures"], "mixtures"),
+        config["seed"],
+        config["instrument"],
+        threads,
+    )
+
+
+def _start(pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int) -> None:
+    """Prepare a process that renders."""
+    stand_ins.install()
+    torch.set_num_threads(1)
+    _rendered["training"], _rendered["validation"], _ = _mixtures(pack, config, index, rate_hz, 1)
+
+
+def _render(split: str, step: int) -> tuple[Any, ...]:
+    """Render a batch in a process that :func:`_start` has prepared."""
+    batch = _rendered[split].batch(step)
+    return batch.stems.numpy(), batch.index.numpy(), batch.gains.numpy()
+
+
+class InProcesses:
+    """Renders the batches of later steps in other processes while a network is trained.
+
+    Args:
+        pool: processes that :func:`_start` has prepared.
+        split: `training` or `validation`.
+        steps: number of steps.
+        ahead: number of batches that are rendered ahead.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor, split: str, steps: int, ahead: int) -> None:
+        self.pool, self.split, self.steps, self.ahead = pool, split, steps, ahead
+        self._waiting: dict[int, Future] = {}
+
+    def batch(self, step: int) -> Any:
+        """Return the batch of a training step."""
+        from cmss.training.mixtures import Batch
+
+        for later in range(step, min(step + self.ahead, self.steps)):
+            if later not in self._waiting:
+                self._waiting[later] = self.pool.submit(_render, self.split, later)
+        return Batch(*map(torch.from_numpy, self._waiting.pop(step).result()))
+
+
 def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     """Train a network, or continue its training, and return the path of the best weights.
 
@@ -86,40 +155,45 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
         InputError: a file cannot be read, or a value is not valid.
         FloatingPointError: the loss or its gradient is not finite.
     """
-    # These modules import libraries that may be missing, so they are imported after `install`.
     from cmss.machine.device import device_named
     from cmss.machine.processor import cores
     from cmss.models.outputs import player_index
-    from cmss.rendering.effects import EffectSettings
-    from cmss.rendering.material import load_material
     from cmss.settings import from_settings
     from cmss.training.loop import LoopSettings, train
-    from cmss.training.mixtures import MixtureSettings
     from cmss.training.presets import preset
-    from cmss.training.rendered import rendered_mixtures
 
-    instrument, seed = config["instrument"], config["seed"]
-    effects = {key: value for key, value in config["data"].items() if key != "name"}
+    instrument, device = config["instrument"], device_named(config["device"])
     loop = from_settings(LoopSettings, {**config["loop"], "haaqi_every": 0}, "loop")
     size = preset(config["model"], config["size"])
-    model = size.initial_network(seed, instrument, config["init_from"])
-    material = load_material(pack).at_rate(model.sample_rate_hz, str(pack))
-    training, validation, data = rendered_mixtures(
-        material,
-        from_settings(EffectSettings, effects, "data"),
-        player_index(model.sources, instrument),
-        from_settings(MixtureSettings, config["mixtures"], "mixtures"),
-        seed,
-        instrument,
-        config["threads"] or cores(),
-    )
+    model = size.initial_network(config["seed"], instrument, config["init_from"])
+    index = player_index(model.sources, instrument)
+    given = (pack, config, index, model.sample_rate_hz)
+    training, validation, data = _mixtures(*given, threads=cores())
     folder = folder / (instrument or "")
     folder.mkdir(parents=True, exist_ok=True)
-    shown = {key: value for key, value in config.items() if key not in ("device", "threads")}
+    shown = {key: value for key, value in config.items() if key not in ("device", "processes")}
     notes = {"training": json.dumps(shown), "data": data}
     loss = size.build_loss(config["loss"])
-    model = model.to(device_named(config["device"]))
-    return train(model, loss, training, validation, loop, folder, notes=notes)
+    # A GPU trains faster than one process renders. On a CPU, both have the same cores.
+    processes = config["processes"]
+    if processes is None:
+        processes = max(1, cores() - 1) if device.type != "cpu" else 0
+    if not processes:
+        return train(model.to(device), loss, training, validation, loop, folder, notes=notes)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, given) as pool:
+        try:
+            return train(
+                model.to(device),
+                loss,
+                InProcesses(pool, "training", loop.steps, 2 * processes),
+                InProcesses(pool, "validation", loop.validation_batches, loop.validation_batches),
+                loop,
+                folder,
+                notes=notes,
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from cmss.rendering.material import load_material, save_material
 from cmss.run.choices import add_choices
 from cmss.separators.estimators import LEVEL
 from cmss.training import trainer
-from cmss.training.from_pack import SECTIONS, configuration, defaults
+from cmss.training.from_pack import SECTIONS, configuration, defaults, train_from_pack
 from cmss.training.keys import TrainKeys
 from cmss.training.mixtures import MixtureSettings
 from cmss.training.presets import PRESETS
@@ -295,6 +295,19 @@ def test_a_training_moves_to_a_bare_machine_and_back(tmp_path, monkeypatch):
     assert len(Path("back/log.csv").read_text().splitlines()) == 4
 
 
+def test_other_processes_render_the_same_mixtures(tmp_path):
+    save_material(tiny_material(), tmp_path / "pack.npz")
+    words = [*SHORT, "model=waveunet", "loop.steps=2", "loop.bfloat16=false"]
+    best = []
+    for processes in (0, 1):
+        config = configuration([*words, f"processes={processes}"])
+        best.append(train_from_pack(tmp_path / "pack.npz", tmp_path / str(processes), config))
+    one, other = (read_weights(path) for path in best)
+    assert one[1] == other[1]
+    for key, value in one[0].items():
+        torch.testing.assert_close(value, other[0][key], rtol=0, atol=1e-3)
+
+
 def test_the_defaults_are_those_of_train():
     add_choices()
     with initialize_config_module("cmss.conf", version_base=None):
@@ -303,7 +316,7 @@ def test_the_defaults_are_those_of_train():
         assert defaults(section) == config[section]
     own = configuration(["loop.steps=7", "+loss.remix=2", "model=waveunet"])
     assert (own["loop"]["steps"], own["loss"], own["model"]) == (7, {"remix": 2}, "waveunet")
-    assert own.keys() - {"threads"} <= {field.name for field in fields(TrainKeys)}
+    assert own.keys() - {"processes"} <= {field.name for field in fields(TrainKeys)}
     with pytest.raises(ValueError, match=r"loop\.step: no such key"):
         configuration(["loop.step=7"])
 
