@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cmss.rendering.arrange import single_voiced
+from cmss.rendering.arrange import instrument_of, single_voiced
 from cmss.rendering.score import Note, Part, one_voice
 
 Array = NDArray[np.float32]
@@ -97,7 +97,7 @@ def against_habit(
     interval = int(rng.integers(-5, 7))
     given = {}
     for label, index in zip(labels, order, strict=False):
-        instrument = label.split("_")[0]
+        instrument = instrument_of(label)
         part = available[index]
         voiced = one_voice(part) if single_voiced(instrument) else part
         given[label] = anywhere_in_range(voiced, *ranges[instrument], interval, rng)

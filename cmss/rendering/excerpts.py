@@ -233,7 +233,7 @@ def convolved(dry: Array, response: Array, tone: Array, rate_hz: int) -> Array:
     return wet[..., :samples].numpy()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _octave_bands(points: int, rate_hz: int) -> torch.Tensor:
     """Return the weights (10, points // 2 + 1) that interpolate gains between octaves."""
     hz = np.fft.rfftfreq(points, 1 / rate_hz)
