@@ -292,9 +292,9 @@ def read_material(
     if not scores:
         problems.append("path.scores: expected at least one folder of scores, got none")
     banks, pitches, paths, left_out = {}, {}, [], set()
-    for folder in notes:
+    for number, folder in enumerate(notes, 1):
         # Libraries need different names, and the names of two folders may be equal.
-        library = folder.name if folder.name not in banks else folder.as_posix()
+        library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
         try:
             bank = read_bank(folder)
         except InputError as error:

@@ -47,6 +47,12 @@ def test_works_and_pitches_of_the_test_sets_are_left_out(material):
     )
 
 
+def test_two_folders_of_notes_are_two_libraries(folders, material):
+    both = read_material([folders[0], folders[0]], [folders[1]], 16000)
+    assert {tone.library for tone in both.tones["Violin"]} == {"notes", "notes_2"}
+    assert len(both.tones["Violin"]) == 2 * len(material.tones["Violin"])
+
+
 def test_a_folder_of_test_works_alone_is_refused(folders, tmp_path):
     write_quartet(tmp_path / "Haydn__A.musicxml")
     with pytest.raises(InputError) as caught:
