@@ -101,12 +101,14 @@ class ExcerptRenderer:
         dry = self._play(labels, parts, rng)  # (P, lead + T)
         response = self._draw_room(len(labels), rng)  # (P, 2, taps)
         tone = equaliser(levels.equaliser_db, len(labels), rng)
-        stems = convolved(dry, response, tone, self.rate_hz)[..., -self.samples :]
+        stems = convolved(dry, response, tone, self.rate_hz)  # (P, 2, lead + T)
         gains = 10 ** (rng.uniform(-levels.gain_db, levels.gain_db, len(labels)) / 20)
         gains *= 0.1 * rng.choice((-1, 1), len(labels))
         for stem, gain in zip(stems, gains, strict=True):
+            # The level is measured before the excerpt as well, so that the reverberation of a
+            # player who pauses in the excerpt is not made louder.
             stem *= np.float32(gain / max(_sounding_rms(stem, self.rate_hz), 1e-9))
-        return labels, stems
+        return labels, stems[..., -self.samples :]
 
     def _draw_ensemble(self, rng: np.random.Generator) -> tuple[str, ...]:
         instruments = list(self.material.tones)
