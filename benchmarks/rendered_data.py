@@ -2,8 +2,8 @@
 
 FILE.npz is a file of `metadata_tools.pack`. Without it, synthesised notes of eight instruments play
 the pieces of the demo. Other work on the machine makes the wall time longer, but has little effect
-on the CPU time. With --network WEIGHTS, the mean SDR improvement of a network is measured instead, on
-mixtures with each effect alone; each value is limited to -20 to 40 dB.
+on the CPU time. With --network WEIGHTS, the command measures the mean SDR improvement of a network
+instead, on mixtures with each effect alone; each value is limited to -20 to 40 dB.
 """
 
 import argparse
