@@ -13,11 +13,11 @@ from cmss.audio import resample
 from cmss.command_line import exit_status
 from cmss.files.atomic import atomic_file
 from cmss.files.output_file import check_output_file
+from cmss.rendering.arrange import instrument_of
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
 
 SHOWN_S = 4.0

@@ -7,35 +7,65 @@ smallest ensemble is a duet, the largest is a quintet. A synthesiser plays the p
 rooms. The data set also has scenes, gains and listeners. The hearing loss of the listeners ranges
 from none to severe. All tracks belong to the split valid. The same seed always gives identical
 files.
+
+With --train, the data set also has a split train, for a first training without any other data: the
+same pieces in other keys and tempi, played by other synthesised instruments. As the pieces are the
+same, scores on the split valid are too high for a network that was trained on the split train.
 """
 
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cmss.command_line import exit_status
-from metadata_tools.challenge.writer import SAMPLE_RATE_HZ, new_dataset, write_metadata, write_track
+from cmss.rendering.arrange import instrument_of
+from cmss.rendering.score import RANGES, performed, typed
+from metadata_tools.challenge.writer import (
+    SAMPLE_RATE_HZ,
+    MadeTrack,
+    new_dataset,
+    write_metadata,
+    write_track,
+)
 from metadata_tools.inputs.options import at_least, command_parser, to_path
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.room import place
 from metadata_tools.rendering.sampler import Sampler, random_player
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES, TypedPiece
-from metadata_tools.scores.score import RANGES, performed, typed
+
+TRAIN_TRACKS = 16
+"""Number of tracks of the split train."""
 
 
-def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def play(
+    piece: TypedPiece,
+    sampler: Sampler,
+    rng: np.random.Generator,
+    semitones: int = 0,
+    speed: float = 1.0,
+) -> dict[str, np.ndarray]:
     """Play a piece in a random room.
+
+    Args:
+        piece: piece to play.
+        sampler: sampler with notes of all instruments of the piece.
+        rng: random generator for the players and the room.
+        semitones: number of semitones by which the piece is transposed.
+        speed: ratio of the tempo to the tempo of the piece.
 
     Returns:
         Dict from the label of a player to the stem (2, samples). The length of the stems is a full
         number of seconds.
     """
     parts = {
-        label: performed(typed(text), piece.quarters_per_minute)
+        label: performed(
+            tuple(replace(note, midi=note.midi + semitones) for note in typed(text)),
+            piece.quarters_per_minute * speed,
+        )
         for label, text in piece.parts.items()
     }
     end_s = max(note.onset_s + note.duration_s for notes in parts.values() for note in notes)
@@ -49,6 +79,20 @@ def play(piece: TypedPiece, sampler: Sampler, rng: np.random.Generator) -> dict[
     return place(dry, rng)
 
 
+def write_train(root: Path, seed: int) -> list[MadeTrack]:
+    """Write the tracks of the split train, and return them."""
+    sampler = Sampler(make_bank(tuple(RANGES), seed + 1, variety=0.7))
+    tracks = []
+    for number in range(TRAIN_TRACKS):
+        piece = PIECES[number % len(PIECES)]
+        rng = np.random.default_rng([seed, 21, number])
+        semitones, speed = int(rng.integers(-4, 5)), float(rng.uniform(0.8, 1.2))
+        stems = play(piece, sampler, rng, semitones, speed)
+        name = f"{piece.name}_{1 + number // len(PIECES):03d}"
+        tracks.append(write_track(root, "train", name, stems, "Demo"))
+    return tracks
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the input cannot be used."""
     parser = command_parser("demo", __doc__, "demo")
@@ -58,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="seed of all random numbers; default: %(default)s")  # fmt: skip
     parser.add_argument("--scenes-per-track", type=at_least(1), default=2, metavar="N",
         help="number of scenes of each track; default: %(default)s")  # fmt: skip
+    parser.add_argument("--train", action="store_true", help="also write a split train")
     options = parser.parse_args(arguments)
 
     def work() -> None:
@@ -68,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rng = np.random.default_rng([options.seed, 20, number])
                 stems = play(piece, sampler, rng)
                 tracks.append(write_track(partial, "valid", f"{piece.name}_000", stems, "Demo"))
+            if options.train:
+                tracks += write_train(partial, options.seed)
             pairs = write_metadata(
                 partial,
                 tracks,
@@ -76,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 listeners_per_scene=1,
                 listeners=8,
             )
-        print(f"{options.out}: {len(PIECES)} tracks, {pairs} pairs of scene and listener")
+        print(f"{options.out}: {len(tracks)} tracks, {pairs} pairs of scene and listener")
 
     return exit_status(work, "demo")
 

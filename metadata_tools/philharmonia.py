@@ -16,8 +16,9 @@ from pathlib import Path
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.rendering.notes import Bank, Recording, hold_out
 from metadata_tools.inputs.options import at_least, command_parser, to_path
-from metadata_tools.notes.bank import Bank, Recording, hold_out, write_bank
+from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.sound_files import midi_of, note
 
 INSTRUMENTS = {

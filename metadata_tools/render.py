@@ -24,6 +24,11 @@ from tqdm import tqdm
 from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
 from cmss.machine.processor import cores
+from cmss.rendering.arrange import give_parts, instrument_of, playable_range
+from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS
+from cmss.rendering.musicxml import read_score
+from cmss.rendering.notes import hold_out, read_bank
+from cmss.rendering.score import Note, Part, Score, activity, cut, performed
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     MadeTrack,
@@ -39,14 +44,10 @@ from metadata_tools.inputs.options import (
     command_parser,
     to_path,
 )
-from metadata_tools.notes.bank import hold_out, playable_range, read_bank
 from metadata_tools.rendering.parallel import in_parallel
 from metadata_tools.rendering.plan import Job, plan
 from metadata_tools.rendering.room import place
 from metadata_tools.rendering.sampler import Sampler, random_player
-from metadata_tools.scores.arrange import give_parts, instrument_of
-from metadata_tools.scores.musicxml import read_score
-from metadata_tools.scores.score import Note, Part, Score, activity, cut, performed
 
 _samplers: dict[tuple[Path, int, bool], Sampler] = {}
 
@@ -196,13 +197,13 @@ def _parser() -> argparse.ArgumentParser:
         help="numbers of players, used for the tracks in turn; default: 2 3 4 5")  # fmt: skip
     add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="FRACTION",
         help="fraction of ensembles with a doubled instrument; default: %(default)g")  # fmt: skip
-    add("--test-works", nargs="*", default=["Haydn"], metavar="PATTERN",
+    add("--test-works", nargs="*", default=list(TEST_WORKS), metavar="PATTERN",
         help="patterns that name the works of the test split; default: Haydn")  # fmt: skip
-    add("--valid-works", nargs="*", default=["Saint-Georges"], metavar="PATTERN",
+    add("--valid-works", nargs="*", default=list(VALID_WORKS), metavar="PATTERN",
         help="patterns that name the works of the valid split; default: Saint-Georges")  # fmt: skip
     add("--exclude-works", nargs="*", default=[], metavar="PATTERN",
         help="patterns that name the works to leave out")  # fmt: skip
-    add("--holdout-notes", type=count, default=4, metavar="N",
+    add("--holdout-notes", type=count, default=HELD_OUT_EVERY, metavar="N",
         help="use every N-th recorded pitch for test only; 0 for no pitch; default: 4")  # fmt: skip
     add("--scenes-per-track", type=some, default=4, metavar="N",
         help="number of scenes of each track; default: 4")  # fmt: skip

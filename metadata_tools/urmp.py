@@ -21,9 +21,9 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from cmss.errors import InputError
+from cmss.rendering.arrange import number_players
 from cmss.scenes import DOUBLED, INSTRUMENTS
 from metadata_tools.readers.reader import Catalogue, Piece, Reader, StemFile, parser, run
-from metadata_tools.scores.arrange import number_players
 
 PLAYERS = {
     "vn": "Violin",

@@ -19,7 +19,7 @@ LAYERS = (
         "weights",
     ),
     ("audio", "scenes", "transforms", "fingerprint"),
-    ("models", "nmf", "casa", "remix", "hearing", "results"),
+    ("models", "nmf", "casa", "remix", "rendering", "hearing", "results"),
     ("separators",),
     ("pages",),
     ("run", "report", "training"),

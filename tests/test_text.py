@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from cmss.errors import InputError
 from cmss.files.row_file import RowFile, read_rows, write_rows
 from cmss.files.text import read_table, read_text
+from cmss.rendering.notes import read_notes_csv
 from cmss.results.rows import ScoreRow
 from cmss.results.separation import read_separation
 from cmss.scenes import load_audiograms
-from metadata_tools.notes.bank import read_notes_csv
 
 SAVED = {
     "UTF-8": lambda text: text.encode(),

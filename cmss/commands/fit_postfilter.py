@@ -12,17 +12,24 @@ from cmss.run.stage import progress, stage
 from cmss.separators import build_separator
 from cmss.settings import from_settings
 from cmss.training.keys import PostfilterKeys
-from cmss.training.programs import fit_postfilter, initial_postfilter
+from cmss.training.programs import (
+    fit_postfilter,
+    fit_postfilter_on_rendered,
+    initial_postfilter,
+)
+from cmss.training.rendered import effect_settings, find_material
 
 
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track, train the post-filter, and write the weights of the post-filter.
+    """Separate tracks or rendered mixtures, train the post-filter, and write its weights.
 
     A training that was interrupted continues when the same command is called again.
     """
     keys = from_settings(PostfilterKeys, plain(config))
     problems: list[str] = []
+    with noting(problems):
+        effects = effect_settings(keys.data, keys.path)
     with noting(problems):
         network = initial_postfilter(keys)
     with noting(problems):
@@ -32,10 +39,18 @@ def main(config: DictConfig) -> None:
     path, state = Path(keys.path.weights_file), Path(keys.path.exp_folder) / "state.pt"
     check_output_file(path, "path.weights_file")
     check_output_file(state, "path.exp_folder")
-    tracks = training_tracks(config, keys.tracks)
     notes = {
         "training": OmegaConf.to_yaml(config.training),
         "separator": OmegaConf.to_yaml(config.separator, resolve=True),
     }
-    summary = fit_postfilter(keys, network, separator, tracks, path, state, notes, progress)
+    if effects:
+        kept = Path(keys.path.exp_folder) / "material.npz"
+        material = find_material(keys.path, keys.input_sample_rate, kept, progress)
+        print(material.summary)
+        summary = fit_postfilter_on_rendered(
+            keys, network, separator, material, effects, path, state, notes, progress
+        )
+    else:
+        tracks = training_tracks(config, keys.tracks)
+        summary = fit_postfilter(keys, network, separator, tracks, path, state, notes, progress)
     print(f"{path}: {summary}")

@@ -7,6 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from cmss.errors import InputError, noting
 from cmss.files.digests import file_sha256
 from cmss.files.output_file import check_output_file
+from cmss.machine.processor import cores
+from cmss.models.outputs import player_index
 from cmss.run.configuration import build_hearing_aid, plain
 from cmss.run.folder import metadata_paths, training_tracks
 from cmss.run.scoring import Scorer
@@ -15,13 +17,15 @@ from cmss.scenes import load_pairs, load_tracks
 from cmss.settings import from_settings
 from cmss.training.keys import TrainKeys
 from cmss.training.mean_haaqi import MeanHaaqi
+from cmss.training.mixtures import Mixtures
 from cmss.training.presets import Preset, module_preset, preset
-from cmss.training.programs import train_network
+from cmss.training.programs import recorded_mixtures, train_network
+from cmss.training.rendered import effect_settings, find_material, rendered_mixtures
 
 
 @stage
 def main(config: DictConfig) -> None:
-    """Read the stems, build the network, and train it.
+    """Read the stems, or the notes and scores, build the network, and train it.
 
     A training that was interrupted continues when the same command is called again.
     """
@@ -29,6 +33,8 @@ def main(config: DictConfig) -> None:
     problems: list[str] = []
     with noting(problems):
         hearing_aid = build_hearing_aid(config)
+    with noting(problems):
+        effects = effect_settings(keys.data, keys.path)
     with noting(problems):
         size = _preset(keys)
         loss = size.build_loss(keys.loss)
@@ -39,22 +45,31 @@ def main(config: DictConfig) -> None:
     # would continue from the state of the first training.
     folder = Path(keys.path.exp_folder) / (keys.instrument or "")
     check_output_file(folder / "state.pt", "path.exp_folder")
-    tracks = training_tracks(config)
-    held_out = load_tracks(Path(keys.path.valid_file), Path(keys.path.valid_music_dir))
+    if effects:
+        index = player_index(model.sources, keys.instrument)
+        kept = folder / "material.npz"
+        material = find_material(keys.path, model.sample_rate_hz, kept, progress)
+        print(material.summary)
+        mixtures: tuple[Mixtures, Mixtures, str] = rendered_mixtures(
+            material, effects, index, keys.mixtures, keys.seed, keys.instrument, cores()
+        )
+    else:
+        tracks = training_tracks(config)
+        held_out = load_tracks(Path(keys.path.valid_file), Path(keys.path.valid_music_dir))
+        mixtures = recorded_mixtures(keys, model, tracks, held_out, progress, warn)
     haaqi = None
     if keys.loop.haaqi_every:
         pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
         scorer = Scorer(hearing_aid)
         haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
     # The weights may be published, so the paths of the data are not written into their header.
-    shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "mixtures", "loop"]
+    shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "data", "mixtures"]
+    shaping += ["loop"]
     shown = OmegaConf.masked_copy(config, shaping)
     if keys.model.target is None:
         shown.model = keys.model.name
     settings = OmegaConf.to_yaml(shown)
-    best = train_network(
-        keys, model, loss, tracks, held_out, folder, settings, haaqi, progress, warn
-    )
+    best = train_network(keys, model, loss, mixtures, folder, settings, haaqi, progress)
     print(f"{best}  sha256 {file_sha256(best)}")
 
 

@@ -14,8 +14,11 @@ from cmss.errors import one_of
 MISSING = "???"
 """OmegaConf writes this text in place of a value that the user must give."""
 
-PATH_LISTS = ("compare", "more")
+PATH_LISTS = ("compare", "more", "notes", "scores")
 """Keys whose value is a list of paths; the value of every other key for a path is a single path."""
+
+OPTIONAL_PATHS = ("pack",)
+"""Keys of the section `path` whose value may be null."""
 
 
 def is_path(key: str) -> bool:
@@ -96,6 +99,8 @@ def _of_paths(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
             # For example path.exp_folder=$FOLDER if the variable FOLDER is not set. An empty path
             # would mean the current folder.
             yield key, "empty, expected a path"
+        elif value is None and name in OPTIONAL_PATHS:
+            continue
         elif single and (isinstance(value, bool) or not isinstance(value, str | int | float)):
             yield key, f"expected a path, got {_shown(value)}"
 

@@ -105,7 +105,10 @@ class Picture:
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:  # noqa: ARG002
         """Draw the picture from log.csv, which already contains the values."""
-        from matplotlib.figure import Figure
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:  # for example on a machine with only PyTorch and NumPy
+            return
 
         header, *rows = parse_csv(read_text(self._folder / "log.csv"))
         log = {

@@ -21,6 +21,7 @@ from cmss.training.isolated import Learning
 from cmss.training.loop import LoopSettings
 from cmss.training.mixtures import MixtureSettings
 from cmss.training.postfiltering import PostfilterTraining
+from cmss.training.rendered import MaterialPaths
 
 
 def _check_separator(key: str, name: Any) -> None:
@@ -61,7 +62,7 @@ class ListeningPaths(TrainingPaths):
 
 
 @dataclass(frozen=True)
-class TrainPaths(ListeningPaths):
+class TrainPaths(ListeningPaths, MaterialPaths):
     """Settings of the section `path` of train.py."""
 
     valid_music_dir: Name
@@ -97,10 +98,12 @@ class ModelKeys:
 class TrainKeys:
     """Settings of train.py.
 
-    The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built.
+    The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built, and
+    the section `data` by :func:`cmss.training.rendered.effect_settings`.
     """
 
     path: TrainPaths
+    data: dict[str, Any]
     model: ModelKeys
     size: Name
     instrument: str | None
@@ -154,7 +157,7 @@ class FitKeys:
 
 
 @dataclass(frozen=True)
-class PostfilterPaths(TrainingPaths):
+class PostfilterPaths(TrainingPaths, MaterialPaths):
     """Settings of the section `path` of fit_postfilter.py."""
 
     more: list[Name]
@@ -165,10 +168,13 @@ class PostfilterPaths(TrainingPaths):
 class PostfilterKeys:
     """Settings of fit_postfilter.py.
 
-    The section `separator` is checked when the separator is built.
+    The section `separator` is checked when the separator is built, and the section `data` by
+    :func:`cmss.training.rendered.effect_settings`.
     """
 
     path: PostfilterPaths
+    data: dict[str, Any]
+    uses: Count
     separator: dict[str, Any]
     tracks: Count | None
     held_out: Annotated[int, Field(ge=2)]

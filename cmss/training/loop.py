@@ -19,7 +19,7 @@ from cmss.models.outputs import ACCOMPANIMENT
 from cmss.settings import Count, LearningRate, NotNegative, Steps
 from cmss.training.curves import Curves, curves_in
 from cmss.training.losses import Loss
-from cmss.training.mixtures import Batch, RandomMixtures
+from cmss.training.mixtures import Batch, Mixtures
 from cmss.training.trainer import Trainer, check_finite, warmup_and_cosine
 
 LOG_COLUMNS = (
@@ -65,8 +65,8 @@ class LoopSettings:
 def train(
     model: Network,
     loss: Loss,
-    training: RandomMixtures,
-    validation: RandomMixtures,
+    training: Mixtures,
+    validation: Mixtures,
     settings: LoopSettings,
     folder: Path,
     progress: Callable = lambda steps, **_: steps,
@@ -149,8 +149,8 @@ class _NetworkTask:
 
     model: Network
     loss: Loss
-    training: RandomMixtures
-    validation: RandomMixtures
+    training: Mixtures
+    validation: Mixtures
     settings: LoopSettings
     folder: Path
     notes: dict[str, str] | None
@@ -247,9 +247,7 @@ class _NetworkTask:
 
 
 @torch.no_grad()
-def validate(
-    model: Network, loss: Loss, mixtures: RandomMixtures, settings: LoopSettings
-) -> Validation:
+def validate(model: Network, loss: Loss, mixtures: Mixtures, settings: LoopSettings) -> Validation:
     """Measure the loss and the SDR improvement of a network on the validation batches."""
     model.eval()
     losses, improvements = [], []
@@ -288,7 +286,7 @@ def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> T
         return loss(model, batch)
 
 
-def _prefetched(mixtures: RandomMixtures, steps: range, model: Network) -> Iterator[Batch]:
+def _prefetched(mixtures: Mixtures, steps: range, model: Network) -> Iterator[Batch]:
     """Yield the batch of each step on the model's device.
 
     A thread draws the next three batches while the network processes the current batch.

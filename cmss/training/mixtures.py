@@ -9,7 +9,7 @@ samples.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -92,6 +92,14 @@ class Batch:
         rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)
         targets.index_put_((rows, self.index % (outputs + 1)), self.stems, accumulate=True)
         return targets[:, :outputs]
+
+
+class Mixtures(Protocol):
+    """Protocol of the mixtures of a training."""
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a training step, which depends only on the number of the step."""
+        ...
 
 
 class RandomMixtures:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -75,6 +76,10 @@ class Example:
             mixture=self.mixture[..., part],
             stems=self.stems[..., part],
         )
+
+
+Examples = Sequence[Example] | Callable[[int], Sequence[Example]]
+"""List of all examples, or function that returns the `batch_size` examples of a step."""
 
 
 class PostfilterLoss:
@@ -175,28 +180,35 @@ class PostfilterTraining:
     bfloat16: bool
     seed: Seed
 
-    def with_examples(self, examples: int) -> str:
-        """Return a text that identifies a training by its settings and its number of examples."""
+    def with_examples(self, examples: int | str) -> str:
+        """Return a text that identifies a training by its settings and its examples.
+
+        Args:
+            examples: number of the examples, or a text that describes them.
+        """
         return repr((self, examples))
 
 
 def train_postfilter(
     network: Postfilter,
-    examples: Sequence[Example],
+    examples: Examples,
     settings: PostfilterTraining,
     state: Path,
     save_every_s: float = 60.0,
     progress: Callable[[range], Iterable[int]] = iter,
+    described: str = "",
 ) -> None:
     """Train a post-filter on excerpts of examples, or continue its training.
 
     Args:
         network: post-filter, which is trained in place and is in evaluation mode afterwards.
-        examples: list of at least one example.
+        examples: list of at least one example, or a function that returns the examples of a step.
         settings: settings of the training.
         state: path of the file from which an interrupted training continues.
         save_every_s: interval in seconds at which the state of the training is saved.
         progress: function that wraps the steps with a progress bar, such as tqdm.
+        described: text that describes the examples of a function, so that the state of a training
+            with other examples is refused.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; the message names the step.
@@ -213,7 +225,7 @@ def train_postfilter(
         weight_decay=1e-3,
         clip_norm=1.0,  # so that no single excerpt dominates
         save_every_s=save_every_s,
-        training=settings.with_examples(len(examples)),
+        training=settings.with_examples(described if callable(examples) else len(examples)),
     ).run(progress)
 
 
@@ -223,18 +235,24 @@ class _PostfilterTask:
     finished = False  # the training never stops before the last step
 
     def __init__(
-        self, network: Postfilter, examples: Sequence[Example], settings: PostfilterTraining
+        self, network: Postfilter, examples: Examples, settings: PostfilterTraining
     ) -> None:
         self.network, self.examples, self.settings = network, examples, settings
         self.loss = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def losses(self, steps: range) -> Iterator[Iterator[Tensor]]:
-        for _ in steps:
-            yield (self._loss() for _ in range(self.settings.batch_size))
+        for step in steps:
+            if callable(self.examples):
+                # Excerpts and gains are a function of the seed and the step, as the examples are.
+                self.generator.manual_seed(step_seed(self.settings.seed, step))
+                yield (self._loss([example]) for example in self.examples(step))
+            else:
+                examples = self.examples
+                yield (self._loss(examples) for _ in range(self.settings.batch_size))
 
-    def _loss(self) -> Tensor:
-        example, gains = draw(self.examples, self.settings.frames, self.generator)
+    def _loss(self, examples: Sequence[Example]) -> Tensor:
+        example, gains = draw(examples, self.settings.frames, self.generator)
         with torch.autocast("cpu", torch.bfloat16, self.settings.bfloat16):
             return self.loss(self.network, example, gains) / self.settings.batch_size
 
@@ -246,6 +264,11 @@ class _PostfilterTask:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return a seed for a step of a training, as a function of the seed of the training."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 def mean_loss(

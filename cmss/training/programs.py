@@ -6,20 +6,22 @@ fit_dictionaries.py calls :mod:`cmss.training.isolated` instead.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from cmss.audio import read_excerpt
+from cmss.audio import Excerpt, read_excerpt
 from cmss.errors import InputError, noting
 from cmss.machine.device import device_named
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import player_index
 from cmss.models.postfilter_network import MODEL, Postfilter, PostfilterArguments, load_postfilter
-from cmss.scenes import Track
+from cmss.rendering.effects import EffectSettings
+from cmss.rendering.material import Material
+from cmss.scenes import DOUBLED, Source, Track
 from cmss.scenes import level_warning as mixture_warning
 from cmss.separators import Separator, build_separator
 from cmss.separators.builder import build_steps
@@ -31,74 +33,103 @@ from cmss.training.keys import FitKeys, PostfilterKeys, TrainKeys
 from cmss.training.loop import train
 from cmss.training.losses import Loss
 from cmss.training.mean_haaqi import MeanHaaqi
-from cmss.training.mixtures import RandomMixtures
+from cmss.training.mixtures import Mixtures, MixtureSettings, RandomMixtures
 from cmss.training.postfiltering import Example, mean_loss, train_postfilter
+from cmss.training.rendered import (
+    RenderedMixtures,
+    instrument_and_voice,
+    split_works,
+)
 from cmss.training.stems import level_warning, load_stems
 from cmss.training.trainer import load_state
 
 # train.py
 
 
+def recorded_mixtures(
+    keys: TrainKeys,
+    model: Network,
+    tracks: Sequence[Track],
+    held_out: Sequence[Track],
+    progress: Callable[..., Any],
+    warn: Callable[[str], object],
+) -> tuple[Mixtures, Mixtures, str]:
+    """Decode the stems of all tracks, from which random mixtures are drawn.
+
+    Args:
+        keys: configuration of train.py.
+        model: network that is trained.
+        tracks: tracks for the training.
+        held_out: tracks for the validation, which are not augmented.
+        progress: progress bar that counts the decoded tracks.
+        warn: function that prints a warning if the level of the tracks is unusual.
+
+    Returns:
+        The mixtures for the training and for the validation, and a description of the data.
+
+    Raises:
+        InputError: a stem cannot be read, or a split has no track that is long enough.
+    """
+    device = device_named(keys.device)
+    index = player_index(model.sources, keys.instrument)
+    mixtures, data = [], []
+    for split, played, drawn in (
+        ("train", tracks, keys.mixtures),
+        ("valid", held_out, keys.mixtures.as_played()),
+    ):
+        stems = load_stems(played, model.sample_rate_hz, partial(progress, desc=f"{split} tracks"))
+        if warning := level_warning(stems):
+            warn(f"{split}: {warning}")
+        hours = sum(track.mixture.duration_s for track in played) / 3600
+        data.append(f"{split}: {len(played)} tracks, {hours:.2f} h")
+        mixtures.append(
+            RandomMixtures(
+                stems, index, model.sample_rate_hz, drawn, keys.seed, keys.instrument, device
+            )
+        )
+    return mixtures[0], mixtures[1], "; ".join(data)
+
+
 def train_network(
     keys: TrainKeys,
     model: Network,
     loss: Loss,
-    tracks: Sequence[Track],
-    held_out: Sequence[Track],
+    mixtures: tuple[Mixtures, Mixtures, str],
     folder: Path,
     settings: str,
     haaqi: MeanHaaqi | None,
     progress: Callable[..., Any],
-    warn: Callable[[str], object],
 ) -> Path:
-    """Decode the stems of all tracks, then train a network on random mixtures of these stems.
+    """Train a network on mixtures.
 
     Args:
         keys: configuration of train.py.
         model: network, which is trained in place.
         loss: loss to minimise.
-        tracks: tracks for the training.
-        held_out: tracks for the validation, which are not augmented.
+        mixtures: mixtures for the training and for the validation, and a description of the data.
         folder: folder for the state, the log and the weights, see
             :func:`cmss.training.loop.train`.
         settings: the configuration as text, for the header of the weights file.
         haaqi: function that measures HAAQI for the log; None if HAAQI is not measured.
-        progress: progress bar that counts first the decoded tracks, then the training steps.
-        warn: function that prints a warning if the level of the tracks is unusual.
+        progress: progress bar that counts the training steps.
 
     Returns:
-        Path of the weights with the lowest loss on the held-out tracks.
+        Path of the weights with the lowest loss on the mixtures for the validation.
 
     Raises:
-        InputError: a stem cannot be read, a split has no track that is long enough, or `folder` has
-            the state of another network.
+        InputError: `folder` has the state of another network.
         FloatingPointError: the loss or its gradient is not finite.
     """
-    device = device_named(keys.device)
-    model, rate_hz = model.to(device), model.sample_rate_hz
-    index = player_index(model.sources, keys.instrument)
-    mixtures, data = {}, []
-    for split, played, drawn in (
-        ("train", tracks, keys.mixtures),
-        ("valid", held_out, keys.mixtures.as_played()),
-    ):
-        stems = load_stems(played, rate_hz, partial(progress, desc=f"{split} tracks"))
-        if warning := level_warning(stems):
-            warn(f"{split}: {warning}")
-        hours = sum(track.mixture.duration_s for track in played) / 3600
-        data.append(f"{split}: {len(played)} tracks, {hours:.2f} h")
-        mixtures[split] = RandomMixtures(
-            stems, index, rate_hz, drawn, keys.seed, keys.instrument, device
-        )
+    training, validation, data = mixtures
     return train(
-        model,
+        model.to(device_named(keys.device)),
         loss,
-        mixtures["train"],
-        mixtures["valid"],
+        training,
+        validation,
         keys.loop,
         folder,
         lambda steps: progress(steps, "training", initial=steps.start, total=keys.loop.steps),
-        {"training": settings, "data": "; ".join(data)},
+        {"training": settings, "data": data},
         haaqi,
     )
 
@@ -269,6 +300,99 @@ def fit_postfilter(
     save_checkpoint(path, MODEL, network, torch.float16, notes)
     after = mean_loss(network, held_out, settings)
     return f"{len(trained)} tracks; loss on {len(held_out)} others {before:.4f} -> {after:.4f}"
+
+
+def fit_postfilter_on_rendered(
+    keys: PostfilterKeys,
+    network: Postfilter,
+    separator: Separator,
+    material: Material,
+    effects: EffectSettings,
+    path: Path,
+    state: Path,
+    notes: dict[str, str],
+    progress: Callable[..., Any],
+) -> str:
+    """Render and separate mixtures, train a post-filter on the estimates, and write its weights.
+
+    Every `keys.uses` steps, `training.batch_size` new mixtures are rendered and separated. Another
+    excerpt of these mixtures is used in each step. The loss is measured on `keys.held_out` mixtures
+    of works that are not used in the training.
+
+    Args:
+        keys, network, separator, path, state, notes, progress: see :func:`fit_postfilter`.
+        material: notes and scores.
+        effects: strengths of the effects.
+
+    Returns:
+        A summary with the loss on the held-out mixtures before and after the training.
+
+    Raises:
+        InputError: the file `state` belongs to another training.
+        FloatingPointError: the loss or its gradient is not finite.
+    """
+    settings, arguments = keys.training, network.arguments
+    described = f"rendered, {keys.uses} uses, {effects}"
+    load_state(state, lambda _: None, settings.with_examples(described))
+    labels = {*material.tones, *(f"{name}_2" for name in DOUBLED if name in material.tones)}
+    separator.prepare(_sources(sorted(labels)).values())
+    # Mixtures are twice as long as the excerpts of the training, so that excerpts differ.
+    seconds = 2 * settings.frames * arguments.window / 4 / arguments.samplerate
+    drawn = MixtureSettings(
+        segment_s=seconds,
+        batch_size=settings.batch_size,
+        together=1.0,
+        gain_db=6.0,
+        semitones=0.0,
+        cents=0.0,
+        equaliser_db=6.0,
+    )
+    training, validation = (
+        RenderedMixtures(part, effects, {}, drawn, settings.seed) for part in split_works(material)
+    )
+
+    def separated(mixtures: RenderedMixtures, number: int, row: int) -> Example:
+        labels, stems = mixtures.example(number, row)
+        sources = _sources(labels)
+        mixture = stems.sum(0)
+        estimates = separator.separate(mixture, sources)
+        return Example.of(
+            torch.from_numpy(mixture),
+            torch.from_numpy(np.stack([estimates[key] for key in sources])),
+            torch.from_numpy(stems),
+            arguments,
+            doubled_sources(source.instrument for source in sources.values()),
+        )
+
+    @lru_cache(maxsize=1)
+    def separated_batch(number: int) -> list[Example]:
+        return [separated(training, number, row) for row in range(settings.batch_size)]
+
+    held_out = [separated(validation, n, 0) for n in progress(range(keys.held_out), "separate")]
+    before = mean_loss(network, held_out, settings)
+    train_postfilter(
+        network,
+        lambda step: separated_batch(step // keys.uses),
+        settings,
+        state,
+        keys.save_every_s,
+        lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
+        described,
+    )
+    notes = {"data": f"rendered mixtures; {material.summary}", **notes}
+    save_checkpoint(path, MODEL, network, torch.float16, notes)
+    after = mean_loss(network, held_out, settings)
+    return f"loss on {len(held_out)} held-out mixtures {before:.4f} -> {after:.4f}"
+
+
+def _sources(labels: Sequence[str]) -> dict[str, Source]:
+    """Return the sources of a rendered mixture, which have no sound files."""
+    nowhere = Excerpt(Path("rendered"), 0.0, 0.0)
+    players = [instrument_and_voice(label) for label in labels]
+    return {
+        f"source_{number}": Source(f"source_{number}", instrument, voice, nowhere)
+        for number, (instrument, voice) in enumerate(players, 1)
+    }
 
 
 def _example(track: Track, separator: Separator, arguments: PostfilterArguments) -> Example:

@@ -3,12 +3,12 @@
 import argparse
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cmss.command_line import started_as
 from cmss.errors import InputError
+from cmss.rendering.held_out import matches
 
 LONGEST_S = 3600.0
 """Maximum duration of an excerpt in seconds that :mod:`cmss.scenes` accepts."""
@@ -88,17 +88,6 @@ def check_outside(out: Path, sources: Iterable[Path]) -> None:
         raise InputError(problems)
 
 
-def matches(work: str, patterns: Sequence[str]) -> bool:
-    """Return whether the name of a work matches one of the patterns.
-
-    A pattern is a shell pattern, or a word that the name contains.
-    """
-    return any(
-        fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())
-        for p in patterns
-    )
-
-
 def split_of(work: str, options: argparse.Namespace, otherwise: str) -> str:
     """Return the split of a work.
 
@@ -107,7 +96,8 @@ def split_of(work: str, options: argparse.Namespace, otherwise: str) -> str:
 
     Args:
         work: name of the work.
-        options: options whose `valid_works` and `test_works` are patterns for :func:`matches`.
+        options: options whose `valid_works` and `test_works` are patterns for
+            :func:`cmss.rendering.held_out.matches`.
         otherwise: split of works that match no pattern.
     """
     if matches(work, options.test_works):

@@ -7,15 +7,11 @@ is renamed to its final name, so an interrupted call can be continued.
 
 import hashlib
 import io
-import lzma
 import shutil
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -23,6 +19,7 @@ from typing import IO
 from tqdm import tqdm
 
 from cmss.errors import InputError
+from cmss.files.archives import reading_archive
 from cmss.files.atomic import atomic_file, clear_stale
 
 _CHUNK = 2**20
@@ -222,25 +219,6 @@ def _streams(package: Package, names: Collection[str]) -> Iterator[tuple[str, IO
                 safe = safe_name(member.name)
                 if safe and safe in names and member.isreg():
                     yield safe, tar.extractfile(member) or io.BytesIO()
-
-
-@contextmanager
-def reading_archive(path: Path) -> Iterator[None]:
-    """Convert the exceptions of zipfile, tarfile and the decompressors to InputError."""
-    # zipfile raises NotImplementedError if a damaged byte looks like an unknown compression method.
-    damage = (
-        zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error,
-        NotImplementedError, ValueError,
-    )  # fmt: skip
-    try:
-        yield
-    except damage as error:
-        raise InputError(f"{path}: damaged ({error}); download the archive again") from error
-    except OSError as error:
-        # An OSError without an errno comes from a decompressor, not from the operating system.
-        if error.errno is not None:
-            raise
-        raise InputError(f"{path}: damaged ({error}); download the archive again") from error
 
 
 def _exists(target: Path, size: int, package: Path) -> bool:

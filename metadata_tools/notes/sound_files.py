@@ -8,9 +8,10 @@ import numpy as np
 
 from cmss.audio import read_sound, resample
 from cmss.errors import InputError
+from cmss.rendering.notes import Bank, Recording, recording
+from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, Recording, recording
-from metadata_tools.scores.score import RANGES
+from metadata_tools.notes.bank import SUSTAIN_DBFS
 
 _NAME = re.compile(r"([A-G])([#sb]?)(\d)(?:[ _].*)?\.(?:wav|flac|mp3|ogg|aiff?)")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

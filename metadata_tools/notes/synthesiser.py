@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import signal
 
+from cmss.rendering.notes import Bank, recording
+from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.notes.bank import SUSTAIN_DBFS, Bank, recording
-from metadata_tools.scores.score import RANGES
+from metadata_tools.notes.bank import SUSTAIN_DBFS
 
 _CONTROL_HZ = 100  # rate at which random envelopes are drawn before interpolation
 

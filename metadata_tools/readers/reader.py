@@ -20,6 +20,7 @@ from cmss.audio import read_sound, resample
 from cmss.command_line import exit_status
 from cmss.errors import InputError, noting
 from cmss.files.atomic import alone, clear_stale
+from cmss.rendering.held_out import matches
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     SPLITS,
@@ -36,7 +37,6 @@ from metadata_tools.inputs.options import (
     at_least,
     check_outside,
     command_parser,
-    matches,
     real,
     split_of,
     to_path,

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from cmss.errors import InputError
+from cmss.rendering.arrange import draw_ensembles, playable_range
+from cmss.rendering.held_out import kept_pitches, matches
+from cmss.rendering.musicxml import find_scores
+from cmss.rendering.notes import read_notes_csv
 from metadata_tools.challenge.writer import SPLITS, check_ids_suffice, slug
-from metadata_tools.inputs.options import matches, split_of
-from metadata_tools.notes.bank import kept_pitches, playable_range, read_notes_csv
-from metadata_tools.scores.arrange import draw_ensembles
-from metadata_tools.scores.musicxml import find_scores
+from metadata_tools.inputs.options import split_of
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Defines the pieces of the demo, which are openings of works in the public domain.
 
-`metadata_tools.scores.score.typed` defines the notation. In these pieces, a beat is a quarter note.
+`cmss.rendering.score.typed` defines the notation. In these pieces, a beat is a quarter note.
 """
 
 from dataclasses import dataclass

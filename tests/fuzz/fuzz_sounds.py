@@ -23,7 +23,7 @@ from cmss.audio import (
 )
 from cmss.command_line import exit_status
 from cmss.listen.processing import read_mixture
-from metadata_tools.notes.bank import read_bank
+from cmss.rendering.notes import read_bank
 from metadata_tools.notes.sound_files import samples_bank
 from tests.fuzz.targets import Target
 from tests.support.sounds import KINDS, RATE_HZ, music

@@ -13,11 +13,11 @@ from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.files.row_file import read_rows
 from cmss.files.text import read_table
+from cmss.rendering.notes import read_notes_csv
 from cmss.results.rows import ComponentRow, FingerprintRow, ScoreRow
 from cmss.scenes import MetadataPaths, load_audiograms, load_pairs, load_tracks
 from metadata_tools import scenes, validate
 from metadata_tools.challenge.gains_and_listeners import gain_pool
-from metadata_tools.notes.bank import read_notes_csv
 from tests.fuzz.fuzz_recipes import call
 from tests.fuzz.targets import Target
 

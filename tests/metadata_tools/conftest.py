@@ -1,8 +1,8 @@
 import pytest
 
+from cmss.rendering.score import RANGES
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.synthesiser import make_bank
-from metadata_tools.scores.score import RANGES
 from tests.support.tiny_music import write_quartet
 
 WORKS = (

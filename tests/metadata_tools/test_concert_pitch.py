@@ -7,8 +7,8 @@ import zipfile
 import pytest
 
 from cmss.errors import InputError
+from cmss.rendering.musicxml import find_scores, read_score
 from metadata_tools.render import main
-from metadata_tools.scores.musicxml import find_scores, read_score
 from tests.support.tiny_music import document, measure, note, tie
 
 

@@ -1,10 +1,10 @@
 import pytest
 
-from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
+from cmss.rendering.arrange import instrument_of
+from cmss.rendering.score import RANGES, typed
+from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs, load_tracks
 from metadata_tools.demo import main
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import PIECES
-from metadata_tools.scores.score import RANGES, typed
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 
@@ -46,6 +46,18 @@ def test_tracks_last_six_to_ten_seconds_and_the_whole_is_small(demo):
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(demo, tmp_path):
     assert main(["--out", str(tmp_path / "same"), "--seed", "1"]) == 0
     assert digest(tmp_path / "same") == digest(demo)
+
+
+def test_a_split_for_a_first_training_leaves_the_other_split_as_it_is(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr("metadata_tools.demo.TRAIN_TRACKS", 2)
+    assert main(["--out", str(tmp_path / "both"), "--train"]) == 0
+    assert_levels_and_sums(tmp_path / "both", "train")
+    before, after = digest(demo), digest(tmp_path / "both")
+    valid = [name for name in before if "valid" in name]
+    assert valid
+    assert all(before[name] == after[name] for name in valid)
+    tracks = load_tracks(tmp_path / "both/metadata/music.train.json", tmp_path / "both/audio/train")
+    assert [len(track.sources) for track in tracks] == [2, 3]
 
 
 def test_a_folder_with_files_is_left_alone(demo, capsys):

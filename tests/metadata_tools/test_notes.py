@@ -6,9 +6,11 @@ import pytest
 import soundfile
 
 from cmss.errors import InputError
+from cmss.rendering.arrange import playable_range
+from cmss.rendering.held_out import kept_pitches
+from cmss.rendering.notes import hold_out, read_bank
+from cmss.rendering.score import RANGES
 from cmss.scenes import INSTRUMENTS
-from metadata_tools.notes.bank import hold_out, kept_pitches, playable_range, read_bank
-from metadata_tools.scores.score import RANGES
 
 
 @pytest.fixture(scope="module")

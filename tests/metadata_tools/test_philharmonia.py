@@ -1,6 +1,7 @@
 import pytest
 
-from metadata_tools.notes.bank import kept_pitches, read_bank
+from cmss.rendering.held_out import kept_pitches
+from cmss.rendering.notes import read_bank
 from metadata_tools.philharmonia import main
 from tests.support.note_files import tone, write
 

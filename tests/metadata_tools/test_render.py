@@ -1,3 +1,4 @@
+import hashlib
 import re
 import shutil
 from argparse import Namespace
@@ -7,16 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from cmss.rendering.arrange import draw_ensembles, give_parts, instrument_of
+from cmss.rendering.held_out import kept_pitches, matches
+from cmss.rendering.musicxml import read_score
+from cmss.rendering.notes import read_notes_csv
+from cmss.rendering.score import RANGES, ScoreNote, activity, cut
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
-from metadata_tools.inputs.options import matches, split_of
-from metadata_tools.notes.bank import kept_pitches, read_notes_csv
+from metadata_tools.inputs.options import split_of
 from metadata_tools.render import main
-from metadata_tools.scores.arrange import draw_ensembles, give_parts, instrument_of
-from metadata_tools.scores.musicxml import read_score
-from metadata_tools.scores.score import RANGES, ScoreNote, activity, cut
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
 
 SPLITS = ("train", "valid", "test")
+PINNED = "d1e665592efc9cb8046de2ed9f227beb1fe7dc1c2cd84714907a8af85963265c"
+"""SHA-256 of the samples of the test split that :func:`rendered` renders."""
 
 
 def arguments(notes_folder, scores_folder, out, *more):
@@ -52,6 +56,14 @@ def test_every_split_is_read_back_as_pairs(rendered, split, tracks):
 @pytest.mark.parametrize("split", SPLITS)
 def test_levels_and_sums(rendered, split):
     assert_levels_and_sums(rendered, split)
+
+
+def test_the_test_split_keeps_its_samples(rendered):
+    """Scores of different versions can be compared only if the test set has the same samples."""
+    content = hashlib.sha256()
+    for path in sorted((rendered / "audio" / "test").rglob("Mixture.flac")):
+        content.update(soundfile.read(path, dtype="int16")[0].tobytes())
+    assert content.hexdigest() == PINNED
 
 
 def test_tracks_go_from_duet_to_quintet_and_some_double_an_instrument(rendered):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from metadata_tools.notes.bank import read_bank
+from cmss.rendering.notes import read_bank
 from metadata_tools.notes.sound_files import cents_from
 from metadata_tools.samples import main
 from tests.support.note_files import RATE_HZ, TONE_S, tone, write

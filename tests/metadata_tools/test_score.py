@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmss.errors import InputError
-from metadata_tools.scores.musicxml import find_scores, read_score, work_name
-from metadata_tools.scores.score import (
+from cmss.rendering.musicxml import find_scores, read_score, work_name
+from cmss.rendering.score import (
     DYNAMICS_DB,
     ScoreNote,
     activity,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from cmss.rendering.notes import read_bank
+from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
-from metadata_tools.notes.bank import read_bank
-from metadata_tools.scores.score import RANGES
 from metadata_tools.soundfont import PROGRAMS, SUSTAIN_DBFS, main
 from tests.support import tiny_soundfont
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from cmss.rendering.score import RANGES
 from metadata_tools.notes.synthesiser import TIMBRES, make_bank, spectrum_db, tone, vary
-from metadata_tools.scores.score import RANGES
 from tests.support.measure import pitch_midi
 
 

@@ -7,12 +7,12 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
+from cmss.rendering.arrange import instrument_of
 from cmss.run.choices import add_choices
 from metadata_tools.challenge.writer import new_dataset, write_metadata, write_track
 from metadata_tools.demo import play
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.rendering.sampler import Sampler
-from metadata_tools.scores.arrange import instrument_of
 from metadata_tools.scores.pieces import TypedPiece
 
 SPLIT = "valid"

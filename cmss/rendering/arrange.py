@@ -1,15 +1,12 @@
 """Draws ensembles of two to five players, and assigns the parts of a score to the players."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from cmss.rendering.score import RANGES, Part, into_range, one_voice, shared_by_two
 from cmss.scenes import DOUBLED, STRINGS
-from metadata_tools.scores.score import RANGES, Part, into_range, one_voice, shared_by_two
-
-# These instruments play one note at a time.
-_SINGLE_VOICED = frozenset(RANGES) - frozenset(STRINGS)
 
 # These are the string ensembles with two violins. The violin is by far the instrument that is most
 # often doubled.
@@ -104,6 +101,23 @@ def instrument_of(label: str) -> str:
     return label.split("_")[0]
 
 
+def playable_range(instrument: str, pitches: Iterable[int]) -> tuple[int, int]:
+    """Return the lowest and highest pitch that can be played with recordings at `pitches`.
+
+    The playable range extends three semitones beyond the lowest and the highest recorded pitch, but
+    not beyond the range of the instrument. A recording that is shifted further sounds like another
+    instrument.
+    """
+    low, high = RANGES[instrument]
+    recorded = sorted(pitches)
+    return max(low, recorded[0] - 3), min(high, recorded[-1] + 3)
+
+
+def single_voiced(instrument: str) -> bool:
+    """Return whether an instrument plays one note at a time."""
+    return instrument not in STRINGS
+
+
 def give_parts(
     parts: Sequence[Part],
     labels: Sequence[str],
@@ -156,7 +170,7 @@ def give_parts(
     for name, part in zip(players, by_height, strict=True):
         instrument = instrument_of(name)
         low, high = ranges[instrument]
-        voiced = one_voice(part) if instrument in _SINGLE_VOICED else part
+        voiced = one_voice(part) if single_voiced(instrument) else part
         shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
         given[name] = into_range(voiced, low, high, shift)
     for name in labels:

@@ -10,9 +10,9 @@ import numpy as np
 from lxml import etree
 
 from cmss.errors import InputError
-from metadata_tools.scores.concert_pitch import to_concert_pitch
-from metadata_tools.scores.musicxml_document import implausible, read_document, tidy
-from metadata_tools.scores.score import DYNAMICS_DB, Part, Score, ScoreNote
+from cmss.rendering.concert_pitch import to_concert_pitch
+from cmss.rendering.musicxml_document import implausible, read_document, tidy
+from cmss.rendering.score import DYNAMICS_DB, Part, Score, ScoreNote
 
 
 def work_name(path: Path) -> str:

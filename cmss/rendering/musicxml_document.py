@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from lxml import etree
 
 from cmss.errors import InputError
+from cmss.files.archives import reading_archive
 from cmss.files.text import decode
-from metadata_tools.inputs.packages import reading_archive
 
 LARGEST_BYTES = 2**28
 """Maximum size of a score in bytes; the score of a symphony has some 2**26 bytes."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from lxml import etree
 
 from cmss.errors import InputError
-from metadata_tools.scores.musicxml_document import measures
+from cmss.rendering.musicxml_document import measures
 
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _SPELLINGS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

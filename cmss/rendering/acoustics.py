@@ -1,0 +1,202 @@
+"""Simulates rooms with near and far microphones for rendered mixtures.
+
+The direct sound and the early reflections are image sources in a rectangular room (Allen and
+Berkley 1979, Journal of the Acoustical Society of America 65). The late reverberation is noise
+that decays exponentially, and whose level follows statistical acoustics (Kuttruff, Room Acoustics,
+section 5.5).
+
+In shapes, P is the number of players and T the number of samples of an impulse response.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+SPEED_OF_SOUND = 343.0  # in m/s
+LONGEST_RESPONSE_S = 3.0
+"""Maximum duration of an impulse response in seconds; the rest of the decay is cut off."""
+
+_HALF_WIDTH = 8  # half of the number of taps of a band-limited impulse
+_ORDER = 2  # maximum order of reflections
+_DECAYS = ((400.0, 1.1), (3000.0, 1.0), (np.inf, 0.55))
+"""Upper edge in Hz of three bands, and their reverberation time relative to that of the room."""
+
+_CELLS = np.array([c for c in product(range(-_ORDER, _ORDER + 1), repeat=3)
+                   if sum(map(abs, c)) <= _ORDER])  # fmt: skip
+"""Cells (images, 3) of the lattice of image sources; the first axis is sorted by position."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Defines a rectangular room with a pair of microphones.
+
+    Args:
+        size_m: length, width and height of the room.
+        decay_s: reverberation time (T60) at mid frequencies; 0 for a room without reflections.
+        spacing_m: distance between the two microphones.
+        angle_rad: angle by which each microphone is turned outwards.
+        omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
+    """
+
+    size_m: tuple[float, float, float]
+    decay_s: float
+    spacing_m: float = 0.17
+    angle_rad: float = 0.96
+    omni: float = 0.5
+
+    @property
+    def volume_m3(self) -> float:
+        """Volume of the room in cubic metres."""
+        return float(np.prod(self.size_m))
+
+    @property
+    def reflection(self) -> float:
+        """Amplitude reflection factor of the walls, from Sabine's formula for `decay_s`."""
+        length, width, height = self.size_m
+        surface = 2 * (length * width + length * height + width * height)
+        absorption = 0.161 * self.volume_m3 / (surface * max(self.decay_s, 1e-3))
+        return float(np.sqrt(1 - min(1.0, absorption)))
+
+    @property
+    def critical_m(self) -> float:
+        """Distance in metres at which direct and diffuse sound are equally loud."""
+        return 0.057 * float(np.sqrt(self.volume_m3 / max(self.decay_s, 1e-3)))
+
+
+def random_space(longest_decay_s: float, rng: np.random.Generator) -> Space:
+    """Draw a room, from a dry studio to a church.
+
+    The logarithm of the reverberation time has a uniform distribution. Rooms with a long
+    reverberation time are large.
+
+    Args:
+        longest_decay_s: maximum reverberation time in seconds; 0 for a room without reflections.
+        rng: random generator for the room and the microphones.
+    """
+    lowest = min(0.15, longest_decay_s)
+    decay_s = 0.0
+    if longest_decay_s > 0:
+        decay_s = float(np.exp(rng.uniform(np.log(lowest), np.log(longest_decay_s))))
+    length = float(rng.uniform(5, 9) * (1 + 1.2 * decay_s))
+    pair = rng.random()
+    return Space(
+        size_m=(
+            length,
+            length * float(rng.uniform(0.6, 0.95)),
+            float(np.clip(length * rng.uniform(0.3, 0.6), 2.6, 18)),
+        ),
+        decay_s=decay_s,
+        # The pair is coincident, nearly coincident, or spaced.
+        spacing_m=0.0 if pair < 0.25 else float(rng.uniform(0.1, 0.3 if pair < 0.65 else 1.0)),
+        angle_rad=float(np.deg2rad(rng.uniform(35, 60))),
+        omni=float(rng.uniform(0.4, 0.6) if pair < 0.65 else rng.uniform(0.6, 1.0)),
+    )
+
+
+def late_bands(seconds: float, rate_hz: int, rng: np.random.Generator) -> Array:
+    """Return noise (3, 2, T) of unit variance in sum, split into the bands of the reverberation."""
+    samples = int(seconds * rate_hz)
+    spectrum = np.fft.rfft(rng.standard_normal((2, samples), np.float32))
+    hz = np.fft.rfftfreq(samples, 1 / rate_hz)
+    lower, bands = 0.0, []
+    for upper, _ in _DECAYS:
+        bands.append(np.fft.irfft(spectrum * ((hz >= lower) & (hz < upper)), samples))
+        lower = upper
+    return np.stack(bands).astype(np.float32)
+
+
+def responses(
+    space: Space,
+    angles_rad: NDArray[np.float64],
+    distances_m: NDArray[np.float64],
+    rate_hz: int,
+    rng: np.random.Generator,
+    bands: Array | None = None,
+) -> Array:
+    """Compute the impulse responses from all players to the pair of microphones.
+
+    The direct sound falls with the distance, and the late reverberation does not. Players stay at
+    least 0.2 m away from the walls. At 1 m, the
+    direct sound of a microphone that points at the player has an amplitude of 1.
+
+    Args:
+        space: room with a pair of microphones, which stands in the middle of its width.
+        angles_rad: angle (P,) of each player, seen from the microphones; positive to the right.
+        distances_m: distance (P,) of each player to the centre of the microphones.
+        rate_hz: sampling rate of the responses.
+        rng: random generator for the late reverberation.
+        bands: noise of :func:`late_bands`, longer than the responses; None to draw it.
+
+    Returns:
+        The impulse responses (P, 2, T). The direct sound arrives within the first 3 ms.
+    """
+    start = _HALF_WIDTH + int(np.ceil(0.5 * space.spacing_m / SPEED_OF_SOUND * rate_hz)) + 1
+    seconds = min(space.decay_s, LONGEST_RESPONSE_S)
+    samples = int(max(0.05, seconds) * rate_hz) + 2 * start
+    response = np.zeros((len(angles_rad), 2, samples), np.float32)
+    pair = np.array([0.25 * space.size_m[0], 0.5 * space.size_m[1], min(2.0, space.size_m[2] / 2)])
+    if space.decay_s > 0 and bands is None:
+        bands = late_bands(2 * LONGEST_RESPONSE_S, rate_hz, rng)
+    if space.decay_s > 0:
+        decays = _decays(space, samples, start, rate_hz)
+    for player, (angle, distance) in enumerate(zip(angles_rad, distances_m, strict=True)):
+        seat = pair + distance * np.array([np.cos(angle), np.sin(angle), 0])
+        seat = np.clip(seat, 0.2, np.array(space.size_m) - 0.2)
+        _add_images(response[player], space, pair, seat, float(distance), start, rate_hz)
+        if bands is not None and space.decay_s > 0:
+            # The noise of each player begins at a different sample, so that the responses of the
+            # players are not correlated.
+            first = int(rng.integers(bands.shape[-1] - samples))
+            late = np.einsum("bct,bt->ct", bands[..., first : first + samples], decays)
+            # At the critical distance, the direct sound has the energy of the diffuse sound.
+            energy = float(np.sum(late**2)) / 2
+            response[player] += late / np.float32(space.critical_m * np.sqrt(max(energy, 1e-12)))
+    return response
+
+
+def _add_images(
+    response: Array,
+    space: Space,
+    pair: NDArray[np.float64],
+    seat: NDArray[np.float64],
+    distance: float,
+    start: int,
+    rate_hz: int,
+) -> None:
+    """Add the direct sound and the early reflections to an impulse response (2, T), in place."""
+    size = np.array(space.size_m)
+    cells = _CELLS if space.decay_s > 0 else np.zeros((1, 3), int)
+    # In odd cells of the lattice, the source is mirrored.
+    images = cells * size + np.where(cells % 2 == 0, seat, size - seat)  # (images, 3)
+    orders = np.abs(cells).sum(1)
+    taps = np.arange(-_HALF_WIDTH + 1, _HALF_WIDTH + 1)
+    for channel, side in enumerate((-1, 1)):
+        rays = images - (pair + np.array([0, 0.5 * side * space.spacing_m, 0]))
+        ranges = np.maximum(np.linalg.norm(rays, axis=1), 0.1)
+        angle = side * space.angle_rad
+        towards = rays @ np.array([np.cos(angle), np.sin(angle), 0]) / ranges
+        gains = (space.omni + (1 - space.omni) * towards) * space.reflection**orders / ranges
+        delays = start + (ranges - distance) / SPEED_OF_SOUND * rate_hz
+        inside = (delays >= _HALF_WIDTH) & (delays < response.shape[1] - _HALF_WIDTH - 1)
+        whole = np.floor(delays[inside]).astype(int)[:, None] + taps  # (images, taps)
+        offset = whole - delays[inside, None]
+        window = np.cos(0.5 * np.pi * np.clip(offset / _HALF_WIDTH, -1, 1)) ** 2
+        impulses = gains[inside, None] * np.sinc(offset) * window
+        np.add.at(response[channel], whole, impulses.astype(np.float32))
+
+
+def _decays(space: Space, samples: int, start: int, rate_hz: int) -> Array:
+    """Return the envelopes (3, samples) of the late reverberation in the three bands."""
+    time = (np.arange(samples, dtype=np.float32) - start) / np.float32(rate_hz)
+    length, width, height = space.size_m
+    surface = 2 * (length * width + length * height + width * height)
+    # The late reverberation starts when many reflections overlap, after two mean free paths.
+    begin_s = 2 * 4 * space.volume_m3 / (surface * SPEED_OF_SOUND)
+    fade_in = np.clip(time / begin_s, 0, 1) ** 2
+    # The level falls by 60 dB within the reverberation time.
+    rates = np.array([3 * np.log(10) / (space.decay_s * relative) for _, relative in _DECAYS])
+    return (fade_in * np.exp(-rates[:, None] * np.maximum(time, 0))).astype(np.float32)

@@ -1,0 +1,472 @@
+"""Reads, packs and unpacks the notes and scores from which mixtures are rendered while training.
+
+Works and recorded pitches of the test sets (:mod:`cmss.rendering.held_out`) are left out of the
+material, and a packed file that contains any of them is refused.
+
+A packed file is a .npz file without pickled objects, which numpy reads. The samples of the notes
+are stored in 16 bits, without loss: second differences, compressed by zlib.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
+from cmss.rendering.arrange import playable_range
+from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS, kept_pitches, matches
+from cmss.rendering.score import ScoreNote
+
+FULL_SCALE = 32767
+LONGEST_NOTE_S = 3.0
+REFUSED_WORKS = (*TEST_WORKS, *VALID_WORKS)
+"""Patterns that name the works that are never used in a training."""
+
+_VERSION = 1
+_FADE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Tone:
+    """Holds a recorded note at the sampling rate of a training.
+
+    Args:
+        library: name of the library from which the note comes.
+        midi: nominal pitch as a MIDI number.
+        cents: measured deviation from the nominal pitch.
+        dynamic: name of the dynamic layer.
+        samples: waveform (samples,) of type int16.
+        attack: index of the sample at which the sustain begins.
+        sustain_end: index of the sample at which the decay begins.
+    """
+
+    library: str
+    midi: int
+    cents: float
+    dynamic: str
+    samples: NDArray[np.int16]
+    attack: int
+    sustain_end: int
+
+    @property
+    def pitch(self) -> float:
+        """Sounding pitch as a MIDI number, with a fraction of a semitone."""
+        return self.midi + self.cents / 100
+
+
+@dataclass(frozen=True)
+class Line:
+    """Holds a part of a score, as arrays with an element for each note.
+
+    Args:
+        onset, duration: onset and duration in quarter notes, sorted by onset.
+        midi: MIDI numbers.
+        level_db: levels in dB relative to mezzo-forte.
+        marks: 1 for a note that is slurred to the previous note, plus 2 for a short note.
+    """
+
+    onset: NDArray[np.float32]
+    duration: NDArray[np.float32]
+    midi: NDArray[np.int16]
+    level_db: NDArray[np.float32]
+    marks: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, part: Sequence[ScoreNote]) -> "Line":
+        """Convert the notes of a part to arrays."""
+        return cls(
+            np.array([note.onset for note in part], np.float32),
+            np.array([note.duration for note in part], np.float32),
+            np.array([note.midi for note in part], np.int16),
+            np.array([note.level_db for note in part], np.float32),
+            np.array([note.slurred + 2 * note.short for note in part], np.uint8),
+        )
+
+    def between(self, start: float, stop: float) -> tuple[ScoreNote, ...]:
+        """Return the notes that begin between two positions, as :func:`cmss.rendering.score.cut`.
+
+        Args:
+            start, stop: positions in quarter notes; onsets are relative to `start`.
+        """
+        first, last = np.searchsorted(self.onset, (start, stop))
+        return tuple(
+            ScoreNote(
+                onset=float(self.onset[n]) - start,
+                duration=min(float(self.duration[n]), stop - float(self.onset[n])),
+                midi=int(self.midi[n]),
+                level_db=float(self.level_db[n]),
+                slurred=bool(self.marks[n] & 1),
+                short=bool(self.marks[n] & 2),
+            )
+            for n in range(first, last)
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """Holds a score of a work.
+
+    Args:
+        name: name of the work.
+        parts: parts of the score from top to bottom.
+        tempi: tempo marks (marks, 2): onset in quarter notes, and quarter notes per minute.
+    """
+
+    name: str
+    parts: tuple[Line, ...]
+    tempi: NDArray[np.float32]
+
+    @property
+    def length(self) -> float:
+        """Length of the score in quarter notes."""
+        ends = [float((part.onset + part.duration).max()) for part in self.parts if len(part.onset)]
+        return max(ends, default=0.0)
+
+    def tempo_at(self, onset: float, default: float = 100.0) -> float:
+        """Return the tempo in quarter notes per minute at an onset in quarter notes."""
+        number = int(np.searchsorted(self.tempi[:, 0], onset, side="right"))
+        return float(self.tempi[number - 1, 1]) if number else default
+
+
+@dataclass(frozen=True)
+class Material:
+    """Holds the notes and scores from which mixtures are rendered.
+
+    Args:
+        rate_hz: sampling rate of the notes.
+        tones: dict from an instrument to its notes.
+        works: scores, sorted by the name of the work.
+        pitches: dict from `library/instrument` to the pitches of all notes of the library,
+            including the held-out pitches, which have no tone.
+        left_out: number of works that were left out.
+        origin: digest of the files from which the material was read; empty if it is not known.
+    """
+
+    rate_hz: int
+    tones: dict[str, tuple[Tone, ...]]
+    works: tuple[Work, ...]
+    pitches: dict[str, list[int]]
+    left_out: int = 0
+    origin: str = ""
+
+    def check(self, where: str) -> None:
+        """Refuse works and pitches that are held out for testing.
+
+        Raises:
+            InputError: the material contains a held-out work or note, or it is not sufficient.
+        """
+        problems = []
+        if refused := sorted({w.name for w in self.works if matches(w.name, REFUSED_WORKS)}):
+            problems.append(
+                f"{where}: {refused[0]}: a work of the test sets ({', '.join(REFUSED_WORKS)}), "
+                "expected none in a training"
+            )
+        for key, pitches in self.pitches.items():
+            library, _, instrument = key.rpartition("/")
+            held_out = kept_pitches(pitches, HELD_OUT_EVERY, held_out=True)
+            found = {t.midi for t in self.tones.get(instrument, ()) if t.library == library}
+            if wrong := sorted(found & held_out):
+                problems.append(
+                    f"{where}: {key}: pitch {wrong[0]} is held out for the test sets (every "
+                    f"{HELD_OUT_EVERY}th recorded pitch), expected none in a training"
+                )
+        for name, tones in self.tones.items():
+            low, high = playable_range(name, (tone.midi for tone in tones))
+            if high - low < 12:
+                problems.append(
+                    f"{where}: {name}: {len(tones)} notes from {low} to {high}, expected at least "
+                    "an octave"
+                )
+        if not self.works:
+            problems.append(f"{where}: no score, expected at least one that is no test work")
+        if len(self.tones) < 2:
+            problems.append(f"{where}: notes of {len(self.tones)} instruments, expected at least 2")
+        if problems:
+            raise InputError(problems)
+
+    @property
+    def summary(self) -> str:
+        """Describe the material in a line."""
+        tones = [tone for tones in self.tones.values() for tone in tones]
+        seconds = sum(len(tone.samples) for tone in tones) / self.rate_hz
+        total = sum(map(len, self.pitches.values()))
+        kept = sum(
+            len({t.midi for t in self.tones.get(key.rpartition("/")[2], ())
+                 if t.library == key.rpartition("/")[0]})
+            for key in self.pitches
+        )  # fmt: skip
+        works = len({work.name for work in self.works})
+        return (
+            f"{len(tones)} notes ({seconds / 60:.1f} min at {self.rate_hz} Hz), {works} works; "
+            f"refused for training: {self.left_out} works of the test sets "
+            f"({', '.join(REFUSED_WORKS)}), {total - kept} of {total} recorded pitches"
+        )
+
+    def with_works(self, works: Sequence[Work]) -> "Material":
+        """Return material with other works and the same notes."""
+        return replace(self, works=tuple(works))
+
+    def at_rate(self, rate_hz: int, where: str) -> "Material":
+        """Return material at a lower sampling rate.
+
+        Args:
+            rate_hz: sampling rate of a network, at most that of this material.
+            where: text that names the material in an error message.
+
+        Raises:
+            InputError: the sampling rate is higher than that of this material.
+        """
+        if rate_hz > self.rate_hz:
+            raise InputError(
+                f"{where}: {self.rate_hz} Hz, expected at least {rate_hz} Hz for this network; "
+                f"pack the notes with --rate {rate_hz}"
+            )
+        if rate_hz == self.rate_hz:
+            return self
+        ratio = rate_hz / self.rate_hz
+
+        def slower(tone: Tone) -> Tone:
+            samples = _resampled(tone.samples, self.rate_hz, rate_hz)
+            end = min(round(tone.sustain_end * ratio), len(samples))
+            return replace(
+                tone, samples=samples, attack=round(tone.attack * ratio), sustain_end=end
+            )
+
+        tones = {name: tuple(map(slower, tones)) for name, tones in self.tones.items()}
+        return replace(self, rate_hz=rate_hz, tones=tones)
+
+    def cut(self, longest_s: float) -> "Material":
+        """Return material in which notes last at most `longest_s`, and fade out at the cut."""
+        longest, fade = int(longest_s * self.rate_hz), int(_FADE_S * self.rate_hz)
+        ramp = np.linspace(1, 0, fade)
+
+        def shorter(tone: Tone) -> Tone:
+            if len(tone.samples) <= longest:
+                return tone
+            samples = tone.samples[:longest].copy()
+            samples[-fade:] = np.rint(samples[-fade:] * ramp)
+            # The sustain ends before the fade, because it is looped.
+            end = min(tone.sustain_end, longest - fade)
+            return replace(
+                tone, samples=samples, attack=min(tone.attack, end // 2), sustain_end=end
+            )
+
+        tones = {name: tuple(map(shorter, tones)) for name, tones in self.tones.items()}
+        return replace(self, tones=tones)
+
+
+def read_material(
+    notes: Sequence[Path],
+    scores: Sequence[Path],
+    rate_hz: int,
+    progress: Callable = lambda paths, **_: paths,
+) -> Material:
+    """Read folders of notes and scores, without the works and pitches of the test sets.
+
+    Args:
+        notes: folders of recorded notes; each is a library.
+        scores: folders of MusicXML files.
+        rate_hz: sampling rate to which the notes are converted.
+        progress: function that wraps the score files with a progress bar, such as tqdm.
+
+    Raises:
+        InputError: a folder cannot be read, or nothing is left for a training; each line names the
+            key and the file.
+    """
+    # These modules need libraries for sound files and scores, which training from a packed file
+    # does not need.
+    from cmss.audio import resample
+    from cmss.rendering.musicxml import find_scores, read_score, work_name
+    from cmss.rendering.notes import SAMPLE_RATE_HZ, hold_out, read_bank
+
+    problems = []
+    if not notes:
+        problems.append("path.notes: expected at least one folder of notes, got none")
+    if not scores:
+        problems.append("path.scores: expected at least one folder of scores, got none")
+    banks, pitches, paths, left_out = {}, {}, [], set()
+    for number, folder in enumerate(notes, 1):
+        # Libraries need different names, and the names of two folders may be equal.
+        library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
+        try:
+            bank = read_bank(folder)
+        except InputError as error:
+            problems += [f"path.notes: {line}" for line in error.problems]
+            continue
+        for name, recordings in bank.items():
+            pitches[f"{library}/{name}"] = sorted({r.midi for r in recordings})
+        banks[library] = hold_out(bank, HELD_OUT_EVERY, held_out=False)
+    for folder in scores:
+        try:
+            found = find_scores(folder)
+        except InputError as error:
+            problems += [f"path.scores: {line}" for line in error.problems]
+            continue
+        refused = [work for work in found if matches(work, REFUSED_WORKS)]
+        left_out.update(refused)
+        if len(refused) == len(found):
+            problems.append(
+                f"path.scores: {folder}: contains only works of the test sets "
+                f"({', '.join(REFUSED_WORKS)}), which are refused for training"
+            )
+        paths += [path for work in found.keys() - refused for path in found[work]]
+    if problems:
+        raise InputError(problems)
+    works = []
+    for path in progress(sorted(paths, key=lambda p: (p.name, p)), desc="scores"):
+        try:
+            score = read_score(path)
+        except InputError as error:
+            problems += [f"path.scores: {line}" for line in error.problems]
+            continue
+        parts = tuple(Line.of(part) for part in score.parts)
+        works.append(Work(work_name(path), parts, np.array(score.tempi, "f4").reshape(-1, 2)))
+    if problems:
+        raise InputError(problems)
+    tones: dict[str, list[Tone]] = {}
+    for library, bank in banks.items():
+        for instrument, recordings in bank.items():
+            for r in recordings:
+                signal = resample(r.samples[None], SAMPLE_RATE_HZ, rate_hz)[0]
+                tones.setdefault(instrument, []).append(
+                    Tone(
+                        library,
+                        r.midi,
+                        r.cents,
+                        r.dynamic,
+                        np.rint(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16),
+                        round(r.attack * rate_hz / SAMPLE_RATE_HZ),
+                        min(round(r.sustain_end * rate_hz / SAMPLE_RATE_HZ), len(signal)),
+                    )
+                )
+    kept = {name: tuple(found) for name, found in sorted(tones.items()) if found}
+    material = Material(rate_hz, kept, tuple(works), pitches, len(left_out))
+    material = material.cut(LONGEST_NOTE_S)
+    material.check("path.notes, path.scores")
+    return material
+
+
+def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
+    """Lower the sampling rate of a note by leaving out the upper part of its spectrum."""
+    # The note is followed by zeros, so that its end does not ring into its beginning. The number of
+    # points is such that both lengths have exactly the same duration.
+    step = from_hz // gcd(from_hz, to_hz)
+    points = -(-(len(samples) + 2000) // step) * step
+    fewer = points * to_hz // from_hz
+    spectrum = np.fft.rfft(samples.astype(np.float32), points)[: fewer // 2 + 1]
+    signal = np.fft.irfft(spectrum, fewer)[: len(samples) * to_hz // from_hz] * (fewer / points)
+    return np.rint(np.clip(signal, -FULL_SCALE, FULL_SCALE)).astype(np.int16)
+
+
+# Packed files.
+
+
+def save_material(material: Material, path: Path) -> None:
+    """Write material to a packed file; equal material gives files with equal bytes."""
+    tones = [(name, tone) for name, found in material.tones.items() for tone in found]
+    header = {
+        "version": _VERSION,
+        "rate_hz": material.rate_hz,
+        "pitches": material.pitches,
+        "left_out": material.left_out,
+        "origin": material.origin,
+        "tones": [
+            [name, t.library, t.midi, t.cents, t.dynamic, len(t.samples), t.attack, t.sustain_end]
+            for name, t in tones
+        ],
+        "works": [
+            [work.name, [len(part.onset) for part in work.parts], len(work.tempi)]
+            for work in material.works
+        ],
+    }
+    lines = [part for work in material.works for part in work.parts]
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(line, name) for line in lines])
+        for name in ("onset", "duration", "midi", "level_db", "marks")
+    }
+    arrays["tempi"] = np.concatenate([work.tempi for work in material.works])
+    arrays["samples"] = np.frombuffer(_compressed([tone.samples for _, tone in tones]), np.uint8)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_material(path: Path) -> Material:
+    """Read a packed file.
+
+    Raises:
+        InputError: the file cannot be read, or contains works or pitches of the test sets.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays["header"].tobytes())
+        if header["version"] != _VERSION:
+            raise ValueError(f"version {header['version']}, expected {_VERSION}")
+        material = _unpacked(header, arrays)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # damaged bytes may raise any exception
+        reason = str(error).strip() or type(error).__name__
+        raise InputError(f"{path}: not a file of metadata_tools.pack ({reason})") from error
+    material.check(str(path))
+    return material
+
+
+def _unpacked(header: dict, arrays: dict[str, np.ndarray]) -> Material:
+    lengths = [row[5] for row in header["tones"]]
+    signals = _decompressed(arrays["samples"].tobytes(), lengths)
+    tones: dict[str, list[Tone]] = {}
+    for (name, library, midi, cents, dynamic, _, attack, end), signal in zip(
+        header["tones"], signals, strict=True
+    ):
+        tone = Tone(library, midi, cents, dynamic, signal, attack, end)
+        tones.setdefault(name, []).append(tone)
+    works, first, mark = [], 0, 0
+    for name, notes, marks in header["works"]:
+        lines = []
+        for count in notes:
+            part = slice(first, first + count)
+            columns = ("onset", "duration", "midi", "level_db", "marks")
+            lines.append(Line(*(arrays[column][part] for column in columns)))
+            first += count
+        works.append(Work(name, tuple(lines), arrays["tempi"][mark : mark + marks]))
+        mark += marks
+    kept = {name: tuple(found) for name, found in tones.items()}
+    return Material(
+        rate_hz=header["rate_hz"],
+        tones=kept,
+        works=tuple(works),
+        pitches=header["pitches"],
+        left_out=header["left_out"],
+        origin=header["origin"],
+    )
+
+
+def _compressed(signals: Sequence[NDArray[np.int16]]) -> bytes:
+    """Compress signals: second differences of each signal, low bytes before high bytes."""
+    differences = [np.diff(signal, n=2, prepend=np.zeros(2, np.int16)) for signal in signals]
+    joined = np.concatenate(differences).astype(np.int16)
+    # Map small numbers of either sign to small numbers without a sign.
+    folded = (joined.astype(np.int32) << 1) ^ (joined.astype(np.int32) >> 15)
+    return zlib.compress(folded.astype("<u2").view(np.uint8).reshape(-1, 2).T.tobytes(), 9)
+
+
+def _decompressed(content: bytes, lengths: Sequence[int]) -> list[NDArray[np.int16]]:
+    """Undo :func:`_compressed`; 16-bit sums wrap around as the differences did."""
+    planes = np.frombuffer(zlib.decompress(content), np.uint8).reshape(2, -1)
+    folded = np.ascontiguousarray(planes.T).view("<u2")[:, 0].astype(np.int32)
+    differences = ((folded >> 1) ^ -(folded & 1)).astype(np.int16)
+    if sum(lengths) != len(differences):
+        raise ValueError(f"{len(differences)} samples, expected {sum(lengths)}")
+    return [
+        np.cumsum(np.cumsum(part, dtype=np.int16), dtype=np.int16)
+        for part in np.split(differences, np.cumsum(lengths)[:-1])
+    ]

@@ -1,0 +1,306 @@
+"""Plays the part of a player with recorded notes, as a dry mono stem at the rate of a training.
+
+A note is played with a recording of a close pitch, whose speed is varied by cubic interpolation.
+The speed follows the tuning, the drift and the vibrato. If a note is longer than its recording, the
+sustain of the recording is looped. Unlike :mod:`metadata_tools.rendering.sampler`, this module
+needs only numpy, and is fast enough to render while a network is trained.
+
+In shapes, T is the number of samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmss.rendering.effects import (
+    CONTROL_HZ,
+    EffectSettings,
+    band_noise,
+    drift,
+    dynamics,
+    vibrato,
+    with_noise,
+)
+from cmss.rendering.material import FULL_SCALE, Tone
+from cmss.rendering.score import Note
+
+Array = NDArray[np.float32]
+
+_NOISE_HZ = {
+    "Bassoon": 900.0, "Cello": 2000.0, "Clarinet": 2500.0, "Flute": 1800.0, "Oboe": 3000.0,
+    "Sax": 1500.0, "Viola": 2500.0, "Violin": 3500.0,
+}  # fmt: skip
+"""Centre frequency of the noise of breath or bow."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """Defines how a player plays in an excerpt.
+
+    Args:
+        detune_cents: deviation in pitch that is the same for all notes.
+        spread_cents: standard deviation of the pitch of single notes.
+        articulation: ratio of the sounding duration to the written duration of a note that is not
+            bound.
+        vibrato_cents, vibrato_hz: depth and rate of the vibrato on notes of at least 0.25 s.
+        softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
+        variety_semitones: maximum random number that is added to the distance in pitch between a
+            note and a recording when a recording is chosen.
+        noise: level of the noise of breath or bow relative to the tone.
+    """
+
+    detune_cents: float = 0.0
+    spread_cents: float = 0.0
+    articulation: float = 0.92
+    vibrato_cents: float = 0.0
+    vibrato_hz: float = 5.5
+    softness: float = 0.0
+    variety_semitones: float = 0.0
+    noise: float = 0.0
+
+
+def random_style(effects: EffectSettings, rng: np.random.Generator) -> Style:
+    """Draw the playing style of a player; a quarter of the players have no vibrato."""
+    plays_vibrato = rng.random() < 0.75
+    depth = float(effects.vibrato_cents * rng.uniform(0.1, 1))
+    return Style(
+        detune_cents=float(rng.normal(0, 5)),
+        spread_cents=float(rng.uniform(1, 6)),
+        articulation=float(rng.uniform(0.75, 1.0)),
+        vibrato_cents=depth if plays_vibrato else 0.0,
+        vibrato_hz=float(rng.uniform(4.0, 7.5)),
+        softness=float(rng.uniform(0, 0.8)),
+        variety_semitones=1.2,
+        noise=float(effects.noise * 10 ** -rng.uniform(0, 1.5)) if rng.random() < 0.7 else 0.0,
+    )
+
+
+def voices(
+    tones: Sequence[Tone], players: int, different: bool, rng: np.random.Generator
+) -> list[tuple[Tone, ...]]:
+    """Draw the notes with which each player of the same instrument plays.
+
+    A player uses one dynamic layer of one library.
+
+    Args:
+        tones: all notes of the instrument.
+        players: number of players of the instrument.
+        different: whether the players have different libraries or layers or, if there is only one,
+            different notes: of the sorted pitches, the first player uses every second pitch, and
+            the second player uses the other pitches.
+        rng: random generator for libraries and layers.
+    """
+    layers: dict[tuple[str, str], list[Tone]] = {}
+    for tone in tones:
+        layers.setdefault((tone.library, tone.dynamic), []).append(tone)
+    # A layer of a few notes would have to be shifted too far.
+    most = max(map(len, layers.values()))
+    usable = [found for found in layers.values() if 2 * len(found) >= most]
+    order = rng.permutation(len(usable))
+    if players == 1 or not different:
+        return [tuple(usable[order[0]])] * players
+    if len(usable) >= players:
+        return [tuple(usable[n]) for n in order[:players]]
+    only = sorted(usable[order[0]], key=lambda tone: tone.midi)
+    pitches = sorted({tone.midi for tone in only})
+    first = int(rng.integers(players))
+    return [
+        tuple(t for t in only if pitches.index(t.midi) % players == (first + n) % players)
+        or tuple(only)
+        for n in range(players)
+    ]
+
+
+class Performer:
+    """Plays parts with recorded notes, and keeps the loops of recordings.
+
+    Args:
+        rate_hz: sampling rate of the notes and of the stems.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
+        self._loops: dict[int, tuple[Tone, Array]] = {}
+        self._noises: dict[str, Array] = {}
+
+    def play(
+        self,
+        instrument: str,
+        voice: Sequence[Tone],
+        notes: Sequence[Note],
+        samples: int,
+        style: Style,
+        effects: EffectSettings,
+        rng: np.random.Generator,
+    ) -> Array:
+        """Play a part, and return the dry stem (T,).
+
+        Args:
+            instrument: name of the instrument, for its noise.
+            voice: notes with which the player plays.
+            notes: notes of the part, sorted by onset.
+            samples: length of the stem.
+            style: playing style of the player.
+            effects: strengths of the effects.
+            rng: random generator for the deviations of the player.
+        """
+        rate_hz = self.rate_hz
+        stem = np.zeros(samples, np.float32)
+        tuning = drift(samples / rate_hz, effects.drift_cents, rng)
+        phase = rng.uniform(0, 2 * np.pi)
+        for number, note in enumerate(notes):
+            following = notes[number + 1] if number + 1 < len(notes) else None
+            bound = following is not None and following.slurred and not note.short
+            # A generator for each note, so that a note does not depend on the other notes.
+            single = np.random.default_rng(rng.integers(2**63))
+            tone = self._choose(voice, note, style, single)
+            # The level of a phrase rises and falls slowly, over some seconds.
+            level_db = note.level_db + 1.5 * np.sin(phase + 2 * np.pi * note.onset_s / 6.5)
+            level_db += single.normal(0, 0.7)
+            if bound:
+                sounding, release = note.duration_s, 0.06
+            else:
+                sounding = max(0.05, note.duration_s * (0.5 if note.short else style.articulation))
+                release = min(0.12, 0.03 + 0.25 * sounding)
+            begin = int(note.onset_s * rate_hz)
+            length = min(round((sounding + release) * rate_hz), samples - begin)
+            if length < 2:
+                continue
+            seconds = length / rate_hz
+            cents = style.detune_cents + single.normal(0, style.spread_cents)
+            # Interpolate the curve of the drift at the times of the note.
+            control = note.onset_s * CONTROL_HZ + np.arange(int(seconds * CONTROL_HZ) + 2)
+            curve = cents + np.interp(control, np.arange(len(tuning)), tuning)
+            if style.vibrato_cents > 0 and note.duration_s >= 0.25:
+                rate = style.vibrato_hz * (1 + 0.05 * single.normal())
+                curve = curve + vibrato(seconds, style.vibrato_cents, rate, single)
+            if note.slurred:
+                # A bound note has no attack, because the bow or the breath continues.
+                start = tone.attack + float(single.random()) * 0.06 * rate_hz
+                fade_in = 0.035
+            else:
+                # In short notes, the start of a slow recorded attack is skipped.
+                longest = min(0.25, max(0.03, 0.35 * sounding)) * rate_hz
+                start = max(0.0, tone.attack - longest)
+                fade_in = 0.004 if start == 0 else 0.012
+            semitones = note.midi - tone.pitch + curve / 100
+            played = self._read(tone, start, semitones, length)
+            darkness = style.softness * min(1.0, max(0.0, -level_db) / 10)
+            if darkness > 0.05:
+                played = (1 - darkness) * played + darkness * _darkened(played, rate_hz)
+            envelope = _envelope(length, fade_in, sounding, release, rate_hz)
+            if effects.dynamics_db > 0:
+                change_db = dynamics(seconds, effects.dynamics_db, single)
+                envelope = envelope * _interpolated(10 ** (change_db / 20), length, rate_hz)
+            stem[begin : begin + length] += played * envelope * np.float32(10 ** (level_db / 20))
+        if style.noise > 0:
+            stem = with_noise(stem, style.noise, self._noise(instrument, samples, rng), rate_hz)
+        return stem
+
+    def _noise(self, instrument: str, samples: int, rng: np.random.Generator) -> Array:
+        """Return a random excerpt (samples,) of the noise of breath or bow."""
+        longest = samples + 5 * self.rate_hz
+        noise = self._noises.get(instrument)
+        if noise is None or len(noise) != longest:
+            # With this seed, the noise does not depend on the order of the instruments.
+            centre_hz = _NOISE_HZ.get(instrument, 2000.0)
+            noise = band_noise(longest, centre_hz, self.rate_hz, np.random.default_rng(longest))
+            self._noises[instrument] = noise
+        start = int(rng.integers(longest - samples))
+        return noise[start : start + samples]
+
+    def _choose(
+        self, voice: Sequence[Tone], note: Note, style: Style, rng: np.random.Generator
+    ) -> Tone:
+        """Choose the note with the smallest sum of pitch distance and random distance."""
+        distance = np.array([abs(tone.pitch - note.midi) for tone in voice])
+        return voice[int(np.argmin(distance + style.variety_semitones * rng.random(len(voice))))]
+
+    def _read(self, tone: Tone, start: float, semitones: NDArray[np.float64], length: int) -> Array:
+        """Read a recording at a speed that follows a curve of semitones sampled at CONTROL_HZ."""
+        speed = _interpolated(2 ** (semitones / 12), length, self.rate_hz)
+        positions = start + np.cumsum(speed, dtype=np.float64)
+        source = self._looped(tone, int(positions[-1]) + 4)
+        return _cubic(source, positions)
+
+    def _looped(self, tone: Tone, samples: int) -> Array:
+        """Return the recording up to the end of its sustain, looped if it is too short."""
+        kept = self._loops.get(id(tone))
+        # The last crossfade of a loop changes if the loop is made longer. The loop is therefore a
+        # second longer than needed, so that a note never depends on the notes played before.
+        needed = samples + self.rate_hz
+        if kept is None or len(kept[1]) < needed:
+            source = looped(tone, needed, self.rate_hz)
+            # Keep the note, so that no other note gets its id.
+            kept = (tone, source)
+            self._loops[id(tone)] = kept
+        return kept[1]
+
+
+def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
+    """Return a recording without its decay (at least `samples`,), with a repeated sustain.
+
+    Each repetition begins where the waveform continues in phase, and is crossfaded over 80 ms or a
+    quarter of the sustain, whichever is shorter.
+    """
+    source = tone.samples[: tone.sustain_end].astype(np.float32) / np.float32(FULL_SCALE)
+    sustain = source
+    fade = max(2, int(min(0.08 * rate_hz, (tone.sustain_end - tone.attack) // 4)))
+    period = rate_hz / (440 * 2 ** ((tone.pitch - 69) / 12))
+    search = int(2 * period) + 1
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    # Loops begin after the attack, and not too late, because short loops sound like a buzz.
+    latest = tone.attack + max(0, (tone.sustain_end - tone.attack - 2 * fade - search) // 2)
+    # With this seed, a loop does not depend on other loops.
+    rng = np.random.default_rng(tone.midi)
+    while len(source) < samples:
+        tail = source[-fade:]
+        entry = int(rng.integers(tone.attack, latest + 1))
+        stretch = sustain[entry : entry + search + fade]
+        if len(stretch) > fade:
+            entry += int(np.argmax(np.correlate(stretch, tail, mode="valid")))
+        joined = sustain[entry : entry + fade]
+        if len(joined) < fade or entry + fade >= len(sustain):
+            # The sustain is too short for a crossfade.
+            source = np.concatenate([source, sustain[tone.attack // 2 :]])
+            continue
+        crossed = tail * (1 - ramp) + joined * ramp
+        source = np.concatenate([source[:-fade], crossed, sustain[entry + fade :]])
+    return source
+
+
+def _cubic(source: Array, positions: NDArray[np.float64]) -> Array:
+    """Interpolate a signal at fractional positions by the cubic of Catmull and Rom."""
+    whole = np.clip(positions.astype(np.int64), 1, len(source) - 3)
+    x = (positions - whole).astype(np.float32)
+    a, b, c, d = (source[whole + offset] for offset in (-1, 0, 1, 2))
+    cubic = c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a))
+    return np.asarray(b + 0.5 * x * cubic, np.float32)
+
+
+def _interpolated(curve: NDArray[np.float64], length: int, rate_hz: int) -> Array:
+    """Interpolate a curve sampled at CONTROL_HZ at each sample."""
+    time = np.arange(length) * (CONTROL_HZ / rate_hz)
+    return np.interp(time, np.arange(len(curve)), curve).astype(np.float32)
+
+
+def _envelope(
+    length: int, fade_in_s: float, sounding_s: float, release_s: float, rate_hz: int
+) -> Array:
+    """Return the envelope (length,) of a note: fade-in, sustain and release."""
+    envelope = np.ones(length, np.float32)
+    rising = min(length, max(1, round(fade_in_s * rate_hz)))
+    envelope[:rising] = np.sin(0.5 * np.pi * np.arange(rising) / rising) ** 2
+    first = round(sounding_s * rate_hz)
+    falling = np.arange(max(0, length - first)) / max(1.0, release_s * rate_hz)
+    envelope[first:] *= np.cos(0.5 * np.pi * np.clip(falling, 0, 1)) ** 2
+    return envelope
+
+
+def _darkened(signal: Array, rate_hz: int) -> Array:
+    """Attenuate high frequencies of a signal (T,) by a moving average over 0.2 ms, twice."""
+    taps = max(2, round(2e-4 * rate_hz))
+    window = np.convolve(np.ones(taps), np.ones(taps)).astype(np.float32) / taps**2
+    return np.convolve(signal, window, mode="same").astype(np.float32)

@@ -1,0 +1,221 @@
+"""Trains a network from a packed file of notes and scores, with PyTorch and NumPy alone.
+
+    python -m cmss.training.from_pack FILE.npz FOLDER [model=NAME size=SIZE loop.steps=N ...]
+
+FILE.npz is a file of `metadata_tools.pack`, and FOLDER the folder for state, log and weights. The
+keys, their defaults and the written files are those of `train.py data=rendered`, so a training can
+be continued by either program. On a machine that lacks libraries of this package, the values of the
+keys are not checked, so try a training of a few steps before.
+"""
+
+import json
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmss.machine import stand_ins
+
+SECTIONS = {"mixtures": "train.yaml", "loop": "train.yaml", "data": "data/rendered.yaml"}
+"""Sections of the configuration, and the files in cmss/conf that have their defaults."""
+SINGLE: dict[str, Any] = {
+    "model": "convtasnet",
+    "size": "small",
+    "instrument": None,
+    "init_from": None,
+    "device": None,
+    "seed": 1,
+    "processes": None,
+}
+"""Keys that belong to no section. `processes` is the number of processes that render mixtures; 0
+renders in the process that trains, and null chooses 0 without a GPU."""
+
+
+def defaults(section: str) -> dict[str, Any]:
+    """Read the values of a section of a configuration file, without a library for YAML."""
+    path = Path(__file__).parents[1] / "conf" / SECTIONS[section]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = lines.index(next(line for line in lines if line.split("#")[0].strip() == f"{section}:"))
+    values = {}
+    for line in lines[first + 1 :]:
+        text = line.split("#")[0].rstrip()
+        if text and not text.startswith(" "):
+            break
+        if text:
+            key, _, value = text.strip().partition(": ")
+            values[key] = _value(value.strip())
+    return values
+
+
+def _value(text: str) -> Any:
+    """Convert the text of a value; a text that is no number, true, false or null stays a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def configuration(words: Sequence[str]) -> dict[str, Any]:
+    """Return the default configuration with the values of words KEY=VALUE.
+
+    Raises:
+        ValueError: a word has no such key; the message begins with the key.
+    """
+    config: dict[str, Any] = {name: defaults(name) for name in SECTIONS}
+    config["loss"] = {}
+    config.update(SINGLE)
+    for word in words:
+        key, equals, value = word.lstrip("+").partition("=")
+        section, _, name = key.rpartition(".")
+        values: Any = config.get(section) if section else config
+        known = isinstance(values, dict) and (name in values or section == "loss")
+        if not equals or not known or isinstance(config.get(key), dict):
+            raise ValueError(f"{key}: no such key, expected KEY=VALUE with a key of train.py")
+        values[name] = _value(value)
+    return config
+
+
+_rendered: dict[str, Any] = {}
+"""Mixtures of a process that renders, by `training` and `validation`."""
+
+
+def _mixtures(
+    pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int, threads: int
+) -> tuple[Any, Any, str]:
+    """Read a packed file; see :func:`cmss.training.rendered.rendered_mixtures`."""
+    # These modules import libraries that may be missing, so they are imported after `install`.
+    from cmss.rendering.effects import EffectSettings
+    from cmss.rendering.material import load_material
+    from cmss.settings import from_settings
+    from cmss.training.mixtures import MixtureSettings
+    from cmss.training.rendered import rendered_mixtures
+
+    effects = {key: value for key, value in config["data"].items() if key != "name"}
+    return rendered_mixtures(
+        load_material(pack).at_rate(rate_hz, str(pack)),
+        from_settings(EffectSettings, effects, "data"),
+        index,
+        from_settings(MixtureSettings, config["mixtures"], "mixtures"),
+        config["seed"],
+        config["instrument"],
+        threads,
+    )
+
+
+def _start(pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int) -> None:
+    """Prepare a process that renders."""
+    stand_ins.install()
+    torch.set_num_threads(1)
+    _rendered["training"], _rendered["validation"], _ = _mixtures(pack, config, index, rate_hz, 1)
+
+
+def _render(split: str, step: int) -> tuple[Any, ...]:
+    """Render a batch in a process that :func:`_start` has prepared."""
+    batch = _rendered[split].batch(step)
+    return batch.stems.numpy(), batch.index.numpy(), batch.gains.numpy()
+
+
+class InProcesses:
+    """Renders the batches of later steps in other processes while a network is trained.
+
+    Args:
+        pool: processes that :func:`_start` has prepared.
+        split: `training` or `validation`.
+        steps: number of steps.
+        ahead: number of batches that are rendered ahead.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor, split: str, steps: int, ahead: int) -> None:
+        self.pool, self.split, self.steps, self.ahead = pool, split, steps, ahead
+        self._waiting: dict[int, Future] = {}
+
+    def batch(self, step: int) -> Any:
+        """Return the batch of a training step."""
+        from cmss.training.mixtures import Batch
+
+        for later in range(step, min(step + self.ahead, self.steps)):
+            if later not in self._waiting:
+                self._waiting[later] = self.pool.submit(_render, self.split, later)
+        return Batch(*map(torch.from_numpy, self._waiting.pop(step).result()))
+
+
+def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
+    """Train a network, or continue its training, and return the path of the best weights.
+
+    Args:
+        pack: packed file of notes and scores.
+        folder: folder for the state, the log and the weights.
+        config: configuration of :func:`configuration`.
+
+    Raises:
+        InputError: a file cannot be read, or a value is not valid.
+        FloatingPointError: the loss or its gradient is not finite.
+    """
+    from cmss.machine.device import device_named
+    from cmss.machine.processor import cores
+    from cmss.models.outputs import player_index
+    from cmss.settings import from_settings
+    from cmss.training.loop import LoopSettings, train
+    from cmss.training.presets import preset
+
+    instrument, device = config["instrument"], device_named(config["device"])
+    loop = from_settings(LoopSettings, {**config["loop"], "haaqi_every": 0}, "loop")
+    size = preset(config["model"], config["size"])
+    model = size.initial_network(config["seed"], instrument, config["init_from"])
+    index = player_index(model.sources, instrument)
+    given = (pack, config, index, model.sample_rate_hz)
+    training, validation, data = _mixtures(*given, threads=cores())
+    folder = folder / (instrument or "")
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = {key: value for key, value in config.items() if key not in ("device", "processes")}
+    notes = {"training": json.dumps(shown), "data": data}
+    loss = size.build_loss(config["loss"])
+    # A GPU trains faster than one process renders. On a CPU, both have the same cores.
+    processes = config["processes"]
+    if processes is None:
+        processes = max(1, cores() - 1) if device.type != "cpu" else 0
+    if not processes:
+        return train(model.to(device), loss, training, validation, loop, folder, notes=notes)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, given) as pool:
+        try:
+            return train(
+                model.to(device),
+                loss,
+                InProcesses(pool, "training", loop.steps, 2 * processes),
+                InProcesses(pool, "validation", loop.validation_batches, loop.validation_batches),
+                loop,
+                folder,
+                notes=notes,
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    if len(words) < 2 or any("=" in word for word in words[:2]):
+        print(__doc__)
+        return 0 if words in (["-h"], ["--help"]) else 2
+    if missing := stand_ins.install():
+        print(f"not installed, and not needed for the training: {', '.join(missing)}")
+    from cmss.command_line import exit_status
+    from cmss.errors import InputError
+
+    def work() -> None:
+        try:
+            config = configuration(words[2:])
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        print(train_from_pack(Path(words[0]), Path(words[1]), config))
+
+    return exit_status(work, "from_pack")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

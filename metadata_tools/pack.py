@@ -1,0 +1,91 @@
+"""Pack notes and scores into a file, from which networks are trained on rendered mixtures.
+
+    python -m metadata_tools.pack --notes NOTES [NOTES2] --scores SCORES [SCORES2] --out FILE.npz
+
+The file needs neither the folders nor the libraries that read them, so it can be moved to another
+machine. Works and recorded pitches of the test sets are left out.
+
+The notes lose everything above half of --rate, are stored in 16 bits, and end after 3 s. If the
+file is larger than --megabytes, notes are cut to a shorter duration until it is small enough. The
+scores lose lyrics, layout and all marks except tempo, dynamics, slurs and staccato.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cmss.command_line import exit_status
+from cmss.errors import InputError
+from cmss.rendering.material import LONGEST_NOTE_S, Material, read_material, save_material
+from metadata_tools.inputs.options import at_least, check_outside, command_parser, to_path
+
+SHORTEST_NOTE_S = 0.5
+
+
+def write_pack(material: Material, path: Path, largest_bytes: float) -> float:
+    """Write a packed file that is not larger than `largest_bytes`.
+
+    Returns:
+        The duration in seconds to which notes were cut.
+
+    Raises:
+        InputError: the file would be too large even if notes were cut to 0.5 s.
+    """
+    longest_s = LONGEST_NOTE_S
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while longest_s >= SHORTEST_NOTE_S:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pack") as folder:
+            made = Path(folder) / path.name
+            save_material(material.cut(longest_s), made)
+            if made.stat().st_size <= largest_bytes:
+                made.replace(path)
+                return longest_s
+        longest_s -= 0.25
+    raise InputError(
+        f"--megabytes: {largest_bytes / 1e6:g} MB, too few for notes of {SHORTEST_NOTE_S} s; "
+        "expected more, a lower --rate or fewer folders of notes"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = command_parser("pack", __doc__)
+    add = parser.add_argument
+    add("--notes", type=to_path, nargs="+", required=True, metavar="DIR",
+        help="folders of recorded notes with a notes.csv; each is a library")  # fmt: skip
+    add("--scores", type=to_path, nargs="+", required=True, metavar="DIR",
+        help="folders of MusicXML files")  # fmt: skip
+    add("--out", type=to_path, required=True, metavar="FILE", help="new file, such as pack.npz")
+    add("--rate", type=at_least(8000, int, 48000), default=22050, metavar="HZ",
+        help="sampling rate of the network to train; default: %(default)s")  # fmt: skip
+    add("--megabytes", type=at_least(0.01, float), default=60.0, metavar="MB",
+        help="maximum size of the file; default: %(default)g")  # fmt: skip
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return the exit status, which is 2 if the input cannot be used."""
+    options = _parser().parse_args(arguments)
+
+    def work() -> None:
+        check_outside(options.out, [*options.notes, *options.scores])
+        progress = partial(tqdm, disable=None)
+        material = read_material(options.notes, options.scores, options.rate, progress)
+        longest_s = write_pack(material, options.out, options.megabytes * 1e6)
+        size = options.out.stat().st_size / 1e6
+        print(f"{options.out}: {size:.1f} MB; {material.cut(longest_s).summary}")
+        print(
+            f"lost: frequencies above {options.rate / 2:g} Hz, notes after {longest_s:g} s, more "
+            "than 16 bits, and what scores say beyond notes, tempo, dynamics, slurs and staccato"
+        )
+
+    return exit_status(work, "pack")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Notes that are played with recordings, as dry stems."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cmss.rendering.score import Note
+from cmss.rendering.tones import Performer, Style, looped, voices
+from tests.support.tiny_material import OFF, RATE_HZ, sine, tiny_material
+
+
+def pitches(tones) -> set[int]:
+    return {tone.midi for tone in tones}
+
+
+def test_two_players_have_two_libraries():
+    tones = [sine(60 + n, library=library) for library in "ab" for n in range(4)]
+    for seed in range(10):
+        first, second = voices(tones, 2, True, np.random.default_rng(seed))
+        assert {first[0].library, second[0].library} == {"a", "b"}
+        first, second = voices(tones, 2, False, np.random.default_rng(seed))
+        assert first == second
+
+
+def test_two_players_of_one_library_have_different_notes():
+    tones = [sine(60 + n) for n in range(7)]
+    first, second = voices(tones, 2, True, np.random.default_rng(0))
+    assert pitches(first) | pitches(second) == set(range(60, 67))
+    assert not pitches(first) & pitches(second)
+
+
+def test_a_note_sounds_at_its_pitch_and_time_whatever_the_recording():
+    note = Note(0.5, 1.0, 66)
+    stem = Performer(RATE_HZ).play(
+        "Viola", [sine(64.3)], [note], 2 * RATE_HZ, Style(), OFF, np.random.default_rng(0)
+    )
+    assert not stem[: RATE_HZ // 2].any()
+    assert not stem[int(1.7 * RATE_HZ) :].any()
+    part = stem[int(0.6 * RATE_HZ) : int(1.4 * RATE_HZ)]
+    spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), 2**18))
+    hz = spectrum.argmax() * RATE_HZ / 2**18
+    assert hz == pytest.approx(440 * 2 ** (-3 / 12), rel=3e-4)
+
+
+def test_a_note_that_is_longer_than_its_recording_goes_on():
+    tone = sine(57, seconds=0.5)
+    stem = Performer(RATE_HZ).play(
+        "Cello", [tone], [Note(0.0, 4.0, 57)], 4 * RATE_HZ, Style(), OFF, np.random.default_rng(0)
+    )
+    frames = stem[RATE_HZ // 10 : int(3.5 * RATE_HZ)]
+    levels = np.sqrt(np.mean(frames[: len(frames) // 1000 * 1000].reshape(-1, 1000) ** 2, axis=1))
+    assert levels.min() > 0.8 * levels.max()
+
+
+@pytest.mark.parametrize("tone", [sine(50, 0.2), sine(90, 0.1), sine(36, 0.05)])
+def test_loops_do_not_depend_on_the_requested_length(tone):
+    short, long = (looped(tone, seconds * RATE_HZ, RATE_HZ) for seconds in (2, 5))
+    assert len(short) >= 2 * RATE_HZ
+    np.testing.assert_array_equal(short[:RATE_HZ], long[:RATE_HZ])
+
+
+def test_a_part_does_not_depend_on_what_was_played_before():
+    voice = tiny_material().tones["Violin"]
+    notes = [Note(0.3 * n, 0.4, 70 + n, slurred=bool(n % 2)) for n in range(6)]
+    used, fresh = Performer(RATE_HZ), Performer(RATE_HZ)
+    effects = replace(OFF, dynamics_db=6.0, drift_cents=5.0)
+    style = Style(vibrato_cents=20.0, noise=0.05, softness=0.5, variety_semitones=1.2)
+
+    def play(performer):
+        rng = np.random.default_rng(1)
+        return performer.play("Violin", voice, notes, 3 * RATE_HZ, style, effects, rng)
+
+    for midi in (60, 75, 90):
+        used.play("Violin", voice, [Note(0, 5, midi)], 5 * RATE_HZ, style, effects,
+                  np.random.default_rng(midi))  # fmt: skip
+    np.testing.assert_array_equal(play(used), play(fresh))
