@@ -3,17 +3,17 @@
     python -m benchmarks.confusion EXP_FOLDER [EXP_FOLDER...]
 
 Each EXP_FOLDER is the folder of a run of enhance.py with `stems=true`. For each second of a track,
-a least-squares fit expresses each estimate as a sum of the true stems, where each stem has a gain.
-The gain of a player in an estimate is the fraction of the player's sound that appears in this
-estimate.
-A perfect separation has the gain 1 for the player's own estimate and 0 for all other estimates. If
-the estimates sum to the mixture, the gains of a player sum to 1. Seconds are averaged with the
-energy of the player as weight, and tracks are averaged with equal weights.
+a least-squares fit approximates each estimate by a weighted sum of the ground truth stems. The
+weight of a player's stem in an estimate is called the gain of the player in this estimate. The gain
+is the fraction of the player's sound that appears in the estimate. In a perfect separation, a
+player has the gain 1 in the player's own estimate and the gain 0 in all other estimates. If the
+estimates sum to the mixture, the gains of a player sum to 1. The mean over the seconds of a track
+is weighted by the energy of the player. The mean over the tracks has equal weights.
 
 The first table has a row for each run. The row shows the mean fraction of a player's sound that
 appears in the player's own estimate, for each type of ensemble, for doubled players and for all
 other players. A player is doubled if another player of the track has the same instrument. The other
-tables show the last run: a row for each player, and a column for each estimate.
+tables show the results of the last run, with a row for each player and a column for each estimate.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class TrackParts:
     """Holds the fraction of each player's sound that appears in each estimate of a track.
 
     Args:
-        ensemble: type of ensemble, see :class:`cmss.scenes.Track`.
+        ensemble: type of ensemble; see :class:`cmss.scenes.Track`.
         players: instrument of each player, followed by the number of the player if the instrument
             is doubled.
         doubled: whether the instrument of each player is doubled.
@@ -59,7 +59,7 @@ class TrackParts:
 def parts_in_estimates(
     true: NDArray[np.floating], estimates: NDArray[np.floating], second: int
 ) -> NDArray[np.float64]:
-    """Return the fraction of each true stem that appears in each estimate.
+    """Return the fraction of each ground truth stem that appears in each estimate.
 
     Args:
         true: ground truth stems, an array of shape (sources, channels, samples).
@@ -77,8 +77,8 @@ def parts_in_estimates(
         x = true[..., span].reshape(len(true), -1).astype(np.float64)  # (sources, values)
         y = estimates[..., span].reshape(len(estimates), -1).astype(np.float64)
         energy = np.sum(np.square(x), axis=1)
-        # The gains of stems that are equal in this second are the same, as in a fit with the
-        # smallest gains.
+        # If two stems are equal in this second, the fit has no unique solution. Of all solutions,
+        # lstsq returns the solution with the smallest norm, which gives both stems equal gains.
         gains = np.linalg.lstsq(x @ x.T, x @ y.T, rcond=1e-10)[0]  # (sources, estimates)
         total += energy[:, None] * gains
         energies += energy
@@ -87,10 +87,10 @@ def parts_in_estimates(
 
 
 def of_track(track: Track, folder: Path, sounds: SoundFiles) -> TrackParts:
-    """Compare the kept stems of a track with the ground truth stems.
+    """Compare the estimated stems of a track with the ground truth stems.
 
     Raises:
-        InputError: the run has kept no stems of the track, or a file cannot be read.
+        InputError: the run has not stored the stems of the track, or a file cannot be read.
     """
     stems = read_stems(folder, track, sounds)
     if stems.keys() != track.sources.keys():
@@ -107,10 +107,10 @@ def of_track(track: Track, folder: Path, sounds: SoundFiles) -> TrackParts:
 
 
 def of_run(folder: Path) -> list[TrackParts]:
-    """Compare all tracks of a run.
+    """Compare the estimated stems of all tracks of a run with the ground truth stems.
 
     Raises:
-        InputError: the folder is not that of a run with stems, or the ground truth is missing.
+        InputError: the folder contains no run with stored stems, or ground truth stems are missing.
     """
     config = read_configuration(folder)
     sounds = SoundFiles(config.input_sample_rate)
@@ -134,7 +134,7 @@ def own_parts(tracks: Iterable[TrackParts]) -> dict[str, float]:
 
 
 def summary_table(runs: Mapping[str, Iterable[TrackParts]]) -> str:
-    """Build the table of the results of :func:`own_parts`, with a row for each run."""
+    """Build a table with the results of :func:`own_parts`, with a row for each run."""
     own = {name: own_parts(tracks) for name, tracks in runs.items()}
     columns = [("run", list(own))]
     for key in (*ENSEMBLES, "doubled", "not doubled"):
@@ -159,7 +159,7 @@ def matrix_table(tracks: Iterable[TrackParts]) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean of the values that are not NaN; NaN if there is none."""
+    """Return the mean of all values that are not NaN. If there are no such values, return NaN."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else np.nan
 

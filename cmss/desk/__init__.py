@@ -1,7 +1,8 @@
-"""Implements `cmss desk`: a page, served to the same computer, that separates recordings.
+"""Implements `cmss desk`, a local web server with a page that separates recordings.
 
-A recording and an audiogram are given in the browser. The recording is separated once in another
-process. The result is the page of `cmss listen --page`, on which the players are mixed.
+The user chooses a recording and an audiogram in the browser. Another process separates the
+recording once. The result is a mixing page, as written by `cmss listen --page`. On the mixing page,
+the user changes the balance of the players.
 """
 
 from cmss.desk.start import main

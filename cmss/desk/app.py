@@ -1,4 +1,4 @@
-"""The web application of the desk: its pages, and the requests of these pages."""
+"""Implements the web application of the desk, which serves pages and answers their requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -31,15 +31,15 @@ from cmss.scenes import INSTRUMENTS
 TYPES = {"css": "text/css", "js": "text/javascript"}
 BUSY = "another recording is being separated; wait for it, or cancel it first"
 ASSETS = ("player.css", "desk.css", "audiogram.js", "desk.js")
-"""Files of the page; player.css has the colours of all pages."""
+"""Files of the desk's page. The file player.css contains the colours of all pages."""
 
 
 def desk_app(jobs: Jobs, port: int) -> ASGIApp:
-    """Return the application, which answers only its own pages at 127.0.0.1.
+    """Return the application, which accepts only requests from its own pages at 127.0.0.1.
 
     Args:
-        jobs: the jobs of the desk.
-        port: port at which the application is served.
+        jobs: object that runs the jobs of the desk.
+        port: port of the server.
     """
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ def desk_app(jobs: Jobs, port: int) -> ASGIApp:
 
 
 class _Handlers:
-    """Answers the requests, each by a method."""
+    """Handles the requests. Each method handles one type of request."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -90,7 +90,7 @@ class _Handlers:
         return HTMLResponse(html)
 
     async def asset(self, request: Request) -> Response:
-        """Return a style sheet or a script."""
+        """Return a style sheet or a script of the desk's page."""
         name = request.path_params["name"]
         if name not in ASSETS:
             return _problem("no such file", 404)
@@ -103,7 +103,7 @@ class _Handlers:
         return JSONResponse(job.described() if job else {"state": "none"})
 
     async def start(self, request: Request) -> Response:
-        """Start a job with the recording in the body and the order in the query."""
+        """Start a job. The body of the request is the recording; the query contains the order."""
         try:
             order = read_order(request.query_params.get("order", ""))
             length = request.headers.get("content-length", "")
@@ -125,10 +125,10 @@ class _Handlers:
         return JSONResponse(job.described(), 202)
 
     async def _drain(self, request: Request) -> None:
-        """Read the rest of a recording; otherwise the browser may not receive the answer."""
+        """Read the rest of a recording; otherwise the browser may not receive the response."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) <= self._jobs.most_bytes:
-            with suppress(ClientDisconnect, RuntimeError):  # already read
+            with suppress(ClientDisconnect, RuntimeError):  # The body has already been read.
                 async for _ in request.stream():
                     pass
 
@@ -139,12 +139,12 @@ class _Handlers:
         return JSONResponse(job.described() if job else {"state": "none"})
 
     async def results(self, _: Request) -> Response:
-        """Return the descriptions of all results."""
+        """Return the descriptions of all results as JSON."""
         folder = self._jobs.folder
         return JSONResponse([described(folder, name, each) for name, each in results(folder)])
 
     async def file(self, request: Request) -> Response:
-        """Return a file of a result."""
+        """Return a file of a result, or status 404 if there is no such file."""
         name, words = request.path_params["name"], request.path_params["words"]
         path = file_of(self._jobs.folder, name, words or "index.html")
         if path is None:

@@ -1,8 +1,9 @@
 """Refuses requests that do not come from the desk's own pages.
 
-A page of another site can send requests to 127.0.0.1, and by DNS rebinding it can even read the
-answers: its name then refers to 127.0.0.1. The browser states the name in the header Host and the
-site of the page in the header Origin, and a page cannot change these headers.
+A page of another site can send requests to 127.0.0.1. By DNS rebinding, the page can also read the
+responses, because the host name of the page then resolves to 127.0.0.1. The browser sends the host
+name in the header Host and the site of the page in the header Origin. A page cannot change the
+headers Host and Origin.
 """
 
 from collections.abc import Mapping
@@ -20,20 +21,20 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-    # The three headers isolate the pages from those of other sites. Isolated pages may share the
-    # memory of sounds with the audio thread.
+    # The following three headers isolate the desk's pages from the pages of other sites. Only an
+    # isolated page may use memory that the main thread and the audio thread share.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Headers of every answer that does not set them itself."""
+"""Security headers. Each header is added to every response that does not already contain it."""
 
 MIXING_PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; "
     "img-src data:; connect-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Content security policy of a mixing page: scripts, styles and sounds are inside the page."""
+"""Content security policy of a mixing page. The page contains its scripts, styles and sounds."""
 
 
 class Guard:
@@ -48,12 +49,12 @@ class Guard:
         self._app = app
         names = ("127.0.0.1", "localhost")
         self._hosts = {f"{name}:{port}" for name in names}
-        if port == 80:  # The browser leaves out the default port.
+        if port == 80:  # The browser omits the default port in the headers.
             self._hosts |= set(names)
         self._origins = {f"http://{host}" for host in self._hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Check a request, and pass an accepted request to the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -72,7 +73,7 @@ class Guard:
         await app(scope, receive, send_with_headers)
 
     def _problem(self, method: str, headers: Headers) -> str | None:
-        """Return the reason for which a request is refused; None if it is accepted."""
+        """Return the reason for refusing a request, or None if the request is accepted."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return "Host: expected the address of the desk"
@@ -84,5 +85,5 @@ class Guard:
 
 
 def of_mixing_page() -> Mapping[str, str]:
-    """Return the headers of a mixing page, in which :class:`Guard` keeps the policy."""
+    """Return the headers of a mixing page. :class:`Guard` does not replace these headers."""
     return {"Content-Security-Policy": MIXING_PAGE_POLICY}

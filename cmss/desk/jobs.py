@@ -1,4 +1,4 @@
-"""Runs one job at a time: receives a recording, and has it separated by another process."""
+"""Runs one job at a time: receives a recording and starts a process that separates it."""
 
 import asyncio
 import json
@@ -21,33 +21,33 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_folder, clear_stale
 
 KEPT_STEMS = "kept_stems"
-"""Folder of the stems that another audiogram of the same recording needs."""
+"""Folder of the stored stems, which are used again for the same recording."""
 SCRATCH = "scratch"
-"""Folder within an unfinished result, with the recording and all temporary files."""
+"""Subfolder of an unfinished result for the recording and all temporary files."""
 EARLIEST_ESTIMATE = 0.03
-"""Fraction of a job after which the remaining time is estimated."""
+"""Completed fraction of a job above which the remaining time is estimated."""
 
 
 class BusyError(Exception):
-    """Another job is running."""
+    """Raised if a job is started while another job is running."""
 
 
 class _UnfinishedError(Exception):
-    """Ends a job, so that its unfinished result is deleted."""
+    """Raised to end a job and to delete the unfinished result."""
 
 
 @dataclass
 class Job:
-    """State of a job.
+    """Holds the state of a job.
 
     Args:
         title: name of the recording.
-        state: what has become of the job.
-        step: what the job is doing.
-        fraction: fraction that is done.
-        problems: messages about a job that has failed.
-        warnings: messages about a job that is done.
-        result: name of the result.
+        state: "running", "done", "failed" or "cancelled".
+        step: text that names the current step of the job.
+        fraction: completed fraction of the job, from 0 to 1.
+        problems: error messages of a failed job.
+        warnings: warnings of a completed job.
+        result: name of the result, or None if there is no complete result.
     """
 
     title: str
@@ -61,17 +61,22 @@ class Job:
     _began: float | None = field(default=None, repr=False)
 
     def update(self, answer: dict[str, Any]) -> None:
-        """Apply a line of the process."""
+        """Update the state with a message of the worker process.
+
+        Args:
+            answer: the message, a decoded line of JSON.
+        """
         self.step = answer.get("step", self.step)
         self.fraction = answer.get("fraction", self.fraction)
         self.problems = answer.get("problems", self.problems)
         self.warnings = answer.get("warnings", self.warnings)
-        # The libraries have been imported, and the recording has been decoded.
+        # At this point, the libraries have been imported, and the recording has been decoded. The
+        # estimate of the remaining time does not include the time for these steps.
         if self._began is None and self.fraction == 0 and self.step == "Separating":
             self._began = time.monotonic()
 
     def described(self) -> dict[str, Any]:
-        """Return the state for the page; times that are not known are None."""
+        """Return the state for the page. Unknown times are None."""
         now = time.monotonic()
         left = None
         if self.state == "running" and self._began and self.fraction > EARLIEST_ESTIMATE:
@@ -82,7 +87,7 @@ class Job:
 
 
 async def _until_cancelled(job: Job, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield chunks, and raise InterruptedError when the job is cancelled."""
+    """Yield chunks until the job is cancelled; then raise InterruptedError."""
     async for chunk in chunks:
         if job.state == "cancelled":
             raise InterruptedError
@@ -90,15 +95,16 @@ async def _until_cancelled(job: Job, chunks: AsyncIterator[bytes]) -> AsyncItera
 
 
 class Jobs:
-    """The jobs of a desk, of which one at a time is running.
+    """Runs the jobs of a desk, one job at a time.
 
-    A result is written as a folder with a temporary name, which is renamed when the result is
-    complete. If the desk is killed, temporary folders are deleted when the next desk is started.
+    A job writes the result to a folder with a temporary name. When the result is complete, the
+    folder is renamed. If the desk is killed, the next desk deletes the temporary folders.
 
     Args:
-        folder: folder of the results, which is created if necessary.
-        most_bytes: greatest size of a recording.
-        separator: name of a separator, instead of those of the qualities.
+        folder: folder of the results. The folder is created if necessary.
+        most_bytes: maximum size of a recording in bytes.
+        separator: name of a separator, which is used instead of the quality in an order. If
+            `separator` is None, the quality chooses the separator.
 
     Raises:
         OSError: the folder cannot be created.
@@ -123,8 +129,8 @@ class Jobs:
         """Receive a recording, and start its job.
 
         Args:
-            order: what is to be done.
-            chunks: parts of the recording.
+            order: settings of the job.
+            chunks: consecutive parts of the recording.
 
         Raises:
             BusyError: another job is running.
@@ -172,7 +178,7 @@ class Jobs:
             await self._running
 
     async def _run(self, job: Job, task: Task, unfinished: ExitStack, name: str) -> None:
-        """Have a recording processed, and give the result its name."""
+        """Process a recording, and rename the folder of the complete result."""
         try:
             with unfinished:
                 job.step = "Starting"
@@ -186,7 +192,7 @@ class Jobs:
         except OSError as error:
             job.problems = [reason(error)]
         finally:
-            # After any other error, too, the next job may start.
+            # The next job can start after any error, also after an unexpected error.
             if job.state == "running":
                 job.state = "failed"
                 job.problems = job.problems or ["the separation ended without a result"]
@@ -194,8 +200,9 @@ class Jobs:
 
     async def _process_task(self, job: Job, task: Task) -> bool:
         """Process a recording in another process, and return whether the result is complete."""
-        # Temporary files are deleted with the unfinished result, even if the process is killed.
-        # The modules are those of this process, and not those in the current folder.
+        # Temporary files are written to the folder of the unfinished result, so that they are
+        # deleted even if the process is killed. The process imports modules from the same folders
+        # as the desk, and not from the current folder.
         path = os.pathsep.join(filter(None, sys.path))
         environment = {**os.environ, "TMPDIR": str(task.folder / SCRATCH), "PYTHONPATH": path}
         process = self._process = await asyncio.create_subprocess_exec(
@@ -208,7 +215,7 @@ class Jobs:
         try:
             assert process.stdin
             assert process.stdout
-            if job.state == "cancelled":  # before there was a process to kill
+            if job.state == "cancelled":  # The job was cancelled before the process started.
                 return False
             with suppress(ConnectionError):
                 process.stdin.write(f"{task.to_json()}\n".encode())
@@ -222,13 +229,13 @@ class Jobs:
             self._process = None
 
     def _kill(self) -> None:
-        """End the process and its own processes, such as ffmpeg."""
+        """Kill the worker process and its child processes, such as ffmpeg."""
         if self._process and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _free_name(self) -> str:
-        """Return a name for a result: the present time, with a number if the name is in use."""
+        """Return a name for a result: the current time, and a number if the name is in use."""
         now = time.strftime("%Y-%m-%d_%H-%M-%S")
         numbers = iter(range(2, sys.maxsize))
         name = now
@@ -237,7 +244,7 @@ class Jobs:
         return name
 
     def _clear(self) -> None:
-        """Delete what killed processes have left in the folder."""
+        """Delete the temporary files of killed processes."""
         for folder in (self.folder, self.folder / KEPT_STEMS):
             if folder.is_dir():
                 clear_stale(folder)

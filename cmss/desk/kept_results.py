@@ -1,4 +1,4 @@
-"""Finds the results in the folder of the desk, and their files."""
+"""Finds the results in the folder of the desk, and the files of each result."""
 
 import json
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 RESULT, STEMS = "result.json", "stems"
-"""Name of the file that describes a result, and of the folder with its stems."""
+"""Names of the description file and of the stems folder in the folder of a result."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A recording that has been separated.
+    """Holds the description of a separated recording.
 
     Args:
         title: name of the recording.
         players: names of the players.
-        hearing: name of the audiogram, see :class:`cmss.desk.orders.Order`.
-        made: time at which the result was complete, in seconds since 1970.
-        seconds: length of the recording.
+        hearing: name of the audiogram; see :class:`cmss.desk.orders.Order`.
+        made: time when the result was completed, in seconds since 1970.
+        seconds: length of the recording in seconds.
     """
 
     title: str
@@ -30,21 +30,21 @@ class Result:
 
 
 def results(folder: Path) -> Iterator[tuple[str, Result]]:
-    """Yield the name and the description of each result in a folder, the latest first."""
+    """Yield the name and the description of each result in a folder, newest first."""
     found = {path.name: result for path in _folders(folder) if (result := _read(path))}
     yield from sorted(found.items(), key=lambda item: (item[1].made, item[0]), reverse=True)
 
 
 def file_of(folder: Path, name: str, words: str) -> Path | None:
-    """Return a file of a result; None if there is no such file.
+    """Return the path of a file of a result, or None if there is no such file.
 
-    The path is composed only of names that are found in the folders, so that no request leads to
-    another folder.
+    The function compares the request with the files that exist in the folder of the result.
+    Therefore a request cannot reach files in other folders.
 
     Args:
         folder: folder of the desk.
         name: name of the result.
-        words: path of the file within the result, from a request.
+        words: path in the request, relative to the folder of the result.
     """
     for path in _folders(folder):
         if path.name == name and _read(path):
@@ -64,14 +64,14 @@ def described(folder: Path, name: str, result: Result) -> dict[str, Any]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders of possible results; names of unfinished ones begin with a dot."""
+    """Yield the folders that may be results. Names of unfinished results begin with a dot."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
             yield path
 
 
 def _read(folder: Path) -> Result | None:
-    """Return the description in a folder; None if there is none, or if it is damaged."""
+    """Return the description in a folder, or None if it is missing or damaged."""
     try:
         values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return Result(**{field.name: values[field.name] for field in fields(Result)})

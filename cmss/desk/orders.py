@@ -1,4 +1,4 @@
-"""Checks what a page of the desk asks for."""
+"""Reads and checks the orders that the page of the desk sends."""
 
 import json
 from collections import Counter
@@ -15,20 +15,21 @@ from cmss.quantities import HEARING_LEVEL_DB
 from cmss.scenes import INSTRUMENTS
 
 FEWEST, MOST = 2, 5
-"""Numbers of players in a recording, as in the challenge."""
+"""Minimum and maximum number of players in a recording. The challenge has the same limits."""
 LONGEST_TITLE = 120
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done with a recording.
+    """Holds the settings for the separation and the hearing aid of a recording.
 
     Args:
-        title: name of the recording for messages and pages; it is never a part of a path.
-        suffix: suffix of a known format, such as ".wav", or empty.
+        title: name of the recording for messages and pages. No path contains `title`.
+        suffix: suffix of a known file format, such as ".wav". If the format is unknown, `suffix` is
+            empty.
         instruments: instrument of each player.
         left: hearing levels of the left ear in dB HL at `FREQUENCIES_HZ`.
-        right: hearing levels of the right ear.
+        right: hearing levels of the right ear in dB HL at `FREQUENCIES_HZ`.
         quality: "fast" or "best".
     """
 
@@ -41,7 +42,7 @@ class Order:
 
     @property
     def hearing(self) -> str:
-        """Name of the standard audiogram of both ears, or "me"."""
+        """Name of the audiogram: "me" unless both ears have the same standard audiogram."""
         for name, levels_db in STANDARD_DB.items():
             if self.left == self.right == levels_db:
                 return name
@@ -49,9 +50,10 @@ class Order:
 
 
 def read_order(text: str) -> Order:
-    """Return the order in a JSON text with the keys title, players, left, right and quality.
+    """Read an order from a JSON text.
 
-    The value of `players` is a dict from an instrument to the number of its players.
+    The JSON object has the keys title, players, left, right and quality. The value of players is an
+    object that maps each instrument to the number of players of this instrument.
 
     Raises:
         InputError: a value is missing or cannot be used.
@@ -85,7 +87,7 @@ def read_order(text: str) -> Order:
 
 
 def _instruments(players: Any, problems: list[str]) -> tuple[str, ...]:
-    """Return the instrument of each player, and add what is wrong to the problems."""
+    """Return the instrument of each player, and append error messages to `problems`."""
     if not isinstance(players, Mapping):
         problems.append("players: expected the number of players of each instrument")
         return ()
@@ -105,7 +107,7 @@ def _instruments(players: Any, problems: list[str]) -> tuple[str, ...]:
 
 
 def _levels(given: Mapping[str, Any], ear: str, problems: list[str]) -> tuple[float, ...]:
-    """Return the hearing levels of an ear, and add what is wrong to the problems."""
+    """Return the hearing levels of an ear, and append error messages to `problems`."""
     levels_db = given.get(ear)
     if not isinstance(levels_db, Sequence) or len(levels_db) != len(FREQUENCIES_HZ):
         at = ", ".join(f"{hertz:g}" for hertz in FREQUENCIES_HZ)

@@ -1,17 +1,17 @@
-"""Standard audiograms of hearing loss.
+"""Defines the standard audiograms that the desk offers.
 
 Source:
     Bisgaard, Vlaming and Dahlquist (2010), "Standard audiograms for the IEC 60118-15 measurement
-    procedure", Trends in Amplification 14(2), 113-120. N1 to N7 are flat and moderately sloping,
-    from very mild to profound; S1 to S3 are steep.
+    procedure", Trends in Amplification 14(2), 113-120. N1 to N7 are flat or moderately sloping,
+    from very mild to profound hearing loss. S1 to S3 are steep.
 
-The tables end at 6000 Hz. The level at 8000 Hz is that at 6000 Hz.
+The tables in this article end at 6000 Hz. At 8000 Hz, the desk uses the level at 6000 Hz.
 """
 
 from cmss.api.audiograms import STANDARD_HZ
 
 FREQUENCIES_HZ = STANDARD_HZ[8]
-"""Frequencies of the desk's audiograms, those of the challenge."""
+"""Frequencies of the desk's audiograms. The challenge uses the same frequencies."""
 
 _TABLE_HZ = (250, 375, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000)
 _TABLE_DB = {
@@ -49,9 +49,9 @@ STANDARD_DB = {
     "none": (0.0,) * len(FREQUENCIES_HZ),
     **{name: _levels_db(row) for name, row in _TABLE_DB.items()},
 }
-"""Name -> levels in dB HL at :data:`FREQUENCIES_HZ`; "none" is no hearing loss."""
+"""Dict from a name to levels in dB HL at :data:`FREQUENCIES_HZ`; "none" means no hearing loss."""
 
 
 def described(name: str) -> str:
-    """Return the text of a standard audiogram in lists."""
+    """Return the text that describes a standard audiogram in the list on the page."""
     return f"{name}: {_DESCRIBED[name]}" if name in _DESCRIBED else "no hearing loss"

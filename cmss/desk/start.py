@@ -1,14 +1,15 @@
-"""Separates recordings and mixes their players in the browser, `cmss desk`.
+"""Starts the mixing desk (`cmss desk`), a page that separates and mixes recordings.
 
     cmss desk [--folder FOLDER] [--port PORT] [--open]
 
-The command prints an address such as http://127.0.0.1:8790. Open it in a browser on this computer.
-On the page, choose a recording, the players and an audiogram, and start the separation. The result
-is a page with a slider for each player and the hearing aid, as of `cmss listen --page`, and the
-stems as FLAC files. Each result is a folder in FOLDER.
+The command prints an address such as http://127.0.0.1:8790. Open this address in a browser on this
+computer. On the page, choose a recording, the players and an audiogram, and start the separation.
+The result consists of a page and the stems. The page has a slider for each player and simulates the
+hearing aid; `cmss listen --page` writes the same page. The stems are FLAC files. Each result is a
+folder in FOLDER.
 
-Other computers cannot reach the desk, and other pages in the browser cannot call it. Recordings
-are not sent anywhere. Ctrl-C ends the desk.
+Other computers cannot reach the desk. Other pages in the browser cannot send requests to the desk.
+Recordings stay on this computer. Ctrl-C ends the desk.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from cmss.command_line import exit_status, one_line
 from cmss.errors import InputError
 
 PORT = 8790
-"""Default port, the same in each call, so that the address can be a bookmark."""
+"""Default port. The port is fixed, so that users can bookmark the address."""
 HIGHEST_PORT = 65535
 NEEDED = ("starlette", "uvicorn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program with a command line, and return the exit status."""
+    """Run the command with the given arguments, and return the exit status."""
     options = _parser().parse_args(arguments)
     return exit_status(lambda: _serve(options), "cmss desk")
 
@@ -43,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--folder", type=Path, default=Path("mixing_desk"), metavar="FOLDER",
-        help="folder of the results, mixing_desk in the current folder by default")  # fmt: skip
+        help="folder of the results (default: mixing_desk in the current folder)")  # fmt: skip
     parser.add_argument("--port", type=_port, default=PORT, metavar="PORT",
-        help=f"port of the address, {PORT} by default; 0 for any free port")  # fmt: skip
+        help=f"port of the address (default: {PORT}); 0 chooses any free port")  # fmt: skip
     parser.add_argument("--max-mb", type=_megabytes, default=500, metavar="MB",
-        help="largest size of a recording in megabytes, 500 by default")  # fmt: skip
+        help="maximum size of a recording in megabytes (default: 500)")  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument("--separator", metavar="NAME",
-        help="separator such as htdemucs or nmf, instead of the choice of quality on the page"
+        help="separator, such as htdemucs or nmf, that replaces the choice of quality on the page"
     )  # fmt: skip
     return parser
 
@@ -82,7 +83,7 @@ def _serve(options: argparse.Namespace) -> None:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         verb = "is" if len(missing) == 1 else "are"
         raise InputError(f"{' and '.join(missing)} {verb} missing; run: pip install 'cmss[desk]'")
-    # Imported here, so that the help text appears at once.
+    # These imports are slow. They are in this function, so that the help text appears at once.
     import uvicorn
 
     from cmss.desk.app import desk_app
@@ -109,15 +110,15 @@ def _serve(options: argparse.Namespace) -> None:
         address = f"http://127.0.0.1:{port}"
         print(one_line(f"{address} is the mixing desk; results: {folder}"), flush=True)
         if options.open and not webbrowser.open(address):
-            print("cmss desk: no browser found, open the address yourself", file=sys.stderr)
-        with suppress(KeyboardInterrupt):  # Ctrl-C is the usual end.
+            print("cmss desk: found no browser; open the address in a browser", file=sys.stderr)
+        with suppress(KeyboardInterrupt):  # Users end the desk with Ctrl-C.
             uvicorn.Server(config).run(sockets=[sock])
 
 
 def _listening(port: int) -> socket.socket:
-    """Return a socket that only programs on this computer can reach."""
+    """Return a listening socket that only programs on this computer can reach."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # After the end of a desk, the same port can be used again at once.
+    # With this option, a new desk can use the port immediately after the previous desk has ended.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(("127.0.0.1", port))
@@ -125,6 +126,6 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise InputError(
-            f"--port {port}: {error.strerror}; give another port, or 0 for any free port"
+            f"--port {port}: {error.strerror}; give another port, or 0 to choose any free port"
         ) from error
     return sock

@@ -1,4 +1,4 @@
-"""Describes the work on a recording, which the desk passes to a process as a line of JSON."""
+"""Defines the task that the desk sends to the worker process, as a line of JSON."""
 
 import json
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from cmss.desk.orders import Order
 
 @dataclass(frozen=True)
 class Task:
-    """A recording to process.
+    """Holds a recording to process, and the settings and the folders for the result.
 
     Args:
-        order: what is to be done.
+        order: settings for the separation and the hearing aid.
         recording: path of the recording.
-        folder: folder of the result, which exists.
-        kept_stems: folder in which stems are kept, so that another audiogram needs no separation.
-        separator: name of a separator, instead of that of the quality.
+        folder: folder of the result. The folder must exist.
+        kept_stems: folder of the stored stems. With stored stems, the same recording needs no
+            further separation for another audiogram.
+        separator: name of a separator, which is used instead of the quality in `order`. If
+            `separator` is None, the quality chooses the separator.
     """
 
     order: Order
@@ -33,7 +35,7 @@ class Task:
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
-        """Return the task in a line of JSON."""
+        """Read a task from a line of JSON."""
         values = json.loads(text)
         order: dict[str, Any] = values["order"]
         order |= {key: tuple(order[key]) for key in ("instruments", "left", "right")}

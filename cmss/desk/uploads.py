@@ -1,4 +1,4 @@
-"""Receives a recording from the browser, and checks it."""
+"""Receives recordings from the browser, and checks them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,31 +8,34 @@ from cmss.errors import InputError
 from cmss.listen.inputs import FFMPEG, check_recording
 
 LONGEST_S = 600.0
-"""Greatest length of a recording. The browser decodes all stems into memory, 21 MB for each minute
-and stem. The pages of the desk share this memory with the audio thread, so that a recording may be
-twice as long as that of a page from disk, for which it is copied."""
+"""Maximum length of a recording in seconds. The browser decodes all stems into memory; each stem
+takes 21 MB per minute. On a page from disk, the browser copies the decoded stems to the audio
+thread. On the desk's pages, the main thread and the audio thread share the decoded stems. Therefore
+a recording on the desk may be twice as long as a recording on a page from disk."""
 
 
 class TooLargeError(InputError):
-    """A recording is larger than the desk accepts."""
+    """Raised if a recording is larger than the desk accepts."""
 
 
 def too_large(title: str, most_bytes: int) -> TooLargeError:
-    """Return the error about a recording that is larger than the desk accepts."""
-    return TooLargeError(f"{title}: expected at most {most_bytes / 1e6:g} MB; see --max-mb")
+    """Return the exception for a recording that is larger than the desk accepts."""
+    return TooLargeError(
+        f"{title}: expected at most {most_bytes / 1e6:g} MB; raise the limit with --max-mb"
+    )
 
 
 async def receive(chunks: AsyncIterator[bytes], path: Path, title: str, most_bytes: int) -> None:
-    """Write a recording while it arrives.
+    """Receive a recording, and write it to a file.
 
     Args:
-        chunks: parts of the file.
+        chunks: consecutive parts of the recording.
         path: file to write.
         title: name of the recording, for messages.
-        most_bytes: greatest size.
+        most_bytes: maximum size in bytes.
 
     Raises:
-        TooLargeError: the file is larger than `most_bytes`.
+        TooLargeError: the recording is larger than `most_bytes`.
         OSError: the file cannot be written.
     """
     size = 0
@@ -45,10 +48,10 @@ async def receive(chunks: AsyncIterator[bytes], path: Path, title: str, most_byt
 
 
 def check(path: Path) -> None:
-    """Check a recording as far as this is possible without decoding it.
+    """Check the properties of a recording that can be read without decoding it.
 
     Raises:
-        InputError: the file is not a sound, or has a property that the desk cannot use.
+        InputError: the file is not a sound file, or the desk cannot process it.
     """
     check_recording(path)
     if path.suffix not in FFMPEG:
@@ -65,10 +68,10 @@ def check_length(path: Path, seconds: float) -> None:
     if seconds > LONGEST_S:
         raise InputError(
             f"{path}: lasts {seconds:.0f} s, expected at most {LONGEST_S:.0f} s; "
-            "cut the recording, or use cmss listen -o, which has no limit"
+            "cut the recording, or run `cmss listen -o`, which has no limit"
         )
 
 
 def named(problems: tuple[str, ...], path: Path, title: str) -> list[str]:
-    """Replace the path of a recording in messages by the name that the user knows."""
+    """Replace the temporary path of a recording in messages by the name of the recording."""
     return [line.replace(str(path), title) for line in problems]

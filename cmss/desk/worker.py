@@ -1,9 +1,9 @@
-"""Separates a recording for the desk, in a process of its own: `python -m cmss.desk.worker`.
+"""Separates a recording in a worker process of the desk, `python -m cmss.desk.worker`.
 
-A separation computes for up to a minute without a point at which it could be cancelled, so the desk
-ends this process instead. The task is a line of JSON at the standard input. The answers are lines
-of JSON at the standard output: the progress, and the problems or the warnings at the end. The
-process ends when the standard input is closed, so that it does not outlive the desk.
+A separation cannot be interrupted for up to a minute. Therefore the desk cancels a separation by
+killing the worker process. The process reads the task, a line of JSON, from the standard input. The
+process writes lines of JSON to the standard output: first the progress, then the problems or the
+warnings. When the desk ends, the standard input is closed, and the worker process ends too.
 """
 
 import json
@@ -35,20 +35,21 @@ from cmss.pages import LONGEST_S, common_scale, write_track
 from cmss.separators import build_separator
 
 GRACE_S = 5.0
-"""Time in which the process may clean up after the desk has ended."""
+"""Time in seconds for deleting temporary files after the desk has ended."""
 SEPARATION = 0.9
-"""Part of the progress that the separation takes; the rest is for the hearing aid and the files."""
+"""Fraction of the progress for the separation. The rest is for the hearing aid and the files."""
 
 
 def work(task: Task, report: Callable[[str, float], object]) -> list[str]:
-    """Write the stems and the page of a recording.
+    """Separate a recording, and write the stems and the page.
 
     Args:
-        task: the recording.
-        report: function that is called with the present step and the fraction that is done.
+        task: recording, settings and folders.
+        report: function that is called with the name of the current step and the completed
+            fraction.
 
     Returns:
-        Warnings, such as that of an unusual audiogram.
+        Warnings, for example about an unusual audiogram.
 
     Raises:
         InputError: the recording cannot be used, or weights are missing.
@@ -82,7 +83,8 @@ def work(task: Task, report: Callable[[str, float], object]) -> list[str]:
     scale = common_scale([*tracks.values()])
     for name, track in tracks.items():
         write_track(task.folder / STEMS / f"{name}.flac", track, scale, SAMPLE_RATE_HZ)
-    # A page that contains its sounds opens from disk, but the browser reads no larger one.
+    # A page that contains its sounds opens from disk, but browsers cannot read very large pages.
+    # Therefore the page of a longer recording loads its sounds from the desk.
     sounds = None if seconds <= LONGEST_S else [f"{STEMS}/{name}.flac" for name in tracks]
     make_page(task.folder, order.title, mixture, stems, ears, scene, listener, sounds)
     players = [key.replace("_", " ") for key in scene.track.sources]
@@ -92,8 +94,8 @@ def work(task: Task, report: Callable[[str, float], object]) -> list[str]:
 
 
 def main() -> int:
-    """Run the task at the standard input; return 0 if there is a result."""
-    # Libraries that print something must not disturb the lines of JSON.
+    """Run the task from the standard input; return 0 if the result is complete."""
+    # Text that libraries print goes to the standard error, and not between the lines of JSON.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -122,10 +124,11 @@ def main() -> int:
 
 def _end_with_the_desk() -> None:
     """Wait until the desk closes the standard input, then end this process."""
-    # Not by sys.stdin, whose lock Python needs when it ends.
+    # A thread that waits in sys.stdin would hold the lock of sys.stdin. Python needs this lock at
+    # exit. Therefore the thread reads from the file descriptor.
     while os.read(0, 1024):
         pass
-    # Raises KeyboardInterrupt in the main thread, so that temporary files are deleted.
+    # The signal raises KeyboardInterrupt in the main thread, which then deletes temporary files.
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Chooses the separator of a recording."""
+"""Returns the settings of the separator that the user chooses for a recording."""
 
 from typing import Any
 
@@ -13,24 +13,27 @@ from cmss.separators.estimators import chosen_device
 def separator_settings(
     quality: str, separator: str | None = None, stems_for: str = ""
 ) -> dict[str, Any]:
-    """Return the section of the configuration for a separator.
+    """Return the section `separator` of the configuration.
 
     Args:
         quality: "best" for the default ensemble, or "fast" for the best single network.
         separator: name of another separator, which is used instead of `quality`.
-        stems_for: option that needs stems, for the message; empty if no option needs stems.
+        stems_for: name of the option that needs stems, for the error message. `stems_for` is empty
+            if no option needs stems.
 
     Raises:
-        InputError: there is no such separator, or stems are needed and the separator has none.
+        InputError: the separator is unknown, or an option needs stems that the separator does not
+            estimate.
     """
     if separator in (None, "ensemble"):
         if quality == "fast":
             return {"name": FAST}
-        # Kept stems belong to the precision in which they were computed.
+        # Stored stems depend on the numerical precision. Therefore the settings contain the
+        # precision.
         settings = default_separator()
         device = chosen_device(settings.get("device")).type
         return {**settings, "precision": chosen_precision(settings["precision"], device)}
-    # The oracle needs the true stems.
+    # The oracle needs the ground truth stems, which do not exist for a recording of the user.
     names = ["ensemble", *(known for known in SEPARATORS if known != "oracle")]
     if separator not in names:
         raise InputError(f"--separator: {separator!r}, {one_of(names, separator)}")

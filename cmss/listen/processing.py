@@ -28,9 +28,8 @@ from cmss.separators.progress import Progress
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
-"""Largest difference in dB that is allowed between the level of a remix and the level for which the
-hearing aid is designed. The levels of the challenge's mixtures may differ as much from the level
-for the hearing aid."""
+"""Largest allowed difference in dB between the level of a remix and the design level of the hearing
+aid. The levels of the challenge's mixtures may differ from the design level by the same amount."""
 
 
 def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
@@ -47,7 +46,7 @@ def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
         if refusal := RECORDED_RATE_HZ.refusal([rate_hz]):
             raise InputError(f"{path}: sampling rate: {refusal}")
         samples = resampled_length(header.samples, rate_hz, SAMPLE_RATE_HZ)
-        # The mixture and the output are needed at the same time.
+        # The mixture and the output are in memory at the same time.
         mixture = gathered(resampled(recorded, rate_hz, SAMPLE_RATE_HZ), samples, arrays=2)
     if samples < SHORTEST_LOUDNESS_S * SAMPLE_RATE_HZ:
         raise InputError(f"{path}: too short, expected at least {SHORTEST_LOUDNESS_S:g} s")
@@ -73,9 +72,8 @@ def separate(
         separator: separator that is applied to each block.
         mixture: mixture (2, samples) with a loudness of -40 LUFS.
         track: track with the players.
-        wrap: function that returns a wrapper of the block-wise separator, for example a wrapper
-            that stores the stems. The block-wise separator gets the entire mixture and applies
-            `separator` to each block.
+        wrap: function that wraps the block-wise separator, for example to store the stems. The
+            block-wise separator gets the entire mixture and applies `separator` to each block.
         report: function that is called with the completed fraction, from 0 to 1.
 
     Returns:
@@ -137,7 +135,7 @@ def _seconds(signal: NDArray[np.floating]) -> int:
 
 
 def _counted(signal: Pieces, bar: Any) -> Iterator[NDArray[Any]]:
-    """Yield the pieces of a signal, and count their seconds in a progress bar."""
+    """Yield the pieces of a signal, and advance a progress bar by the length of each piece."""
     for piece in signal:
         yield piece
         bar.update(min(_seconds(piece), bar.total - bar.n))

@@ -1,8 +1,8 @@
 """Writes a page with a gain slider for each player and a simulated hearing aid.
 
 The page contains the mixture and the stems as FLAC files with 24 bits, or loads these files from a
-server. A page that contains the files opens from disk. In the browser, engine.js
-computes the remix and simulates the hearing aid. The steps are the same as in cmss/remix.py and
+server. A page that contains the files opens from disk. In the browser, engine.js computes the remix
+and simulates the hearing aid. The file engine.js uses the same algorithms as cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
 
@@ -26,27 +26,28 @@ from cmss.machine.pieces import Pieces, pieces
 from cmss.scenes import EXPECTED_LUFS, Listener
 
 LONGEST_S = 300.0
-"""Maximum length of the recording of a page. A browser decodes all stems into memory; each stem
-takes 21 MB per minute. A browser reads files of a few hundred MB at most."""
+"""Maximum length in seconds of the recording on a page that contains its sounds. A browser decodes
+all stems into memory; each stem takes 21 MB per minute. A browser reads files of at most a few
+hundred MB."""
 START_DB = -20
-"""Volume at which a page starts, relative to `COMFORTABLE_LUFS`."""
+"""Initial volume of a page in dB relative to `COMFORTABLE_LUFS`."""
 COMFORTABLE_LUFS = -23.0
-"""Loudness of the page's sound at full volume, recommended by EBU R 128."""
+"""Loudness of the page's sound at full volume. EBU R 128 recommends this loudness."""
 HIGHEST_PEAK_DB = -2.0
-"""Largest magnitude of a sample at full volume. The true peak of music is rarely more than 1 dB
-higher."""
+"""Largest magnitude of a sample at full volume, in dB re full scale. The true peak of
+music is rarely more than 1 dB higher than the largest magnitude of a sample."""
 _FULL_SCALE = 0.99
 _MARK = "<!-- sounds -->"
 
 
 @dataclass(frozen=True)
 class Player:
-    """A player of the recording.
+    """Holds the name, the instrument and the initial gain of a player of the recording.
 
     Args:
-        name: name on the page.
-        instrument: instrument as in the option --instruments.
-        gain_db: initial gain in dB; None mutes the player.
+        name: name of the player on the page.
+        instrument: name of the instrument in the option --instruments.
+        gain_db: initial gain in dB. If `gain_db` is None, the player is muted.
     """
 
     name: str
@@ -56,7 +57,12 @@ class Player:
 
 @dataclass(frozen=True)
 class Level:
-    """Holds the loudness of a signal in LUFS (None for silence) and its largest magnitude."""
+    """Holds the loudness and the peak of a signal.
+
+    Args:
+        lufs: loudness in LUFS, or None if the signal is silent.
+        peak: largest magnitude of a sample.
+    """
 
     lufs: float | None
     peak: float
@@ -73,9 +79,9 @@ class Measured:
     """Holds the levels of the mixture, and of the remix at the initial gains of the page.
 
     Args:
-        limit: factor by which the remix is multiplied before the hearing aid, so that the remix is
-            not too loud for the hearing aid; see :func:`cmss.listen.processing.level_limit`.
-        unaided: level of the remix, multiplied by `limit`.
+        limit: factor that attenuates a remix that is too loud for the hearing aid; see
+            :func:`cmss.listen.processing.level_limit`.
+        unaided: level of the remix after the multiplication by `limit`.
         aided: level of the remix after the hearing aid.
         original: level of the mixture.
     """
@@ -107,12 +113,12 @@ def write_page(
         stems: the stem (2, samples) of each player.
         players: the players, in the order of `stems`.
         hearing_aid: hearing aid that the page simulates.
-        listener: listener for whose ears the compressors of the hearing aid are set.
+        listener: listener. The compressors of the hearing aid are set for the ears of `listener`.
         headroom_db: largest allowed difference in dB between the loudness of a remix and -40 LUFS.
         measured: levels of the mixture, and of the remix at the gains of `players`.
-        sounds: names of the sound files of the mixture and of each stem, which :func:`write_track`
-            writes. With `sounds`, the page contains no sound and loads these files from its folder
-            on a server. If `sounds` is None, the page contains the sounds.
+        sounds: names of the sound files of the mixture and of each stem. :func:`write_track` writes
+            such files. With `sounds`, the page loads the files from its folder on a server and
+            contains no sound. If `sounds` is None, the page contains the sounds.
 
     Raises:
         FloatingPointError: a stem is not finite.
@@ -153,7 +159,11 @@ def write_page(
 
 
 def common_scale(tracks: Sequence[NDArray[np.float32]]) -> float:
-    """Return the factor of all tracks of a page, with which 24 bits suffice for soft mixtures."""
+    """Return the common factor for all tracks of a page.
+
+    With this factor, the largest sample of all tracks is close to full scale. Therefore 24 bits
+    suffice for soft mixtures.
+    """
     peak = max(float(np.abs(piece).max(initial=0.0)) for track in tracks for piece in pieces(track))
     return _FULL_SCALE / peak
 

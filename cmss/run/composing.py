@@ -1,8 +1,9 @@
 """Makes hydra compose the configuration of a program only once.
 
-Composing takes a large part of the time between the imports and the work. Without this module, the
-configuration would be composed three times: by hydra to find out whether the call is a multirun, by
-hydra for the run, and by :mod:`cmss.run.overrides` for the default values.
+The composition takes a large part of the start-up time after the imports. Without this module, the
+configuration would be composed three times. Hydra composes the configuration to determine whether
+the call is a multirun, and then again for the run. :mod:`cmss.run.overrides` composes the default
+values.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from cmss.run.choices import add_choices
 
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Within the block, `hydra.main` composes the configuration once."""
+    """Make `hydra.main` compose the configuration only once within the block."""
     module: Any = hydra._internal.hydra
     original = module.ConfigLoaderImpl
     module.ConfigLoaderImpl = _Loader
@@ -39,7 +40,8 @@ def composed_once() -> Iterator[None]:
 def defaults_of(composed: HydraConf) -> DictConfig:
     """Return the default configuration that belongs to a composed configuration.
 
-    If a section is chosen by name, such as separator=convtasnet, this choice is kept.
+    If the user chooses a section by name, such as separator=convtasnet, the default configuration
+    contains the chosen section.
 
     Args:
         composed: section `hydra` of the composed configuration.
@@ -49,26 +51,26 @@ def defaults_of(composed: HydraConf) -> DictConfig:
     loader = running.config_loader if running else None
     if isinstance(loader, _Loader) and (name, words) in loader.defaults:
         return loader.defaults[name, words]
-    # A job that another process started has not registered its separators yet.
+    # If another process has started this job, the separators are not yet registered here.
     add_choices(words)
     return compose(name, list(words))
 
 
 def _words_for_defaults(composed: HydraConf) -> tuple[str, ...]:
-    """Return the words of a command line that gives the same choices, but no other values."""
+    """Return command-line words for the same choices of groups, without changes of values."""
     choices = [
         f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
         for group, choice in composed.runtime.choices.items()
         if choice is not None and not group.startswith("hydra/")
     ]
-    # The user may have added folders with further choices to hydra's search path.
+    # The user can add folders with further choices to the search path of hydra.
     folders = [word for word in composed.overrides.hydra if word.startswith("hydra.searchpath=")]
     return (*choices, *folders)
 
 
 @dataclass(frozen=True)
 class _First:
-    """Result of the first composition, by which hydra finds out whether the call is a multirun."""
+    """Holds the first composition, which shows hydra whether the call is a multirun."""
 
     name: str | None
     words: list[str]
@@ -77,10 +79,11 @@ class _First:
 
 
 class _Loader(ConfigLoaderImpl):
-    """Composes configurations like its base class, and keeps what is needed a second time.
+    """Composes configurations like the base class, and stores results that are needed again.
 
     Attributes:
-        defaults: dict from a name and words to the configuration that hydra would compose of them.
+        defaults: dict from a configuration name and command-line words to the configuration that
+            hydra would compose from this name and these words.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
@@ -100,11 +103,12 @@ class _Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Compose a configuration; see the base class for the arguments."""
         if not validate_sweep_overrides:
-            # Hydra wants to know whether the call is a multirun. It composes for a multirun, but a
-            # run is more likely to follow.
+            # Hydra uses the result only to determine whether the call is a multirun. Hydra asks
+            # for the configuration of a multirun. This method composes the configuration of a
+            # single run, because a single run is more likely.
             return self._compose_first(config_name, overrides, run_mode, from_shell)
         first, self._first = self._first, None
-        # Hydra adds a word with the result to those of the user.
+        # Hydra appends a word with the run mode to the user's words.
         added = f"hydra.mode={run_mode.name}"
         if first is None or (config_name, overrides) not in (
             (first.name, first.words),
@@ -126,7 +130,7 @@ class _Loader(ConfigLoaderImpl):
         try:
             config = self._compose(name, words, RunMode.RUN, from_shell, False)
         except HydraException as error:
-            # Only a multirun can do without the choice of a group.
+            # In a multirun, the choice of a group may still be missing at this point.
             if "You must specify" in str(error):
                 return self._compose(name, words, run_mode, from_shell, False)
             self._first = _First(name, [*words], self._parsed, error)
@@ -136,7 +140,7 @@ class _Loader(ConfigLoaderImpl):
 
     def _compose(self, name: str | None, words: list[str], *how: Any) -> DictConfig:
         config = super().load_configuration(name, words, *how)
-        # A word with ~ or + may remove or add a group.
+        # A word with ~ or + may remove or add a group. Then the defaults cannot be stored.
         if not any(word.startswith(("~", "+")) for word in words):
             self.defaults[name, _words_for_defaults(config.hydra)] = self._without_overrides
         return config

@@ -1,8 +1,7 @@
-"""Shows the progress of a training in TensorBoard, or as a picture without TensorBoard.
+"""Shows the progress of a training in TensorBoard or, if TensorBoard is missing, as a picture.
 
-TensorBoard is the extra `tensorboard` of this package. The command
-`tensorboard --logdir exp/train` starts a local web page of TensorBoard. This page compares all
-trainings in the folder.
+The extra `tensorboard` of this package installs TensorBoard. The command
+`tensorboard --logdir exp/train` serves a local web page that compares all trainings in the folder.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,17 +18,19 @@ from cmss.transforms.stft import stft
 
 PICTURE = "curves.png"
 EVENTS = "tensorboard"
-"""Name of the picture, and name of TensorBoard's folder, in the folder of the training."""
+"""Names of the picture file and of TensorBoard's folder in the folder of the training."""
 
 SPECTROGRAM_DB = 80.0
 """Range of levels in dB that a spectrogram shows."""
 
 
 class Curves(Protocol):
-    """Shows the progress of a training; an argument `step` is the number of completed steps.
+    """Shows the progress of a training.
+
+    In all methods, the argument `step` is the number of completed steps.
 
     Attributes:
-        has_sounds: whether :meth:`sounds` shows anything.
+        has_sounds: whether :meth:`sounds` shows the signals.
     """
 
     has_sounds: bool
@@ -39,11 +40,11 @@ class Curves(Protocol):
         ...
 
     def validated(self, step: int, values: Mapping[str, float]) -> None:
-        """Show the results of a validation, a dict from name to value."""
+        """Show the results of a validation. `values` is a dict from the name to the value."""
         ...
 
     def sounds(self, step: int, signals: Mapping[str, Tensor], rate_hz: int) -> None:
-        """Show signals, a dict from name to a tensor (2, T)."""
+        """Show signals. `signals` is a dict from the name to a tensor (2, T)."""
         ...
 
 
@@ -52,7 +53,8 @@ class TensorBoard:
 
     Args:
         folder: folder of the training.
-        step: number of completed steps; later steps of an interrupted training are removed.
+        step: number of completed steps. If an interrupted training has logged later steps, these
+            steps are removed.
 
     Raises:
         ImportError: TensorBoard is not installed.
@@ -90,7 +92,7 @@ class Picture:
     """Plots the columns of the log after each validation, and writes the file :data:`PICTURE`.
 
     Args:
-        folder: folder of the training, with log.csv.
+        folder: folder of the training. The folder contains log.csv.
         learning_rate: function that returns the learning rate of a step.
     """
 
@@ -149,9 +151,10 @@ class Picture:
 
 
 def curves_in(folder: Path, step: int, learning_rate: Callable[[int], float]) -> Curves:
-    """Return a :class:`TensorBoard` object, or a :class:`Picture` without TensorBoard.
+    """Return an object that shows the progress of a training.
 
-    A :class:`Picture` is returned if the package TensorBoard is not installed.
+    If TensorBoard is installed, the object is a :class:`TensorBoard`. Otherwise, the object is a
+    :class:`Picture`.
 
     Args:
         folder: folder of the training.

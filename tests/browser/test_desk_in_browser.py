@@ -281,7 +281,7 @@ def test_the_audiogram_is_drawn_typed_or_chosen(desk, open_desk):
 def test_what_is_wrong_is_said_as_text(desk, open_desk):
     page = open_desk(desk)
     page.get_by_role("button", name="Start").click()
-    assert problems(page) == ["Choose a recording.", "Tick 2 to 5 players, got 0."]
+    assert problems(page) == ["Choose a recording.", "Players: expected 2 to 5, got 0."]
     name = "<img src=x onerror=document.title=1>.wav"
     drop(page, name, b"no sound")
     tick(page, "Violin", "Cello")

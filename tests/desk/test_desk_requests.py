@@ -192,7 +192,10 @@ def test_a_silent_recording_is_named_by_its_title(desk):
 def test_large_recordings_are_refused_by_their_stated_length(desk):
     # The body does not arrive: the length alone is sufficient.
     status, answer = desk.ask("POST", order(), Content_Length=str(MOST_BYTES + 1))
-    assert (status, answer["problems"]) == (413, ["a.wav: expected at most 2 MB; see --max-mb"])
+    assert (status, answer["problems"]) == (
+        413,
+        ["a.wav: expected at most 2 MB; raise the limit with --max-mb"],
+    )
 
 
 def test_large_recordings_are_refused_while_they_arrive(desk):

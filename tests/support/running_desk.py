@@ -1,7 +1,8 @@
-"""A running desk, and separators for it that need no weights.
+"""Starts a desk for tests, with two separators that need no weights.
 
-`split` gives the first player all frequencies below 300 Hz, and divides the others among the other
-players. `sleeping` never ends; it writes the number of its process into a file.
+The separator `split` gives all frequencies below 300 Hz to the first player, and divides the higher
+frequencies equally among the other players. The separator `sleeping` writes its process id to a
+file and never ends.
 """
 
 import http.client
@@ -56,18 +57,18 @@ LEVELS = [20.0, 20, 30, 45, 50, 60, 65, 70]
 
 
 def order(**changed: Any) -> str:
-    """Return the path of the request that starts a job, with changes of a valid order."""
+    """Return the request path that starts a job, with changes to a valid order."""
     valid = {"title": "a.wav", "players": {"Violin": 1, "Cello": 1}, "left": LEVELS}
     return quoted({**valid, "right": LEVELS, "quality": "fast", **changed})
 
 
 def quoted(value: Any) -> str:
-    """Return the path of the request that starts a job, with any value as the order."""
+    """Return the request path that starts a job, with any value as the order."""
     return f"/job?order={quote(json.dumps(value))}"
 
 
 def music(seconds: float = 2.0, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """Decaying notes of two players, (samples, 2)."""
+    """Return decaying notes of two players as an array (samples, 2)."""
     time = np.arange(int(seconds * rate_hz)) / rate_hz
     high, low = (
         sum(np.sin(2 * np.pi * hertz * n * time) / n for n in range(1, 4))
@@ -84,11 +85,11 @@ def write_music(path: Path, seconds: float = 2.0, rate_hz: int = RATE_HZ) -> Pat
 
 
 class RunningDesk:
-    """A desk in a process of its own.
+    """Runs a desk in a separate process.
 
     Args:
-        root: folder for the separators of the tests; the results are in its folder `results`.
-        options: options of `cmss desk`.
+        root: folder for the test separators. The results are in the subfolder `results`.
+        options: command-line options of `cmss desk`.
     """
 
     def __init__(self, root: Path, *options: str) -> None:
@@ -118,7 +119,7 @@ class RunningDesk:
         self.end(signal.SIGINT)
 
     def end(self, by: signal.Signals) -> int:
-        """End the process by a signal, and return its exit status."""
+        """End the process with a signal, and return the exit status."""
         self.process.send_signal(by)
         assert self.process.stdout
         self.process.stdout.close()
@@ -127,13 +128,15 @@ class RunningDesk:
     def ask(
         self, method: str, path: str, body: Any = None, **headers: str | None
     ) -> tuple[int, Any]:
-        """Send a request as a page of the desk; return the status and the JSON or the bytes.
+        """Send a request like a page of the desk; return the status and the content.
+
+        The content is decoded JSON if the response is JSON, and bytes otherwise.
 
         Args:
             method: method of the request.
-            path: path and query.
+            path: path and query of the request.
             body: body of the request.
-            headers: other headers; None leaves out one that is sent by default.
+            headers: further headers. The value None removes a default header.
         """
         status, _, content = self.ask_fully(method, path, body, **headers)
         return status, content
@@ -141,7 +144,7 @@ class RunningDesk:
     def ask_fully(
         self, method: str, path: str, body: Any = None, **headers: str | None
     ) -> tuple[int, http.client.HTTPMessage, Any]:
-        """Send a request, and return the status, the headers and the content of the answer."""
+        """Send a request, and return the status, the headers and the content of the response."""
         given = {"Host": f"127.0.0.1:{self.port}", "Origin": self.url, **headers}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
@@ -161,11 +164,11 @@ class RunningDesk:
         return answer.status, answer.headers, content
 
     def finished(self, timeout_s: float = 240) -> dict[str, Any]:
-        """Wait for the end of the job, and return its state."""
+        """Wait until the job ends, and return the state of the job."""
         return self.job_that(lambda job: job["state"] != "running", timeout_s)
 
     def job_that(self, condition: Any, timeout_s: float = 240) -> dict[str, Any]:
-        """Wait until the state of the job fulfils a condition, and return it."""
+        """Wait until the state of the job fulfils a condition, and return the state."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             _, job = self.ask("GET", "/job")
@@ -175,7 +178,7 @@ class RunningDesk:
         raise TimeoutError(job)
 
     def sleeping_pid(self, timeout_s: float = 180) -> int:
-        """Wait until the separator `sleeping` works, and return the number of its process."""
+        """Wait until the separator `sleeping` runs, and return its process id."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if self.pid_file.exists() and (text := self.pid_file.read_text()):
@@ -186,7 +189,7 @@ class RunningDesk:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process exists and has not ended."""
+    """Return whether a process is still running."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -195,7 +198,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _install_separators(folder: Path) -> None:
-    """Write a package with the separators, whose entry points Python finds on its path."""
+    """Write a package whose entry points register the test separators."""
     about = folder / "desk_separators-1.dist-info"
     about.mkdir(parents=True, exist_ok=True)
     (folder / "desk_separators.py").write_text(SEPARATORS)

@@ -1,11 +1,13 @@
 "use strict";
-// An audiogram that is drawn: a chart with a point for each ear and frequency. A point is moved with
-// the pointer, or with the keyboard as a slider.
+// Draws an audiogram that the user can change: a chart with a point for each ear and frequency. The user
+// moves a point with the pointer or with the keyboard. For screen readers, each point is a slider.
 //
 //   const chart = new AudiogramChart(element, { frequencies_hz, levels_db, changed });
 //
-// element: receives the chart; frequencies_hz: ascending; levels_db: lowest and highest level;
-// changed(ear, index, level): is called when the user has moved a point.
+// element: parent element of the chart.
+// frequencies_hz: frequencies in ascending order.
+// levels_db: lowest and highest level in dB HL.
+// changed(ear, index, level): function that is called after the user has moved a point.
 const EARS = ["left", "right"];
 const STEP_DB = 5;
 
@@ -20,7 +22,7 @@ class AudiogramChart {
   constructor(root, { frequencies_hz, levels_db, changed }) {
     Object.assign(this, { frequencies_hz, changed });
     [this.low, this.high] = levels_db;
-    // The points are listed in the order of their frequencies, first those of the left ear.
+    // The Tab key visits the points of the left ear first. For each ear, the frequencies ascend.
     this.root = svg("svg", { role: "group", "aria-label": "Audiogram of both ears",
       "aria-describedby": "chart-hint" });
     this.grid = svg("g", { "aria-hidden": "true" });
@@ -30,11 +32,11 @@ class AudiogramChart {
       [ear, frequencies_hz.map((_, index) => this.makePoint(ear, index))]));
     root.append(this.root);
     this.layOut(640);
-    // Points have the same size on all screens, so that a finger can move them.
+    // The size of the points does not depend on the width of the chart, so that a finger can move them.
     new ResizeObserver(([{ contentRect }]) => this.layOut(contentRect.width)).observe(root);
   }
 
-  // Fit the chart into a width in pixels.
+  // Adapt the chart to a width in pixels.
   layOut(wanted) {
     const width = Math.max(240, Math.floor(wanted));
     const height = Math.round(Math.max(340, Math.min(470, 0.75 * width)));
@@ -81,7 +83,7 @@ class AudiogramChart {
 
   makePoint(ear, index) {
     const hertz = this.frequencies_hz[index];
-    // As on an audiologist's chart, a cross is the left ear, and a circle the right ear.
+    // In audiology, a cross marks the left ear, and a circle marks the right ear.
     const mark = ear === "left" ? svg("path", { class: "mark", d: "M-6-6L6 6M-6 6L6-6" })
       : svg("circle", { class: "mark", r: 7 });
     const point = svg("g", { class: `point ${ear}`, tabindex: 0, role: "slider",
@@ -110,7 +112,7 @@ class AudiogramChart {
     return this.low + ((y - this.box.top) / inside) * (this.high - this.low);
   }
 
-  // The chart's levels increase downwards, so that the arrow down increases the level.
+  // Levels increase downwards on the chart. Therefore the arrow down increases the level.
   key(event, ear, index) {
     const level = this.levels[ear][index];
     const steps = { ArrowDown: STEP_DB, ArrowRight: STEP_DB, ArrowUp: -STEP_DB, ArrowLeft: -STEP_DB,
@@ -125,7 +127,7 @@ class AudiogramChart {
     if (inside !== this.levels[ear][index]) this.changed(ear, index, inside);
   }
 
-  // Draw levels: { left: [...], right: [...] } in dB HL. A level that is not a number is not moved.
+  // Draw the levels { left: [...], right: [...] } in dB HL.
   draw(levels) {
     this.levels = levels;
     for (const ear of EARS) {

@@ -1,6 +1,6 @@
 "use strict";
-// The page of the desk: collects an order, sends it with the recording, and shows the progress and the
-// results. Texts of the user and of the server are only shown as text, never as HTML.
+// The script of the desk's page: sends an order and a recording, and shows the progress and the results.
+// Texts from the user and from the server are inserted as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const POLL_MS = 400;
@@ -22,7 +22,7 @@ function choose(file) {
 
 byId("file").addEventListener("change", () => choose(byId("file").files[0]));
 const drop = byId("drop");
-// A file that misses the field must not replace the page.
+// By default, the browser opens a file that is dropped outside the field, and leaves the page.
 for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
 drop.addEventListener("dragover", () => drop.classList.add("over"));
 drop.addEventListener("dragleave", () => drop.classList.remove("over"));
@@ -125,7 +125,7 @@ function problemsOfPage() {
   }
   const count = numberOfPlayers();
   if (count < fewest || count > most) {
-    problems.push(`Tick ${fewest} to ${most} players, got ${count}.`);
+    problems.push(`Players: expected ${fewest} to ${most}, got ${count}.`);
   }
   const wrong = EARS.flatMap((ear) => cells[ear]).find((cell) => !cell.validity.valid);
   if (wrong) problems.push(`${wrong.ariaLabel}: ${wrong.validationMessage}`);
@@ -137,7 +137,7 @@ async function answerOf(request) {
     const answer = await request;
     return [answer.ok, await answer.json()];
   } catch {
-    return [false, { problems: ["The desk does not answer: is cmss desk still running?"] }];
+    return [false, { problems: ["The desk does not answer. Check that cmss desk is running."] }];
   }
 }
 
@@ -176,13 +176,13 @@ function showJob({ title, step, fraction, seconds, seconds_left }) {
   byId("progress-panel").hidden = false;
   byId("start").disabled = true;
   byId("title").textContent = title;
-  // Until the first part of the separation is done, it is not known how much is done.
+  // Before the first part of the separation is done, the completed fraction is unknown.
   if (fraction) byId("bar").value = fraction;
   else byId("bar").removeAttribute("value");
   const done = fraction ? `: ${Math.round(100 * fraction)} %` : " ...";
   const left = seconds_left === null ? "" : `, about ${duration(seconds_left)} left`;
   byId("step").textContent = `${step}${done} (${duration(seconds)} so far${left})`;
-  // A screen reader announces each step, and each quarter.
+  // A screen reader announces each step and each completed quarter of the job.
   const said = fraction ? `${step}: ${25 * Math.floor(4 * fraction)} %` : step;
   if (byId("said").textContent !== said) byId("said").textContent = said;
 }
@@ -211,7 +211,7 @@ async function finish(job) {
   if (job.state === "cancelled") showProblems(["The separation was cancelled."]);
   if (job.state !== "done") return byId("start").focus();
   await showResults();
-  byId("done").replaceChildren(element("p", {}, `${job.title} is separated.`),
+  byId("done").replaceChildren(element("p", {}, `${job.title}: the separation is complete.`),
     ...job.warnings.map((text) => element("p", {}, text)));
   const first = byId("results").querySelector("a");
   first.focus();
@@ -245,7 +245,7 @@ async function showResults() {
   byId("no-results").hidden = results.length > 0;
 }
 
-// The page may be opened or reloaded while a job is running.
+// If a job is running when the page is opened or reloaded, the page shows the progress of this job.
 async function begin() {
   showLevels();
   countPlayers();
