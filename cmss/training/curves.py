@@ -57,12 +57,13 @@ class TensorBoard:
             steps are removed.
 
     Raises:
-        ImportError: TensorBoard is not installed.
+        ImportError: TensorBoard or Pillow is not installed.
     """
 
     has_sounds = True
 
     def __init__(self, folder: Path, step: int) -> None:
+        import PIL.Image  # noqa: F401  (TensorBoard needs Pillow only when it writes an image)
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer: Any = SummaryWriter(str(folder / EVENTS), purge_step=step + 1)
