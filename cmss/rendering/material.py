@@ -9,11 +9,11 @@ are stored in 16 bits, without loss: second differences, compressed by zlib.
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from cmss.files.atomic import atomic_file
 from cmss.rendering.arrange import playable_range
 from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS, kept_pitches, matches
 from cmss.rendering.score import ScoreNote
+
+if TYPE_CHECKING:
+    from cmss.rendering.notes import Bank
 
 FULL_SCALE = 32767
 LONGEST_NOTE_S = 3.0
@@ -280,19 +283,38 @@ def read_material(
         InputError: a folder cannot be read, or nothing is left for a training; each line names the
             key and the file.
     """
-    # These modules need libraries for sound files and scores, which training from a packed file
-    # does not need.
-    from cmss.audio import resample
-    from cmss.rendering.musicxml import find_scores, read_score, work_name
-    from cmss.rendering.notes import SAMPLE_RATE_HZ, hold_out, read_bank
+    problems: list[str] = []
+    banks, pitches = _read_libraries(notes, problems)
+    paths, left_out = _scores_for_training(scores, problems)
+    if problems:
+        raise InputError(problems)
+    works = _read_works(progress(sorted(paths, key=lambda p: (p.name, p)), desc="scores"))
+    tones = _tones_of(banks, rate_hz)
+    material = Material(rate_hz, tones, works, pitches, left_out).cut(LONGEST_NOTE_S)
+    material.check("path.notes, path.scores")
+    return material
 
-    problems = []
-    if not notes:
+
+# The following functions import their modules when they are called, because these modules need
+# libraries for sound files and scores. A training from a packed file does not need these libraries.
+
+
+def _read_libraries(
+    folders: Sequence[Path], problems: list[str]
+) -> "tuple[dict[str, Bank], dict[str, list[int]]]":
+    """Read folders of notes, and note problems.
+
+    Returns:
+        Dict from the name of each library to its notes, without the held-out pitches; and a dict
+        from LIBRARY/INSTRUMENT to all recorded pitches.
+    """
+    from cmss.rendering.notes import hold_out, read_bank
+
+    if not folders:
         problems.append("path.notes: expected at least one folder of notes, got none")
-    if not scores:
-        problems.append("path.scores: expected at least one folder of scores, got none")
-    banks, pitches, paths, left_out = {}, {}, [], set()
-    for number, folder in enumerate(notes, 1):
+    banks: dict[str, Bank] = {}
+    pitches = {}
+    for number, folder in enumerate(folders, 1):
         # Libraries need different names, and the names of two folders may be equal.
         library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
         try:
@@ -303,7 +325,23 @@ def read_material(
         for name, recordings in bank.items():
             pitches[f"{library}/{name}"] = sorted({r.midi for r in recordings})
         banks[library] = hold_out(bank, HELD_OUT_EVERY, held_out=False)
-    for folder in scores:
+    return banks, pitches
+
+
+def _scores_for_training(folders: Sequence[Path], problems: list[str]) -> tuple[list[Path], int]:
+    """Find scores, and note problems.
+
+    Returns:
+        Paths of all scores that are not works of the test sets, and the number of works that are
+        left out.
+    """
+    from cmss.rendering.musicxml import find_scores
+
+    if not folders:
+        problems.append("path.scores: expected at least one folder of scores, got none")
+    paths: list[Path] = []
+    left_out: set[str] = set()
+    for folder in folders:
         try:
             found = find_scores(folder)
         except InputError as error:
@@ -317,10 +355,20 @@ def read_material(
                 f"({', '.join(REFUSED_WORKS)}), which are refused for training"
             )
         paths += [path for work in found.keys() - refused for path in found[work]]
-    if problems:
-        raise InputError(problems)
+    return paths, len(left_out)
+
+
+def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
+    """Read scores.
+
+    Raises:
+        InputError: a score cannot be read; there is a line for each such score.
+    """
+    from cmss.rendering.musicxml import read_score, work_name
+
+    problems: list[str] = []
     works = []
-    for path in progress(sorted(paths, key=lambda p: (p.name, p)), desc="scores"):
+    for path in paths:
         try:
             score = read_score(path)
         except InputError as error:
@@ -330,6 +378,14 @@ def read_material(
         works.append(Work(work_name(path), parts, np.array(score.tempi, "f4").reshape(-1, 2)))
     if problems:
         raise InputError(problems)
+    return tuple(works)
+
+
+def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone, ...]]:
+    """Convert the notes of all libraries to a sampling rate, and sort them by instrument."""
+    from cmss.audio import resample
+    from cmss.rendering.notes import SAMPLE_RATE_HZ
+
     tones: dict[str, list[Tone]] = {}
     for library, bank in banks.items():
         for instrument, recordings in bank.items():
@@ -346,11 +402,7 @@ def read_material(
                         min(round(r.sustain_end * rate_hz / SAMPLE_RATE_HZ), len(signal)),
                     )
                 )
-    kept = {name: tuple(found) for name, found in sorted(tones.items()) if found}
-    material = Material(rate_hz, kept, tuple(works), pitches, len(left_out))
-    material = material.cut(LONGEST_NOTE_S)
-    material.check("path.notes, path.scores")
-    return material
+    return {name: tuple(found) for name, found in sorted(tones.items()) if found}
 
 
 def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:

@@ -84,6 +84,10 @@ def write_music(path: Path, seconds: float = 2.0, rate_hz: int = RATE_HZ) -> Pat
     return path
 
 
+PROGRAM = "import sys; from cmss.commands.program import main; sys.exit(main())"
+"""The command `cmss`, also where it is not installed."""
+
+
 class RunningDesk:
     """Runs a desk in a separate process.
 
@@ -99,7 +103,8 @@ class RunningDesk:
         _install_separators(root / "separators")
         paths = [str(root / "separators"), *filter(None, sys.path)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cmss.desk", "--port", "0", "--folder", self.results, *options],
+            [sys.executable, "-c", PROGRAM, "desk", "--port", "0", "--folder", self.results,
+             *options],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1",
