@@ -101,7 +101,7 @@ def test_other_errors_of_options_are_one_line(words, line, tmp_path):
 def test_an_unknown_command_is_one_line(capsys):
     assert main(["enahnce", "path.root=x"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("cmss: enahnce: no such command, expected one of listen, enhance")
+    assert line.startswith("cmss: enahnce: no such command, expected one of listen, desk, enhance")
     assert line.endswith("; did you mean enhance?")
 
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -56,6 +57,8 @@ def test_the_steps_after_the_saved_state_are_shown_once(tmp_path):
     settings = replace(SETTINGS, save_every_s=1e9)
     with pytest.raises(Stopped):
         run(tmp_path, settings=settings, progress=stop_after(7))
+    # TensorBoard sorts its files by their names, which contain the time in seconds.
+    time.sleep(1.1)
     run(tmp_path, settings=settings)
     steps = [event.step for event in events(tmp_path).Scalars("loss/training")]
     assert steps == list(range(1, 13))
