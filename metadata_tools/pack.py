@@ -82,8 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size = options.out.stat().st_size / 1e6
         print(f"{options.out}: {size:.1f} MB; {material.cut(longest_s).summary}")
         print(
-            f"lost: frequencies above {options.rate / 2:g} Hz, notes after {longest_s:g} s, precision "
-            "above 16 bits, everything in scores except notes, tempo, dynamics, slurs and staccato"
+            f"lost: frequencies above {options.rate / 2:g} Hz, notes after {longest_s:g} s, "
+            "precision above 16 bits, and everything in scores except notes, tempo, dynamics, "
+            "slurs and staccato"
         )
 
     return exit_status(work, "pack")
