@@ -1,9 +1,12 @@
 """Measure how fast training mixtures are rendered: `python -m benchmarks.rendered_data [FILE.npz]`.
 
-FILE.npz is a file of `metadata_tools.pack`. Without it, synthesised notes of eight instruments play
-the pieces of the demo. Other work on the machine makes the wall time longer, but has little effect
-on the CPU time. With --network WEIGHTS, the command measures the mean SDR improvement of a network
-instead, on mixtures with each effect alone; each value is limited to -20 to 40 dB.
+FILE.npz is a file that `metadata_tools.pack` wrote. Without FILE.npz, synthesised notes of eight
+instruments play the pieces of the demo. Other processes on the machine increase the wall time, but
+have little effect on the CPU time.
+
+With --network WEIGHTS, the command measures the mean SDR improvement of a network instead of the
+speed: without effects, with each effect alone, and with all effects. Before the mean is computed,
+the SDR improvement of each source is limited to -20 to 40 dB.
 """
 
 import argparse
@@ -62,13 +65,13 @@ def synthesised() -> Material:
 
 
 def print_difficulty(material: Material, network: Network, batches: int, size: int) -> None:
-    """Print the SDR improvement of a network on mixtures of 4 s with each effect alone."""
+    """Print the SDR improvement of a network on mixtures of 4 s, separately for each effect."""
     material = material.at_rate(network.sample_rate_hz, "notes")
     default = EffectSettings()
     off = replace(default, **dict.fromkeys(vars(default), 0.0))
     cases = {"no effect": off}
     for name, value in vars(default).items():
-        if name != "overlap_s":  # without bound notes, it has no effect
+        if name != "overlap_s":  # overlap_s changes only slurred notes
             cases[name] = replace(off, overlap_s=default.overlap_s, **{name: value})
     cases["all effects"] = default
     settings = MixtureSettings(4.0, size, 1.0, 6.0, 0.0, 0.0, 0.0)
@@ -89,7 +92,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4, help="number of mixtures in a batch")
     parser.add_argument("--seconds", type=float, default=4.0, help="duration of a mixture")
     parser.add_argument("--network", type=Path, metavar="WEIGHTS",
-        help="measure the SDR of this network with each effect alone")  # fmt: skip
+        help="measure the SDR improvement of this network for each effect")  # fmt: skip
     options = parser.parse_args()
     material = load_material(options.file) if options.file else synthesised()
     if options.network:

@@ -3,14 +3,15 @@
     python -m metadata_tools.demo --out DEMO --seed 1
 
 The data set has excerpts of four pieces in the public domain (`metadata_tools.scores.pieces`). The
-smallest ensemble is a duet, the largest is a quintet. A synthesiser plays the pieces in random
-rooms. The data set also has scenes, gains and listeners. The hearing loss of the listeners ranges
-from none to severe. All tracks belong to the split valid. The same seed always gives identical
-files.
+smallest ensemble is a duet, and the largest ensemble is a quintet. A synthesiser plays the pieces
+in random rooms. The data set also has scenes, gains and listeners. The hearing loss of the
+listeners ranges from none to severe. All tracks belong to the split valid. The same seed always
+gives identical files.
 
-With --train, the data set also has a split train, for a first training without any other data: the
-same pieces in other keys and tempi, played by other synthesised instruments. As the pieces are the
-same, scores on the split valid are too high for a network that was trained on the split train.
+With --train, the data set also has a split train. The split train allows a first training without
+any other data. Both splits have the same pieces, but the split train has other keys, other tempi
+and other synthesised instruments. If a network is trained on the split train, the scores on the
+split valid are too high, because both splits have the same pieces.
 """
 
 import math
@@ -55,11 +56,11 @@ def play(
         sampler: sampler with notes of all instruments of the piece.
         rng: random generator for the players and the room.
         semitones: number of semitones by which the piece is transposed.
-        speed: ratio of the tempo to the tempo of the piece.
+        speed: factor by which the tempo of the piece is multiplied.
 
     Returns:
-        Dict from the label of a player to the stem (2, samples). The length of the stems is a full
-        number of seconds.
+        Dict from the label of a player to the stem (2, samples). The duration of the stems is an
+        integer number of seconds.
     """
     parts = {
         label: performed(

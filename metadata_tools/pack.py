@@ -1,13 +1,15 @@
-"""Pack notes and scores into a file, from which networks are trained on rendered mixtures.
+"""Pack notes and scores into a file for the training of networks on rendered mixtures.
 
     python -m metadata_tools.pack --notes NOTES [NOTES2] --scores SCORES [SCORES2] --out FILE.npz
 
-The file needs neither the folders nor the libraries that read them, so it can be moved to another
-machine. Works and recorded pitches of the test sets are left out.
+A training from the file does not need the folders of notes and scores, and does not need the
+libraries that read these folders. The file can therefore be copied to another machine. Works and
+recorded pitches of the test sets are left out.
 
-The notes lose everything above half of --rate, are stored in 16 bits, and end after 3 s. If the
-file is larger than --megabytes, notes are cut to a shorter duration until it is small enough. The
-scores lose lyrics, layout and all marks except tempo, dynamics, slurs and staccato.
+Frequencies above half of --rate are removed from the notes. The samples of the notes have 16 bits.
+Notes longer than 3 s are shortened to 3 s. If the file is larger than --megabytes, the notes are
+shortened further until the file is small enough. The file has the notes, the tempo, the dynamics,
+the slurs and the staccato marks of the scores. Lyrics, layout and all other marks are left out.
 """
 
 import argparse
@@ -31,10 +33,10 @@ def write_pack(material: Material, path: Path, largest_bytes: float) -> float:
     """Write a packed file that is not larger than `largest_bytes`.
 
     Returns:
-        The duration in seconds to which notes were cut.
+        The maximum duration of a note in seconds.
 
     Raises:
-        InputError: the file would be too large even if notes were cut to 0.5 s.
+        InputError: the file is too large even if all notes are shortened to 0.5 s.
     """
     longest_s = LONGEST_NOTE_S
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ def write_pack(material: Material, path: Path, largest_bytes: float) -> float:
         longest_s -= 0.25
     raise InputError(
         f"--megabytes: {largest_bytes / 1e6:g} MB, too few for notes of {SHORTEST_NOTE_S} s; "
-        "expected more, a lower --rate or fewer folders of notes"
+        "increase --megabytes, decrease --rate or use fewer folders of notes"
     )
 
 
@@ -80,8 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size = options.out.stat().st_size / 1e6
         print(f"{options.out}: {size:.1f} MB; {material.cut(longest_s).summary}")
         print(
-            f"lost: frequencies above {options.rate / 2:g} Hz, notes after {longest_s:g} s, more "
-            "than 16 bits, and what scores say beyond notes, tempo, dynamics, slurs and staccato"
+            f"lost: frequencies above {options.rate / 2:g} Hz, notes after {longest_s:g} s, "
+            "precision above 16 bits, and everything in scores except notes, tempo, dynamics, "
+            "slurs and staccato"
         )
 
     return exit_status(work, "pack")

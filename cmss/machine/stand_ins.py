@@ -1,9 +1,9 @@
-"""Stands in for libraries that a bare machine with PyTorch and NumPy lacks.
+"""Replaces missing libraries on a machine that has only PyTorch and NumPy.
 
 The modules of this package import more libraries than a training needs. :func:`install` replaces
-the libraries that are missing, and never a library that is installed. Some libraries are replaced
-by the few functions that a training calls: values of settings are then not checked, and files are
-not locked. A function of any other library raises ImportError when it is called.
+only the libraries that are missing. For some libraries, this module has replacements of the
+functions that a training calls. The replacements do not check the values of settings and do not
+lock files. All other functions of missing libraries raise ImportError when they are called.
 """
 
 import json
@@ -45,7 +45,7 @@ def _is_installed(name: str) -> bool:
 
 
 class _Modules:
-    """Finds the modules within missing libraries."""
+    """Finds and creates the modules of missing libraries."""
 
     def __init__(self, missing: list[str]) -> None:
         self.missing = missing
@@ -58,11 +58,11 @@ class _Modules:
         return _Library(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """A stand-in has no code."""
+        """Do nothing, because the replacement of a module has no code."""
 
 
 class _Library(ModuleType):
-    """A library whose functions raise ImportError when they are called."""
+    """Replaces a library. The functions of the library raise ImportError when they are called."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -75,20 +75,20 @@ class _Library(ModuleType):
 
 
 class _Missing(Exception):
-    """A function or class of a missing library."""
+    """Replaces a function or a class of a missing library."""
 
     library = ""
 
     def __new__(cls, *_: Any, **__: Any) -> "_Missing":
-        if cls.__init__ is not Exception.__init__:  # a class of ours that inherits from it
+        if cls.__init__ is not Exception.__init__:  # a class of this package
             return super().__new__(cls)
         raise ImportError(f"{cls.library} is not installed, but {cls.__name__} needs it")
 
     def __init_subclass__(cls, **_: Any) -> None:
-        """Accept keyword arguments, as the base classes of some libraries do."""
+        """Accept keyword arguments, because the base classes of some libraries have them."""
 
 
-# Functions that a training calls.
+# Replacements of the functions that a training calls.
 
 
 def _pydantic() -> None:
@@ -132,16 +132,18 @@ def _scipy() -> None:
 
 
 def firwin(taps: int, cutoff: Any, window: str = "hann", pass_zero: bool = False) -> np.ndarray:
-    """Design a band-pass or high-pass filter by the window method, as `scipy.signal.firwin`.
+    """Design a band-pass or high-pass filter by the window method.
+
+    This function replaces `scipy.signal.firwin`.
 
     Args:
         taps: odd number of taps.
-        cutoff: edges of the pass band, as fractions of half of the sampling rate; a single edge for
-            a high-pass filter.
-        window, pass_zero: only these values are supported.
+        cutoff: lower and upper edge of the pass band, relative to the Nyquist frequency. If
+            `cutoff` is a single number, the filter is a high-pass filter.
+        window, pass_zero: only the default values are supported.
     """
     if window != "hann" or pass_zero or taps % 2 == 0:
-        raise ImportError("scipy is not installed, but another filter design needs it")
+        raise ImportError("scipy is not installed, but this filter design needs scipy")
     edges = [*np.atleast_1d(cutoff), 1.0][:2]
     position = np.arange(taps) - (taps - 1) / 2
     low, high = edges
@@ -203,9 +205,12 @@ def _safetensors() -> None:
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Convert tensors and metadata to the content of a file, as `safetensors.torch.save`."""
+    """Convert tensors and metadata to the content of a file.
+
+    This function replaces `safetensors.torch.save`.
+    """
     names = {dtype: name for name, dtype in _DTYPES.items()}
-    # The library sorts tensors by the size of their elements, and then by their names.
+    # The library safetensors sorts tensors by the size of an element, and then by name.
     order = sorted(tensors, key=lambda key: (-tensors[key].element_size(), key))
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     content, place = [], 0

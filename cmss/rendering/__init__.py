@@ -1,11 +1,12 @@
 """Renders mixtures from recorded single notes and scores.
 
-score, arrange, held_out    notes of a score, ensembles, works and pitches that are held out
-notes, musicxml             reading of folders of notes and scores, with libraries for both
+score, arrange              scores, and ensembles that play the parts of a score
+held_out                    works and recorded pitches that are held out for testing
+notes, musicxml             readers for folders of notes and of scores; need further libraries
 material                    notes and scores for a training, from folders or from a packed file
-effects, tones, acoustics   players and rooms, as pure functions; need only NumPy
-excerpts                    a random excerpt: passage, ensemble, players, room
+effects, tones, acoustics   effects, players and rooms as pure functions; need only NumPy
+excerpts                    random excerpts with an ensemble, a passage, players and a room
 
-The rendered data sets of `metadata_tools.render` use the same scores, ensembles and held-out works
-and pitches, but neither the effects nor the rooms of this package.
+`metadata_tools.render` renders data sets with the same scores, ensembles, held-out works and
+held-out pitches. `metadata_tools.render` does not use the effects and the rooms of this package.
 """

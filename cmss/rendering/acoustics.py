@@ -1,9 +1,9 @@
 """Simulates rooms with near and far microphones for rendered mixtures.
 
 The direct sound and the early reflections are image sources in a rectangular room (Allen and
-Berkley 1979, Journal of the Acoustical Society of America 65). The late reverberation is noise
-that decays exponentially, and whose level follows statistical acoustics (Kuttruff, Room Acoustics,
-section 5.5).
+Berkley 1979, Journal of the Acoustical Society of America 65). The late reverberation is
+exponentially decaying noise. The level of the late reverberation follows statistical acoustics
+(Kuttruff, Room Acoustics, section 5.5).
 
 In shapes, P is the number of players and T the number of samples of an impulse response.
 """
@@ -18,16 +18,16 @@ Array = NDArray[np.float32]
 
 SPEED_OF_SOUND = 343.0  # in m/s
 LONGEST_RESPONSE_S = 3.0
-"""Maximum duration of an impulse response in seconds; the rest of the decay is cut off."""
+"""Maximum duration of an impulse response in seconds; longer decays are truncated."""
 
 _HALF_WIDTH = 8  # half of the number of taps of a band-limited impulse
 _ORDER = 2  # maximum order of reflections
 _DECAYS = ((400.0, 1.1), (3000.0, 1.0), (np.inf, 0.55))
-"""Upper edge in Hz of three bands, and their reverberation time relative to that of the room."""
+"""Upper edge in Hz of each band, and ratio of the band's reverberation time to `decay_s`."""
 
 _CELLS = np.array([c for c in product(range(-_ORDER, _ORDER + 1), repeat=3)
                    if sum(map(abs, c)) <= _ORDER])  # fmt: skip
-"""Cells (images, 3) of the lattice of image sources; the first axis is sorted by position."""
+"""Indices (images, 3) of the cells of the lattice of image sources, sorted by position."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,12 @@ class Space:
 
     Args:
         size_m: length, width and height of the room.
-        decay_s: reverberation time (T60) at mid frequencies; 0 for a room without reflections.
+        decay_s: reverberation time (T60) at mid frequencies. If `decay_s` is 0, the room has no
+            reflections.
         spacing_m: distance between the two microphones.
         angle_rad: angle by which each microphone is turned outwards.
-        omni: directivity of the microphones: 1 for omnidirectional microphones, 0.5 for cardioids.
+        omni: directivity of the microphones. `omni` is 1 for omnidirectional microphones and 0.5
+            for cardioid microphones.
     """
 
     size_m: tuple[float, float, float]
@@ -74,7 +76,8 @@ def random_space(longest_decay_s: float, rng: np.random.Generator) -> Space:
     reverberation time are large.
 
     Args:
-        longest_decay_s: maximum reverberation time in seconds; 0 for a room without reflections.
+        longest_decay_s: maximum reverberation time in seconds. If `longest_decay_s` is 0, the room
+            has no reflections.
         rng: random generator for the room and the microphones.
     """
     lowest = min(0.15, longest_decay_s)
@@ -98,7 +101,10 @@ def random_space(longest_decay_s: float, rng: np.random.Generator) -> Space:
 
 
 def late_bands(seconds: float, rate_hz: int, rng: np.random.Generator) -> Array:
-    """Return noise (3, 2, T) of unit variance in sum, split into the bands of the reverberation."""
+    """Return noise (3, 2, T) in three bands for the reverberation.
+
+    The sum of the three bands is white noise with unit variance.
+    """
     samples = int(seconds * rate_hz)
     spectrum = np.fft.rfft(rng.standard_normal((2, samples), np.float32))
     hz = np.fft.rfftfreq(samples, 1 / rate_hz)
@@ -119,17 +125,19 @@ def responses(
 ) -> Array:
     """Compute the impulse responses from all players to the pair of microphones.
 
-    The direct sound falls with the distance, and the late reverberation does not. Players stay at
-    least 0.2 m away from the walls. At 1 m, the
-    direct sound of a microphone that points at the player has an amplitude of 1.
+    The level of the direct sound decreases with the distance of the player. The level of the late
+    reverberation does not depend on the distance. All players are at least 0.2 m away from the
+    walls. If a microphone points at a player at a distance of 1 m, the direct sound has an
+    amplitude of 1.
 
     Args:
-        space: room with a pair of microphones, which stands in the middle of its width.
+        space: room with a pair of microphones. The pair is in the middle of the room's width.
         angles_rad: angle (P,) of each player, seen from the microphones; positive to the right.
         distances_m: distance (P,) of each player to the centre of the microphones.
         rate_hz: sampling rate of the responses.
         rng: random generator for the late reverberation.
-        bands: noise of :func:`late_bands`, longer than the responses; None to draw it.
+        bands: noise of :func:`late_bands`, which is longer than the responses. If `bands` is None,
+            new noise is drawn.
 
     Returns:
         The impulse responses (P, 2, T). The direct sound arrives within the first 3 ms.
@@ -152,7 +160,7 @@ def responses(
             # players are not correlated.
             first = int(rng.integers(bands.shape[-1] - samples))
             late = np.einsum("bct,bt->ct", bands[..., first : first + samples], decays)
-            # At the critical distance, the direct sound has the energy of the diffuse sound.
+            # At the critical distance, direct sound and diffuse sound have equal energy.
             energy = float(np.sum(late**2)) / 2
             response[player] += late / np.float32(space.critical_m * np.sqrt(max(energy, 1e-12)))
     return response
@@ -194,7 +202,7 @@ def _decays(space: Space, samples: int, start: int, rate_hz: int) -> Array:
     time = (np.arange(samples, dtype=np.float32) - start) / np.float32(rate_hz)
     length, width, height = space.size_m
     surface = 2 * (length * width + length * height + width * height)
-    # The late reverberation starts when many reflections overlap, after two mean free paths.
+    # The late reverberation starts after two mean free paths, when many reflections overlap.
     begin_s = 2 * 4 * space.volume_m3 / (surface * SPEED_OF_SOUND)
     fade_in = np.clip(time / begin_s, 0, 1) ** 2
     # The level falls by 60 dB within the reverberation time.

@@ -8,8 +8,7 @@ import numpy as np
 from cmss.rendering.score import RANGES, Part, into_range, one_voice, shared_by_two
 from cmss.scenes import DOUBLED, STRINGS
 
-# These are the string ensembles with two violins. The violin is by far the instrument that is most
-# often doubled.
+# String ensembles with two violins. The violin is the instrument that is most often doubled.
 _STRING_GROUPS = {
     2: ("Violin", "Violin"),
     3: ("Violin", "Violin", "Cello"),
@@ -74,7 +73,7 @@ def draw_ensembles(
 def _rarest(
     names: Sequence[str], played: Mapping[str, int], count: int, rng: np.random.Generator
 ) -> list[str]:
-    """Draw names without repetition; names that were drawn rarely before are more likely."""
+    """Draw names without repetition; names that were drawn less often before are more likely."""
     if count <= 0:
         return []
     times = np.array([played.get(name, 0) for name in names], float)
@@ -84,9 +83,9 @@ def _rarest(
 
 
 def number_players(instruments: Sequence[str]) -> tuple[str, ...]:
-    """Number the players of doubled instruments as in the challenge.
+    """Number the players of doubled instruments in the format of the challenge.
 
-    For example, Violin, Viola, Violin become Violin_1, Viola, Violin_2.
+    For example, the result for Violin, Viola, Violin is Violin_1, Viola, Violin_2.
     """
     total, seen = Counter(instruments), Counter[str]()
     labels = []

@@ -36,7 +36,7 @@ _ACCIDENTALS = {
     "three-quarters-sharp": "1.5",
     "three-quarters-flat": "-1.5",
 }
-"""Dict from an accidental to its alteration in semitones, for notes without `alter`; accidentals
+"""Dict from an accidental to its alteration in semitones, for notes without `alter`. Accidentals
 that are not listed, such as naturals, have an alteration of 0."""
 
 _DECIMAL = re.compile(r"[+-]?\d{1,3}(?:\.\d{1,6})?")
@@ -45,7 +45,7 @@ _HIGHEST = 127
 
 @dataclass(frozen=True)
 class Transposition:
-    """Defines a transposition from written to sounding pitch.
+    """Holds a transposition from written to sounding pitch.
 
     Args:
         time: time from which the transposition is valid, given by the number of the measure and the
@@ -65,7 +65,7 @@ class Transposition:
 
 @dataclass(frozen=True)
 class Written:
-    """Describes a note of a document.
+    """Holds a note of a document.
 
     Args:
         time: onset of the note, given by the number of the measure and the number of quarter notes

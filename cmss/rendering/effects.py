@@ -1,8 +1,8 @@
-"""Changes notes and tones in the ways in which real players differ from a sampler.
+"""Applies effects that model how real players differ from a sampler.
 
 Each effect is a pure function of notes or samples and a random generator. The strengths of the
-effects are the settings of :class:`EffectSettings`. The effects are used in the training only, and
-never in the rendered test sets.
+effects are the settings of :class:`EffectSettings`. The effects are used only in the training. The
+rendered test sets do not use the effects.
 
 In shapes, T is the number of samples.
 """
@@ -22,29 +22,33 @@ Array = NDArray[np.float32]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 CONTROL_HZ = 100
-"""Sampling rate of the curves of pitch and level, which are interpolated linearly."""
+"""Sampling rate of pitch curves and level curves; the curves are interpolated linearly."""
 
 
 @dataclass(frozen=True)
 class EffectSettings:
-    """Strengths of all effects of rendered mixtures; 0 switches an effect off.
+    """Holds the strengths of all effects of rendered mixtures; 0 disables an effect.
 
     Args:
-        legato: fraction of the notes that are bound to the next note, if the next note follows
-            without a rest.
-        overlap_s: maximum time in seconds by which a bound note sounds into the next note.
+        legato: fraction of the notes that are slurred to the next note. Only notes without a rest
+            before the next note are slurred.
+        overlap_s: maximum overlap of a slurred note with the next note in seconds.
         vibrato_cents: maximum depth of the vibrato.
         dynamics_db: maximum change of the level within a note.
-        apart_s: standard deviation of the time by which players are apart.
+        apart_s: standard deviation of the timing deviations of each player in seconds.
         drift_cents: standard deviation of the slow drift of each player's tuning.
-        noise: maximum level of the noise of breath or bow, as a factor of the tone's level.
-        reverberation_s: maximum reverberation time in seconds. If it is 0, the room is dry.
-        near: fraction of the mixtures that are recorded by close microphones.
-        width: amount by which the width of the stereo image is varied. If it is 1, the width is
-            between 0 (mono) and 1.5 times the width of the microphone pair.
-        different_notes: fraction of the doubled instruments whose two players have different
-            libraries or, if there is only one library, different notes of this library.
-        against_habit: fraction of the mixtures in which any instrument plays any part.
+        noise: maximum ratio of the level of breath or bow noise to the level of the tone.
+        reverberation_s: maximum reverberation time in seconds. If `reverberation_s` is 0, the room
+            has no reflections.
+        near: fraction of the mixtures with close microphones.
+        width: variation of the width of the stereo image. If `width` is 1, the stereo image is
+            between mono and 1.5 times as wide as the stereo image of the microphone pair. If
+            `width` is 0, the stereo image is that of the microphone pair.
+        different_notes: fraction of the doubled instruments whose two players use different
+            recordings. The recordings are from different libraries. If there is only one library,
+            the recordings are different notes of this library.
+        against_habit: fraction of the mixtures in which the parts are assigned to the instruments
+            at random.
     """
 
     legato: Fraction = 0.5
@@ -72,9 +76,10 @@ def against_habit(
 ) -> dict[str, Part]:
     """Assign parts to players without regard to the usual roles of the instruments.
 
-    Any player gets any part, so that a viola may play above a violin. A quarter of the ensembles
-    have two players of the same part. All parts are transposed by the same interval, and each part
-    is also transposed by any number of octaves with which it is in the range of its instrument.
+    The parts are assigned at random. For example, a viola may play a higher part than a violin. In
+    a quarter of the ensembles, two players play the same part. All parts are transposed by the same
+    interval. Each part is also transposed by a random number of octaves that moves the part into
+    the range of its instrument.
 
     Args:
         parts: excerpts of the score, with onsets from zero.
@@ -109,8 +114,8 @@ def anywhere_in_range(
 ) -> Part:
     """Transpose a part by an interval and a random number of octaves into a range.
 
-    The number of octaves is drawn among those with which at least 90 % of the notes are in the
-    range. The other notes are shifted separately.
+    The number of octaves is drawn from all numbers that move at least 90 % of the notes into the
+    range. The remaining notes are shifted separately.
 
     Args:
         part: part to transpose.
@@ -137,13 +142,13 @@ def anywhere_in_range(
 def overlapped(
     notes: Sequence[Note], fraction: float, overlap_s: float, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """Bind notes to the next note, and let the bound notes sound into the next note.
+    """Slur notes to the next note, and lengthen the slurred notes so that both notes overlap.
 
     Args:
         notes: notes of a player, sorted by onset.
-        fraction: fraction of the notes that are bound, if there is no rest after them.
+        fraction: fraction of the notes that are slurred. Notes before a rest are never slurred.
         overlap_s: maximum duration of the overlap in seconds.
-        rng: random generator for the bound notes and the overlaps.
+        rng: random generator for the slurred notes and the overlaps.
     """
     changed = list(notes)
     bound = rng.random(len(changed)) < fraction
@@ -161,8 +166,8 @@ def overlapped(
 def apart(notes: Sequence[Note], deviation_s: float, rng: np.random.Generator) -> tuple[Note, ...]:
     """Move the notes of a player in time, relative to the other players.
 
-    A player has a constant delay or lead, a slow change around it, and a deviation of each note.
-    The three terms have equal variance.
+    The time shift of a note is the sum of three terms: a constant shift of the player, a slow
+    variation of this shift, and a random deviation of the note. All terms have equal variance.
 
     Args:
         notes: notes of a player, sorted by onset.
@@ -181,7 +186,7 @@ def apart(notes: Sequence[Note], deviation_s: float, rng: np.random.Generator) -
     return tuple(moved)
 
 
-# Curves of pitch and level; each is sampled at CONTROL_HZ.
+# Curves of pitch and level, sampled at CONTROL_HZ.
 
 
 def drift(seconds: float, cents: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -204,16 +209,16 @@ def drift(seconds: float, cents: float, rng: np.random.Generator) -> NDArray[np.
 def vibrato(
     seconds: float, depth_cents: float, rate_hz: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the vibrato of a note in cents; its rate and depth vary slowly.
+    """Return the vibrato of a note in cents, with a slowly varying rate and depth.
 
-    The vibrato begins 0.05 to 0.3 s after the note. Its depth varies between 60 and 100 % of
-    `depth_cents`, and its rate by 8 % around `rate_hz`.
+    The vibrato begins 0.05 to 0.3 s after the onset of the note. The depth varies between 60 and
+    100 % of `depth_cents`. The rate varies by up to 8 % around `rate_hz`.
 
     Args:
         seconds: duration of the note.
         depth_cents: maximum deviation from the pitch of the note.
         rate_hz: mean rate of the vibrato.
-        rng: random generator for the begin and the variations.
+        rng: random generator for the beginning and the variations of the vibrato.
     """
     time = np.arange(int(seconds * CONTROL_HZ) + 2) / CONTROL_HZ
     begin_s, phase = rng.uniform(0.05, 0.3), rng.uniform(0, 2 * np.pi)
@@ -228,8 +233,8 @@ def vibrato(
 def dynamics(seconds: float, most_db: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the change of the level within a note in dB.
 
-    The curve is one of four shapes: it rises, falls, rises and falls, or falls after an accent. The
-    level changes by up to `most_db`, and short notes change less.
+    The curve has one of four shapes: rising, falling, rising then falling, or falling after an
+    accent. The level changes by up to `most_db`. The maximum change is smaller for short notes.
 
     Args:
         seconds: duration of the note.
@@ -253,7 +258,7 @@ def dynamics(seconds: float, most_db: float, rng: np.random.Generator) -> NDArra
 
 
 def band_noise(samples: int, centre_hz: float, rate_hz: int, rng: np.random.Generator) -> Array:
-    """Return noise (samples,) with an RMS of 1 and a band of two octaves, for breath or bow."""
+    """Return breath or bow noise (samples,) with an RMS of 1 and a bandwidth of two octaves."""
     spectrum = np.fft.rfft(rng.standard_normal(samples, np.float32))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(samples, 1 / rate_hz), 1) / centre_hz)
     noise = np.fft.irfft(spectrum * np.exp(-0.5 * octaves.astype(np.float32) ** 2), samples)
@@ -261,7 +266,7 @@ def band_noise(samples: int, centre_hz: float, rate_hz: int, rng: np.random.Gene
 
 
 def with_noise(tone: Array, level: float, noise: Array, rate_hz: int) -> Array:
-    """Add noise of breath or bow to the dry stem of a player; the noise follows the stem's level.
+    """Add breath or bow noise to a dry stem; the noise level follows the level of the stem.
 
     Args:
         tone: dry stem (T,).
@@ -278,11 +283,12 @@ def with_noise(tone: Array, level: float, noise: Array, rate_hz: int) -> Array:
 
 
 def at_width(stem: Array, width: float) -> Array:
-    """Scale the difference between both channels; a width of 0 is mono, and 1 changes nothing.
+    """Change the width of the stereo image of a stem.
 
     Args:
         stem: stem or impulse response (2, T).
-        width: factor of the difference between the channels.
+        width: factor by which the difference between the channels is multiplied. If `width` is 0,
+            the result is mono. If `width` is 1, the result equals `stem`.
     """
     middle = 0.5 * (stem[0] + stem[1])
     side = 0.5 * width * (stem[0] - stem[1])

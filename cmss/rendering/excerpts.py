@@ -1,6 +1,7 @@
-"""Renders random excerpts for training: draws a passage, ensemble, players and a room.
+"""Renders random excerpts for training.
 
-An excerpt is a function of the material, the settings and a random generator.
+For each excerpt, an ensemble, a passage, the playing styles and a room are drawn. An excerpt is a
+function of the material, the settings and a random generator.
 
 In shapes, P is the number of players and T the number of samples.
 """
@@ -36,7 +37,8 @@ from cmss.rendering.tones import Performer, random_style, voices
 Array = NDArray[np.float32]
 
 LEAD_S = 1.0
-"""Time in seconds that is rendered before an excerpt, whose reverberation the excerpt contains."""
+"""Duration in seconds of the lead, which is rendered before each excerpt and then removed. The
+reverberation of the lead remains in the excerpt."""
 _TRIES = 20
 _SIZES, _SIZE_CHANCES = (2, 3, 4, 5), (0.25, 0.3, 0.3, 0.15)
 _DOUBLED = 0.4  # fraction of the ensembles with a doubled instrument
@@ -44,7 +46,7 @@ _DOUBLED = 0.4  # fraction of the ensembles with a doubled instrument
 
 @dataclass(frozen=True)
 class Levels:
-    """Defines the levels and the equalisers of the players of an excerpt.
+    """Holds the ranges of the random levels and the random equalisers of players.
 
     Args:
         gain_db: maximum random increase or decrease of the level of a player in dB.
@@ -62,7 +64,8 @@ class ExcerptRenderer:
         material: notes and scores.
         effects: strengths of the effects.
         seconds: duration of an excerpt.
-        instrument: instrument that plays in every excerpt; None for any instruments.
+        instrument: instrument that plays in every excerpt. If `instrument` is None, all instruments
+            are drawn at random.
 
     Raises:
         InputError: the material has no notes of the instrument.
@@ -76,7 +79,7 @@ class ExcerptRenderer:
         instrument: str | None = None,
     ) -> None:
         if instrument is not None and instrument not in material.tones:
-            raise InputError(f"instrument: {instrument}: the notes have none of this instrument")
+            raise InputError(f"instrument: {instrument}: no notes of this instrument")
         self.material, self.effects, self.instrument = material, effects, instrument
         self.rate_hz = material.rate_hz
         self.samples = round(seconds * self.rate_hz)
@@ -86,15 +89,15 @@ class ExcerptRenderer:
             for name, tones in material.tones.items()
         }
         self._performer = Performer(self.rate_hz)
-        # All rooms use excerpts of the same noise, because drawing noise takes long.
+        # All rooms use excerpts of the same noise, because the generation of noise is slow.
         self._bands = late_bands(3 * LONGEST_RESPONSE_S, self.rate_hz, np.random.default_rng(0))
 
     def render(self, rng: np.random.Generator, levels: Levels) -> tuple[tuple[str, ...], Array]:
         """Render an excerpt.
 
         Returns:
-            The labels of the players, such as Violin_2, and their stems (P, 2, T) in float32. The
-            mean level of the players is 0.1 RMS.
+            The labels of the players, such as Violin_2, and the stems (P, 2, T) of the players in
+            float32. The mean RMS level of the stems is 0.1.
         """
         labels = self._draw_ensemble(rng)
         parts = self._draw_passage(labels, rng)
@@ -105,8 +108,8 @@ class ExcerptRenderer:
         gains = 10 ** (rng.uniform(-levels.gain_db, levels.gain_db, len(labels)) / 20)
         gains *= 0.1 * rng.choice((-1, 1), len(labels))
         for stem, gain in zip(stems, gains, strict=True):
-            # The level is measured before the excerpt as well, so that the reverberation of a
-            # player who pauses in the excerpt is not made louder.
+            # The level is measured over the lead and the excerpt. If a player pauses in the
+            # excerpt, the reverberation of the player is therefore not amplified.
             stem *= np.float32(gain / max(_sounding_rms(stem, self.rate_hz), 1e-9))
         return labels, stems[..., -self.samples :]
 
@@ -118,7 +121,7 @@ class ExcerptRenderer:
         (labels,) = draw_ensembles(instruments, [size], 1, doubled, rng)
         if self.instrument is None or self.instrument in map(instrument_of, labels):
             return labels
-        # Replace all players of an instrument by the instrument that must play.
+        # Replace all players of a random instrument by a player of the required instrument.
         replaced = instrument_of(labels[int(rng.integers(len(labels)))])
         others = [name for name in map(instrument_of, labels) if name != replaced]
         return number_players([self.instrument, *others])
@@ -126,10 +129,10 @@ class ExcerptRenderer:
     def _draw_passage(
         self, labels: Sequence[str], rng: np.random.Generator
     ) -> dict[str, tuple[Note, ...]]:
-        """Draw a passage in which all players have notes, as the first of several tries.
+        """Draw a passage in which each player plays for at least half of the time.
 
-        If there is no passage in which each player plays for at least half of the time, the passage
-        is used in which the least active player plays for the longest time.
+        Up to `_TRIES` passages are drawn. If no passage fulfils the condition, the passage whose
+        least active player plays for the longest time is used.
         """
         seconds = LEAD_S + self.samples / self.rate_hz
         assign = give_parts
@@ -181,7 +184,7 @@ class ExcerptRenderer:
         near = rng.random() < effects.near
         angles, distances = random_seats(space, players, bool(near), rng)
         response = responses(space, angles, distances, self.rate_hz, rng, self._bands)
-        # A width of 1 is that of the microphone pair.
+        # A width of 1 does not change the stereo image of the microphone pair.
         width = 1 + effects.width * rng.uniform(-1, 0.5)
         return np.stack([at_width(each, width) for each in response])
 
@@ -194,7 +197,8 @@ def random_seats(
     Args:
         space: room in which the players sit.
         players: number of players P.
-        near: whether the microphones are 0.4 to 1.5 m away; otherwise, they are 2 m or more away.
+        near: whether the microphones are close to the players. If `near` is True, the mean distance
+            is 0.4 to 1.5 m. If `near` is False, the mean distance is 2 m or more in large rooms.
         rng: random generator for the seats.
     """
     opening = np.deg2rad(rng.uniform(40, 140))
@@ -214,7 +218,7 @@ def equaliser(most_db: float, players: int, rng: np.random.Generator) -> Array:
 def convolved(dry: Array, response: Array, tone: Array, rate_hz: int) -> Array:
     """Convolve dry stems with impulse responses and equalisers.
 
-    The equalisers have no phase. Their gains are interpolated between octaves.
+    The equalisers are zero-phase filters. The gains are interpolated between octaves.
 
     Args:
         dry: dry stems (P, T).
@@ -228,7 +232,7 @@ def convolved(dry: Array, response: Array, tone: Array, rate_hz: int) -> Array:
     samples = dry.shape[-1]
     points = _fast_length(samples + response.shape[-1])
     gains = torch.from_numpy(tone) @ _octave_bands(points, rate_hz)
-    # torch computes these transforms faster than numpy.
+    # PyTorch computes these Fourier transforms faster than NumPy.
     spectrum = torch.fft.rfft(torch.from_numpy(dry), points) * gains
     spectra = torch.fft.rfft(torch.from_numpy(response), points)
     wet = torch.fft.irfft(spectrum[:, None] * spectra, points)
@@ -245,7 +249,7 @@ def _octave_bands(points: int, rate_hz: int) -> torch.Tensor:
 
 
 def _fast_length(samples: int) -> int:
-    """Return the smallest number with the factors 2, 3 and 5 alone that is not below `samples`."""
+    """Return a length of at least `samples` that has only the prime factors 2, 3 and 5."""
     best = 1 << (samples - 1).bit_length()
     for odd in (3, 5, 9, 15, 25, 27):
         length = odd

@@ -1,7 +1,7 @@
 """Defines the works and the recorded pitches that are held out for testing.
 
-The rendered test sets and the training on rendered mixtures use these definitions, so that a
-training never uses the works and the notes of the test sets.
+Both the rendered test sets and the training on rendered mixtures use these definitions. A training
+therefore never uses the works and the notes of the test sets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,8 @@ HELD_OUT_EVERY = 4
 def matches(work: str, patterns: Sequence[str]) -> bool:
     """Return whether the name of a work matches one of the patterns.
 
-    A pattern is a shell pattern, or a word that the name contains.
+    If a pattern contains `*` or `?`, the pattern is a shell pattern. Otherwise, the pattern matches
+    every name that contains the pattern.
     """
     return any(
         fnmatchcase(work.lower(), (p if "*" in p or "?" in p else f"*{p}*").lower())

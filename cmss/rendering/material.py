@@ -1,10 +1,10 @@
-"""Reads, packs and unpacks the notes and scores from which mixtures are rendered while training.
+"""Reads, packs and unpacks notes and scores for the rendering of training mixtures.
 
-Works and recorded pitches of the test sets (:mod:`cmss.rendering.held_out`) are left out of the
-material, and a packed file that contains any of them is refused.
+The material contains no works and no recorded pitches of the test sets
+(:mod:`cmss.rendering.held_out`). Packed files that contain such works or pitches are refused.
 
-A packed file is a .npz file without pickled objects, which numpy reads. The samples of the notes
-are stored in 16 bits, without loss: second differences, compressed by zlib.
+A packed file is a NumPy .npz file without pickled objects. The samples of the notes have 16 bits.
+zlib compresses the second differences of the samples without loss.
 """
 
 import json
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FULL_SCALE = 32767
 LONGEST_NOTE_S = 3.0
 REFUSED_WORKS = (*TEST_WORKS, *VALID_WORKS)
-"""Patterns that name the works that are never used in a training."""
+"""Patterns of the names of all works that are never used in a training."""
 
 _VERSION = 1
 _FADE_S = 0.02
@@ -38,10 +38,10 @@ _FADE_S = 0.02
 
 @dataclass(frozen=True)
 class Tone:
-    """Holds a recorded note at the sampling rate of a training.
+    """Holds a recorded note at the sampling rate of the material.
 
     Args:
-        library: name of the library from which the note comes.
+        library: name of the library that contains the note.
         midi: nominal pitch as a MIDI number.
         cents: measured deviation from the nominal pitch.
         dynamic: name of the dynamic layer.
@@ -60,19 +60,21 @@ class Tone:
 
     @property
     def pitch(self) -> float:
-        """Sounding pitch as a MIDI number, with a fraction of a semitone."""
+        """Sounding pitch as a fractional MIDI number."""
         return self.midi + self.cents / 100
 
 
 @dataclass(frozen=True)
 class Line:
-    """Holds a part of a score, as arrays with an element for each note.
+    """Holds a part of a score as arrays. Each array has an element for each note.
 
     Args:
-        onset, duration: onset and duration in quarter notes, sorted by onset.
+        onset, duration: onsets and durations of the notes in quarter notes. The notes are sorted by
+            onset.
         midi: MIDI numbers.
         level_db: levels in dB relative to mezzo-forte.
-        marks: 1 for a note that is slurred to the previous note, plus 2 for a short note.
+        marks: sum of two flags. The flag 1 is set if the note is slurred to the previous note. The
+            flag 2 is set if the note is short.
     """
 
     onset: NDArray[np.float32]
@@ -93,10 +95,13 @@ class Line:
         )
 
     def between(self, start: float, stop: float) -> tuple[ScoreNote, ...]:
-        """Return the notes that begin between two positions, as :func:`cmss.rendering.score.cut`.
+        """Return the notes that begin between two positions.
+
+        :func:`cmss.rendering.score.cut` returns the same notes. The onsets of the returned notes
+        are relative to `start`.
 
         Args:
-            start, stop: positions in quarter notes; onsets are relative to `start`.
+            start, stop: positions in quarter notes.
         """
         first, last = np.searchsorted(self.onset, (start, stop))
         return tuple(
@@ -119,7 +124,8 @@ class Work:
     Args:
         name: name of the work.
         parts: parts of the score from top to bottom.
-        tempi: tempo marks (marks, 2): onset in quarter notes, and quarter notes per minute.
+        tempi: tempo marks (marks, 2). Each row has an onset in quarter notes and a tempo in quarter
+            notes per minute.
     """
 
     name: str
@@ -140,16 +146,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Material:
-    """Holds the notes and scores from which mixtures are rendered.
+    """Holds notes and scores for the rendering of mixtures.
 
     Args:
         rate_hz: sampling rate of the notes.
-        tones: dict from an instrument to its notes.
+        tones: dict from an instrument to its recorded notes.
         works: scores, sorted by the name of the work.
-        pitches: dict from `library/instrument` to the pitches of all notes of the library,
-            including the held-out pitches, which have no tone.
-        left_out: number of works that were left out.
-        origin: digest of the files from which the material was read; empty if it is not known.
+        pitches: dict from `library/instrument` to all recorded pitches of the instrument in the
+            library. `pitches` includes the held-out pitches, but `tones` does not.
+        left_out: number of works of the test sets that were left out.
+        origin: digest of the files from which the material was read. If the files are unknown,
+            `origin` is empty.
     """
 
     rate_hz: int
@@ -163,7 +170,8 @@ class Material:
         """Refuse works and pitches that are held out for testing.
 
         Raises:
-            InputError: the material contains a held-out work or note, or it is not sufficient.
+            InputError: the material contains a held-out work or pitch, or the material has too few
+                notes, instruments or scores.
         """
         problems = []
         if refused := sorted({w.name for w in self.works if matches(w.name, REFUSED_WORKS)}):
@@ -188,7 +196,7 @@ class Material:
                     "an octave"
                 )
         if not self.works:
-            problems.append(f"{where}: no score, expected at least one that is no test work")
+            problems.append(f"{where}: no score, expected at least one work outside the test sets")
         if len(self.tones) < 2:
             problems.append(f"{where}: notes of {len(self.tones)} instruments, expected at least 2")
         if problems:
@@ -196,7 +204,7 @@ class Material:
 
     @property
     def summary(self) -> str:
-        """Describe the material in a line."""
+        """Description of the material in a line."""
         tones = [tone for tones in self.tones.values() for tone in tones]
         seconds = sum(len(tone.samples) for tone in tones) / self.rate_hz
         total = sum(map(len, self.pitches.values()))
@@ -220,11 +228,12 @@ class Material:
         """Return material at a lower sampling rate.
 
         Args:
-            rate_hz: sampling rate of a network, at most that of this material.
-            where: text that names the material in an error message.
+            rate_hz: sampling rate of a network. `rate_hz` must not be higher than the sampling rate
+                of this material.
+            where: name of the material for an error message.
 
         Raises:
-            InputError: the sampling rate is higher than that of this material.
+            InputError: `rate_hz` is higher than the sampling rate of this material.
         """
         if rate_hz > self.rate_hz:
             raise InputError(
@@ -246,7 +255,7 @@ class Material:
         return replace(self, rate_hz=rate_hz, tones=tones)
 
     def cut(self, longest_s: float) -> "Material":
-        """Return material in which notes last at most `longest_s`, and fade out at the cut."""
+        """Return material whose notes are shortened to at most `longest_s` with a fade-out."""
         longest, fade = int(longest_s * self.rate_hz), int(_FADE_S * self.rate_hz)
         ramp = np.linspace(1, 0, fade)
 
@@ -255,7 +264,7 @@ class Material:
                 return tone
             samples = tone.samples[:longest].copy()
             samples[-fade:] = np.rint(samples[-fade:] * ramp)
-            # The sustain ends before the fade, because it is looped.
+            # The sustain must end before the fade-out, because the sustain may be looped.
             end = min(tone.sustain_end, longest - fade)
             return replace(
                 tone, samples=samples, attack=min(tone.attack, end // 2), sustain_end=end
@@ -280,8 +289,8 @@ def read_material(
         progress: function that wraps the score files with a progress bar, such as tqdm.
 
     Raises:
-        InputError: a folder cannot be read, or nothing is left for a training; each line names the
-            key and the file.
+        InputError: a folder cannot be read, or a folder has only works of the test sets, or the
+            material is not sufficient. Each line of the message names the key and the file.
     """
     problems: list[str] = []
     banks, pitches = _read_libraries(notes, problems)
@@ -315,7 +324,7 @@ def _read_libraries(
     banks: dict[str, Bank] = {}
     pitches = {}
     for number, folder in enumerate(folders, 1):
-        # Libraries need different names, and the names of two folders may be equal.
+        # Each library needs a unique name, but two folders may have the same name.
         library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
         try:
             bank = read_bank(folder)
@@ -406,9 +415,9 @@ def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone
 
 
 def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:
-    """Lower the sampling rate of a note by leaving out the upper part of its spectrum."""
-    # The note is followed by zeros, so that its end does not ring into its beginning. The number of
-    # points is such that both lengths have exactly the same duration.
+    """Lower the sampling rate of a note by removing the upper part of the spectrum."""
+    # Append zeros, so that the end of the note does not wrap around into the beginning. The number
+    # of points is chosen so that both signals have exactly the same duration.
     step = from_hz // gcd(from_hz, to_hz)
     points = -(-(len(samples) + 2000) // step) * step
     fewer = points * to_hz // from_hz
@@ -421,7 +430,7 @@ def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[
 
 
 def save_material(material: Material, path: Path) -> None:
-    """Write material to a packed file; equal material gives files with equal bytes."""
+    """Write material to a packed file; identical material results in identical files."""
     tones = [(name, tone) for name, found in material.tones.items() for tone in found]
     header = {
         "version": _VERSION,
@@ -503,16 +512,19 @@ def _unpacked(header: dict, arrays: dict[str, np.ndarray]) -> Material:
 
 
 def _compressed(signals: Sequence[NDArray[np.int16]]) -> bytes:
-    """Compress signals: second differences of each signal, low bytes before high bytes."""
+    """Compress the second differences of signals; all low bytes precede all high bytes."""
     differences = [np.diff(signal, n=2, prepend=np.zeros(2, np.int16)) for signal in signals]
     joined = np.concatenate(differences).astype(np.int16)
-    # Map small numbers of either sign to small numbers without a sign.
+    # Map signed numbers to unsigned numbers. Numbers near zero remain small (zigzag encoding).
     folded = (joined.astype(np.int32) << 1) ^ (joined.astype(np.int32) >> 15)
     return zlib.compress(folded.astype("<u2").view(np.uint8).reshape(-1, 2).T.tobytes(), 9)
 
 
 def _decompressed(content: bytes, lengths: Sequence[int]) -> list[NDArray[np.int16]]:
-    """Undo :func:`_compressed`; 16-bit sums wrap around as the differences did."""
+    """Undo :func:`_compressed`.
+
+    The sums and the differences both overflow at 16 bits, so the samples are restored exactly.
+    """
     planes = np.frombuffer(zlib.decompress(content), np.uint8).reshape(2, -1)
     folded = np.ascontiguousarray(planes.T).view("<u2")[:, 0].astype(np.int32)
     differences = ((folded >> 1) ^ -(folded & 1)).astype(np.int16)

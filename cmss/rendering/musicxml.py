@@ -57,7 +57,7 @@ def read_score(path: Path) -> Score:
     root = read_document(path)
     remarks = tidy(root, path) + to_concert_pitch(root, path)
     with warnings.catch_warnings():
-        # partitura warns about every text that it does not know as a tempo.
+        # partitura warns about every text that partitura does not recognise as a tempo.
         warnings.simplefilter("ignore")
         try:
             document = load_musicxml(io.BytesIO(etree.tostring(root)))
@@ -137,5 +137,5 @@ def _read_tempi(part: Any) -> tuple[tuple[float, float], ...]:
         float(part.quarter_map(mark.start.t)): float(mark.bpm) * quarters.get(mark.unit or "q", 1.0)
         for mark in part.iter_all(pt.Tempo)
     }
-    # `tidy` does not check tempi that are given in words ("q = 0").
+    # `tidy` does not check tempi that are written as text ("q = 0").
     return tuple(sorted((at, tempo) for at, tempo in marks.items() if not implausible(tempo)))

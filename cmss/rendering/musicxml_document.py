@@ -1,7 +1,7 @@
 """Reads MusicXML files as XML documents: unpacks, decodes and checks the files.
 
-The checks correct or refuse elements that partitura would silently read incorrectly, or on which
-partitura would fail without naming the place in the file.
+The checks correct or refuse two types of elements: elements that partitura reads incorrectly
+without a warning, and elements that cause errors in partitura without the place in the file.
 """
 
 import codecs
@@ -156,7 +156,7 @@ def _decoded(data: bytes, path: Path) -> str:
     elif match := _DECLARED.match(data[:1000]):
         named = match[1].decode("ascii")
         try:
-            # A file that states UTF-16 in single bytes was converted later, usually to UTF-8.
+            # A declaration of UTF-16 in single bytes is wrong: such files are usually in UTF-8.
             known = codecs.lookup(named).name
             encoding = "utf-8" if known.startswith(("utf-16", "utf-32")) else known
             return decode(data, path, encoding)
@@ -175,8 +175,8 @@ def _parsed(text: str, path: Path) -> etree._Element:
         remove_pis=True,
     )
     try:
-        # Remove the XML declaration: it states the encoding of the file, but the text is passed on
-        # in UTF-8.
+        # Remove the XML declaration, because the declaration states the encoding of the file. The
+        # text is passed on in UTF-8.
         return etree.fromstring(_DECLARATION.sub("", text, count=1).encode("utf-8"), parser)
     except (etree.XMLSyntaxError, UnicodeError) as error:
         raise _unreadable(path, error) from error

@@ -43,12 +43,12 @@ class Recording:
 
     @property
     def pitch(self) -> float:
-        """Sounding pitch as a MIDI number, with a fraction of a semitone."""
+        """Sounding pitch as a fractional MIDI number."""
         return self.midi + self.cents / 100
 
 
 Bank = dict[str, tuple[Recording, ...]]
-"""Notes by instrument."""
+"""Dict from an instrument to its recordings."""
 
 
 def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndarray) -> Recording:
@@ -67,7 +67,7 @@ def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndar
     # The attack ends when the level is within 4 dB of the sustain level.
     loud = np.flatnonzero(smooth > typical - 4.0)
     attack, end = (int(loud[0]) * hop, (int(loud[-1]) + 1) * hop)
-    # Short or plucked notes have no plateau: take everything after the first third as the sustain.
+    # Short or plucked notes have no sustain. Use the last two thirds of these notes instead.
     if end - attack < 4 * hop:
         attack, end = len(samples) // 3, len(samples)
     return Recording(
@@ -79,9 +79,8 @@ def read_bank(folder: Path) -> Bank:
     """Read a folder of notes.
 
     Raises:
-        InputError: one of these conditions is true. notes.csv is missing or incomplete. notes.csv
-            lists an instrument that the challenge does not have. notes.csv lists a file that is
-            missing or is not mono at 44.1 kHz.
+        InputError: notes.csv is missing or incomplete, notes.csv lists an instrument that is not in
+            the challenge, or notes.csv lists a file that is missing or is not mono at 44.1 kHz.
     """
     return {
         instrument: tuple(_read_recording(folder, row) for row in rows)

@@ -35,8 +35,8 @@ DYNAMICS_DB = {
     "fff": 6.5,
     "ffff": 7.0,
 }
-"""Dict from a dynamic mark to its level in dB relative to mezzo-forte. The differences in dB are
-half as large as those of a soloist, because the players of an ensemble adapt to each other."""
+"""Dict from a dynamic mark to its level in dB relative to mezzo-forte. The level differences are
+half as large as for a soloist, because the players of an ensemble adapt to each other."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """Return the fraction of the time from 0 to `length` quarter notes in which a part plays."""
+    """Return the fraction of time with notes in a part of `length` quarter notes."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -118,7 +118,7 @@ def activity(part: Part, length: float) -> float:
 
 
 def one_voice(part: Part) -> Part:
-    """Keep only the highest note of each chord, so that the part never has two notes at a time.
+    """Keep only the highest note of each chord, so that the notes of the part never overlap.
 
     If a note is longer than the time to the next note, the note is shortened.
     """

@@ -1,9 +1,10 @@
-"""Plays the part of a player with recorded notes, as a dry mono stem at the rate of a training.
+"""Plays the part of a player with recorded notes, and returns a dry mono stem.
 
-A note is played with a recording of a close pitch, whose speed is varied by cubic interpolation.
-The speed follows the tuning, the drift and the vibrato. If a note is longer than its recording, the
-sustain of the recording is looped. Unlike :mod:`metadata_tools.rendering.sampler`, this module
-needs only numpy, and is fast enough to render while a network is trained.
+Each note is played with a recording of a similar pitch. The playback speed of the recording is
+varied by cubic interpolation. The playback speed follows the tuning, the drift and the vibrato. If
+a note is longer than its recording, the sustain of the recording is looped. Unlike
+:mod:`metadata_tools.rendering.sampler`, this module needs only NumPy. This module is fast enough to
+render stems while a network is trained.
 
 In shapes, T is the number of samples.
 """
@@ -32,7 +33,7 @@ _NOISE_HZ = {
     "Bassoon": 900.0, "Cello": 2000.0, "Clarinet": 2500.0, "Flute": 1800.0, "Oboe": 3000.0,
     "Sax": 1500.0, "Viola": 2500.0, "Violin": 3500.0,
 }  # fmt: skip
-"""Centre frequency of the noise of breath or bow."""
+"""Dict from an instrument to the centre frequency of its breath or bow noise in Hz."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,15 @@ class Style:
     """Defines how a player plays in an excerpt.
 
     Args:
-        detune_cents: deviation in pitch that is the same for all notes.
-        spread_cents: standard deviation of the pitch of single notes.
-        articulation: ratio of the sounding duration to the written duration of a note that is not
-            bound.
+        detune_cents: constant pitch deviation of all notes.
+        spread_cents: standard deviation of the random pitch deviation of each note.
+        articulation: ratio of the sounding duration to the written duration. `articulation` applies
+            to notes that are not slurred to the next note.
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on notes of at least 0.25 s.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
-        variety_semitones: maximum random number that is added to the distance in pitch between a
-            note and a recording when a recording is chosen.
-        noise: level of the noise of breath or bow relative to the tone.
+        variety_semitones: maximum of a random number in semitones. When a recording is chosen for a
+            note, this random number is added to the pitch distance between note and recording.
+        noise: level of the breath or bow noise relative to the tone.
     """
 
     detune_cents: float = 0.0
@@ -62,7 +63,7 @@ class Style:
 
 
 def random_style(effects: EffectSettings, rng: np.random.Generator) -> Style:
-    """Draw the playing style of a player; a quarter of the players have no vibrato."""
+    """Draw the playing style of a player; a quarter of the players play without vibrato."""
     plays_vibrato = rng.random() < 0.75
     depth = float(effects.vibrato_cents * rng.uniform(0.1, 1))
     return Style(
@@ -80,22 +81,23 @@ def random_style(effects: EffectSettings, rng: np.random.Generator) -> Style:
 def voices(
     tones: Sequence[Tone], players: int, different: bool, rng: np.random.Generator
 ) -> list[tuple[Tone, ...]]:
-    """Draw the notes with which each player of the same instrument plays.
+    """Draw the recorded notes that each player of an instrument uses.
 
-    A player uses one dynamic layer of one library.
+    Each player uses recorded notes from a single dynamic layer of a single library.
 
     Args:
-        tones: all notes of the instrument.
+        tones: all recorded notes of the instrument.
         players: number of players of the instrument.
-        different: whether the players have different libraries or layers or, if there is only one,
-            different notes: of the sorted pitches, the first player uses every second pitch, and
-            the second player uses the other pitches.
+        different: whether the players use different recorded notes. If there are enough libraries
+            or layers, each player uses a different library or layer. If there are not enough, the
+            sorted pitches of a single layer are divided. For example, the first of two players uses
+            every second pitch, and the second player uses the other pitches.
         rng: random generator for libraries and layers.
     """
     layers: dict[tuple[str, str], list[Tone]] = {}
     for tone in tones:
         layers.setdefault((tone.library, tone.dynamic), []).append(tone)
-    # A layer of a few notes would have to be shifted too far.
+    # Exclude layers with few notes, because the pitch of these notes would be shifted too far.
     most = max(map(len, layers.values()))
     usable = [found for found in layers.values() if 2 * len(found) >= most]
     order = rng.permutation(len(usable))
@@ -114,7 +116,7 @@ def voices(
 
 
 class Performer:
-    """Plays parts with recorded notes, and keeps the loops of recordings.
+    """Plays parts with recorded notes, and caches the looped recordings.
 
     Args:
         rate_hz: sampling rate of the notes and of the stems.
@@ -138,8 +140,8 @@ class Performer:
         """Play a part, and return the dry stem (T,).
 
         Args:
-            instrument: name of the instrument, for its noise.
-            voice: notes with which the player plays.
+            instrument: name of the instrument, which determines the breath or bow noise.
+            voice: recorded notes that the player uses, see :func:`voices`.
             notes: notes of the part, sorted by onset.
             samples: length of the stem.
             style: playing style of the player.
@@ -153,10 +155,10 @@ class Performer:
         for number, note in enumerate(notes):
             following = notes[number + 1] if number + 1 < len(notes) else None
             bound = following is not None and following.slurred and not note.short
-            # A generator for each note, so that a note does not depend on the other notes.
+            # Each note has its own random generator, so that no note depends on the other notes.
             single = np.random.default_rng(rng.integers(2**63))
             tone = self._choose(voice, note, style, single)
-            # The level of a phrase rises and falls slowly, over some seconds.
+            # The level rises and falls slowly, with a period of several seconds.
             level_db = note.level_db + 1.5 * np.sin(phase + 2 * np.pi * note.onset_s / 6.5)
             level_db += single.normal(0, 0.7)
             if bound:
@@ -177,11 +179,11 @@ class Performer:
                 rate = style.vibrato_hz * (1 + 0.05 * single.normal())
                 curve = curve + vibrato(seconds, style.vibrato_cents, rate, single)
             if note.slurred:
-                # A bound note has no attack, because the bow or the breath continues.
+                # A slurred note has no attack, because the bow or the breath continues.
                 start = tone.attack + float(single.random()) * 0.06 * rate_hz
                 fade_in = 0.035
             else:
-                # In short notes, the start of a slow recorded attack is skipped.
+                # Skip the beginning of a slow recorded attack if the note is short.
                 longest = min(0.25, max(0.03, 0.35 * sounding)) * rate_hz
                 start = max(0.0, tone.attack - longest)
                 fade_in = 0.004 if start == 0 else 0.012
@@ -200,11 +202,11 @@ class Performer:
         return stem
 
     def _noise(self, instrument: str, samples: int, rng: np.random.Generator) -> Array:
-        """Return a random excerpt (samples,) of the noise of breath or bow."""
+        """Return a random excerpt (samples,) of breath or bow noise."""
         longest = samples + 5 * self.rate_hz
         noise = self._noises.get(instrument)
         if noise is None or len(noise) != longest:
-            # With this seed, the noise does not depend on the order of the instruments.
+            # Because the seed is fixed, the noise does not depend on the order of instruments.
             centre_hz = _NOISE_HZ.get(instrument, 2000.0)
             noise = band_noise(longest, centre_hz, self.rate_hz, np.random.default_rng(longest))
             self._noises[instrument] = noise
@@ -214,36 +216,36 @@ class Performer:
     def _choose(
         self, voice: Sequence[Tone], note: Note, style: Style, rng: np.random.Generator
     ) -> Tone:
-        """Choose the note with the smallest sum of pitch distance and random distance."""
+        """Choose the recorded note with the smallest sum of pitch distance and random number."""
         distance = np.array([abs(tone.pitch - note.midi) for tone in voice])
         return voice[int(np.argmin(distance + style.variety_semitones * rng.random(len(voice))))]
 
     def _read(self, tone: Tone, start: float, semitones: NDArray[np.float64], length: int) -> Array:
-        """Read a recording at a speed that follows a curve of semitones sampled at CONTROL_HZ."""
+        """Read a recording, transposed by a curve in semitones that is sampled at CONTROL_HZ."""
         speed = _interpolated(2 ** (semitones / 12), length, self.rate_hz)
         positions = start + np.cumsum(speed, dtype=np.float64)
         source = self._looped(tone, int(positions[-1]) + 4)
         return _cubic(source, positions)
 
     def _looped(self, tone: Tone, samples: int) -> Array:
-        """Return the recording up to the end of its sustain, looped if it is too short."""
+        """Return a recording without its decay, and loop the sustain if needed."""
         kept = self._loops.get(id(tone))
-        # The last crossfade of a loop changes if the loop is made longer. The loop is therefore a
-        # second longer than needed, so that a note never depends on the notes played before.
+        # If a loop is extended, the last crossfade of the loop changes. Each loop is therefore a
+        # second longer than needed, so that a note never depends on the previous notes.
         needed = samples + self.rate_hz
         if kept is None or len(kept[1]) < needed:
             source = looped(tone, needed, self.rate_hz)
-            # Keep the note, so that no other note gets its id.
+            # Store a reference to `tone`, so that Python does not reuse the id of `tone`.
             kept = (tone, source)
             self._loops[id(tone)] = kept
         return kept[1]
 
 
 def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
-    """Return a recording without its decay (at least `samples`,), with a repeated sustain.
+    """Return a recording without its decay, and repeat the sustain up to at least `samples`.
 
-    Each repetition begins where the waveform continues in phase, and is crossfaded over 80 ms or a
-    quarter of the sustain, whichever is shorter.
+    The beginning of each repetition is chosen so that the waveform continues in phase. The
+    crossfade takes 80 ms or a quarter of the sustain, whichever is shorter.
     """
     source = tone.samples[: tone.sustain_end].astype(np.float32) / np.float32(FULL_SCALE)
     sustain = source
@@ -251,9 +253,9 @@ def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
     period = rate_hz / (440 * 2 ** ((tone.pitch - 69) / 12))
     search = int(2 * period) + 1
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
-    # Loops begin after the attack, and not too late, because short loops sound like a buzz.
+    # Loops begin after the attack. Loops must not begin late, because short loops sound buzzy.
     latest = tone.attack + max(0, (tone.sustain_end - tone.attack - 2 * fade - search) // 2)
-    # With this seed, a loop does not depend on other loops.
+    # Because the seed is fixed, a loop does not depend on other loops.
     rng = np.random.default_rng(tone.midi)
     while len(source) < samples:
         tail = source[-fade:]
@@ -272,7 +274,7 @@ def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
 
 
 def _cubic(source: Array, positions: NDArray[np.float64]) -> Array:
-    """Interpolate a signal at fractional positions by the cubic of Catmull and Rom."""
+    """Interpolate a signal at fractional positions by Catmull-Rom cubic interpolation."""
     whole = np.clip(positions.astype(np.int64), 1, len(source) - 3)
     x = (positions - whole).astype(np.float32)
     a, b, c, d = (source[whole + offset] for offset in (-1, 0, 1, 2))
@@ -281,7 +283,7 @@ def _cubic(source: Array, positions: NDArray[np.float64]) -> Array:
 
 
 def _interpolated(curve: NDArray[np.float64], length: int, rate_hz: int) -> Array:
-    """Interpolate a curve sampled at CONTROL_HZ at each sample."""
+    """Interpolate a curve from the sampling rate CONTROL_HZ to `rate_hz`."""
     time = np.arange(length) * (CONTROL_HZ / rate_hz)
     return np.interp(time, np.arange(len(curve)), curve).astype(np.float32)
 
@@ -300,7 +302,7 @@ def _envelope(
 
 
 def _darkened(signal: Array, rate_hz: int) -> Array:
-    """Attenuate high frequencies of a signal (T,) by a moving average over 0.2 ms, twice."""
+    """Attenuate high frequencies of a signal (T,) by two moving averages over 0.2 ms."""
     taps = max(2, round(2e-4 * rate_hz))
     window = np.convolve(np.ones(taps), np.ones(taps)).astype(np.float32) / taps**2
     return np.convolve(signal, window, mode="same").astype(np.float32)

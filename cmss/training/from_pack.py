@@ -2,10 +2,11 @@
 
     python -m cmss.training.from_pack FILE.npz FOLDER [model=NAME size=SIZE loop.steps=N ...]
 
-FILE.npz is a file of `metadata_tools.pack`, and FOLDER the folder for state, log and weights. The
-keys, their defaults and the written files are those of `train.py data=rendered`, so a training can
-be continued by either program. On a machine that lacks libraries of this package, the values of the
-keys are not checked, so try a training of a few steps before.
+FILE.npz is a file that `metadata_tools.pack` wrote. FOLDER is the folder for the state, the log and
+the weights. The keys, the default values and the output files are the same as in
+`train.py data=rendered`. Each program can therefore continue a training of the other program. If
+pydantic is not installed, the values of the keys are not checked. In this case, first run a
+training of a few steps as a test.
 """
 
 import json
@@ -21,7 +22,7 @@ import torch
 from cmss.machine import stand_ins
 
 SECTIONS = {"mixtures": "train.yaml", "loop": "train.yaml", "data": "data/rendered.yaml"}
-"""Sections of the configuration, and the files in cmss/conf that have their defaults."""
+"""Dict from a section of the configuration to the file in cmss/conf with the default values."""
 SINGLE: dict[str, Any] = {
     "model": "convtasnet",
     "size": "small",
@@ -31,12 +32,13 @@ SINGLE: dict[str, Any] = {
     "seed": 1,
     "processes": None,
 }
-"""Keys that belong to no section. `processes` is the number of processes that render mixtures; 0
-renders in the process that trains, and null chooses 0 without a GPU."""
+"""Keys outside the sections, and the default values of these keys. `processes` is the number of
+processes that render mixtures. If `processes` is 0, the training process renders the mixtures. If
+`processes` is null, the value is 0 without a GPU, and the number of cores minus one with a GPU."""
 
 
 def defaults(section: str) -> dict[str, Any]:
-    """Read the values of a section of a configuration file, without a library for YAML."""
+    """Read the default values of a section of the configuration without a YAML library."""
     path = Path(__file__).parents[1] / "conf" / SECTIONS[section]
     lines = path.read_text(encoding="utf-8").splitlines()
     first = lines.index(next(line for line in lines if line.split("#")[0].strip() == f"{section}:"))
@@ -52,7 +54,7 @@ def defaults(section: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Convert the text of a value; a text that is no number, true, false or null stays a text."""
+    """Convert the text of a value from JSON; return the text if the text is not valid JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -60,10 +62,14 @@ def _value(text: str) -> Any:
 
 
 def configuration(words: Sequence[str]) -> dict[str, Any]:
-    """Return the default configuration with the values of words KEY=VALUE.
+    """Return the default configuration, changed by arguments of the form KEY=VALUE.
+
+    Args:
+        words: arguments of the form KEY=VALUE.
 
     Raises:
-        ValueError: a word has no such key; the message begins with the key.
+        ValueError: an argument does not have the form KEY=VALUE, or the key does not exist. The
+            message begins with the key.
     """
     config: dict[str, Any] = {name: defaults(name) for name in SECTIONS}
     config["loss"] = {}
@@ -80,14 +86,14 @@ def configuration(words: Sequence[str]) -> dict[str, Any]:
 
 
 _rendered: dict[str, Any] = {}
-"""Mixtures of a process that renders, by `training` and `validation`."""
+"""Dict from the split (`training` or `validation`) to the mixtures of a rendering process."""
 
 
 def _mixtures(
     pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int, threads: int
 ) -> tuple[Any, Any, str]:
-    """Read a packed file; see :func:`cmss.training.rendered.rendered_mixtures`."""
-    # These modules import libraries that may be missing, so they are imported after `install`.
+    """Read a packed file, and call :func:`cmss.training.rendered.rendered_mixtures`."""
+    # Import these modules after `install`, because the modules need libraries that may be missing.
     from cmss.rendering.effects import EffectSettings
     from cmss.rendering.material import load_material
     from cmss.settings import from_settings
@@ -107,14 +113,14 @@ def _mixtures(
 
 
 def _start(pack: Path, config: dict[str, Any], index: dict[str, int], rate_hz: int) -> None:
-    """Prepare a process that renders."""
+    """Initialise a rendering process."""
     stand_ins.install()
     torch.set_num_threads(1)
     _rendered["training"], _rendered["validation"], _ = _mixtures(pack, config, index, rate_hz, 1)
 
 
 def _render(split: str, step: int) -> tuple[Any, ...]:
-    """Render a batch in a process that :func:`_start` has prepared."""
+    """Render a batch in a process that :func:`_start` has initialised."""
     batch = _rendered[split].batch(step)
     return batch.stems.numpy(), batch.index.numpy(), batch.gains.numpy()
 
@@ -123,10 +129,10 @@ class InProcesses:
     """Renders the batches of later steps in other processes while a network is trained.
 
     Args:
-        pool: processes that :func:`_start` has prepared.
+        pool: processes that :func:`_start` has initialised.
         split: `training` or `validation`.
         steps: number of steps.
-        ahead: number of batches that are rendered ahead.
+        ahead: number of batches that are rendered in advance.
     """
 
     def __init__(self, pool: ProcessPoolExecutor, split: str, steps: int, ahead: int) -> None:
@@ -174,7 +180,8 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     shown = {key: value for key, value in config.items() if key not in ("device", "processes")}
     notes = {"training": json.dumps(shown), "data": data}
     loss = size.build_loss(config["loss"])
-    # A GPU trains faster than one process renders. On a CPU, both have the same cores.
+    # On a GPU, training is faster than rendering in a single process. On a CPU, training and
+    # rendering share the same cores.
     processes = config["processes"]
     if processes is None:
         processes = max(1, cores() - 1) if device.type != "cpu" else 0

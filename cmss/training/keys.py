@@ -1,8 +1,8 @@
 """Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
-Each program has a dataclass, and a file in cmss/conf with the default values. The fields of the
-dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass, and
-thereby checks all values before the work begins.
+Each program has a dataclass and a file in cmss/conf with the default values. The fields of the
+dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass. This
+step checks all values before the program starts to work.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ from cmss.training.rendered import MaterialPaths
 
 
 def _check_separator(key: str, name: Any) -> None:
-    """Refuse the name of a separator that does not exist or does not return estimates.
+    """Check that a separator exists and returns estimates.
 
     Raises:
-        ValueError: the name is refused. The message begins with the key, as
-            :func:`cmss.settings.from_settings` expects.
+        ValueError: the separator does not exist or does not return estimates. The message begins
+            with the key, because :func:`cmss.settings.from_settings` expects this format.
     """
     known = ["ensemble", *(known for known in SEPARATORS if known != "passthrough")]
     if name not in known:
@@ -38,7 +38,7 @@ def _check_separator(key: str, name: Any) -> None:
 
 @dataclass(frozen=True)
 class TrainingPaths:
-    """Settings of the section `path` that all four programs have."""
+    """Holds the settings of the section `path` that are common to all four programs."""
 
     root: Name
     metadata_dir: Name
@@ -49,7 +49,7 @@ class TrainingPaths:
 
 @dataclass(frozen=True)
 class ListeningPaths(TrainingPaths):
-    """Settings of the section `path` of the programs that measure HAAQI."""
+    """Holds the settings of the section `path` of the programs that measure HAAQI."""
 
     more: list[Name]
     music_dir: Name
@@ -63,7 +63,7 @@ class ListeningPaths(TrainingPaths):
 
 @dataclass(frozen=True)
 class TrainPaths(ListeningPaths, MaterialPaths):
-    """Settings of the section `path` of train.py."""
+    """Holds the settings of the section `path` of train.py."""
 
     valid_music_dir: Name
     valid_file: Name
@@ -71,12 +71,12 @@ class TrainPaths(ListeningPaths, MaterialPaths):
 
 @dataclass(frozen=True)
 class ModelKeys:
-    """Settings of the section `model` of train.py.
+    """Holds the settings of the section `model` of train.py.
 
     Args:
         name: name of a network of :mod:`cmss.models` or of an extension package.
-        target: class of a torch module in the form `package.Class`. The module is trained instead
-            of the network `name`. If `target` is None, the network `name` is trained.
+        target: class of a torch module in the form `package.Class`. If `target` is given, the torch
+            module is trained. If `target` is None, the network `name` is trained.
         arguments: keyword arguments of the class `target`. If `arguments` is None, there are no
             arguments.
         sources: outputs of the class `target` in order. If `sources` is None, the outputs are the
@@ -96,10 +96,10 @@ class ModelKeys:
 
 @dataclass(frozen=True)
 class TrainKeys:
-    """Settings of train.py.
+    """Holds the settings of train.py.
 
-    The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built, and
-    the section `data` by :func:`cmss.training.rendered.effect_settings`.
+    The sections `loss` and `enhancer` are checked when the loss and the hearing aid are built.
+    :func:`cmss.training.rendered.effect_settings` checks the section `data`.
     """
 
     path: TrainPaths
@@ -120,17 +120,17 @@ class TrainKeys:
 
 @dataclass(frozen=True)
 class FitPaths(ListeningPaths):
-    """Settings of the section `path` of fit.py."""
+    """Holds the settings of the section `path` of fit.py."""
 
     ensemble_file: Name
 
 
 @dataclass(frozen=True)
 class FitKeys:
-    """Settings of fit.py.
+    """Holds the settings of fit.py.
 
-    The members of the ensemble, the steps and the section `enhancer` are checked when their objects
-    are built.
+    The members of the ensemble, the steps and the section `enhancer` are checked when the ensemble,
+    the steps and the hearing aid are built.
     """
 
     path: FitPaths
@@ -158,7 +158,7 @@ class FitKeys:
 
 @dataclass(frozen=True)
 class PostfilterPaths(TrainingPaths, MaterialPaths):
-    """Settings of the section `path` of fit_postfilter.py."""
+    """Holds the settings of the section `path` of fit_postfilter.py."""
 
     more: list[Name]
     weights_file: Name
@@ -166,10 +166,10 @@ class PostfilterPaths(TrainingPaths, MaterialPaths):
 
 @dataclass(frozen=True)
 class PostfilterKeys:
-    """Settings of fit_postfilter.py.
+    """Holds the settings of fit_postfilter.py.
 
-    The section `separator` is checked when the separator is built, and the section `data` by
-    :func:`cmss.training.rendered.effect_settings`.
+    The section `separator` is checked when the separator is built.
+    :func:`cmss.training.rendered.effect_settings` checks the section `data`.
     """
 
     path: PostfilterPaths
@@ -185,7 +185,7 @@ class PostfilterKeys:
     save_every_s: NotNegative
     input_sample_rate: Rate
     ensemble: Mapping[str, Any] = field(default_factory=dict)
-    """The separator refers to this section if it is an ensemble."""
+    """Settings of the ensemble; needed only if `separator` is an ensemble."""
 
     def __post_init__(self) -> None:
         _check_separator("separator.name", self.separator.get("name"))
@@ -195,14 +195,14 @@ class PostfilterKeys:
 
 @dataclass(frozen=True)
 class DictionaryPaths(TrainingPaths):
-    """Settings of the section `path` of fit_dictionaries.py."""
+    """Holds the settings of the section `path` of fit_dictionaries.py."""
 
     weights_file: Name
 
 
 @dataclass(frozen=True)
 class DictionaryKeys:
-    """Settings of fit_dictionaries.py."""
+    """Holds the settings of fit_dictionaries.py."""
 
     path: DictionaryPaths
     dictionaries: Learning

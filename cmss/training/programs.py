@@ -2,7 +2,7 @@
 
 Each program first builds objects from its configuration, so that all settings are checked before
 the work begins. These objects are the arguments of the functions in this module. The program
-fit_dictionaries.py calls :mod:`cmss.training.isolated` instead.
+fit_dictionaries.py does not use this module, but calls :mod:`cmss.training.isolated`.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def recorded_mixtures(
     progress: Callable[..., Any],
     warn: Callable[[str], object],
 ) -> tuple[Mixtures, Mixtures, str]:
-    """Decode the stems of all tracks, from which random mixtures are drawn.
+    """Decode the stems of all tracks, and return random mixtures of these stems.
 
     Args:
         keys: configuration of train.py.
@@ -110,7 +110,7 @@ def train_network(
         folder: folder for the state, the log and the weights, see
             :func:`cmss.training.loop.train`.
         settings: the configuration as text, for the header of the weights file.
-        haaqi: function that measures HAAQI for the log; None if HAAQI is not measured.
+        haaqi: function that measures HAAQI for the log. If `haaqi` is None, HAAQI is not measured.
         progress: progress bar that counts the training steps.
 
     Returns:
@@ -167,15 +167,16 @@ def fit_ensemble(
     progress: Callable[..., Any],
     warn: Callable[[str], object],
 ) -> tuple[dict[str, Any], str]:
-    """Fit the members' weights on tracks, then choose the steps with the highest HAAQI.
+    """Fit the weights of the members on tracks, and choose the steps with the highest HAAQI.
 
     Args:
         keys: configuration of fit.py.
         ensemble: ensemble with equal weights, see :func:`build_candidates`.
         candidates: lists of steps, see :func:`build_candidates`.
         tracks: tracks on which the weights are fitted.
-        haaqi: function that measures HAAQI after each list of steps; None if there are no lists.
-        progress: progress bar that counts first the tracks, then the pairs of scene and listener.
+        haaqi: function that measures HAAQI after each list of steps. If `haaqi` is None, no steps
+            are chosen.
+        progress: progress bar that counts the tracks, and then the pairs of scene and listener.
         warn: function that prints a warning for each mixture whose level is unusual.
 
     Returns:
@@ -226,7 +227,7 @@ def fit_ensemble(
 
 
 def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
-    """Build the post-filter with the weights from which a training starts.
+    """Build the post-filter with the initial weights of a training.
 
     Raises:
         InputError: the file of weights cannot be read or does not fit the post-filter.
@@ -261,12 +262,13 @@ def fit_postfilter(
         keys: configuration of fit_postfilter.py.
         network: post-filter, which is trained in place.
         separator: separator whose estimates the post-filter corrects.
-        tracks: all tracks. Every `keys.held_out`-th track is held out; the post-filter is trained
-            on the other tracks.
+        tracks: all tracks. Every `keys.held_out`-th track is held out. The post-filter is trained
+            on the remaining tracks.
         path: path of the weights file to write.
-        state: path of the file from which an interrupted training continues.
+        state: path of the file with the state of the training. If the file exists, the training
+            continues from this state.
         notes: dict of entries for the header of the weights file.
-        progress: progress bar that counts first the tracks, then the training steps.
+        progress: progress bar that counts first the tracks and then the training steps.
 
     Returns:
         A summary with the loss on the held-out tracks before and after the training.
@@ -279,7 +281,7 @@ def fit_postfilter(
     every, settings = keys.held_out, keys.training
     if every > len(tracks):
         raise InputError(f"held_out: {every}, expected 2 to {len(tracks)} (the number of tracks)")
-    # Refuse the state of another training before anything is separated.
+    # Refuse the state of another training before the tracks are separated.
     load_state(state, lambda _: None, settings.with_examples(len(tracks) - len(tracks) // every))
     separator.prepare(source for track in tracks for source in track.sources.values())
     examples = [
@@ -315,9 +317,9 @@ def fit_postfilter_on_rendered(
 ) -> str:
     """Render and separate mixtures, train a post-filter on the estimates, and write its weights.
 
-    Every `keys.uses` steps, `training.batch_size` new mixtures are rendered and separated. Another
-    excerpt of these mixtures is used in each step. The loss is measured on `keys.held_out` mixtures
-    of works that are not used in the training.
+    Every `keys.uses` steps, `training.batch_size` new mixtures are rendered and separated. Each
+    step uses different excerpts of the current mixtures. The loss is measured on `keys.held_out`
+    mixtures of works that are unseen in training.
 
     Args:
         keys, network, separator, path, state, notes, progress: see :func:`fit_postfilter`.
@@ -336,7 +338,7 @@ def fit_postfilter_on_rendered(
     load_state(state, lambda _: None, settings.with_examples(described))
     labels = {*material.tones, *(f"{name}_2" for name in DOUBLED if name in material.tones)}
     separator.prepare(_sources(sorted(labels)).values())
-    # Mixtures are twice as long as the excerpts of the training, so that excerpts differ.
+    # Each mixture is twice as long as a training excerpt, so that a step can use another excerpt.
     seconds = 2 * settings.frames * arguments.window / 4 / arguments.samplerate
     drawn = MixtureSettings(
         segment_s=seconds,

@@ -1,8 +1,7 @@
 """Renders training mixtures from notes and scores while a network is trained.
 
 The batch of a training step is a function of the material, the settings, the seed and the number of
-the step, as in :mod:`cmss.training.mixtures`. Every step has new passages, ensembles, players and
-rooms.
+the step. Every step has new passages, ensembles, playing styles and rooms.
 """
 
 import hashlib
@@ -29,12 +28,12 @@ DATA = ("stems", "rendered")
 """Values of `data`."""
 
 VALIDATION_EVERY = 8
-"""Distance between two works in the sorted list of works that are used for the validation only."""
+"""Distance between two validation works in the sorted list of all works."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaterialPaths:
-    """Settings of the section `path` that name the material of `data=rendered`."""
+    """Holds the settings of the section `path` for the material of `data=rendered`."""
 
     notes: list[Name]
     scores: list[Name]
@@ -43,17 +42,18 @@ class MaterialPaths:
 
 @dataclass(frozen=True)
 class _StemsSettings:
-    """The section `data` of `data=stems`, which has no settings."""
+    """Holds the section `data` of `data=stems`; this section has no settings."""
 
 
 def effect_settings(data: Mapping[str, Any], paths: MaterialPaths) -> EffectSettings | None:
-    """Build the strengths of the effects from the section `data`.
+    """Return the strengths of the effects from the section `data`.
 
     Returns:
-        The strengths; None for `data=stems`.
+        The strengths of the effects. If `data=stems`, the result is None.
 
     Raises:
-        InputError: the section is not valid, or paths of material do not fit it.
+        InputError: the section `data` is not valid, `data=stems` is combined with a path of
+            material, or `path.pack` is combined with `path.notes` or `path.scores`.
     """
     name, settings = data.get("name"), {k: v for k, v in data.items() if k != "name"}
     if name not in DATA:
@@ -61,7 +61,7 @@ def effect_settings(data: Mapping[str, Any], paths: MaterialPaths) -> EffectSett
     given = [key for key in ("notes", "scores", "pack") if getattr(paths, key)]
     if name == "stems":
         if given:
-            raise InputError(f"path.{given[0]}: only data=rendered reads it, got data=stems")
+            raise InputError(f"path.{given[0]}: valid only for data=rendered, got data=stems")
         from_settings(_StemsSettings, settings, "data")
         return None
     if paths.pack and len(given) > 1:
@@ -74,18 +74,18 @@ def find_material(
 ) -> Material:
     """Read the material of `data=rendered`.
 
-    Reading scores takes some seconds for each score. The material of folders is therefore kept in a
-    packed file, and read again only if the files in the folders have changed.
+    Each score takes several seconds to read. The material from folders is therefore saved in a
+    packed file. The folders are read again only if the files in the folders have changed.
 
     Args:
-        paths: keys that name the material.
+        paths: settings that name the material.
         rate_hz: sampling rate of the mixtures.
-        kept: path of the file in which the material of folders is kept.
+        kept: path of the packed file for the material from folders.
         progress: function that wraps the score files with a progress bar.
 
     Raises:
-        InputError: the material cannot be read, has a lower sampling rate, or consists of works and
-            pitches of the test sets.
+        InputError: the material cannot be read, the sampling rate of the material is lower than
+            `rate_hz`, or the material contains works or pitches of the test sets.
     """
     if paths.pack:
         return load_material(Path(paths.pack)).at_rate(rate_hz, f"path.pack: {paths.pack}")
@@ -102,7 +102,7 @@ def find_material(
 
 
 def _digest(folders: Sequence[str], rate_hz: int) -> str:
-    """Return a digest of names, sizes and times of all files in folders."""
+    """Return a digest of the names, sizes and modification times of all files in folders."""
     found = [str(rate_hz)]
     for folder in map(Path, folders):
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
@@ -114,8 +114,8 @@ def _digest(folders: Sequence[str], rate_hz: int) -> str:
 def split_works(material: Material) -> tuple[Material, Material]:
     """Return the material for the training and the material for the validation.
 
-    Both have all notes. Every :data:`VALIDATION_EVERY`-th work is used for the validation only. If
-    there is only one work, it is used for both.
+    Both materials have all notes. Every :data:`VALIDATION_EVERY`-th work is used only for the
+    validation. If there is only one work, this work is used for training and validation.
     """
     names = sorted({work.name for work in material.works})
     held_out = set(names[VALIDATION_EVERY // 2 :: VALIDATION_EVERY]) or {names[-1]}
@@ -130,12 +130,12 @@ class RenderedMixtures:
     Args:
         material: notes and scores.
         effects: strengths of the effects.
-        index: dict from the name of a player to the index of the network's output that is to
-            estimate this player.
-        settings: length and number of the mixtures, random gains and equalisers. The settings for
-            stems that come from different tracks have no effect.
+        index: dict from the name of a player to the index of the network output for this player.
+        settings: duration and number of the mixtures, random gains and random equalisers. The other
+            settings have no effect.
         seed: seed of all random numbers.
-        instrument: instrument that plays in every mixture; None for any instruments.
+        instrument: instrument that plays in every mixture. If `instrument` is None, all instruments
+            are drawn at random.
         threads: number of threads that render the mixtures of a batch.
 
     Raises:
@@ -172,9 +172,9 @@ class RenderedMixtures:
         return Batch(stems, index, gains)
 
     def example(self, step: int, row: int) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-        """Render an example, and return the labels of its players and their stems (P, 2, T).
+        """Render an example, and return the labels and the stems (P, 2, T) of the players.
 
-        The level of the mixture is that of the challenge, with a deviation of some dB.
+        The mixture has the level of the challenge's mixtures, plus a random deviation of a few dB.
         """
         rng = np.random.default_rng((self.seed, step, row))
         labels, stems = self._renderer.render(rng, self._levels)
@@ -186,12 +186,12 @@ class RenderedMixtures:
 
 
 def _player(label: str) -> str:
-    """Return the name of the player with a label, such as Violin for Violin_1."""
+    """Return the player name for a label, for example Violin for Violin_1."""
     return output_name(*instrument_and_voice(label))
 
 
 def instrument_and_voice(label: str) -> tuple[str, int | None]:
-    """Return the instrument of a label, and the number in the label or None."""
+    """Return the instrument and the number of a label; without a number, return None instead."""
     instrument, _, voice = label.partition("_")
     return instrument, int(voice) if voice else None
 
@@ -207,8 +207,8 @@ def rendered_mixtures(
 ) -> tuple[RenderedMixtures, RenderedMixtures, str]:
     """Return mixtures for the training and for the validation, and a description of the data.
 
-    The validation has other works, and no random gains and equalisers; see
-    :class:`RenderedMixtures` for the arguments.
+    The mixtures for the validation are from other works, and have no random gains and no random
+    equalisers. :class:`RenderedMixtures` explains the arguments.
     """
     training, validation = (
         RenderedMixtures(part, effects, index, drawn, seed, instrument, threads)

@@ -123,7 +123,7 @@ def test_works_of_the_validation_are_not_those_of_the_training():
     ("data", "paths", "expected"),
     [
         ({"name": "render"}, NOWHERE, "data.name: 'render', expected one of stems, rendered"),
-        ({"name": "stems"}, replace(NOWHERE, notes=["n"]), "path.notes: only data=rendered reads"),
+        ({"name": "stems"}, replace(NOWHERE, notes=["n"]), "path.notes: valid only for data="),
         ({"name": "stems", "noise": 1}, NOWHERE, "data.noise: no such setting"),
         ({"name": "rendered", "nois": 1.0}, NOWHERE, "data.nois: no such setting"),
         ({"name": "rendered", "noise": 2.0}, NOWHERE, "data.noise: Input should be less than"),
