@@ -49,7 +49,7 @@ def network_table() -> str:
     """Build a table with a row for each network."""
     heads = (
         "`separator=`", "method", "sizes, with their numbers of parameters", "look-ahead",
-        "two players of an instrument",
+        "two players of the same instrument",
         "weights in the package, and the data of their training",
     )  # fmt: skip
     return _markdown(

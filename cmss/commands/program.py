@@ -132,7 +132,7 @@ def _importing() -> Iterator[None]:
 
 
 def help_text(command: Command, program: str) -> str:
-    """Return the help text of a command with arguments KEY=VALUE; the text does not list all keys.
+    """Return the short help text, without most keys, of a command with KEY=VALUE arguments.
 
     Args:
         command: the command.

@@ -54,7 +54,7 @@ class ARUNetArguments:
             differ by 60 dB differ by 30 dB in the network's input. The input and the output have
             the same exponent. Therefore, the correct output for a bin with a single source is the
             input of the network.
-        conditioned: whether the presence of the sources is an input of the network.
+        conditioned: whether the network is conditioned on the presence of the sources.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
         masks: whether to estimate masks (softmax over the sources that are present) instead of
@@ -178,7 +178,8 @@ class AttentiveMultiResUNet(nn.Module):
         inputs: number of channels of the image.
         outputs: number of channels of the output, which has no activation function.
         filters, bottleneck, alpha: see :class:`ARUNetArguments`.
-        conditions: number of sources whose presence is an input; 0 if the presence is not an input.
+        conditions: number of sources on whose presence the output is conditioned; 0 without
+            conditioning.
             An embedding of the presence is added to the input of the bottleneck.
 
     Shape:

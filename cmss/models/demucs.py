@@ -45,7 +45,7 @@ class DemucsArguments:
             network, and to scale the estimates back after the network.
         rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
             no rescaling.
-        conditioned: whether the presence of the sources is an input of the network.
+        conditioned: whether the network is conditioned on the presence of the sources.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
     """

@@ -3,9 +3,9 @@
 The separator `convtasnet` loads this network by default. A stack of dilated convolutions estimates
 the masks. This is the method of Conv-TasNet (Luo and Mesgarani 2019). The STFT replaces the learned
 filterbank, because the STFT can be inverted exactly. Pariente et al. (2020, "Filterbank design for
-end-to-end speech separation") discuss analytic filterbanks. The presence of the sources is an input
-of the network. The masks sum to 1 over the sources that are present, so the sum of the estimates is
-the mixture.
+end-to-end speech separation") discuss analytic filterbanks. The network is conditioned on the
+presence of the sources. The masks sum to 1 over the sources that are present, so the sum of the
+estimates is the mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
 number of bands, K the number of frames, and S the number of sources of the network.

@@ -62,7 +62,7 @@ class HybridArguments:
             imaginary parts are separate channels. If `masks` is true, the inputs are levels and
             directions of arrival, and the outputs are masks. The masks sum to 1 over the sources
             that are present. The masks are the same for both audio channels.
-        conditioned: whether the presence of the sources is an input of the network.
+        conditioned: whether the network is conditioned on the presence of the sources.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
     """

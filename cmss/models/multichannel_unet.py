@@ -45,7 +45,7 @@ class MultichannelUNetArguments:
             (level of each channel and direction of arrival).
         masks: type of masks: `relu` (independent masks) or `softmax` (masks that sum to 1 over the
             sources that are present).
-        conditioned: whether the presence of the sources is an input of every level.
+        conditioned: whether every level is conditioned on the presence of the sources.
         harmonics: factors by which the frequency of a band is multiplied. The features at the
             multiplied frequencies are additional input channels for the band, so that a filter
             covers the partials of a note (Bittner et al. 2017, "Deep salience representations for

@@ -40,7 +40,7 @@ class WaveUNetArguments:
         difference: whether the last source is the mixture minus the sum of the other sources; True
             in the paper. If `difference` is false, the difference between the mixture and the sum
             of all estimates is distributed equally among the sources that are present.
-        conditioned: whether the presence of the sources is an input of the network.
+        conditioned: whether the network is conditioned on the presence of the sources.
     """
 
     sources: tuple[str, ...]

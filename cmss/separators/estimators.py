@@ -107,7 +107,7 @@ class Estimator(Protocol):
 class OneForAll:
     """Applies a single network with an output for each instrument.
 
-    The network may also have outputs for second players of an instrument.
+    The network may also have an output for the second player of an instrument.
 
     Args:
         load: function that returns the network. The function is called when the network is first
@@ -283,7 +283,9 @@ def share_out(
     sources: Mapping[str, Source],
     voices: Voices = "shared",
 ) -> Stems:
-    """Assign estimates to sources; `voices` selects the method for two players of an instrument.
+    """Assign estimates to sources.
+
+    The argument `voices` selects the method for two players of the same instrument.
 
     A network may confuse two players of the same instrument. With `shared`, each of the two players
     gets half of the sum of both estimates, which limits the error of such a confusion. With
