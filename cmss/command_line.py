@@ -1,4 +1,4 @@
-"""Prints the messages of the programs and computes their exit status."""
+"""Prints the messages of the programs, and computes the exit status of each program."""
 
 import io
 import os
@@ -18,7 +18,7 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
 
     Args:
         work: function that runs the program and returns the text to print, or None.
-        program: name of the program, with which each message begins.
+        program: name of the program. Each message begins with this name.
 
     Returns:
         The exit status:
@@ -57,11 +57,12 @@ def exit_status(work: Callable[[], str | None], program: str = "") -> int:
 
 
 def started_as(module: str, command: str = "") -> str:
-    """Return the words with which the user starts this program, for its help text.
+    """Return the words with which the user starts this program, as shown in the help text.
 
     Args:
         module: module of the program, for `python -m MODULE`.
-        command: name of the program as a command of the console script `cmss`, if it is one.
+        command: command of the console script `cmss` that runs the program; empty if there is no
+            such command.
     """
     is_script = bool(command) and Path(sys.argv[0]).stem == "cmss"
     return f"cmss {command}" if is_script else f"python -m {module}"
@@ -73,7 +74,7 @@ def one_line(text: str) -> str:
 
 
 def reason(error: OSError) -> str:
-    """Return the message of a system error, which begins with the file if the file is known."""
+    """Return the message of a system error; the file name comes first if the file is known."""
     if error.errno is None:
         return str(error)
     name = error.filename2 or error.filename

@@ -64,8 +64,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
     Args:
         name: the unknown name.
-        known: the known names. A full key such as `evaluate.jobs` is found by its last part; in
-            `name`, the section may be missing or wrong.
+        known: the known names. For a full key such as `evaluate.jobs`, only the last part
+            must be similar. In `name`, the section may be missing or wrong.
     """
     typed = str(name).lower()
     names = {known.lower(): known for known in known}

@@ -1,10 +1,10 @@
-"""Computes fingerprints of results, which show whether inputs or settings have changed.
+"""Computes fingerprints of results, to detect whether inputs or settings have changed.
 
-A fingerprint is a text of entries `name=digest`. Each section of the configuration, each network
-and each input that affects the result has an entry. The digest of a file depends on its content,
-not on its path. Settings that do not affect results, such as the number of processes, have no
-entry. enhance.py writes the fingerprint of each enhanced signal into the comment tag of its FLAC
-file. evaluate.py writes the fingerprint of each score to fingerprints.csv.
+A fingerprint is a text of entries `name=digest`. Everything that affects the result has an entry:
+each section of the configuration, each network and each input. Settings that do not affect results,
+such as the number of processes, have no entry. The digest of a file depends on the content of the
+file, not on the path. enhance.py writes the fingerprint of each enhanced signal into the comment
+tag of the FLAC file. evaluate.py writes the fingerprint of each score to fingerprints.csv.
 """
 
 import json
@@ -51,11 +51,11 @@ def of_enhanced(
     system: Mapping[str, Any] | None = None,
     weights: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """Compute the fingerprints of the enhanced files of pairs of scene and listener.
+    """Compute the fingerprint of the enhanced file of each pair of scene and listener.
 
     Args:
-        pairs: pairs of scene and listener of the enhanced files.
-        sounds: reader of the sound files, which computes the digests of mixtures and stems.
+        pairs: pairs of scene and listener.
+        sounds: reader that computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         system: settings that affect all enhanced files. If `system` is None, the fingerprints
             contain no settings.
@@ -89,7 +89,7 @@ def of_stems(
 
     Args:
         tracks: tracks whose stems are estimated.
-        sounds: reader of the sound files, which computes the digests of mixtures and stems.
+        sounds: reader that computes the digests of mixtures and stems.
         references: whether the separator reads the ground truth stems.
         separator: settings that affect all stems. If `separator` is None, the fingerprints contain
             no settings.
@@ -134,7 +134,7 @@ def of_scores(
 
     Args:
         pairs: pairs of scene and listener that are scored.
-        sounds: reader of the sound files, which computes the digests of stems and enhanced files.
+        sounds: reader that computes the digests of stems and enhanced files.
         folder: folder of the run.
         settings: settings that affect all scores. If `settings` is None, the fingerprints contain
             no settings.
@@ -183,7 +183,7 @@ Changes = Mapping[str, Sequence[str]]
 
 
 def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
-    """Compare the fingerprints of existing results with those of the present settings.
+    """Compare the fingerprints of existing results with fingerprints for the present settings.
 
     Args:
         found: fingerprints of the existing results.
@@ -204,7 +204,7 @@ def changes(found: Fingerprints, wanted: Fingerprints) -> Changes:
 
 
 def mixed(found: Fingerprints) -> Changes:
-    """Return the entries that differ between results that should come from the same system."""
+    """Return the entries of the system that differ between results but should be equal."""
     # Entries of inputs may differ between pairs; all other entries belong to the system.
     inputs = ("mixture", "references", "scene", "listener", "enhanced")
     first: dict[str, str] = {}
@@ -217,7 +217,7 @@ def mixed(found: Fingerprints) -> Changes:
 
 
 def _parts(line: str) -> dict[str, str]:
-    """Split a fingerprint into a dict from name to digest; the dict is empty for other texts."""
+    """Split a fingerprint into a dict from name to digest; for other texts, the dict is empty."""
     matches = map(_PART.fullmatch, line.split(" "))
     return {match[1]: match[2] for match in matches if match}
 
@@ -236,8 +236,8 @@ def outdated(where: Path, changed: Changes, on_change: str) -> set[str]:
     Args:
         where: path of the results, for the message.
         changed: changes since the results were produced.
-        on_change: action for outdated results: "redo" returns the names of the pairs, so that they
-            are computed again; "error" raises an error.
+        on_change: action for outdated results. "redo" returns the names of the pairs, so that the
+            results are computed again. "error" raises an error.
 
     Raises:
         InputError: there are outdated results, and `on_change` is "error".

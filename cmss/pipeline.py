@@ -109,7 +109,7 @@ def enhance_run(
     progress: Progress,
     warn: Warn,
 ) -> EnhanceResult:
-    """Write the enhanced files of a run that do not exist yet; separate each track only once.
+    """Write the missing enhanced files of a run; separate each track only once.
 
     Args:
         folder: the folder of the run.
@@ -180,7 +180,7 @@ def score_run(
     settings: ScoreSettings,
     progress: Progress,
 ) -> ScoreResult:
-    """Score the pairs that have no score yet; write each score before the next is computed.
+    """Score the pairs that have no score yet; write each score before the next pair is scored.
 
     Args:
         folder: the folder of the run.

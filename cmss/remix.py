@@ -2,8 +2,9 @@
 
 A gain of g dB multiplies the stem by 10^(g/20); a gain of minus infinity mutes the source. The
 remix is multiplied by the level factor 10^(G/20), where G = -10 log10(mean of 10^(g/10) over all
-sources). If all sources have equal power, the level factor keeps the power of the mixture. The
-power is kept because the compressor of the hearing aid is designed for a fixed level.
+sources). If all sources have equal powers and are not correlated, the remix then has the power of
+the mixture. The remix needs this power because the compressor of the hearing aid is designed for a
+fixed level.
 """
 
 from collections import Counter
@@ -37,8 +38,8 @@ class ConsistentRemix:
     mixture, the remix equals the weighted sum of the estimates.
 
     Args:
-        trust: factor from 0 to 1 that multiplies the change of each source. Values below 1 are
-            suitable for poor estimates.
+        trust: number from 0 to 1 that multiplies (factor - 1) x estimate of each source. Values
+            below 1 are suitable for poor estimates.
 
     Raises:
         InputError: `trust` is out of range.
@@ -61,11 +62,11 @@ class ConsistentRemix:
 
 @dataclass(frozen=True)
 class OfficialRemix:
-    """Computes the remix of the official baseline, which is the weighted sum of the estimates.
+    """Computes the remix of the official baseline: the weighted sum of the estimates.
 
-    If an instrument has two players, their gains in dB are replaced by the mean of these gains. If
-    two instruments have two players each, the mean is over all four players. The level factor is
-    computed from the gains before this replacement.
+    If an instrument has two players, the gain in dB of each player is replaced by the mean of both
+    gains. If two instruments have two players each, the mean is over all four players. The level
+    factor is computed from the gains before this replacement.
     """
 
     def __call__(self, mixture: NDArray[np.float32], stems: Stems, scene: Scene) -> Waveform:
@@ -94,7 +95,7 @@ def rebalance(mixture: NDArray[np.float32], stems: Stems, scene: Scene, remix: R
 
 
 def reference_remix(stems: Stems, gains_db: Mapping[str, float]) -> Waveform:
-    """Compute the reference signal for the scores, which is the remix of the ground truth stems.
+    """Compute the reference signal for the scores: the remix of the ground truth stems.
 
     Args:
         stems: dict from the source id to the ground truth stem (2, samples).
@@ -115,7 +116,7 @@ def factor(gain_db: float) -> float:
 
 
 def level_factor(gains_db: Mapping[str, float]) -> float:
-    """Return the factor by which a remix is scaled to the power of the mixture (level factor).
+    """Return the level factor, which scales a remix to the power of the mixture.
 
     The factor is exact if all sources have equal powers and are not correlated.
 

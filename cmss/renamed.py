@@ -1,4 +1,4 @@
-"""Lists old keys of the configuration, and what to write instead; see docs/renamed.md."""
+"""Lists the old keys of the configuration and their replacements; see docs/renamed.md."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -90,7 +90,7 @@ class Separated:
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Check the type and range of all values of the configuration that are not checked elsewhere.
+    """Check the types and ranges of those configuration values that are not checked elsewhere.
 
     Args:
         config: the configuration, with references resolved.
@@ -165,7 +165,7 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
 
 
 def _build(type_: type[Built], settings: Any, section: str, problems: list[str]) -> Built | None:
-    """Build the dataclass; for each error, append a line to `problems`, and return None."""
+    """Build the dataclass, or return None and append a line for each error to `problems`."""
     found = len(problems)
     values = _values(type_, settings, section, problems, complete=True)
     if len(problems) > found:
@@ -182,7 +182,7 @@ def _build(type_: type[Built], settings: Any, section: str, problems: list[str])
 def _values(
     type_: type[Any], settings: Any, section: str, problems: list[str], complete: bool = False
 ) -> dict[str, Any]:
-    """Check the values of a section, and return those that are valid.
+    """Check the values of a section, and return the valid values.
 
     Args:
         type_: dataclass with a field for each key.

@@ -29,7 +29,7 @@ def as_list(values: Any) -> list[Any] | None:
 
 
 def shortened(value: object) -> str:
-    """Return a value as text of one line for a message.
+    """Convert a value to a text of one line that a message can contain.
 
     For an array, the text gives only the type and the shape.
     """

@@ -25,7 +25,7 @@ class EarScores(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Mean of both ears."""
+        """Mean of the scores of both ears."""
         return (self.left + self.right) / 2
 
 
@@ -39,8 +39,8 @@ def amplify(
 ) -> Array:
     """Amplify a signal for both ears of a listener.
 
-    The hearing aid is that of the challenge: a compressor with six bands. The challenge's
-    prescription computes the settings of the compressor from the audiogram.
+    This function applies the hearing aid of the challenge: a compressor with six bands. The
+    challenge's prescription computes the settings of the compressor from the audiogram.
 
     Args:
         signal: NumPy array or torch tensor, mono or stereo; see `separate`.
@@ -58,11 +58,12 @@ def amplify(
             `score`, use `limit=False`, because the score depends on the level.
 
     Returns:
-        Left and right ear, with the type, sample type, layout and device of the signal. There are
-            always two channels; a mono array `(samples,)` gives `(samples, 2)`.
+        The signals of the left and the right ear, with the type, sample type, layout and device of
+            the argument `signal`. The result always has two channels; a mono array `(samples,)`
+            gives `(samples, 2)`.
 
     Raises:
-        InputError: an argument is not as described; for example frequencies in kHz.
+        InputError: an argument is not as described; for example, the frequencies are in kHz.
 
     Examples:
         >>> import cmss
@@ -114,9 +115,10 @@ def score(
         reference: the ideal signal before the hearing aid, such as the remix of the ground truth
             stems; mono or stereo. The reference must have the level that the processed signal had
             before the hearing aid.
-        rate: sampling rate of both signals in Hz, at least 8000.
+        rate: sampling rate of the processed signal in Hz, at least 8000.
         audiogram: hearing levels; see `amplify`.
-        reference_rate: sampling rate of the reference; None if it is `rate`.
+        reference_rate: sampling rate of the reference in Hz. If `reference_rate` is None, both
+            signals have the sampling rate `rate`.
         calibrate: whether the reference is set to -40 LUFS for the hearing aid; see `amplify`.
 
     Returns:
@@ -125,7 +127,7 @@ def score(
 
     Raises:
         InputError: an argument is not as described, the signals have different lengths, or a
-            signal is too short, or silent in one ear.
+            signal is too short or is silent in one ear.
 
     Examples:
         >>> import cmss

@@ -1,4 +1,4 @@
-"""The sampling rate and the level for which separators and the hearing aid are designed."""
+"""Defines the sampling rate and the level of signals for separators and the hearing aid."""
 
 import math
 

@@ -47,7 +47,7 @@ def players(instruments: Any) -> dict[str, Source]:
 
 
 def player_gains(gains_db: Any, stems: Sequence[str]) -> dict[str, float]:
-    """Check gains, and return the gain of each stem in dB; 0 dB where none is given.
+    """Check gains, and return the gain of each stem in dB; a stem without a gain has 0 dB.
 
     Raises:
         InputError: a player is unknown, a gain is not a number or out of range, or all players are

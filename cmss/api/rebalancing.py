@@ -20,8 +20,8 @@ def rebalance(
 ) -> Array:
     """Remix a mixture with a gain for each stem; the mixture is not separated again.
 
-    The remix is mixture + sum over the stems of (10^(gain/20) - 1) x stem. A stem with a gain of
-    0 dB has no effect, so it adds no artefacts.
+    The remix is mixture + sum over the stems of (10^(gain/20) - 1) x stem. If the gain of a stem
+    is 0 dB, the stem is multiplied by 0, so the stem adds no artefacts.
 
     Args:
         mixture: NumPy array or torch tensor, mono or stereo; see `separate`.
@@ -32,8 +32,8 @@ def rebalance(
             0 dB.
         keep_level: whether to scale the remix to the power of the mixture. The powers of the remix
             and of the mixture are exactly equal if all stems have equal powers and are not
-            correlated. With `keep_level`, only differences between the gains matter. The challenge
-            scales its references by the same rule.
+            correlated. With `keep_level`, only differences between the gains matter if the stems
+            sum to the mixture. The challenge scales its references by the same rule.
 
     Returns:
         The remix, with the shape, type, sample type and device of the mixture. Integers beyond full

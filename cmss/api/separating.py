@@ -74,8 +74,8 @@ def separate(
 
     Returns:
         Dict from the name of the player to the stem, in the order of `instruments`. Stems have the
-            shape, type, sample type and device of the mixture. Names are those of the instruments
-            (`Cello`); two players of the same instrument are `Violin_1` and `Violin_2`.
+            shape, type, sample type and device of the mixture. A player has the name of the
+            instrument (`Cello`); two players of the same instrument are `Violin_1` and `Violin_2`.
 
     Raises:
         InputError: an argument is not as described, or weights are missing.
@@ -204,9 +204,9 @@ def _with_remainder(
 ) -> dict[str, NDArray[np.floating]]:
     """Add the remainder of the mixture to the stems, in proportion to their energies.
 
-    The remainder is the mixture minus the sum of the stems. It consists of sound that the masks of
-    a network assign to no instrument, and of frequencies above 22.05 kHz, which resampling removes.
-    A silent stem stays silent, unless all stems are silent.
+    The remainder is the mixture minus the sum of the stems. The remainder consists of sound that
+    the masks of a network assign to no instrument, and of frequencies above 22.05 kHz, which
+    resampling removes. A silent stem stays silent, unless all stems are silent.
 
     Args:
         mixture: (channels, samples).

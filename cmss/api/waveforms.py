@@ -1,4 +1,4 @@
-"""Converts the caller's arrays to waveforms (channels, samples), and results back to such arrays.
+"""Converts the caller's arrays to waveforms (channels, samples), and converts results back.
 
 An array is accepted if it is a NumPy array or a torch tensor with one of these sample types and
 shapes:
@@ -57,7 +57,7 @@ class Waveform:
 
     Args:
         signal: (channels, samples), one or two channels, full scale = 1, float32 or float64.
-        array: array of the caller; results get its type, sample type, layout and device.
+        array: array of the caller. Results get the type, sample type, layout and device of `array`.
         sample_type: name of the caller's sample type.
         channels_last: whether the caller's layout is (samples, channels).
     """

@@ -27,7 +27,7 @@ def loudness_lufs(signal: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
-    """Return the filters of ITU-R BS.1770-4 as second-order sections in SciPy's format, (2, 6)."""
+    """Return the filters of ITU-R BS.1770-4 as SciPy's second-order sections, shape (2, 6)."""
     # Imported late, because it imports scipy.signal, which takes a second.
     import pyloudnorm
 
@@ -78,7 +78,7 @@ def true_peak(signal: Pieces, sample_rate_hz: int) -> float:
     """Return the largest magnitude at and between samples (true peak, ITU-R BS.1770-4, Annex 2).
 
     Args:
-        signal: pieces (channels, samples), floating point.
+        signal: pieces of the signal, floating-point arrays of shape (channels, samples).
         sample_rate_hz: sampling rate of the signal; the function oversamples the signal by four.
     """
     between = resampled(signal, sample_rate_hz, 4 * sample_rate_hz)

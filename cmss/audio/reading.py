@@ -26,14 +26,14 @@ _UNKNOWN = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Excerpt:
-    """An excerpt of a sound file, which starts at `start_s` and lasts `duration_s` seconds."""
+    """Defines an excerpt of a sound file by the start and the duration of the excerpt."""
 
     path: Path
     start_s: float
     duration_s: float
 
     def span(self, sample_rate_hz: int) -> tuple[int, int]:
-        """Return the indices of the first sample and of the sample after the last one.
+        """Return the index of the first sample, and the index that follows the last sample.
 
         The official code also rounds both indices down.
         """
@@ -153,7 +153,7 @@ def _opened(path: Path, digest: bool = False) -> Iterator[tuple[_Stream, Contain
 
 
 def _is_exact(file: _Stream) -> bool:
-    """Return whether libsndfile seeks to the exact sample; in lossy formats, it does not."""
+    """Return whether libsndfile can seek to an exact sample; lossy formats do not allow this."""
     exact = file.subtype.startswith("PCM") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
     return exact and file.format not in ("OGG", "MP3") and file.frames != _UNKNOWN
 
@@ -175,7 +175,7 @@ def _require_end(file: _Stream, path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _decoded_length(path: Path, _size: int, _changed_ns: int) -> int:
-    """Count the samples of a file by decoding it; cache the result until the file changes."""
+    """Decode a file to count its samples; cache the result until the file changes."""
     with _opened(path) as (file, *_):
         return sum(block.shape[1] for block in _blocks(file, path, 0, None))
 
@@ -232,7 +232,7 @@ def _decoded(
 def _checked(
     path: Path, blocks: Iterable[npt.NDArray[np.float32]]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the blocks of a signal, and check its values after the last block.
+    """Yield the blocks of a signal; after the last block, report invalid samples.
 
     Samples beyond full scale are reported once.
 
@@ -265,14 +265,14 @@ def _checked(
 
 
 def _read(file: _Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
-    """Decode and check samples `start` to `stop`, or to the end: (channels, samples)."""
+    """Decode and check samples `start` to `stop` (None: to the end), as (channels, samples)."""
     empty = np.empty((file.channels, 0), np.float32)
     blocks = _checked(path, _decoded(file, path, start, stop))
     return np.concatenate([empty, *blocks], axis=1)
 
 
 def _report_length(path: Path, container: Container, samples: int) -> None:
-    """Report that a file states no length, or that it has data after its stated end."""
+    """Report that a file states no length, or that data follow the stated end of the file."""
     if not container.stated:
         _print_once(
             path,
@@ -327,7 +327,7 @@ def read_excerpt(excerpt: Excerpt, sample_rate_hz: int) -> npt.NDArray[np.float3
 
 
 def read_span(path: Path, start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Decode samples `start` to `stop` of a file; a lossy format is decoded from its beginning.
+    """Decode samples `start` to `stop` of a file; a lossy file is decoded from the beginning.
 
     Returns:
         The waveform, an array of shape (channels, samples) and type float32.

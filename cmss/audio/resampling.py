@@ -37,7 +37,7 @@ def resampled(signal: Pieces, from_hz: int, to_hz: int) -> Iterator[npt.NDArray[
     """Resample a signal in pieces; the result equals the result of :func:`resample`.
 
     Args:
-        signal: pieces (channels, samples), floating point.
+        signal: pieces of the signal, floating-point arrays of shape (channels, samples).
         from_hz: sampling rate of the signal.
         to_hz: sampling rate of the result.
     """

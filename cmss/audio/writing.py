@@ -16,7 +16,7 @@ FULL_SCALE_16_BIT, FULL_SCALE_24_BIT = 32768.0, 8388608.0
 
 
 class _Target:
-    """Receives the bytes that libsndfile writes, and keeps the operating system's first error.
+    """Receives the bytes that libsndfile writes, and stores the first error of the system.
 
     libsndfile does not report the reason of an error, and an exception must not reach the C code of
     libsndfile. Therefore, libsndfile continues after an error, and the caller must check `error`.
@@ -28,7 +28,7 @@ class _Target:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Write data; after an error, discard them."""
+        """Write data; after an error, discard the data."""
         rest = memoryview(data)
         try:
             while rest and self.error is None:
@@ -65,7 +65,7 @@ def sample_format(path: Path, name: str | None = None) -> tuple[str, str]:
 
     Raises:
         InputError: the suffix or the sample format does not exist, or this version of libsndfile
-            cannot write it.
+            cannot write the format.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -94,12 +94,12 @@ def write_flac(
     """Write a 16-bit FLAC file; the same signal always gives the same bytes.
 
     Args:
-        path: path of the file; the file gets this name only when it is complete.
+        path: path of the file. The file gets this name only when the file is complete.
         signal: floating-point signal (channels, samples); samples beyond -1 to 1 are clipped.
         sample_rate_hz: sampling rate of the signal.
         soft_clip: whether to apply the function tanh to the signal first, see `soft_clip` of the
             official configuration.
-        comment: text of the comment tag, which :func:`read_header` returns.
+        comment: text of the comment tag; :func:`read_header` returns this text.
 
     Returns:
         The total number of clipped samples in all channels.
@@ -122,15 +122,15 @@ def write_sound(
     name: str | None = None,
     compression: float = 0.1,
 ) -> int:
-    """Write a signal in pieces to a file whose suffix gives the format.
+    """Write the pieces of a signal to a file; the suffix of the file determines the format.
 
     Lossy formats are encoded at high quality, about 250 kbit/s for MP3. An Opus file has a sampling
     rate of 48 kHz.
 
     Args:
         path: file to write. The file is created only when the complete content has been written.
-        signal: pieces (channels, samples), floating point; samples beyond +-1 are clipped, except
-            in a WAV file with floating-point samples.
+        signal: pieces of the signal, floating-point arrays of shape (channels, samples). Samples
+            beyond +-1 are clipped, except in a WAV file with floating-point samples.
         channels: number of channels.
         sample_rate_hz: sampling rate of the signal.
         name: name of the sample format, see :func:`sample_format`.
@@ -151,7 +151,7 @@ def write_sound(
 
 
 def _finite(signal: Pieces, path: Path) -> Iterator[np.ndarray]:
-    """Yield the pieces of a signal, and check that they are finite."""
+    """Yield the pieces of a signal, and check that all samples are finite."""
     for piece in signal:
         if not np.isfinite(piece).all():
             raise FloatingPointError(f"{path}: the signal contains NaN or infinity")
@@ -198,7 +198,7 @@ def _write(
 
 
 def _stored(piece: np.ndarray, subtype: str) -> np.ndarray:
-    """Convert samples to the data type for libsndfile; all sample formats but FLOAT are clipped."""
+    """Convert samples to the data type for libsndfile; clip samples except for the format FLOAT."""
     if subtype == "FLOAT":
         return piece.astype(np.float32)
     if not subtype.startswith("PCM"):

@@ -1,4 +1,4 @@
-"""Computes the correlogram, the periodicity of the firing rate in each channel and frame."""
+"""Computes the correlogram, which measures the periodicity of each channel in each frame."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def correlogram(
 def similarity(
     correlations: NDArray[np.floating], others: NDArray[np.floating]
 ) -> NDArray[np.float32]:
-    """Compare the autocorrelations of pairs of time-frequency units by correlation coefficients.
+    """Compute the correlation of the autocorrelations of each pair of time-frequency units.
 
     Args:
         correlations: autocorrelations of the first unit of each pair, an array of shape (channels,

@@ -33,7 +33,7 @@ def erb_spaced_hz(low_hz: float, high_hz: float, channels: int) -> NDArray[np.fl
 def gammatone(
     signal: NDArray[np.floating], centres_hz: NDArray[np.float64], sample_rate_hz: int
 ) -> NDArray[np.complex128]:
-    """Filter a signal with a gammatone filterbank with gain 1 at each centre frequency.
+    """Filter a signal with gammatone filters; each filter has gain 1 at its centre frequency.
 
     Args:
         signal: the signal, an array of shape (samples,).
@@ -57,7 +57,7 @@ def gammatone(
 
 
 def delay_samples(centres_hz: NDArray[np.float64], sample_rate_hz: int) -> NDArray[np.int64]:
-    """Return the group delay in samples of each filter at its centre frequency.
+    """Return the group delay of each filter at its centre frequency, in samples.
 
     The result has the shape (channels,).
     """

@@ -26,7 +26,7 @@ PART_FRAMES = 5
 def find_notes(
     signal: NDArray[np.floating], players: int
 ) -> tuple[NDArray[np.int64], list[PitchTrack]]:
-    """Apply the auditory model to a signal, and group its time-frequency units into notes.
+    """Compute the time-frequency units of a signal, and group the units into notes.
 
     Args:
         signal: the signal, an array of shape (samples,), sampled at
@@ -34,8 +34,8 @@ def find_notes(
         players: largest number of simultaneous players.
 
     Returns:
-        owners: index of the note of each time-frequency unit, or :data:`NO_NOTE`, an array of shape
-        (channels, frames). tracks: pitch track of each note.
+        An array of shape (channels, frames) with the index of each unit's note, and the pitch track
+        of each note. A unit without a note has the value :data:`NO_NOTE`.
     """
     units = compute_units(signal)
     tracks = track_pitches(units, players)
@@ -50,8 +50,8 @@ def find_segments(units: Units) -> NDArray[np.int64]:
     similar if the sound is stationary.
 
     Returns:
-        The index of each unit's segment, from 0, an array of shape (channels, frames); -1 for
-        inactive units.
+        An array of shape (channels, frames) with the index of each unit's segment. The first index
+        is 0; inactive units have the value -1.
     """
     active = units.active
     number = np.arange(active.size).reshape(active.shape)
@@ -81,9 +81,10 @@ def group(
 
     Segments are cut into short pieces, because a channel can pass from one harmonic to the next
     when the pitch glides. A unit agrees with a track if the unit is periodic at the lag of the
-    track. For each piece of a segment, the track is chosen with which the most units of the piece
-    agree. If at least half of the units agree, the piece is assigned to the chosen track.
-    Otherwise, the piece is assigned to a track whose onset coincides with the onset of the segment.
+    track. For each piece of a segment, the function chooses the track with the largest number of
+    agreeing units. If at least half of the units of the piece agree, the piece is assigned to the
+    chosen track. Otherwise, the piece is assigned to a track whose onset coincides with the onset
+    of the segment.
 
     Args:
         units: the time-frequency units of the signal.
@@ -91,7 +92,8 @@ def group(
         tracks: pitch tracks with at least one frame.
 
     Returns:
-        The index of each unit's track, or :data:`NO_NOTE`, an array of shape (channels, frames).
+        An array of shape (channels, frames) with the index of each unit's track. A unit without a
+        track has the value :data:`NO_NOTE`.
     """
     owners = np.full(segments.shape, NO_NOTE)
     best = np.zeros(segments.shape)
@@ -137,8 +139,8 @@ def _parts(segments: NDArray[np.int64]) -> NDArray[np.int64]:
     """Cut segments into pieces of :data:`PART_FRAMES` frames, and number the pieces.
 
     Returns:
-        The index of each unit's piece, from 0, an array of shape (channels, frames); -1 for
-        inactive units.
+        An array of shape (channels, frames) with the index of each unit's piece. The first index is
+        0; inactive units have the value -1.
     """
     blocks = np.arange(segments.shape[1]) // PART_FRAMES
     keys = segments * (blocks[-1] + 1) + blocks

@@ -1,11 +1,11 @@
 """Models inner hair cells, which convert the motion of the basilar membrane to firing rates.
 
-A hair cell has a free pool of transmitter, with the amount q. The pool releases transmitter into
-the cleft at a rate that depends on the motion of the membrane. The cleft contains the amount c of
-transmitter. Some transmitter in the cleft is lost, and some returns to a store with the amount w,
-which refills the free pool. The model is that of Meddis (1986, "Simulation of mechanical to neural
-transduction in the auditory receptor", JASA 79). The parameters of the medium-rate fibre are those
-of Meddis, Hewitt and Shackleton (1990, JASA 87).
+The free pool of a hair cell contains the amount q of transmitter. The pool releases transmitter
+into the cleft at a rate that depends on the motion of the membrane. The cleft contains the amount c
+of transmitter. Some transmitter in the cleft is lost, and some returns to a store. The store
+contains the amount w of transmitter, and refills the free pool. Meddis published the model (1986,
+"Simulation of mechanical to neural transduction in the auditory receptor", JASA 79). Meddis, Hewitt
+and Shackleton published the parameters of the medium-rate fibre (1990, JASA 87).
 """
 
 from typing import NamedTuple

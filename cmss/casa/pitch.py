@@ -10,7 +10,7 @@ from cmss.casa.units import SAMPLE_RATE_HZ, Units
 SHORTEST_LAG = SAMPLE_RATE_HZ // 1600
 """Period in samples of the highest pitch, 1600 Hz."""
 MIN_PERIODICITY = 0.85
-"""Smallest periodicity, at the lag of a pitch, of a unit that belongs to this pitch."""
+"""A unit belongs to a pitch if its periodicity at the lag of the pitch exceeds this value."""
 MIN_CHANNELS = 4
 """Smallest number of channels that support a pitch."""
 MAX_STEP_SEMITONES = 0.7
@@ -26,7 +26,8 @@ class PitchTrack:
     Successive notes with the same pitch and without a gap form a single track.
 
     Args:
-        lags: dict from the index of each frame of the track to the period of the pitch in samples.
+        lags: dict from the index of a frame of the track to the period of the pitch in this frame,
+            in samples.
     """
 
     lags: dict[int, int] = field(default_factory=dict)
@@ -78,11 +79,11 @@ def pitches(periodicity: NDArray[np.float32], active: NDArray[np.bool_], most: i
 def _peak(summary: NDArray[np.float32]) -> int | None:
     """Return the lag of the most prominent peak, or None if there is no peak.
 
-    Peaks of at least 0.4 times the largest height are candidates. Among the candidates, the peak
-    with the largest ratio of height to lag is returned. The highest peak is often at a common
-    multiple of the periods of several tones; the division by the lag gives preference to a single
-    period. Peaks at fractions of a period are too low to be candidates, because half of the
-    harmonics have a minimum there.
+    A peak is a candidate if its height is at least 0.4 times the largest height. Among the
+    candidates, the peak with the largest ratio of height to lag is returned. The highest peak is
+    often at a common multiple of the periods of several tones; the division by the lag gives
+    preference to a single period. Peaks at fractions of a period are too low to be candidates,
+    because half of the harmonics have a minimum there.
     """
     inner = summary[SHORTEST_LAG:-1]
     rises = inner >= summary[SHORTEST_LAG - 1 : -2]

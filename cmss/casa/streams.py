@@ -17,11 +17,11 @@ def template_divergences(spectra: Tensor, templates: Mapping[str, Tensor]) -> di
 
     Args:
         spectra: spectrum of each note, an array of shape (bands, notes).
-        templates: dict from the instrument to its templates, an array of shape (1, bands,
-            components).
+        templates: dict from the instrument to an array of shape (1, bands, components) with the
+            templates of the instrument.
 
     Returns:
-        Dict from the instrument to the divergence of each note, an array of shape (notes,).
+        Dict from the instrument to an array of shape (notes,) with the divergence of each note.
     """
     V = spectra / spectra.sum(0).clamp(min=TINY)
     divergences = {}
@@ -43,7 +43,7 @@ def assign(
     costs: Mapping[str, Tensor],
     players: Counter[str],
 ) -> list[str]:
-    """Assign an instrument to each note, with at most one note at a time for each player.
+    """Assign an instrument to each note; if possible, each player has one note at a time.
 
     Notes are assigned in order of decreasing weight. A note gets the instrument with the lowest
     cost among the instruments with a free player. If the players of all instruments are busy, the

@@ -20,7 +20,7 @@ from cmss.training.programs import build_candidates, fit_ensemble
 
 @stage
 def main(config: DictConfig) -> None:
-    """Separate each track with each member, fit the weights, choose the steps and write a file."""
+    """Separate tracks with each member, fit the weights, choose steps and write the ensemble."""
     keys = from_settings(FitKeys, plain(config))
     problems: list[str] = []
     with noting(problems):

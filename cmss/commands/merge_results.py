@@ -1,4 +1,4 @@
-"""Merge the scores, and build submission and report; the program of `cmss merge`."""
+"""Merge the scores, and build the submission and the report; the program of `cmss merge`."""
 
 from pathlib import Path
 

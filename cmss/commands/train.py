@@ -25,7 +25,7 @@ from cmss.training.rendered import effect_settings, find_material, rendered_mixt
 
 @stage
 def main(config: DictConfig) -> None:
-    """Read the stems, or the notes and scores, build the network, and train it.
+    """Read the stems, or the notes and the musical scores; build and train the network.
 
     A training that was interrupted continues when the same command is called again.
     """

@@ -1,4 +1,4 @@
-"""Runs one job at a time: receives a recording and starts a process that separates it."""
+"""Runs one job at a time: receives a recording, and starts a process for the separation."""
 
 import asyncio
 import json
@@ -103,8 +103,8 @@ class Jobs:
     Args:
         folder: folder of the results. The folder is created if necessary.
         most_bytes: maximum size of a recording in bytes.
-        separator: name of a separator, which is used instead of the quality in an order. If
-            `separator` is None, the quality chooses the separator.
+        separator: name of a separator. This separator replaces the choice of quality in an order.
+            If `separator` is None, the quality in the order determines the separator.
 
     Raises:
         OSError: the folder cannot be created.

@@ -71,7 +71,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _read(folder: Path) -> Result | None:
-    """Return the description in a folder, or None if it is missing or damaged."""
+    """Return the description in a folder, or None if the description is missing or damaged."""
     try:
         values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return Result(**{field.name: values[field.name] for field in fields(Result)})

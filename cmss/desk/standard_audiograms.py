@@ -2,8 +2,8 @@
 
 Source:
     Bisgaard, Vlaming and Dahlquist (2010), "Standard audiograms for the IEC 60118-15 measurement
-    procedure", Trends in Amplification 14(2), 113-120. N1 to N7 are flat or moderately sloping,
-    from very mild to profound hearing loss. S1 to S3 are steep.
+    procedure", Trends in Amplification 14(2), 113-120. N1 to N7 describe flat or moderately
+    sloping hearing losses, from very mild to profound. S1 to S3 describe steep hearing losses.
 
 The tables in this article end at 6000 Hz. At 8000 Hz, the desk uses the level at 6000 Hz.
 """

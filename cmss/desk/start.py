@@ -74,7 +74,7 @@ def _megabytes(word: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    """Serve the desk until the user interrupts it.
+    """Serve the desk until the user interrupts the program.
 
     Raises:
         InputError: a library is missing, an option cannot be used, or the port is in use.

@@ -16,10 +16,10 @@ class Task:
         order: settings for the separation and the hearing aid.
         recording: path of the recording.
         folder: folder of the result. The folder must exist.
-        kept_stems: folder of the stored stems. With stored stems, the same recording needs no
-            further separation for another audiogram.
-        separator: name of a separator, which is used instead of the quality in `order`. If
-            `separator` is None, the quality chooses the separator.
+        kept_stems: folder of the stored stems. If the stems of a recording are stored, the
+            recording is not separated again for another audiogram.
+        separator: name of a separator. This separator replaces the choice of quality in `order`. If
+            `separator` is None, the quality determines the separator.
     """
 
     order: Order

@@ -48,7 +48,9 @@ async def receive(chunks: AsyncIterator[bytes], path: Path, title: str, most_byt
 
 
 def check(path: Path) -> None:
-    """Check the properties of a recording that can be read without decoding it.
+    """Check the format, the length and the sampling rate of a recording.
+
+    If the format requires ffmpeg, this function checks only that ffmpeg and the file exist.
 
     Raises:
         InputError: the file is not a sound file, or the desk cannot process it.

@@ -1,9 +1,10 @@
 """Separates a recording in a worker process of the desk, `python -m cmss.desk.worker`.
 
-A separation cannot be interrupted for up to a minute. Therefore the desk cancels a separation by
-killing the worker process. The process reads the task, a line of JSON, from the standard input. The
-process writes lines of JSON to the standard output: first the progress, then the problems or the
-warnings. When the desk ends, the standard input is closed, and the worker process ends too.
+A separation may not react to an interruption for up to a minute. Therefore, to cancel a separation,
+the desk kills the worker process. The worker process reads the task, a line of JSON, from the
+standard input, and writes lines of JSON to the standard output: first the progress, then the
+problems or the warnings. When the desk ends, the standard input is closed, and the worker process
+ends too.
 """
 
 import json

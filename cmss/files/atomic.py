@@ -1,8 +1,8 @@
 """Writes files and folders atomically, and provides a lock that only one process can hold.
 
-A result is written under a hidden temporary name in the folder of its final name, flushed to disk
-and renamed. The temporary file and the final file are on the same file system. Therefore, the
-rename is atomic, and a file under its final name is always complete.
+A result is first written to a hidden temporary file in the folder of the final file. Then the
+temporary file is flushed to disk and renamed. The temporary file and the final file are on the same
+file system. Therefore, the rename is atomic, and a file under its final name is always complete.
 
 The process that writes a temporary file locks the file through the library filelock, which calls
 flock on Linux and macOS and LockFileEx on Windows. The system releases the lock when the process
@@ -30,7 +30,7 @@ from filelock import lock_descriptor
 from cmss.errors import InputError
 
 ATTEMPTS = 100
-"""Number of attempts to create a file that other processes delete before it is locked."""
+"""Number of attempts to create a file that other processes delete before the file is locked."""
 WAIT_S = 60.0
 """Maximum waiting time for a lock; processes usually hold a lock for some milliseconds."""
 _MESSAGE_AFTER_S = 1.0
@@ -62,7 +62,7 @@ def _open(path: Path, flags: int = 0) -> int:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file until it is closed.
+    """Lock an open file until the file is closed.
 
     Returns:
         True if the file is locked, False if another process holds the lock, None if the file system

@@ -9,7 +9,8 @@ libsndfile decodes the sounds, but the lengths that libsndfile returns are not r
 
 Because the lengths of libsndfile are not reliable, this module reads the containers of sound files.
 A file is refused if it is shorter than stated, has no end mark or has a wrong checksum. For a file
-without a stated length, this module returns a header with which libsndfile decodes to the end.
+without a stated length, this module returns a header. With this header, libsndfile decodes the file
+to the end.
 
 The supported containers are RIFF (WAV), RIFX, RF64, BW64, W64, AIFF, AIFF-C, CAF, AU, FLAC, Ogg and
 MP3. The lengths of files in other containers are not checked.
@@ -32,7 +33,8 @@ class Container:
     """Holds the result of the check of a container.
 
     Args:
-        stated: whether the container states a length or an end, and the file is complete.
+        stated: whether the container states the length or the end of the sound, and the sound is
+            complete.
         head: bytes that must replace the first `skip` bytes of the file, so that libsndfile decodes
             all sound.
         skip: number of bytes that `head` replaces.
@@ -96,13 +98,13 @@ class Spliced(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position, limited to the range of the file, and return it."""
+        """Set the position, limited to the range of the file, and return the new position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = min(max(base + offset, 0), self._size)
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read into a buffer until it is full or the file ends; return the number of bytes."""
+        """Read until the buffer is full or the file ends; return the number of bytes."""
         done = 0
         if self._at < len(self._head):
             part = self._head[self._at : self._at + len(buffer)]
@@ -355,8 +357,8 @@ def _ogg(source: _Source, start: int) -> Container:
 def _ogg_checksum(page: bytes) -> int:
     """Compute the CRC-32 of an Ogg page (RFC 3533) from the CRC-32 of zlib.
 
-    The CRC of zlib has the reverse bit order. The CRC of Ogg also starts from 0, and is not
-    inverted at the end.
+    The two CRCs have opposite bit orders. Unlike the CRC of zlib, the CRC of Ogg starts from 0 and
+    is not inverted at the end.
     """
     value = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{value:032b}"[::-1], 2)
@@ -381,7 +383,7 @@ _SMALLEST_FRAME = 24
 
 
 def _frame_bytes(header: bytes) -> int:
-    """Return the length of an MPEG audio frame from its first four bytes; 0 if invalid."""
+    """Return the length of an MPEG audio frame from its first four bytes; 0 if they are invalid."""
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -463,7 +465,7 @@ def _xing(frame: bytes) -> int | None:
 
 
 def _xing_bytes(frame: bytes, place: int) -> int | None:
-    """Return the number of bytes of all frames in a Xing table; None if the number is missing."""
+    """Read the total size of all frames in bytes from a Xing table; None if the size is missing."""
     stated = frame[place + 12 : place + 16]
     return int.from_bytes(stated, "big") if frame[place + 7] & 2 and len(stated) == 4 else None
 

@@ -29,7 +29,7 @@ class PairRow:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The scene and the listener of the row, which occur together only once in a file."""
+        """The scene and the listener of the row; a file has at most one row for each such pair."""
         return self.scene, self.listener
 
     @property
@@ -77,7 +77,7 @@ def _csv_lines(lines: Iterable[Iterable[object]]) -> str:
 
 
 def _complete_lines(path: Path) -> tuple[bytes, bool]:
-    """Return the complete lines of a file, and whether they are in the format of this module.
+    """Return the complete lines of a file, and whether the file has this module's format.
 
     Spreadsheets may save a file with a byte order mark and other line ends, and the challenge's
     evaluation program writes Windows line ends. If another program has saved the file, the lines
@@ -143,7 +143,7 @@ class RowFile(Generic[Row]):
         self._ready = False
 
     def keep(self, keys: Set[tuple[str, str]]) -> None:
-        """Keep only the rows of the pairs `keys`; an incomplete last row is deleted as well."""
+        """Delete all rows whose pairs are not in `keys`, and an incomplete last row."""
         kept = [row for key, row in self.rows.items() if key in keys]
         if len(kept) < len(self.rows) or not self._end:
             self._rewrite(kept)

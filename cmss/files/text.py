@@ -1,9 +1,9 @@
 """Reads text files that users have saved with any editor or spreadsheet.
 
-Text is read as UTF-8, or as UTF-16 or UTF-32 if the file begins with the byte order mark of this
-encoding. Programs on Windows write byte order marks. Files in other encodings are refused. The
-encoding
-is not guessed: every byte is a valid character in Latin-1, so a wrong guess would not be noticed.
+Text is read as UTF-8. If the file begins with the byte order mark of UTF-16 or UTF-32, the text is
+read in this encoding. Programs on Windows write byte order marks. Files in other encodings are
+refused. The encoding is not guessed: every byte is a valid character in Latin-1, so a wrong guess
+would not be noticed.
 """
 
 import codecs
@@ -31,7 +31,7 @@ class Table:
 
     Args:
         columns: names of the columns, from the header.
-        rows: for each row, the number of its line in the file, and its cells by column name.
+        rows: for each row, the line number in the file, and a dict from column name to cell.
     """
 
     columns: list[str]
@@ -54,7 +54,7 @@ def decode(data: bytes, path: Path, encoding: str = "utf-8") -> str:
     Args:
         data: content of the file.
         path: path of the file, for the message.
-        encoding: encoding if there is no byte order mark.
+        encoding: encoding of data without a byte order mark.
 
     Raises:
         InputError: the bytes are not valid in the encoding.
@@ -97,8 +97,9 @@ def read_table(path: Path, required: Iterable[str]) -> Table:
     """Read a CSV file with a header; empty lines are skipped.
 
     Args:
-        path: path of the file. required: names of the required columns. The file may have other
-            columns, and the order of the columns is arbitrary.
+        path: path of the file.
+        required: names of the required columns. The file may have other columns, and the order of
+            the columns is arbitrary.
 
     Raises:
         InputError: the file is not a CSV file, a column is missing or appears twice, or lines have
