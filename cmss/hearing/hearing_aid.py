@@ -1,30 +1,30 @@
 """Implements the listener's hearing aid: a crossover, a compressor for each band, and a sum.
 
-The challenge amplifies both the reference and the enhanced music with this hearing aid before HAAQI
-compares them. The hearing aid is equivalent to pyclarity's `MultibandCompressor` with a knee width
-of zero.
+The challenge amplifies both the reference and the enhanced music with this hearing aid. Then HAAQI
+compares the amplified signals. The hearing aid is equivalent to pyclarity's `MultibandCompressor`
+with a knee width of zero.
 
 The crossover is D'Appolito's active all-pass network (AES 76th Convention, 1984). Fourth-order
 Linkwitz-Riley filters limit the signal to a band: a low-pass filter at the upper edge of the band,
-a high-pass filter at the lower edge, and a high-pass filter at each edge further below. Then the
-signal is filtered by the all-pass filter of each edge above the upper edge, so that the bands add
-up in phase.
+a high-pass filter at the lower edge of the band, and a high-pass filter at each edge below the
+lower edge. Then the signal is filtered by the all-pass filter of each edge above the upper edge, so
+that the bands add up in phase.
 
 The compressor follows Giannoulis, Massberg and Reiss (JAES 60(6), 2012). The compressor has a level
 detector in dB, a hard-knee gain computer, branching smoothing with attack and release times, and a
 make-up gain.
 
-The outputs of this hearing aid and of pyclarity differ by at most 1e-9. Such a small difference
-requires the same rounding errors, because the all-pass filters of the lowest band have poles close
-to z = 1.
-Different rounding errors would change the output by 4e-9. Therefore, the filters of this module
-have the same design and the same structure as in pyclarity, and operations have the same order.
+The outputs of this hearing aid and of pyclarity's hearing aid differ by at most 1e-9. Such a small
+difference requires the same rounding errors, because the all-pass filters of the lowest band have
+poles close to z = 1. Different rounding errors would change the output by 4e-9. Therefore, the
+filters of this module have the same design and the same structure as in pyclarity, and the
+operations have the same order.
 
 The behaviour differs from pyclarity in two points. First, the caller's signal is not modified,
-whereas pyclarity's `Compressor` modifies its input. This difference does not affect the results of
-the challenge's programs, because `MultibandCompressor` passes only the output of its crossover to
-`Compressor`. Second, digital silence stays silence, whereas pyclarity replaces zeros by 1e-12 (-240
-dB).
+whereas pyclarity's `Compressor` modifies the caller's signal. This difference does not affect the
+results of the challenge's programs, because `MultibandCompressor` passes only the output of its
+crossover to `Compressor`. Second, digital silence stays silence, whereas pyclarity replaces zeros
+by 1e-12 (-240 dB).
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,8 +58,8 @@ class HearingAid:
             rate.
         attack: attack time of each band in ms, or a single attack time for all bands.
         release: release time of each band in ms, or a single release time for all bands.
-        threshold: level in dB re full scale above which a band is compressed, for each band, or a
-            single level for all bands.
+        threshold: level of each band in dB re full scale, or a single level for all bands. A band
+            is compressed above this level.
         sample_rate_hz: sampling rate of the signals.
 
     Raises:

@@ -1,9 +1,10 @@
 """Prescribes compressor parameters from an audiogram by the rule of the challenge.
 
 The rule is CAMFIT, the Cambridge rule for compressive hearing aids (Moore, Glasberg and Stone 1999,
-British Journal of Audiology 33), in pyclarity's translation from openMHA. The rule prescribes an
-insertion gain for each fitting band and input level. The make-up gain and the compression ratio of
-each compressor band are computed from the insertion gains. The compressor has six bands.
+British Journal of Audiology 33). The code of the rule is pyclarity's translation of openMHA's code.
+The rule prescribes an insertion gain for each fitting band and input level. The make-up gain and
+the compression ratio of each compressor band are computed from the insertion gains. The compressor
+has six bands.
 
 The make-up gain is the insertion gain for an input of 65 dB, the presentation level of the
 challenge. The compression ratio is 30 dB divided by the increase of the output level when the input
@@ -13,8 +14,8 @@ The make-up gain and the compression ratio are interpolated linearly between the
 parameters of the highest band are the parameters at 6 kHz. An early version of the challenge's code
 has the same rule. The challenge's method of rounding is not published. In this module, the gains at
 55 and 85 dB are rounded to 0.1 dB, and the results are truncated to one decimal place. This method
-reproduces the only published example. With rounding instead of truncation, three of the twelve
-numbers would differ from the example by 0.1.
+reproduces the only published example of the parameters. With rounding instead of truncation, three
+of the twelve numbers would differ from the example by 0.1.
 """
 
 from collections.abc import Sequence

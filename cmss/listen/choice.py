@@ -18,8 +18,8 @@ def separator_settings(
     Args:
         quality: "best" for the default ensemble, or "fast" for the best single network.
         separator: name of another separator, which is used instead of `quality`.
-        stems_for: name of the option that needs stems, for the error message. `stems_for` is empty
-            if no option needs stems.
+        stems_for: name of the option that needs stems; the error message contains this name.
+            `stems_for` is empty if no option needs stems.
 
     Raises:
         InputError: the separator is unknown, or an option needs stems that the separator does not

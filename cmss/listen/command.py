@@ -67,7 +67,7 @@ QUALITIES = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """A command line parser that accepts every negative number, such as -inf, -.5 and -1e4.
+    """Parses a command line, and accepts every negative number, such as -inf, -.5 and -1e4.
 
     Lists of numbers, such as -5,0,10, are also accepted. The parser of argparse mistakes some
     negative numbers for options.

@@ -19,12 +19,13 @@ from cmss.separators.protocol import Around, Stems
 
 @dataclass
 class KeptStems(Around):
-    """Wrapper that separates a recording only if a folder does not contain its stems.
+    """Wrapper that separates a recording only if the stems are not yet stored in a folder.
 
-    Unlike :class:`cmss.separators.cache.Cached`, this wrapper stores the final stems, after all
-    steps that follow a separator. The stems are read and written in pieces. Each recording has a
-    subfolder. The name of the subfolder is a digest of everything that affects the stems: the
-    mixture, the players, the settings and weights of the separator, and the code of this package.
+    Unlike :class:`cmss.separators.cache.Cached`, this wrapper stores the final stems, which are the
+    result of all steps after the separator. The stems are read and written in pieces. Each
+    recording has a subfolder. The name of the subfolder is a digest of everything that affects the
+    stems: the mixture, the players, the settings and weights of the separator, and the code of this
+    package.
 
     Args:
         folder: the folder. Several processes may use the same folder at the same time.

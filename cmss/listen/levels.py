@@ -18,10 +18,10 @@ HIGHEST_PEAK_DBTP = -1.0
 def written_lufs(
     signals: Iterable[tuple[NDArray[np.floating], float]], sample_rate_hz: int
 ) -> float:
-    """Return the loudness at which several signals are written, so that none of them clips.
+    """Return the loudness at which several signals are written, so that no signal clips.
 
     Args:
-        signals: pairs of a signal (channels, samples) and a loudness in LUFS. The gain of the
+        signals: pairs of a signal (channels, samples) and a loudness in LUFS. The gain of each
             signal in dB is the result of this function minus the given loudness. If the loudness of
             another signal is given, both signals get the same gain.
         sample_rate_hz: sampling rate of all signals.

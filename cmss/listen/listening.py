@@ -103,7 +103,9 @@ def listen(options: argparse.Namespace) -> None:
 
 
 def _outputs(options: argparse.Namespace, stems: Sequence[str]) -> dict[Path, Outputs | None]:
-    """Check recordings and output files, and return the files; None if only a page is written.
+    """Check recordings and output files, and return the output files of each recording.
+
+    If only a page is written, the value for the recording is None.
 
     Args:
         options: options of the command line.

@@ -28,8 +28,8 @@ from cmss.separators.progress import Progress
 
 SAMPLE_RATE_HZ = 44100
 HEADROOM_DB = 3.0
-"""Largest allowed difference in dB between the level of a remix and the design level of the hearing
-aid. The levels of the challenge's mixtures may differ from the design level by the same amount."""
+"""Number of dB by which the level of a remix may exceed the design level of the hearing aid. The
+levels of the challenge's mixtures may differ from the design level by the same amount."""
 
 
 def read_mixture(path: Path) -> tuple[NDArray[np.float32], float]:
@@ -123,9 +123,9 @@ def amplified(
 def level_limit(lufs: float) -> float:
     """Return the factor that attenuates a remix if its loudness is too high for the hearing aid.
 
-    The remix has been multiplied by :func:`cmss.remix.level_factor`. If all named players have
-    negative gains, the level factor amplifies all other instruments, and the remix may become too
-    loud.
+    Before this function is called, the remix is multiplied by :func:`cmss.remix.level_factor`. If
+    all named players have negative gains, the level factor amplifies all other instruments, and the
+    remix may become too loud.
     """
     return float(10 ** (min(0.0, EXPECTED_LUFS + HEADROOM_DB - lufs) / 20))
 

@@ -143,7 +143,7 @@ def make_listener(audiogram: str, name: str | None = None) -> Listener:
 
 
 def _numbers(text: str) -> tuple[float, ...] | None:
-    """Parse a list of numbers with commas; return None if the text is not a list of numbers."""
+    """Parse numbers that are separated by commas; return None if an item is not a number."""
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:

@@ -44,7 +44,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
 
 class _Cache(FunctionCache):
-    """A cache that is cleared if it is damaged, and disabled if it cannot be read or written."""
+    """Clears a cache that is damaged, and disables a cache that cannot be read or written."""
 
     def load_overload(self, *arguments: Any) -> Any:
         try:

@@ -19,7 +19,7 @@ def installed(group: str) -> tuple[EntryPoint, ...]:
 
 
 def additions(group: str, taken: Collection[str]) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name.
+    """Return the entry points of a group as a dict from name to entry point.
 
     Args:
         group: name of the group.

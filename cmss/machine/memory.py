@@ -16,7 +16,7 @@ IN_MEMORY = 2**29
 
 
 def keep_freed_memory() -> bool:
-    """Make the C library keep freed memory, and reuse it for large blocks.
+    """Make the C library keep freed memory, and reuse this memory for large blocks.
 
     By default, the GNU C library requests each block above 32 MB from the operating system, and
     returns the block when it is freed. The system clears each page of a new block, which takes
@@ -49,9 +49,9 @@ def give_back_memory() -> None:
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
     """Return an array of zeros, in memory or on disk.
 
-    The array is on disk if `arrays` arrays of this shape exceed :data:`IN_MEMORY`. The file of the
-    array has no name, and is deleted together with the array. The file is in the folder for
-    temporary files, which the environment variable TMPDIR sets.
+    The array is on disk if the total size of `arrays` arrays of this shape exceeds
+    :data:`IN_MEMORY`. The file of the array has no name, and is deleted together with the array.
+    The file is in the folder for temporary files, which the environment variable TMPDIR sets.
 
     Args:
         shape: shape of the array.

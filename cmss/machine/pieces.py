@@ -1,4 +1,4 @@
-"""Processing of long signals in pieces, so that memory does not grow with their length.
+"""Processes long signals in pieces, so that memory does not grow with the length of a signal.
 
 A signal in pieces is an iterable of arrays (channels, samples), which follow each other in time.
 Functions that process a signal in pieces are generators: they receive an iterable of pieces, carry

@@ -15,7 +15,7 @@ AUTO: Precision = "auto"
 
 
 def chosen_precision(precision: Precision, device: str = "cpu") -> Precision:
-    """Return the precision that a setting selects, which is float32 or bfloat16.
+    """Return the precision that a setting selects: float32 or bfloat16.
 
     Args:
         precision: value of the setting.

@@ -28,7 +28,7 @@ LIBRARIES = (
 
 
 def install() -> list[str]:
-    """Replace the libraries that are missing, and return their names."""
+    """Replace the libraries that are missing, and return the names of these libraries."""
     missing = [name for name in LIBRARIES if not _is_installed(name)]
     sys.meta_path.insert(0, _Modules(missing))
     for name in missing:

@@ -3,7 +3,7 @@
 PyTorch distributes each operation over the cores. After each operation, the threads wait for each
 other. On two cores, the default separator spends a fifth of its time waiting. If the processor also
 runs other programs, the default separator spends most of its time waiting. The threads of this
-module wait only rarely, because each thread computes for milliseconds without the other threads.
+module wait only rarely, because each thread computes independently for several milliseconds.
 """
 
 import os

@@ -2,8 +2,8 @@
 
 No update increases the divergence between spectrogram and model (Fevotte and Idier 2011,
 "Algorithms for nonnegative matrix factorization with the beta-divergence", Neural Computation
-23(9)). This also holds for several lags, because the model is a linear function of each factor
-(Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
+23(9)). This property also holds for several lags, because the model is a linear function of each
+factor (Smaragdis 2004, "Non-negative matrix factor deconvolution"; Schmidt and Morup 2006).
 
 The gradient of the divergence with respect to a factor, W or H, is the difference between a
 positive term and a negative term. For the Kullback-Leibler divergence, an update multiplies the

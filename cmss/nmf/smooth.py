@@ -1,11 +1,11 @@
 """Implements Itakura-Saito NMF with activations that change slowly from frame to frame.
 
-For each component, a penalty is added to the divergence: smoothness times the sum over frames of
-d_IS(h[n - 1], h[n]), where h is the component's activation. Neither the divergence nor the penalty
-depends on the level. An update minimises an upper bound of the sum of the divergence and the
-penalty. In each frame, the best activation is the root of a quadratic equation (Fevotte 2011,
-"Majorization-minimization algorithm for smooth Itakura-Saito nonnegative matrix factorization",
-ICASSP, section 3).
+For each component, a penalty is added to the divergence. The penalty is smoothness times the sum
+over frames of d_IS(h[n - 1], h[n]), where h is the activation of the component. Neither the
+divergence nor the penalty depends on the level. An update minimises an upper bound of the sum of
+the divergence and the penalty. In each frame, the best activation is the root of a quadratic
+equation (Fevotte 2011, "Majorization-minimization algorithm for smooth Itakura-Saito nonnegative
+matrix factorization", ICASSP, section 3).
 """
 
 import torch.nn.functional as F
@@ -44,8 +44,9 @@ def _minimum(falling: Tensor, rising: Tensor, H: Tensor, smoothness: float) -> T
     The terms `falling` and `rising` are the coefficients of the bound on the divergence. For each
     frame, the activations in the previous and in the next frame are fixed.
 
-    The penalty is the sum of h[n-1] / h + log h, for the previous frame, and h / h[n+1] - log h,
-    for the next frame. The logarithms cancel, except in the first and the last frame.
+    The penalty is `smoothness` times the sum of two terms: h[n-1] / h + log h for the previous
+    frame, and h / h[n+1] - log h for the next frame. The logarithms cancel, except in the first and
+    the last frame.
     """
     falling = falling + smoothness * F.pad(H[:, :-1], (1, 0))
     rising = (rising + smoothness * F.pad(1 / H[:, 1:], (0, 1))).clamp(min=TINY)

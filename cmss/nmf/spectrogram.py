@@ -60,7 +60,7 @@ class Analysis:
         return (torch.arange(frames) * self.hop - self.window) / self.sample_rate_hz
 
     def scaled(self, V: Tensor) -> Tensor:
-        """Scale a spectrogram to a mean of 1, and add a constant 60 dB below this mean.
+        """Scale a spectrogram to a mean of 1, and add a constant that is 60 dB below this mean.
 
         The Itakura-Saito divergence depends on ratios. Without the constant, noise between notes
         would dominate the fit.
@@ -88,5 +88,5 @@ class Analysis:
         return torch.hann_window(self.window, dtype=like.dtype)
 
     def _weights(self, like: Tensor) -> Tensor:
-        """Return the weights (bins, bands) of the interpolation, which sum to 1 for each bin."""
+        """Return interpolation weights (bins, bands); the weights of each bin sum to 1."""
         return band_interpolation(self.window // 2 + 1, self.Q).to(like.dtype)

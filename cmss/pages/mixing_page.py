@@ -1,7 +1,7 @@
 """Writes a page with a gain slider for each player and a simulated hearing aid.
 
 The page contains the mixture and the stems as FLAC files with 24 bits, or loads these files from a
-server. A page that contains the files opens from disk. In the browser, engine.js computes the remix
+server. A page that contains the files needs no server. In the browser, engine.js computes the remix
 and simulates the hearing aid. The file engine.js uses the same algorithms as cmss/remix.py and
 cmss/hearing/hearing_aid.py.
 """
@@ -114,7 +114,7 @@ def write_page(
         players: the players, in the order of `stems`.
         hearing_aid: hearing aid that the page simulates.
         listener: listener. The compressors of the hearing aid are set for the ears of `listener`.
-        headroom_db: largest allowed difference in dB between the loudness of a remix and -40 LUFS.
+        headroom_db: number of dB by which the loudness of a remix may exceed -40 LUFS.
         measured: levels of the mixture, and of the remix at the gains of `players`.
         sounds: names of the sound files of the mixture and of each stem. :func:`write_track` writes
             such files. With `sounds`, the page loads the files from its folder on a server and

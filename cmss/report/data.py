@@ -24,7 +24,7 @@ class RunScores:
         separator: name of the separator in the configuration of the run.
         remix: name of the remix; empty for the separator passthrough, which returns no stems.
         table: table with a row for each pair in the official order, see :func:`score_table`.
-        sdr: median SDR of the run's stems in dB; None if it was not measured.
+        sdr: median SDR of the run's stems in dB; None if the SDR was not measured.
     """
 
     name: str
@@ -55,7 +55,7 @@ def read_run(folder: Path, pairs: Sequence[Pair]) -> RunScores:
         pairs: all pairs of the run, in the official order.
 
     Raises:
-        InputError: the folder does not contain a scored run, or the scores are for other pairs.
+        InputError: the folder does not contain a scored run, or the scores belong to other pairs.
     """
     config = read_configuration(folder)
     separation = read_separation(folder)
@@ -87,7 +87,7 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
         full scale, or 0 if the run has no components.csv.
 
     Raises:
-        InputError: there are no scores, or they are for other pairs.
+        InputError: there are no scores, or the scores belong to other pairs.
     """
     path = shard_path(folder, "scores")
     scores = {row.key: row for row in read_rows(path, ScoreRow)}
@@ -120,6 +120,6 @@ def score_table(folder: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def _pure_tone_average(ear: Ear) -> float:
-    """Return the pure-tone average of an ear in dB HL (definition of the WHO)."""
+    """Return the pure-tone average of an ear in dB HL, as the WHO defines this average."""
     audiogram, hertz = ear.audiogram, (500, 1000, 2000, 4000)
     return float(np.mean(np.interp(hertz, audiogram.frequencies_hz, audiogram.levels_db)))

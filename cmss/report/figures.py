@@ -28,7 +28,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def all_pairs(runs: Sequence[RunScores]) -> Figure:
-    """Plot HAAQI of every pair and run; pairs are sorted by their scores in the first run.
+    """Plot HAAQI of every pair in each run; pairs are sorted by their scores in the first run.
 
     Source:
         Figure 17 of the report on the University of Thessaly's entry to the challenge.

@@ -86,14 +86,15 @@ def write_report(
         scorer: scorer that computes the references.
         beside: folders of other runs with the same pairs; the run is compared with these runs.
         progress: function that wraps a list of pairs in a progress bar, such as tqdm.
-        stems: whether the run has kept its stems; if so, the page has the stems as sounds.
+        stems: whether the run has stored the estimated stems. If `stems` is true, the page contains
+            these stems as sounds.
         sounds: cache that reads all sound files. If `sounds` is None, a new cache is created.
 
     Returns:
         Path of index.html.
 
     Raises:
-        InputError: one of the runs has no scores, or its scores are for other pairs.
+        InputError: a run has no scores, or the scores of a run belong to other pairs.
     """
     sounds = sounds or SoundFiles(int(scorer.hearing_aid.sample_rate_hz))
     runs = [read_run(each, pairs) for each in (folder, *beside)]
@@ -217,9 +218,9 @@ def _detail(
 
 
 def _bundle(report: Path, name: str, sounds: Mapping[str, str]) -> str:
-    """Write a script with the Opus files of a pair, and return its path.
+    """Write a script with the Opus files of a pair, and return the path of the script.
 
-    A page from disk may load scripts, but may not read sound files.
+    Browsers allow a page from disk to load scripts, but not to read sound files.
 
     Args:
         report: folder of the report.

@@ -33,7 +33,7 @@ _COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG with a palette, which is smaller than a PNG with full colours."""
+    """Render a figure as a PNG with a palette, because full colours would make the file larger."""
     full, reduced = io.BytesIO(), io.BytesIO()
     figure.savefig(full, format="png")
     with Image.open(full) as image:
@@ -45,7 +45,8 @@ def png(figure: Figure) -> bytes:
 def waveform(axes: Axes, signal: NDArray, sample_rate_hz: int) -> None:
     """Draw the waveforms of both channels, with the left channel in front.
 
-    For each column of the picture, the area between minimum and maximum is filled.
+    For each column of the picture, the area between the minimum and the maximum of the signal is
+    filled.
 
     Args:
         axes: axes on which the waveforms are drawn.

@@ -30,7 +30,7 @@ def versions(
 
     Returns:
         Two values: a dict from the name of a version to its signal (2, samples), and the sampling
-        rate of all signals in Hz, which is that of the enhanced file.
+        rate of all signals in Hz. The enhanced file has the same sampling rate.
     """
     track = pair.scene.track
     enhanced, rate_hz = files.read(folder / pair.enhanced_file)

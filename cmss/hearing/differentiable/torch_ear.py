@@ -4,8 +4,8 @@ The steps of the model are those of `ear_model`, but the recursive filters are r
 in the frequency domain. The spectrum of the signal is multiplied by the frequency response of a
 gammatone filter. Before the FFT, the signal is padded with zeros until the impulse response of the
 filter has decayed to rounding error. The other filters are applied by fast convolution with their
-impulse responses, which are as long as the signal. Delays are estimated without gradients, but
-gradients flow through the shifts by these delays.
+impulse responses, which are as long as the signal. Delays are estimated without gradients. The
+shifts by these delays are differentiable with respect to the signals.
 """
 
 import math
@@ -72,7 +72,7 @@ class TorchEars(NamedTuple):
                 (ears, 6) or (6,).
             level1: level in dB SPL of a signal whose root mean square is 1, an array of shape
                 (ears,) or a number.
-            like: tensor; the fields of the result get its dtype and device.
+            like: tensor whose dtype and device the fields of the result get.
         """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
         fields = [
@@ -264,9 +264,10 @@ def _width(bandwidth: Tensor) -> Tensor:
 def _gammatone(bandwidth: Tensor, size: int) -> Tensor:
     """Return the frequency responses (..., 32, size) of gammatone filters of a given bandwidth.
 
-    In `ear_model`, the signal is demodulated, whereas here the filter is modulated. The real part
-    of the output is the motion, and the magnitude of the output is the envelope. The term 1 - a / z
-    is computed in a form without cancellation near the centre frequency, so that single precision
+    The module `ear_model` shifts the signal from the centre frequency to 0 Hz. In contrast, this
+    function shifts the filter from 0 Hz to the centre frequency. The real part of the output of the
+    filter is the motion, and the magnitude of the output is the envelope. The term 1 - a / z is
+    computed in a form without cancellation near the centre frequency, so that single precision
     suffices.
 
     Args:

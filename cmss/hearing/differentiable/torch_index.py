@@ -12,8 +12,8 @@ differences to the exact index were measured on 5 s of music by `python -m bench
 
 The noise that represents the hearing threshold is added only if the argument `noise` is given. With
 the noise of the exact index and in double precision, the difference to the exact index is less than
-1e-7. Without noise, segments of a band in which the processed signal is inaudible count as
-uncorrelated. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
+1e-7. Without noise, a segment of a band counts as uncorrelated if the processed signal is inaudible
+in this segment. In the exact index, the noise in an inaudible segment has a correlation of 0.1 with
 the reference by chance. Therefore, the score of an ear with a silent signal is 0.01 lower than the
 exact index. The power of the noise is always added in the normalisation, so that gradients are
 finite in inaudible segments.
@@ -23,8 +23,8 @@ signals of all ears keep their length, and the samples after the audible segment
 
 Delays, lags, audible bands and audible segments are determined without gradients. All other steps
 of the computation are differentiable, including the bandwidths of the filters. If the processed
-signal is inaudible, its gradient is zero. In single precision, the forward and backward pass
-require about 0.5 GB of memory per ear and second of signal.
+signal is inaudible, the gradient with respect to this signal is zero. In single precision, the
+forward and backward pass require about 0.5 GB of memory for each ear and each second of signal.
 """
 
 from typing import NamedTuple
@@ -151,7 +151,8 @@ def _segments(signal: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
 def _cepstral_correlation(reference_db: Tensor, processed_db: Tensor) -> Tensor:
     """Compute the cepstral correlation (ears,) of two envelopes (ears, 32, segments).
 
-    Ears are processed one after the other, because their numbers of audible segments differ.
+    Ears are processed one after the other, because the number of audible segments differs between
+    ears.
     """
     loudness_db = 20 * torch.log10(torch.mean(10 ** (reference_db / 20), dim=1))
     basis = torch.as_tensor(CEPSTRAL_BASIS).to(reference_db)

@@ -1,10 +1,11 @@
-"""Estimates the delay between a processed band and the reference band, up to 100 ms.
+"""Estimates delays of up to 100 ms between a processed band and the reference band.
 
-The delay is the lag with the largest cross-correlation. pyclarity computes the correlation of the
-envelope and of the motion of each band at all lags. In pyclarity, the correlations take a fifth
-of the total computing time. This module computes only the lags within 100 ms, in single precision.
-Then the module computes a few lags again in double precision: the lags whose correlation differs
-from the maximum by no more than the rounding error.
+The delay is the lag with the largest cross-correlation. For each band, pyclarity correlates the
+envelopes of both signals, and the motions of both signals, at all lags. In pyclarity, the
+correlations take a fifth of the total computing time. This module computes only the correlations at
+lags within 100 ms, in single precision. Then the module computes a few of these correlations again
+in double precision: the correlations that differ from the maximum by no more than the rounding
+error.
 """
 
 import numpy as np

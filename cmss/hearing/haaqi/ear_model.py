@@ -6,10 +6,11 @@ cells.
 
 The mean level at the output of the control filter sets the bandwidth of the auditory filter. The
 instantaneous level at the output of the control filter sets the gain of the outer hair cells. The
-gain of the outer hair cells compresses the output of the auditory filter, which consists of an
-envelope and the motion of the basilar membrane. The envelope and the motion of the processed signal
-are aligned with the envelope and the motion of the reference. The inner hair cells convert the
-envelope and the motion to firing rates. A low noise represents the hearing threshold.
+output of the auditory filter consists of an envelope and the motion of the basilar membrane. The
+gain of the outer hair cells compresses the envelope and the motion. The envelope and the motion of
+the processed signal are aligned with the envelope and the motion of the reference. The inner hair
+cells convert the envelope and the motion to firing rates. A low noise represents the hearing
+threshold.
 """
 
 from collections.abc import Sequence
@@ -138,7 +139,7 @@ def apply_ear_model(
 
 
 class _Ear:
-    """Holds the hearing loss and calibration of an ear and the carrier of the current band."""
+    """Holds the hearing loss and the calibration of an ear, and the carrier of the current band."""
 
     def __init__(self, loss: HearingLoss, level1: float, samples: int) -> None:
         self.loss = loss
@@ -149,13 +150,13 @@ class _Ear:
         self.adapted_db = np.empty(samples)
 
     def tune(self, band: int) -> None:
-        """Compute the carrier that demodulates the centre frequency of a band to 0 Hz."""
+        """Compute the carrier that shifts the centre frequency of a band to 0 Hz."""
         radians = 2 * np.pi / MODEL_RATE_HZ * CENTER_FREQUENCIES_HZ[band]
         kernels.demodulate(radians, self.cosine, self.sine)
 
 
 class _Path:
-    """Applies the steps of the ear model to a signal and stores their results.
+    """Applies the steps of the ear model to a signal, and stores the results.
 
     Attributes:
         envelope, motion: envelope and motion of the current band after compression, arrays of shape
@@ -227,12 +228,12 @@ class _Path:
         )
 
     def align(self, envelope_aligner: Aligner, motion_aligner: Aligner) -> None:
-        """Advance the envelope and the motion by their delays relative to the reference."""
+        """Advance the envelope and the motion, each by its own delay relative to the reference."""
         advance(self.envelope, envelope_aligner.delay(self.envelope))
         advance(self.motion, motion_aligner.delay(self.motion))
 
     def fire(self, band: int, noise: Array, delay: int) -> None:
-        """Convert the envelope and the motion to firing rates, delayed by `delay` samples."""
+        """Convert the envelope and the motion to firing rates that start after `delay` samples."""
         kernels.inner_hair_cell(
             self.envelope,
             self.motion,

@@ -50,8 +50,8 @@ def audiometric_levels_db(audiogram: object) -> Array:
     """Interpolate hearing levels in dB at `AUDIOMETRIC_FREQUENCIES_HZ`.
 
     Interpolation is linear over the logarithm of frequency. Below the first frequency of the
-    audiogram, its first level is used. Above the last frequency of the audiogram, its last level is
-    used.
+    audiogram, the result is the first level of the audiogram. Above the last frequency, the result
+    is the last level.
 
     Args:
         audiogram: a `cmss.scenes.Audiogram`, or pyclarity's `Audiogram` with the attributes
@@ -143,7 +143,7 @@ class Gammatone(NamedTuple):
         return cls(gain, a1, a5, a1, a2, a3, a4)
 
     def group_delay(self) -> float:
-        """Return the group delay at the centre frequency in samples."""
+        """Return the group delay, in samples, at the centre frequency."""
         _, delay = group_delay(
             ([1.0, self.b1, self.b2], [1.0, -self.a1, -self.a2, -self.a3, -self.a4]), w=1
         )

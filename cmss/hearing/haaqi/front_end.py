@@ -15,12 +15,12 @@ The smaller shift allows for the dispersion of a hearing aid.
 
 
 def at_model_rate(signal: Array, sample_rate_hz: float) -> Array:
-    """Resample a signal (samples,) to 24 kHz, and keep its level.
+    """Resample a signal (samples,) to 24 kHz without changing the level of the signal.
 
     Like the original program, this function rounds sampling rates to kHz, so 44.1 kHz becomes 44
-    kHz. If the signal has a higher sampling rate than 24 kHz, the RMS of the components below 10.5
-    kHz is kept. If the signal has a lower sampling rate, the RMS of the signal is kept. Silence
-    stays silence, whereas pyclarity divides 0 by 0.
+    kHz. If the sampling rate is higher than 24 kHz, the RMS of the components below 10.5 kHz does
+    not change. If the sampling rate is lower, the RMS of the complete signal does not change.
+    Silence stays silence, whereas pyclarity divides 0 by 0.
     """
     target_khz, source_khz = MODEL_RATE_HZ // 1000, round(sample_rate_hz / 1000)
     if source_khz == target_khz:
@@ -41,7 +41,7 @@ def _rms(signal: Array) -> float:
 def bulk_delay(reference: Array, processed: Array) -> int:
     """Return the delay of `processed` in samples, minus `DISPERSION`.
 
-    The delay is the lag with the largest absolute cross-covariance of both signals. Both signals
+    The delay is the lag with the largest absolute cross-covariance of the two signals. Both signals
     must have the same length.
     """
     covariance = correlate(reference - reference.mean(), processed - processed.mean(), "full")

@@ -31,7 +31,7 @@ from cmss.hearing.haaqi.synchrony import SEGMENT, basilar_membrane_synchrony
 
 @dataclass(frozen=True)
 class Haaqi:
-    """Holds the index and its components; the best value of each is 1.
+    """Holds the index and its components; the best value of each field is 1.
 
     Attributes:
         score: the index.
@@ -137,9 +137,9 @@ def haaqi_of_several(
     be compared with different segments of the reference. The ear model is applied only once to each
     segment of the reference.
 
-    NumPy's global generator has the same state before each signal is scored. Therefore, each score
-    is the score that the signal would get if it were scored alone with the same state. At the end,
-    the state of the generator is the same as if only the last signal had been scored.
+    NumPy's global generator has the same state before each signal is scored. Therefore, each signal
+    gets the same score as in a call with only this signal and the same state. At the end, the state
+    of the generator is the same as if only the last signal had been scored.
 
     Args:
         processed_signals: processed signals of one ear, arrays of shape (samples,).
@@ -204,11 +204,11 @@ def _checked(signal: ArrayLike) -> Array:
 
 
 def _aligned(reference: Array, processed: Array) -> tuple[tuple[int, int], Array]:
-    """Align the processed signal with the reference, and cut it to the reference's audible segment.
+    """Align the processed signal, and cut this signal to the audible segment of the reference.
 
     Returns:
-        Start and stop of the reference's audible segment, and the aligned signal in this segment;
-        or `_UNDEFINED` if the comparison is not defined.
+        Start and stop of the audible segment, and the aligned processed signal in this segment; or
+        `_UNDEFINED` if the comparison is not defined.
     """
     samples = min(len(reference), len(processed))
     if not (np.isfinite(reference[:samples]).all() and np.isfinite(processed[:samples]).all()):

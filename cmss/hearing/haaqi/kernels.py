@@ -24,14 +24,13 @@ OVERSHOOT = 2.0
 
 
 def _adaptation_modes() -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the decay and the weight of both modes of the inner hair cell's adaptation.
+    """Return the decay and the weight of each mode of adaptation in the inner hair cell.
 
     The model is a circuit of two resistor-capacitor stages with time constants of 2 ms and 60 ms.
     The current at an onset is twice the current in the steady state (Kates and Arehart 2010, JAES
-    58(5)). With backward differences, the two voltages v follow the recursion v' = A v + B u, and
-    the output is (u - v'[0]) / r1, where u is the input. The eigenvectors of A decouple the
-    recursion into two modes m' = decay * m + u. The voltage v'[0] is the sum of weight * m' over
-    both modes.
+    58(5)). Let u be the input. With backward differences, the two voltages v follow the recursion
+    v' = A v + B u. The output is (u - v'[0]) / r1. The eigenvectors of A decouple the recursion
+    into two modes m' = decay * m + u. The voltage v'[0] is the sum of weight * m' over both modes.
     """
     rapid_s, short_s = 0.002, 0.060
     r1 = 1.0 / OVERSHOOT
@@ -202,8 +201,9 @@ def inner_hair_cell(
 ) -> None:
     """Apply the inner hair cells of a band to the envelope and the motion.
 
-    The envelope is converted to dB above the hearing threshold and adapted. The motion is scaled to
-    the adapted envelope, and the noise that represents the threshold is added to the motion.
+    The envelope is converted to dB above the hearing threshold. Then the adaptation is applied. The
+    motion is scaled to the adapted envelope, and the noise that represents the threshold is added
+    to the motion.
 
     Args:
         envelope, motion: envelope and motion after compression, two arrays of shape (samples,).

@@ -1,4 +1,4 @@
-"""Computes audible segments, and differences in loudness between long-term spectra.
+"""Finds audible segments, and computes differences in loudness between long-term spectra.
 
 The method is that of Kates and Arehart (2014), JAES 62(3), section 2. Their method is based on the
 method of Moore and Tan (2004), JAES 52(9).
@@ -33,14 +33,14 @@ def _level_db(rms: Array, level1: float) -> Array:
 
 
 def audible_segments(reference_db: Array, threshold_db: float) -> NDArray[np.bool_]:
-    """Return the segments in which the mean loudness over the bands exceeds a level.
+    """Find the segments in which the mean loudness over the bands exceeds a level.
 
     Args:
         reference_db: levels of the reference, an array of shape (32, segments).
         threshold_db: level in dB above the hearing threshold.
 
     Returns:
-        Whether each segment exceeds the level, a bool array of shape (segments,).
+        A bool array of shape (segments,), which is true for segments that exceed the level.
     """
     loudness_db = 20 * np.log10(np.sum(10 ** (reference_db / 20), axis=0) / BANDS)
     audible: NDArray[np.bool_] = loudness_db > threshold_db
@@ -52,7 +52,7 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
 
     Both spectra (32,) are converted to specific loudness and scaled to the same total loudness, so
     that only the shape of the spectra matters. Then two quantities are computed in each band: the
-    difference between both spectra, and the relative difference. The relative difference is the
+    difference between the two spectra, and the relative difference. The relative difference is the
     difference divided by the sum of both spectra.
 
     Returns:

@@ -1,9 +1,9 @@
 """Draws the same normal deviates as NumPy's global generator, but several times faster.
 
 HAAQI adds noise to the 32 bands of both signals. To reproduce a score, the deviates must be the
-same as in the original program. Therefore, this module implements NumPy's generator again: the
-Mersenne Twister (Matsumoto and Nishimura 1998), and the polar method of Marsaglia, which is
-`legacy_gauss` in NumPy. Random words are computed in blocks of 624 words.
+same as in the original program. Therefore, this module contains its own version of NumPy's
+generator: the Mersenne Twister (Matsumoto and Nishimura 1998), and the polar method of Marsaglia,
+which is `legacy_gauss` in NumPy. Random words are computed in blocks of 624 words.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ class NormalDeviates:
     when `store` is called.
 
     Raises:
-        InputError: NumPy's global generator is not a Mersenne Twister, NumPy's default.
+        InputError: NumPy's global generator is not the default generator, a Mersenne Twister.
     """
 
     def __init__(self) -> None:
@@ -150,6 +150,6 @@ def _draw(
 
 @njit(inline="always")
 def _uniform(high: int, low: int) -> float:
-    """Convert two words to a double between -1 and 1 with 53 random bits, like NumPy."""
+    """Convert two words, as NumPy does, to a double between -1 and 1 with 53 random bits."""
     top = np.float64(np.int32(high >> np.uint32(5)))
     return 2.0 * ((top * 67108864.0 + np.int32(low >> np.uint32(6))) / 9007199254740992.0) - 1.0

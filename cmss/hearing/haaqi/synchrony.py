@@ -45,7 +45,7 @@ def segment_count(samples: int, segment: int) -> int:
 
 
 def motion_level_db(motion: Array) -> Array:
-    """Return the level of a band's motion above the hearing threshold in each segment.
+    """Return the level of a band's motion in each segment, in dB above the hearing threshold.
 
     The result has the shape (segments,).
 
@@ -65,8 +65,8 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
         wanted: segments whose covariance is computed, a bool array of shape (segments,).
 
     Returns:
-        Covariances from 0 to 1, an array of shape (segments,); the covariance of all other segments
-        is 0.
+        Covariances from 0 to 1, an array of shape (segments,). The array contains 0 where `wanted`
+        is false.
     """
     output = np.zeros(len(wanted))
     _segment_covariances(reference, processed, wanted, WINDOW, FULL_WEIGHTS, HALF_WEIGHTS, output)
@@ -76,9 +76,9 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
 def synchronisation_weights() -> Array:
     """Return the weight of each band, an array of shape (32,).
 
-    The weight represents the decrease of phase locking in the auditory nerve with frequency. The
-    weight is the magnitude response of a fifth-order low-pass filter at 3.5 kHz (Johnson 1980, JASA
-    68).
+    In the auditory nerve, phase locking decreases with frequency. The weight represents this
+    decrease. The weight is the magnitude response of a fifth-order low-pass filter at 3.5 kHz
+    (Johnson 1980, JASA 68).
     """
     return np.sqrt(1.0 / (1.0 + (CENTER_FREQUENCIES_HZ / 3500.0) ** 10))
 
@@ -92,9 +92,9 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
         covariance: covariance between the motions of both signals, an array of shape (32,
             segments).
         level_db: level of the reference's motion, an array of shape (32, segments).
-        threshold_db: threshold of the level. A segment is ignored in a band if the level in this
-            band does not exceed `threshold_db`. A segment is ignored in all bands if the mean
-            loudness over the bands does not exceed `threshold_db`.
+        threshold_db: level above which the motion counts as audible. A segment is ignored in a band
+            if the level in this band does not exceed `threshold_db`. A segment is ignored in all
+            bands if the mean loudness over the bands does not exceed `threshold_db`.
     """
     segments = audible_segments(level_db, threshold_db)
     if np.count_nonzero(segments) <= 1:
@@ -143,7 +143,7 @@ def _segment_levels(motion: Array, window: Array, levels: Array) -> None:
 
 @compiled(error_model="numpy", fastmath=_SUMS, forceinline=True)
 def _largest_covariance(x: Array, y: Array, weights: Array) -> float:
-    """Return the largest |sum over n of x[n + lag] * y[n]| times the weight of the lag."""
+    """Return the largest value over all lags of weight[lag] * |sum over n of x[n + lag] * y[n]|."""
     max_lag = len(weights) // 2
     largest = 0.0
     for lag in range(-max_lag, max_lag + 1):

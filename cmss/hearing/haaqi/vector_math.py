@@ -17,7 +17,9 @@ _LN2_LOW = 1.90821492927058770002e-10
 
 @njit(inline="always", error_model="numpy")
 def fast_log(x: float) -> float:
-    """Return the natural logarithm of a positive normal number, to one unit in the last place.
+    """Return the natural logarithm of a positive normal number.
+
+    The error is at most one unit in the last place.
 
     For any other input, including NaN, the result is meaningless.
     """
