@@ -1,1 +1,1 @@
-"""Defines separation networks as torch modules, which process an excerpt in a single pass."""
+"""Defines separation networks: torch modules that process an excerpt in a single pass."""

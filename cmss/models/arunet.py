@@ -52,8 +52,8 @@ class ARUNetArguments:
         compression: exponent of the magnitudes of the coefficients at the input and output of the
             network; the signs do not change; 1 in the paper. With an exponent of 0.5, partials that
             differ by 60 dB differ by 30 dB in the network's input. The input and the output have
-            the same exponent. Therefore, the correct output for a bin with a single source is the
-            input of the network.
+            the same exponent. Therefore, if a bin has a single source, the correct output in this
+            bin is equal to the input.
         conditioned: whether the network is conditioned on the presence of the sources.
         consistent: whether the difference between the mixture and the sum of the estimates is
             distributed among the sources that are present.
@@ -178,9 +178,8 @@ class AttentiveMultiResUNet(nn.Module):
         inputs: number of channels of the image.
         outputs: number of channels of the output, which has no activation function.
         filters, bottleneck, alpha: see :class:`ARUNetArguments`.
-        conditions: number of sources on whose presence the output is conditioned; 0 without
-            conditioning.
-            An embedding of the presence is added to the input of the bottleneck.
+        conditions: number of sources in the input `present`; 0 for a network without this input. An
+            embedding of the presence is added to the input of the bottleneck.
 
     Shape:
         The image has the shape (B, inputs, height, width). The bool tensor `present` has the shape

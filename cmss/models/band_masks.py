@@ -29,8 +29,8 @@ class BandMasks(Network, ABC):
         L: length of the Hann window and of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
         to_bands: weights by which bins are averaged into bands, an array of shape (F, G).
-        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). The
-            weights of each bin sum to 1.
+        to_bins: weights by which bands are interpolated to bins, an array of shape (F, G). In
+            `to_bins`, the weights of each bin sum to 1.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -99,8 +99,8 @@ def stereo_features(power: Tensor, cross: Tensor) -> Tensor:
     """Compute the level of each channel and the direction of arrival.
 
     Levels are in bels relative to the mean power of the excerpt. The direction of arrival is
-    represented by the cross-spectrum of both channels divided by the geometric mean of their
-    powers.
+    represented by a ratio. The numerator is the cross-spectrum of both channels. The denominator is
+    the geometric mean of the powers of both channels.
 
     Args:
         power: power of both channels, an array of shape (B, 2, ...). The last two axes are a time

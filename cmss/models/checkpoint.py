@@ -25,7 +25,7 @@ def build(name: str, arguments: dict[str, Any]) -> Network:
 
     Args:
         name: key of :func:`cmss.models.registry.models`.
-        arguments: dict from the names of the network's arguments to their values.
+        arguments: dict from the name of each argument of the network to its value.
 
     Raises:
         TypeError: a key of `arguments` is not the name of an argument of the network.
@@ -71,7 +71,7 @@ def load_checkpoint(path: Path) -> Network:
 
 
 def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) -> Module:
-    """Rebuild a module from a file of :func:`save_checkpoint`, in evaluation mode and float32.
+    """Rebuild a module, in evaluation mode and float32, from a file of :func:`save_checkpoint`.
 
     Args:
         path: path of the file.
@@ -79,7 +79,8 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
             the class of its arguments.
 
     Raises:
-        InputError: the file is missing or incomplete, or the name in its header is not in `models`.
+        InputError: the file is missing or incomplete, or `models` does not contain the name in the
+            header.
     """
     tensors, header = read_weights(path)
     if header.get("model") not in models:
@@ -98,7 +99,7 @@ def rebuild(path: Path, models: Mapping[str, tuple[type[Module], type[Any]]]) ->
 
 
 def load_weights(path: Path, module: Network) -> None:
-    """Load weights into a network from a file, which another program may have written.
+    """Load weights from a file into a network; the file may come from another program.
 
     Args:
         path: path of a checkpoint of the same network, or of a state_dict with the parameter names

@@ -3,9 +3,9 @@
 The paper is "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation",
 IEEE/ACM TASLP 27(8). Parameters have the same names as in the published weights
 ``cadenzachallenge/ConvTasNet_<Instrument>_<Causal|NonCausal>``, so that these weights can be loaded
-unchanged. The code is based on three sources: Kaituo Xu's Conv-TasNet, its stereo version by
-Alexandre Defossez, and the challenge's copy of the stereo version in pyclarity. The licence of all
-three sources is MIT; see NOTICE.
+unchanged. The code is based on three sources: Kaituo Xu's Conv-TasNet, the stereo version of this
+code by Alexandre Defossez, and the challenge's copy of the stereo version in pyclarity. The licence
+of all three sources is MIT; see NOTICE.
 
 In shapes, B is the batch size, A the number of audio channels, T the number of samples, N the
 number of filters, K the number of frames, and C the number of output sources.

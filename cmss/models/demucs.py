@@ -4,8 +4,8 @@ The paper is "Music Source Separation in the Waveform Domain". The network is a 
 waveform with strided convolutions and with a bidirectional LSTM at the lowest level. The default
 arguments select the second generation, which internally works at twice the sampling rate. The
 arguments `channels=100, resample=False` select the first generation. The code is based on the
-branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE); parameters have the same
-names as there.
+branches v1 and v2 of facebookresearch/demucs (MIT licence; see NOTICE). The parameters have the
+same names as in these branches.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, and C the number
 of channels.

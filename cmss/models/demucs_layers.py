@@ -40,9 +40,9 @@ class BLSTM(nn.Module):
         channels: number of channels C.
         layers: number of layers of the LSTM.
         longest: largest number of time steps that are processed at once. If `longest` is None,
-            there is no limit. Longer inputs are cut into chunks of `longest` time steps that
-            overlap by half. Where two chunks overlap, each output step comes from the chunk in
-            which the step is farther from the ends.
+            there is no limit. Longer inputs are cut into chunks of `longest` time steps;
+            consecutive chunks overlap by half. Where two chunks overlap, each output step comes
+            from the chunk whose ends are farther from the step.
         skip: whether to add the input to the output.
     """
 
@@ -327,7 +327,7 @@ class Decoder(nn.Module):
             length: number of samples of the output, if the convolution is over time.
 
         Returns:
-            The output of the decoder and the input of its last convolution.
+            The output of the decoder and the input of the decoder's last convolution.
         """
         if self.level.frequency and x.dim() == 3:
             x = x.unflatten(1, (self.level.width, -1))  # (B, width, K) -> (B, width, 1, K)

@@ -3,7 +3,7 @@
 The paper is Rouard, Massa and Defossez 2023, "Hybrid Transformers for Music Source Separation". The
 spectral branch and the waveform branch of the network do not merge. At the lowest level, a
 transformer has attention within each branch and across both branches. By default, the arguments
-have the values of the network that the authors released. The code is based on the authors' code,
+have the values of the authors' published network. The code is based on the authors' code,
 facebookresearch/demucs (MIT licence; see NOTICE).
 
 In shapes, B is the batch size, C the number of channels, F the number of frequency bins, K the
@@ -31,8 +31,8 @@ class HTDemucsArguments(HybridArguments):
     Args:
         bottom_channels: number of channels of the transformer; 0 for the number of channels of the
             lowest level.
-        t_layers: number of transformer layers of each branch. Layers with attention within the
-            branch alternate with layers with attention to the other branch.
+        t_layers: number of transformer layers of each branch. Layers that attend to the same branch
+            alternate with layers that attend to the other branch.
         t_heads: number of attention heads.
         t_hidden_scale: ratio of the number of hidden channels of a feed-forward layer to the number
             of its input channels.
@@ -148,7 +148,7 @@ class CrossTransformer(nn.Module):
     # The order of the channels and the spacing of the rates are those of the authors' code.
 
     def _position(self, channels: int, steps: int) -> Tensor:
-        """Return an embedding (T, C) of time steps by cosines and sines at C / 2 rates."""
+        """Return an embedding (T, C) of time steps: cosines and sines at C / 2 rates."""
         half = channels // 2
         rates = self.period ** (-torch.arange(half) / (half - 1))
         phase = torch.arange(steps)[:, None] * rates  # (T, C / 2)
@@ -177,8 +177,8 @@ class CrossTransformer(nn.Module):
 class Layer(nn.Module):
     """Applies a transformer layer: attention, a feed-forward layer and group normalisation.
 
-    The outputs of the attention and of the feed-forward layer are multiplied by learned scales and
-    added to their inputs.
+    The output of the attention is multiplied by learned scales and added to the input of the
+    attention. The output of the feed-forward layer is scaled and added in the same way.
 
     Args:
         channels: number of channels C.
@@ -204,7 +204,7 @@ class Layer(nn.Module):
             self.self_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        """Apply the layer to tokens (B, N, C) of a branch and (B, M, C) of the other branch."""
+        """Apply the layer to tokens (B, N, C); the other branch has tokens `other` (B, M, C)."""
         query = self.norm1(x)
         if self.cross:
             key = self.norm2(other)  # (B, M, C)

@@ -1,9 +1,10 @@
 """Implements Hybrid Demucs, which adds the estimates of a waveform U-Net and a spectral U-Net.
 
 The paper is Defossez 2021, "Hybrid Spectrogram and Waveform Source Separation". This module
-contains the code that the third and the fourth generation of Demucs share, see
-:mod:`cmss.models.hdemucs` and :mod:`cmss.models.htdemucs`. The code is based on the authors' code,
-facebookresearch/demucs (MIT licence; see NOTICE); parameters have the same names as there.
+contains the code that two generations of Demucs share: the third generation
+(:mod:`cmss.models.hdemucs`) and the fourth generation (:mod:`cmss.models.htdemucs`). The code is
+based on the authors' code, facebookresearch/demucs (MIT licence; see NOTICE). The parameters have
+the same names as in the authors' code.
 
 In shapes, B is the batch size, S the number of sources, T the number of samples, C the number of
 channels, F the number of frequency bins, and K the number of frames.
@@ -42,8 +43,8 @@ class HybridArguments:
         kernel_size, stride: kernel size and stride of the convolutions between levels. These
             convolutions are over frequency in the spectral branch, and over time in the waveform
             branch.
-        context: number of neighbours on each side of a position that the first convolution of a
-            decoder covers. The kernel size of this convolution is 2 x `context` + 1.
+        context: number of neighbours on each side of a position. The first convolution of a decoder
+            covers the position and these neighbours, so the kernel size is 2 x `context` + 1.
         norm_starts: first level with group normalisation.
         norm_groups: number of groups of the group normalisation.
         dconv_mode: place of the residual branches: 1 for encoders, 2 for decoders, 3 for both.
@@ -51,8 +52,8 @@ class HybridArguments:
             because residual branches of the upper levels require the most computation.
         dconv_depth, dconv_comp, dconv_init: arguments `depth`, `compress` and `start` of
             :class:`cmss.models.demucs_layers.DConv`.
-        freq_emb: weight of the frequency embedding, which is added to the output of the first
-            level.
+        freq_emb: weight of the frequency embedding. The weighted embedding is added to the output
+            of the first level.
         emb_scale: ratio of the learning rate of the frequency embedding to the learning rate of
             other parameters.
         rescale: reference standard deviation for :func:`cmss.models.demucs_layers.rescale`; 0 for
@@ -261,15 +262,16 @@ class Hybrid(Network, ABC):
         """Compute the normalised input of the spectral branch.
 
         If `masks` is true, the input is the result of :func:`stereo_features` for each bin, and
-        each feature is normalised separately. If `masks` is false, the input is the real and
-        imaginary part of the spectra of both channels, which are normalised together.
+        each feature is normalised separately. If `masks` is false, the input consists of the real
+        and the imaginary part of the spectra of both channels. These four parts are normalised
+        together.
 
         Args:
             spectra: spectra of the mixture, a complex array of shape (B, 2, F, K).
 
         Returns:
-            The normalised input (B, 4, F, K), and its mean and standard deviation before
-            normalisation.
+            The normalised input (B, 4, F, K), and the mean and the standard deviation of the input
+            before normalisation.
         """
         if not self.arguments.masks:
             # (B, 2, F, K, 2) -> (B, 2, 2, F, K) -> (B, 4, F, K)
@@ -333,8 +335,9 @@ class Hybrid(Network, ABC):
     def analyse(self, signal: Tensor) -> Tensor:
         """Compute the complex STFT (..., F, K) of signals (..., T) without the highest bin.
 
-        The number of frames K is T / hop, rounded up. Frames are centred on the middle of each hop,
-        like the convolutions of the waveform branch, and the signal is reflected at its ends.
+        The number of frames K is T / hop, rounded up. Frames are centred on the middle of each hop.
+        The convolutions of the waveform branch have the same centres. The signal is reflected at
+        both ends.
         """
         frames = -(-signal.shape[-1] // self.hop)
         # Frame 2 of :func:`stft` is centred on sample 2 hop of the padded signal. The padding

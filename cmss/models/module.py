@@ -47,10 +47,10 @@ class ModuleArguments:
 
 
 class ModuleNetwork(Network):
-    """Wraps a module of another package whose only input is the mixture.
+    """Wraps a module of another package; the only input of the module is the mixture.
 
-    Some modules return outputs that are shorter than the mixture, because their inverse STFT drops
-    the last samples. Such outputs are padded with zeros.
+    In some modules, the inverse STFT drops the last samples, so the outputs are shorter than the
+    mixture. Such outputs are padded with zeros.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -58,7 +58,7 @@ class ModuleNetwork(Network):
         absent sources are zero. If `consistent` is true, the sum of the sources is the mixture.
 
     Raises:
-        InputError: the class does not exist or does not accept the arguments.
+        InputError: the class does not exist, or the class does not accept the arguments.
         ValueError: the module's output does not have the expected shape.
     """
 

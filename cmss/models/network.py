@@ -1,4 +1,4 @@
-"""Base class of all networks; loads and saves them in the format of the Hugging Face hub.
+"""Base class of all networks; loads and saves networks in the format of the Hugging Face hub.
 
 A network is saved as a folder with two files. The file `config.json` contains the name and the
 arguments of the network, in the format of the networks that the challenge published. The file
@@ -28,7 +28,7 @@ class Network(
     pipeline_tag="audio-to-audio",
     tags=["audio-source-separation", "music", "cadenza-challenge"],
 ):
-    """Base class of separation networks, which are built from a dataclass of arguments.
+    """Base class of separation networks; a dataclass contains the arguments of a network.
 
     The methods `save_pretrained(folder)`, `from_pretrained(folder or name in the hub)` and
     `push_to_hub(name)` are inherited from huggingface_hub.
@@ -80,7 +80,7 @@ class Network(
         """Load a network in evaluation mode and float32; `ModelHubMixin` calls this method.
 
         Raises:
-            InputError: a file is missing or damaged, or belongs to another network.
+            InputError: a file is missing or damaged, or a file belongs to another network.
         """
         if config is None:
             raise InputError(f"{model_id}: no {CONFIG}, so not a published network")

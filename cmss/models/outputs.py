@@ -37,12 +37,12 @@ def player_index(sources: Sequence[str], instrument: str | None = None) -> dict[
 
     Args:
         sources: names of a network's outputs in order.
-        instrument: the instrument that the network separates, if it separates a single instrument;
-            None if the network separates all instruments.
+        instrument: the instrument of a network that separates a single instrument; None for a
+            network that separates all instruments.
 
     Returns:
-        Dict from the player's name in :data:`OUTPUTS` to the index of the output. If the network
-        has no output for the second player of an instrument, both players share an output.
+        Dict from the name of each player, as in :data:`OUTPUTS`, to the index of the output. If the
+        network has no output for the second player of an instrument, both players share an output.
 
     Raises:
         InputError: the network is for a single instrument, and `instrument` is None or unknown; or

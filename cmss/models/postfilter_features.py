@@ -36,7 +36,7 @@ The first sum covers a partial, and the second sum covers half an octave at 600 
 
 @dataclass(frozen=True)
 class LongTerm:
-    """Holds the statistics over all frames of a recording that :func:`features_of` needs.
+    """Holds statistics over all frames of a recording; :func:`features_of` needs these statistics.
 
     Args:
         directions: distributions of the directions of arrival of each source.
@@ -79,7 +79,7 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
     """Return the five features that do not change over time, an array of shape (5, S, F, 1).
 
-    Two features are log-odds of the source's power, one for each number of bins in
+    Two features are log-odds of the source's power: one feature for each number of bins in
     :data:`LONG_TERM`. Two features are level differences between the left and the right channel,
     for two neighbourhoods of bins. The last feature is the frequency.
 

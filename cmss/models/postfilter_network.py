@@ -4,8 +4,8 @@ A post-filter is trained on the estimates of a separator, and is used after the 
 same post-filter is used for all instruments. The window of the STFT is long, so that partials are
 resolved. The network computes a correction of each mask from the features of
 :mod:`cmss.models.postfilter_features`, separately for each audio channel. The weights of the
-network are the same for all sources, and sources interact only through the mean of their hidden
-features. Therefore, the number and the order of sources are arbitrary.
+network are the same for all sources, and sources interact only through the mean of the hidden
+features over all sources. Therefore, the number and the order of sources are arbitrary.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames, and C
 the number of channels.
@@ -52,8 +52,8 @@ class PostfilterArguments:
     Args:
         samplerate: sampling rate of the signals in Hz.
         window: length of the Hann window of the spectra in samples.
-        bins: number of bins, counted from the lowest bin, whose masks are corrected. The masks of
-            higher bins do not change.
+        bins: number of corrected bins. The masks of the lowest `bins` bins are corrected, and the
+            masks of higher bins do not change.
         channels: number of channels of each layer.
         dilations: dilations (bins, frames) of the 3 x 3 kernels of each block.
         relatives: ratios of frequencies. For each ratio r and each bin at a frequency f, some
@@ -124,8 +124,8 @@ class Postfilter(nn.Module):
             estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
 
         Returns:
-            A bool array (S,) that is true for sources that are silent throughout, and the
-            statistics of the bins that are filtered.
+            A bool array (S,) that is true for sources that are silent in all frames, and the
+            statistics of the corrected bins.
         """
         # Silence is determined from all bins, because a source may be silent in the filtered bins
         # and audible in higher bins.
@@ -147,9 +147,10 @@ class Postfilter(nn.Module):
             mixture: spectra of the mixture, a complex array of shape (2, F, K).
             estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
                 The array is overwritten with the corrected estimates.
-            doubled: groups of indices of sources that play the same instrument. In each group, only
-                the sum of the masks is corrected, and the ratios of the masks do not change,
-                because the features do not distinguish players of the same instrument.
+            doubled: groups of sources that play the same instrument; a group is a list of indices.
+                In each group, only the sum of the masks is corrected, and the ratios of the masks
+                do not change, because the features do not distinguish players of the same
+                instrument.
             learned: result of :meth:`learn` for all frames, if the spectra contain only some of the
                 frames; None if the spectra contain all frames.
             dtype: data type of the weights and of the hidden values.
@@ -194,13 +195,13 @@ class Postfilter(nn.Module):
         return self.last(relu(hidden)).float()
 
     def _inputs(self, features: Tensor) -> Tensor:
-        """Append the features at multiples of each bin's frequency."""
+        """Append, for each bin, two of the features at multiples of the bin's frequency."""
         relatives = self.arguments.relatives
         related = [at_multiple(features[:, (ODDS, LEVEL)], times) for times in relatives]
         return torch.cat([features, *related], 1)
 
     def begin_like(self, other: "Postfilter") -> None:
-        """Copy the layers of another post-filter; only the weights of the last layer stay zero.
+        """Copy the layers of another post-filter; only the last layer is not copied and stays zero.
 
         Args:
             other: post-filter with the same channels and dilations. The input channels of this
@@ -228,10 +229,10 @@ def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequenc
     Args:
         logarithms: logarithms of the estimates' masks, an array of shape (S, 2, F, K).
         corrections: corrections that are added to the logarithms, an array of shape (S, 2, F, K).
-        doubled: groups of indices of sources that play the same instrument.
+        doubled: groups of sources that play the same instrument; a group is a list of indices.
 
     Returns:
-        The corrected masks, an array of shape (S, 2, F, K), which sum to 1 over the sources.
+        The corrected masks, an array of shape (S, 2, F, K). The masks sum to 1 over the sources.
     """
     masks = (logarithms + corrections).softmax(0)
     if not doubled:

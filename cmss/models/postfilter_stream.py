@@ -1,9 +1,10 @@
 """Applies a post-filter to a recording in consecutive tiles of frames.
 
-Each layer stores the last frames of its input, so that no frame is computed twice. Tiles are so
-short that they stay in the caches of the processor. At the input of each layer, frames before and
-after the recording are zero. This corresponds to the zero padding of a convolution. Except for
-rounding errors, the result is the same as for all frames at once.
+Each layer stores the last frames of the layer's input, so that no frame is computed twice. Tiles
+are so short that they stay in the caches of the processor. At the input of each layer, frames
+before and after the recording are zero. These zeros correspond to the zero padding of a
+convolution. Except for rounding errors, the result is the same as if all frames were processed at
+once.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames of a
 tile, and C the number of channels. In memory, the order of the axes is (S, K, F, C), so that frames
@@ -87,7 +88,7 @@ class Stream:
         been returned.
 
         Args:
-            features: function that computes the N features of some frames, an array of shape
+            features: function that returns the N features of some frames, an array of shape
                 (S, N, F, K). The function is called for slices of `tile`, in several threads.
             tile: the next frames, at most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
 
@@ -121,7 +122,7 @@ class Stream:
 
 
 class _Layer:
-    """Applies a residual block and stores the last frames of its input.
+    """Applies a residual block and stores the last frames of the block's input.
 
     The output is delayed by `delay` frames relative to the input.
     """
@@ -146,7 +147,7 @@ class _Layer:
         """Apply the block to the frames that were written to the memory from :meth:`room`.
 
         Args:
-            frames: number of frames that were written to this memory.
+            frames: number of frames that were written to the memory of the input.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).

@@ -1,4 +1,4 @@
-"""Handles the presence of sources, which is an input of networks for all instruments.
+"""Handles the input `present` of networks for all instruments: which sources are present.
 
 In shapes, B is the batch size, S the number of sources of the network, P the largest number of
 sources that are present in an example, and T the number of samples.
@@ -53,17 +53,17 @@ def of_players(x: Tensor, players: Tensor) -> Tensor:
 
 
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
-    """Invert :func:`of_players`: write the estimates of the listed sources to their source indices.
+    """Invert :func:`of_players`: write the estimates of the listed sources to the sources' indices.
 
     Args:
-        estimates: estimates of the listed sources, an array of shape (B, P, 2, T) that is zero for
-            padding.
+        estimates: estimates of the listed sources, an array of shape (B, P, 2, T). `estimates` is
+            zero for the padding of the lists.
         players: indices from :func:`listed`, an array of shape (B, P).
         sources: number S of outputs of the network.
 
     Returns:
-        The estimates of all sources, an array of shape (B, S, 2, T) that is zero for absent
-        sources.
+        The estimates of all sources, an array of shape (B, S, 2, T). The estimates of absent
+        sources are zero.
     """
     output = estimates.new_zeros(len(estimates), sources, *estimates.shape[2:])
     return output.scatter(1, players[..., None, None].expand_as(estimates), estimates)

@@ -1,4 +1,4 @@
-"""Defines the record of a network: its sizes and its properties."""
+"""Defines the record of a network: the sizes and the properties of the network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,9 +44,9 @@ class NetworkRecord:
     """Holds the sizes and the properties of a network.
 
     Args:
-        name: name of the network for users, as in `separator=NAME` and `model=NAME`. Several
-            networks may have the same `name`; then, `separator=NAME` accepts the weights of all
-            these networks.
+        name: name of the network for users, as in `separator=NAME` and `model=NAME`. If several
+            networks have the same `name`, `separator=NAME` accepts the weights of all these
+            networks.
         network: class of the network; `network.model_name` is the name of the network in
             checkpoints.
         arguments: class of the network's arguments.

@@ -29,7 +29,7 @@ GROUP = "cmss.models"
 
 @dataclass(frozen=True)
 class Listed:
-    """Holds the properties of a network that are known without importing the network.
+    """Holds properties of a network; these properties are known without importing the network.
 
     Args:
         name: name of the network for users.
@@ -44,7 +44,7 @@ class Listed:
 
 @cache
 def listed() -> tuple[Listed, ...]:
-    """List all networks without importing them.
+    """List all networks without importing the networks.
 
     The networks of this package are in the order of their file names. The networks of extension
     packages follow.
@@ -82,11 +82,11 @@ def names() -> tuple[str, ...]:
 
 @cache
 def records() -> tuple["NetworkRecord", ...]:
-    """Import all networks, and return their records in the order of :func:`listed`.
+    """Import all networks; return the records of the networks in the order of :func:`listed`.
 
     Raises:
-        InputError: an extension package cannot be imported, or an object that it provides is not a
-            network record, or the name in the network record is wrong.
+        InputError: an extension package cannot be imported, or an object of an extension package is
+            not a network record, or the name in a network record is wrong.
     """
     from cmss.models.record import NetworkRecord
 

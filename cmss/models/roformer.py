@@ -3,10 +3,10 @@
 The spectrum of each frame is split into bands, and a linear layer maps each band to a vector.
 Layers with attention along time alternate with layers with attention along frequency. The layers
 have rotary positional embeddings (Lu et al. 2023, "Music source separation with Band-Split RoPE
-Transformer"). The paper has a network for each instrument, whereas here a single network separates
-all instruments. The inputs of the network include the presence of each source and the direction of
-arrival. The masks sum to 1 over the sources that are present, so the sum of the estimates is the
-mixture.
+Transformer"). The paper has a network for each instrument. In this module, a single network
+separates all instruments. The inputs of the network include the presence of each source and the
+direction of arrival. The masks sum to 1 over the sources that are present, so the sum of the
+estimates is the mixture.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, K the
 number of frames, G the number of bands, D the number of features, S the number of sources of the
@@ -46,7 +46,8 @@ class RoformerArguments:
         L: length of a frame in samples.
         hop: number of samples between the starts of consecutive frames.
         bands: groups of neighbouring bands from low to high frequencies. A group is a pair: the
-            number of its bands and their width in bins. The remaining bins form an additional band.
+            number of bands and the width of each band in bins. The remaining bins form an
+            additional band.
         D: number of features of a band.
         hidden: number of hidden units of the feed-forward layers.
         heads: number of attention heads; each attention head has D / heads features.
@@ -286,8 +287,8 @@ def rotations(positions: int, width: int, device: torch.device) -> tuple[Tensor,
 
     Both results have the shape (positions, width).
 
-    The embeddings are those of Su et al. 2021. For :func:`rotate`, the sines of the first half of
-    the features have a negative sign.
+    The embeddings are those of Su et al. 2021. The sines of the first half of the features have a
+    negative sign, because :func:`rotate` adds the products.
     """
     exponents = torch.arange(0, width, 2, device=device) / width
     angles = torch.arange(positions, device=device)[:, None] * 10000.0**-exponents

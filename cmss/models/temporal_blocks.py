@@ -57,7 +57,7 @@ class DepthwiseSeparableConv(nn.Module):
     def forward(self, x: Tensor, norm: "Norm") -> Tensor:
         """Apply both convolutions to hidden features (batch, K, H); return features (batch, K, B).
 
-        The input is already normalised, and the scale and the offset of `norm` are applied here.
+        The input is already normalised. This method applies the scale and the offset of `norm`.
         """
         depthwise, *_, prelu, own, pointwise = self.net
         assert isinstance(own, Norm)
@@ -84,7 +84,7 @@ class Pointwise(nn.Conv1d):
 
 
 class Depthwise(nn.Conv1d):
-    """Convolves each channel with a dilated kernel; the shape (batch, K, channels) is kept."""
+    """Applies a dilated kernel to each channel; the shape (batch, K, channels) does not change."""
 
     def __init__(self, channels: int, P: int, dilation: int, causal: bool) -> None:
         super().__init__(channels, channels, P, dilation=dilation, groups=channels, bias=False)
@@ -114,7 +114,7 @@ class Depthwise(nn.Conv1d):
 
 
 class PReLU(nn.PReLU):
-    """Computes nn.PReLU with a single slope, in a form whose gradient takes less time."""
+    """Computes nn.PReLU with a single slope, by a formula with a faster gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation; the shape does not change."""
@@ -124,13 +124,13 @@ class PReLU(nn.PReLU):
 class Norm(nn.Module):
     """Normalises features and applies a scale and an offset to each channel.
 
-    The scale and the offset have the shape (1, channels, 1) of the published weights.
+    The scale and the offset have the same shape (1, channels, 1) as in the published weights.
 
     Args:
         channels: number of channels.
         norm_type: type of normalisation. The type `gLN` normalises each excerpt over channels and
-            frames together, `cLN` normalises each frame over its channels, and `id` does not
-            normalise and has neither scale nor offset.
+            frames together. The type `cLN` normalises each frame over the channels. The type `id`
+            has no normalisation, no scale and no offset.
     """
 
     gamma: nn.Parameter | None

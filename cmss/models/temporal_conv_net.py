@@ -2,7 +2,7 @@
 
 On a full excerpt, memory bandwidth limits the speed of PReLU, normalisation and depthwise
 convolution. Therefore, during inference on a CPU, each block is computed in tiles of a few hundred
-frames, which stay in the cache. Each block requires two sweeps over the tiles:
+frames. Such a tile stays in the cache. Each block requires two sweeps over the tiles:
 
     u = prelu(up(x))                       and the mean and variance of u
     z = down(prelu(depthwise(norm(u))))    and the mean and variance of the input of `down`
@@ -110,7 +110,7 @@ def _in_tiles(x: Tensor) -> bool:
 def tiles(x: Tensor) -> list[slice]:
     """Return the tiles of a tensor (batch, K, channels) as slices of frames.
 
-    In training, and on other devices than a CPU, there is a single tile.
+    In training and on devices other than a CPU, a single tile contains all frames.
     """
     frames = x.shape[1]
     step = TILE_FRAMES * torch.get_num_threads() if _in_tiles(x) else frames
@@ -128,8 +128,8 @@ def _multiply(x: Tensor, weight: Tensor, out: Tensor, dtype: torch.dtype) -> Non
 class _Moments:
     """Computes the normalisation gamma * (scale * y + shift) + beta of an input y in tiles.
 
-    For the global normalisation gLN, scale and shift are known only after all tiles have been
-    added. Other types of normalisation are applied to each tile immediately, without gamma and
+    For the global normalisation gLN, scale and shift are known only after :meth:`add` has added all
+    tiles. Other types of normalisation are applied to each tile immediately, without gamma and
     beta.
 
     Args:
@@ -146,7 +146,7 @@ class _Moments:
         self.total = self.squares = 0.0
 
     def add(self, y: Tensor) -> None:
-        """Add a tile to the sums of values and of squares (gLN), or normalise it in place (cLN).
+        """Add a tile to the sums of values and squares (gLN), or normalise the tile in place (cLN).
 
         The tile has the shape (frames, channels).
         """

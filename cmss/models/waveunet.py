@@ -2,7 +2,7 @@
 
 The paper is "Wave-U-Net: A Multi-Scale Neural Network for End-to-End Audio Source Separation",
 ISMIR. The network is a U-Net on the waveform. By default, the arguments have the values of the
-published configuration M6. The lengths of input and output are those of the authors' code,
+published configuration M6. The input and the output have the same lengths as in the authors' code,
 f90/Wave-U-Net (MIT licence; see NOTICE).
 
 In shapes, B is the batch size, T the number of samples, S the number of sources, and C the number
@@ -66,10 +66,10 @@ class WaveUNetArguments:
 class WaveUNet(Network):
     """Estimates the waveforms of the sources from the waveform of the mixture.
 
-    Convolutions have no padding, so their output is shorter than their input. Therefore, the
-    mixture is padded with zeros at both ends, see :meth:`lengths`. The mixture is scaled to an RMS
-    of 1 before the U-Net, and the estimates are scaled back after the U-Net, so that the result
-    does not depend on the level of the mixture.
+    Convolutions have no padding, so the output of a convolution is shorter than the input.
+    Therefore, the mixture is padded with zeros at both ends, see :meth:`lengths`. The mixture is
+    scaled to an RMS of 1 before the U-Net, and the estimates are scaled back after the U-Net, so
+    that the result does not depend on the level of the mixture.
 
     Shape:
         The mixture has the shape (B, 2, T). The optional bool tensor `present` has the shape (B,
@@ -124,7 +124,7 @@ class WaveUNet(Network):
         return estimates * level.unsqueeze(1)
 
     def lengths(self, samples: int) -> tuple[int, int]:
-        """Return the lengths of an input and of its output, which has at least `samples` samples.
+        """Return the lengths of the input and output; the output has at least `samples` samples.
 
         The output corresponds to the centre of the input. See section 3.2.2 of the paper,
         "Prediction with proper input context and resampling".
@@ -172,7 +172,7 @@ class Convolution(nn.Conv1d):
     """Applies a convolution without padding to tensors whose last axis is the channels.
 
     With the initial weights, the output has the same variance as the input (He et al. 2015). The
-    network has no normalisation that would restore the variance.
+    network has no normalisation layer that could restore the variance.
     """
 
     def __init__(self, channels: int, filters: int, kernel: int) -> None:

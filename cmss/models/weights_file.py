@@ -1,4 +1,4 @@
-"""Reads and writes files of weights: safetensors files with a header, and files of torch.save.
+"""Reads and writes safetensors files with weights and a header; also reads files of torch.save.
 
 When a file of torch.save is loaded, only tensors are unpickled.
 """
@@ -105,9 +105,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
             unpickled.
 
     Returns:
-        Two values: a dict from the key of a state dict in the file, such as `state_dict`, to the
-        state dict; and the header. The key is empty if the file itself is a state dict. The header
-        is empty if the file is not a .safetensors file.
+        A dict and the header. The dict maps the key of each state dict in the file, such as
+        `state_dict`, to the state dict. The key is empty if the file itself is a state dict. The
+        header is empty if the file is not a .safetensors file.
 
     Raises:
         InputError: the file is missing, unreadable, or has no named tensors.
@@ -148,7 +148,7 @@ def _state_dicts(content: Any, key: str = "", depth: int = 3) -> Iterator[tuple[
 def matching(
     path: Path, found: Mapping[str, StateDict], expected: StateDict, network: str
 ) -> dict[str, Tensor]:
-    """Find tensors whose names, after removal of a common prefix, are those of a network.
+    """Find tensors with the same names as a network's tensors, after removal of a common prefix.
 
     The prefix may be the attribute of a wrapper: `module.` (DataParallel and
     DistributedDataParallel), `_orig_mod.` (torch.compile), or the attribute in which a
@@ -165,7 +165,8 @@ def matching(
 
     Raises:
         InputError: no set of tensors has the names of the network's tensors; or several different
-            sets have these names; or the shapes differ from those of the network.
+            sets have these names; or the shapes of these tensors differ from the shapes of the
+            network's tensors.
     """
     fitting = {
         f"{key}: {prefix}" if key and prefix else key or prefix: chosen
@@ -209,7 +210,7 @@ def _below_prefixes(
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield each fitting prefix, and a dict from names without this prefix to tensors.
 
-    A prefix fits if the names without the prefix are those of the network.
+    A prefix fits if the names without the prefix are the names of the network's tensors.
     """
     if not expected:
         if not tensors:
