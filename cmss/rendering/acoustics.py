@@ -136,8 +136,8 @@ def responses(
         distances_m: distance (P,) of each player to the centre of the microphones.
         rate_hz: sampling rate of the responses.
         rng: random generator for the late reverberation.
-        bands: noise of :func:`late_bands`, which is longer than the responses. If `bands` is None,
-            new noise is drawn.
+        bands: noise from :func:`late_bands`. The noise must be longer than the responses. If
+            `bands` is None, new noise is drawn.
 
     Returns:
         The impulse responses (P, 2, T). The direct sound arrives within the first 3 ms.

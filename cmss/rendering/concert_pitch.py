@@ -2,8 +2,8 @@
 
 Written and sounding pitches differ for transposing instruments. A `transpose` element is valid for
 a part, or for a staff of a part, until the next `transpose` element of this part or staff. A
-`transpose` element states a number of semitones, a number of octaves, and whether the part is
-doubled in another octave.
+`transpose` element contains a number of semitones and a number of octaves. The element also defines
+whether the part is doubled in another octave.
 https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/transpose/
 """
 
@@ -51,8 +51,8 @@ class Transposition:
         time: time from which the transposition is valid, given by the number of the measure and the
             number of quarter notes from the beginning of the measure.
         semitones: number of semitones to add to the written pitch.
-        doubled: octave shift of a second voice that doubles the part, which is -1 or 1. If
-            `doubled` is 0, there is no second voice.
+        doubled: octave shift, -1 or 1, of a second voice that doubles the part. If `doubled` is 0,
+            there is no second voice.
         staff: staff for which the transposition is valid. If `staff` is None, the transposition is
             valid for all staves.
     """
@@ -84,7 +84,7 @@ class Written:
 def to_concert_pitch(root: etree._Element, path: Path) -> list[str]:
     """Replace the written pitches of a document by sounding pitches, rounded to semitones.
 
-    Quarter tones are rounded up. All black keys are written as sharps, so that the original
+    Quarter tones are rounded up. All black keys are written as sharps, so the original
     spelling is lost.
 
     Returns:

@@ -40,13 +40,13 @@ class EffectSettings:
         noise: maximum ratio of the level of breath or bow noise to the level of the tone.
         reverberation_s: maximum reverberation time in seconds. If `reverberation_s` is 0, the room
             has no reflections.
-        near: fraction of the mixtures with close microphones.
+        near: fraction of the mixtures in which the microphones are close to the players.
         width: variation of the width of the stereo image. If `width` is 1, the stereo image is
             between mono and 1.5 times as wide as the stereo image of the microphone pair. If
-            `width` is 0, the stereo image is that of the microphone pair.
+            `width` is 0, the stereo image of the microphone pair does not change.
         different_notes: fraction of the doubled instruments whose two players use different
-            recordings. The recordings are from different libraries. If there is only one library,
-            the recordings are different notes of this library.
+            recordings. The two players use different libraries or dynamic layers. If there is only
+            one layer, the two players use recordings of different pitches.
         against_habit: fraction of the mixtures in which the parts are assigned to the instruments
             at random.
     """
@@ -79,7 +79,7 @@ def against_habit(
     The parts are assigned at random. For example, a viola may play a higher part than a violin. In
     a quarter of the ensembles, two players play the same part. All parts are transposed by the same
     interval. Each part is also transposed by a random number of octaves that moves the part into
-    the range of its instrument.
+    the range of the instrument.
 
     Args:
         parts: excerpts of the score, with onsets from zero.
@@ -190,7 +190,7 @@ def apart(notes: Sequence[Note], deviation_s: float, rng: np.random.Generator) -
 
 
 def drift(seconds: float, cents: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a slow drift of the tuning in cents, whose standard deviation is `cents`.
+    """Return a slow drift of the tuning in cents; the standard deviation is `cents`.
 
     The drift is a sum of sines with periods of 2 to 20 s.
 

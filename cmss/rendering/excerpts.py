@@ -131,8 +131,9 @@ class ExcerptRenderer:
     ) -> dict[str, tuple[Note, ...]]:
         """Draw a passage in which each player plays for at least half of the time.
 
-        Up to `_TRIES` passages are drawn. If no passage fulfils the condition, the passage whose
-        least active player plays for the longest time is used.
+        Up to `_TRIES` passages are drawn. For each passage, the playing time of the least active
+        player is determined. If no passage fulfils the condition, the passage with the longest of
+        these playing times is used.
         """
         seconds = LEAD_S + self.samples / self.rate_hz
         assign = give_parts
@@ -198,7 +199,7 @@ def random_seats(
         space: room in which the players sit.
         players: number of players P.
         near: whether the microphones are close to the players. If `near` is True, the mean distance
-            is 0.4 to 1.5 m. If `near` is False, the mean distance is 2 m or more in large rooms.
+            is 0.4 to 1.5 m. Otherwise, the mean distance is at least 2 m, except in small rooms.
         rng: random generator for the seats.
     """
     opening = np.deg2rad(rng.uniform(40, 140))

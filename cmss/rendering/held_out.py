@@ -32,8 +32,8 @@ def kept_pitches(pitches: Iterable[int], every: int, held_out: bool) -> set[int]
 
     Args:
         pitches: pitches of all notes.
-        every: distance between two held-out pitches in the list of pitches. If `every` is 0, no
-            pitch is held out, and all pitches are returned for both values of `held_out`.
+        every: step from one held-out pitch to the next in the sorted list of pitches. If `every`
+            is 0, no pitch is held out, and all pitches are returned for both values of `held_out`.
         held_out: True to return the held-out pitches, False to return the other pitches.
     """
     distinct = sorted(set(pitches))

@@ -204,7 +204,7 @@ class Material:
 
     @property
     def summary(self) -> str:
-        """Description of the material in a line."""
+        """One-line description of the material."""
         tones = [tone for tones in self.tones.values() for tone in tones]
         seconds = sum(len(tone.samples) for tone in tones) / self.rate_hz
         total = sum(map(len, self.pitches.values()))
@@ -221,11 +221,11 @@ class Material:
         )
 
     def with_works(self, works: Sequence[Work]) -> "Material":
-        """Return material with other works and the same notes."""
+        """Return a copy of the material with the same notes but other works."""
         return replace(self, works=tuple(works))
 
     def at_rate(self, rate_hz: int, where: str) -> "Material":
-        """Return material at a lower sampling rate.
+        """Return the material at a lower sampling rate.
 
         Args:
             rate_hz: sampling rate of a network. `rate_hz` must not be higher than the sampling rate
@@ -255,7 +255,7 @@ class Material:
         return replace(self, rate_hz=rate_hz, tones=tones)
 
     def cut(self, longest_s: float) -> "Material":
-        """Return material whose notes are shortened to at most `longest_s` with a fade-out."""
+        """Return a copy of the material in which longer notes fade out and end at `longest_s`."""
         longest, fade = int(longest_s * self.rate_hz), int(_FADE_S * self.rate_hz)
         ramp = np.linspace(1, 0, fade)
 
@@ -283,7 +283,7 @@ def read_material(
     """Read folders of notes and scores, without the works and pitches of the test sets.
 
     Args:
-        notes: folders of recorded notes; each is a library.
+        notes: folders of recorded notes; each folder is a library.
         scores: folders of MusicXML files.
         rate_hz: sampling rate to which the notes are converted.
         progress: function that wraps the score files with a progress bar, such as tqdm.
@@ -311,11 +311,11 @@ def read_material(
 def _read_libraries(
     folders: Sequence[Path], problems: list[str]
 ) -> "tuple[dict[str, Bank], dict[str, list[int]]]":
-    """Read folders of notes, and note problems.
+    """Read folders of notes, and append problems to `problems`.
 
     Returns:
-        Dict from the name of each library to its notes, without the held-out pitches; and a dict
-        from LIBRARY/INSTRUMENT to all recorded pitches.
+        Two dicts. The first dict maps the name of each library to the notes of the library, without
+        the held-out pitches. The second dict maps LIBRARY/INSTRUMENT to all recorded pitches.
     """
     from cmss.rendering.notes import hold_out, read_bank
 
@@ -338,7 +338,7 @@ def _read_libraries(
 
 
 def _scores_for_training(folders: Sequence[Path], problems: list[str]) -> tuple[list[Path], int]:
-    """Find scores, and note problems.
+    """Find scores, and append problems to `problems`.
 
     Returns:
         Paths of all scores that are not works of the test sets, and the number of works that are
@@ -371,7 +371,7 @@ def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
     """Read scores.
 
     Raises:
-        InputError: a score cannot be read; there is a line for each such score.
+        InputError: scores cannot be read; the message has a line for each of these scores.
     """
     from cmss.rendering.musicxml import read_score, work_name
 
@@ -391,7 +391,7 @@ def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
 
 
 def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone, ...]]:
-    """Convert the notes of all libraries to a sampling rate, and sort them by instrument."""
+    """Convert the notes of all libraries to a sampling rate, and sort the notes by instrument."""
     from cmss.audio import resample
     from cmss.rendering.notes import SAMPLE_RATE_HZ
 
@@ -523,7 +523,8 @@ def _compressed(signals: Sequence[NDArray[np.int16]]) -> bytes:
 def _decompressed(content: bytes, lengths: Sequence[int]) -> list[NDArray[np.int16]]:
     """Undo :func:`_compressed`.
 
-    The sums and the differences both overflow at 16 bits, so the samples are restored exactly.
+    Both the differences and the sums overflow at 16 bits. These overflows cancel each other, so
+    the samples are restored exactly.
     """
     planes = np.frombuffer(zlib.decompress(content), np.uint8).reshape(2, -1)
     folded = np.ascontiguousarray(planes.T).view("<u2")[:, 0].astype(np.int32)

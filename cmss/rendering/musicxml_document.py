@@ -1,7 +1,8 @@
 """Reads MusicXML files as XML documents: unpacks, decodes and checks the files.
 
-The checks correct or refuse two types of elements: elements that partitura reads incorrectly
-without a warning, and elements that cause errors in partitura without the place in the file.
+The checks correct or refuse two types of elements. Elements of the first type are read incorrectly
+by partitura, without a warning. Elements of the second type cause errors in partitura, and the
+error messages do not name the place in the file.
 """
 
 import codecs
@@ -27,11 +28,10 @@ _DECLARED = re.compile(rb"\s*<\?xml\b[^>]*\bencoding\s*=\s*[\"']([A-Za-z][A-Za-z
 
 
 def read_document(path: Path) -> etree._Element:
-    """Read a MusicXML file, which may be compressed.
+    """Read a compressed or uncompressed MusicXML file.
 
     Returns:
-        The root element of the document, which is a score-partwise element that lists each part
-        once.
+        The root element of the document, a score-partwise element. Each part is listed once.
 
     Raises:
         InputError: the file is damaged, is not MusicXML, or has a wrong encoding.
@@ -63,7 +63,7 @@ def implausible(tempo: str | float) -> bool:
 
 
 def measures(part: etree._Element, path: Path) -> list[tuple[str, etree._Element]]:
-    """Return a list of pairs: the place of a measure in the file, for messages, and the measure."""
+    """Return pairs of a text and a measure; the text names the place of the measure in the file."""
     return [
         (f"{path}: part {part.get('id')}, measure {measure.get('number', number)}", measure)
         for number, measure in enumerate(part.findall("measure"), 1)
@@ -149,7 +149,7 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    """Decode an XML document with the encoding of its byte order mark or of its declaration."""
+    """Decode an XML document; the byte order mark or the declaration defines the encoding."""
     encoding = "utf-8"
     if data[:2] in (b"<\0", b"\0<"):
         encoding = "utf-16-le" if data[:1] == b"<" else "utf-16-be"

@@ -52,7 +52,7 @@ Bank = dict[str, tuple[Recording, ...]]
 
 
 def recording(name: str, midi: int, cents: float, dynamic: str, samples: np.ndarray) -> Recording:
-    """Build a recording, and find its attack and sustain from its envelope.
+    """Build a recording; find the attack and the sustain from the envelope of the waveform.
 
     Args:
         name, midi, cents, dynamic: arguments that are passed to :class:`Recording`.

@@ -41,7 +41,7 @@ half as large as for a soloist, because the players of an ensemble adapt to each
 
 @dataclass(frozen=True)
 class ScoreNote:
-    """Holds a note of a score, whose onset and duration are in quarter notes."""
+    """Holds a note of a score; the onset and the duration are in quarter notes."""
 
     onset: float
     duration: float
@@ -53,7 +53,7 @@ class ScoreNote:
 
 @dataclass(frozen=True)
 class Note:
-    """Holds a note that the sampler plays, whose onset and duration are in seconds."""
+    """Holds a note that the sampler plays; the onset and the duration are in seconds."""
 
     onset_s: float
     duration_s: float
@@ -108,7 +108,7 @@ def cut(part: Part, start: float, stop: float) -> Part:
 
 
 def activity(part: Part, length: float) -> float:
-    """Return the fraction of time with notes in a part of `length` quarter notes."""
+    """Return the fraction of time in which a part plays; the part has `length` quarter notes."""
     ends, total = 0.0, 0.0
     for note in part:
         stop = note.onset + note.duration
@@ -208,7 +208,7 @@ def typed(text: str, beat: float = 1.0) -> Part:
 
     Args:
         text: notes and rests in this notation.
-        beat: number of quarter notes in a beat, which is 1 in the pieces of the demo.
+        beat: number of quarter notes in a beat. `beat` is 1 in the pieces of the demo.
 
     Raises:
         InputError: the text contains a word that is not part of the notation.

@@ -2,7 +2,7 @@
 
 Each note is played with a recording of a similar pitch. The playback speed of the recording is
 varied by cubic interpolation. The playback speed follows the tuning, the drift and the vibrato. If
-a note is longer than its recording, the sustain of the recording is looped. Unlike
+a note is longer than the recording, the sustain of the recording is looped. Unlike
 :mod:`metadata_tools.rendering.sampler`, this module needs only NumPy. This module is fast enough to
 render stems while a network is trained.
 
@@ -221,7 +221,7 @@ class Performer:
         return voice[int(np.argmin(distance + style.variety_semitones * rng.random(len(voice))))]
 
     def _read(self, tone: Tone, start: float, semitones: NDArray[np.float64], length: int) -> Array:
-        """Read a recording, transposed by a curve in semitones that is sampled at CONTROL_HZ."""
+        """Read a recording, transposed by `semitones`, a curve with the rate CONTROL_HZ."""
         speed = _interpolated(2 ** (semitones / 12), length, self.rate_hz)
         positions = start + np.cumsum(speed, dtype=np.float64)
         source = self._looped(tone, int(positions[-1]) + 4)

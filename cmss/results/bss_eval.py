@@ -8,14 +8,14 @@ IEEE Transactions on Audio, Speech and Language Processing 14(4), 2006):
 Two projections define the errors. The first projection is the best approximation of the estimate by
 the filtered reference. A filter of 512 taps leads from each channel of the reference to each
 channel of the estimate. The second projection is the best approximation of the estimate by the sum
-of all filtered references. Each reference has filters of the same length. Then
+of all filtered references. These filters have the same length. Then
 
     spatial distortion = first projection - reference
     interference = second projection - first projection
     artefacts = estimate - second projection
 
-The filters are fitted once to the full signal. SDR, SIR and SAR are ratios of energies, which are
-computed in frames of 1 s:
+The filters are fitted once to the full signal. SDR, SIR and SAR are ratios of energies. The
+energies are computed in frames of 1 s:
 
     SDR = reference / (spatial distortion + interference + artefacts)
     SIR = first projection / interference
@@ -62,8 +62,8 @@ _BINS = 512
 class Ratios:
     """Holds SDR, SIR and SAR of a source in dB; each ratio is the median over frames.
 
-    A ratio is infinite if the errors in its denominator are zero. All ratios are NaN if there is no
-    frame in which all sources are audible.
+    If the errors in the denominator of a ratio are zero, the ratio is infinite. If there is no
+    frame in which all sources are audible, all ratios are NaN.
     """
 
     sdr: float
@@ -85,8 +85,8 @@ def bss_eval(
         sample_rate_hz: sampling rate of all stems.
 
     Returns:
-        Dict from the id of a source to its ratios. Sources whose reference or estimate is
-        completely silent are left out.
+        Dict from the id of a source to the ratios of the source. Sources whose reference or
+        estimate is completely silent are left out.
 
     Raises:
         ValueError: references and estimates have different sources or shapes.
@@ -109,7 +109,7 @@ def bss_eval(
 
 
 def framewise_ratios(true: Signals, estimated: Signals, frame: int) -> Signals:
-    """Compute SDR, SIR and SAR in dB of each frame.
+    """Compute SDR, SIR and SAR of each frame in dB.
 
     Args:
         true: references (sources, channels, samples); no reference is completely silent.

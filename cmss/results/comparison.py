@@ -5,8 +5,9 @@ are not independent. Tracks are independent. Therefore, the confidence interval 
 resample tracks, not pairs:
 
 * The confidence interval is computed by a cluster bootstrap (Davison and Hinkley, Bootstrap Methods
-  and their Application, 1997, section 3.8). Tracks are drawn with replacement, the mean difference
-  of the runs is computed for each draw, and the interval covers the middle 95 % of these means.
+  and their Application, 1997, section 3.8). Tracks are drawn with replacement. For each draw, the
+  mean difference of the runs is computed. The interval covers the middle 95 % of the mean
+  differences.
 * The paired test randomly flips the sign of all differences of a track together, as if the two runs
   were exchanged for this track. p is the fraction of draws in which the mean difference is at least
   as far from 0 as the observed mean difference. If there are few tracks, all combinations of signs
@@ -34,7 +35,7 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Holds how two runs differ in mean HAAQI (mean of both ears) over a group of pairs.
+    """Holds the difference of two runs in mean HAAQI (mean of both ears) for a group of pairs.
 
     If all pairs have the same track, `low`, `high` and `p` are NaN.
 
@@ -90,7 +91,7 @@ def compare(
 
 
 def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Difference]:
-    """Compare two runs; read their scores from the folders of the runs.
+    """Read the scores of two runs from the folders of the runs, and compare the scores.
 
     Args:
         first: folder of the first run.
@@ -98,7 +99,7 @@ def compare_folders(first: Path, second: Path, pairs: Sequence[Pair]) -> list[Di
         pairs: pairs that both runs have scored.
 
     Raises:
-        InputError: a run has no scores, or its scores are for other pairs.
+        InputError: a run has no scores, or the scores of a run belong to other pairs.
     """
     return compare(_scores(first, pairs), _scores(second, pairs), pairs)
 

@@ -64,10 +64,10 @@ def _correlations(inputs: Signals, targets: Signals, taps: int) -> Signals:
     """Compute the correlations of inputs and targets at delays of 0 ... taps - 1 samples.
 
     The inputs are cut into blocks. Each block is correlated by FFT with the part of the targets
-    from the start of the block to `taps` - 1 samples after its end. The products of all blocks are
-    summed in the frequency domain. This method takes less time than transforms of the full signals,
-    because the blocks stay in the cache, and each correlation needs only one short inverse
-    transform.
+    from the start of the block to `taps` - 1 samples after the end of the block. The products of
+    all blocks are summed in the frequency domain. This method takes less time than transforms of
+    the full signals, because the blocks stay in the cache, and each correlation needs only one
+    short inverse transform.
 
     Args:
         inputs: signals (inputs, samples).
@@ -109,9 +109,9 @@ def _solve(gram: Signals, products: Signals) -> Signals:
     The normal equations are sum over s of gram[t - s] @ filters[s] = products[t], where t and s are
     taps and gram[-k] is the transpose of gram[k]. The matrix of the equations is block-Toeplitz.
     Therefore, a recursion solves the equations in a time proportional to the square of the number
-    of taps. A Cholesky decomposition takes a time proportional to the cube of this number. The
-    decomposition is used only if the recursion is not accurate, for example if the references are
-    stationary tones, or if the signals have fewer samples than the filters have taps.
+    of taps. A Cholesky decomposition takes a time proportional to the cube of the number of taps.
+    The decomposition is used only if the recursion is not accurate, for example if the references
+    are stationary tones, or if the signals have fewer samples than the filters have taps.
 
     Args:
         gram: correlations of the inputs with each other, (systems, taps, inputs, inputs), see
@@ -178,7 +178,7 @@ def _levinson(gram: Signals, products: Signals) -> tuple[Signals, Signals, Signa
     The recursion (Whittle, Biometrika 50, 1963) solves the equations for 1, 2, ... taps. The
     recursion also computes two prediction filters. The product of the matrix and the forward filter
     is zero except for the first block. The product of the matrix and the backward filter is zero
-    except for the last block. These blocks are the covariances of the prediction errors.
+    except for the last block. These two blocks are the covariances of the prediction errors.
 
     Args:
         gram, products: see :func:`_solve`.

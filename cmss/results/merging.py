@@ -80,7 +80,7 @@ def merge(
 def _collect_any(
     folder: Path, table: str, row_type: type[Row], pairs: Sequence[Pair], batch_size: int
 ) -> tuple[list[Row], list[str]]:
-    """Call :func:`_collect` if any shard has a file of this table; else return empty lists."""
+    """Call :func:`_collect` if any shard has a file of the table; otherwise return empty lists."""
     paths = (shard_path(folder, table, batch, batch_size) for batch in range(batch_size))
     if not any(path.exists() for path in paths):
         return [], []
@@ -143,10 +143,10 @@ def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
 
     Returns:
         Table with the columns group ("overall", "ensemble", "instruments" or "listener"), name,
-        pairs (number of pairs), and mean HAAQI of the left ear, of the right ear and of both. The
-        name in the group "overall" is "all"; in the group "ensemble" it is "string", "wind" or
-        "mixed"; in the group "instruments" it is the number of players; and in the group "listener"
-        it is the id of the listener.
+        pairs (number of pairs), and mean HAAQI of the left ear, of the right ear and of both. In
+        the group "overall", the name is "all". In the group "ensemble", the name is "string",
+        "wind" or "mixed". In the group "instruments", the name is the number of players. In the
+        group "listener", the name is the id of the listener.
     """
     tracks = {(pair.scene.id, pair.listener.id): pair.scene.track for pair in pairs}
     scores = pd.DataFrame(

@@ -21,7 +21,7 @@ EARS = ["left_haaqi", "right_haaqi", "avg_haaqi"]
 
 @dataclass(frozen=True)
 class ScoreRow(PairRow):
-    """Holds a row of scores.csv: HAAQI of a pair, in the official columns."""
+    """Holds a row of scores.csv: HAAQI of a pair, in the columns of the official evaluation."""
 
     left_haaqi: float
     right_haaqi: float

@@ -69,7 +69,7 @@ class ScoreFiles:
         return list(self._scores.rows.values())
 
     def mean(self) -> float:
-        """Return the mean HAAQI of all pairs in the file (mean of both ears); NaN without pairs."""
+        """Return the mean HAAQI of all pairs in the file (mean of both ears); NaN for no pairs."""
         scores = [row.avg_haaqi for row in self._scores.rows.values()]
         return sum(scores) / len(scores) if scores else math.nan
 

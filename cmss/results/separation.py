@@ -1,4 +1,4 @@
-"""Measures SDR, SIR and SAR of the stems of a run; writes and reads them as separation.csv."""
+"""Measures SDR, SIR and SAR of the stems of a run; writes and reads the file separation.csv."""
 
 import csv
 import io
@@ -46,8 +46,8 @@ def measure(
     Args:
         track: track with the ground truth stems and the mixture.
         stems: dict from the id of a source to its estimated stem (2, samples). If the dict is
-            empty, the mixture is used as the estimate of each stem. The ratios are then those
-            before separation.
+            empty, the mixture is used as the estimate of each stem. SDR, SIR and SAR then describe
+            the mixture before separation.
         sounds: cache that reads the ground truth stems and the mixture.
     """
     sources = track.sources

@@ -1,1 +1,1 @@
-"""Reads the configuration of a run, plans and scores its files, and manages its folder."""
+"""Reads the configuration of a run, plans and scores the files, and manages the run's folder."""

@@ -1,4 +1,4 @@
-"""Registers networks and separators that have no configuration file as choices for hydra."""
+"""Registers networks, and separators without a configuration file, as choices for hydra."""
 
 from collections.abc import Iterable
 from dataclasses import MISSING as NO_DEFAULT
@@ -20,8 +20,8 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    If a separator has a file in cmss/conf/separator, the separator is already a choice. The other
-    separators of this package have only the settings in the files :data:`COMMON_FILES`. The
+    If a separator has a file in cmss/conf/separator, the separator is already a choice. All
+    settings of the other separators of this package are in the files :data:`COMMON_FILES`. The
     settings of a separator in an extension package are the fields of the separator's class. This
     class is imported only if the name of the separator is on the command line.
 
@@ -54,7 +54,7 @@ def add_choices(words: Iterable[str] = ()) -> None:
 
 
 def _settings(name: str) -> dict[str, Any]:
-    """Return the settings of a separator in an extension package, with their defaults."""
+    """Return the settings of a separator in an extension package, with the default values."""
     cls = SEPARATORS[name]
     if not (isinstance(cls, type) and is_dataclass(cls)):
         reference = SEPARATORS.entries[name].value

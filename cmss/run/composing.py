@@ -1,6 +1,6 @@
 """Makes hydra compose the configuration of a program only once.
 
-The composition takes a large part of the start-up time after the imports. Without this module, the
+After the imports, the composition takes a large part of the start-up time. Without this module, the
 configuration would be composed three times. Hydra composes the configuration to determine whether
 the call is a multirun, and then again for the run. :mod:`cmss.run.overrides` composes the default
 values.
@@ -57,7 +57,7 @@ def defaults_of(composed: HydraConf) -> DictConfig:
 
 
 def _words_for_defaults(composed: HydraConf) -> tuple[str, ...]:
-    """Return command-line words for the same choices of groups, without changes of values."""
+    """Return command-line words that make the same choices of groups but change no values."""
     choices = [
         f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
         for group, choice in composed.runtime.choices.items()
@@ -70,7 +70,7 @@ def _words_for_defaults(composed: HydraConf) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _First:
-    """Holds the first composition, which shows hydra whether the call is a multirun."""
+    """Holds the arguments and the result of the first composition."""
 
     name: str | None
     words: list[str]
@@ -82,8 +82,9 @@ class _Loader(ConfigLoaderImpl):
     """Composes configurations like the base class, and stores results that are needed again.
 
     Attributes:
-        defaults: dict from a configuration name and command-line words to the configuration that
-            hydra would compose from this name and these words.
+        defaults: dict of configurations. Each key is a pair of a configuration name and
+            command-line words. Each value is the configuration that hydra would compose from this
+            pair.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:

@@ -1,4 +1,4 @@
-"""Builds the objects of a run from its configuration."""
+"""Builds the objects of a run from the configuration of the run."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -127,7 +127,7 @@ def with_precision(config: DictConfig) -> DictConfig:
     must be computed in the same precision. A new run gets the precision that suits this processor.
 
     Args:
-        config: configuration of the run; `path.exp_folder` is its folder.
+        config: configuration of the run; `path.exp_folder` is the run's folder.
     """
     section = plain(config.separator)
     members = section.get("members", [])
@@ -163,7 +163,7 @@ def _precisions_of_run(folder: Path) -> list[Any]:
 
 
 def record(config: DictConfig, given: DictConfig) -> None:
-    """Write the configuration of a run to its folder.
+    """Write the configuration of a run to the folder of the run.
 
     Args:
         config: result of :func:`with_precision` for `given`.
@@ -184,7 +184,7 @@ def record(config: DictConfig, given: DictConfig) -> None:
 
 
 def precision_warnings(config: DictConfig) -> list[str]:
-    """Return a warning if a network is to run in bfloat16 on a CPU that does not support it.
+    """Return a warning if a network is to run in bfloat16 on a CPU that does not support bfloat16.
 
     The returned list contains only the warning. If there is no warning, the list is empty.
     """
@@ -231,9 +231,9 @@ def chosen_pairs(config: DictConfig, sounds: SoundFiles | None = None) -> list[P
 
 
 def _check_split(config: DictConfig) -> None:
-    """Refuse a split that the data folder does not have, if it has other splits.
+    """Refuse a split that is missing in the data folder, if the folder contains other splits.
 
-    Without this check, each missing file would be reported, but not the split.
+    Without this check, each missing file would be reported, but not the missing split.
     """
     folder, split = Path(config.path.metadata_dir), config.split
     missing = folder / f"music.{split}.json"

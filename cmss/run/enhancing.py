@@ -20,7 +20,7 @@ class EnhanceSettings:
         soft_clip: whether to apply tanh to each signal before it is written.
         stems: whether to keep the estimated stems as well.
         on_change: what to do with existing results that were produced with different inputs or
-            settings: "redo" replaces them, "error" raises an error.
+            settings: "redo" replaces these results, "error" raises an error.
         references: whether the separator reads the ground truth stems.
         stem_settings: settings that affect the stems, for the fingerprints of the stems.
         enhanced_settings: settings that affect the enhanced files, including all `stem_settings`,
@@ -38,7 +38,7 @@ class EnhanceSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """Lists the results that enhance.py must compute, and their fingerprints.
+    """Lists the results that enhance.py must compute, and the fingerprints of these results.
 
     Args:
         pairs: dict from the name of a track to the pairs of this track whose enhanced file is

@@ -29,8 +29,8 @@ def absolute_paths(config: DictConfig) -> DictConfig:
 
     The paths in the section `path`, in `evaluate.pairs` and in `compare` are replaced, because a
     later program reads these paths again, perhaps in another working folder. References between
-    paths are kept, so that a later program that overrides `path.root` also changes all paths that
-    depend on `path.root`.
+    paths are kept. Therefore, if a later program overrides `path.root`, all paths that depend on
+    `path.root` also change.
     """
     config = config.copy()
     for key in config.path:
@@ -132,7 +132,7 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
 
 
 def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the key of each override; for a section, yield the full key of each of its values."""
+    """Yield the key of each override; for a section, yield the full key of each value."""
     for key, value in overrides.items():
         if isinstance(value, dict):
             yield from _single_keys(value, f"{prefix}{key}.")
@@ -141,7 +141,7 @@ def _single_keys(overrides: Mapping[str, Any], prefix: str = "") -> Iterator[str
 
 
 def _unresolved(config: DictConfig, key: str) -> Any:
-    """Return a value of the configuration without resolving its references."""
+    """Return a value of the configuration; references in the value are not resolved."""
     value = OmegaConf.to_container(config, resolve=False)
     for name in key.split("."):
         value = value[name]  # type: ignore[call-overload,index]
@@ -200,7 +200,7 @@ def job(config: DictConfig, stage: str, batch: int = 0, batch_size: int = 1) -> 
     Temporary files that killed processes have left are deleted first.
 
     Args:
-        config: configuration of the run; `path.exp_folder` is its folder.
+        config: configuration of the run; `path.exp_folder` is the run's folder.
         stage: name of the program without its suffix, for instance "enhance".
         batch: index of the job, from 0.
         batch_size: number of jobs.

@@ -1,9 +1,9 @@
 """Checks the structure of a configuration: sections, lists, single values and paths.
 
-Each recipe has a configuration with default values. Where the default is a section or a list, the
-command line must also give a section or a list. Without this check, the program would fail only
-later, when it reads the value, and with an unclear message. The types and the ranges of values are
-checked by :func:`cmss.settings.from_settings`.
+Each recipe has a configuration with default values. If the default is a section or a list, the
+command line must also give a section or a list. Without this check, the program would fail later,
+with an unclear message. The types and the ranges of values are checked by
+:func:`cmss.settings.from_settings`.
 """
 
 from collections.abc import Iterator, Mapping

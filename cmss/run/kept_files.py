@@ -30,8 +30,8 @@ class KeptFiles:
 
     Args:
         folder: folder that contains all these results. The folder is named in error messages.
-        paths: dict from the name of a pair or track to the path of its result, which is a file or
-            a folder.
+        paths: dict from the name of a pair or track to the path of the result. A result is a file
+            or a folder.
         read: function that reads the fingerprint from a file, and returns None if the file is
             missing or damaged.
         stated_in: name of the file with the fingerprint, if each result is a folder. If each result
@@ -55,8 +55,8 @@ class KeptFiles:
 
         Args:
             wanted: fingerprints for the present inputs and settings.
-            on_change: what to do if results are outdated: "redo" deletes them, "error" raises an
-                error.
+            on_change: what to do if results are outdated: "redo" deletes these results, "error"
+                raises an error.
 
         Raises:
             InputError: results are outdated, and `on_change` is "error".
@@ -105,8 +105,9 @@ def enhanced_files(
         folder: the run's folder.
         pairs: pairs of scene and listener of the run.
         sounds: cache that opens the files.
-        digest: whether to compute the digest of each file when its fingerprint is read, so that a
-            later call of :meth:`SoundFiles.digest` does not open the file again.
+        digest: whether to compute the digest of each file when the fingerprint of the file is read.
+            If `digest` is True, a later call of :meth:`SoundFiles.digest` does not open the file
+            again.
     """
 
     def read(path: Path) -> str | None:

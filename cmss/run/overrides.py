@@ -40,7 +40,7 @@ from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
 
 
 def words() -> list[str]:
-    """Return the arguments KEY=VALUE on the command line, as the user gave the arguments."""
+    """Return the arguments KEY=VALUE of the command line, without changes."""
     given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(given, list)
     return [str(word) for word in given]
@@ -55,7 +55,8 @@ def overrides() -> dict[str, Any]:
 def missing(config: DictConfig) -> list[str]:
     """Return an error message for each key that has no value but needs one.
 
-    OmegaConf.missing_keys cannot be used, because it fails if a value refers to a missing value.
+    OmegaConf.missing_keys cannot be used, because this function fails if a value refers to a
+    missing value.
     """
     return [_missing(key) for key, value in _leaves(config).items() if value == MISSING]
 
@@ -129,7 +130,7 @@ def _resolved(node: DictConfig | ListConfig, problems: dict[str, str], prefix: s
     """Resolve the values of a section or list, and expand ``~`` in paths.
 
     Args:
-        node: the section or list; expanded paths are also written to it.
+        node: the section or list. Expanded paths are also written to `node`.
         problems: dict from a key to its problem; an entry is added for each value that cannot be
             resolved.
         prefix: full key of `node` with a dot at the end; empty for the complete configuration.
@@ -197,7 +198,7 @@ def with_path_as_text(word: str) -> str:
 
     Returns:
         The argument with a quoted value. If the value is not a path that looks like a number, the
-        argument does not change.
+        argument is returned without changes.
     """
     if not is_path(_split(word)[1]):
         return word

@@ -51,7 +51,7 @@ class Scorer:
             sounds: cache that reads the stems. If `sounds` is None, a new cache is created.
 
         Returns:
-            The remix (2, samples), which is not amplified by the hearing aid.
+            The remix (2, samples) without amplification by the hearing aid.
 
         Raises:
             InputError: a stem cannot be read.
@@ -143,7 +143,7 @@ class ScoreSettings:
         batch_size: number of jobs.
         jobs: number of processes in this job.
         on_change: what to do with existing scores that were produced with different inputs or
-            settings: "redo" replaces them, "error" raises an error.
+            settings: "redo" replaces these scores, "error" raises an error.
         references: whether the separator reads the ground truth stems.
         score_settings: settings that affect the scores, for the fingerprints of the scores.
     """
@@ -218,7 +218,7 @@ Reference = Waveform | InputError
 def with_references(
     scorer: Scorer, pairs: Iterable[Pair], sounds: SoundFiles
 ) -> Iterator[tuple[Pair, Reference]]:
-    """Yield each pair with its reference, in the order of tracks and scenes.
+    """Yield each pair with the reference of the pair, in the order of tracks and scenes.
 
     The stems of a track are decoded once for all scenes of the track, and the reference of a scene
     is computed once for all listeners of the scene. Only the stems of one track are in memory at a
@@ -330,7 +330,8 @@ def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score
     """Wait for the score of a pair.
 
     Returns:
-        The pair, and a function that returns its score or raises the exception of the scorer.
+        The pair, and a function that returns the score of the pair or raises the exception of the
+        scorer.
 
     Raises:
         BrokenProcessPool: a process was killed.
@@ -342,9 +343,9 @@ def _scored(pair: Pair, future: Future[Score]) -> tuple[Pair, Callable[[], Score
 
 
 def _end_with_parent() -> None:
-    """Make this process end when its parent process ends.
+    """Make this process end when the parent process ends.
 
-    Each scoring process calls this function at its start.
+    Each scoring process calls this function when the process starts.
     """
 
     def watch(parent: BaseProcess) -> None:

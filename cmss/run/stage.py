@@ -57,8 +57,8 @@ def stage(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     The decorated function is passed to hydra by :func:`run`.
 
     Before the main function is called, the configuration is compared with the default
-    configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines, because
-    hydra would print a traceback. Freed memory is kept for reuse (:mod:`cmss.machine.memory`).
+    configuration (:func:`cmss.run.overrides.check`). Errors are printed as single lines; hydra
+    alone would print a traceback. Freed memory is kept for reuse (:mod:`cmss.machine.memory`).
 
     Args:
         work: main function of the recipe, which receives the configuration.

@@ -1,10 +1,10 @@
-"""Checks the enhanced signals of a run, and packs them in a submission folder and an archive.
+"""Checks the enhanced signals of a run; packs the signals in a submission folder and an archive.
 
-The rules are those of the second Cadenza Challenge, task 2. Each pair of scene and listener has a
-file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16 bit. The name of
-the archive is `submission_<TeamID>_causal.zip` or `submission_<TeamID>_noncausal.zip`. Before
-`.zip`, the name contains `_aug` if extra training data were used, `_sup` if the system is a
-supplementary system, and `_aug_sup` if both conditions hold.
+This module follows the rules of the second Cadenza Challenge, task 2. Each pair of scene and
+listener has a file `enhanced_signals/<split>/<scene>_<listener>_remix.flac`: stereo, 32 kHz, 16
+bit. The name of the archive is `submission_<TeamID>_causal.zip` or
+`submission_<TeamID>_noncausal.zip`. Before `.zip`, the name contains `_aug` if extra training data
+were used, `_sup` if the system is a supplementary system, and `_aug_sup` if both conditions hold.
 """
 
 import os
@@ -40,8 +40,8 @@ class Packing:
         causality: causality of the system, "causal" or "noncausal".
         supplement: suffix of the name: empty, "aug", "sup" or "aug_sup".
         part_mb: maximum size of an archive in MB. If `part_mb` is None, there is no limit. A larger
-            submission is split into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on,
-            which unpack to the same folder.
+            submission is split into the archives `<name>_part1.zip`, `<name>_part2.zip` and so on.
+            All these archives unpack to the same folder.
     """
 
     team: str
@@ -55,7 +55,7 @@ class Submission:
     """Holds the paths of a submission.
 
     Args:
-        folder: folder with signals, checksums and provenance, which the team keeps.
+        folder: folder with signals, checksums and provenance. The team keeps `folder`.
         archives: archives to submit; several if the submission is split.
     """
 
@@ -69,7 +69,7 @@ def check_enhanced(
     sounds: SoundFiles,
     progress: Progress = iter,
 ) -> None:
-    """Check that a run has an enhanced signal for each pair; the rules require this.
+    """Check that a run has an enhanced signal for each pair, as the rules require.
 
     All files are decoded. The expected number of samples is the length of the excerpt after
     resampling, rounded to the nearest integer. A difference of one sample is accepted, because

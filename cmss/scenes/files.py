@@ -64,7 +64,7 @@ def _require_ascending(name: str, frequencies_hz: list[float]) -> None:
 
 
 class ListenerEntry(_Entry):
-    """An entry of the listeners file, which contains the audiograms of both ears.
+    """An entry of the listeners file: the audiograms of both ears of a listener.
 
     `audiogram_cfs` are frequencies in Hz; `audiogram_levels_l` and `audiogram_levels_r` are hearing
     thresholds of the left and right ear in dB HL.
@@ -111,7 +111,7 @@ class ExcerptEntry(_Entry):
     """Describes a source or the mixture of a track, in an entry of the music file.
 
     `track` is the path of a sound file, relative to the music folder. `start` and `duration`, in
-    seconds, give the excerpt of this file.
+    seconds, define an excerpt of this file.
     """
 
     instrument: str
@@ -128,7 +128,7 @@ def _printable(name: str) -> str:
 
 
 class SceneEntry(_Entry):
-    """An entry of the scenes file, which names the track and the set of gains of a scene."""
+    """An entry of the scenes file: names of the track and of the set of gains of a scene."""
 
     # The name of the track must be printable, because it is written to scores.csv.
     music: Annotated[str, AfterValidator(_printable)]
@@ -162,8 +162,7 @@ class MetadataFile:
 
     Args:
         path: path of the file.
-        option: name of the configuration key of this path, such as "music_file", for error
-            messages.
+        option: configuration key of the path, such as "music_file", for error messages.
         problems: list to which a message is appended for each problem.
 
     Attributes:
@@ -245,7 +244,7 @@ class MetadataFile:
         return self.validate(key, self.entries[key], schema)
 
     def validate(self, key: str, value: object, schema: type[T]) -> T | None:
-        """Validate a value, and return it; if it is not valid, report the problems and return None.
+        """Validate and return a value; if the value is not valid, report problems and return None.
 
         Args:
             key: key of the value in this file, for messages.

@@ -1,4 +1,4 @@
-"""Loads scenes, listeners, tracks and audiograms from the metadata files, and checks them."""
+"""Loads and checks scenes, listeners, tracks and audiograms from the metadata files."""
 
 import re
 from collections import Counter
@@ -68,11 +68,11 @@ def load_pairs(
         paths: paths of the metadata files and of the music folder.
         sample_rate_hz: required sampling rate of every sound file.
         references: whether the ground truth stems must exist, in addition to the mixtures.
-        sounds: cache that opens the sound files. The sampling rate of `sounds` is used instead of
-            `sample_rate_hz`. If `sounds` is None, a new cache is created.
+        sounds: cache that opens the sound files. If `sounds` is given, the sampling rate of
+            `sounds` replaces `sample_rate_hz`. If `sounds` is None, a new cache is created.
 
     Returns:
-        All pairs in the order of scene_listeners_file, which is the official order.
+        All pairs in the official order, the order of scene_listeners_file.
 
     Raises:
         InputError: inputs are not valid. The message has a line for each problem, with the file,

@@ -1,4 +1,4 @@
-"""Builds tracks from the entries of the music file, and checks their sound files."""
+"""Builds tracks from the entries of the music file, and checks the sound files of the tracks."""
 
 import re
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Music:
     """Builds tracks from the music file; each track is built only once, at its first use.
 
     Args:
-        file: the music file, which also collects the problems.
+        file: the music file. Problems are reported to `file`.
         music_dir: folder to which the paths in the music file are relative.
     """
 
@@ -180,7 +180,7 @@ def _header(
     Args:
         where: full key of the excerpt in the music file.
         path: path of the sound file.
-        music: music file, which collects the problems.
+        music: music file. Problems are reported to `music`.
         sounds: cache that opens the file.
         is_mixture: true if the file is a mixture, false if it is a stem.
     """
@@ -203,13 +203,13 @@ def _header(
 
 
 def _holds(where: str, excerpt: Excerpt, header: AudioHeader, music: MetadataFile) -> bool:
-    """Return whether an excerpt is not empty and lies within its file; if not, report why.
+    """Return whether an excerpt is not empty and lies within the sound file; if not, report why.
 
     Args:
         where: full key of the excerpt in the music file.
         excerpt: the excerpt.
         header: header of the sound file.
-        music: music file, which collects the problems.
+        music: music file. Problems are reported to `music`.
     """
     start, stop = excerpt.span(header.sample_rate_hz)
     if stop > header.samples:

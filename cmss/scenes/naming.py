@@ -8,7 +8,7 @@ from cmss.scenes.records import DOUBLED, INSTRUMENTS, Source
 
 
 def canonical(name: object) -> str | None:
-    """Return the name of an instrument with the usual capital letters; None if it is unknown."""
+    """Return the name of an instrument with the usual capital letters; None for an unknown name."""
     known = {instrument.lower(): instrument for instrument in INSTRUMENTS}
     return known.get(name.lower()) if isinstance(name, str) else None
 

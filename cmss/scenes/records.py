@@ -1,4 +1,4 @@
-"""Defines frozen records of scenes, listeners and tracks, which do not depend on file formats."""
+"""Defines frozen records of scenes, listeners and tracks, independent of file formats."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Track:
     """Describes a piece of music.
 
     Args:
-        name: name of the track, which is its key in the music file.
+        name: name of the track; also the key of the track in the music file.
         sources: dict from the id of a source to the source, in the order of the music file.
         mixture: mixture of all sources.
     """
@@ -115,7 +115,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair of a scene and a listener, which has one enhanced file and one score."""
+    """A pair of a scene and a listener; each pair has one enhanced file and one score."""
 
     scene: Scene
     listener: Listener

@@ -1,4 +1,4 @@
-"""Reads sound files, and caches their headers, digests and waveforms."""
+"""Reads sound files, and caches the headers, digests and waveforms of the files."""
 
 from pathlib import Path
 from typing import Literal
@@ -68,7 +68,7 @@ class SoundFiles:
         return self._headers[path]
 
     def digest(self, path: Path) -> str:
-        """Return the SHA-256 of a file, which need not be a sound file.
+        """Return the SHA-256 of a file of any type.
 
         Raises:
             InputError: the file cannot be read.

@@ -41,7 +41,7 @@ def level_warning(track: Track, mixture: NDArray[np.float32], sample_rate_hz: in
     """Return a warning if a mixture is more than 3 LU softer or louder than :data:`EXPECTED_LUFS`.
 
     Args:
-        track: track of the mixture; the warning states the name of the track.
+        track: track of the mixture; the warning contains the name of the track.
         mixture: waveform of the mixture, an array (2, samples).
         sample_rate_hz: sampling rate of the mixture.
 
