@@ -25,7 +25,7 @@ _EVERY = 16
 
 
 def responses_db(samples: int) -> NDArray[np.float64]:
-    """Return the magnitude responses (filters, samples // 2 + 1) of every 16th filter in dB."""
+    """Return the magnitude responses in dB of every 16th filter, (filters, samples // 2 + 1)."""
     impulse = np.zeros(samples)
     impulse[0] = 1
     responses = gammatone(impulse, CENTRES_HZ[::_EVERY], SAMPLE_RATE_HZ).real

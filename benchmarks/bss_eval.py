@@ -51,7 +51,11 @@ def piece(seconds: float, seed: int) -> tuple[Signals, Signals]:
 
 
 def ours(true: Signals, estimated: Signals) -> Signals:
-    """Compute SDR, SIR and SAR (3, sources), medians over frames of 1 s, with our BSS Eval."""
+    """Compute SDR, SIR and SAR with our BSS Eval.
+
+    Returns:
+        The medians of the ratios over frames of 1 s, an array (3, sources).
+    """
     return np.median(framewise_ratios(true, estimated, RATE_HZ), axis=-1)
 
 

@@ -90,7 +90,7 @@ def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> Non
     """Wrap the methods of the ensemble's separators and steps, so that they are measured.
 
     Args:
-        separator: default separator, whose methods are replaced.
+        separator: default separator. The methods of its separators and steps are replaced.
         parts: dict from the name of a separator or a step to its measurement; missing entries are
             added.
         counting: True to count operations, False to measure CPU time.
@@ -133,7 +133,7 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
 
 
 def peak_speed() -> float:
-    """Return the speed of a large matrix product on one core in operations per second.
+    """Return the number of operations per second of a large matrix product on one core.
 
     The matrices have the data type that the default separator uses on this processor.
     """

@@ -25,7 +25,7 @@ SHOWN_S = 4.0
 
 
 def excerpt(sample_rate_hz: int) -> torch.Tensor:
-    """Return the mean (samples,) of both channels of the demo's first piece."""
+    """Return the first piece of the demo, averaged over both channels, as a tensor (samples,)."""
     piece = PIECES[0]
     # These are the seeds that `metadata_tools.demo --seed 1` uses.
     bank = make_bank(tuple({instrument_of(label) for label in piece.parts}), 1)
@@ -35,7 +35,10 @@ def excerpt(sample_rate_hz: int) -> torch.Tensor:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG with a colour palette, which takes a third of the bytes of a full-colour PNG."""
+    """Write a PNG file with a colour palette.
+
+    The size of the file is a third of the size of a full-colour PNG file.
+    """
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
         with Image.open(temporary) as image:
@@ -54,7 +57,7 @@ def run(
 
     Args:
         name: name of the module in benchmarks that draws the plot.
-        description: help text of the command, which is the docstring of the module.
+        description: docstring of the module, which becomes the help text of the command.
         default: default name of the PNG file in docs/.
         make: function that draws the plot, and returns the plot with a text to print.
         arguments: command-line arguments. If `arguments` is None, the arguments of the process are

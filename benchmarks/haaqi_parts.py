@@ -67,7 +67,7 @@ def parts(samples: int) -> dict[str, tuple[list[tuple[Any, str]], float, str]]:
 
 
 def operations_per_s(precision: str) -> float:
-    """Return the operations per second of a matrix product."""
+    """Return the number of operations per second of a matrix product."""
     size = 1024
     matrix: NDArray[np.floating] = np.random.default_rng(0).standard_normal((size, size))
     matrix = matrix.astype(precision)

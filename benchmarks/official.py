@@ -8,9 +8,9 @@ of torch. The class `Fade` of this file replaces the class of torchaudio. Both c
 linear fade of torchaudio 2 with the same order of operations, so that the results are
 bit-identical.
 
-The command runs one program, and writes the wall time and the CPU time at the start of each pair of
-scene and listener and at the end of the program. The start-up time of the program can therefore be
-subtracted.
+The command runs one program, and writes the wall time and the CPU time to TIMES.json. Both times
+are read at the start of each pair of scene and listener, and at the end of the program. The
+start-up time of the program can therefore be subtracted.
 """
 
 import importlib
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 class Fade(nn.Module):
     """Applies a linear fade-in and fade-out over `fade_in_len` and `fade_out_len` samples.
 
-    The official program changes both lengths after construction, which this class allows.
+    Both lengths are attributes, because the official program changes them after construction.
 
     Shape: input and output have the shape (..., samples).
 
@@ -85,11 +85,12 @@ PUBLISHED = {"N": 256, "L": 20, "B": 256, "H": 512, "P": 3, "X": 8, "R": 3}
 
 
 def random_network(size: dict[str, int]) -> ConvTasNetStereo:
-    """Build an official network with random weights, scaled so that input and output levels agree.
+    """Build an official network with random weights.
 
     The input of the mask estimator is normalised. Therefore, the masks do not depend on the input
     level, and the estimates are proportional to the input of the network. If the weights of the
-    last layer are multiplied by a factor, the estimates are multiplied by the same factor.
+    last layer are multiplied by a factor, the estimates are multiplied by the same factor. This
+    function chooses the factor so that the output level equals the input level.
     """
     noise = 0.01 * torch.randn(1, 2, 11025)
     network = ConvTasNetStereo(**size, C=2, audio_channels=2).eval()

@@ -87,7 +87,7 @@ def read_run(folder: Path, name: str = "") -> Run:
     Args:
         folder: folder of a run that evaluate.py has scored in a single job, or that
             merge_results.py has merged.
-        name: name of the system; by default the name of its separator.
+        name: name of the system; by default the name of the separator in the run.
 
     Raises:
         InputError: scores or configuration are missing or damaged, or no pair has been scored.
@@ -139,9 +139,10 @@ def check_same_pairs(runs: Sequence[Run], places: Sequence[Path]) -> None:
 
 
 def score_table(runs: Sequence[Run]) -> str:
-    """Build a table with the mean HAAQI, the gap closed (`_gaps`) and the SDR of each run.
+    """Build a table with a row for each run: mean HAAQI, `gap closed` and SDR.
 
-    The columns of the gap closed and of the SDR are omitted if their values are not known.
+    The function `_gaps` computes the values of `gap closed`. The columns `gap closed` and
+    `SDR in dB` are omitted if their values are not known.
     """
     columns = _score_columns(runs)
     if any(run.separation for run in runs):

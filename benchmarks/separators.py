@@ -233,7 +233,10 @@ def update(section: str, value: Any) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return the exit status; the status is 2 if a file has no marks."""
+    """Run the command, and return the exit status.
+
+    The exit status is 2 if a file does not contain the comment lines that mark a table.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separators", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE",

@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Largest absolute difference of both results; two NaN values count as equal."""
+        """Largest absolute difference between the two results; two NaN values count as equal."""
         both_nan = np.isnan(self.ours.result) & np.isnan(self.peer.result)
         difference = np.where(both_nan, 0.0, self.ours.result - self.peer.result)
         return float(np.abs(difference).max())
@@ -56,8 +56,8 @@ def compare(
     Args:
         ours: function of our implementation, which must be defined in a module and return numbers.
         peer: function of the other implementation, with the same requirements.
-        warm_up: arguments of a first call, which is not measured, because it includes imports and
-            compilation.
+        warm_up: arguments of a first call. This call includes imports and compilation, and is not
+            measured.
         cases: name and arguments of each case.
     """
     os.environ.update(_ONE_THREAD)

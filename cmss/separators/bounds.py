@@ -21,7 +21,8 @@ class _Bound:
 
     Args:
         sample_rate_hz: sampling rate of the mixtures and stems.
-        causality: causality that is stated in the submission; these separators never look ahead.
+        causality: category of the system in the submission, noncausal or causal. The value has no
+            effect on the separators, which never look ahead.
     """
 
     sample_rate_hz: int

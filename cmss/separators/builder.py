@@ -174,7 +174,7 @@ def _first(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
 
 
 def _ensemble(settings: dict[str, Any], sample_rate_hz: int) -> Separator:
-    """Build an ensemble from its settings, from which the key `name` has been removed."""
+    """Build an ensemble from its settings; the settings do not contain the key `name`."""
     from cmss.separators.ensemble import Ensemble
 
     members = settings.pop("members")

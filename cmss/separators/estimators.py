@@ -288,8 +288,8 @@ def share_out(
     The argument `voices` selects the method for two players of the same instrument.
 
     A network may confuse two players of the same instrument. With `shared`, each of the two players
-    gets half of the sum of both estimates, which limits the error of such a confusion. With
-    `shared` and with `own`, the sum of the stems equals the sum of the estimates.
+    gets half of the sum of both estimates. This method limits the error if the network confuses the
+    players. With `shared` and with `own`, the sum of the stems equals the sum of the estimates.
 
     Args:
         estimates: dict from the output name to the estimate. A common estimate of both players of

@@ -37,8 +37,8 @@ class Properties:
         causal: whether the separator can be causal, either with the weights in the package or with
             weights of a size in `causal_sizes`.
         causal_sizes: names of the sizes with a look-ahead of at most 5 ms.
-        gap_closed: dict from the test set to the fraction of the gap in mean HAAQI that is closed.
-            The fraction is 0 for the mixture and 1 for the ground truth stems.
+        gap_closed: dict from the test set to the fraction of the gap in mean HAAQI that the
+            separator closes. The fraction is 0 for the mixture and 1 for the ground truth stems.
         sdr_db: dict from the test set to the median SDR over the sources in dB. If rounding is the
             only error, the SDR is more than 100 dB.
         seconds_per_minute: CPU time in seconds for a minute of a quartet on one core; None if the

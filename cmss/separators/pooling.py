@@ -4,8 +4,8 @@ The log-opinion pool multiplies the masks of all members of the ensemble. Each m
 power of the member's weight, and the product is normalised (Genest and Zidek 1986, "Combining
 probability distributions: a critique and an annotated bibliography", Statistical Science 1, section
 3). A member is confident in a bin where its masks are near 0 or 1. Confident members dominate the
-result of the log-opinion pool, whereas a weighted sum would blur their masks with the masks of the
-other members.
+result of the log-opinion pool. In a weighted sum, the masks of the other members would blur the
+masks of the confident members.
 
 In shapes, M is the number of members of the ensemble, S the number of sources, F the number of
 frequency bins, and K the number of frames.
@@ -40,7 +40,8 @@ def pooled(
 
     Returns:
         The sources, an array of shape (S, 2, samples). The sum of the sources is the mixture. A
-        source is silent if it is silent in all estimates with a positive weight.
+        source is silent in the result if the source is silent in the estimates of all members with
+        a positive weight, and at least one other source is not.
     """
     (X,) = spectra_of([mixture], WINDOW)  # (2, F, K)
     frames, sources = X.shape[-1], weights.shape[1]

@@ -61,7 +61,7 @@ class Progress:
 
 
 class _Watched(Around):
-    """Calls a function after each separation, with the number of samples."""
+    """Wrapper that calls a function with the number of samples after each separation."""
 
     def __init__(self, separator: Separator, done: Callable[[int], object]) -> None:
         super().__init__(separator)

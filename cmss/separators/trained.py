@@ -188,7 +188,7 @@ class NetworkSeparator(Estimating):
         return network
 
     def _looks_ahead(self, network: Network) -> str | None:
-        """Return the reason why a network cannot be used in a causal system, or None if it can."""
+        """Return why a network cannot be used in a causal system; None if it can be used."""
         rate_hz, reach = network.sample_rate_hz, network.reach
         if reach is None:
             return (

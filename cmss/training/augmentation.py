@@ -70,9 +70,10 @@ class StemsOnDevice:
     def augment(self, segments: Sequence[Segment], samples: int) -> Tensor:
         """Compute all augmented segments, an array (segments, 2, samples).
 
-        The result equals that of :meth:`Segment.augmented` except for rounding errors. The
-        equalisers are applied to the spectra of the segments. The segments are padded with zeros
-        before the Fourier transform, so that their ends do not ring into their beginnings.
+        The result equals the result of :meth:`Segment.augmented` except for rounding errors.
+        The equalisers are applied to the spectra of the segments. The segments are padded with
+        zeros before the Fourier transform. Without the zeros, the end of a segment would ring into
+        the beginning of the same segment.
         """
         device = self._samples.device
 

@@ -1,8 +1,8 @@
 """Defines the configurations of train.py, fit.py, fit_postfilter.py and fit_dictionaries.py.
 
 Each program has a dataclass and a file in cmss/conf with the default values. The fields of the
-dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass. This
-step checks all values before the program starts to work.
+dataclass are the keys of the file. :func:`cmss.settings.from_settings` builds the dataclass and
+checks the values of the keys before the program starts to work.
 """
 
 from collections.abc import Mapping

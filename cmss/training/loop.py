@@ -75,12 +75,13 @@ def train(
 ) -> Path:
     """Train a network, or continue its training.
 
-    Three files are written to `folder`. The file state.pt is the state from which the training can
-    continue, best.safetensors has the weights with the lowest validation loss, and log.csv has the
-    columns :data:`LOG_COLUMNS`. :mod:`cmss.training.curves` shows the progress of the training.
+    Three files are written to `folder`. The file state.pt contains the state from which the
+    training can continue. The file best.safetensors contains the weights with the lowest validation
+    loss. The file log.csv has the columns :data:`LOG_COLUMNS`. :mod:`cmss.training.curves` shows
+    the progress of the training.
 
     Args:
-        model: network to train, on the device on which it is trained.
+        model: network to train. The network must already be on the device of the training.
         loss: loss to minimise.
         training: random mixtures for the training.
         validation: random mixtures for the validation.
@@ -132,8 +133,8 @@ class Validation:
 
     Args:
         loss: mean of the loss.
-        sdr_improvement_db: SDR improvement, which is the SDR of an estimate minus the SDR of the
-            mixture, averaged over all sources.
+        sdr_improvement_db: mean SDR improvement over all sources. The SDR improvement is the SDR of
+            an estimate minus the SDR of the mixture.
         sdr_improvement_of_db: dict from the name of a source to the mean SDR improvement of this
             source. The dict contains only sources that play in at least one example.
     """

@@ -65,8 +65,9 @@ class Batch:
     Args:
         stems: stems of the players, an array (B, P, 2, T). If an example has fewer than P players,
             the remaining stems are zero.
-        index: index of the network's output that is to estimate each player, an array (B, P). The
-            index is -1 if the player does not exist or no output estimates this player.
+        index: for each player, the index of the network's output that is to estimate this player,
+            an array (B, P). The index is -1 if the player does not exist or no output estimates
+            this player.
         gains: factor that multiplies each player in the remix, an array (B, P).
     """
 
@@ -86,7 +87,7 @@ class Batch:
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
 
     def targets(self, outputs: int) -> Tensor:
-        """Return the target (B, outputs, 2, T) of each output, which is a sum of stems."""
+        """Return the target (B, outputs, 2, T) of each output; each target is a sum of stems."""
         # Index -1 is mapped to an additional last output, which is dropped.
         targets = self.stems.new_zeros(len(self.stems), outputs + 1, *self.stems.shape[2:])
         rows = torch.arange(len(self.stems), device=self.index.device).unsqueeze(1)
@@ -98,7 +99,7 @@ class Mixtures(Protocol):
     """Protocol of the mixtures of a training."""
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a training step, which depends only on the number of the step."""
+        """Return the batch of a training step; the batch depends only on the number of the step."""
         ...
 
 

@@ -1,12 +1,12 @@
-"""Compares the fast modulations of the spectral envelopes of two signals, like HAAQI.
+"""Compares the fast modulations of the spectral envelopes of two signals, as HAAQI does.
 
 The term of HAAQI with the largest weight is the cepstral correlation (Kates and Arehart 2016,
 section II). HAAQI smooths the envelopes of auditory bands in dB and samples them every 4 ms. At
 each time, half cosines across the bands are fitted to the envelopes; the coefficients of these
 cosines are the cepstral coefficients. The modulations of each cepstral coefficient between 20 and
 125 Hz are correlated with the same modulations of the reference. Modulations between 20 and 125 Hz
-are beats between neighbouring partials, which depend on the balance of players whose partials lie
-in the same band.
+are beats between neighbouring partials. The beats depend on the balance of the players whose
+partials lie in the same band.
 
 The loss in this module is 1 minus the cepstral correlation. The loss is computed without the ear
 model, because the ear model takes too much computing time. Each signal is transformed once by a
@@ -35,7 +35,7 @@ ENVELOPE_RATE_HZ = 1000
 
 
 def modulation_distance(estimate: Tensor, target: Tensor, sample_rate_hz: int) -> Tensor:
-    """Compute 1 minus the mean correlation of modulations, which is 0 for equal signals.
+    """Compute 1 minus the mean correlation of modulations; the result is 0 for equal signals.
 
     Args:
         estimate, target: signals (B, 2, T) of at least 1 s.

@@ -31,8 +31,8 @@ class Example:
     The mixture and the stems are scaled so that the mean power of the mixture's bins is 1/16.
 
     Args:
-        features: inputs of the post-filter, which are features of the estimates; an array
-            (S, FEATURES, F, K) of type float16.
+        features: features of the estimates, an array (S, FEATURES, F, K) of type float16. The
+            features are the inputs of the post-filter.
         log_masks: logarithm of the masks of the estimates, an array (S, 2, F, K) of type float16.
         mixture: complex spectra of the mixture, an array (2, F, K).
         stems: complex spectra of the ground truth stems, an array (S, 2, F, K).
@@ -207,8 +207,8 @@ def train_postfilter(
         state: path of the file from which an interrupted training continues.
         save_every_s: interval in seconds at which the state of the training is saved.
         progress: function that wraps the steps with a progress bar, such as tqdm.
-        described: text that describes the examples of a function, so that the state of a training
-            with other examples is refused.
+        described: text that describes the examples if `examples` is a function. The state of a
+            training with a different text is refused.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; the message names the step.
@@ -230,7 +230,10 @@ def train_postfilter(
 
 
 class _PostfilterTask:
-    """Trains a post-filter on random excerpts with random gains from one random generator."""
+    """Trains a post-filter on random excerpts with random gains.
+
+    A single random generator draws the excerpts and the gains.
+    """
 
     finished = False  # the training never stops before the last step
 
@@ -290,7 +293,7 @@ def mean_loss(
 def draw(
     examples: Sequence[Example], frames: int, generator: torch.Generator
 ) -> tuple[Example, Tensor]:
-    """Draw an excerpt of an example and the factors (S,) of its sources in the remix."""
+    """Draw an excerpt of an example, and the factors (S,) of the sources in the remix."""
     example = examples[int(torch.randint(len(examples), (), generator=generator))]
     starts = max(example.mixture.shape[-1] - frames, 0) + 1
     first = int(torch.randint(starts, (), generator=generator))

@@ -319,7 +319,7 @@ def fit_postfilter_on_rendered(
 
     Every `keys.uses` steps, `training.batch_size` new mixtures are rendered and separated. Each
     step uses different excerpts of the current mixtures. The loss is measured on `keys.held_out`
-    mixtures of works that are unseen in training.
+    mixtures of works that are not used for the training.
 
     Args:
         keys, network, separator, path, state, notes, progress: see :func:`fit_postfilter`.
@@ -388,7 +388,7 @@ def fit_postfilter_on_rendered(
 
 
 def _sources(labels: Sequence[str]) -> dict[str, Source]:
-    """Return the sources of a rendered mixture, which have no sound files."""
+    """Return the sources of a rendered mixture; these sources have no sound files."""
     nowhere = Excerpt(Path("rendered"), 0.0, 0.0)
     players = [instrument_and_voice(label) for label in labels]
     return {

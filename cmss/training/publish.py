@@ -160,7 +160,8 @@ def _text(network: Network, record: TrainingRecord, about: Mapping[str, str], fo
     Args:
         network: the published network.
         record: documentation of the training of this network.
-        about: dict from names to values, which are added to the table that describes the network.
+        about: dict from names to values. Each name and its value become a row of the table that
+            describes the network.
         folder: name of the published folder, for the examples in the model card.
     """
     kind, rate_hz, reach = type(network), network.sample_rate_hz, network.reach

@@ -3,8 +3,8 @@
 The remix is compared because listeners hear the remix, not the sources. The estimated sources and
 the stems are compared in the form of compressed spectra. Compression replaces each magnitude by its
 square root, similar to the compression in the ear, and keeps the phase. The remixes are compared in
-the form of log powers. Each frequency bin is weighted by the inverse of the bandwidth of the
-auditory filter at its frequency, because the bands of HAAQI are equally spaced on the ERB-rate
+the form of log powers. Each frequency bin is weighted by the inverse bandwidth of the auditory
+filter at the frequency of the bin, because the bands of HAAQI are equally spaced on the ERB-rate
 scale.
 
 In shapes, B is the size of the batch, S the number of outputs of the network, P the number of
@@ -50,8 +50,8 @@ def mask_error(masks: Tensor, mixture: Tensor, product: Tensor, stems: Tensor) -
         masks: values of the mask m.
         mixture: |x|^2, which is the magnitude of the mixture before compression.
         product: Re(x* s), the real part of the product of both compressed spectra.
-        stems: |s|^2, which is the magnitude of the stems before compression. The shapes of all
-            arguments are broadcast.
+        stems: |s|^2, which is the magnitude of the stems before compression. All arguments are
+            broadcast to a common shape.
     """
     # The constant keeps the gradient of the root finite at 0.
     return masks * mixture - 2 * (masks + 1e-6).sqrt() * product + stems
@@ -155,7 +155,7 @@ class RemixLoss(RemixTerms):
 def _targets(
     real: Tensor, imaginary: Tensor, gains: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Compute the quantities in the loss that do not depend on the masks; sum both channels.
+    """Compute those parts of the loss that do not depend on the masks, summed over both channels.
 
     Let x and s be the compressed spectra of the mixture and the stems, as in :func:`mask_error`.
 
@@ -180,7 +180,7 @@ def _targets(
 
 @dataclass
 class EstimatesRemixLoss(RemixTerms):
-    """Computes the loss of the spectra of the estimates and of their remix, for any network.
+    """Computes the loss of any network from the spectra of the estimates and of their remix.
 
     Unlike :class:`RemixLoss`, this loss includes errors of the phase. The arguments are explained
     in :class:`RemixTerms`.

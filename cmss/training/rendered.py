@@ -191,7 +191,7 @@ def _player(label: str) -> str:
 
 
 def instrument_and_voice(label: str) -> tuple[str, int | None]:
-    """Return the instrument and the number of a label; without a number, return None instead."""
+    """Return the instrument and the number in a label; the number is None if the label has none."""
     instrument, _, voice = label.partition("_")
     return instrument, int(voice) if voice else None
 

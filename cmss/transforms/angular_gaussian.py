@@ -8,10 +8,10 @@ Gaussian mixture model for directional statistics in mask-based microphone array
 EUSIPCO). Expectation-maximisation refines the masks of sources whose directions differ. The masks
 of sources with equal directions do not change.
 
-A distribution of a single bin captures the room response, but it is estimated from few frames, and
-in many of these frames the source has no partial. A distribution that is pooled over neighbouring
-bins captures only the direct sound, but its estimate is reliable. Therefore, log-likelihoods are
-averaged over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
+A distribution of a single bin captures the room response. However, this distribution is estimated
+from few frames, and in many of these frames the source has no partial. A distribution that is
+pooled over neighbouring bins captures only the direct sound, but can be estimated reliably.
+Therefore, log-likelihoods are averaged over several neighbourhoods of bins, see :data:`NEIGHBOURS`.
 
 When distributions are estimated, bins are weighted by the square of the mask. In a bin with a mask
 of 0.5, half of the sound comes from other sources, which also affect the direction of the bin.
@@ -49,7 +49,7 @@ def direction_likelihoods(
         prior: logarithm of each source's mask, without information from directions, an array of
             shape (..., S, F, K).
         iterations: number of times that the distributions are estimated.
-        weight: factor of the log-likelihood when the masks are updated: the logarithm of a new mask
+        weight: factor of the log-likelihood in the update of the masks. The logarithm of a new mask
             is prior + weight x log-likelihood, up to a constant for each bin.
 
     Returns:
@@ -65,9 +65,10 @@ def direction_likelihoods(
 class Distribution(NamedTuple):
     """Holds distributions of the sources' directions, pooled over neighbouring bins.
 
-    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. The 2 x 2 matrix B
-    is the weighted mean of z z^H over frames, scaled to a trace of 2, plus a multiple of the
-    identity matrix for diffuse sound. All arguments have the shape (..., F, 1).
+    The density of a direction z is det(B)^-1 (z^H B^-1 z)^-2, up to a constant. To compute
+    the 2 x 2 matrix B, the weighted mean of z z^H over frames is scaled to a trace of 2. Then, a
+    multiple of the identity matrix, which models diffuse sound, is added. All arguments have the
+    shape (..., F, 1).
 
     Args:
         left, right: entries on the diagonal of B^-1.
@@ -103,7 +104,7 @@ def learn_directions(
         prior: logarithm of each source's mask, without information from directions, an array of
             shape (..., S, F, K).
         iterations: number of times that the distributions are estimated, at least 1.
-        weight: factor of the log-likelihood when the masks are updated: the logarithm of a new mask
+        weight: factor of the log-likelihood in the update of the masks. The logarithm of a new mask
             is prior + weight x log-likelihood, up to a constant for each bin.
 
     Returns:

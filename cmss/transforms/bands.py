@@ -54,7 +54,7 @@ def unwarp(bins: int, bands: int) -> Tensor:
 
 
 def stretch(bands: int, factor: float) -> Tensor:
-    """Return weights (bands, bands) that compute values at `factor` times each band's frequency.
+    """Return weights (bands, bands) that interpolate at `factor` times the frequency of each band.
 
     The bands are those of :func:`warp`. Row g of the matrix interpolates between the two bands
     nearest to `factor` times the frequency of band g. If `factor` times the frequency of band g is

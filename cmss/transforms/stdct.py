@@ -45,7 +45,7 @@ def istdct(coefficients: Tensor, window: Tensor, hop: int, samples: int) -> Tens
     """Invert :func:`stdct` by windowed overlap-add and division by the sum of squared windows.
 
     If no signal has the given coefficients, the result is the signal whose coefficients are nearest
-    to them in the least-squares sense (Griffin and Lim 1984, section II).
+    to the given coefficients in the least-squares sense (Griffin and Lim 1984, section II).
 
     Args:
         coefficients: the coefficients, an array of shape (..., length, frames).

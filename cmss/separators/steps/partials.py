@@ -1,9 +1,10 @@
 """Implements `name: partials`, which computes masks from powers in long windows.
 
 Masks in short frames follow the notes, but they also fluctuate with the errors of the estimates.
-With windows of 0.75 s, frequency bins are 1.3 Hz apart, so that partials of different players
-rarely share a bin and errors are averaged over time. Each bin is divided among the sources in
-proportion to the powers of their estimates, which is the Wiener filter of independent sources.
+With windows of 0.75 s, errors are averaged over time. Frequency bins are 1.3 Hz apart, so that
+partials of different players rarely share a bin. Each bin is divided among the sources in
+proportion to the powers of their estimates. This division is the Wiener filter of independent
+sources.
 
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
