@@ -42,7 +42,8 @@ def catalogue(
     Args:
         files: names of all files in the package.
         subset: name of the folder to read, train or test.
-        stand_ins: instrument name that each source gets, such as {"drums": "Bassoon"}.
+        stand_ins: dict from the name of each source to the name of the instrument that stands for
+            this source, such as {"drums": "Bassoon"}.
     """
     songs: dict[str, dict[str, StemFile]] = {}
     problems = []

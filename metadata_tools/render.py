@@ -113,7 +113,7 @@ def draw_excerpt(
     duration_s: float,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Note, ...]]:
-    """Draw a passage in which all players have notes, at a tempo close to that of the score.
+    """Draw a passage in which all players have notes, at a tempo close to the tempo of the score.
 
     Up to 60 random passages are tried. The function returns the first passage in which each player
     plays for at least 60 % of the time. If there is no such passage, the function returns the

@@ -38,10 +38,11 @@ PROGRAMS = {
 
 
 def play_key(synthesiser: Any, midi: int) -> np.ndarray | None:
-    """Play a note that is held for 2.5 s and then released, and set its sustain to -20 dBFS.
+    """Play a note that is held for 2.5 s and then released; set the sustain to -20 dBFS.
 
     Args:
-        synthesiser: object of the class tinysoundfont.Synth, with a program on channel 0.
+        synthesiser: object of the class tinysoundfont.Synth. Channel 0 of `synthesiser` has an
+            instrument (a General MIDI program).
         midi: MIDI number of the key.
 
     Returns:

@@ -73,7 +73,8 @@ def make_listeners(
         rng: random generator for the deviations from the standard audiograms.
 
     Returns:
-        The contents of listeners.<split>.json and compressor_params.<split>.json, by listener id.
+        The contents of listeners.<split>.json and compressor_params.<split>.json: two dicts whose
+        keys are the ids of the listeners.
     """
     shapes = list(STANDARD_AUDIOGRAMS_DB.values())
     listeners, compressors = {}, {}

@@ -130,8 +130,8 @@ def write_track(
 ) -> MadeTrack:
     """Write the stems and the mixture of a track, and set the mixture to -40 LUFS.
 
-    The mixture is the sum of the stems after rounding to 16 bits, so the stem files sum exactly to
-    the mixture file.
+    The stems are rounded to 16 bits before they are summed to the mixture. The stem files therefore
+    sum exactly to the mixture file.
 
     Args:
         root: folder of the data set.
@@ -142,7 +142,7 @@ def write_track(
         dataset: name of the source data set, for `source_dataset` in the metadata.
 
     Raises:
-        ValueError: the mixture is silent, or it clips at -40 LUFS.
+        ValueError: the mixture is silent, or the mixture clips at -40 LUFS.
     """
     folder = root / "audio" / split / name
     folder.mkdir(parents=True)

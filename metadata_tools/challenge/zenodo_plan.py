@@ -291,7 +291,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
 
 
 def _valid_tracks(file: MetadataFile, root: Path, claims: _Claims) -> Iterator[ValidTrack]:
-    """Yield the validation tracks of music.valid.to_generate.json, and report its errors."""
+    """Yield the validation tracks of music.valid.to_generate.json; report errors in this file."""
     audio = root / "audio"
     for name, value in file.entries.items():
         stems: list[Stem] = []

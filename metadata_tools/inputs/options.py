@@ -69,7 +69,7 @@ def real(path: Path) -> Path:
 
 
 def check_outside(out: Path, sources: Iterable[Path]) -> None:
-    """Check that an output is not in an input folder, because the next call would read it as input.
+    """Check that an output is not in an input folder, where the next call would read the output.
 
     Args:
         out: file or folder that will be created.
@@ -89,10 +89,10 @@ def check_outside(out: Path, sources: Iterable[Path]) -> None:
 
 
 def split_of(work: str, options: argparse.Namespace, otherwise: str) -> str:
-    """Return the split of a work.
+    """Return the split (train, valid or test) to which a musical work belongs.
 
-    If a work matches the patterns of both valid and test, it belongs to test, so that no work is in
-    two splits.
+    If a work matches the patterns of both valid and test, the work belongs only to the split test.
+    Therefore, no work is in two splits.
 
     Args:
         work: name of the work.

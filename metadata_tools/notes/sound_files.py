@@ -22,7 +22,7 @@ def midi_of(path: Path) -> int:
     """Return the pitch in the name of a sound file, such as A4.wav, as a MIDI number.
 
     Raises:
-        InputError: the name does not begin with a pitch, or the name is not that of a sound file.
+        InputError: the name does not begin with a pitch, or has no suffix of a sound file.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:

@@ -119,7 +119,7 @@ def make_dataset(reader: Reader, options: argparse.Namespace) -> list[str]:
         Messages about what was left out and what was written.
 
     Raises:
-        InputError: the source or the options cannot be used, so that no data set is created.
+        InputError: the source or the options cannot be used. No data set is created.
     """
     rooms = getattr(options, "rooms", None)
     halls = Halls.read(rooms) if rooms else Halls()
@@ -227,7 +227,7 @@ def _write_pieces(
 
 
 def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarray]:
-    """Read the stems of a piece at 44.1 kHz, cut to the same length.
+    """Read the stems of a piece at 44.1 kHz, and cut the stems to the same length.
 
     Returns:
         Dict from the label of a player to the waveform (channels, samples) in float32.
@@ -265,7 +265,7 @@ def read_piece(reader: Reader, piece: Piece, folder: Path) -> dict[str, np.ndarr
 
 
 def excerpts(stems: Mapping[str, np.ndarray], duration_s: float) -> Iterator[dict[str, np.ndarray]]:
-    """Yield consecutive excerpts of a piece by the method of the challenge.
+    """Cut a piece into consecutive excerpts, as in the challenge, and yield the excerpts.
 
     The remainder after the last complete excerpt is left out. A piece that is shorter than an
     excerpt is yielded completely.

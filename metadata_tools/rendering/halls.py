@@ -64,7 +64,7 @@ class Halls:
         return cls(halls)
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw a hall and a seat for each player, and return the impulse response of each seat.
+        """Draw one hall, with a seat for each player; return the impulse response of each seat.
 
         Shape: each impulse response is an array (2, taps) in float32.
 

@@ -1,10 +1,11 @@
 """Simulates a room in which a pair of microphones records dry stems as stereo stems.
 
-Direct sound and early reflections are image sources in a rectangular room (Allen and Berkley 1979,
-Journal of the Acoustical Society of America 65). The late reverberation is noise that decays
-exponentially. The decay is faster at high frequencies. Statistical acoustics gives the level of the
-late reverberation (Kuttruff, Room Acoustics, section 5.5). Each track has a different room, and
-each player has a different seat and equaliser, so that a network cannot learn a single room.
+The direct sound and the early reflections are simulated by image sources in a rectangular room
+(Allen and Berkley 1979, Journal of the Acoustical Society of America 65). The late reverberation is
+noise that decays exponentially. The decay is faster at high frequencies. Statistical acoustics
+gives the level of the late reverberation (Kuttruff, Room Acoustics, section 5.5). Each track has a
+different room, and each player has a different seat and equaliser, so that a network cannot learn a
+single room.
 """
 
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ class Room:
 
 
 def random_room(rng: np.random.Generator) -> Room:
-    """Draw a random room, from the size of a large living room to that of a chamber music hall."""
+    """Draw a room of random size, between a large living room and a hall for chamber music."""
     length = float(rng.uniform(6, 22))
     width = float(rng.uniform(5, min(14, length)))
     height = float(rng.uniform(2.8, 8))
@@ -174,9 +175,9 @@ def place(dry: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, 
         rng: random generator for the room, the seats, the equalisers and the balance.
 
     Returns:
-        Dict from the label of a player to the stem (2, samples), in the same order. The level of
-        each stem, measured outside rests, is the same except for a random balance of -5 to +4 dB. A
-        silent stem remains silent.
+        Dict from the label of a player to the stem (2, samples), in the same order. All stems
+        are set to the same level, measured outside rests. The level of each stem is then changed by
+        a random number from -5 to +4 dB. A silent stem remains silent.
     """
     room = random_room(rng)
     seats = random_seats(room, len(dry), rng)

@@ -301,7 +301,7 @@ def _play(
     smoothing: float,
     sinc: np.ndarray,
 ) -> None:
-    """Read a recording at the given positions, apply envelope and filter, and add it to a stem.
+    """Read a recording at given positions, apply envelope and filter; add the result to a stem.
 
     Args:
         stem: stem (length,), which is changed in place.
