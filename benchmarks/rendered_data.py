@@ -23,7 +23,7 @@ from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.outputs import OUTPUTS, player_index
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work, load_material
-from cmss.rendering.score import RANGES, typed
+from cmss.rendering.notation import RANGES, typed
 from cmss.training.loop import sdr_improvement
 from cmss.training.mixtures import MixtureSettings
 from cmss.training.rendered import RenderedMixtures

@@ -24,7 +24,7 @@ import numpy as np
 
 from cmss.command_line import exit_status
 from cmss.rendering.arrange import instrument_of
-from cmss.rendering.score import RANGES, performed, typed
+from cmss.rendering.notation import RANGES, performed, typed
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     MadeTrack,

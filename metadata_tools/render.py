@@ -27,8 +27,8 @@ from cmss.machine.processor import cores
 from cmss.rendering.arrange import give_parts, instrument_of, playable_range
 from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS
 from cmss.rendering.musicxml import read_score
+from cmss.rendering.notation import Note, Part, Score, activity, cut, performed
 from cmss.rendering.notes import hold_out, read_bank
-from cmss.rendering.score import Note, Part, Score, activity, cut, performed
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     MadeTrack,

@@ -18,8 +18,8 @@ import numpy as np
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.rendering.notation import RANGES
 from cmss.rendering.notes import Bank, recording
-from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.inputs.options import command_parser, to_path
 from metadata_tools.notes.bank import SUSTAIN_DBFS, write_bank

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cmss.rendering.score import RANGES, Part, into_range, one_voice, shared_by_two
+from cmss.rendering.notation import RANGES, Part, into_range, one_voice, shared_by_two
 from cmss.scenes import DOUBLED, STRINGS
 
 # String ensembles with two violins. The violin is the instrument that is most often doubled.

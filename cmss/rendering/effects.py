@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cmss.rendering.arrange import instrument_of, single_voiced
-from cmss.rendering.score import Note, Part, one_voice
+from cmss.rendering.notation import Note, Part, one_voice
 
 Array = NDArray[np.float32]
 

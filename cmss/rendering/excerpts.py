@@ -31,7 +31,7 @@ from cmss.rendering.arrange import (
 )
 from cmss.rendering.effects import EffectSettings, against_habit, apart, at_width, overlapped
 from cmss.rendering.material import Material
-from cmss.rendering.score import Note, Part, activity, performed
+from cmss.rendering.notation import Note, Part, activity, performed
 from cmss.rendering.tones import Performer, random_style, voices
 
 Array = NDArray[np.float32]

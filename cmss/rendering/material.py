@@ -22,7 +22,7 @@ from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
 from cmss.rendering.arrange import playable_range
 from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS, kept_pitches, matches
-from cmss.rendering.score import ScoreNote
+from cmss.rendering.notation import ScoreNote
 
 if TYPE_CHECKING:
     from cmss.rendering.notes import Bank
@@ -97,7 +97,7 @@ class Line:
     def between(self, start: float, stop: float) -> tuple[ScoreNote, ...]:
         """Return the notes that begin between two positions.
 
-        :func:`cmss.rendering.score.cut` returns the same notes. The onsets of the returned notes
+        :func:`cmss.rendering.notation.cut` returns the same notes. The onsets of the returned notes
         are relative to `start`.
 
         Args:

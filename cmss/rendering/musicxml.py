@@ -12,7 +12,7 @@ from lxml import etree
 from cmss.errors import InputError
 from cmss.rendering.concert_pitch import to_concert_pitch
 from cmss.rendering.musicxml_document import implausible, read_document, tidy
-from cmss.rendering.score import DYNAMICS_DB, Part, Score, ScoreNote
+from cmss.rendering.notation import DYNAMICS_DB, Part, Score, ScoreNote
 
 
 def work_name(path: Path) -> str:

@@ -13,7 +13,7 @@ from cmss.audio import read_sound
 from cmss.errors import InputError, one_of
 from cmss.files.text import read_table
 from cmss.rendering.held_out import kept_pitches
-from cmss.rendering.score import RANGES
+from cmss.rendering.notation import RANGES
 
 SAMPLE_RATE_HZ = 44100
 """Sampling rate of recorded notes."""

@@ -25,7 +25,7 @@ from cmss.rendering.effects import (
     with_noise,
 )
 from cmss.rendering.material import FULL_SCALE, Tone
-from cmss.rendering.score import Note
+from cmss.rendering.notation import Note
 
 Array = NDArray[np.float32]
 

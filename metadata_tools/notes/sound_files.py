@@ -8,8 +8,8 @@ import numpy as np
 
 from cmss.audio import read_sound, resample
 from cmss.errors import InputError
+from cmss.rendering.notation import RANGES
 from cmss.rendering.notes import Bank, Recording, recording
-from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import SUSTAIN_DBFS
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import signal
 
+from cmss.rendering.notation import RANGES
 from cmss.rendering.notes import Bank, recording
-from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.notes.bank import SUSTAIN_DBFS
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from cmss.errors import InputError
 from cmss.machine.compiled import compiled
+from cmss.rendering.notation import Note
 from cmss.rendering.notes import Bank, Recording
-from cmss.rendering.score import Note
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 
 _TAPS = 16  # With this number of taps, images of partials up to 14 kHz are below -85 dB.

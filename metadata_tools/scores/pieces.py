@@ -1,6 +1,6 @@
 """Defines the pieces of the demo, which are openings of works in the public domain.
 
-`cmss.rendering.score.typed` defines the notation. In these pieces, a beat is a quarter note.
+`cmss.rendering.notation.typed` defines the notation. In these pieces, a beat is a quarter note.
 """
 
 from dataclasses import dataclass

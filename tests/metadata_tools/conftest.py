@@ -1,6 +1,6 @@
 import pytest
 
-from cmss.rendering.score import RANGES
+from cmss.rendering.notation import RANGES
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.synthesiser import make_bank
 from tests.support.tiny_music import write_quartet

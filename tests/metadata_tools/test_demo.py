@@ -1,7 +1,7 @@
 import pytest
 
 from cmss.rendering.arrange import instrument_of
-from cmss.rendering.score import RANGES, typed
+from cmss.rendering.notation import RANGES, typed
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs, load_tracks
 from metadata_tools.demo import main
 from metadata_tools.scores.pieces import PIECES

@@ -8,8 +8,8 @@ import soundfile
 from cmss.errors import InputError
 from cmss.rendering.arrange import playable_range
 from cmss.rendering.held_out import kept_pitches
+from cmss.rendering.notation import RANGES
 from cmss.rendering.notes import hold_out, read_bank
-from cmss.rendering.score import RANGES
 from cmss.scenes import INSTRUMENTS
 
 

@@ -11,8 +11,8 @@ import soundfile
 from cmss.rendering.arrange import draw_ensembles, give_parts, instrument_of
 from cmss.rendering.held_out import kept_pitches, matches
 from cmss.rendering.musicxml import read_score
+from cmss.rendering.notation import RANGES, ScoreNote, activity, cut
 from cmss.rendering.notes import read_notes_csv
-from cmss.rendering.score import RANGES, ScoreNote, activity, cut
 from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
 from metadata_tools.inputs.options import split_of
 from metadata_tools.render import main

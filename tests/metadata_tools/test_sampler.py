@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cmss.errors import InputError
+from cmss.rendering.notation import Note
 from cmss.rendering.notes import recording
-from cmss.rendering.score import Note
 from metadata_tools.notes.synthesiser import TIMBRES, tone
 from metadata_tools.rendering.sampler import Player, Sampler, random_player
 from tests.support.measure import SAMPLE_RATE_HZ, pitch_midi

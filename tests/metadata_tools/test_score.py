@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cmss.errors import InputError
 from cmss.rendering.musicxml import find_scores, read_score, work_name
-from cmss.rendering.score import (
+from cmss.rendering.notation import (
     DYNAMICS_DB,
     ScoreNote,
     activity,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from cmss.rendering.notation import RANGES
 from cmss.rendering.notes import read_bank
-from cmss.rendering.score import RANGES
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 from metadata_tools.soundfont import PROGRAMS, SUSTAIN_DBFS, main
 from tests.support import tiny_soundfont

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cmss.rendering.score import RANGES
+from cmss.rendering.notation import RANGES
 from metadata_tools.notes.synthesiser import TIMBRES, make_bank, spectrum_db, tone, vary
 from tests.support.measure import pitch_midi
 

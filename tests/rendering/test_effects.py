@@ -19,7 +19,7 @@ from cmss.rendering.effects import (
     vibrato,
     with_noise,
 )
-from cmss.rendering.score import RANGES, Note, typed
+from cmss.rendering.notation import RANGES, Note, typed
 from cmss.rendering.tones import Performer, Style
 from tests.support.tiny_material import OFF, RATE_HZ, sine
 

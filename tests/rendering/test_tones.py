@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmss.rendering.score import Note
+from cmss.rendering.notation import Note
 from cmss.rendering.tones import Performer, Style, looped, voices
 from tests.support.tiny_material import OFF, RATE_HZ, sine, tiny_material
 

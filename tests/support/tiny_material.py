@@ -9,7 +9,7 @@ from cmss.audio import resample
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.held_out import HELD_OUT_EVERY, kept_pitches
 from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work
-from cmss.rendering.score import typed
+from cmss.rendering.notation import typed
 from metadata_tools.notes.synthesiser import make_bank
 
 RATE_HZ = 22050
