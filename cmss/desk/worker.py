@@ -1,7 +1,7 @@
 """Separates a recording in a worker process of the desk, `python -m cmss.desk.worker`.
 
-A separation may not react to an interruption for up to a minute. Therefore, to cancel a separation,
-the desk kills the worker process. The worker process reads the task, a line of JSON, from the
+A separation can take up to a minute to react to an interruption. Therefore, the desk kills the
+worker process to cancel a separation. The worker process reads the task, a line of JSON, from the
 standard input, and writes lines of JSON to the standard output: first the progress, then the
 problems or the warnings. When the desk ends, the standard input is closed, and the worker process
 ends too.

@@ -51,7 +51,9 @@ class HTDemucsArguments(HybridArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nfft // 2 // self.stride ** (self.depth - 1) <= self.kernel_size:
-            raise ValueError(f"depth {self.depth}: the branches would merge, expected fewer levels")
+            raise ValueError(
+                f"depth: expected fewer levels, so that the branches do not merge, got {self.depth}"
+            )
         if self.width % self.t_heads or self.width % 4:
             raise ValueError(
                 f"channels of the transformer: expected a multiple of 4 and of t_heads "

@@ -56,9 +56,9 @@ class PostfilterArguments:
             masks of higher bins do not change.
         channels: number of channels of each layer.
         dilations: dilations (bins, frames) of the 3 x 3 kernels of each block.
-        relatives: ratios of frequencies. For each ratio r and each bin at a frequency f, some
-            features at the frequency r x f are additional inputs of the bin, because the partials
-            of a note begin and end together.
+        relatives: factors such as 1/2 and 2. A bin with the frequency f also receives features of
+            the bin with the frequency `factor` x f, for each factor, because the partials of a note
+            begin and end together.
     """
 
     samplerate: Rate = 44100

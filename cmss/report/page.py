@@ -35,7 +35,7 @@ OPUS_COMPRESSION = 0.9
 
 @dataclass(frozen=True)
 class Picture:
-    """Describes an image of the page.
+    """Describes an image that the page shows.
 
     Args:
         file: path of the image, relative to the page.
@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """Holds the content of the page for a pair whose sounds are on the page.
+    """Holds what the page shows about one pair of scene and listener, with its sounds.
 
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.

@@ -17,7 +17,7 @@ Split = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Source:
-    """Describes a player of a track.
+    """Describes a musician who plays in a track.
 
     Args:
         id: id of the player, such as "source_1"; also the key of the player's gain in a scene.
