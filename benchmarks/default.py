@@ -1,6 +1,6 @@
 """Measure the time and memory of the default separator, and the time of the official module.
 
-    python -m benchmarks.default [--seconds 15] [--players 4] [--ours-only]
+    python -m benchmarks.default [--seconds 15] [--players 4] [--precision float32] [--ours-only]
 
 The program separates synthetic music. Each measurement is made in a separate process. For a minute
 of music, the program prints:
@@ -12,6 +12,11 @@ of music, the program prints:
   large matrix product on this processor;
 - the CPU time of the official module (a Conv-TasNet of the published size for each player) on one
   core.
+
+These variables make a processor with AVX-512 compute like a processor with AVX2 alone:
+
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \\
+        python -m benchmarks.default --precision float32
 """
 
 import argparse
@@ -30,25 +35,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.official import PUBLISHED, official_enhance, random_network
 from benchmarks.quartet import RATE_HZ, quartet
 from cmss.machine.memory import keep_freed_memory
-from cmss.machine.precision import chosen_precision, data_type
+from cmss.machine.precision import AUTO, Precision, chosen_precision, data_type
 from cmss.machine.processor import cores
 from cmss.run.configuration import default_separator
 from cmss.separators import Separator, build_separator
 
-PRECISION = chosen_precision(default_separator()["precision"])
 
-
-def default() -> Separator:
-    """Build the default separator on the CPU."""
+def default(precision: Precision) -> Separator:
+    """Build the default separator on the CPU, with a precision."""
     keep_freed_memory()  # enhance.py also calls this function.
-    return build_separator({**default_separator(), "device": "cpu"}, RATE_HZ)
+    settings = {**default_separator(), "device": "cpu", "precision": precision}
+    return build_separator(settings, RATE_HZ)
 
 
-def total(seconds: float, players: int) -> tuple[float, float, float]:
+def total(seconds: float, players: int, precision: Precision = AUTO) -> tuple[float, float, float]:
     """Separate on all cores; return the wall time, the CPU time and the peak memory in MiB."""
     torch.set_num_threads(cores())
     mixture, sources = quartet(seconds, players)
-    separator = default()
+    separator = default(precision)
     separator.prepare(sources.values())
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     separator.separate(mixture, sources)
@@ -111,7 +115,9 @@ def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> Non
             object.__setattr__(owner, method, part.measured(work, counting))
 
 
-def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float, float]]]:
+def by_part(
+    seconds: float, players: int, precision: Precision
+) -> tuple[float, dict[str, tuple[float, float]]]:
     """Separate on one core, and measure the separators of the ensemble and the steps.
 
     Returns:
@@ -120,7 +126,7 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
     """
     torch.set_num_threads(1)
     mixture, sources = quartet(seconds, players)
-    separator, parts = default(), dict[str, Part]()
+    separator, parts = default(precision), dict[str, Part]()
     separator.prepare(sources.values())
     measure_parts(separator, parts, counting=True)
     separator.separate(mixture, sources)  # This call also serves as a warm-up.
@@ -132,13 +138,10 @@ def by_part(seconds: float, players: int) -> tuple[float, dict[str, tuple[float,
     }
 
 
-def peak_speed() -> float:
-    """Return the number of operations per second of a large matrix product on one core.
-
-    The matrices have the data type that the default separator uses on this processor.
-    """
+def peak_speed(precision: Precision) -> float:
+    """Return the number of operations per second of a large matrix product on one core."""
     torch.set_num_threads(1)
-    a = torch.randn(1024, 1024, dtype=data_type(PRECISION))
+    a = torch.randn(1024, 1024, dtype=data_type(precision))
     best_s = np.inf
     for _ in range(10):
         before = time.process_time()
@@ -181,20 +184,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--ours-only", action="store_true", help="do not measure the official module"
     )
+    parser.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto",
+        help="precision of the default separator; auto selects as enhance.py does")  # fmt: skip
     options = parser.parse_args(arguments)
+    precision = chosen_precision(options.precision)
     asked = (options.seconds, options.players)
     per_minute = 60 / options.seconds
-    wall_s, cpu_s, peak_mib = apart(total, *asked)
+    wall_s, cpu_s, peak_mib = apart(total, *asked, precision)
     print(f"{options.players} players, {options.seconds:g} s; per minute of music:")
     print(
         f"default, {cores()} cores: {wall_s * per_minute:.1f} s, "
         f"{cpu_s * per_minute:.1f} CPU seconds; peak memory {peak_mib:.0f} MiB"
     )
-    speed = apart(peak_speed)
-    total_s, parts = apart(by_part, *asked)
+    speed = apart(peak_speed, precision)
+    total_s, parts = apart(by_part, *asked, precision)
     print(
         f"\none core, {speed / 1e9:.0f} billion operations a second in a product of matrices in "
-        f"{PRECISION}"
+        f"{precision}"
     )
     print(f"{'':24} {'CPU s':>8} {'10^9 op.':>9} {'floor s':>8}")
     rest_s = total_s - sum(part_s for part_s, _ in parts.values())
