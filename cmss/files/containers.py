@@ -491,7 +491,11 @@ def _xing_frame(frame: bytes, frames: bytes) -> bytes:
 
 
 def _count_frames(source: _Source, place: int) -> tuple[int, int]:
-    """Return the number of complete frames from a position on, and the end of the last frame."""
+    """Count the complete frames that follow a position.
+
+    Returns:
+        The number of complete frames, and the position at which the last of these frames ends.
+    """
     file, found = source.file, 0
     while True:
         file.seek(place)

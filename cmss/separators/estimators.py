@@ -96,7 +96,7 @@ class Estimator(Protocol):
         """Load the networks that have the outputs with the names in `wanted`."""
 
     def __call__(self, mixture: NDArray[np.float32], wanted: list[str]) -> dict[str, NDArray]:
-        """Separate a mixture (2, samples) into the players with the output names in `wanted`.
+        """Separate a mixture (2, samples) into the outputs whose names are in `wanted`.
 
         Returns:
             Dict from the output name to the estimate, an array of shape (2, samples).

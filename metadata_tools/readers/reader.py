@@ -168,7 +168,7 @@ def _check(reader: Reader, pieces: Sequence[Piece], options: argparse.Namespace)
     if reader.reserved and trained_on and not options.force:
         raise InputError(
             f"{reader.dataset} is the challenge's evaluation data and must not be used for "
-            f"training: expected the split test, got {' and '.join(sorted(trained_on))}; if you do "
+            f"training: expected --split test, got {' and '.join(sorted(trained_on))}; if you do "
             "not enter the challenge, add --force"
         )
     names = Counter(slug(piece.name) for piece in pieces)
