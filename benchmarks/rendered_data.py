@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cmss.audio import resample
 from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.outputs import OUTPUTS, player_index
 from cmss.rendering.effects import EffectSettings
-from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work, load_material
+from cmss.rendering.material import Line, Material, Tone, Work, load_material, tone_of
 from cmss.rendering.notation import RANGES, typed
 from cmss.training.loop import sdr_improvement
 from cmss.training.mixtures import MixtureSettings
@@ -39,20 +38,7 @@ def synthesised() -> Material:
     pitches: dict[str, list[int]] = {}
     for name, notes in make_bank(tuple(RANGES), seed=1).items():
         pitches[f"synthesised/{name}"] = []
-        tones[name] = tuple(
-            Tone(
-                library="synthesised",
-                midi=note.midi,
-                cents=note.cents,
-                dynamic=note.dynamic,
-                samples=np.rint(
-                    FULL_SCALE * resample(note.samples[None], 44100, RATE_HZ)[0]
-                ).astype(np.int16),
-                attack=note.attack // 2,
-                sustain_end=note.sustain_end // 2,
-            )
-            for note in notes
-        )
+        tones[name] = tuple(tone_of(note, "synthesised", RATE_HZ) for note in notes)
     works = tuple(
         Work(
             piece.name,

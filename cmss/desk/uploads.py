@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cmss.audio import read_header
 from cmss.errors import InputError
-from cmss.listen.inputs import FFMPEG, check_recording
+from cmss.listen.inputs import check_recording, stated_seconds
 
 LONGEST_S = 600.0
 """Maximum length of a recording in seconds. The browser decodes all stems into memory; each stem
@@ -56,9 +55,7 @@ def check(path: Path) -> None:
         InputError: the file is not a sound file, or the desk cannot process it.
     """
     check_recording(path)
-    if path.suffix not in FFMPEG:
-        header = read_header(path)
-        check_length(path, header.samples / header.sample_rate_hz)
+    check_length(path, stated_seconds(path))
 
 
 def check_length(path: Path, seconds: float) -> None:

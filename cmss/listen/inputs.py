@@ -106,6 +106,14 @@ def readable(path: Path) -> Iterator[Path]:
             raise InputError(lines) from error
 
 
+def stated_seconds(path: Path) -> float:
+    """Return the length that the header of a recording states; 0 if only ffmpeg reads the file."""
+    if path.suffix.lower() in FFMPEG:
+        return 0.0
+    header = read_header(path)
+    return header.samples / header.sample_rate_hz
+
+
 def _ffmpeg(path: Path) -> str:
     """Return the path of ffmpeg, which is needed to decode a file."""
     program = shutil.which("ffmpeg")

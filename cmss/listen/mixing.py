@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmss.audio import loudness_of_pieces, read_header
+from cmss.audio import loudness_of_pieces
 from cmss.errors import InputError
 from cmss.files.output_file import check_output_file
-from cmss.listen.inputs import FFMPEG
+from cmss.listen.inputs import stated_seconds
 from cmss.listen.processing import (
     HEADROOM_DB,
     SAMPLE_RATE_HZ,
@@ -40,9 +40,8 @@ def check_page(folder: Path, recording: Path, inputs: list[Path]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--page {folder}: is a file, expected a folder")
     check_output_file(folder / INDEX, "--page", inputs=inputs)
-    if recording.suffix.lower() not in FFMPEG and recording.is_file():
-        header = read_header(recording)
-        check_length(recording, header.samples / header.sample_rate_hz)
+    if recording.is_file():
+        check_length(recording, stated_seconds(recording))
 
 
 def check_length(recording: Path, seconds: float) -> None:

@@ -58,15 +58,24 @@ class Space:
     @property
     def reflection(self) -> float:
         """Amplitude reflection factor of the walls, from Sabine's formula for `decay_s`."""
-        length, width, height = self.size_m
-        surface = 2 * (length * width + length * height + width * height)
-        absorption = 0.161 * self.volume_m3 / (surface * max(self.decay_s, 1e-3))
-        return float(np.sqrt(1 - min(1.0, absorption)))
+        return float(np.sqrt(1 - min(1.0, wall_absorption(self.size_m, max(self.decay_s, 1e-3)))))
 
     @property
     def critical_m(self) -> float:
         """Distance in metres at which direct and diffuse sound are equally loud."""
         return 0.057 * float(np.sqrt(self.volume_m3 / max(self.decay_s, 1e-3)))
+
+
+def wall_absorption(size_m: tuple[float, float, float], decay_s: float) -> float:
+    """Return the absorption coefficient of the walls of a room, from Sabine's formula.
+
+    Args:
+        size_m: length, width and height in metres.
+        decay_s: reverberation time in seconds.
+    """
+    length, width, height = size_m
+    surface = 2 * (length * width + length * height + width * height)
+    return 0.161 * float(np.prod(size_m)) / (surface * decay_s)
 
 
 def random_space(longest_decay_s: float, rng: np.random.Generator) -> Space:

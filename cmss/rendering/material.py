@@ -25,7 +25,7 @@ from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS, kep
 from cmss.rendering.notation import ScoreNote
 
 if TYPE_CHECKING:
-    from cmss.rendering.notes import Bank
+    from cmss.rendering.notes import Bank, Recording
 
 FULL_SCALE = 32767
 LONGEST_NOTE_S = 3.0
@@ -390,27 +390,30 @@ def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
     return tuple(works)
 
 
-def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone, ...]]:
-    """Convert the notes of all libraries to a sampling rate, and sort the notes by instrument."""
+def tone_of(recording: "Recording", library: str, rate_hz: int) -> Tone:
+    """Convert a recorded note of a library to a sampling rate and to 16 bits."""
     from cmss.audio import resample
     from cmss.rendering.notes import SAMPLE_RATE_HZ
 
+    signal = resample(recording.samples[None], SAMPLE_RATE_HZ, rate_hz)[0]
+    return Tone(
+        library,
+        recording.midi,
+        recording.cents,
+        recording.dynamic,
+        np.rint(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16),
+        round(recording.attack * rate_hz / SAMPLE_RATE_HZ),
+        min(round(recording.sustain_end * rate_hz / SAMPLE_RATE_HZ), len(signal)),
+    )
+
+
+def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone, ...]]:
+    """Convert the notes of all libraries to a sampling rate, and sort the notes by instrument."""
     tones: dict[str, list[Tone]] = {}
     for library, bank in banks.items():
         for instrument, recordings in bank.items():
             for r in recordings:
-                signal = resample(r.samples[None], SAMPLE_RATE_HZ, rate_hz)[0]
-                tones.setdefault(instrument, []).append(
-                    Tone(
-                        library,
-                        r.midi,
-                        r.cents,
-                        r.dynamic,
-                        np.rint(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16),
-                        round(r.attack * rate_hz / SAMPLE_RATE_HZ),
-                        min(round(r.sustain_end * rate_hz / SAMPLE_RATE_HZ), len(signal)),
-                    )
-                )
+                tones.setdefault(instrument, []).append(tone_of(r, library, rate_hz))
     return {name: tuple(found) for name, found in sorted(tones.items()) if found}
 
 

@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 from scipy import signal
 
+from cmss.rendering.acoustics import wall_absorption
 from metadata_tools.challenge.writer import SAMPLE_RATE_HZ
 
 SPEED_OF_SOUND = 343.0  # in m/s
@@ -60,10 +61,7 @@ class Room:
     @property
     def reflection(self) -> float:
         """Amplitude reflection factor of the walls, from Sabine's formula for `decay_s`."""
-        length, width, height = self.size_m
-        surface = 2 * (length * width + length * height + width * height)
-        absorption = min(0.95, 0.161 * self.volume_m3 / (surface * self.decay_s))
-        return float(np.sqrt(1 - absorption))
+        return float(np.sqrt(1 - min(0.95, wall_absorption(self.size_m, self.decay_s))))
 
 
 def random_room(rng: np.random.Generator) -> Room:

@@ -5,10 +5,9 @@ from functools import cache
 
 import numpy as np
 
-from cmss.audio import resample
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.held_out import HELD_OUT_EVERY, kept_pitches
-from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work
+from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work, tone_of
 from cmss.rendering.notation import typed
 from metadata_tools.notes.synthesiser import make_bank
 
@@ -32,21 +31,7 @@ def tiny_material(works: tuple[str, ...] = ("Arriaga", "Mozart")) -> Material:
     for name, notes in bank.items():
         pitches[f"synth/{name}"] = [note.midi for note in notes]
         kept = kept_pitches(pitches[f"synth/{name}"], HELD_OUT_EVERY, held_out=False)
-        tones[name] = tuple(
-            Tone(
-                library="synth",
-                midi=note.midi,
-                cents=note.cents,
-                dynamic=note.dynamic,
-                samples=np.rint(
-                    resample(note.samples[None], 44100, RATE_HZ)[0] * FULL_SCALE
-                ).astype(np.int16),
-                attack=note.attack // 2,
-                sustain_end=note.sustain_end // 2,
-            )
-            for note in notes
-            if note.midi in kept
-        )
+        tones[name] = tuple(tone_of(note, "synth", RATE_HZ) for note in notes if note.midi in kept)
     lines = tuple(Line.of(typed(f"{part} " * 3)) for part in PARTS)
     tempi = np.array([[0, 90]], np.float32)
     return Material(RATE_HZ, tones, tuple(Work(name, lines, tempi) for name in works), pitches)
