@@ -95,7 +95,7 @@ def _mixtures(
     """Read a packed file, and call :func:`cmss.training.rendered.rendered_mixtures`."""
     # Import these modules after `install`, because the modules need libraries that may be missing.
     from cmss.rendering.effects import EffectSettings
-    from cmss.rendering.material import load_material
+    from cmss.rendering.packed_material import load_material
     from cmss.settings import from_settings
     from cmss.training.mixtures import MixtureSettings
     from cmss.training.rendered import rendered_mixtures

@@ -19,7 +19,8 @@ from cmss.errors import InputError, one_of
 from cmss.models.outputs import output_name
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.excerpts import ExcerptRenderer, Levels
-from cmss.rendering.material import Material, load_material, read_material, save_material
+from cmss.rendering.material import Material, read_material
+from cmss.rendering.packed_material import load_material, save_material
 from cmss.separators.estimators import LEVEL
 from cmss.settings import Name, from_settings
 from cmss.training.mixtures import GAINS_DB, Batch, MixtureSettings

@@ -7,9 +7,10 @@ import pytest
 
 from cmss.errors import InputError
 from cmss.rendering.held_out import HELD_OUT_EVERY, kept_pitches
-from cmss.rendering.material import Line, Material, load_material, read_material, save_material
+from cmss.rendering.material import Line, Material, read_material
 from cmss.rendering.musicxml import read_score
 from cmss.rendering.notation import cut
+from cmss.rendering.packed_material import load_material, save_material
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.synthesiser import make_bank
 from metadata_tools.pack import main, write_pack

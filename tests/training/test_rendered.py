@@ -21,7 +21,7 @@ from cmss.models.outputs import OUTPUTS
 from cmss.models.postfilter_network import load_postfilter
 from cmss.models.weights_file import read_weights
 from cmss.rendering.effects import EffectSettings
-from cmss.rendering.material import load_material, save_material
+from cmss.rendering.packed_material import load_material, save_material
 from cmss.run.choices import add_choices
 from cmss.separators.estimators import LEVEL
 from cmss.training import trainer
