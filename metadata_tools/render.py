@@ -2,12 +2,13 @@
 
     python -m metadata_tools.render --notes NOTES --scores SCORES --out OUT --seed 1
 
-NOTES is a folder of recorded single notes with a notes.csv. SCORES is a folder of MusicXML files.
-The works and the notes of the test split are unseen in training. Works that match --test-works are
-used for the split test, works that match --valid-works are used for valid, and all other works are
-used for train. By default, every fourth recorded pitch is used for test only (--holdout-notes). One
-call can render several splits (--train-tracks, --valid-tracks, --test-tracks). By default, a call
-renders a test set of 8 tracks of 15 s for two to five players, with 32 pairs of scene and listener.
+NOTES is a folder of recorded single notes with a notes.csv; --notes accepts several folders. SCORES
+is a folder of MusicXML files. The works and the notes of the test split are unseen in training.
+Works that match --test-works are used for the split test, works that match --valid-works are used
+for valid, and all other works are used for train. By default, every fourth recorded pitch is used
+for test only (--holdout-notes). One call can render several splits (--train-tracks, --valid-tracks,
+--test-tracks). By default, a call renders a test set of 8 tracks of 15 s for two to five players,
+with 32 pairs of scene and listener.
 
 The same seed always gives the same files; the number of processes has no effect on the files.
 """
@@ -28,7 +29,7 @@ from cmss.rendering.arrange import give_parts, instrument_of, playable_range
 from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS
 from cmss.rendering.musicxml import read_score
 from cmss.rendering.notation import Note, Part, Score, activity, cut, performed
-from cmss.rendering.notes import hold_out, read_bank
+from cmss.rendering.notes import hold_out, merged, read_bank
 from metadata_tools.challenge.writer import (
     SAMPLE_RATE_HZ,
     MadeTrack,
@@ -49,7 +50,7 @@ from metadata_tools.rendering.plan import Job, plan
 from metadata_tools.rendering.room import place
 from metadata_tools.rendering.sampler import Sampler, random_player
 
-_samplers: dict[tuple[Path, int, bool], Sampler] = {}
+_samplers: dict[tuple[tuple[Path, ...], int, bool], Sampler] = {}
 
 
 def render(
@@ -62,7 +63,7 @@ def render(
         by_work.setdefault(job.scores, []).append(job)
     work = partial(
         render_work,
-        notes=options.notes,
+        notes=tuple(options.notes),
         root=root,
         duration_s=options.duration,
         holdout_notes=options.holdout_notes,
@@ -78,7 +79,11 @@ def render(
 
 
 def render_work(
-    jobs: Sequence[Job], notes: Path, root: Path, duration_s: float, holdout_notes: int
+    jobs: Sequence[Job],
+    notes: tuple[Path, ...],
+    root: Path,
+    duration_s: float,
+    holdout_notes: int,
 ) -> tuple[list[MadeTrack], list[str]]:
     """Render all tracks of one work.
 
@@ -92,7 +97,8 @@ def render_work(
         # Notes are decoded only once in each process; 349 notes take some 70 MB.
         key = (notes, holdout_notes, job.split == "test")
         if key not in _samplers:
-            _samplers[key] = Sampler(hold_out(read_bank(notes), holdout_notes, key[2]))
+            banks = (hold_out(read_bank(folder), holdout_notes, key[2]) for folder in notes)
+            _samplers[key] = Sampler(merged(banks))
         sampler = _samplers[key]
         rng = np.random.default_rng(job.seed)
         parts = draw_excerpt(scores, job.labels, sampler, duration_s, rng)
@@ -170,9 +176,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--notes",
         type=to_path,
-        default=data / "notes",
+        nargs="+",
+        default=[data / "notes"],
         metavar="DIR",
-        help="default: %(default)s",
+        help=f"folders of recorded notes; default: {data / 'notes'}",
     )
     add(
         "--scores",
@@ -224,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         check_free(options.out)
-        check_outside(options.out, [options.notes, options.scores])
+        check_outside(options.out, [*options.notes, options.scores])
         jobs = plan(options)
         with new_dataset(options.out) as root:
             tracks = render(jobs, root, options, options.jobs)

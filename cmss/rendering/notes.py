@@ -4,6 +4,7 @@ A bank is stored in a folder. The folder has a sound file for each note, and not
 the notes in the columns file, instrument, midi, cents and dynamic.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,15 @@ def read_bank(folder: Path) -> Bank:
         instrument: tuple(_read_recording(folder, row) for row in rows)
         for instrument, rows in read_notes_csv(folder).items()
     }
+
+
+def merged(banks: Iterable[Bank]) -> Bank:
+    """Merge banks, so that each instrument has the notes of all banks, sorted by pitch."""
+    notes: dict[str, list[Recording]] = {}
+    for bank in banks:
+        for instrument, recordings in bank.items():
+            notes.setdefault(instrument, []).extend(recordings)
+    return {name: tuple(sorted(notes[name], key=lambda note: note.midi)) for name in sorted(notes)}
 
 
 def read_notes_csv(folder: Path) -> dict[str, list[dict[str, str]]]:

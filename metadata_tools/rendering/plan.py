@@ -1,7 +1,7 @@
 """Plans a rendering by drawing the works, ensembles and seeds of all tracks."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,24 +36,32 @@ class Job:
 
 
 def note_problems(
-    table: Mapping[str, Sequence[Mapping[str, str]]], options: argparse.Namespace
+    pitches: Mapping[str, Sequence[Set[int]]], options: argparse.Namespace
 ) -> list[str]:
-    """Return a line for each reason why the notes do not suffice to render the requested tracks."""
-    where = options.notes / "notes.csv"
+    """Return a line for each reason why the notes do not suffice to render the requested tracks.
+
+    Args:
+        pitches: dict from an instrument to the recorded pitches in each folder of notes.
+        options: command-line options of `metadata_tools.render`.
+    """
+    where = ", ".join(str(folder / "notes.csv") for folder in options.notes)
     problems = []
-    if len(table) < max(options.players):
+    if len(pitches) < max(options.players):
         problems.append(
-            f"{where}: {len(table)} instruments, too few for {max(options.players)} players"
+            f"{where}: {len(pitches)} instruments, too few for {max(options.players)} players"
         )
     sides = {"test": options.test_tracks, "train": options.train_tracks + options.valid_tracks}
-    for instrument, rows in table.items():
-        pitches = {round(float(row["midi"])) for row in rows}
+    for instrument, in_folders in pitches.items():
+        recorded = set[int]().union(*in_folders)
         for side in (side for side, tracks in sides.items() if tracks):
-            kept = kept_pitches(pitches, options.holdout_notes, side == "test")
+            # Pitches are held out separately in each folder.
+            kept = set[int]().union(
+                *(kept_pitches(own, options.holdout_notes, side == "test") for own in in_folders)
+            )
             low, high = playable_range(instrument, kept) if kept else (0, 0)
             if high - low < 12:
                 problems.append(
-                    f"{where}: {instrument}: {len(kept)} of {len(pitches)} pitches are left for "
+                    f"{where}: {instrument}: {len(kept)} of {len(recorded)} pitches are left for "
                     f"{side}, less than an octave; see --holdout-notes"
                 )
     return problems
@@ -79,7 +87,11 @@ def plan(options: argparse.Namespace) -> list[Job]:
     works: dict[str, list[str]] = {split: [] for split in SPLITS}
     for work in sorted(scores):
         works[split_of(work, options, "train")].append(work)
-    table = read_notes_csv(options.notes)
+    pitches: dict[str, list[set[int]]] = {}
+    for folder in options.notes:
+        for instrument, rows in read_notes_csv(folder).items():
+            own = {round(float(row["midi"])) for row in rows}
+            pitches.setdefault(instrument, []).append(own)
     problems = [
         f"{options.scores}: no score for the {split} split; see --{split}-works"
         if split != "train"
@@ -89,14 +101,14 @@ def plan(options: argparse.Namespace) -> list[Job]:
     ]
     if not any(wanted.values()):
         problems.append("no tracks to render; see --train-tracks, --valid-tracks, --test-tracks")
-    problems += note_problems(table, options)
+    problems += note_problems(pitches, options)
     if problems:
         raise InputError(problems)
     jobs: list[Job] = []
     for index, split in enumerate(SPLITS):
         rng = np.random.default_rng([options.seed, 10, index])
         ensembles = draw_ensembles(
-            list(table), options.players, wanted[split], options.doubled, rng
+            sorted(pitches), options.players, wanted[split], options.doubled, rng
         )
         order = [works[split][i] for i in rng.permutation(len(works[split]))]
         for number, labels in enumerate(ensembles):

@@ -93,6 +93,25 @@ def test_the_splits_share_no_work(rendered):
     assert not any("haydn" in name or "saint" in name for name in works[0])
 
 
+def test_notes_in_two_folders_are_played_like_the_same_notes_in_one(
+    notes_folder, scores_folder, tmp_path
+):
+    """Each folder has half of the pitches of each instrument."""
+    halves = [tmp_path / "even", tmp_path / "odd"]
+    header, *lines = (notes_folder / "notes.csv").read_text().splitlines()
+    pitch = header.split(",").index("midi")
+    for number, half in enumerate(halves):
+        shutil.copytree(notes_folder, half)
+        kept = [line for line in lines if int(line.split(",")[pitch]) % 2 == number]
+        assert kept
+        (half / "notes.csv").write_text("\n".join([header, *kept]))
+    few = ["--train-tracks", "3", "--duration", "2", "--jobs", "1", "--holdout-notes", "0"]
+    scores = ["--scores", str(scores_folder), *few, "--out"]
+    assert main(["--notes", str(notes_folder), *scores, str(tmp_path / "one")]) == 0
+    assert main(["--notes", *map(str, halves), *scores, str(tmp_path / "two")]) == 0
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
 def test_training_does_not_hear_the_notes_of_the_test(notes_folder, scores_folder, tmp_path):
     """Held-out recordings are silenced: what is rendered for training stays the same."""
     muted = tmp_path / "notes"
