@@ -204,21 +204,26 @@ class Postfilter(nn.Module):
         """Copy the layers of another post-filter; only the last layer is not copied and stays zero.
 
         Args:
-            other: post-filter with the same channels and dilations. The input channels of this
-                post-filter must begin with the input channels of `other`.
+            other: post-filter with the same channels. The dilations of `other` must begin with the
+                dilations of this post-filter; further blocks of `other` are not copied. The input
+                channels of this post-filter must begin with the input channels of `other`.
 
         Raises:
             ValueError: the channels or the dilations differ.
         """
-        for name in ("channels", "dilations"):
-            if getattr(other.arguments, name) != getattr(self.arguments, name):
-                theirs, own = getattr(other.arguments, name), getattr(self.arguments, name)
-                raise ValueError(f"{name} differ: {theirs}, expected {own}")
-        theirs = other.first.state_dict()
+        theirs, own = other.arguments, self.arguments
+        if theirs.channels != own.channels:
+            raise ValueError(f"channels differ: {theirs.channels}, expected {own.channels}")
+        blocks = len(own.dilations)
+        if theirs.dilations[:blocks] != own.dilations:
+            raise ValueError(
+                f"dilations differ: {theirs.dilations}, expected first {own.dilations}"
+            )
+        first = other.first.state_dict()
         weight = torch.zeros_like(self.first.weight)
-        weight[:, : theirs["weight"].shape[1]] = theirs["weight"]
-        self.first.load_state_dict({**theirs, "weight": weight})
-        self.blocks.load_state_dict(other.blocks.state_dict())
+        weight[:, : first["weight"].shape[1]] = first["weight"]
+        self.first.load_state_dict({**first, "weight": weight})
+        self.blocks.load_state_dict(other.blocks[:blocks].state_dict())
 
 
 def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:

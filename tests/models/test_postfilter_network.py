@@ -198,6 +198,18 @@ def test_one_that_begins_like_another_is_no_filter_yet_and_has_its_layers():
 def test_one_of_another_size_is_nothing_to_begin_with():
     with pytest.raises(ValueError, match="channels differ: 4, expected 5"):
         Postfilter(replace(SMALL, channels=5)).begin_like(filter_of())
+    more = replace(SMALL, dilations=(*SMALL.dilations, (1, 1)))
+    with pytest.raises(ValueError, match="dilations differ"):
+        Postfilter(more).begin_like(filter_of())
+
+
+def test_a_shallower_one_begins_like_the_first_blocks_of_a_deeper_one():
+    other = filter_of()
+    network = Postfilter(replace(SMALL, dilations=SMALL.dilations[:1]))
+    network.begin_like(other)
+    assert len(network.blocks) == 1 < len(other.blocks)
+    for key, value in network.blocks.state_dict().items():
+        assert torch.equal(value, other.blocks.state_dict()[key])
 
 
 def test_its_file_brings_it_back(tmp_path):
