@@ -204,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
         help="numbers of players, used for the tracks in turn; default: 2 3 4 5")  # fmt: skip
     add("--doubled", type=at_least(0, float, 1), default=0.2, metavar="FRACTION",
         help="fraction of ensembles with a doubled instrument; default: %(default)g")  # fmt: skip
+    add("--strings", action="store_true",
+        help="only ensembles of strings; every second duet or trio, and every larger ensemble, has "
+        "a doubled instrument, whatever --doubled is")  # fmt: skip
     add("--test-works", nargs="*", default=list(TEST_WORKS), metavar="PATTERN",
         help="patterns that name the works of the test split; default: Haydn")  # fmt: skip
     add("--valid-works", nargs="*", default=list(VALID_WORKS), metavar="PATTERN",

@@ -70,6 +70,36 @@ def draw_ensembles(
         yield number_players(sorted(chosen, key=lambda n: -sum(RANGES[n])))
 
 
+def draw_string_ensembles(
+    sizes: Sequence[int], tracks: int, rng: np.random.Generator
+) -> Iterator[tuple[str, ...]]:
+    """Draw ensembles of strings.
+
+    The sizes in `sizes` are used in turn for the ensembles. Of the duets and the trios, every
+    second one has two violins or two violas. Larger ensembles always have a doubled instrument,
+    because there are only three string instruments.
+
+    Args:
+        sizes: numbers of players, used in turn.
+        tracks: number of ensembles to draw.
+        rng: random generator for the instruments.
+
+    Yields:
+        The labels of the players of an ensemble, as in :func:`draw_ensembles`.
+    """
+    for index in range(tracks):
+        size = sizes[index % len(sizes)]
+        if size == 5:
+            yield number_players(_STRING_GROUPS[5])
+            continue
+        chosen: list[str] = []
+        if size == 4 or index // len(sizes) % 2:
+            chosen = [("Violin", "Viola")[int(rng.integers(2))]] * 2
+        others = [name for name in STRINGS if name not in chosen]
+        chosen += [others[int(i)] for i in rng.permutation(len(others))[: size - len(chosen)]]
+        yield number_players(sorted(chosen, key=lambda name: -sum(RANGES[name])))
+
+
 def _rarest(
     names: Sequence[str], played: Mapping[str, int], count: int, rng: np.random.Generator
 ) -> list[str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from cmss.errors import InputError
-from cmss.rendering.arrange import draw_ensembles, playable_range
+from cmss.rendering.arrange import draw_ensembles, draw_string_ensembles, playable_range
 from cmss.rendering.held_out import kept_pitches, matches
 from cmss.rendering.musicxml import find_scores
 from cmss.rendering.notes import read_notes_csv
+from cmss.scenes import STRINGS
 from metadata_tools.challenge.writer import SPLITS, check_ids_suffice, slug
 from metadata_tools.inputs.options import split_of
 
@@ -46,7 +47,10 @@ def note_problems(
     """
     where = ", ".join(str(folder / "notes.csv") for folder in options.notes)
     problems = []
-    if len(pitches) < max(options.players):
+    if options.strings:
+        missing = [name for name in STRINGS if name not in pitches]
+        problems += [f"{where}: no notes of {name}, expected with --strings" for name in missing]
+    elif len(pitches) < max(options.players):
         problems.append(
             f"{where}: {len(pitches)} instruments, too few for {max(options.players)} players"
         )
@@ -107,8 +111,12 @@ def plan(options: argparse.Namespace) -> list[Job]:
     jobs: list[Job] = []
     for index, split in enumerate(SPLITS):
         rng = np.random.default_rng([options.seed, 10, index])
-        ensembles = draw_ensembles(
-            sorted(pitches), options.players, wanted[split], options.doubled, rng
+        ensembles = (
+            draw_string_ensembles(options.players, wanted[split], rng)
+            if options.strings
+            else draw_ensembles(
+                sorted(pitches), options.players, wanted[split], options.doubled, rng
+            )
         )
         order = [works[split][i] for i in rng.permutation(len(works[split]))]
         for number, labels in enumerate(ensembles):

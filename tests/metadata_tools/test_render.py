@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmss.rendering.arrange import draw_ensembles, give_parts, instrument_of
+from cmss.rendering.arrange import (
+    draw_ensembles,
+    draw_string_ensembles,
+    give_parts,
+    instrument_of,
+)
 from cmss.rendering.held_out import kept_pitches, matches
 from cmss.rendering.musicxml import read_score
 from cmss.rendering.notation import RANGES, ScoreNote, activity, cut
 from cmss.rendering.notes import read_notes_csv
-from cmss.scenes import INSTRUMENTS, MetadataPaths, load_pairs
+from cmss.scenes import INSTRUMENTS, STRINGS, MetadataPaths, load_pairs
 from metadata_tools.inputs.options import split_of
 from metadata_tools.render import main
 from tests.support.challenge_set import assert_levels_and_sums, digest, labels, read_json
@@ -160,6 +165,34 @@ def test_instruments_occur_about_equally_often_and_a_fifth_is_doubled():
     assert {len(names) for names in doubled} == {2, 3, 4, 5}
     for names in ensembles:
         assert len(set(names)) == len(names)
+
+
+def test_strings_are_duets_to_quintets_with_and_without_a_doubled_instrument():
+    sizes = (2, 3, 4, 5)
+    ensembles = [*draw_string_ensembles(sizes, 80, np.random.default_rng(1))]
+    assert [len(labels) for labels in ensembles] == [*sizes] * 20
+    players = [[instrument_of(label) for label in labels] for labels in ensembles]
+    assert {name for names in players for name in names} == set(STRINGS)
+    # The violins, then the violas, then the cello; two players of an instrument are numbered.
+    assert all(names == sorted(names, key=["Violin", "Viola", "Cello"].index) for names in players)
+    for size, doubled in ((2, 10), (3, 10), (4, 20), (5, 20)):
+        of_size = [names for names in players if len(names) == size]
+        assert sum(len(set(names)) < size for names in of_size) == doubled
+    assert {names.count("Cello") for names in players} == {0, 1}
+
+
+def test_only_strings_are_rendered_on_request(notes_folder, scores_folder, tmp_path, capsys):
+    few = ["--test-tracks", "4", "--duration", "2", "--jobs", "1", "--holdout-notes", "0"]
+    strings = [*few, "--strings", "--scenes-per-track", "1"]
+    assert main(arguments(notes_folder, scores_folder, tmp_path / "strings", *strings)) == 0
+    played = labels(tmp_path / "strings", "test")
+    assert {instrument_of(name) for names in played for name in names} <= set(STRINGS)
+    without = tmp_path / "winds"
+    shutil.copytree(notes_folder, without)
+    lines = (without / "notes.csv").read_text().splitlines()
+    (without / "notes.csv").write_text("\n".join(x for x in lines if ",Viola," not in x))
+    assert main(arguments(without, scores_folder, tmp_path / "refused", *strings)) == 2
+    assert "no notes of Viola, expected with --strings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
