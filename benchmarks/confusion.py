@@ -122,8 +122,9 @@ def own_parts(tracks: Iterable[TrackParts]) -> dict[str, float]:
     """Return the mean fraction of a player's sound that appears in the player's own estimate.
 
     Returns:
-        Dict from a group of players to the mean over the group. The groups are the players of each
-        type of ensemble (the keys of :data:`ENSEMBLES`), "doubled" and "not doubled".
+        Dict from a group of players to the mean over the group. There is a group for the players of
+        each type of ensemble (the keys of :data:`ENSEMBLES`), and there are two further groups,
+        "doubled" and "not doubled".
     """
     found = defaultdict(list)
     for track in tracks:

@@ -7,13 +7,13 @@ of music, the program prints:
 
 - the wall time, the CPU time and the peak memory of the default separator on all cores;
 - the CPU time of each part on one core; a part is a separator of the ensemble or a processing step;
-- the number of floating-point operations of each part in convolutions and matrix products;
-- a lower bound of the CPU time of each part: the time of the counted operations at the speed of a
-  large matrix product on this processor;
+- the number of floating-point operations that each part needs for convolutions and matrix products;
+- a lower bound of the CPU time of each part: the time that these operations would take if the
+  processor ran them as fast as the operations of a large matrix product;
 - the CPU time of the official module (a Conv-TasNet of the published size for each player) on one
   core.
 
-These variables make a processor with AVX-512 compute like a processor with AVX2 alone:
+With these variables, a processor that has AVX-512 uses only AVX2 instructions:
 
     ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \\
         python -m benchmarks.default --precision float32
@@ -42,7 +42,7 @@ from cmss.separators import Separator, build_separator
 
 
 def default(precision: Precision) -> Separator:
-    """Build the default separator on the CPU, with a precision."""
+    """Build the default separator on the CPU with the given precision."""
     keep_freed_memory()  # enhance.py also calls this function.
     settings = {**default_separator(), "device": "cpu", "precision": precision}
     return build_separator(settings, RATE_HZ)
@@ -68,7 +68,7 @@ class Part:
     operations: float = 0.0
 
     def measured(self, work: Callable[..., Any], counting: bool) -> Callable[..., Any]:
-        """Wrap a method, so that its operations or its CPU time are added to this object.
+        """Wrap a method, so that each call adds its operation count or its CPU time to the totals.
 
         Args:
             work: method of the separator or the step.
@@ -118,7 +118,7 @@ def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> Non
 def by_part(
     seconds: float, players: int, precision: Precision
 ) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Separate on one core, and measure the separators of the ensemble and the steps.
+    """Separate on one core, and measure each separator of the ensemble and each step.
 
     Returns:
         The total CPU time in seconds, and a dict from the name of each separator or step to its CPU

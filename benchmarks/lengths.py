@@ -2,9 +2,9 @@
 
     python -m benchmarks.lengths [--seconds 15 60 300] [--players 2 3 4 5] [--plot docs/lengths.svg]
 
-The command separates synthetic music. The command prints the time for one minute of music and the
-peak memory: first for the shortest recording with each number of players, then for each length with
-four players. Each measurement is made in a separate process that uses all cores.
+The command separates synthetic music. The command prints the computing time for one minute of music
+and the peak memory: first for the shortest recording with each number of players, then for each
+length with four players. Each measurement is made in a separate process that uses all cores.
 """
 
 import argparse
@@ -21,7 +21,7 @@ OF_LENGTHS = 4
 
 
 def measured(seconds: float, players: int) -> tuple[float, float]:
-    """Return the seconds for one minute of music, and the peak memory in MiB."""
+    """Return the computing time in seconds for one minute of music, and the peak memory in MiB."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         wall_s, _, memory_mib = pool.submit(total, seconds, players).result()
@@ -34,7 +34,8 @@ def plot(path: Path, panels: dict[str, dict[float, tuple[float, float]]]) -> Non
     Args:
         path: file of the plot.
         panels: nested dict {label of a horizontal axis: {value on this axis: measurement}}. A
-            measurement is a pair: the seconds for one minute of music, and the memory in MiB.
+            measurement is a pair: the computing time in seconds for one minute of music, and the
+            memory in MiB.
     """
     figure, axes = plt.subplots(2, len(panels), sharex="col", sharey="row", figsize=(6, 4))
     for column, (label, results) in zip(axes.T, panels.items(), strict=True):

@@ -58,7 +58,7 @@ def run_ours(data: Path, split: str, weights: Path, exp: Path, jobs: int) -> tup
 def run_official(
     exp: Path, paths: Sequence[str], sample: Sequence[Pair], pairs: int, jobs: int
 ) -> tuple[float, float]:
-    """Run the official programs on a sample; return the times in seconds, scaled to all pairs."""
+    """Run the official programs on some pairs; return the times in seconds, scaled to all pairs."""
     listeners: dict[str, list[str]] = {}
     for pair in sample:
         listeners.setdefault(pair.scene.id, []).append(pair.listener.id)

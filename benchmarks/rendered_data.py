@@ -1,12 +1,12 @@
 """Measure how fast training mixtures are rendered: `python -m benchmarks.rendered_data [FILE.npz]`.
 
-FILE.npz is a file that `metadata_tools.pack` wrote. Without FILE.npz, synthesised notes of eight
-instruments play the pieces of the demo. Other processes on the machine increase the wall time, but
-have little effect on the CPU time.
+FILE.npz is a file that `metadata_tools.pack` wrote. Without FILE.npz, the pieces of the demo are
+played with synthesised notes of eight instruments. Other processes on the machine increase the wall
+time, but have little effect on the CPU time.
 
 With --network WEIGHTS, the command measures the mean SDR improvement of a network instead of the
 speed: without effects, with each effect alone, and with all effects. Before the mean is computed,
-the SDR improvement of each source is limited to -20 to 40 dB.
+the SDR improvement of each source is clipped to the range from -20 dB to 40 dB.
 """
 
 import argparse

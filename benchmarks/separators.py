@@ -1,4 +1,4 @@
-"""Write the properties of all separators, `python -m benchmarks.separators`.
+"""Write the properties of all separators: `python -m benchmarks.separators`.
 
 The command writes the section `separators` of cmss/separators/models.json, from which `cmss models`
 lists all separators. The command collects the properties from the records of the networks (`RECORD`
@@ -9,7 +9,7 @@ given FILES. Two comment lines in the file mark the place of each table.
 
 With --time, the command also writes the section `timed`: the measured CPU seconds that each
 separator needs on one core for one minute of a quartet. `python -m benchmarks.systems --record`
-writes the section `measured`, the scores of all systems.
+writes the section `measured`, which contains the scores of all systems.
 """
 
 import argparse

@@ -5,10 +5,11 @@
 This command enhances and scores the data set with each system, and prints Markdown tables. The
 first table has the scores, the separation quality and the computing time of each system. The second
 table has the scores for string, wind and mixed ensembles. The third table compares the system that
-is named by --against with every other system. DATA is a data folder in the challenge's layout, for
-example from metadata_tools.render. The folder of each run is written to OUT. A second call of the
-command computes only results that are missing or were produced with different inputs or settings.
-If a system has no weights, its row of the tables is marked as untrained, and the exit status is 1.
+is named by --against with each of the other systems. DATA is a data folder in the challenge's
+layout, for example from metadata_tools.render. The folder of each run is written to OUT. A second
+call of the command computes only results that are missing or were produced with different inputs or
+settings. If a system has no weights, its row of the tables is marked as untrained, and the exit
+status is 1.
 
     python -m benchmarks.systems EXP_FOLDER EXP_FOLDER...
 
@@ -73,8 +74,8 @@ def sections(runs: Sequence[Run], pairs: Sequence[Pair], against: str) -> str:
     others = [run for run in scored if run is not chosen and run.name != "oracle"]
     if chosen and others:
         parts += [
-            f"This table gives the mean score of `{against}` with `remix={chosen.remix}` minus the "
-            "mean score of every other system:\n",
+            f"Each difference is the mean score of `{against}` with `remix={chosen.remix}`, minus "
+            "the mean score of the system in the row:\n",
             difference_table(chosen, others, pairs),
         ]
     return "\n".join(parts)
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-official", action="store_false", dest="official",
         help="do not run the systems with the remix of the official baseline")  # fmt: skip
     parser.add_argument("--against", default="meta", metavar="NAME", choices=SYSTEMS,
-        help="system to compare with every other system; default: meta")  # fmt: skip
+        help="system to compare with the other systems; default: meta")  # fmt: skip
     parser.add_argument("--into", type=Path, metavar="FILE",
         help="file in which the tables are also written between marks")  # fmt: skip
     parser.add_argument("--name", default="", help="name of the marks, if the file has several")

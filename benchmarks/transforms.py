@@ -35,9 +35,9 @@ def compactness(coefficients: torch.Tensor) -> float:
 def draw(
     spectra: torch.Tensor, coefficients: torch.Tensor, hop_s: float, highest_hz: float
 ) -> Figure:
-    """Draw the levels of both transforms, and enlarge a detail of each transform.
+    """Draw the levels of both transforms, and enlarge a part of each plot.
 
-    The detail shows levels of the STFT and signed values of the STDCT.
+    The enlarged parts show levels of the STFT and signed values of the STDCT.
 
     Args:
         spectra: complex STFT (bins, frames).

@@ -58,14 +58,16 @@ def one_of(known: Iterable[str], name: object) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return a question about the most similar known name; empty if no name is similar.
+    """Return a question that suggests the most similar known name; empty if no name is similar.
 
-    The question begins with a semicolon, so that it can follow any message.
+    The question, such as "; did you mean Cello?", begins with a semicolon, so that it can follow
+    any message.
 
     Args:
         name: the unknown name.
-        known: the known names. For a full key such as `evaluate.jobs`, only the last part
-            must be similar. In `name`, the section may be missing or wrong.
+        known: the known names. For a full key such as `evaluate.jobs`, it is enough that the last
+            part is similar to the last part of `name`. In `name`, the section may be missing or
+            wrong.
     """
     typed = str(name).lower()
     names = {known.lower(): known for known in known}

@@ -223,7 +223,7 @@ def _parts(line: str) -> dict[str, str]:
 
 
 def described(changed: Changes) -> str:
-    """Format each change with the number of outdated pairs and the name of the first pair."""
+    """Return a text with each change, its number of outdated pairs and the name of the first."""
     return ", ".join(
         f"{part} ({len(names)}: {min(names)}{', ...' if len(names) > 1 else ''})"
         for part, names in sorted(changed.items())

@@ -1,9 +1,9 @@
 """Defines the ranges of the quantities that a user enters, and common mistakes in their units.
 
-For example, a user who enters a frequency of 0.25 Hz almost certainly means 0.25 kHz. A hearing aid
-that is fitted to the wrong frequency would amplify far too much. Each quantity has a possible range
-and a usual range. Values outside the possible range are refused, and the message names the likely
-mistake. Values outside the usual range cause a warning.
+For example, a user who enters a frequency of 0.25 Hz almost certainly means 0.25 kHz. If a hearing
+level is entered at the wrong frequency, the hearing aid amplifies far too much. Each quantity has a
+possible range and a usual range. Values outside the possible range are refused, and the message
+names the likely mistake. Values outside the usual range cause a warning.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -125,8 +125,8 @@ RELEASE_MS = Quantity("ms", 0.5, 1e7, mistakes=(_SECONDS,))
 def _common_rate(rate_khz: float) -> float:
     """Convert a sampling rate from kHz to Hz, and correct a truncated rate.
 
-    If a common rate is above the given rate by less than 1 %, the common rate is returned. For
-    example, 44 kHz gives 44100 Hz.
+    If one of the usual sampling rates is above the given rate by less than 1 %, the usual rate is
+    returned. For example, 44 kHz gives 44100 Hz.
     """
     rate_hz = rate_khz * 1000
     common = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)

@@ -38,8 +38,8 @@ class ConsistentRemix:
     mixture, the remix equals the weighted sum of the estimates.
 
     Args:
-        trust: number from 0 to 1 that multiplies (factor - 1) x estimate of each source. Values
-            below 1 are suitable for poor estimates.
+        trust: number from 0 to 1. For each source, the term (factor - 1) x estimate is multiplied
+            by this number. Values below 1 are suitable for poor estimates.
 
     Raises:
         InputError: `trust` is out of range.

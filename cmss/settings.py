@@ -146,7 +146,7 @@ def from_settings(type_: type[Built], settings: Any, section: str = "") -> Built
     the field.
 
     Args:
-        type_: type of the dataclass. The settings must contain the fields without a default.
+        type_: type of the dataclass. The settings must contain every field that has no default.
         settings: values of the section, with references resolved.
         section: key of the section; empty for the entire configuration.
 
@@ -189,7 +189,7 @@ def _values(
         settings: values of the section.
         section: key of the section; empty for the entire configuration.
         problems: list to which a line is added for each error.
-        complete: whether the settings must contain the fields without a default.
+        complete: whether the settings must contain every field that has no default.
     """
     items = [item for item in fields(type_) if item.init]
     known = ", ".join(item.name for item in items)

@@ -1,4 +1,4 @@
-"""Make a small data set in the challenge's layout without any other data.
+"""Make a small data set in the challenge's layout; no other data are needed as input.
 
     python -m metadata_tools.demo --out DEMO --seed 1
 

@@ -8,9 +8,9 @@ folder has a subfolder for each microphone, and the subfolder has a stereo file 
     BBCSO_Ensembles/<piece>/Mix_1/{Violin_1,Violin_2,Viola,Cello,...}.flac
 
 The challenge's EnsembleSet_Mix_1.zip has the same folders with one microphone. By default, only the
-stems of strings are read, as in the challenge; --parts all reads the stems of all eight instruments
-of the challenge. The command cuts the stems into excerpts, sums the excerpts to mixtures, and sets
-the loudness of the mixtures to -40 LUFS.
+stems of strings are read, as in the challenge; with the option `--parts all`, the stems of all
+eight instruments of the challenge are read. The command cuts the stems into excerpts, sums the
+excerpts to mixtures, and sets the loudness of the mixtures to -40 LUFS.
 """
 
 import sys

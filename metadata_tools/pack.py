@@ -2,9 +2,9 @@
 
     python -m metadata_tools.pack --notes NOTES [NOTES2] --scores SCORES [SCORES2] --out FILE.npz
 
-A training from the file does not need the folders of notes and scores, and does not need the
-libraries that read these folders. The file can therefore be copied to another machine. Works and
-recorded pitches of the test sets are left out.
+Training from the file needs neither the folders of notes and scores nor the libraries that read
+these folders. The file can therefore be copied to another machine. Works and recorded pitches of
+the test sets are left out.
 
 Frequencies above half of --rate are removed from the notes. The samples of the notes have 16 bits.
 Notes longer than 3 s are shortened to 3 s. If the file is larger than --megabytes, the notes are

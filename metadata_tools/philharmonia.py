@@ -5,8 +5,8 @@
 DIR contains the orchestra's files under their published names, in any subfolders. A name such as
 `violin_As4_15_forte_arco-normal.mp3` states instrument, pitch, length, dynamic and way of playing.
 The command uses long notes in all dynamics, with or without vibrato. The command leaves out and
-reports files that are not readable or too short, or whose pitch is far from the pitch in the name.
-The samples are free for any use, but may not be distributed as samples.
+reports files that cannot be read, that are too short, or whose pitch is far from the pitch in the
+name. The samples are free for any use, but may not be distributed as samples.
 """
 
 import re

@@ -94,7 +94,7 @@ def render_work(
     samples = round(duration_s * SAMPLE_RATE_HZ)
     tracks = []
     for job in jobs:
-        # Notes are decoded only once in each process; 349 notes take some 70 MB.
+        # Notes are decoded only once in each process; 349 notes take about 70 MB.
         key = (notes, holdout_notes, job.split == "test")
         if key not in _samplers:
             banks = (hold_out(read_bank(folder), holdout_notes, key[2]) for folder in notes)

@@ -103,7 +103,7 @@ def draw_listeners(
     seed: str = "Cadenza2-scene",
     mend: bool = False,
 ) -> dict[str, list[str]]:
-    """Draw the listeners of each scene.
+    """Choose the listeners of each scene at random.
 
     Args:
         scenes: ids of the scenes.

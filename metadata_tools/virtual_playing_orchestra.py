@@ -68,7 +68,7 @@ def solo_strings(folder: Path) -> Bank:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """Return the path from the folder to a file in lower case."""
+    """Return the path of a file relative to the folder, converted to lower case."""
     return path.relative_to(folder).as_posix().lower()
 
 

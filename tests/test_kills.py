@@ -1,6 +1,6 @@
 """Each stage is killed at random points and started again; results do not differ.
 
-The environment variable CMSS_KILLS is the number of kills, over all stages.
+The environment variable CMSS_KILLS sets how many times the test kills a stage, over all stages.
 """
 
 import os

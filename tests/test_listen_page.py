@@ -139,7 +139,7 @@ def test_a_file_of_gains_gives_the_same_bytes_as_numbers(tmp_path):
         ('{"instruments": ["Violin", "Cello"]}', "gains_db: expected a list"),
         (
             '{"instruments": ["Cello", "Violin"], "gains_db": [1, 2]}',
-            "expected those of --instruments (Violin, cello), got Cello, Violin",
+            "expected the same list as --instruments (Violin, cello), got Cello, Violin",
         ),
         ('{"instruments": ["Violin", "Cello"], "gains_db": [1, "x"]}', 'in dB or "-inf", got'),
         ('{"instruments": ["Violin", "Cello"], "gains_db": [1, true]}', 'in dB or "-inf", got'),

@@ -187,7 +187,7 @@ def test_home_is_expanded_wherever_a_path_is_given(here, monkeypatch):
 @pytest.mark.parametrize("key", ["path.root", "path.exp_folder", "evaluate.pairs"])
 def test_a_home_of_nobody_is_refused(key, here):
     told = line(enhance(here, f'{key}="~nobody there/x"'))
-    assert told.startswith(f"{key}: no user has the home folder ~nobody there")
+    assert told.startswith(f"{key}: there is no user with the home folder ~nobody there")
     assert {path.name for path in here.iterdir()} <= {"data", "one.csv", "exp"}
 
 

@@ -21,7 +21,7 @@ def filtering(*estimates: np.ndarray) -> Stepped:
 
 
 def test_the_packages_weights_leave_good_estimates_good():
-    """They were trained behind the step by direction, on estimates of some 10 dB."""
+    """They were trained behind the step by direction, on estimates of about 10 dB."""
     truth = 0.01 * two_players()
     guess = 0.7 * truth + 0.3 * truth[::-1]
     track = sources("Oboe", "Flute")

@@ -32,7 +32,7 @@ def separator(learned: dict[str, Path], name: str, **settings):
 def test_instruments_are_told_apart(learned, name):
     """An oboe on the left, two cellos on the right, playing what was not learned from.
 
-    The mixture itself is some 0 dB from each; 10 dB is well met (12 to 20).
+    The mixture itself is about 0 dB from each; 10 dB is well met (12 to 20).
     """
     oboe = np.outer([1, 0.3], play("Oboe", 2.0, seed=2)).astype(np.float32)
     cellos = np.outer([0.2, 1], play("Cello", 2.0, seed=3)).astype(np.float32)

@@ -171,5 +171,5 @@ def _check_lengths(
     # Resampling rounds the length.
     if abs(got - expected) > (0 if rate_hz == reference_rate_hz else 1):
         raise InputError(
-            f"processed: expected {expected} samples, as long as the reference, got {got}"
+            f"processed: expected {expected} samples, the length of the reference, got {got}"
         )

@@ -13,7 +13,7 @@ from cmss.scenes import INSTRUMENTS, Source, canonical, named_players
 
 
 def players(instruments: Any) -> dict[str, Source]:
-    """Return the players of a recording by the names of their stems.
+    """Return a dict from the name of each stem of a recording to the player.
 
     Args:
         instruments: names of instruments in upper or lower case; an instrument that is named

@@ -21,7 +21,7 @@ def rebalance(
     """Remix a mixture with a gain for each stem; the mixture is not separated again.
 
     The remix is mixture + sum over the stems of (10^(gain/20) - 1) x stem. If the gain of a stem
-    is 0 dB, the stem is multiplied by 0, so the stem adds no artefacts.
+    is 0 dB, the factor 10^(gain/20) - 1 is 0. Then the stem is not added, and causes no artefacts.
 
     Args:
         mixture: NumPy array or torch tensor, mono or stereo; see `separate`.

@@ -69,7 +69,7 @@ class Waveform:
 
     @property
     def stereo(self) -> NDArray[np.floating]:
-        """The waveform in two channels, (2, samples); a mono sound is in both channels."""
+        """The waveform in two channels, (2, samples); both channels of a mono sound are equal."""
         return np.broadcast_to(self.signal, (2, self.signal.shape[1]))
 
     def restore(self, result: NDArray[np.floating], name: str) -> Any:
@@ -135,7 +135,10 @@ def waveform(array: Any, name: str, may_be_silent: bool = False) -> Waveform:
     channels_last = _channels_last(tuple(array.shape), name)
     if is_tensor:
         if array.is_meta or array.layout != torch.strided:
-            raise InputError(f"{name}: expected a dense tensor with values, got {array.layout}")
+            raise InputError(
+                f"{name}: expected a dense tensor that stores its values, "
+                f"got the layout {array.layout} on the device {array.device}"
+            )
         # NumPy has no negated views, such as the imaginary part of a conjugate.
         plain = array.detach().cpu().resolve_neg()
         values = (plain.float() if sample_type == "bfloat16" else plain).numpy()

@@ -166,7 +166,7 @@ def _require_end(file: _Stream, path: Path) -> None:
     if file.format == "FLAC" and file.frames > size // 12 * 65535:
         raise InputError(
             f"{path}: truncated or damaged: the header states {file.frames} samples, "
-            f"more than {size} bytes can hold"
+            f"but a file of {size} bytes cannot contain so many samples"
         )
     if _is_exact(file) and file.frames:
         for _ in _decoded(file, path, file.frames - 1, file.frames):
@@ -225,7 +225,7 @@ def _decoded(
     if stop is not None and position != stop:
         raise InputError(
             f"{path}: truncated or damaged: the header states {file.frames} samples, "
-            f"but the data end at sample {position}; expected samples {start} to {stop}"
+            f"but the data end at sample {position}; samples {start} to {stop} were requested"
         )
 
 
@@ -385,7 +385,10 @@ def _require_channels(file: _Stream, path: Path, most_channels: int) -> None:
 
 
 def read_stereo(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a mono or stereo file to shape (2, samples); a mono signal is in both channels."""
+    """Decode a mono or stereo file to shape (2, samples).
+
+    A mono signal is copied to both channels.
+    """
     signal, rate_hz = read_sound(path, most_channels=2)
     return np.ascontiguousarray(np.broadcast_to(signal, (2, signal.shape[1]))), rate_hz
 
@@ -395,9 +398,9 @@ def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
     """Open a mono or stereo file, to decode it in pieces.
 
     Yields:
-        Properties of the file, and an iterable of float32 pieces (2, samples). A mono signal is in
-        both channels. If a sample is not valid, the iterable raises an InputError after the last
-        piece.
+        Properties of the file, and an iterable of float32 pieces (2, samples). Both channels of a
+        mono signal are equal. If a sample is not valid, the iterable raises an InputError after the
+        last piece.
 
     Raises:
         InputError: the file is missing, unreadable, empty or truncated, or has too many channels.

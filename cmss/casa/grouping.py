@@ -81,10 +81,10 @@ def group(
 
     Segments are cut into short pieces, because a channel can pass from one harmonic to the next
     when the pitch glides. A unit agrees with a track if the unit is periodic at the lag of the
-    track. For each piece of a segment, the function chooses the track with the largest number of
-    agreeing units. If at least half of the units of the piece agree, the piece is assigned to the
-    chosen track. Otherwise, the piece is assigned to a track whose onset coincides with the onset
-    of the segment.
+    track. For each piece of a segment, the function computes the fraction of the units that agree
+    with each pitch track, and chooses the track with the largest fraction. If this fraction is at
+    least one half, the piece is assigned to the chosen track. Otherwise, the piece is assigned to a
+    track whose onset coincides with the onset of the segment.
 
     Args:
         units: the time-frequency units of the signal.

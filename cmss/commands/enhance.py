@@ -1,4 +1,4 @@
-"""Write an enhanced signal for each pair of scene and listener; the program of `cmss enhance`."""
+"""Implements `cmss enhance`: writes an enhanced signal for each pair of scene and listener."""
 
 from dataclasses import asdict
 

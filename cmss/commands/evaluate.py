@@ -1,4 +1,4 @@
-"""Compute HAAQI of the enhanced signals of a run; the program of `cmss evaluate`."""
+"""Implements `cmss evaluate`: computes HAAQI of the enhanced signals of a run."""
 
 from omegaconf import DictConfig
 

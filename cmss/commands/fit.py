@@ -1,4 +1,4 @@
-"""Fit the weights of an ensemble of separators on training tracks; the program of `cmss fit`."""
+"""Implements `cmss fit`: fits the weights of an ensemble of separators on training tracks."""
 
 from pathlib import Path
 

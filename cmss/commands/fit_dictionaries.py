@@ -1,4 +1,4 @@
-"""Learn the spectral templates of each instrument; the program of `cmss fit_dictionaries`."""
+"""Implements `cmss fit_dictionaries`: learns the spectral templates of each instrument."""
 
 from pathlib import Path
 

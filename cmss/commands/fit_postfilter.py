@@ -1,4 +1,4 @@
-"""Train a post-filter on training tracks; the program of `cmss fit_postfilter`."""
+"""Implements `cmss fit_postfilter`: trains a post-filter on training tracks."""
 
 from pathlib import Path
 

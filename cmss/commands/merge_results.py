@@ -1,4 +1,4 @@
-"""Merge the scores, and build the submission and the report; the program of `cmss merge`."""
+"""Implements `cmss merge`: merges the scores, and builds the submission and the report."""
 
 from pathlib import Path
 

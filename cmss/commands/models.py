@@ -5,8 +5,8 @@
 The numbers were measured with the weights in the package and the remix `consistent`:
 
 - parameters: number of learned parameters, or number of values in templates;
-- causal: "yes" if the look-ahead is 5 ms or less, otherwise "no"; "trained" if the separator can be
-  causal, but the causal weights must be trained first;
+- causal: "yes" if the look-ahead is 5 ms or less; "trained" if the package has no causal weights,
+  but you can train them; otherwise "no";
 - gap: gap closed, (H - H_mixture) / (H_true - H_mixture), for recorded notes that are unseen in
   training. H is the mean HAAQI of the separator, H_mixture the mean HAAQI of the unprocessed
   mixture, and H_true the mean HAAQI of the ground truth stems;

@@ -1,4 +1,4 @@
-"""Train the network of a separator; the program of `cmss train`."""
+"""Implements `cmss train`: trains the network of a separator."""
 
 from pathlib import Path
 

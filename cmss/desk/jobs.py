@@ -98,13 +98,14 @@ class Jobs:
     """Runs the jobs of a desk, one job at a time.
 
     A job writes the result to a folder with a temporary name. When the result is complete, the
-    folder is renamed. If the desk is killed, the next desk deletes the temporary folders.
+    folder is renamed. If the desk is killed, it deletes the temporary folders when it is started
+    again.
 
     Args:
         folder: folder of the results. The folder is created if necessary.
         most_bytes: maximum size of a recording in bytes.
-        separator: name of a separator. This separator replaces the choice of quality in an order.
-            If `separator` is None, the quality in the order determines the separator.
+        separator: name of the separator for all jobs. If `separator` is None, the quality that the
+            user chose for a job determines the separator.
 
     Raises:
         OSError: the folder cannot be created.

@@ -18,8 +18,8 @@ class Task:
         folder: folder of the result. The folder must exist.
         kept_stems: folder of the stored stems. If the stems of a recording are stored, the
             recording is not separated again for another audiogram.
-        separator: name of a separator. This separator replaces the choice of quality in `order`. If
-            `separator` is None, the quality determines the separator.
+        separator: name of the separator. If `separator` is None, the quality that the user chose,
+            `order.quality`, determines the separator.
     """
 
     order: Order

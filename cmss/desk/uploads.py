@@ -72,5 +72,5 @@ def check_length(path: Path, seconds: float) -> None:
 
 
 def named(problems: tuple[str, ...], path: Path, title: str) -> list[str]:
-    """Replace the temporary path of a recording in messages by the name of the recording."""
+    """In messages, replace the temporary path of a recording by the name of the recording."""
     return [line.replace(str(path), title) for line in problems]

@@ -115,7 +115,7 @@ def _attempts(path: Path) -> Iterator[None]:
     If the folder of `path` is missing, the folder is created before the attempt.
 
     Raises:
-        NotADirectoryError: the path of the folder is the path of a file.
+        NotADirectoryError: the folder cannot be created, because there is a file at its path.
         FileNotFoundError: all `ATTEMPTS` have failed.
     """
     for _ in range(ATTEMPTS):

@@ -33,8 +33,8 @@ class Container:
     """Holds the result of the check of a container.
 
     Args:
-        stated: whether the container states the length or the end of the sound, and the sound is
-            complete.
+        stated: True if the sound is complete and the container states where the sound ends, by a
+            length or by an end mark.
         head: bytes that must replace the first `skip` bytes of the file, so that libsndfile decodes
             all sound.
         skip: number of bytes that `head` replaces.
@@ -77,7 +77,7 @@ def examine(path: Path, file: BinaryIO) -> Container:
 
 
 class Spliced(io.RawIOBase):
-    """Shows libsndfile a file with a new beginning; the file on disk is not changed.
+    """Presents a file to libsndfile with a new beginning; the file on disk is not changed.
 
     Args:
         file: the original file.
@@ -239,7 +239,9 @@ def _chunked(source: _Source, layout: _Layout) -> Container:
     if is_unfinished or (_is_placeholder(size, bits) and end > source.size):
         return _open_ended(source, layout, content, long_size)
     if end > source.size:
-        raise source.truncated(f"the header states {size} bytes of sound from byte {content} on")
+        raise source.truncated(
+            f"according to the header, {size} bytes of sound start at byte {content}"
+        )
     if frames > size - layout.before and not _is_placeholder(frames, 32):
         raise source.truncated(
             f"the header states {frames} bytes of sound, but the chunk with the sound has {size}"
@@ -259,7 +261,7 @@ def _aiff_bytes(source: _Source, content: int) -> int:
 
 
 def _is_chunk(source: _Source, layout: _Layout, place: int) -> bool:
-    """Return whether another chunk begins at a position, or the file ends there."""
+    """Return True if another chunk begins at a position or if the file ends there."""
     place += -place % layout.align
     header = source.at(place, layout.header)
     if not header:
@@ -297,7 +299,9 @@ def _au(source: _Source, order: str) -> Container:
         head = source.at(0, 8) + b"\xff\xff\xff\xff"
         return Container(head=head, skip=len(head))
     if end > source.size:
-        raise source.truncated(f"the header states {size} bytes of sound from byte {start} on")
+        raise source.truncated(
+            f"according to the header, {size} bytes of sound start at byte {start}"
+        )
     surplus = source.size - end
     return Container(stated=True, surplus=surplus if surplus > _TAG_BYTES else 0)
 

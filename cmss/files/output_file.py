@@ -9,7 +9,7 @@ from cmss.files.atomic import atomic_file
 
 
 class _TrialError(Exception):
-    """Raised to end the block of the check; the temporary file is then deleted, not renamed."""
+    """Raised to leave the `with` block, so that the temporary file is deleted, not renamed."""
 
 
 def check_output_file(

@@ -1,8 +1,8 @@
 """Reads and extends a CSV file that has a row for each pair of scene and listener.
 
-A long run may be killed at any time. Each row is written to disk before the next row is computed,
-so that at most the last row is lost. A last line without a line end is ignored, and the next run
-continues after the last complete row.
+A long run can be interrupted at any time. Each row is written to disk before the next row is
+computed, so that at most the last row is lost. A last line without a line end is ignored, and the
+next run continues after the last complete row.
 """
 
 import csv

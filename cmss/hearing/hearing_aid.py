@@ -238,9 +238,9 @@ def new_state(bands: int) -> Signal:
     """Return the state of the compiled loops before the first sample.
 
     Returns:
-        An array of zeros of shape (bands, bands, 8). For each band, the first `bands` - 1 rows hold
-        the states of the filters, and the last row holds the gain reduction of the compressor in
-        dB.
+        An array of zeros of shape (bands, bands, 8). The first index is the band. In the array
+        (bands, 8) of a band, the last row holds the gain reduction of the compressor in dB, and the
+        other rows hold the states of the filters.
     """
     return np.zeros((bands, bands, 8))
 

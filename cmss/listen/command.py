@@ -69,8 +69,8 @@ QUALITIES = {
 class _Parser(argparse.ArgumentParser):
     """Parses a command line, and accepts every negative number, such as -inf, -.5 and -1e4.
 
-    Lists of numbers, such as -5,0,10, are also accepted. The parser of argparse mistakes some
-    negative numbers for options.
+    Lists of numbers, such as -5,0,10, are also accepted. The parser of argparse interprets some
+    negative numbers as options.
     """
 
     def _parse_optional(self, arg_string: str) -> Any:

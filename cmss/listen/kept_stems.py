@@ -79,7 +79,7 @@ def _write(folder: Path, stems: Stems) -> None:
 def _read(
     folder: Path, mixture: NDArray[np.float32], sources: Mapping[str, Source]
 ) -> Stems | None:
-    """Return the stems in a folder; None if a stem is missing or damaged."""
+    """Read the stems from a folder; return None if a stem is missing or damaged."""
     try:
         stems = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in sources}
     except (OSError, EOFError, ValueError):

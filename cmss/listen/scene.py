@@ -96,7 +96,7 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
     named = [str(name) for name in content["instruments"]]
     if [name.lower() for name in named] != [name.lower() for name in players]:
         raise InputError(
-            f"--gains {path}: instruments: expected those of --instruments "
+            f"--gains {path}: instruments: expected the same list as --instruments "
             f"({', '.join(players)}), got {', '.join(named)}"
         )
     try:
@@ -128,7 +128,7 @@ def make_listener(audiogram: str, name: str | None = None) -> Listener:
                 f"got {len(levels_db)} levels"
             )
         if name:
-            raise InputError("--listener: expected an --audiogram that is a file")
+            raise InputError("--listener: can be used only if --audiogram is a file")
         audiograms = [Audiogram(COMPRESSOR_FREQUENCIES_HZ, levels_db)] * 2
     else:
         audiograms = [*load_audiograms(path, name)]

@@ -59,13 +59,14 @@ def outputs_of(sound: Path, stems: Sequence[str], subtype: str | None) -> Output
 
 
 def sounds_in(folder: Path, suffix: str, recordings: Sequence[Path]) -> list[Path]:
-    """Return the path in the output folder to which the remix of each recording is written.
+    """Return, for each recording, the path in the output folder to which its remix is written.
 
     Raises:
-        InputError: two recordings would have the same file, or the folder contains a recording.
+        InputError: two recordings would be written to the same output file, the output folder
+            contains one of the recordings, or `folder` is the name of a sound file.
     """
     if folder.suffix.lower() in FORMATS:
-        raise InputError(f"-o {folder}: expected a folder for several recordings")
+        raise InputError(f"-o {folder}: expected a folder, because there are several recordings")
     problems = []
     sounds = [folder / f"{path.stem}{suffix}" for path in recordings]
     for stem, count in Counter(path.stem for path in recordings).items():

@@ -26,8 +26,9 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     If a function is compiled with `fastmath` and is called by another compiled function, the
     function must also have the option `forceinline=True`. Without `forceinline=True`, there are two
     versions of the machine code: the function compiled alone, and the function compiled together
-    with the caller. The results of both versions differ in the last digit. Which version runs
-    depends on whether the machine code of the caller is loaded from the cache.
+    with the caller. The results of the two versions differ from each other only in the last digit.
+    The version that runs depends on whether the machine code of the caller is loaded from the
+    cache.
 
     Args:
         options: options of :func:`numba.njit`, such as `error_model`.

@@ -26,7 +26,7 @@ def additions(group: str, taken: Collection[str]) -> dict[str, EntryPoint]:
         taken: names that exist in this package.
 
     Raises:
-        InputError: two packages use the same name, or another package uses a name of this package.
+        InputError: two packages use the same name, or another package uses a name in `taken`.
     """
     found: dict[str, EntryPoint] = {}
     for entry in installed(group):

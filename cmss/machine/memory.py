@@ -49,9 +49,9 @@ def give_back_memory() -> None:
 def large_array(shape: Sequence[int], arrays: int = 1) -> NDArray[np.float32]:
     """Return an array of zeros, in memory or on disk.
 
-    The array is on disk if the total size of `arrays` arrays of this shape exceeds
-    :data:`IN_MEMORY`. The file of the array has no name, and is deleted together with the array.
-    The file is in the folder for temporary files, which the environment variable TMPDIR sets.
+    The array is on disk if its size times `arrays` exceeds :data:`IN_MEMORY`. The file of the array
+    has no name, and is deleted together with the array. The file is in the folder for temporary
+    files, which the environment variable TMPDIR sets.
 
     Args:
         shape: shape of the array.
@@ -79,7 +79,8 @@ def release(array: NDArray[np.float32]) -> None:
     """Free the memory pages of an array that :func:`large_array` has stored on disk.
 
     Values that are not on the disk yet remain in the cache of the operating system, which is not
-    part of the memory of the process. An array that is stored in memory is not changed.
+    part of the memory of the process. If :func:`large_array` has stored the array in memory, this
+    function does nothing.
     """
     base = array
     while isinstance(base, np.ndarray) and base.base is not None:

@@ -58,7 +58,7 @@ class _Modules:
         return _Library(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing, because the replacement of a module has no code."""
+        """Do nothing, because the stand-in for a missing module has no code to execute."""
 
 
 class _Library(ModuleType):

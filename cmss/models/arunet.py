@@ -138,9 +138,10 @@ class ARUNet(Network):
             players, chosen: results of :func:`listed`.
 
         Returns:
-            The coefficients of the sources at the level of the mixture, an array of shape (B, P, 2,
-            L, K). If the mixture of an example is silent, all coefficients of this example are
-            zero. The coefficients of the entries that pad `players` are also zero.
+            The coefficients of the sources, on the same scale as those of the mixture, an array of
+            shape (B, P, 2, L, K). If the mixture of an example is silent, all coefficients of this
+            example are zero. The coefficients are also zero for the entries of `players` that are
+            only padding.
         """
         fold, exponent = self.arguments.fold, self.arguments.compression
         power = mixture.square().mean((1, 2, 3), keepdim=True)
@@ -340,7 +341,7 @@ class AttentionGate(nn.Module):
         )
 
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
-        """Apply the gate to a skip connection with a signal from the level below."""
+        """Multiply a skip connection by a gate computed from it and from the level below."""
         # (B, signal, height / 2, width / 2) -> (B, C, height, width)
         both = F.relu(self.lift(self.from_signal(signal)) + self.from_skip(skip))
         # Like the paper, this gate has a softmax over channels instead of a sigmoid. Under

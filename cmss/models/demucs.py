@@ -76,8 +76,8 @@ class DemucsArguments:
             )
         if self.kernel_size % self.stride or (self.kernel_size - self.stride) % 2:
             raise ValueError(
-                f"kernel_size: expected a multiple of the stride {self.stride}, and an even "
-                f"difference to the stride, got {self.kernel_size}"
+                f"kernel_size: expected a multiple of the stride {self.stride}, such that "
+                f"kernel_size minus the stride is even, got {self.kernel_size}"
             )
 
 

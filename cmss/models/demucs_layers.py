@@ -42,7 +42,7 @@ class BLSTM(nn.Module):
         longest: largest number of time steps that are processed at once. If `longest` is None,
             there is no limit. Longer inputs are cut into chunks of `longest` time steps;
             consecutive chunks overlap by half. Where two chunks overlap, each output step comes
-            from the chunk whose ends are farther from the step.
+            from the chunk in which the step is farther from the nearest end.
         skip: whether to add the input to the output.
     """
 

@@ -161,8 +161,8 @@ class CrossTransformer(nn.Module):
 
         The bins of a frame are consecutive.
 
-        Half of the channels represent the frame, and the other half represent the bin. Sines and
-        cosines at C / 4 rates alternate.
+        Half of the channels represent the frame, and the other half represent the bin. Within each
+        half, the channels alternate between sines and cosines, at C / 4 different rates.
         """
         half = channels // 2
         rates = torch.exp(torch.arange(0.0, half, 2) * -(math.log(self.period) / half))

@@ -28,7 +28,7 @@ from cmss.transforms.stft import istft, stft
 class HybridArguments:
     """Arguments of the third and the fourth generation of Demucs.
 
-    If an argument also exists in the code of the authors, the names are the same.
+    Arguments that also exist in the authors' code have the same names here.
 
     Args:
         sources: names of the outputs in order.

@@ -79,13 +79,14 @@ def long_term(mixture: Tensor, estimates: Tensor) -> LongTerm:
 def _constant(directions: list[Distribution], power: Tensor) -> Tensor:
     """Return the five features that do not change over time, an array of shape (5, S, F, 1).
 
-    Two features are log-odds of the source's power: one feature for each number of bins in
-    :data:`LONG_TERM`. Two features are level differences between the left and the right channel,
-    for two neighbourhoods of bins. The last feature is the frequency.
+    The first two features are log-odds of the source's power: :data:`LONG_TERM` contains two
+    numbers of bins, and there is one feature for each number. The next two features are level
+    differences between the left and the right channel, for two neighbourhoods of bins. The last
+    feature is the frequency.
 
     Args:
         directions: distributions of the directions of each source, for each neighbourhood of bins.
-        power: power of each source over the recording, an array of shape (S, F, 1).
+        power: power of each source, summed over all frames, an array of shape (S, F, 1).
     """
     planes = []
     for neighbours in LONG_TERM:
@@ -110,8 +111,8 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
 
     - the log-odds of the source's mask;
     - the log-odds of the source's directions, for each neighbourhood of bins;
-    - the log-odds of the source's power over the recording, for each number of neighbouring bins in
-      :data:`LONG_TERM`;
+    - the log-odds of the source's power, which is summed over the recording and over neighbouring
+      bins, for each number of bins in :data:`LONG_TERM`;
     - the level of the mixture relative to the mean level near this frequency;
     - the level difference of the source between the left and the right channel, for two
       neighbourhoods of bins;

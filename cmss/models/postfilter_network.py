@@ -195,7 +195,7 @@ class Postfilter(nn.Module):
         return self.last(relu(hidden)).float()
 
     def _inputs(self, features: Tensor) -> Tensor:
-        """Append, for each bin, two of the features at multiples of the bin's frequency."""
+        """For each bin, append the values of two features at multiples of the bin's frequency."""
         relatives = self.arguments.relatives
         related = [at_multiple(features[:, (ODDS, LEVEL)], times) for times in relatives]
         return torch.cat([features, *related], 1)
@@ -217,7 +217,8 @@ class Postfilter(nn.Module):
         blocks = len(own.dilations)
         if theirs.dilations[:blocks] != own.dilations:
             raise ValueError(
-                f"dilations differ: {theirs.dilations}, expected first {own.dilations}"
+                f"dilations differ: {theirs.dilations}, expected a list that begins with "
+                f"{own.dilations}"
             )
         first = other.first.state_dict()
         weight = torch.zeros_like(self.first.weight)

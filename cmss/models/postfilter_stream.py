@@ -144,10 +144,10 @@ class _Layer:
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
     def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
-        """Apply the block to the frames that were written to the memory from :meth:`room`.
+        """Apply the block to the frames in the memory that :meth:`room` returned.
 
         Args:
-            frames: number of frames that were written to the memory of the input.
+            frames: number of frames that the caller has written to this memory.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).

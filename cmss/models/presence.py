@@ -53,7 +53,7 @@ def of_players(x: Tensor, players: Tensor) -> Tensor:
 
 
 def in_places(estimates: Tensor, players: Tensor, sources: int) -> Tensor:
-    """Invert :func:`of_players`: write the estimates of the listed sources to the sources' indices.
+    """Invert :func:`of_players`: put the estimate of each listed source at the source's index.
 
     Args:
         estimates: estimates of the listed sources, an array of shape (B, P, 2, T). `estimates` is

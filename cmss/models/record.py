@@ -44,11 +44,11 @@ class NetworkRecord:
     """Holds the sizes and the properties of a network.
 
     Args:
-        name: name of the network for users, as in `separator=NAME` and `model=NAME`. If several
-            networks have the same `name`, `separator=NAME` accepts the weights of all these
+        name: name by which users select the network, as in `separator=NAME` and `model=NAME`. If
+            several networks have the same `name`, `separator=NAME` accepts the weights of all these
             networks.
-        network: class of the network; `network.model_name` is the name of the network in
-            checkpoints.
+        network: class of the network; `network.model_name` is the name by which checkpoints refer
+            to the network.
         arguments: class of the network's arguments.
         summary: short description of the method, for lists of networks.
         sizes: dict from a name, such as `small` or `paper`, to a :class:`Size`.

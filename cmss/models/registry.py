@@ -32,7 +32,7 @@ class Listed:
     """Holds properties of a network; these properties are known without importing the network.
 
     Args:
-        name: name of the network for users.
+        name: name by which users select the network.
         sizes: names of the network's sizes; None for a network of an extension package.
         separates: whether `separator=NAME` loads the network.
     """
@@ -109,7 +109,7 @@ def records() -> tuple["NetworkRecord", ...]:
 def models() -> dict[str, tuple[type["Network"], type[Any]]]:
     """Return the class of each network and the class of its arguments.
 
-    The keys of the dict are the names of the networks in checkpoints.
+    The keys of the dict are the names by which checkpoints refer to the networks.
     """
     return {record.network.model_name: (record.network, record.arguments) for record in records()}
 

@@ -66,7 +66,7 @@ class DepthwiseSeparableConv(nn.Module):
 
 
 class Pointwise(nn.Conv1d):
-    """Applies a 1x1 convolution to tensors whose last axis is the channels."""
+    """Applies a 1x1 convolution to tensors whose last axis is the channel axis."""
 
     def __init__(self, channels: int, filters: int, bias: bool = False) -> None:
         super().__init__(channels, filters, 1, bias=bias)

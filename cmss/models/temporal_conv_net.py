@@ -134,8 +134,8 @@ class _Moments:
 
     Args:
         norm: normalisation layer of the block.
-        y: tensor with the shape (K, channels) of the full input, and with the dtype and the device
-            of the tiles. The values of `y` are not used.
+        y: tensor whose shape (K, channels) is the shape of the full input, and whose dtype and
+            device are those of the tiles. The values of `y` are not used.
     """
 
     def __init__(self, norm: Norm, y: Tensor) -> None:
@@ -158,7 +158,10 @@ class _Moments:
             y.copy_(self.norm.normalise(y[None])[0])
 
     def scale_and_shift(self) -> tuple[float, float]:
-        """Return the scale and the shift of the normalisation; all tiles must have been added."""
+        """Return the scale and the shift of the normalisation.
+
+        Call this method only after :meth:`add` has been called for all tiles.
+        """
         if self.norm.norm_type != "gLN":
             return 1.0, 0.0
         mean = self.total / self.count
@@ -169,7 +172,7 @@ class _Moments:
 
 
 class _Convolution:
-    """Scales and offsets each channel, then convolves each channel, in tiles of frames.
+    """Multiplies each channel by a scale, adds an offset, and convolves the result, in tiles.
 
     Args:
         depthwise: the convolution.

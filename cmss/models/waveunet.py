@@ -169,7 +169,7 @@ class WaveUNet(Network):
 
 
 class Convolution(nn.Conv1d):
-    """Applies a convolution without padding to tensors whose last axis is the channels.
+    """Applies a convolution (without padding) to tensors whose last axis is the channel axis.
 
     With the initial weights, the output has the same variance as the input (He et al. 2015). The
     network has no normalisation layer that could restore the variance.

@@ -121,9 +121,9 @@ def read_state_dicts(path: Path) -> tuple[dict[str, StateDict], dict[str, str]]:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:  # torch.load may raise any exception if the file is not a pickle
         raise InputError(
-            f"{path}: the file is damaged, or contains objects that are not tensors and therefore "
-            "not unpickled; expected a file of torch.save(network.state_dict(), FILE), or a "
-            ".safetensors file"
+            f"{path}: the file is damaged, or contains objects other than tensors, which are "
+            "refused for safety; expected a file written by "
+            "torch.save(network.state_dict(), FILE), or a .safetensors file"
         ) from error
     found = dict(_state_dicts(content))
     if not found:
@@ -208,7 +208,7 @@ def _uncompiled(tensors: StateDict) -> StateDict:
 def _below_prefixes(
     tensors: StateDict, expected: StateDict
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each fitting prefix, and a dict from names without this prefix to tensors.
+    """Yield each prefix that fits, and a dict from each name without this prefix to its tensor.
 
     A prefix fits if the names without the prefix are the names of the network's tensors.
     """

@@ -24,7 +24,7 @@ class Dictionaries:
     """Holds the templates of each instrument, and the analysis of the training spectrograms.
 
     Args:
-        analysis: settings of the spectrograms that the templates model.
+        analysis: settings of the spectrograms from which the templates were learned.
         templates: dict from the instrument to its templates, an array of shape
             (lags, bands, components). The template of each component sums to 1.
     """

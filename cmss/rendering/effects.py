@@ -41,9 +41,9 @@ class EffectSettings:
         reverberation_s: maximum reverberation time in seconds. If `reverberation_s` is 0, the room
             has no reflections.
         near: fraction of the mixtures in which the microphones are close to the players.
-        width: variation of the width of the stereo image. If `width` is 1, the stereo image is
-            between mono and 1.5 times as wide as the stereo image of the microphone pair. If
-            `width` is 0, the stereo image of the microphone pair does not change.
+        width: variation of the width of the stereo image. If `width` is 1, the width of the stereo
+            image is between 0 (mono) and 1.5 times the width of the stereo image of the microphone
+            pair. If `width` is 0, the stereo image of the microphone pair does not change.
         different_notes: fraction of the doubled instruments whose two players use different
             recordings. The two players use different libraries or dynamic layers. If there is only
             one layer, the two players use recordings of different pitches.
@@ -78,8 +78,8 @@ def against_habit(
 
     The parts are assigned at random. For example, a viola may play a higher part than a violin. In
     a quarter of the ensembles, two players play the same part. All parts are transposed by the same
-    interval. Each part is also transposed by a random number of octaves that moves the part into
-    the range of the instrument.
+    interval. Each part is also transposed by a number of octaves. This number is drawn at random
+    from the numbers that move the part into the range of the instrument.
 
     Args:
         parts: excerpts of the score, with onsets from zero.
@@ -112,7 +112,7 @@ def against_habit(
 def anywhere_in_range(
     part: Part, low: int, high: int, interval: int, rng: np.random.Generator
 ) -> Part:
-    """Transpose a part by an interval and a random number of octaves into a range.
+    """Transpose a part into a range, by an interval and a random number of octaves.
 
     The number of octaves is drawn from all numbers that move at least 90 % of the notes into the
     range. The remaining notes are shifted separately.

@@ -298,7 +298,7 @@ def read_material(
 
 
 # The following functions import their modules when they are called, because these modules need
-# libraries for sound files and scores. A training from a packed file does not need these libraries.
+# libraries for sound files and scores. Training from a packed file does not need these libraries.
 
 
 def _read_libraries(

@@ -18,7 +18,7 @@ from cmss.files.archives import reading_archive
 from cmss.files.text import decode
 
 LARGEST_BYTES = 2**28
-"""Maximum size of a score in bytes; the score of a symphony has some 2**26 bytes."""
+"""Maximum size of a score in bytes; the score of a symphony has about 2**26 bytes."""
 
 _SUFFIXES = (".xml", ".musicxml")
 _CONTAINER = "META-INF/container.xml"
@@ -121,8 +121,8 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
     """Return the name of the score in an archive.
 
-    The name is read from the container file. If the container file is missing or names no score,
-    the archive must contain only one score.
+    The name is read from the container file. If the container file is missing or does not contain
+    the name of a score, the archive must contain only one score.
 
     Raises:
         InputError: the archive contains no score, or several scores.
@@ -142,8 +142,8 @@ def _score_name(path: Path, archive: zipfile.ZipFile) -> str:
     ]
     if len(scores) != 1:
         raise InputError(
-            f"{path}: not readable as MusicXML ({_CONTAINER} names no score in this archive, and "
-            f"{len(scores)} files could be one)"
+            f"{path}: not readable as MusicXML ({_CONTAINER} does not say which file of this "
+            f"archive is the score, and {len(scores)} files are possible)"
         )
     return scores[0]
 

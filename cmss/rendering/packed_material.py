@@ -115,8 +115,8 @@ def _compressed(signals: Sequence[NDArray[np.int16]]) -> bytes:
 def _decompressed(content: bytes, lengths: Sequence[int]) -> list[NDArray[np.int16]]:
     """Undo :func:`_compressed`.
 
-    Both the differences and the sums overflow at 16 bits. These overflows cancel each other, so
-    the samples are restored exactly.
+    Both the differences and the sums wrap around at 16 bits (modulo 2^16), so the samples are
+    restored exactly.
     """
     planes = np.frombuffer(zlib.decompress(content), np.uint8).reshape(2, -1)
     folded = np.ascontiguousarray(planes.T).view("<u2")[:, 0].astype(np.int32)

@@ -47,8 +47,9 @@ class Style:
             to notes that are not slurred to the next note.
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on notes of at least 0.25 s.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
-        variety_semitones: maximum of a random number in semitones. When a recording is chosen for a
-            note, this random number is added to the pitch distance between note and recording.
+        variety_semitones: upper limit of a random number that is added to the distance in pitch
+            between a note and each recording. The recording with the smallest sum is played.
+            Therefore, notes of the same pitch are played with different recordings.
         noise: level of the breath or bow noise relative to the tone.
     """
 
@@ -81,7 +82,7 @@ def random_style(effects: EffectSettings, rng: np.random.Generator) -> Style:
 def voices(
     tones: Sequence[Tone], players: int, different: bool, rng: np.random.Generator
 ) -> list[tuple[Tone, ...]]:
-    """Draw the recorded notes that each player of an instrument uses.
+    """Choose at random the recorded notes that each player of an instrument uses.
 
     Each player uses recorded notes from a single dynamic layer of a single library.
 
@@ -89,9 +90,10 @@ def voices(
         tones: all recorded notes of the instrument.
         players: number of players of the instrument.
         different: whether the players use different recorded notes. If there are enough libraries
-            or layers, each player uses a different library or layer. If there are not enough, the
-            sorted pitches of a single layer are divided. For example, the first of two players uses
-            every second pitch, and the second player uses the other pitches.
+            or layers, each player uses a different library or layer. If there are not enough
+            layers, the sorted pitches of a single layer are divided between the players instead.
+            For example, the first of two players uses every second pitch, and the second player
+            uses the other pitches.
         rng: random generator for libraries and layers.
     """
     layers: dict[tuple[str, str], list[Tone]] = {}
@@ -242,10 +244,11 @@ class Performer:
 
 
 def looped(tone: Tone, samples: int, rate_hz: int) -> Array:
-    """Return a recording without its decay, and repeat the sustain up to at least `samples`.
+    """Return a recording without its decay, and repeat the sustain if needed.
 
-    The beginning of each repetition is chosen so that the waveform continues in phase. The
-    crossfade takes 80 ms or a quarter of the sustain, whichever is shorter.
+    The sustain is repeated until the result has at least `samples` samples. The beginning of each
+    repetition is chosen so that the waveform continues in phase. The crossfade takes 80 ms or a
+    quarter of the sustain, whichever is shorter.
     """
     source = tone.samples[: tone.sustain_end].astype(np.float32) / np.float32(FULL_SCALE)
     sustain = source

@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Detail:
-    """Holds what the page shows about one pair of scene and listener, with its sounds.
+    """Holds the data and the sounds that the page shows for one pair of scene and listener.
 
     Args:
         row: row of the pair in the table of scores, see :func:`cmss.report.data.score_table`.

@@ -183,8 +183,9 @@ def _add_energies(
             array of shape (sources, channels, sources * channels, bins).
         own_responses: frequency responses of the filters from the reference of each source to the
             estimate of the same source, an array of shape (sources, channels, channels, bins).
-        energies: array (4, sources, frames) to which the energies are added. The order on the first
-            axis is: first projection, interference, second projection, artefacts.
+        energies: array (4, sources, frames) to which the energies are added. The entries on the
+            first axis are, in this order: the first projection, the interference, the second
+            projection, and the artefacts.
     """
     sources, channels, frames, bins = true.shape
     for start in range(0, bins, _BINS):

@@ -35,9 +35,10 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Holds the difference of two runs in mean HAAQI (mean of both ears) for a group of pairs.
+    """Holds the difference between the mean HAAQI scores of two runs, for a group of pairs.
 
-    If all pairs have the same track, `low`, `high` and `p` are NaN.
+    The HAAQI score of a pair is the mean of both ears. If all pairs have the same track, `low`,
+    `high` and `p` are NaN.
 
     Args:
         group: name of the group: "all", or a type of ensemble.

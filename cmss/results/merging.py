@@ -135,7 +135,7 @@ def _at(table: str, key: tuple[str, str], problem: str) -> str:
 
 
 def summarise(rows: Iterable[ScoreRow], pairs: Iterable[Pair]) -> pd.DataFrame:
-    """Compute mean scores of all pairs, and by ensemble, number of players and listener.
+    """Compute mean scores for all pairs, and for each ensemble, number of players and listener.
 
     Args:
         rows: scores of pairs.

@@ -20,10 +20,10 @@ COMMON_FILES = ("base", "network", "templates")
 def add_choices(words: Iterable[str] = ()) -> None:
     """Register the choices model=NAME of train.py, and separator=NAME of all recipes.
 
-    If a separator has a file in cmss/conf/separator, the separator is already a choice. All
-    settings of the other separators of this package are in the files :data:`COMMON_FILES`. The
-    settings of a separator in an extension package are the fields of the separator's class. This
-    class is imported only if the name of the separator is on the command line.
+    A separator that has a file in cmss/conf/separator can already be selected. All settings of the
+    other separators of this package are in the files :data:`COMMON_FILES`. The settings of a
+    separator in an extension package are the fields of the separator's class. This class is
+    imported only if the name of the separator is on the command line.
 
     Args:
         words: the command line.

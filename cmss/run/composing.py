@@ -1,9 +1,9 @@
 """Makes hydra compose the configuration of a program only once.
 
-After the imports, the composition takes a large part of the start-up time. Without this module, the
-configuration would be composed three times. Hydra composes the configuration to determine whether
-the call is a multirun, and then again for the run. :mod:`cmss.run.overrides` composes the default
-values.
+Apart from the imports, the composition takes a large part of the start-up time. Without this
+module, the configuration would be composed three times. Hydra composes the configuration to
+determine whether the call is a multirun, and then again for the run. :mod:`cmss.run.overrides`
+composes the default values.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def defaults_of(composed: HydraConf) -> DictConfig:
 
 
 def _words_for_defaults(composed: HydraConf) -> tuple[str, ...]:
-    """Return command-line words that make the same choices of groups but change no values."""
+    """Return command-line arguments that choose the sections of `composed` but change no values."""
     choices = [
         f"{group}=[{','.join(choice)}]" if isinstance(choice, ListConfig) else f"{group}={choice}"
         for group, choice in composed.runtime.choices.items()
@@ -83,8 +83,8 @@ class _Loader(ConfigLoaderImpl):
 
     Attributes:
         defaults: dict of configurations. Each key is a pair of a configuration name and
-            command-line words. Each value is the configuration that hydra would compose from this
-            pair.
+            command-line arguments. Each value is the configuration that hydra would compose from
+            this pair.
     """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:

@@ -170,15 +170,16 @@ def record(config: DictConfig, given: DictConfig) -> None:
         given: configuration in which the precision may be `auto`.
 
     Raises:
-        InputError: since :func:`with_precision` was called, another job has begun the run with
-            another precision.
+        InputError: after the call of :func:`with_precision`, another job has begun the run with a
+            different precision.
     """
     folder = Path(config.path.exp_folder)
     with alone(folder / ".configuration.lock", "configuration", wait=True):
         if with_precision(given) != config:
             raise InputError(
-                f"{folder}: separator.precision: another job, on another processor, has just begun "
-                "this run with another precision than this job would choose; start this job again"
+                f"{folder}: separator.precision: another job has just started this run with a "
+                "different precision, because it runs on a different processor; start this job "
+                "again"
             )
         save_configuration(config)
 

@@ -27,10 +27,10 @@ _DAMAGED = "run enhance.py with the same path.exp_folder to write it again"
 def absolute_paths(config: DictConfig) -> DictConfig:
     """Return a copy of the configuration with absolute paths instead of relative paths.
 
-    The paths in the section `path`, in `evaluate.pairs` and in `compare` are replaced, because a
-    later program reads these paths again, perhaps in another working folder. References between
-    paths are kept. Therefore, if a later program overrides `path.root`, all paths that depend on
-    `path.root` also change.
+    The paths in the section `path`, in `evaluate.pairs` and in `compare` are replaced by absolute
+    paths, because a later program reads these paths again, perhaps in another working folder.
+    References between paths are kept. Therefore, if a later program overrides `path.root`, all
+    paths that depend on `path.root` also change.
     """
     config = config.copy()
     for key in config.path:
@@ -100,8 +100,8 @@ def continued_configuration(config: DictConfig, overrides: dict[str, Any]) -> Di
     if not path.is_file():
         if OmegaConf.is_missing(config.path, "root"):
             raise InputError(
-                f"{path}: no such file; expected path.exp_folder=FOLDER of a run of enhance.py, or "
-                "path.root=DATA to score files made elsewhere"
+                f"{path}: no such file; set path.exp_folder to the folder of a run of enhance.py, "
+                "or, to score files that another program enhanced, set path.root=DATA"
             )
         return absolute_paths(config)
     kept = read_configuration(folder)

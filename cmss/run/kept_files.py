@@ -2,9 +2,9 @@
 
 Each result has a fingerprint (:mod:`cmss.fingerprint`). An enhanced file
 enhanced_signals/<split>/<scene>_<listener>_remix.flac contains its fingerprint as a FLAC comment.
-The folder stems/<track>/ contains the fingerprint of all stems of a track in the file
-made_from.txt. An enhanced file or a folder of stems is either complete or absent, so that an
-interrupted run can continue.
+The folder stems/<track>/ contains a file made_from.txt with the fingerprint of all stems of the
+track. An enhanced file or a folder of stems is either complete or absent, so that an interrupted
+run can continue.
 """
 
 import shutil

@@ -197,8 +197,8 @@ def with_path_as_text(word: str) -> str:
         word: argument KEY=VALUE of the command line.
 
     Returns:
-        The argument with a quoted value. If the value is not a path that looks like a number, the
-        argument is returned without changes.
+        The argument; its value is quoted if the value is a path that looks like a number. All other
+        arguments are returned without changes.
     """
     if not is_path(_split(word)[1]):
         return word
@@ -363,8 +363,8 @@ def _with_home(path: str) -> str:
     expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib drops "./"
     if expanded.startswith("~"):
         raise ValueError(
-            f"no user has the home folder {path.split('/')[0]}; for a path that begins with ~, "
-            f"type ./{path}"
+            f"there is no user with the home folder {path.split('/')[0]}; if the name of the file "
+            f"or folder really begins with ~, type ./{path}"
         )
     return expanded
 

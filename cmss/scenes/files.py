@@ -128,7 +128,7 @@ def _printable(name: str) -> str:
 
 
 class SceneEntry(_Entry):
-    """An entry of the scenes file: names of the track and of the set of gains of a scene."""
+    """An entry of the scenes file; it names the track and the set of gains of a scene."""
 
     # The name of the track must be printable, because it is written to scores.csv.
     music: Annotated[str, AfterValidator(_printable)]

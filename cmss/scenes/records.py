@@ -92,7 +92,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Scene:
-    """Defines a remix of a track by a gain for each source.
+    """Defines a remix of a track; the remix applies a gain to each source.
 
     Args:
         id: id of the scene, such as "S50001".

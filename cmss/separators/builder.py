@@ -28,10 +28,11 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     """Build a separator and its processing steps.
 
     Args:
-        settings: section of the configuration. The value of `name` is a key of :data:`SEPARATORS`
-            or `ensemble`. The value of `cache` is a folder for estimates. The value of `steps` is a
-            list for :func:`build_steps`. All other keys are settings of the separator. An ensemble
-            has a list `members`, whose items consist of a `weight` and the settings of a separator.
+        settings: section of the configuration. The value of `name` is either a key of
+            :data:`SEPARATORS` or the word `ensemble`. The value of `cache` is a folder for
+            estimates. The value of `steps` is a list for :func:`build_steps`. All other keys are
+            settings of the separator. An ensemble has a list `members`, whose items consist of a
+            `weight` and the settings of a separator.
         sample_rate_hz: sampling rate of the mixtures.
 
     Raises:
@@ -71,9 +72,9 @@ def build_steps(
             applied. The key `name` of a mapping is a key of :data:`cmss.separators.steps.STEPS`;
             the other keys are the settings of the step.
         key: key of this section in the configuration, for error messages.
-        precision: default value of the setting `precision`. The default value is used for each step
-            that has this setting, if the mapping of the step does not contain the setting. If
-            `precision` is None, each step keeps its own default value.
+        precision: default value of the setting `precision`. If a step has this setting but its
+            mapping does not contain the setting, the step uses this default value. If `precision`
+            is None, each step keeps its own default value.
 
     Returns:
         Dict from the key of each step, such as `separator.steps.0`, to the step.
@@ -124,7 +125,9 @@ def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) ->
     name = str(settings.get("name")) if isinstance(settings, Mapping) else ""
     if name not in STEPS:
         names = one_of(STEPS, name).removeprefix("expected ")
-        raise InputError(f"{key}: {settings!r}, expected a mapping whose name is {names}")
+        raise InputError(
+            f"{key}: {settings!r}, expected a mapping with the key name, whose value is {names}"
+        )
     own = {field: value for field, value in settings.items() if field != "name"}
     if precision is not None and "precision" in {field.name for field in fields(STEPS[name])}:
         own = {"precision": precision, **own}

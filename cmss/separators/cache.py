@@ -105,7 +105,7 @@ def _write(path: Path, stems: Stems, made_from: str) -> None:
 
 
 def _read(path: Path, made_from: str) -> Stems | None:
-    """Return the stems in a file.
+    """Read the stems from a file, and return them.
 
     The result is None if the file is missing or damaged, or if the stems were estimated from other
     inputs.

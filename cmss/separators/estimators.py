@@ -242,8 +242,9 @@ def run_resampled(
 
     The mixture is scaled to an RMS of :data:`LEVEL`, and the estimates are scaled back. Without
     this scaling, small constants in a network would change the estimates of a quiet mixture. If the
-    receptive field is bounded, the level is not changed, because the RMS depends on the future of
-    the signal. The estimates are aligned with the mixture.
+    receptive field is bounded, the level is not changed: the RMS depends on the complete signal,
+    also on its future, and would make the receptive field unbounded. The estimates are aligned with
+    the mixture.
 
     Args:
         function: function that applies the network to a segment (1, 2, samples) and returns
@@ -315,7 +316,7 @@ def share_out(
 
 
 def output_names(sources: Iterable[Source]) -> list[str]:
-    """Return the output names of the players without repetitions."""
+    """Return the names of the outputs for these players; each name occurs only once."""
     return list(dict.fromkeys(output_name(source.instrument, source.voice) for source in sources))
 
 

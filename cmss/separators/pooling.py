@@ -40,8 +40,8 @@ def pooled(
 
     Returns:
         The sources, an array of shape (S, 2, samples). The sum of the sources is the mixture. A
-        source is silent in the result if the source is silent in the estimates of all members with
-        a positive weight, and at least one other source is not.
+        source is silent in the result if all members that have a positive weight for this source
+        estimate silence. If this condition is true for all sources, it is ignored.
     """
     (X,) = spectra_of([mixture], WINDOW)  # (2, F, K)
     frames, sources = X.shape[-1], weights.shape[1]

@@ -16,8 +16,8 @@ from cmss.separators.protocol import Around, Stems
 class Progress:
     """Counts the work that is done, and reports it as a fraction.
 
-    In each block of the recording, each member of an ensemble counts as one unit of work. All steps
-    after the ensemble together also count as one unit.
+    In each block of the recording, each member of an ensemble counts as one unit of work. The steps
+    after the ensemble count together as one more unit.
     """
 
     def __init__(self, report: Callable[[float], object] | None, samples: int) -> None:
@@ -30,7 +30,10 @@ class Progress:
             report(0.0)
 
     def watch(self, separator: Separator) -> Separator:
-        """Return the separator, or a copy that reports after each member of its ensemble."""
+        """Return a separator that reports the progress after each member of an ensemble.
+
+        If `separator` contains no ensemble, its behaviour does not change.
+        """
         watched: Any = separator
         if isinstance(separator, Around):
             watched = copy(separator)
@@ -61,7 +64,7 @@ class Progress:
 
 
 class _Watched(Around):
-    """Wrapper that calls a function with the number of samples after each separation."""
+    """Wrapper that calls a function after each separation, with the number of separated samples."""
 
     def __init__(self, separator: Separator, done: Callable[[int], object]) -> None:
         super().__init__(separator)

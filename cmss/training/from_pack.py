@@ -4,9 +4,9 @@
 
 FILE.npz is a file that `metadata_tools.pack` wrote. FOLDER is the folder for the state, the log and
 the weights. The keys, the default values and the output files are the same as in
-`train.py data=rendered`. Each program can therefore continue a training of the other program. If
-pydantic is not installed, the values of the keys are not checked. In this case, first run a
-training of a few steps as a test.
+`train.py data=rendered`. Each program can therefore continue a training that the other program
+started. If pydantic is not installed, the values of the keys are not checked. In this case, first
+run a training of a few steps as a test.
 """
 
 import json

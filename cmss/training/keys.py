@@ -129,8 +129,8 @@ class FitPaths(ListeningPaths):
 class FitKeys:
     """Holds the settings of fit.py.
 
-    The members of the ensemble, the steps and the section `enhancer` are checked when the ensemble,
-    the steps and the hearing aid are built.
+    The settings of the members and of the steps are checked when the ensemble and the steps are
+    built. The section `enhancer` is checked when the hearing aid is built.
     """
 
     path: FitPaths

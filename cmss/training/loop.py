@@ -42,8 +42,8 @@ class LoopSettings:
         validate_every: number of steps between validations.
         validation_batches: number of batches in a validation; every validation uses the same
             batches.
-        patience: number of validations without a lower loss after which the training stops; 0 for
-            no early stop.
+        patience: the training stops after this number of successive validations without a lower
+            loss; 0 for no early stop.
         haaqi_every: number of validations from one measurement of HAAQI to the next; 0 for no
             measurements.
         save_every_s: interval in seconds at which the state of the training is saved.

@@ -50,7 +50,10 @@ class WaveformLoss:
 
 
 def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
-    """Compute the spectral convergence plus the log-magnitude error; average three resolutions.
+    """Compute the multi-resolution STFT loss.
+
+    For each of three resolutions, the loss is the sum of the spectral convergence and the
+    log-magnitude error. The result is the mean over the three resolutions.
 
     Args:
         estimates, targets: waveforms (..., T) of the estimates and of the stems.
@@ -75,7 +78,7 @@ def multi_resolution_stft_loss(estimates: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass
 class MaskLoss:
-    """Computes the loss of masks from the paper on Multichannel U-Net.
+    """Computes the loss that the paper on Multichannel U-Net defines for masks.
 
     The target of a mask is the ratio of the magnitudes of stem and mixture. The error of a source
     is weighted by (E_max / E)^p, where E is the energy of this source in the batch, and E_max is

@@ -65,7 +65,7 @@ class Batch:
     Args:
         stems: stems of the players, an array (B, P, 2, T). If an example has fewer than P players,
             the remaining stems are zero.
-        index: for each player, the index of the network's output that is to estimate this player,
+        index: for each player, the index of the network's output that must estimate this player,
             an array (B, P). The index is -1 if the player does not exist or no output estimates
             this player.
         gains: factor that multiplies each player in the remix, an array (B, P).
@@ -81,7 +81,7 @@ class Batch:
         return self.stems.sum(1)
 
     def present(self, outputs: int) -> Tensor:
-        """Return a mask (B, outputs) that is True for each output that is to estimate a player."""
+        """Return a mask (B, outputs) that is True for each output that must estimate a player."""
         # Index -1 is mapped to an additional last output, which is dropped.
         marks = self.index.new_zeros(len(self.index), outputs + 1, dtype=torch.bool)
         return marks.scatter_(1, self.index % (outputs + 1), True)[:, :outputs]
@@ -96,7 +96,7 @@ class Batch:
 
 
 class Mixtures(Protocol):
-    """Protocol of the mixtures of a training."""
+    """Typing protocol of the objects that supply the batches of a training."""
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step; the batch depends only on the number of the step."""
@@ -108,8 +108,8 @@ class RandomMixtures:
 
     Args:
         tracks: tracks from which stems are drawn.
-        index: dict from the name of a stem to the index of the network's output that is to
-            estimate this stem.
+        index: dict from the name of a stem to the index of the network's output that must estimate
+            this stem.
         sample_rate_hz: sampling rate of the stems.
         settings: settings of the random mixtures.
         seed: seed of all random numbers.

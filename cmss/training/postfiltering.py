@@ -207,8 +207,8 @@ def train_postfilter(
         state: path of the file from which an interrupted training continues.
         save_every_s: interval in seconds at which the state of the training is saved.
         progress: function that wraps the steps with a progress bar, such as tqdm.
-        described: text that describes the examples if `examples` is a function. The state of a
-            training with a different text is refused.
+        described: text that describes the examples if `examples` is a function. A saved state is
+            refused if it was saved with a different text.
 
     Raises:
         FloatingPointError: a loss or its gradient is not finite; the message names the step.

@@ -73,7 +73,7 @@ class Preset:
 
         Args:
             seed: seed of the random weights.
-            instrument: instrument that the network is to estimate; None for all instruments.
+            instrument: instrument that the network must estimate; None for all instruments.
             init_from: path of a file of weights. If `init_from` is None, the weights are random.
 
         Raises:

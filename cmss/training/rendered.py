@@ -43,7 +43,7 @@ class MaterialPaths:
 
 @dataclass(frozen=True)
 class _StemsSettings:
-    """Holds the section `data` of `data=stems`; this section has no settings."""
+    """Holds the section `data` for the choice `data=stems`; this section has no settings."""
 
 
 def effect_settings(data: Mapping[str, Any], paths: MaterialPaths) -> EffectSettings | None:
@@ -81,7 +81,7 @@ def find_material(
     Args:
         paths: settings that name the material.
         rate_hz: sampling rate of the mixtures.
-        kept: path of the packed file for the material from folders.
+        kept: path of the packed file that stores the material from the folders.
         progress: function that wraps the score files with a progress bar.
 
     Raises:

@@ -207,7 +207,7 @@ def log_likelihood(parts: Tensor, distributions: Sequence[Distribution]) -> Tens
 
 
 def sums_around(sums: Tensor, neighbours: int) -> Tensor:
-    """Add to each bin of an array (..., F, N) the next `neighbours` bins on each side."""
+    """Sum each bin of an array (..., F, N) with the `neighbours` nearest bins on each side."""
     if not neighbours:
         return sums
     bins = sums.shape[-2]

@@ -182,7 +182,7 @@ def official_overlap_add(
             fade_out = 0
     if outputs is None:
         raise ValueError(
-            f"signal: expected more samples than the fade, which has {faded:g}, got {samples}"
+            f"signal: {samples} samples, expected more than the {faded:g} samples of the fade"
         )
     return outputs
 

@@ -232,7 +232,7 @@ def _scenes(
 def _scene_listeners(
     scenes: list[str], listeners: list[str], per_scene: int, rng: np.random.Generator
 ) -> dict[str, list[str]]:
-    """Draw listeners for each scene so that all listeners get about equally many scenes."""
+    """Choose random listeners for each scene; all listeners get about equally many scenes."""
     drawn: dict[str, list[str]] = {}
     waiting: list[str] = []
     for scene in scenes:

@@ -282,7 +282,7 @@ def _train_files(file: MetadataFile, root: Path, claims: _Claims) -> dict[str, P
         for path in (*entry.stems_path, entry.mixture_path) if entry else ():
             name = safe_name(f"{entry.dataset}/{path}") if entry else None
             if name is None or safe_name(path) is None:
-                file.report(track, f"the path {path!r} leaves the folder")
+                file.report(track, f"the path {path!r} points outside the folder")
                 continue
             target = root / "audio" / "train" / path
             claims.claim(target, name, f"{TRAIN_FILE}: {track}")
@@ -324,6 +324,6 @@ def _inside(folder: Path, name: str, where: str, file: MetadataFile) -> Path | N
     """Join a folder and a relative path; return None if the path points outside the folder."""
     safe = safe_name(name)
     if safe is None:
-        file.report(f"{where}.track", f"the path {name!r} leaves the folder")
+        file.report(f"{where}.track", f"the path {name!r} points outside the folder")
         return None
     return folder / safe

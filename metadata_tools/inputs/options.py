@@ -22,7 +22,8 @@ def command_parser(
     Args:
         name: name of the module.
         description: help text.
-        command: name of the command of the console script `cmss`, if it has this command.
+        command: name of the command of the console script `cmss` that runs the module; empty if
+            there is no such command.
     """
     module = f"metadata_tools.{name}"
     program = started_as(module, command)

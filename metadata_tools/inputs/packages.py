@@ -59,7 +59,7 @@ def open_package(path: Path) -> Package:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
     # These limits protect against decompression bombs. FLAC and WAV files of music grow by a factor
-    # of 1 to 3. The largest known package, EnsembleSet with all microphones, has some 60 GB.
+    # of 1 to 3. The largest known package, EnsembleSet with all microphones, has about 60 GB.
     limit = min(256 * 2**30, max(100 * path.stat().st_size, 64 * 2**20))
     total, sizes = 0, {}
     with reading_archive(path):
@@ -194,7 +194,7 @@ def _checked(path: Path, name: str) -> str:
     """
     safe = safe_name(name)
     if safe is None:
-        raise InputError(f"{path}: the name {name!r} leaves the folder; not unpacked")
+        raise InputError(f"{path}: the name {name!r} points outside the folder; not unpacked")
     return safe
 
 

@@ -98,7 +98,7 @@ def note(path: Path, midi: int, name: str) -> Recording:
         name: unique name of the note.
 
     Raises:
-        InputError: the file is not readable, silent or too short.
+        InputError: the file cannot be read, is silent, or is too short.
     """
     sound, rate_hz = read_sound(path)
     samples = trimmed(resample(sound.mean(axis=0), rate_hz, SAMPLE_RATE_HZ))

@@ -64,7 +64,7 @@ class Halls:
         return cls(halls)
 
     def seats(self, players: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """Draw one hall, with a seat for each player; return the impulse response of each seat.
+        """Choose a hall and its seats at random; return the impulse response of each player's seat.
 
         Shape: each impulse response is an array (2, taps) in float32.
 

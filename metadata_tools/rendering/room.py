@@ -217,8 +217,9 @@ def _first_arrival(room: Room) -> float:
     """Return the sample at which the direct sound arrives at the centre of the microphone pair.
 
     Each impulse is a sinc function (:func:`_add_impulse`), whose first half comes before the
-    arrival. The response has enough samples before the returned sample for this first half, even if
-    a seat is closer to a microphone than to the centre of the pair.
+    arrival. The response has enough samples before the returned sample to hold the first half of
+    the sinc function, even if a seat is closer to one of the microphones than to the centre of the
+    pair.
     """
     return 2 * _SINC_HALF_WIDTH + room.spacing_m / SPEED_OF_SOUND * SAMPLE_RATE_HZ
 

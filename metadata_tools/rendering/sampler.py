@@ -32,10 +32,9 @@ class Player:
         vibrato_cents, vibrato_hz: depth and rate of the vibrato on long notes.
         articulation: ratio of the sounding duration to the written duration of a note that is not
             slurred.
-        variety_semitones: maximum random number that is added to the pitch distance between a note
-            and a recording. For each recording, a random number from 0 to `variety_semitones` is
-            added to the pitch distance. The sampler plays the recording with the smallest sum.
-            Therefore, notes of the same pitch are played with different recordings.
+        variety_semitones: upper limit of a random number that is added to the distance in pitch
+            between a note and each recording. The sampler plays the recording with the smallest
+            sum. Therefore, notes of the same pitch are played with different recordings.
         swell_db: increase of the level towards the middle of long notes.
         softness: attenuation of high frequencies in soft notes, from 0 (none) to 1 (strong).
         dynamic: name of the dynamic layer to use, if the bank has this layer.

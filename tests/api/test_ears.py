@@ -187,7 +187,7 @@ def test_score_of_a_processed_signal_at_another_rate():
 def test_refused_scores():
     one_ear = np.stack([NOISE[0], 0 * NOISE[0]])
     for arguments, line in (
-        ((NOISE[:, :-9], NOISE, RATE_HZ), f"processed: expected {RATE_HZ} samples, as long as"),
+        ((NOISE[:, :-9], NOISE, RATE_HZ), f"processed: expected {RATE_HZ} samples, the length of"),
         ((NOISE, NOISE[:, :-9], RATE_HZ), f"expected {RATE_HZ - 9} samples"),
         ((NOISE, one_ear, RATE_HZ), "the reference is silent in one ear"),
     ):

@@ -218,7 +218,7 @@ BROKEN = {
     "a byte that is no letter": (lambda text: text.encode().replace(b"Vio", b"Vi\xf8"), "byte"),
     "half an archive": (lambda text: archived(text)[:-40], ""),
     "a damaged archive": (lambda text: archived(text).replace(b"s.xml", b"t.xml", 1), "damaged"),
-    "two scores": (lambda text: archived(text, "a.xml", "b.xml"), "2 files could be one"),
+    "two scores": (lambda text: archived(text, "a.xml", "b.xml"), "2 files are possible"),
     "cut short": (lambda text: text.encode()[:-30], "not readable as MusicXML"),
     "nothing": (lambda text: text.encode()[:0], "not readable as MusicXML"),
     "noise": (lambda text: bytes(range(256)) + text.encode(), "byte"),

@@ -67,7 +67,8 @@ UNSAFE = ("../out.txt", "/etc/out.txt", "a/../../out.txt", "..\\out.txt", "C:/ou
 @pytest.mark.parametrize("name", UNSAFE)
 @pytest.mark.parametrize(("write", "file"), [(write_zip, "p.zip"), (write_tar, "p.tar.gz")])
 def test_names_that_lead_out_are_refused(tmp_path, name, write, file):
-    assert "leaves the folder" in refused(write(tmp_path / file, {name: b"x"}), tmp_path / "out")
+    message = refused(write(tmp_path / file, {name: b"x"}), tmp_path / "out")
+    assert "points outside the folder" in message
 
 
 def test_links_and_devices_are_refused(tmp_path):

@@ -247,7 +247,7 @@ def test_a_dry_piece_keeps_its_balance_in_a_measured_hall(tmp_path):
         wet, _ = soundfile.read(path)
         dry = tones(label, SECONDS)
         fit = [float(wet[10:, c] @ dry[:-10] / (dry[:-10] @ dry[:-10])) for c in (0, 1)]
-        # At -40 LUFS a stem has some 300 steps of 16 bit: rounding is 0.1 % of it.
+        # At -40 LUFS a stem has about 300 steps of 16 bit: rounding is 0.1 % of it.
         assert np.std(wet[10:, 0] - fit[0] * dry[:-10]) < 0.01 * np.std(wet[10:, 0])
         assert fit[0] / fit[1] == pytest.approx(3, rel=0.01)
         gains.append(fit[0])

@@ -58,7 +58,7 @@ def test_deviation_of_a_steady_tone(midi, cents):
 @pytest.mark.parametrize("midi", [48, 69, 91])
 def test_vibrato_counts_by_its_middle(midi):
     sustain = tone(midi, 10, seconds=3.0, rate_hz=44100, vibrato_cents=25)
-    # The median of some 60 pieces that do not begin at the vibrato's zeros.
+    # The median of about 60 pieces that do not begin at the vibrato's zeros.
     assert cents_from(midi, sustain) == pytest.approx(10, abs=3)
 
 

@@ -217,7 +217,8 @@ CASES = {
     "a path that leads out": (
         "metadata.zip",
         lambda: spoilt("random_000", "source_1", track="../../Oboe.flac"),
-        "random_000.source_1.track: the path 'EnsembleSet/../../Oboe.flac' leaves the folder",
+        "random_000.source_1.track: the path 'EnsembleSet/../../Oboe.flac' points outside the "
+        "folder",
     ),
     "a bad number": (
         "metadata.zip",

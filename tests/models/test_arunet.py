@@ -309,7 +309,7 @@ def test_bfloat16_differs_by_its_rounding(model):
     with torch.autocast("cpu", torch.bfloat16):
         estimates = model(mixture)
     error = (estimates - expected).square().sum() / expected.square().sum()
-    assert error < 1e-3  # -30 dB: 8 significant bits, through some forty layers
+    assert error < 1e-3  # -30 dB: 8 significant bits, through about forty layers
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_nothing_is_unpickled(tmp_path):
 
     torch.save({"state": Harmful()}, tmp_path / "harmful.th")
     settings = {**SETTINGS, "checkpoint": str(tmp_path / "harmful.th")}
-    with pytest.raises(InputError, match="not tensors and therefore not unpickled"):
+    with pytest.raises(InputError, match="objects other than tensors, which are refused"):
         build_separator(settings, RATE_HZ)
     assert not written.exists()
 

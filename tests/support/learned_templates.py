@@ -17,7 +17,7 @@ NOTES_HZ = {"Oboe": (440.0, 587.3), "Cello": (98.0, 130.8)}
 
 
 def play(instrument: str, seconds: float, seed: int) -> np.ndarray:
-    """Return random notes of 0.2 s with twelve partials; mono, RMS some 0.1."""
+    """Return random notes of 0.2 s with twelve partials; mono, RMS about 0.1."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(0.2 * RATE_HZ)) / RATE_HZ
     notes = [

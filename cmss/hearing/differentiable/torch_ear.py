@@ -72,7 +72,7 @@ class TorchEars(NamedTuple):
                 (ears, 6) or (6,).
             level1: level in dB SPL of a signal whose root mean square is 1, an array of shape
                 (ears,) or a number.
-            like: tensor whose dtype and device the fields of the result get.
+            like: tensor; the fields of the result get the dtype and the device of this tensor.
         """
         losses = [HearingLoss.at(levels) for levels in np.atleast_2d(levels_db)]
         fields = [
@@ -203,7 +203,7 @@ def audible_part(reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def bulk_delays(reference: Tensor, processed: Tensor) -> Tensor:
-    """Return the delay (ears, 1) of `processed` in samples; see `front_end.bulk_delay`."""
+    """Return the delay in samples (ears, 1) of `processed`; see `front_end.bulk_delay`."""
     lags = reference.shape[-1] - 1
     x, y = (z - z.mean(-1, keepdim=True) for z in (reference, processed))
     return _last_maximum(_correlation(x, y, lags).abs()) - lags - DISPERSION

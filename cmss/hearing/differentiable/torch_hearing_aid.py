@@ -19,7 +19,7 @@ from cmss.scenes import Compression
 
 
 def amplified(signal: Tensor, device: HearingAid, compressions: Sequence[Compression]) -> Tensor:
-    """Amplify the signals of several ears with gradients; see `HearingAid.amplify_ear`.
+    """Amplify the signals of several ears like `HearingAid.amplify_ear`, but differentiably.
 
     The computation runs in compiled loops on the CPU in double precision, also for tensors on other
     devices. The computation cannot be parallelised over samples, because attack and release depend

@@ -180,7 +180,10 @@ def _centred(signal: Tensor) -> Tensor:
 
 
 def _synchrony(reference: Tensor, processed: Tensor, noise_power: Tensor) -> Tensor:
-    """Average the covariance between two motions over the audible segments of all bands.
+    """Return the mean covariance of the basilar-membrane motions of two signals.
+
+    The covariance is computed in each segment of each band. The mean is a weighted mean over the
+    audible segments of all bands.
 
     Args:
         reference, processed: motions of both signals, arrays of shape (ears, 32, samples).

@@ -50,7 +50,7 @@ class Aligner:
         self._spectra = rfft(self._pieces)
 
     def delay(self, processed: Array) -> int:
-        """Return the delay of `processed` in samples, from -100 ms to just below 100 ms.
+        """Return the delay in samples of `processed`, from -100 ms to just below 100 ms.
 
         Several lags may have the same largest correlation, for example in silence. In this case,
         this method and pyclarity return the largest of these lags.
@@ -103,7 +103,7 @@ def _end_sums(signal: Array, mean: float, longest: int) -> tuple[Array, Array]:
 
 @compiled(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.float32]) -> float:
-    """Subtract the mean of a signal, write the result into rows, and return the norm of the result.
+    """Fill `pieces` with a signal minus its mean, and return the norm of this difference.
 
     The first `length` samples of each row of `pieces` are filled.
     """
@@ -122,7 +122,7 @@ def _fill_pieces(signal: Array, mean: float, length: int, pieces: NDArray[np.flo
 def _cross_spectrum(
     reference: NDArray[np.complex64], processed: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Return the sum of conj(reference) * processed over the blocks.
+    """Return the cross-spectrum: the sum, over the blocks, of conj(`reference`) * `processed`.
 
     The result has the shape (frequencies,).
     """

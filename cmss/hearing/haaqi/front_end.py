@@ -39,7 +39,7 @@ def _rms(signal: Array) -> float:
 
 
 def bulk_delay(reference: Array, processed: Array) -> int:
-    """Return the delay of `processed` in samples, minus `DISPERSION`.
+    """Return the delay in samples of `processed` relative to `reference`, minus `DISPERSION`.
 
     The delay is the lag with the largest absolute cross-covariance of the two signals. Both signals
     must have the same length.

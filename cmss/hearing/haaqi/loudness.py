@@ -56,8 +56,8 @@ def spectral_differences(reference_db: Array, processed_db: Array) -> tuple[floa
     difference divided by the sum of both spectra.
 
     Returns:
-        Two standard deviations over the bands, each multiplied by the number of bands: the standard
-        deviation of the difference, and the standard deviation of the relative difference.
+        The standard deviation of the difference over the bands, and the standard deviation of the
+        relative difference over the bands. Both are multiplied by the number of bands.
     """
     reference, processed = 10 ** (reference_db / 20), 10 ** (processed_db / 20)
     reference, processed = reference / reference.sum(), processed / processed.sum()

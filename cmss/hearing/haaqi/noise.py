@@ -87,7 +87,7 @@ def _draw(
 ) -> tuple[int, bool, float]:
     """Draw `count` deviates into `output`, or discard the deviates if `output` is empty.
 
-    Deviates are drawn in pairs, and `key` is advanced in place.
+    The deviates are drawn in pairs, and `key` is advanced in place.
 
     Returns:
         The position of the next unused word in `key`, whether a deviate of the last pair is unused,
