@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-TILE_FRAMES = 16
-"""Number of frames in a tile; for windows of 8192 samples at 44.1 kHz, a tile lasts 0.7 s."""
+TILE_FRAMES = 24
+"""Number of frames in a tile; for windows of 8192 samples at 44.1 kHz, a tile lasts 1.1 s."""
 
 
 def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
