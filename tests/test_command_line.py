@@ -44,7 +44,7 @@ def one_line(capsys):
 
 def test_all_tools_are_found():
     assert {"demo", "render", "validate", "scenes", "zenodo", "urmp"} <= set(TOOLS)
-    assert len(TOOLS) == 15
+    assert len(TOOLS) == 16
     assert all(hasattr(import_module(f"metadata_tools.{tool}"), "main") for tool in TOOLS)
 
 

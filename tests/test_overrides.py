@@ -234,7 +234,10 @@ def test_later_stages_take_the_words_of_enhance(here):
         ("remix=official", "remix.name: official, but enhance.py has made the run with consis"),
         ("remix.trust=0.5", "remix.trust: 0.5, but enhance.py has made the run with 1.0; leave "),
         ("profile=official", "profile: official, but enhance.py has made the run with default"),
-        ("ensemble=small", "ensemble.edges_hz: [], but enhance.py has made the run with ["),
+        (
+            "ensemble=small",
+            "ensemble.members: [{'name': 'convtasnet', 'weights_from': 'small', 'weight': 1.0}], ",
+        ),
         ("soft_clip=true", "soft_clip: True, but enhance.py has made the run with False"),
         ("separator.causality=causal", "separator.causality: causal, but enhance.py has made the"),
     ],
