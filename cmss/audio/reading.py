@@ -49,8 +49,8 @@ class AudioHeader:
         sample_rate_hz: sampling rate.
         channels: number of channels.
         samples: number of samples in each channel.
-        format: container format, with libsndfile's name.
-        subtype: sample format, with libsndfile's name.
+        format: container format, as libsndfile names it, for example WAV.
+        subtype: sample format, as libsndfile names it, for example PCM_16.
         comment: text of the file's comment tag.
         sha256: SHA-256 digest of the file; None if the digest was not computed.
     """

@@ -81,9 +81,9 @@ def _peak(summary: NDArray[np.float32]) -> int | None:
 
     A peak is a candidate if its height is at least 0.4 times the largest height. Among the
     candidates, the peak with the largest ratio of height to lag is returned. The highest peak is
-    often at a common multiple of the periods of several tones; the division by the lag gives
-    preference to a single period. Peaks at fractions of a period are too low to be candidates,
-    because half of the harmonics have a minimum there.
+    often at a common multiple of the periods of several tones. Because of the division by the lag,
+    a shorter lag is returned, which is the period of one of the tones. Peaks at fractions of a
+    period are too low to be candidates, because half of the harmonics have a minimum there.
     """
     inner = summary[SHORTEST_LAG:-1]
     rises = inner >= summary[SHORTEST_LAG - 1 : -2]

@@ -39,8 +39,8 @@ class Tone:
         cents: measured deviation from the nominal pitch.
         dynamic: name of the dynamic layer.
         samples: waveform (samples,) of type int16.
-        attack: index of the sample at which the sustain begins.
-        sustain_end: index of the sample at which the decay begins.
+        attack: index of the sample at which the attack ends and the sustain begins.
+        sustain_end: index of the sample at which the sustain ends and the decay begins.
     """
 
     library: str
