@@ -250,7 +250,7 @@ def test_the_separator_that_the_options_choose(tmp_path, separator, monkeypatch,
         (["--separator", "oracle"], "--separator: 'oracle', expected one of ensemble, "),
         (["--separator", "Nmf"], "did you mean nmf?"),
         (["--separator", "hdemucs"], "no such weights"),
-        (["--separator", "passthrough", "--stems"], "passthrough estimates no stems"),
+        (["--separator", "passthrough", "--stems"], "passthrough does not estimate stems"),
     ],
 )
 def test_separators_that_cannot_be_used(tmp_path, capsys, more, expected):

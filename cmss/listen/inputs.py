@@ -107,7 +107,7 @@ def readable(path: Path) -> Iterator[Path]:
 
 
 def stated_seconds(path: Path) -> float:
-    """Return the length that the header of a recording states; 0 if only ffmpeg reads the file."""
+    """Return the length in the header of a recording; 0 for formats that only ffmpeg can read."""
     if path.suffix.lower() in FFMPEG:
         return 0.0
     header = read_header(path)

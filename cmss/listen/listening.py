@@ -59,8 +59,8 @@ def listen(options: argparse.Namespace) -> None:
         options: see :mod:`cmss.listen.command`.
 
     Raises:
-        InputError: options or recordings cannot be used. If all options are valid, the readable
-            recordings are processed before the error is raised.
+        InputError: options are not valid, or recordings cannot be read. If only recordings cannot
+            be read, all other recordings are processed first.
         IncompleteError: results of a recording are not finite; the results of all other recordings
             were written.
         OSError: a file cannot be written.

@@ -134,7 +134,7 @@ class ConvTasNet(Network):
             masks = self.separator.masks(features[:, tile])
             with exact():
                 segments.append(self.decoder.segments(frames[:, tile], masks))
-        # (B, C, K, A L) -> (B, C, A, (K + 1) L / 2)
+        # (B, C, K, A*L) -> (B, C, A, (K + 1) L / 2)
         estimates = self.decoder.overlap_add(torch.cat(segments, dim=2))
         return F.pad(estimates, (0, mixture.shape[-1] - estimates.shape[-1]))[..., :length]
 
@@ -160,12 +160,12 @@ class Decoder(nn.Module):
         self.basis_signals = nn.Linear(N, audio_channels * L, bias=False)
 
     def segments(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Synthesise segments (B, C, K, A L) from frames (B, K, N) and masks (B, C, K, N)."""
+        """Synthesise segments (B, C, K, A*L) from frames (B, K, N) and masks (B, C, K, N)."""
         return self.basis_signals(frames.unsqueeze(1) * masks)
 
     def overlap_add(self, segments: Tensor) -> Tensor:
-        """Overlap-add segments (B, C, K, A L) to waveforms (B, C, A, (K + 1) L / 2)."""
-        # (B, C, K, A L) -> (B, C, K, A, 2 halves, L / 2) -> (B, C, A, 2, K, L / 2)
+        """Overlap-add segments (B, C, K, A*L) to waveforms (B, C, A, (K + 1) L / 2)."""
+        # (B, C, K, A*L) -> (B, C, K, A, 2 halves, L / 2) -> (B, C, A, 2, K, L / 2)
         segments = segments.unflatten(-1, (self.audio_channels, 2, self.L // 2))
         segments = segments.permute(0, 1, 3, 4, 2, 5)
         first, second = segments[:, :, :, 0], segments[:, :, :, 1]  # (B, C, A, K, L / 2) each

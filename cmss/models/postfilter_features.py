@@ -111,8 +111,8 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
 
     - the log-odds of the source's mask;
     - the log-odds of the source's directions, for each neighbourhood of bins;
-    - the log-odds of the source's power, which is summed over the recording and over neighbouring
-      bins, for each number of bins in :data:`LONG_TERM`;
+    - the log-odds of the source's power over the recording, for the two neighbourhoods of bins in
+      :data:`LONG_TERM`;
     - the level of the mixture relative to the mean level near this frequency;
     - the level difference of the source between the left and the right channel, for two
       neighbourhoods of bins;

@@ -51,7 +51,7 @@ def test_options_that_cannot_be_used(capsys, tmp_path):
                 *folder,
                 "--separator",
                 "passthrough",
-            ): "--separator: the separator passthrough estimates no stems",
+            ): "--separator: the separator passthrough does not estimate stems",
             (*folder, "--port", str(port)): f"--port {port}: Address already in use; give another",
         }
         for words, expected in refused.items():
