@@ -105,7 +105,13 @@ def test_pages_that_cannot_be_written_are_refused_before_the_separation(tmp_path
         (mixture, "--page", tmp_path / "file"): "is a file, expected a folder",
         (mixture, "--page", tmp_path): "would replace the input",
         (tmp_path, "--page", tmp_path / "page"): "--page: expected a single recording, got 2",
-        (mixture, "--page", tmp_path / "page", "--separator", "passthrough"): "does not estimate stems",
+        (
+            mixture,
+            "--page",
+            tmp_path / "p",
+            "--separator",
+            "passthrough",
+        ): "does not estimate stems",
     }
     for words, expected in refused.items():
         assert listen(*words) == 2

@@ -39,6 +39,6 @@ def separator_settings(
         raise InputError(f"--separator: {separator!r}, {one_of(names, separator)}")
     if separator == "passthrough" and stems_for:
         raise InputError(
-            f"{stems_for}: the separator passthrough does not estimate stems; choose another separator"
+            f"{stems_for}: the separator passthrough does not estimate stems; choose another one"
         )
     return {"name": separator}

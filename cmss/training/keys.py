@@ -79,10 +79,10 @@ class ModelKeys:
             module is trained. If `target` is None, the network `name` is trained.
         arguments: keyword arguments of the class `target`. If `arguments` is None, there are no
             arguments.
-        sources: outputs of the class `target` in order. If `sources` is None, the outputs are the
+        sources: outputs of the torch module in order. If `sources` is None, the outputs are the
             eight instruments.
-        samplerate: sampling rate of the class `target` in Hz.
-        consistent: whether to change the estimates of the class `target` so that the sum of the
+        samplerate: sampling rate in Hz at which the torch module works.
+        consistent: whether to change the estimates of the torch module so that the sum of the
             estimates is the mixture.
     """
 
