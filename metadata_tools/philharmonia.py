@@ -17,7 +17,7 @@ from pathlib import Path
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.rendering.notes import Bank, Recording, hold_out
-from metadata_tools.inputs.options import at_least, command_parser, to_path
+from metadata_tools.inputs.options import at_least, samples_parser
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.sound_files import midi_of, note
 
@@ -79,12 +79,8 @@ def philharmonia_bank(folder: Path) -> Bank:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the input cannot be used."""
-    parser = command_parser("philharmonia", __doc__)
-    add = parser.add_argument
-    add("--samples", type=to_path, required=True, metavar="DIR",
-        help="folder with the orchestra's files")  # fmt: skip
-    add("--out", type=to_path, required=True, metavar="NOTES", help="path of the new folder")
-    add("--only-every", type=at_least(0), default=0, metavar="N",
+    parser = samples_parser("philharmonia", __doc__, "folder with the orchestra's files")
+    parser.add_argument("--only-every", type=at_least(0), default=0, metavar="N",
         help="write only the pitches that `render --holdout-notes N` keeps for tests")  # fmt: skip
     options = parser.parse_args(arguments)
 

@@ -15,18 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmss.command_line import exit_status
-from metadata_tools.inputs.options import command_parser, to_path
+from metadata_tools.inputs.options import samples_parser
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.sound_files import samples_bank
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the input cannot be used."""
-    parser = command_parser("samples", __doc__)
-    parser.add_argument("--samples", type=to_path, required=True, metavar="DIR",
-        help="folder with the sound files")  # fmt: skip
-    parser.add_argument("--out", type=to_path, required=True, metavar="NOTES",
-        help="path of the new folder")  # fmt: skip
+    parser = samples_parser("samples", __doc__, "folder with the sound files")
     options = parser.parse_args(arguments)
     samples: Path = options.samples
     return exit_status(

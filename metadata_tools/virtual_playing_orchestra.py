@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from cmss.command_line import exit_status
 from cmss.errors import InputError
 from cmss.rendering.notes import Bank, Recording
-from metadata_tools.inputs.options import command_parser, to_path
+from metadata_tools.inputs.options import samples_parser
 from metadata_tools.notes.bank import write_bank
 from metadata_tools.notes.sound_files import note
 
@@ -82,11 +82,7 @@ def _key(sample: ElementTree.Element, name: str, preset: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status, which is 2 if the input cannot be used."""
-    parser = command_parser("virtual_playing_orchestra", __doc__)
-    add = parser.add_argument
-    add("--samples", type=to_path, required=True, metavar="DIR",
-        help="folder of the orchestra")  # fmt: skip
-    add("--out", type=to_path, required=True, metavar="NOTES", help="path of the new folder")
+    parser = samples_parser("virtual_playing_orchestra", __doc__, "folder of the orchestra")
     options = parser.parse_args(arguments)
     return exit_status(
         lambda: write_bank(options.out, lambda: solo_strings(options.samples), [options.samples]),

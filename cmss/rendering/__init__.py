@@ -2,11 +2,12 @@
 
 The modules are:
 
-- `score`, `arrange`: scores, and ensembles that play the parts of a score;
+- `notation`, `arrange`: scores, and ensembles that play the parts of a score;
 - `held_out`: works and recorded pitches that are held out for testing;
 - `notes`, `musicxml`: readers for folders of notes and of scores; these modules need further
   libraries;
-- `material`: notes and scores for a training, from folders or from a packed file;
+- `material`, `packed_material`: notes and scores for a training, from folders or from a packed
+  file;
 - `effects`, `tones`, `acoustics`: effects, players and rooms as pure functions; these modules need
   only NumPy;
 - `excerpts`: random excerpts with an ensemble, a passage, players and a room.

@@ -34,6 +34,20 @@ def command_parser(
     )
 
 
+def samples_parser(name: str, description: str | None, contents: str) -> argparse.ArgumentParser:
+    """Return a parser for a command that makes a folder of notes from a folder of samples.
+
+    Args:
+        name, description: see :func:`command_parser`.
+        contents: help text of the option --samples.
+    """
+    parser = command_parser(name, description)
+    add = parser.add_argument
+    add("--samples", type=to_path, required=True, metavar="DIR", help=contents)
+    add("--out", type=to_path, required=True, metavar="NOTES", help="path of the new folder")
+    return parser
+
+
 def at_least(
     least: float, kind: Callable[[str], float] = int, most: float = math.inf
 ) -> Callable[[str], float]:
