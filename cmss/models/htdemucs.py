@@ -52,7 +52,7 @@ class HTDemucsArguments(HybridArguments):
         super().__post_init__()
         if self.nfft // 2 // self.stride ** (self.depth - 1) <= self.kernel_size:
             raise ValueError(
-                f"depth: expected fewer levels, so that the branches do not merge, got {self.depth}"
+                f"depth: {self.depth} levels, expected fewer, because the branches must not merge"
             )
         if self.width % self.t_heads or self.width % 4:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Writes the page with which a listener mixes the players of a recording in a browser.
+"""Writes the browser page on which a listener mixes the instruments of a recording.
 
 The report of a run also uses the files engine.js, player.js and player.css.
 """

@@ -171,8 +171,8 @@ def load_state(
         path: path of the file, in the format of :class:`Trainer` or in an earlier format.
         restore: function that receives the dictionary of values, and raises an exception if the
             values do not fit the network.
-        training: required text of the entry `training` of the state. If `training` is None, any
-            text is accepted.
+        training: text that describes the training. A file with another text in its entry
+            `training` is refused. If `training` is None, every text is accepted.
 
     Raises:
         InputError: the file is damaged, or belongs to another training.
