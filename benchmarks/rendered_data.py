@@ -54,11 +54,11 @@ def synthesised() -> Material:
 def print_difficulty(material: Material, network: Network, batches: int, size: int) -> None:
     """Print the SDR improvement of a network on mixtures of 4 s, separately for each effect."""
     material = material.at_rate(network.sample_rate_hz, "notes")
-    default = EffectSettings()
+    default = EffectSettings(plain=0.0)
     off = replace(default, **dict.fromkeys(vars(default), 0.0))
     cases = {"no effect": off}
     for name, value in vars(default).items():
-        if name != "overlap_s":  # overlap_s changes only slurred notes
+        if name not in ("overlap_s", "plain"):  # overlap_s changes only slurred notes
             cases[name] = replace(off, overlap_s=default.overlap_s, **{name: value})
     cases["all effects"] = default
     settings = MixtureSettings(4.0, size, 1.0, 6.0, 0.0, 0.0, 0.0)

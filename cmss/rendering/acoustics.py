@@ -163,7 +163,9 @@ def responses(
     for player, (angle, distance) in enumerate(zip(angles_rad, distances_m, strict=True)):
         seat = pair + distance * np.array([np.cos(angle), np.sin(angle), 0])
         seat = np.clip(seat, 0.2, np.array(space.size_m) - 0.2)
-        _add_images(response[player], space, pair, seat, float(distance), start, rate_hz)
+        # A seat that was moved away from a wall is nearer than `distance`.
+        nearest = float(np.linalg.norm(seat - pair))
+        _add_images(response[player], space, pair, seat, nearest, start, rate_hz)
         if bands is not None and space.decay_s > 0:
             # The noise of each player begins at a different sample, so that the responses of the
             # players are not correlated.

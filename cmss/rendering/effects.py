@@ -8,7 +8,7 @@ In shapes, T is the number of samples.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 import numpy as np
@@ -49,6 +49,8 @@ class EffectSettings:
             one layer, the two players use recordings of different pitches.
         against_habit: fraction of the mixtures in which the parts are assigned to the instruments
             at random.
+        plain: fraction of the mixtures without effects. The players of these mixtures sit in a room
+            with a reverberation time of at most 1.5 s.
     """
 
     legato: Fraction = 0.5
@@ -63,6 +65,12 @@ class EffectSettings:
     width: Fraction = 1.0
     different_notes: Fraction = 1.0
     against_habit: Fraction = 0.5
+    plain: Fraction = 0.5
+
+    def as_plain(self) -> "EffectSettings":
+        """Return the settings of a mixture without effects."""
+        off = EffectSettings(**dict.fromkeys((f.name for f in fields(self)), 0.0))
+        return replace(off, reverberation_s=min(1.5, self.reverberation_s))
 
 
 # Effects on parts and notes.

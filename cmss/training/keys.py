@@ -174,6 +174,8 @@ class PostfilterKeys:
 
     path: PostfilterPaths
     data: dict[str, Any]
+    seconds: Annotated[float, Field(ge=1, le=600)]
+    pool: Count
     uses: Count
     separator: dict[str, Any]
     tracks: Count | None
@@ -191,6 +193,12 @@ class PostfilterKeys:
         _check_separator("separator.name", self.separator.get("name"))
         if self.init_from and self.begin_like:
             raise ValueError("begin_like: expected null if init_from is given")
+        hop_s = self.postfilter.window / 4 / self.postfilter.samplerate
+        if self.seconds < self.training.frames * hop_s:
+            raise ValueError(
+                f"seconds: {self.seconds:g}, expected at least "
+                f"{self.training.frames * hop_s:.2f}, the duration of training.frames"
+            )
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class Example:
             stft(signal, window, arguments.window // 4)[..., : arguments.bins, :]
             for signal in (mixture, estimates, stems)
         )
+        # Spectra of a silent mixture are not scaled.
         level = 4 * X.abs().square().mean().sqrt()
+        level = level.where(level > 0, 1)
         features, log_masks = features_of(X, E), channel_log_masks(E)
         return cls(features.half(), log_masks.half(), X / level, T / level, doubled)
 

@@ -6,7 +6,7 @@ fit_dictionaries.py does not use this module, but calls :mod:`cmss.training.isol
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
 from cmss.separators.steps.postfilter import doubled_sources
 from cmss.separators.steps.step import Step
+from cmss.training.example_pool import ExamplePool
 from cmss.training.fitting import WeightFit
 from cmss.training.keys import FitKeys, PostfilterKeys, TrainKeys
 from cmss.training.loop import train
@@ -318,9 +319,8 @@ def fit_postfilter_on_rendered(
 ) -> str:
     """Render and separate mixtures, train a post-filter on the estimates, and write its weights.
 
-    Every `keys.uses` steps, `training.batch_size` new mixtures are rendered and separated. Each
-    step uses different excerpts of the current mixtures. The loss is measured on `keys.held_out`
-    mixtures of works that are not used for the training.
+    The examples of a step are drawn from a pool, see :class:`ExamplePool`. The loss is measured on
+    `keys.held_out` mixtures of works that are not used for the training.
 
     Args:
         keys, network, separator, path, state, notes, progress: see :func:`fit_postfilter`.
@@ -335,14 +335,12 @@ def fit_postfilter_on_rendered(
         FloatingPointError: the loss or its gradient is not finite.
     """
     settings, arguments = keys.training, network.arguments
-    described = f"rendered, {keys.uses} uses, {effects}"
+    described = f"rendered, {keys.seconds} s, {keys.pool} mixtures, {keys.uses} uses, {effects}"
     load_state(state, lambda _: None, settings.with_examples(described))
     labels = {*material.tones, *(f"{name}_2" for name in DOUBLED if name in material.tones)}
     separator.prepare(_sources(sorted(labels)).values())
-    # Each mixture is twice as long as a training excerpt, so that a step can use another excerpt.
-    seconds = 2 * settings.frames * arguments.window / 4 / arguments.samplerate
     drawn = MixtureSettings(
-        segment_s=seconds,
+        segment_s=keys.seconds,
         batch_size=settings.batch_size,
         together=1.0,
         gain_db=6.0,
@@ -354,8 +352,8 @@ def fit_postfilter_on_rendered(
         RenderedMixtures(part, effects, {}, drawn, settings.seed) for part in split_works(material)
     )
 
-    def separated(mixtures: RenderedMixtures, number: int, row: int) -> Example:
-        labels, stems = mixtures.example(number, row)
+    def separated(mixtures: RenderedMixtures, number: int) -> Example:
+        labels, stems = mixtures.example(number, 0)
         sources = _sources(labels)
         mixture = stems.sum(0)
         estimates = separator.separate(mixture, sources)
@@ -367,21 +365,25 @@ def fit_postfilter_on_rendered(
             doubled_sources(source.instrument for source in sources.values()),
         )
 
-    @lru_cache(maxsize=1)
-    def separated_batch(number: int) -> list[Example]:
-        return [separated(training, number, row) for row in range(settings.batch_size)]
-
-    held_out = [separated(validation, n, 0) for n in progress(range(keys.held_out), "separate")]
+    held_out = [separated(validation, n) for n in progress(range(keys.held_out), "separate")]
     before = mean_loss(network, held_out, settings)
-    train_postfilter(
-        network,
-        lambda step: separated_batch(step // keys.uses),
-        settings,
-        state,
-        keys.save_every_s,
-        lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
-        described,
-    )
+    with ExamplePool(
+        partial(separated, training),
+        keys.pool,
+        settings.batch_size,
+        keys.uses,
+        settings.steps,
+        settings.seed,
+    ) as examples:
+        train_postfilter(
+            network,
+            examples,
+            settings,
+            state,
+            keys.save_every_s,
+            lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
+            described,
+        )
     notes = {"data": f"rendered mixtures; {material.summary}", **notes}
     save_checkpoint(path, MODEL, network, torch.float16, notes)
     after = mean_loss(network, held_out, settings)

@@ -155,7 +155,11 @@ class RenderedMixtures:
     ) -> None:
         self.index, self.settings, self.seed, self.threads = index, settings, seed, threads
         self._levels = Levels(settings.gain_db, settings.equaliser_db)
-        self._renderer = ExcerptRenderer(material, effects, settings.segment_s, instrument)
+        self._plain = effects.plain
+        self._renderers = [
+            ExcerptRenderer(material, chosen, settings.segment_s, instrument)
+            for chosen in (effects, effects.as_plain())
+        ]
 
     def batch(self, step: int) -> Batch:
         """Render the batch of a training step."""
@@ -164,7 +168,7 @@ class RenderedMixtures:
             examples = [*pool.map(lambda row: self.example(step, row), rows)]
         players = max(len(names) for names, _ in examples)
         index = torch.full((len(examples), players), -1, dtype=torch.int64)  # (B, P)
-        stems = torch.zeros(len(examples), players, 2, self._renderer.samples)
+        stems = torch.zeros(len(examples), players, 2, examples[0][1].shape[-1])
         for row, (names, played) in enumerate(examples):
             index[row, : len(names)] = torch.tensor([self.index[_player(name)] for name in names])
             stems[row, : len(names)] = torch.from_numpy(played)
@@ -178,7 +182,10 @@ class RenderedMixtures:
         The mixture has the level of the challenge's mixtures, plus a random deviation of a few dB.
         """
         rng = np.random.default_rng((self.seed, step, row))
-        labels, stems = self._renderer.render(rng, self._levels)
+        # Another generator decides whether the mixture has effects. The other random numbers are
+        # therefore the same for all values of `plain`.
+        plain = np.random.default_rng((self.seed, step, row, 1)).random() < self._plain
+        labels, stems = self._renderers[int(plain)].render(rng, self._levels)
         level = float(np.sqrt(np.mean(np.square(stems.sum(0), dtype=np.float64))))
         gain = LEVEL * 10 ** (rng.normal(0, 2) / 20) / max(level, 1e-9)
         if rng.random() < 0.5:

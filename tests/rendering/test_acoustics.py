@@ -59,6 +59,19 @@ def test_a_dry_room_has_only_the_direct_sound():
     assert np.abs(dry).max() > 0.1
 
 
+@pytest.mark.parametrize("longest_s", [0.0, 4.0])
+def test_the_direct_sound_of_every_seat_arrives_first(longest_s):
+    """Also of seats that are moved away from a wall, which are nearer than their distance."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        space = random_space(longest_s, rng)
+        seats = random_seats(space, 5, near=False, rng=rng)
+        heard = responses(space, *seats, RATE_HZ, rng)
+        # The direct sound is nearer than every reflection: no later peak is as high.
+        first = int(0.003 * RATE_HZ) + 16
+        assert np.all(np.abs(heard[..., :first]).max(-1) > 0.01), seed
+
+
 def test_a_player_on_the_right_is_louder_and_earlier_on_the_right():
     left, right = response(hall(0.0, spacing_m=0.3), 3.0, 0.6)
     assert np.abs(right).max() > 1.2 * np.abs(left).max()

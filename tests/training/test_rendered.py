@@ -86,13 +86,26 @@ def test_a_batch_is_the_sum_of_its_players_at_the_level_of_the_challenge():
 
 
 @pytest.mark.parametrize(
-    "name", [f.name for f in fields(EffectSettings) if f.name not in ("overlap_s", "legato")]
+    "name",
+    [f.name for f in fields(EffectSettings) if f.name not in ("overlap_s", "legato", "plain")],
 )
 def test_each_effect_alone_changes_mixtures(name):
     plain = mixtures(OFF)
     changed = mixtures(replace(OFF, **{name: getattr(EffectSettings(), name)}))
     steps = range(4)  # some effects are in a part of the mixtures
     assert any(not torch.equal(plain.batch(n).stems, changed.batch(n).stems) for n in steps)
+
+
+def test_a_fraction_of_the_mixtures_has_no_effect():
+    every, half, none = (mixtures(replace(EffectSettings(), plain=p)) for p in (1.0, 0.5, 0.0))
+    without = 0
+    for step in range(20):
+        drawn = [m.example(step, 0)[1] for m in (every, half, none)]
+        assert not np.array_equal(drawn[0], drawn[2])
+        without += np.array_equal(drawn[0], drawn[1])
+        assert np.array_equal(drawn[1], drawn[0]) or np.array_equal(drawn[1], drawn[2])
+    assert 4 < without < 16  # 10 on average; outside in fewer than 1 of 100 seeds
+    assert EffectSettings().as_plain() == replace(OFF, reverberation_s=1.5)
 
 
 def test_legato_changes_mixtures_together_with_its_overlap():
@@ -244,6 +257,8 @@ def test_a_postfilter_is_trained_on_rendered_mixtures(folders, tmp_path, monkeyp
         "training.batch_size=1",
         "training.frames=24",
         "training.modulation=0.0",
+        "seconds=2.5",
+        "pool=2",
         "uses=2",
     )
     call(fit_postfilter_command, "fit_postfilter", *words, "training.steps=3")
