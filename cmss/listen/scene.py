@@ -67,9 +67,9 @@ def read_gains(given: Sequence[float | Path], players: Sequence[str]) -> list[fl
     """Return the gain of each player in dB.
 
     Args:
-        given: a list of gains in dB, or a list with a single item: the path of a JSON file with the
-            keys `instruments` and `gains_db`. The page of :mod:`cmss.listen.mixing` exports such a
-            file.
+        given: a list of gains in dB, or a list that contains only the path of a JSON file. The file
+            has the keys `instruments` and `gains_db`. The page of :mod:`cmss.listen.mixing` exports
+            such a file.
         players: instrument of each player.
 
     Raises:

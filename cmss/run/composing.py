@@ -38,7 +38,7 @@ def composed_once() -> Iterator[None]:
 
 
 def defaults_of(composed: HydraConf) -> DictConfig:
-    """Return the default configuration that belongs to a composed configuration.
+    """Compose the configuration of the same program without the values that the user set.
 
     If the user chooses a section by name, such as separator=convtasnet, the default configuration
     contains the chosen section.

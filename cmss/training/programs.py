@@ -242,8 +242,8 @@ def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
             network.begin_like(load_postfilter(Path(keys.begin_like)))
         except ValueError as error:
             raise InputError(
-                f"begin_like: {keys.begin_like}: {error} (the expected value is in the section "
-                "postfilter)"
+                f"begin_like: {keys.begin_like}: {error} (the section postfilter sets "
+                "the expected value)"
             ) from error
     return network
 

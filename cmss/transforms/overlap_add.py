@@ -142,7 +142,7 @@ def official_overlap_add(
 ) -> Tensor:
     """Apply a function in segments, exactly like `separate_sources` of the official baseline.
 
-    A segment has a length of `segment_s * (1 + overlap_s)` seconds. Consecutive segments have
+    The length of a segment in seconds is `segment_s * (1 + overlap_s)`. Consecutive segments have
     linear cross-fades of `overlap_s` seconds. If the second or a later segment reaches the end of
     the signal, the baseline omits the fade-out of this segment. The baseline never omits the
     fade-out of the first segment. If the signal has only one segment, the output fades out over the

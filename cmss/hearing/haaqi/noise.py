@@ -150,6 +150,6 @@ def _draw(
 
 @njit(inline="always")
 def _uniform(high: int, low: int) -> float:
-    """Convert two words, as NumPy does, to a double between -1 and 1 with 53 random bits."""
+    """Return a random double between -1 and 1 with 53 bits from two words, exactly like NumPy."""
     top = np.float64(np.int32(high >> np.uint32(5)))
     return 2.0 * ((top * 67108864.0 + np.int32(low >> np.uint32(6))) / 9007199254740992.0) - 1.0
