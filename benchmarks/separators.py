@@ -35,6 +35,7 @@ from cmss.models.record import DATA_SETS, NetworkRecord, Size
 from cmss.run.configuration import default_separator
 from cmss.separators import build_separator
 from cmss.separators.catalogue import BOUNDS, FAMILIES
+from cmss.separators.steps.postfilter import TRAINED_ON
 from cmss.separators.trained import LOOK_AHEAD_S
 
 FILE = ROOT / "cmss" / "separators" / "models.json"
@@ -184,16 +185,15 @@ def properties() -> dict[str, dict[str, Any]]:
             if family not in ("networks", "references"):  # they use the templates of nmf
                 found[name] |= {"licence": "mit", "data": list(TEMPLATES_FROM)}
     members = [found[member["name"]] for member in default_separator()["members"]]
-    data = {name for member in members for name in member["data"]}
+    data = {name for member in members for name in member["data"]} | {*TRAINED_ON}
     default = {
         "family": "combination of several, the default",
         "method": "log-opinion pool of "
         + ", ".join(member["name"] for member in default_separator()["members"])
         + "; then directions of arrival and two post-filters",
         "licence": "mit",
-        "data": [name for name in ("SCORES", "NOTES", "PHILHARMONIA", "SYNTHETIC_NOTES")
-                 if name in data],
-    }  # fmt: skip
+        "data": [name for name in DATA_SETS if name in data],
+    }
     return {"ensemble": default, **found}
 
 

@@ -35,6 +35,10 @@ DATA_SETS = {
     ),
     "SCORES": ("OpenScore String Quartets", "CC0 1.0"),
     "SYNTHETIC_NOTES": ("notes of the built-in synthesiser", "none needed"),
+    "VIRTUAL_PLAYING": (
+        "solo strings of the Virtual Playing Orchestra",
+        "CC Sampling Plus 1.0; CC BY-SA 3.0 and 4.0; CC0 1.0",
+    ),
 }
 """Content and licence of each data set on which weights in the package were trained."""
 

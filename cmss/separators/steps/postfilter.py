@@ -14,6 +14,10 @@ from cmss.models.postfilter_features import LongTerm
 from cmss.models.postfilter_network import Postfilter, load_postfilter
 
 PACKAGED = ("small", "second_small")
+"""Values of `weights_from` for the post-filters in the package."""
+TRAINED_ON = ("SCORES", "NOTES", "PHILHARMONIA", "VIRTUAL_PLAYING")
+"""Data sets on which these post-filters were trained, keys of
+:data:`cmss.models.record.DATA_SETS`."""
 
 
 @dataclass(frozen=True)
