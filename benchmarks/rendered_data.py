@@ -67,7 +67,8 @@ def print_difficulty(material: Material, network: Network, batches: int, size: i
         mixtures = RenderedMixtures(material, effects, index, settings, seed=5)
         with torch.inference_mode():
             found = [sdr_improvement(network, mixtures.batch(step)) for step in range(batches)]
-        sdr_db = torch.cat(found).clamp(-20, 40)
+        sdr_db = torch.cat(found)  # (B, S); NaN for the sources that do not play
+        sdr_db = sdr_db[sdr_db.isfinite()].clamp(-20, 40)
         print(f"{name:<18}{sdr_db.mean():>8.2f} dB, {len(sdr_db)} sources", flush=True)
 
 
