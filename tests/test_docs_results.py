@@ -68,5 +68,5 @@ def test_what_is_listed_has_the_figures_of_its_system():
         assert found[name].sdr_db["rendered"] == row["sdr_db"]
         assert found[name].parameters == row["parameters"]
     assert found["convtasnet"].causal_sizes == ["causal"]
-    assert found["demucs"].parameters is None
+    assert found["module"].parameters is None
     assert found["demucs"].sizes.keys() == {"small", "paper", "v1"}

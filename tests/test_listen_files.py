@@ -249,7 +249,7 @@ def test_the_separator_that_the_options_choose(tmp_path, separator, monkeypatch,
     [
         (["--separator", "oracle"], "--separator: 'oracle', expected one of ensemble, "),
         (["--separator", "Nmf"], "did you mean nmf?"),
-        (["--separator", "hdemucs"], "no such weights"),
+        (["--separator", "module"], "separator.checkpoint: missing"),
         (["--separator", "passthrough", "--stems"], "passthrough does not estimate stems"),
     ],
 )

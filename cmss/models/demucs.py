@@ -218,5 +218,7 @@ RECORD = NetworkRecord(
             {"sources": INSTRUMENTS, "channels": 100, "resample": False}, "waveform", {"power": 1}
         ),
     },
+    licence="mit",
+    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
 )
 # fmt: on

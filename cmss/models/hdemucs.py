@@ -80,5 +80,7 @@ RECORD = NetworkRecord(
         ),
         "paper": Size({"sources": INSTRUMENTS}, "waveform", {"power": 1}),
     },
+    licence="mit",
+    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
 )
 # fmt: on

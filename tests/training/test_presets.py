@@ -44,7 +44,7 @@ def narrowed(chosen, changes):
 
 
 def test_small_networks_fit_the_package():
-    """24 MB for all weights, a byte a parameter in eight bits; 11 MB for one network."""
+    """28 MB for all weights, a byte a parameter in eight bits; 11 MB for one network."""
     for (_, size), chosen in PRESETS.items():
         if size == "small" and chosen.network != "module":
             with torch.device("meta"):
@@ -52,7 +52,7 @@ def test_small_networks_fit_the_package():
     weights = files("cmss") / "weights"
     sizes = [len(file.read_bytes()) for file in weights.iterdir() if file.is_file()]
     assert max(sizes) < 11e6
-    assert sum(sizes) < 24e6
+    assert sum(sizes) < 28e6
 
 
 def test_the_first_demucs_has_its_published_size():
