@@ -33,6 +33,7 @@ from tests.support.tiny_run import training_data
 from tests.support.two_players import two_players
 
 (PACKAGED,) = PostfilterStep("small").weights
+(SECOND,) = PostfilterStep("second_small").weights
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
     "fit_postfilter", "training", PostfilterTraining,
@@ -222,7 +223,7 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
         "fit_postfilter", f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
         "training.batch_size=1", "training.frames=24", "separator.iterations=1",
         f"separator.steps=[{{name: postfilter, weights_from: {PACKAGED}}}]",
-        f"begin_like={PACKAGED}",
+        f"begin_like={SECOND}",
         "+postfilter.relatives=[2, 0.5]", cwd=tmp_path,
     )  # fmt: skip
     assert done.status == 0, done.stderr
@@ -230,7 +231,7 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
     assert network.arguments.relatives == (2.0, 0.5)
     first, second = (
         filter_.blocks[3].own.weight.detach().numpy()
-        for filter_ in (load_postfilter(Path(PACKAGED)), network)
+        for filter_ in (load_postfilter(Path(SECOND)), network)
     )
     # One step of AdamW moves no weight by much more than its rate, which is 3e-3.
     np.testing.assert_allclose(first, second, rtol=0, atol=4e-3)
