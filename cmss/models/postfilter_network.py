@@ -205,11 +205,11 @@ class Postfilter(nn.Module):
 
         Args:
             other: post-filter with the same channels. The dilations of `other` must begin with the
-                dilations of this post-filter; further blocks of `other` are not copied. The input
-                channels of this post-filter must begin with the input channels of `other`.
+                dilations of this post-filter; further blocks of `other` are not copied. The
+                multiples of this post-filter (`relatives`) must begin with those of `other`.
 
         Raises:
-            ValueError: the channels or the dilations differ.
+            ValueError: the channels, the dilations or the multiples differ.
         """
         theirs, own = other.arguments, self.arguments
         if theirs.channels != own.channels:
@@ -219,6 +219,10 @@ class Postfilter(nn.Module):
             raise ValueError(
                 f"dilations differ: {theirs.dilations}, expected a list that begins with "
                 f"{own.dilations}"
+            )
+        if own.relatives[: len(theirs.relatives)] != theirs.relatives:
+            raise ValueError(
+                f"relatives differ: {theirs.relatives}, expected a beginning of {own.relatives}"
             )
         first = other.first.state_dict()
         weight = torch.zeros_like(self.first.weight)

@@ -219,16 +219,17 @@ def test_the_state_of_another_training_is_refused_before_anything_is_separated(s
 
 def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server, tmp_path):
     root = training_data(tmp_path / "data")
+    relatives = [*load_postfilter(Path(SECOND)).arguments.relatives, 4.0]
     done = server.run(
         "fit_postfilter", f"path.root={root}", "separator=nmf", "held_out=2", "training.steps=1",
         "training.batch_size=1", "training.frames=24", "separator.iterations=1",
         f"separator.steps=[{{name: postfilter, weights_from: {PACKAGED}}}]",
         f"begin_like={SECOND}",
-        "+postfilter.relatives=[2, 0.5]", cwd=tmp_path,
+        f"+postfilter.relatives={relatives}", cwd=tmp_path,
     )  # fmt: skip
     assert done.status == 0, done.stderr
     network = load_postfilter(tmp_path / "exp/fit_postfilter/postfilter.safetensors")
-    assert network.arguments.relatives == (2.0, 0.5)
+    assert network.arguments.relatives == tuple(relatives)
     first, second = (
         filter_.blocks[3].own.weight.detach().numpy()
         for filter_ in (load_postfilter(Path(SECOND)), network)
@@ -247,6 +248,10 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
         (
             f"begin_like={PACKAGED} +postfilter.channels=5",
             "begin_like: .* channels differ: 32, expected 5",
+        ),
+        (
+            f"begin_like={SECOND} +postfilter.relatives=[2]",
+            r"begin_like: .* relatives differ: \(2.0, 0.5, .* expected a beginning of \(2.0,\)",
         ),
         ("save_every=100", r"save_every: no such key any more, expected save_every_s=60.0"),
         ("held_out=1000", r"held_out: 1000, expected 2 to "),
