@@ -12,6 +12,7 @@ import soundfile
 
 from cmss.audio import loudness_lufs, read_header, read_sound, true_peak
 from cmss.listen import listening, main
+from cmss.separators.listing import stored
 
 RATE_HZ = 44100
 LEVELS = "20,20,30,45,60,70"
@@ -328,4 +329,5 @@ def test_the_help_needs_no_large_library():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "set()"
-    assert "SDR 5.2 dB" in " ".join(ended.stdout.split())
+    measured = stored()["measured"]["rendered"]["meta"]["consistent"]
+    assert f"SDR {measured['sdr_db']} dB" in " ".join(ended.stdout.split())
