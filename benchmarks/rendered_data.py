@@ -58,7 +58,8 @@ def print_difficulty(material: Material, network: Network, batches: int, size: i
     off = replace(default, **dict.fromkeys(vars(default), 0.0))
     cases = {"no effect": off}
     for name, value in vars(default).items():
-        if name not in ("overlap_s", "plain"):  # overlap_s changes only slurred notes
+        # overlap_s changes only slurred notes, and plain switches the effects off.
+        if name not in ("overlap_s", "plain"):
             cases[name] = replace(off, overlap_s=default.overlap_s, **{name: value})
     cases["all effects"] = default
     settings = MixtureSettings(4.0, size, 1.0, 6.0, 0.0, 0.0, 0.0)

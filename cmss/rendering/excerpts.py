@@ -7,6 +7,7 @@ In shapes, P is the number of players and T the number of samples.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -91,6 +92,12 @@ class ExcerptRenderer:
         self._performer = Performer(self.rate_hz)
         # All rooms use excerpts of the same noise, because the generation of noise is slow.
         self._bands = late_bands(3 * LONGEST_RESPONSE_S, self.rate_hz, np.random.default_rng(0))
+
+    def with_effects(self, effects: EffectSettings) -> "ExcerptRenderer":
+        """Return a renderer with other effects that shares all other values with this renderer."""
+        other = copy(self)
+        other.effects = effects
+        return other
 
     def render(self, rng: np.random.Generator, levels: Levels) -> tuple[tuple[str, ...], Array]:
         """Render an excerpt.

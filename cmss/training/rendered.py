@@ -156,10 +156,8 @@ class RenderedMixtures:
         self.index, self.settings, self.seed, self.threads = index, settings, seed, threads
         self._levels = Levels(settings.gain_db, settings.equaliser_db)
         self._plain = effects.plain
-        self._renderers = [
-            ExcerptRenderer(material, chosen, settings.segment_s, instrument)
-            for chosen in (effects, effects.as_plain())
-        ]
+        self._renderer = ExcerptRenderer(material, effects, settings.segment_s, instrument)
+        self._plain_renderer = self._renderer.with_effects(effects.as_plain())
 
     def batch(self, step: int) -> Batch:
         """Render the batch of a training step."""
@@ -168,7 +166,7 @@ class RenderedMixtures:
             examples = [*pool.map(lambda row: self.example(step, row), rows)]
         players = max(len(names) for names, _ in examples)
         index = torch.full((len(examples), players), -1, dtype=torch.int64)  # (B, P)
-        stems = torch.zeros(len(examples), players, 2, examples[0][1].shape[-1])
+        stems = torch.zeros(len(examples), players, 2, self._renderer.samples)
         for row, (names, played) in enumerate(examples):
             index[row, : len(names)] = torch.tensor([self.index[_player(name)] for name in names])
             stems[row, : len(names)] = torch.from_numpy(played)
@@ -185,7 +183,8 @@ class RenderedMixtures:
         # Another generator decides whether the mixture has effects. The other random numbers are
         # therefore the same for all values of `plain`.
         plain = np.random.default_rng((self.seed, step, row, 1)).random() < self._plain
-        labels, stems = self._renderers[int(plain)].render(rng, self._levels)
+        renderer = self._plain_renderer if plain else self._renderer
+        labels, stems = renderer.render(rng, self._levels)
         level = float(np.sqrt(np.mean(np.square(stems.sum(0), dtype=np.float64))))
         gain = LEVEL * 10 ** (rng.normal(0, 2) / 20) / max(level, 1e-9)
         if rng.random() < 0.5:
