@@ -42,7 +42,7 @@ def test_equals_the_formula_written_out(iterations, weight):
     x, y = spectra(2, 45, 3), spectra(3, 2, 45, 3, seed=2)
     expected = written_out(x.numpy(), y.numpy(), iterations, weight)
     step = Directions(iterations, weight)
-    got = step.apply(x, y.clone(), step.learn(x, y), ["Oboe"] * 3)
+    got = step.apply(x, y.clone(), step.learn(x, y))
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-8)
 
 

@@ -40,7 +40,7 @@ def test_equals_the_formula_written_out(iterations):
     expected = written_out(x.numpy(), y.numpy(), iterations)
     # Float64; the two ways of inverting differ by some rounding, once per iteration.
     step = Wiener(iterations)
-    got = step.apply(x, y, step.learn(x, y), ["Oboe"] * 3)
+    got = step.apply(x, y, step.learn(x, y))
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-8)
 
 

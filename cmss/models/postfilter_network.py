@@ -137,7 +137,6 @@ class Postfilter(nn.Module):
         self,
         mixture: Tensor,
         estimates: Tensor,
-        doubled: Sequence[Sequence[int]] = (),
         learned: tuple[Tensor, LongTerm] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
@@ -147,10 +146,6 @@ class Postfilter(nn.Module):
             mixture: spectra of the mixture, a complex array of shape (2, F, K).
             estimates: spectra of the separator's estimates, a complex array of shape (S, 2, F, K).
                 The array is overwritten with the corrected estimates.
-            doubled: groups of sources that play the same instrument; a group is a list of indices.
-                In each group, only the sum of the masks is corrected, and the ratios of the masks
-                do not change, because the features do not distinguish players of the same
-                instrument.
             learned: result of :meth:`learn` for all frames, if the spectra contain only some of the
                 frames; None if the spectra contain all frames.
             dtype: data type of the weights and of the hidden values.
@@ -175,7 +170,7 @@ class Postfilter(nn.Module):
             logarithms = channel_log_masks(estimates[..., part], silent)
             all_bins = torch.zeros_like(logarithms)
             all_bins[:, :, :bins] = corrections[..., part.start - first : part.stop - first]
-            estimates[..., part] = corrected(logarithms, all_bins, doubled) * mixture[..., part]
+            estimates[..., part] = (logarithms + all_bins).softmax(0) * mixture[..., part]
 
         for tile in given:
             corrections = stream(features, tile).float()  # (S, 2, bins, K)
@@ -229,33 +224,6 @@ class Postfilter(nn.Module):
         weight[:, : first["weight"].shape[1]] = first["weight"]
         self.first.load_state_dict({**first, "weight": weight})
         self.blocks.load_state_dict(other.blocks[:blocks].state_dict())
-
-
-def corrected(logarithms: Tensor, corrections: Tensor, doubled: Sequence[Sequence[int]]) -> Tensor:
-    """Compute corrected masks.
-
-    For sources of the same instrument, only the sum of the masks is corrected.
-
-    Args:
-        logarithms: logarithms of the estimates' masks, an array of shape (S, 2, F, K).
-        corrections: corrections that are added to the logarithms, an array of shape (S, 2, F, K).
-        doubled: groups of sources that play the same instrument; a group is a list of indices.
-
-    Returns:
-        The corrected masks, an array of shape (S, 2, F, K). The masks sum to 1 over the sources.
-    """
-    masks = (logarithms + corrections).softmax(0)
-    if not doubled:
-        return masks
-    parts = list(masks.unbind(0))
-    for group in map(list, doubled):
-        # These are the fractions of each source in the sum of the group before the correction. They
-        # are NaN if all sources of the group are silent.
-        fractions = logarithms[group].softmax(0).nan_to_num(0.0)
-        total = masks[group].sum(0)
-        for number, fraction in zip(group, fractions, strict=True):
-            parts[number] = fraction * total
-    return torch.stack(parts)
 
 
 def at_multiple(planes: Tensor, times: float) -> Tensor:

@@ -104,7 +104,7 @@ class MeanHaaqi:
                 for length, step in enumerate(steps, 1):
                     if (done := (*steps[:length],)) not in known:
                         stems = known[done[:-1]]
-                        known[done] = after_steps([step], mixture, stems, sources, rate_hz)
+                        known[done] = after_steps([step], mixture, stems, rate_hz)
                 sums[number] += self._score(mixture, known[(*steps,)], pair)
         return sums / len(self.pairs)
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cmss.models.postfilter_features import features_of
-from cmss.models.postfilter_network import Postfilter, PostfilterArguments, corrected
+from cmss.models.postfilter_network import Postfilter, PostfilterArguments
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.mixtures import GAINS_DB
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
@@ -36,14 +36,12 @@ class Example:
         log_masks: logarithm of the masks of the estimates, an array (S, 2, F, K) of type float16.
         mixture: complex spectra of the mixture, an array (2, F, K).
         stems: complex spectra of the ground truth stems, an array (S, 2, F, K).
-        doubled: groups of sources that play the same instrument, see :class:`Postfilter`.
     """
 
     features: Tensor
     log_masks: Tensor
     mixture: Tensor
     stems: Tensor
-    doubled: Sequence[Sequence[int]] = ()
 
     @classmethod
     def of(
@@ -52,7 +50,6 @@ class Example:
         estimates: Tensor,
         stems: Tensor,
         arguments: PostfilterArguments,
-        doubled: Sequence[Sequence[int]] = (),
     ) -> "Example":
         """Build an example from the waveforms of a mixture (2, T), its estimates and its stems."""
         window = torch.hann_window(arguments.window)
@@ -66,7 +63,7 @@ class Example:
         level = 4 * X.abs().square().mean().sqrt()
         level = level.where(level > 0, 1)
         features, log_masks = features_of(X, E), channel_log_masks(E)
-        return cls(features.half(), log_masks.half(), X / level, T / level, doubled)
+        return cls(features.half(), log_masks.half(), X / level, T / level)
 
     def cut(self, first: int, frames: int) -> "Example":
         """Return an excerpt of `frames` frames that starts at the frame `first`."""
@@ -116,7 +113,7 @@ class PostfilterLoss:
     def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
         """Compute the loss of a network on an example; `gains` (S,) are factors of the sources."""
         corrections = network.corrections(example.features.float())
-        masks = corrected(example.log_masks.float(), corrections, example.doubled)  # (S, 2, F, K)
+        masks = (example.log_masks.float() + corrections).softmax(0)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(masks, example, gains[:, None, None, None])
 

@@ -26,7 +26,6 @@ from cmss.scenes import level_warning as mixture_warning
 from cmss.separators import Separator, build_separator
 from cmss.separators.builder import build_steps
 from cmss.separators.ensemble import Ensemble
-from cmss.separators.steps.postfilter import doubled_sources
 from cmss.separators.steps.step import Step
 from cmss.training.example_pool import ExamplePool
 from cmss.training.fitting import WeightFit
@@ -362,7 +361,6 @@ def fit_postfilter_on_rendered(
             torch.from_numpy(np.stack([estimates[key] for key in sources])),
             torch.from_numpy(stems),
             arguments,
-            doubled_sources(source.instrument for source in sources.values()),
         )
 
     held_out = [separated(validation, n) for n in progress(range(keys.held_out), "separate")]
@@ -411,5 +409,4 @@ def _example(track: Track, separator: Separator, arguments: PostfilterArguments)
         torch.from_numpy(np.stack(list(stems.values()))),
         torch.from_numpy(np.stack(true)),
         arguments,
-        doubled_sources(track.sources[key].instrument for key in stems),
     )

@@ -64,22 +64,6 @@ def test_the_loss_grows_with_what_leaks(truth, bands, modulation):
     assert losses[2] > 1.3 * losses[0]
 
 
-def test_the_loss_keeps_the_division_between_players_of_the_same_instrument(truth):
-    """The division between players of the same instrument is not corrected."""
-    torch.manual_seed(0)
-    network = Postfilter(SMALL)
-    torch.nn.init.normal_(network.last.weight)
-    loss_of = PostfilterLoss(SMALL, 0.5, 0.0)
-    gains = torch.tensor([0.5, 2.0])
-    free = example_of(truth, 0.3).cut(8, 48)
-    kept = replace(free, doubled=[[0, 1]])
-    untouched = float(loss_of(Postfilter(SMALL), free, gains).detach())
-    # Sums of float32.
-    with torch.inference_mode():
-        np.testing.assert_allclose(loss_of(network, kept, gains), untouched, rtol=1e-4)
-        assert abs(float(loss_of(network, free, gains)) - untouched) > 0.1 * untouched
-
-
 def test_examples_have_one_level(truth):
     first, second = (example_of(factor * truth, 0.3) for factor in (1.0, 128.0))
     for name in ("features", "log_masks", "mixture", "stems"):

@@ -35,14 +35,13 @@ class Stepped(Around):
     def separate(self, mixture: NDArray[np.float32], sources: Mapping[str, Source]) -> Stems:
         """See :class:`Separator`."""
         stems = self.separator.separate(mixture, sources)
-        return after_steps(self.steps, mixture, stems, sources, self.sample_rate_hz)
+        return after_steps(self.steps, mixture, stems, self.sample_rate_hz)
 
 
 def after_steps(
     steps: Sequence[Step],
     mixture: NDArray[np.float32],
     stems: Stems,
-    sources: Mapping[str, Source],
     sample_rate_hz: int,
 ) -> Stems:
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
@@ -53,12 +52,11 @@ def after_steps(
     """
     if not stems:
         return stems
-    instruments = [sources[key].instrument for key in stems]
     for of_window in sharing(steps, sample_rate_hz):
 
         def change(X: Tensor, Y: Tensor, of_window: Sequence[Step] = of_window) -> Tensor:
             for step in of_window:
-                Y = step.apply(X, Y, step.learn(X, Y), instruments)
+                Y = step.apply(X, Y, step.learn(X, Y))
             return Y
 
         window = of_window[0].window_samples(sample_rate_hz)

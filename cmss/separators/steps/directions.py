@@ -11,7 +11,6 @@ et al. 2018, CHiME-5).
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -79,7 +78,6 @@ class Directions(Untrained):
         mixture: Tensor,
         estimates: Tensor,
         learned: tuple[Tensor, list[Distribution]],
-        instruments: Sequence[str],  # noqa: ARG002
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         silent, distributions = learned

@@ -9,7 +9,6 @@ sources.
 In shapes, S is the number of sources, F the number of frequency bins, and K the number of frames.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -52,7 +51,6 @@ class Partials(Untrained):
         mixture: Tensor,
         estimates: Tensor,
         learned: None,  # noqa: ARG002
-        instruments: Sequence[str],  # noqa: ARG002
     ) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         power = channels_power(estimates).unsqueeze(1)  # (S, 1, F, K)

@@ -1,6 +1,5 @@
 """Implements `name: postfilter`, a small trained network that corrects a separator's estimates."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -73,27 +72,7 @@ class PostfilterStep:
         """Compute statistics over all frames, see :meth:`Postfilter.learn`."""
         return self._network.learn(mixture, estimates)
 
-    def apply(
-        self,
-        mixture: Tensor,
-        estimates: Tensor,
-        learned: tuple[Tensor, LongTerm],
-        instruments: Sequence[str],
-    ) -> Tensor:
+    def apply(self, mixture: Tensor, estimates: Tensor, learned: tuple[Tensor, LongTerm]) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         with torch.inference_mode():
-            return self._network(
-                mixture,
-                estimates,
-                doubled_sources(instruments),
-                learned,
-                data_type(self.precision),
-            )
-
-
-def doubled_sources(instruments: Iterable[str]) -> list[list[int]]:
-    """Return the indices of the sources of each instrument that has several players."""
-    players: dict[str, list[int]] = {}
-    for number, instrument in enumerate(instruments):
-        players.setdefault(instrument, []).append(number)
-    return [group for group in players.values() if len(group) > 1]
+            return self._network(mixture, estimates, learned, data_type(self.precision))

@@ -1,6 +1,5 @@
 """Defines the protocol of the steps that process the estimates of a separator."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
@@ -46,9 +45,7 @@ class Step(Protocol):
             estimates: spectra of the estimates, a complex array of shape (S, 2, F, K).
         """
 
-    def apply(
-        self, mixture: Tensor, estimates: Tensor, learned: Any, instruments: Sequence[str]
-    ) -> Tensor:
+    def apply(self, mixture: Tensor, estimates: Tensor, learned: Any) -> Tensor:
         """Compute new estimates.
 
         Args:
@@ -56,7 +53,6 @@ class Step(Protocol):
             estimates: spectra of the estimates, a complex array of shape (S, 2, F, K), which may be
                 overwritten.
             learned: result of :meth:`learn` for the full recording.
-            instruments: the instrument of each source.
 
         Returns:
             The new estimates, a complex array of shape (S, 2, F, K). The sum of the new estimates

@@ -80,13 +80,7 @@ class Wiener(Untrained):
             spatial.append(_spatial_covariance(estimates))
         return Statistics(floor, spatial)
 
-    def apply(
-        self,
-        mixture: Tensor,
-        estimates: Tensor,
-        learned: Statistics,
-        instruments: Sequence[str],  # noqa: ARG002
-    ) -> Tensor:
+    def apply(self, mixture: Tensor, estimates: Tensor, learned: Statistics) -> Tensor:
         """See :class:`cmss.separators.steps.step.Step`."""
         given = mixture.dtype
         mixture, estimates = mixture.to(torch.complex128), estimates.to(torch.complex128)
