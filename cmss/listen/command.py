@@ -58,8 +58,8 @@ from cmss.command_line import exit_status, started_as
 from cmss.scenes import INSTRUMENTS
 
 QUALITIES = {
-    "best": "the default ensemble, which closes 34 %% of the gap between the mixture and the true "
-    "stems (SDR 5.4 dB) and takes about 26 s for one minute of music on two cores",
+    "best": "the default ensemble, which closes 32 %% of the gap between the mixture and the true "
+    "stems (SDR 5.7 dB) and takes about 26 s for one minute of music on two cores",
     "fast": "the best single network, multichannel_unet, which closes 21 %% of the gap (SDR "
     "3.9 dB) and takes about 17 s",
 }
