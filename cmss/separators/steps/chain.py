@@ -39,10 +39,7 @@ class Stepped(Around):
 
 
 def after_steps(
-    steps: Sequence[Step],
-    mixture: NDArray[np.float32],
-    stems: Stems,
-    sample_rate_hz: int,
+    steps: Sequence[Step], mixture: NDArray[np.float32], stems: Stems, sample_rate_hz: int
 ) -> Stems:
     """Apply steps in order to the estimates (2, samples) of a mixture (2, samples).
 
