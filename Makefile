@@ -8,6 +8,7 @@ RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 BROWSER := $(VENV)/browser.stamp
 SITE := $(VENV)/site.stamp
+EXTRAS := dev,cluster,roformer,desk,tensorboard
 PACKAGING := requirements.txt setup.cfg pyproject.toml
 
 .PHONY: help demo test test-browser test-slurm fuzz lint docs bench clean
@@ -86,23 +87,27 @@ clean:
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find benchmarks cmss metadata_tools recipes tests -name __pycache__ -prune -exec rm -rf {} +
 
+# Install packages in .venv. $(1): arguments of pip. Before version 25.2, pip does not resume an
+# interrupted download, so a failed installation is tried once more.
+install = $(PY) -m pip install $(1) || $(PY) -m pip install $(1)
+
 # If .venv exists, pip only installs packages whose versions have changed.
 $(RUNTIME): $(PACKAGING)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer, see PYTHON in Makefile")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -r requirements.txt -e .
+	$(call install,-r requirements.txt -e .)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(PY) -m pip install -r requirements.txt -e '.[dev,cluster,roformer,desk,tensorboard]'
+	$(call install,-r requirements.txt -e '.[$(EXTRAS)]')
 	# tinysoundfont is installed without PyAudio, which is only for playback and needs a compiler.
-	$(PY) -m pip install --no-deps tinysoundfont==0.3.7
+	$(call install,--no-deps tinysoundfont==0.3.7)
 	touch $@
 
 $(BROWSER): $(DEVELOPMENT)
-	$(PY) -m pip install -r requirements.txt -e '.[dev,browser]'
+	$(call install,-r requirements.txt -e '.[browser]')
 	touch $@
 
 $(SITE): $(DEVELOPMENT)
-	$(PY) -m pip install -r requirements.txt -e '.[dev,docs]'
+	$(call install,-r requirements.txt -e '.[docs]')
 	touch $@
