@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from cmss.command_line import one_line
 from cmss.errors import InputError, did_you_mean, one_of
@@ -28,8 +35,19 @@ def _refuse_rates(value: object) -> object:
     return value
 
 
+def _refuse_other_than_flac(rate: int) -> int:
+    """Refuse a sampling rate that the header of a FLAC file cannot state."""
+    if rate > 65535 and rate % 10:
+        raise ValueError(
+            f"expected a multiple of 10 Hz above 65535 Hz, as in FLAC files, got {rate}"
+        )
+    return rate
+
+
 Rate = Annotated[int, BeforeValidator(_refuse_rates)]
 """Type of a sampling rate in Hz."""
+FlacRate = Annotated[Rate, AfterValidator(_refuse_other_than_flac)]
+"""Type of the sampling rate in Hz of files that a stage writes."""
 Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -66,8 +84,8 @@ class General:
 
     split: Name
     profile: Name
-    input_sample_rate: Rate
-    remix_sample_rate: Rate
+    input_sample_rate: FlacRate
+    remix_sample_rate: FlacRate
     HAAQI_sample_rate: Rate
     soft_clip: bool
     on_change: Literal["error", "redo"]

@@ -1,9 +1,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from cmss.audio import write_flac
 from cmss.errors import InputError
 from cmss.settings import check_fields, check_values
 from tests.support.stages import ROOT
@@ -29,6 +31,8 @@ def test_the_default_values_are_of_their_kind(config):
         ("input_sample_rate", "44.1k"),
         ("remix_sample_rate", 0),
         ("remix_sample_rate", 10**12),
+        ("remix_sample_rate", 65537),
+        ("input_sample_rate", 191_999),
         ("HAAQI_sample_rate", 24000.5),
         ("evaluate.set_random_seed", "off"),
         ("evaluate.small_test", "maybe"),
@@ -54,6 +58,13 @@ def test_a_value_of_another_kind_is_named_by_its_key(config, key, value):
     (line,) = caught.value.problems
     assert line.startswith(f"{key}: ")
     assert line.endswith(f"got {value!r}")
+
+
+@pytest.mark.parametrize("rate_hz", [22051, 65535, 65540, 88200, 192000])
+def test_sampling_rates_of_flac_files_are_accepted_and_can_be_written(config, rate_hz, tmp_path):
+    config["input_sample_rate"] = config["remix_sample_rate"] = rate_hz
+    check_values(config)
+    write_flac(tmp_path / "sound.flac", np.zeros((2, 100)), rate_hz)
 
 
 def test_all_of_them_are_named_together(config):
