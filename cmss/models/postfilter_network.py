@@ -12,7 +12,8 @@ the number of channels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -110,6 +111,12 @@ class Postfilter(nn.Module):
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
+
+    def narrowed(self, bins: int) -> "Postfilter":
+        """Return a post-filter with the same parameters that corrects fewer bins."""
+        narrow = copy(self)
+        narrow.arguments = replace(self.arguments, bins=bins)
+        return narrow
 
     @property
     def context(self) -> int:

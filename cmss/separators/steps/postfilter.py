@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from cmss.errors import InputError
 from cmss.files.digests import file_sha256
 from cmss.machine.precision import Precision, chosen_precision, data_type
 from cmss.models.postfilter_features import LongTerm
@@ -31,13 +34,16 @@ class PostfilterStep:
             fit_postfilter.py wrote. The package contains `small`, which was trained on the
             estimates of the default ensemble after the step `directions`, and `second_small`, which
             was trained on the results of `small`.
+        bins: number of bins whose masks are corrected, from the lowest frequency; fewer bins take
+            less time. If `bins` is None, it is the number of bins in the training.
         precision: precision of the convolutions.
 
     Raises:
-        InputError: the weights do not exist.
+        InputError: the weights do not exist, or `bins` is larger than in the training.
     """
 
     weights_from: str = "small"
+    bins: Annotated[int, Field(ge=64)] | None = None
     precision: Precision = "float32"
     weights: dict[str, str] = field(init=False, compare=False)
     _network: Postfilter = field(init=False, repr=False, compare=False)
@@ -51,7 +57,13 @@ class PostfilterStep:
             name = f"postfilter_{self.weights_from}.safetensors"
             path = Path(str(files("cmss") / "weights")) / name
         # The fields of a frozen dataclass can only be set in this way.
-        object.__setattr__(self, "_network", load_postfilter(path))
+        network = load_postfilter(path)
+        if self.bins is not None:
+            most = network.arguments.bins
+            if self.bins > most:
+                raise InputError(f"{path}: bins: expected at most {most}, got {self.bins}")
+            network = network.narrowed(self.bins)
+        object.__setattr__(self, "_network", network)
         object.__setattr__(self, "weights", {str(path): file_sha256(path)})
         object.__setattr__(self, "precision", chosen_precision(self.precision))
 
