@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from cmss.errors import InputError
 from cmss.models.postfilter_network import load_postfilter
 from cmss.run.configuration import default_separator
 from cmss.separators import build_separator
 from cmss.separators.spectra import on_spectra
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.postfilter import PACKAGED, PostfilterStep
-from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources
+from tests.support.separation import RATE_HZ, Fixed, noise, sorting, sources, spectra
 from tests.support.two_players import two_players
 
 
@@ -98,6 +99,28 @@ def test_several_stand_behind_one_another():
     stems = separator.separate(mixture, track)
     np.testing.assert_array_equal(stems["source_1"], twice[0])
     assert np.abs(stems["source_1"] - once.separate(mixture, track)["source_1"]).max() > 0.01
+
+
+@pytest.mark.parametrize("bins", [64, 700, 1536])
+def test_masks_above_the_corrected_bins_stay(bins):
+    X = spectra(2, 4097, 30).to(torch.complex64)
+    masks = 0.1 + torch.rand(3, 2, 4097, 30, generator=torch.Generator().manual_seed(3))
+    Y = masks / masks.sum(0) * X
+    step = PostfilterStep(bins=bins)
+    changed = step.apply(X, Y.clone(), step.learn(X, Y))
+    # MASK_FLOOR, 1e-4, is added to each mask, and a bin has a magnitude of a few units.
+    torch.testing.assert_close(changed[:, :, bins:], Y[:, :, bins:], rtol=0, atol=1e-3)
+    moved = (changed - Y)[:, :, :bins].abs().square().mean((0, 1, 3)).sqrt()
+    assert (moved > 1e-2).float().mean() > 0.9
+    whole = PostfilterStep().apply(X, Y.clone(), step.learn(X, Y)) if bins == 1536 else changed
+    torch.testing.assert_close(changed, whole, rtol=0, atol=0)
+
+
+def test_more_bins_than_in_the_training_are_refused():
+    with pytest.raises(
+        InputError, match=r"postfilter_second_small.*: bins: .*at most 1024, got 1025"
+    ):
+        PostfilterStep("second_small", bins=1025)
 
 
 def test_nothing_of_nothing():
