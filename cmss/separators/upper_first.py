@@ -27,6 +27,9 @@ LOWEST_HZ, HIGHEST_HZ = 55.0, 1800.0
 PEAK = 0.9
 """Fraction of the highest peak of the autocorrelation. The period is at the first peak that reaches
 this fraction (McLeod and Wyvill 2005, "A smarter way to find pitch", ICMC)."""
+MARGIN_SEMITONES = 2.0
+"""Estimates are exchanged only if the second player is higher by more than this interval. Smaller
+intervals between poorly separated players are due to chance."""
 CLARITY_POWER = 8
 """Exponent of the clarity in the weight of a frame, so that only clear pitches count."""
 
@@ -46,7 +49,8 @@ class UpperFirst(Around):
         for keys in players.values():
             if {1, 2} <= keys.keys():
                 first, second = keys[1], keys[2]
-                if interval(stems[first], stems[second], self.sample_rate_hz) < 0:
+                higher = interval(stems[second], stems[first], self.sample_rate_hz)
+                if higher > MARGIN_SEMITONES:
                     stems[first], stems[second] = stems[second], stems[first]
         return stems
 
