@@ -326,7 +326,7 @@ def test_the_default_networks_are_in_the_package(desk, others):
     assert soundfile.info(path).frames == 2 * 32000
     weights = json.loads((desk.folder / "small" / "provenance.json").read_text())["weights"]
     names = sorted(name.rpartition("cmss/")[2] for name in weights)
-    networks = ("arunet", "convtasnet", "multichannel_unet", "postfilter_second", "postfilter")
+    networks = ("convtasnet", "multichannel_unet", "postfilter_second", "postfilter")
     assert names == [f"weights/{network}_small.safetensors" for network in networks]
     assert all(len(digest) == 64 for digest in weights.values())
 
