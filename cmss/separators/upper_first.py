@@ -38,7 +38,11 @@ Samples = NDArray[np.float32]
 
 @dataclass
 class UpperFirst(Around):
-    """Wrapper after which the first of two players of the same instrument has the upper part."""
+    """Wrapper that exchanges the estimates of two players of the same instrument if necessary.
+
+    The estimates are exchanged if the second player is higher than the first one by more than
+    :data:`MARGIN_SEMITONES`.
+    """
 
     def separate(self, mixture: Samples, sources: Mapping[str, Source]) -> Stems:
         """See :class:`cmss.separators.protocol.Separator`."""
@@ -58,8 +62,9 @@ class UpperFirst(Around):
 def interval(one: Samples, other: Samples, rate_hz: int) -> float:
     """Return by how many semitones one signal (2, samples) is higher than another one.
 
-    The result is a mean over frames. The weight of a frame is the product of both levels and of the
-    powers of both clarities. If the signals are never heard together, the result is 0.
+    The result is a mean over frames. The weight of a frame is the geometric mean of both levels,
+    multiplied by powers of both clarities. If the signals are never heard together, the result is
+    0.
     """
     (pitch, clarity, level), (pitch_2, clarity_2, level_2) = (
         pitches(resample(signal.mean(0), rate_hz, RATE_HZ)) for signal in (one, other)
