@@ -34,17 +34,17 @@ class PostfilterStep:
             fit_postfilter.py wrote. The package contains `small`, which was trained on the
             estimates of the default ensemble after the step `directions`, and `second_small`, which
             was trained on the results of `small`.
+        precision: precision of the convolutions.
         bins: number of bins whose masks are corrected, from the lowest frequency; fewer bins take
             less time. If `bins` is None, it is the number of bins in the training.
-        precision: precision of the convolutions.
 
     Raises:
         InputError: the weights do not exist, or `bins` is larger than in the training.
     """
 
     weights_from: str = "small"
-    bins: Annotated[int, Field(ge=64)] | None = None
     precision: Precision = "float32"
+    bins: Annotated[int, Field(ge=64)] | None = None
     weights: dict[str, str] = field(init=False, compare=False)
     _network: Postfilter = field(init=False, repr=False, compare=False)
 
