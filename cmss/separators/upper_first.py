@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.audio import resample
+from cmss.casa.correlogram import correlogram
 from cmss.scenes import Source
 from cmss.separators.protocol import Around, Stems
 
@@ -74,39 +75,25 @@ def interval(one: Samples, other: Samples, rate_hz: int) -> float:
     return float((weight * (pitch - pitch_2)).sum() / total) if total > 0 else 0.0
 
 
-def pitches(signal: Samples) -> tuple[NDArray[np.float64], ...]:
+def pitches(signal: Samples) -> tuple[NDArray[np.floating], ...]:
     """Measure the pitch of each frame of a signal (samples,) at :data:`RATE_HZ`.
 
-    The pitch is found in the autocorrelation of the frame, divided by the autocorrelation of its
-    window (Boersma 1993, "Accurate short-term analysis of the fundamental frequency and the
-    harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17).
+    The period is a peak of the autocorrelation of the frame (Boersma 1993, "Accurate short-term
+    analysis of the fundamental frequency and the harmonics-to-noise ratio of a sampled sound", IFA
+    Proceedings 17).
 
     Returns:
         Arrays of shape (K,): the pitch as a MIDI number, the clarity from 0 to 1, and the RMS
         level. The clarity is the highest peak of the autocorrelation; it is 0 without any peak.
     """
-    padded = np.pad(signal.astype(np.float64), (0, max(0, FRAME - len(signal))))
-    window = np.hanning(FRAME)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP] * window  # (K, FRAME)
-    correlation = _autocorrelation(frames)
-    of_window = _autocorrelation(window)
-    power = correlation[:, :1]
     shortest, longest = int(RATE_HZ / HIGHEST_HZ), int(RATE_HZ / LOWEST_HZ)
-    lags = slice(shortest - 1, longest + 1)
-    # (K, lags); a silent frame has no peak
-    curve = correlation[:, lags] / np.where(power > 0, power, 1)
-    curve *= of_window[0] / of_window[lags]
+    (correlation,) = correlogram(signal[np.newaxis], FRAME, HOP, longest + 2)  # (K, lags)
+    power = correlation[:, :1].clip(0)
+    curve = correlation[:, shortest - 1 :] / np.where(power > 0, power, 1)
     middle = curve[:, 1:-1]
     peaks = (middle > curve[:, :-2]) & (middle >= curve[:, 2:])
     highest = np.where(peaks, middle, 0).max(1)  # (K,)
     high = peaks & (middle >= PEAK * highest[:, None])
     period = shortest + high.argmax(1)
     clarity = np.where(high.any(1), highest.clip(0, 1), 0)
-    return 69 + 12 * np.log2(RATE_HZ / period / 440), clarity, np.sqrt(power[:, 0] / FRAME)
-
-
-def _autocorrelation(frames: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the autocorrelation of frames (..., FRAME) at the lags 0 to FRAME - 1."""
-    # Zeros are appended, so that the correlation is not circular.
-    spectra = np.fft.rfft(frames, 2 * FRAME)
-    return np.fft.irfft(np.abs(spectra) ** 2)[..., :FRAME]
+    return 69 + 12 * np.log2(RATE_HZ / period / 440), clarity, np.sqrt(power[:, 0])
