@@ -6,7 +6,8 @@ transformed to waveforms. The inputs of the network are the levels and direction
 :func:`stereo_features` computes.
 
 In shapes, B is the batch size, T the number of samples, F the number of frequency bins, G the
-number of bands, K the number of frames, and S the number of sources of the network.
+number of bands, K the number of frames, S the number of sources of the network, and P the largest
+number of sources that are present in an example.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cmss.models.network import Network
-from cmss.models.presence import presence
+from cmss.models.presence import in_places, listed, of_players, presence
 from cmss.transforms.stft import istft, stft
 
 
@@ -67,10 +68,13 @@ class BandMasks(Network, ABC):
     def forward(self, mixture: Tensor, present: Tensor | None = None) -> Tensor:
         """Separate mixtures (B, 2, T) into sources (B, S, 2, T)."""
         present = presence(present, mixture, len(self.sources))
+        players, _ = listed(present)  # (B, P): only these sources are synthesised
         spectra = self.analyse(mixture)  # (B, 2, F, K)
-        masks = self.spread(self.masks(spectra, present)).mT  # (B, S, F, K)
-        # Both channels have the same mask: (B, S, 1, F, K) * (B, 1, 2, F, K)
-        return self.synthesise(masks.unsqueeze(2) * spectra.unsqueeze(1), mixture.shape[-1])
+        masks = of_players(self.masks(spectra, present), players)  # (B, P, K, G)
+        masks = self.spread(masks).mT.unsqueeze(2)  # (B, P, 1, F, K)
+        # Both channels have the same mask: (B, P, 1, F, K) * (B, 1, 2, F, K)
+        estimates = self.synthesise(masks * spectra.unsqueeze(1), mixture.shape[-1])
+        return in_places(estimates, players, len(self.sources))
 
     def analyse(self, signal: Tensor) -> Tensor:
         """Compute the complex STFT (..., F, K) of signals (..., T)."""
