@@ -96,7 +96,7 @@ def test_an_extension_package_adds_a_separator_and_a_network(installed, tmp_path
     short = (
         "path.root=data", "path.train_music_dir=data/audio", "path.valid_music_dir=data/audio",
         "loop.steps=2", "loop.validate_every=1", "loop.validation_batches=1",
-        "loop.bfloat16=false", "mixtures.segment_s=0.1", "mixtures.batch_size=2", "device=cpu",
+        "loop.precision=float32", "mixtures.segment_s=0.1", "mixtures.batch_size=2", "device=cpu",
     )  # fmt: skip
     one = ("enhance", "path.root=data", "stems=true", "evaluate.small_test=true")
     target = "cmss_example.gains.PlainGains"

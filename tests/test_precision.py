@@ -44,6 +44,24 @@ def test_choice(processor, setting, device, bfloat16, expected):
     assert precision.chosen_precision(setting, device) == expected
 
 
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_training_on_a_gpu_uses_bfloat16_if_the_gpu_supports_it(monkeypatch, supported):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    made = []
+    monkeypatch.setattr(torch, "autocast", lambda *_, enabled: made.append(enabled))
+    precision.autocast("auto", "cuda")
+    precision.autocast("float32", "cuda")
+    assert made == [supported, False]
+
+
+def test_a_training_on_a_processor_without_bfloat16_multiplies_in_float32(processor):
+    layer, signal = torch.nn.Linear(3, 2), torch.ones(3)
+    for bfloat16, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        processor(bfloat16)
+        with precision.autocast("auto", "cpu"):
+            assert layer(signal).dtype == expected
+
+
 @pytest.mark.parametrize("name", ["small", "second_small"])
 def test_a_post_filter_in_bfloat16_is_near_float32(name):
     X = two_players()

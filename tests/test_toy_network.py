@@ -69,7 +69,7 @@ def assert_is_trained_and_separates(recipe: Callable[..., Done], tmp_path: Path)
     paths += (f"path.valid_music_dir={root}/audio",)
     trained = recipe(
         "train", *paths, "model=toy", "size=small", "loop.steps=2", "loop.validate_every=1",
-        "loop.validation_batches=1", "loop.bfloat16=false", "mixtures.segment_s=0.1",
+        "loop.validation_batches=1", "loop.precision=float32", "mixtures.segment_s=0.1",
         "mixtures.batch_size=2", "device=cpu",
     )  # fmt: skip
     assert trained.status == 0, trained.stderr

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cmss.files.atomic import write_text
 from cmss.files.text import read_text
+from cmss.machine.precision import Precision, autocast
 from cmss.models.checkpoint import Network, save_checkpoint
 from cmss.models.outputs import ACCOMPANIMENT
 from cmss.settings import Count, LearningRate, NotNegative, Steps
@@ -38,7 +39,8 @@ class LoopSettings:
         warmup_steps: number of steps over which the learning rate rises.
         weight_decay: weight decay of AdamW.
         clip_norm: maximum norm of the gradient.
-        bfloat16: whether to compute the convolutions and matrix products in bfloat16.
+        precision: precision of the convolutions and matrix products, see
+            :func:`cmss.machine.precision.autocast`.
         validate_every: number of steps between validations.
         validation_batches: number of batches in a validation; every validation uses the same
             batches.
@@ -54,7 +56,7 @@ class LoopSettings:
     warmup_steps: Annotated[int, Field(ge=0)]
     weight_decay: NotNegative
     clip_norm: Annotated[float, Field(gt=0)]
-    bfloat16: bool
+    precision: Precision
     validate_every: Count
     validation_batches: Steps
     patience: Annotated[int, Field(ge=0)]
@@ -283,7 +285,7 @@ def sdr_improvement(model: Network, batch: Batch) -> Tensor:
 
 
 def _loss(model: Network, loss: Loss, batch: Batch, settings: LoopSettings) -> Tensor:
-    with torch.autocast(batch.stems.device.type, torch.bfloat16, enabled=settings.bfloat16):
+    with autocast(settings.precision, batch.stems.device.type):
         return loss(model, batch)
 
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from cmss.machine.precision import Precision, autocast
 from cmss.models.postfilter_features import features_of
 from cmss.models.postfilter_network import Postfilter, PostfilterArguments
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
@@ -166,7 +167,7 @@ class PostfilterTraining:
             the steps, and then falls to zero.
         bands: weight of a term of the loss, see :class:`PostfilterLoss`.
         modulation: weight of the modulation loss, see :class:`PostfilterLoss`.
-        bfloat16: whether to compute the convolutions in bfloat16.
+        precision: precision of the convolutions, see :func:`cmss.machine.precision.autocast`.
         seed: seed of the random initial weights, excerpts and gains.
     """
 
@@ -176,7 +177,7 @@ class PostfilterTraining:
     learning_rate: LearningRate
     bands: NotNegative
     modulation: NotNegative
-    bfloat16: bool
+    precision: Precision
     seed: Seed
 
     def with_examples(self, examples: int | str) -> str:
@@ -255,7 +256,7 @@ class _PostfilterTask:
 
     def _loss(self, examples: Sequence[Example]) -> Tensor:
         example, gains = draw(examples, self.settings.frames, self.generator)
-        with torch.autocast("cpu", torch.bfloat16, self.settings.bfloat16):
+        with autocast(self.settings.precision, "cpu"):
             return self.loss(self.network, example, gains) / self.settings.batch_size
 
     def after(self, step: int, loss: float) -> None:
@@ -283,7 +284,7 @@ def mean_loss(
     generator = torch.Generator().manual_seed(0)
     loss_of = PostfilterLoss(network.arguments, settings.bands, settings.modulation)
     losses = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, settings.bfloat16):
+    with torch.inference_mode(), autocast(settings.precision, "cpu"):
         for example in examples:
             losses.append(float(loss_of(network, *draw([example], 2 * settings.frames, generator))))
     return sum(losses) / len(losses)

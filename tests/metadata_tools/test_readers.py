@@ -92,7 +92,7 @@ def test_a_training_run_starts_and_lowers_its_loss(made, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, ("convtasnet", "small"), small)
     words = (
         "loop.steps=24", "loop.validate_every=6", "loop.validation_batches=2",
-        "loop.warmup_steps=2", "loop.learning_rate=5e-3", "loop.bfloat16=false",
+        "loop.warmup_steps=2", "loop.learning_rate=5e-3", "loop.precision=float32",
         "mixtures.batch_size=2", "mixtures.segment_s=0.4", "mixtures.together=1.0",
     )  # fmt: skip
     done = call("train", f"path.root={root}", "path.exp_folder=.", *words, cwd=tmp_path)

@@ -28,7 +28,7 @@ AUGMENTED = of_recipe(
 )
 SETTINGS = of_recipe(
     "train", "loop", LoopSettings,
-    steps=12, learning_rate=3e-3, warmup_steps=3, bfloat16=False, validate_every=4,
+    steps=12, learning_rate=3e-3, warmup_steps=3, precision="float32", validate_every=4,
     validation_batches=2, save_every_s=0.0,
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from tests.support.tiny_run import training_data
 
 TRAIN = (
     "loop.validation_batches=1", "loop.validate_every=1", "mixtures.batch_size=1",
-    "mixtures.segment_s=0.1", "mixtures.semitones=0", "loop.bfloat16=false",
+    "mixtures.segment_s=0.1", "mixtures.semitones=0", "loop.precision=float32",
 )  # fmt: skip
 FILTER = (
     "separator=nmf", "separator.iterations=1", "held_out=2", "training.batch_size=1",

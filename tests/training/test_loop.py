@@ -37,9 +37,9 @@ def without_seconds(folder: Path) -> list[dict[str, str]]:
 # Learning.
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_the_loss_falls_and_the_sources_come_out(tmp_path, bfloat16):
-    settings = replace(SETTINGS, steps=36, validate_every=12, bfloat16=bfloat16)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_loss_falls_and_the_sources_come_out(tmp_path, precision):
+    settings = replace(SETTINGS, steps=36, validate_every=12, precision=precision)
     before = validate(network(), RemixLoss(), mixtures(together=1.0), settings).loss
     run(tmp_path, settings=settings)
     rows = log(tmp_path)

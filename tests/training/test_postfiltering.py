@@ -37,7 +37,7 @@ from tests.support.two_players import two_players
 SMALL = PostfilterArguments(channels=4, dilations=((1, 1), (2, 2)))
 SETTINGS = of_recipe(
     "fit_postfilter", "training", PostfilterTraining,
-    steps=30, batch_size=1, frames=24, learning_rate=1e-2, bfloat16=False,
+    steps=30, batch_size=1, frames=24, learning_rate=1e-2, precision="float32",
 )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_a_killed_training_goes_on_when_called_again(server, tmp_path):
     arguments = (
         f"path.root={training_data(tmp_path / 'data')}", "separator=nmf", "held_out=2",
         "training.steps=20", "training.batch_size=1", "training.frames=24", "save_every_s=0",
-        "+postfilter.channels=4", "separator.iterations=1", "training.bfloat16=false",
+        "+postfilter.channels=4", "separator.iterations=1", "training.precision=float32",
     )  # fmt: skip
     weights = Path("exp/fit_postfilter/postfilter.safetensors")
     killed, straight = tmp_path / "killed", tmp_path / "straight"

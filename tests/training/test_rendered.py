@@ -293,7 +293,7 @@ def test_a_training_moves_to_a_bare_machine_and_back(tmp_path, monkeypatch):
         "loop.validate_every=1",
         *SHORT,
         "model=waveunet",
-        "loop.bfloat16=false",
+        "loop.precision=float32",
     )
     done = run_python("-c", BARE, BLOCKED, "pack.npz", "bare", *words, cwd=tmp_path, timeout_s=300)
     assert done.returncode == 0, done.stderr
@@ -312,7 +312,7 @@ def test_a_training_moves_to_a_bare_machine_and_back(tmp_path, monkeypatch):
 
 def test_other_processes_render_the_same_mixtures(tmp_path):
     save_material(tiny_material(), tmp_path / "pack.npz")
-    words = [*SHORT, "model=waveunet", "loop.steps=2", "loop.bfloat16=false"]
+    words = [*SHORT, "model=waveunet", "loop.steps=2", "loop.precision=float32"]
     best = []
     for processes in (0, 1):
         config = configuration([*words, f"processes={processes}"])
