@@ -23,6 +23,7 @@ RENAMED: Mapping[str, str] = {
     "compile": "nothing in its place (train.py no longer uses torch.compile)",
     "save_every": "save_every_s=60.0 (seconds, not steps) in fit_postfilter.py",
     "partials": "steps=[[], [{name: partials, window: 32768}]] in fit.py",
+    "separator.upper_first": "separator.shrink_doubled=true",
     "loop.bfloat16": "loop.precision=float32, bfloat16 or auto",
     "training.bfloat16": "training.precision=float32, bfloat16 or auto",
 }

@@ -26,7 +26,7 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
             B = sum(
                 share[j, g, t] ** 2 * level[g, t] * np.outer(z[:, g, t], z[:, g, t].conj())
                 for g in near
-                for t in range(frames)
+                for t in range(0, frames, 3)  # frames from which directions are learned
             )
             B = 2 * B / np.trace(B).real + SPREAD * np.eye(channels)
             for t in range(frames):
@@ -39,7 +39,7 @@ def written_out(x: np.ndarray, y: np.ndarray, iterations: int, weight: float) ->
 
 @pytest.mark.parametrize(("iterations", "weight"), [(1, 1.0), (3, 0.5), (2, 0.0)])
 def test_equals_the_formula_written_out(iterations, weight):
-    x, y = spectra(2, 45, 3), spectra(3, 2, 45, 3, seed=2)
+    x, y = spectra(2, 45, 7), spectra(3, 2, 45, 7, seed=2)
     expected = written_out(x.numpy(), y.numpy(), iterations, weight)
     step = Directions(iterations, weight)
     got = step.apply(x, y.clone(), step.learn(x, y))

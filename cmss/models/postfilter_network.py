@@ -20,7 +20,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import pad, relu
 
 from cmss.machine.threads import for_each
 from cmss.models import checkpoint  # the names of this module may not be defined yet
@@ -34,7 +34,7 @@ from cmss.models.postfilter_features import (
 )
 from cmss.models.postfilter_stream import Block, Stream
 from cmss.settings import Rate
-from cmss.transforms.masks import channel_log_masks, silent_sources
+from cmss.transforms.masks import channel_log_masks, channel_masks, silent_sources
 from cmss.transforms.tiles import divided, tiles
 
 MODEL = "postfilter"
@@ -174,10 +174,12 @@ class Postfilter(nn.Module):
             return self._inputs(features_of(X, Y, over_all))  # (S, features, bins, K)
 
         def correct(part: slice) -> None:
-            logarithms = channel_log_masks(estimates[..., part], silent)
-            all_bins = torch.zeros_like(logarithms)
-            all_bins[:, :, :bins] = corrections[..., part.start - first : part.stop - first]
-            estimates[..., part] = (logarithms + all_bins).softmax(0) * mixture[..., part]
+            X, Y = mixture[..., part], estimates[..., part]
+            low, high = Y[:, :, :bins], Y[:, :, bins:]
+            logarithms = channel_log_masks(low, silent)
+            logarithms += corrections[..., part.start - first : part.stop - first]
+            low[:] = logarithms.softmax(0) * X[:, :bins]
+            high[:] = channel_masks(high, silent) * X[:, bins:]
 
         for tile in given:
             corrections = stream(features, tile).float()  # (S, 2, bins, K)
@@ -240,11 +242,10 @@ def at_multiple(planes: Tensor, times: float) -> Tensor:
     """
     bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times
+    at = at[at < bins - 1]
     below = at.floor().long()
-    part = (at - below)[:, None]
-    inside = (below + 1 < bins)[:, None]
-    lower, upper = (planes[:, :, (below + i).clamp(max=bins - 1)] for i in (0, 1))
-    return torch.where(inside, (1 - part) * lower + part * upper, 0.0)
+    inside = planes[:, :, below].lerp(planes[:, :, below + 1], (at - below)[:, None])
+    return pad(inside, (0, 0, 0, bins - len(at)))
 
 
 def load_postfilter(path: Path) -> Postfilter:

@@ -30,9 +30,9 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     Args:
         settings: section of the configuration. The value of `name` is either a key of
             :data:`SEPARATORS` or the word `ensemble`. The value of `cache` is a folder for
-            estimates. The value of `steps` is a list for :func:`build_steps`. If `upper_first` is
-            true, the separator is followed by :class:`cmss.separators.upper_first.UpperFirst`. All
-            other keys are settings of the separator. An ensemble has a list `members`, whose items
+            estimates. The value of `steps` is a list for :func:`build_steps`. If `shrink_doubled`
+            is true, :class:`cmss.separators.shrink_doubled.ShrinkDoubled` follows the separator.
+            All other keys are settings of the separator. An ensemble has a list `members`, whose items
             consist of a `weight` and the settings of a separator.
         sample_rate_hz: sampling rate of the mixtures.
 
@@ -43,11 +43,11 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
     refuse_renamed(settings, "separator")
     settings = dict(settings)
     steps = build_steps(settings.pop("steps", ()), precision=settings.get("precision"))
-    upper_first = settings.pop("upper_first", False)
-    if not isinstance(upper_first, bool):
-        raise InputError(f"separator.upper_first: {upper_first!r}, expected true or false")
+    shrink_doubled = settings.pop("shrink_doubled", False)
+    if not isinstance(shrink_doubled, bool):
+        raise InputError(f"separator.shrink_doubled: {shrink_doubled!r}, expected true or false")
     if settings.get("causality") == "causal" and (
-        problems := [*_ahead(settings, steps, upper_first)]
+        problems := [*_ahead(settings, steps, shrink_doubled)]
     ):
         raise InputError(problems)
     names = {settings.get("name"), *(m.get("name") for m in settings.get("members", ()))}
@@ -57,10 +57,10 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
         from cmss.separators.steps.chain import Stepped
 
         separator = Stepped(separator, [*steps.values()])
-    if upper_first:
-        from cmss.separators.upper_first import UpperFirst
+    if shrink_doubled:
+        from cmss.separators.shrink_doubled import ShrinkDoubled
 
-        separator = UpperFirst(separator)
+        separator = ShrinkDoubled(separator)
     # Processing steps and the log-opinion pool need the spectra of all sources, which are large.
     # Without steps and pool, a separator segments a long recording itself.
     if not (steps or pooled) or not names.isdisjoint(OF_FULL_RECORDINGS):
@@ -145,7 +145,7 @@ def _step(key: str, settings: Mapping[str, Any], precision: Precision | None) ->
 
 
 def _ahead(
-    settings: Mapping[str, Any], steps: Mapping[str, "Step"], upper_first: bool
+    settings: Mapping[str, Any], steps: Mapping[str, "Step"], shrink_doubled: bool
 ) -> Iterator[str]:
     """Yield an error message for each setting with which a causal separator would look ahead."""
     name = settings.get("name")
@@ -155,8 +155,8 @@ def _ahead(
     for key, step in steps.items():
         if step.looks_ahead:
             yield f"{key}: this step looks ahead, expected only causal steps for {CAUSAL_KEY}"
-    if upper_first:
-        yield f"separator.upper_first: this looks ahead, expected false for {CAUSAL_KEY}"
+    if shrink_doubled:
+        yield f"separator.shrink_doubled: this looks ahead, expected false for {CAUSAL_KEY}"
     if name != "ensemble":
         return
     if settings.get("edges_hz"):

@@ -38,6 +38,12 @@ The largest number corresponds to 2.2 kHz for frames of 186 ms.
 SPREAD = 0.05
 """Weight of a diffuse component in every distribution, which models reverberation."""
 
+EVERY = 3
+"""Distance between the frames from which distributions are learned.
+
+Consecutive frames overlap by three quarters, so the frames in between have little new information.
+"""
+
 
 def direction_likelihoods(
     spectra: Tensor, prior: Tensor, iterations: int, weight: float = 1.0
@@ -58,7 +64,8 @@ def direction_likelihoods(
     """
     if not iterations:
         return torch.zeros_like(prior)
-    distributions = learn_directions(spectra, prior, iterations, weight)
+    frames = (..., slice(None, None, EVERY))
+    distributions = learn_directions(spectra[frames], prior[frames], iterations, weight)
     return log_likelihood(direction_parts(spectra).unsqueeze(-4), distributions)
 
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from cmss.transforms.tiles import channels_power, power
+from cmss.transforms.tiles import channels_power, power, tiles
 
 MASK_FLOOR = 1e-4
 """Constant that is added to a mask before the logarithm.
@@ -36,7 +36,12 @@ def ratio_masks(estimates: Tensor, added: Tensor | None = None) -> Tensor:
 
 def silent_sources(estimates: Tensor) -> Tensor:
     """Return a bool array (S,) that is true for sources that are silent in all bins and frames."""
-    return torch.stack([~torch.view_as_real(estimate).any() for estimate in estimates])
+    # Most sources are audible in the first tile, so the other tiles need not be read.
+    silent = [
+        not any(torch.view_as_real(estimate[..., tile]).any() for tile in tiles(estimate.shape[-1]))
+        for estimate in estimates
+    ]
+    return torch.tensor(silent, device=estimates.device)
 
 
 def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
@@ -51,22 +56,39 @@ def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
         silent: result of :func:`silent_sources` for all frames. If `estimates` contains only some
             of the frames, `silent` is required.
     """
-    return _log_masks(ratio_masks(estimates), estimates, silent)
+    silent = silent_sources(estimates) if silent is None else silent
+    return _log_masks(ratio_masks(estimates), silent)
 
 
 def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Apply :func:`log_masks` to each channel separately; the result has shape (S, 2, F, K)."""
+    silent = silent_sources(estimates) if silent is None else silent
+    return _log_masks(_channel_ratio_masks(estimates), silent)
+
+
+def channel_masks(estimates: Tensor, silent: Tensor) -> Tensor:
+    """Return the softmax of :func:`channel_log_masks` over the sources, but without logarithms."""
+    masks = _channel_ratio_masks(estimates).add_(MASK_FLOOR)  # (S, 2, F, K)
+    masks[_excluded(silent)] = 0
+    return masks / masks.sum(0)
+
+
+def _channel_ratio_masks(estimates: Tensor) -> Tensor:
     magnitude = power(estimates).sqrt_()  # (S, 2, F, K)
     total = magnitude.sum(0)  # (2, F, K)
-    return _log_masks(magnitude / total.where(total > 0, 1), estimates, silent)
+    return magnitude / total.where(total > 0, 1)
 
 
-def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
+def _log_masks(masks: Tensor, silent: Tensor) -> Tensor:
     """Return the logarithm of masks (S, ...) or, for silent sources, minus infinity."""
-    silent = silent_sources(estimates) if silent is None else silent
-    # If all sources are silent, no source is excluded: a softmax over minus infinities is NaN.
-    excluded = (silent & ~silent.all()).view(-1, *[1] * (masks.ndim - 1))
+    excluded = _excluded(silent).view(-1, *[1] * (masks.ndim - 1))
     return (masks + MASK_FLOOR).log().masked_fill(excluded, -torch.inf)
+
+
+def _excluded(silent: Tensor) -> Tensor:
+    """Return the sources whose masks are zero: the silent ones, unless all sources are silent."""
+    # A softmax over minus infinities is NaN.
+    return silent & ~silent.all()
 
 
 def log_odds(probabilities: Tensor, limit: float) -> Tensor:

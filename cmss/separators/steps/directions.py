@@ -21,6 +21,7 @@ from cmss.machine.threads import for_each
 from cmss.separators.spectra import WINDOW
 from cmss.separators.steps.step import Untrained
 from cmss.transforms.angular_gaussian import (
+    EVERY,
     Distribution,
     direction_parts,
     learn_directions,
@@ -64,6 +65,7 @@ class Directions(Untrained):
             directions, which are the result of :func:`learn_directions`.
         """
         silent = silent_sources(estimates)
+        mixture, estimates = mixture[..., ::EVERY], estimates[..., ::EVERY]
         sources, _, bins, frames = estimates.shape
         prior = mixture.real.new_empty(sources, frames, bins).mT  # (S, F, K)
 
