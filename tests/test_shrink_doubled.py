@@ -1,4 +1,4 @@
-"""Estimates of two players of the same instrument differ less if they have hardly been separated."""
+"""Two players of the same instrument differ less if they have hardly been separated."""
 
 import numpy as np
 import pytest

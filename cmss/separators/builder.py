@@ -32,8 +32,8 @@ def build_separator(settings: Mapping[str, Any], sample_rate_hz: int) -> Separat
             :data:`SEPARATORS` or the word `ensemble`. The value of `cache` is a folder for
             estimates. The value of `steps` is a list for :func:`build_steps`. If `shrink_doubled`
             is true, :class:`cmss.separators.shrink_doubled.ShrinkDoubled` follows the separator.
-            All other keys are settings of the separator. An ensemble has a list `members`, whose items
-            consist of a `weight` and the settings of a separator.
+            All other keys are settings of the separator. An ensemble has a list `members`, whose
+            items consist of a `weight` and the settings of a separator.
         sample_rate_hz: sampling rate of the mixtures.
 
     Raises:
