@@ -308,4 +308,5 @@ def _darkened(signal: Array, rate_hz: int) -> Array:
     """Attenuate high frequencies of a signal (T,) by two moving averages over 0.2 ms."""
     taps = max(2, round(2e-4 * rate_hz))
     window = np.convolve(np.ones(taps), np.ones(taps)).astype(np.float32) / taps**2
-    return np.convolve(signal, window, mode="same").astype(np.float32)
+    # mode="same" would return the length of the window if the signal is shorter.
+    return np.convolve(signal, window)[taps - 1 :][: len(signal)].astype(np.float32)

@@ -75,3 +75,21 @@ def test_a_part_does_not_depend_on_what_was_played_before():
         used.play("Violin", voice, [Note(0, 5, midi)], 5 * RATE_HZ, style, effects,
                   np.random.default_rng(midi))  # fmt: skip
     np.testing.assert_array_equal(play(used), play(fresh))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 44100])
+@pytest.mark.parametrize("slurred", [False, True])
+def test_a_note_may_begin_just_before_the_end(rate_hz, slurred):
+    """Soft, with all effects; the filters of soft notes are longer than such a note."""
+    effects = replace(OFF, dynamics_db=8.0, drift_cents=8.0, vibrato_cents=35.0)
+    style = Style(vibrato_cents=30.0, noise=0.05, softness=1.0, spread_cents=5.0)
+    tone = replace(sine(70), attack=200)
+    for left in range(40):
+        note = Note(0.5, 2.0, 70, level_db=-15.0, slurred=slurred)
+        samples = int(0.5 * rate_hz) + left
+        stem = Performer(rate_hz).play(
+            "Viola", [tone], [note], samples, style, effects, np.random.default_rng(left)
+        )
+        assert stem.shape == (samples,)
+        assert np.isfinite(stem).all()
+    assert stem.any()
