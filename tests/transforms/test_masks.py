@@ -5,9 +5,11 @@ import torch
 from cmss.transforms.masks import (
     MASK_FLOOR,
     channel_log_masks,
+    channel_masks,
     log_masks,
     log_odds,
     ratio_masks,
+    silent_sources,
 )
 
 
@@ -49,3 +51,19 @@ def test_odds_end_at_the_limit_on_either_side():
     values = torch.tensor([[1.0], [1e-30], [1e-20]])
     np.testing.assert_allclose(log_odds(values, 9.0), [[9], [-9], [-9]], rtol=1e-6)
     np.testing.assert_allclose(log_odds(values[:1], 9.0), [[9]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("silent", [(), (1,), (0, 2), (0, 1, 2)])
+def test_masks_without_logarithms_are_the_softmax_of_the_log_masks(silent):
+    estimates = spectra(3, 2, 5, 40)
+    estimates[list(silent)] = 0
+    estimates[..., 3] = 0
+    found = channel_masks(estimates, silent_sources(estimates))
+    torch.testing.assert_close(found, channel_log_masks(estimates).softmax(0))
+
+
+@pytest.mark.parametrize("frame", [0, 23, 24, 60, 99])
+def test_a_single_sound_in_any_frame_is_not_silence(frame):
+    estimates = torch.zeros(2, 2, 5, 100, dtype=torch.cfloat)
+    estimates[1, 0, 4, frame] = 1e-30j
+    assert silent_sources(estimates).tolist() == [True, False]

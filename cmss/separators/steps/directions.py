@@ -60,6 +60,9 @@ class Directions(Untrained):
     def learn(self, mixture: Tensor, estimates: Tensor) -> tuple[Tensor, list[Distribution]]:
         """Find silent sources, and estimate the distribution of each source's directions.
 
+        The directions are estimated from every third frame, see
+        :data:`cmss.transforms.angular_gaussian.EVERY`.
+
         Returns:
             A bool array (S,) that is true for silent sources, and the distributions of the
             directions, which are the result of :func:`learn_directions`.
