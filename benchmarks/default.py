@@ -39,6 +39,7 @@ from cmss.machine.precision import AUTO, Precision, chosen_precision, data_type
 from cmss.machine.processor import cores
 from cmss.run.configuration import default_separator
 from cmss.separators import Separator, build_separator
+from cmss.separators.steps.chain import Stepped
 
 
 def default(precision: Precision) -> Separator:
@@ -99,7 +100,9 @@ def measure_parts(separator: Any, parts: dict[str, Part], counting: bool) -> Non
             added.
         counting: True to count operations, False to measure CPU time.
     """
-    stepped = separator.separator
+    stepped = separator
+    while not isinstance(stepped, Stepped):
+        stepped = stepped.separator
     members = [member.separator for member in stepped.separator.members]
     works: list[tuple[str, Any, tuple[str, ...]]]
     works = [(member.name, member, ("separate",)) for member in members]
