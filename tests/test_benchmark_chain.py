@@ -2,7 +2,9 @@
 
 import re
 
-from benchmarks import pipeline, separation
+from benchmarks import default, pipeline, separation
+from benchmarks.quartet import quartet
+from cmss.run.configuration import default_separator
 from tests.support.played_set import SHORT_PIECES, write_played_set
 from tests.support.published_networks import TINY
 
@@ -29,3 +31,17 @@ def test_the_chain_gives_the_official_scores(tmp_path, capsys, monkeypatch):
     difference = re.fullmatch(r"largest difference of a score (\S+), of 1 pairs", scores)
     # One 16-bit step of the enhanced files, see tests/parity.
     assert float(difference[1]) < 1e-4
+
+
+def test_every_part_of_the_default_separator_is_measured():
+    separator, parts = default.default("float32"), {}
+    default.measure_parts(separator, parts, counting=False)
+    members = [member["name"] for member in default_separator()["members"]]
+    steps = [step["name"] for step in default_separator()["steps"]]
+    assert [*parts][: len(members)] == members
+    assert len(parts) == len(members) + len(steps)
+    mixture, sources = quartet(1.0, 2)
+    separator.prepare(sources.values())
+    separator.separate(mixture, sources)
+    # Each part has processed the second of music.
+    assert all(part.cpu_s > 0 for part in parts.values())
