@@ -56,14 +56,12 @@ def log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
         silent: result of :func:`silent_sources` for all frames. If `estimates` contains only some
             of the frames, `silent` is required.
     """
-    silent = silent_sources(estimates) if silent is None else silent
-    return _log_masks(ratio_masks(estimates), silent)
+    return _log_masks(ratio_masks(estimates), estimates, silent)
 
 
 def channel_log_masks(estimates: Tensor, silent: Tensor | None = None) -> Tensor:
     """Apply :func:`log_masks` to each channel separately; the result has shape (S, 2, F, K)."""
-    silent = silent_sources(estimates) if silent is None else silent
-    return _log_masks(_channel_ratio_masks(estimates), silent)
+    return _log_masks(_channel_ratio_masks(estimates), estimates, silent)
 
 
 def channel_masks(estimates: Tensor, silent: Tensor) -> Tensor:
@@ -79,8 +77,9 @@ def _channel_ratio_masks(estimates: Tensor) -> Tensor:
     return magnitude / total.where(total > 0, 1)
 
 
-def _log_masks(masks: Tensor, silent: Tensor) -> Tensor:
+def _log_masks(masks: Tensor, estimates: Tensor, silent: Tensor | None) -> Tensor:
     """Return the logarithm of masks (S, ...) or, for silent sources, minus infinity."""
+    silent = silent_sources(estimates) if silent is None else silent
     excluded = _excluded(silent).view(-1, *[1] * (masks.ndim - 1))
     return (masks + MASK_FLOOR).log().masked_fill(excluded, -torch.inf)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 
 from cmss.errors import InputError
 from cmss.models.postfilter_network import Postfilter, PostfilterArguments, load_postfilter
+from cmss.run.choices import add_choices
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.postfilter import PostfilterStep
 from cmss.training.postfiltering import (
@@ -157,6 +159,15 @@ def test_the_program_writes_what_a_separator_takes(server, tmp_path):
     stems = separator.separate(truth.sum(0), sources("Oboe", "Flute"))
     np.testing.assert_allclose(sum(stems.values()), truth.sum(0), rtol=0, atol=1e-5)
     assert list(separator.weights) == ["fixed", str(path)]
+
+
+@pytest.mark.parametrize("ensemble", ["meta", "paper"])
+def test_a_post_filter_is_trained_on_what_it_gets_in_a_run(ensemble):
+    """In a run, the differences of doubled players are shrunk after the post-filters."""
+    add_choices()
+    with initialize_config_module("cmss.conf", version_base=None):
+        config = compose("fit_postfilter", [f"ensemble={ensemble}", "path.root=data"])
+    assert config.separator.shrink_doubled is False
 
 
 def test_a_killed_training_goes_on_when_called_again(server, tmp_path):
