@@ -210,11 +210,11 @@ class EstimatesRemixLoss(RemixTerms):
         window = torch.hann_window(length, device=stems.device)
         window = window / window.square().sum().sqrt()  # white noise of RMS 1: mean power 1 per bin
         with torch.no_grad():
-            S = stft(stems, window, length // 4)  # (B, P, 2, F, K)
-            target, power = compressed(S), _remix_power(S, gains)
-        E = stft(estimates, window, length // 4)
-        # Mean over batch and frames; sum over players, channels, real and imaginary part.
-        sources = (compressed(E) - target).square().sum((1, 2, 5)).mean((0, 2))  # (F,)
+            S = stft(stems, window, length // 2)  # (B, P, 2, F, K)
+            power = _remix_power(S, gains)
+        E = stft(estimates, window, length // 2)
+        # Mean over batch and frames; sum over players and channels.
+        sources = compressed_error(E, S).sum((1, 2)).mean((0, 2))  # (F,)
         remix = log_error(_remix_power(E, gains), power, self.floor).mean((0, 2))  # (F,)
         weight = inverse_bandwidth(length // 2 + 1, sample_rate_hz).to(stems.device)
         loss = ((sources + self.remix * remix) * weight).mean()
@@ -225,15 +225,17 @@ class EstimatesRemixLoss(RemixTerms):
         return with_modulations(loss, self.modulation, remixes, sample_rate_hz)
 
 
-def compressed(spectra: Tensor) -> Tensor:
-    """Compress spectra: take the square root of the magnitude and keep the phase.
+def compressed_error(estimates: Tensor, stems: Tensor) -> Tensor:
+    """Compute the squared error of compressed spectra: magnitudes are replaced by square roots.
 
-    Returns:
-        The compressed spectra as real numbers, with real and imaginary part in the last dimension.
+    Let y and s be the compressed spectra of the complex arrays `estimates` and `stems`. The error
+    is computed from real arrays: |y - s|^2 = |y|^2 - 2 Re(y* s) + |s|^2.
     """
-    parts = torch.view_as_real(spectra)
-    # The constant keeps the gradient finite at 0.
-    return parts * (parts.square().sum(-1, keepdim=True) + 1e-4).pow(-0.25)
+    power, stem_power = estimates.abs().square(), stems.abs().square()
+    # The constant keeps the gradients finite at 0.
+    factor, stem_factor = (power + 1e-4).rsqrt(), (stem_power + 1e-4).rsqrt()
+    product = (estimates * stems.conj()).real * (factor * stem_factor).sqrt()
+    return power * factor - 2 * product + stem_power * stem_factor
 
 
 def _remix_power(spectra: Tensor, gains: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def spectra(signal: np.ndarray) -> np.ndarray:
     """Hann frames, the first centred on sample 0: (samples,) -> (bins, frames)."""
     window = np.hanning(LENGTH + 1)[:-1]
     padded = np.pad(signal, LENGTH // 2)
-    starts = range(0, len(padded) - LENGTH + 1, LENGTH // 4)
+    starts = range(0, len(padded) - LENGTH + 1, LENGTH // 2)
     frames = np.stack([np.fft.rfft(window * padded[s : s + LENGTH]) for s in starts], 1)
     return frames / np.sqrt(np.sum(window**2))
 
