@@ -21,7 +21,8 @@ import torch
 from cmss.models.checkpoint import Network, load_checkpoint
 from cmss.models.outputs import OUTPUTS, player_index
 from cmss.rendering.effects import EffectSettings
-from cmss.rendering.material import Line, Material, Tone, Work, tone_of
+from cmss.rendering.material import Line, Material, Tone, Work
+from cmss.rendering.material_folders import tone_of
 from cmss.rendering.notation import RANGES, typed
 from cmss.rendering.packed_material import load_material
 from cmss.training.loop import sdr_improvement

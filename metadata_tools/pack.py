@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from cmss.rendering.material import LONGEST_NOTE_S, Material, read_material
+from cmss.rendering.material import Material
+from cmss.rendering.material_folders import LONGEST_NOTE_S, read_material
 from cmss.rendering.packed_material import save_material
 from metadata_tools.inputs.options import at_least, check_outside, command_parser, to_path
 

@@ -1,14 +1,12 @@
-"""Reads notes and scores for the rendering of training mixtures.
+"""Holds notes and scores for the rendering of training mixtures.
 
 The material contains no works and no recorded pitches of the test sets
 (:mod:`cmss.rendering.held_out`). Material that contains such works or pitches is refused.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import gcd
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +16,7 @@ from cmss.rendering.arrange import playable_range
 from cmss.rendering.held_out import HELD_OUT_EVERY, TEST_WORKS, VALID_WORKS, kept_pitches, matches
 from cmss.rendering.notation import ScoreNote
 
-if TYPE_CHECKING:
-    from cmss.rendering.notes import Bank, Recording
-
 FULL_SCALE = 32767
-LONGEST_NOTE_S = 3.0
 REFUSED_WORKS = (*TEST_WORKS, *VALID_WORKS)
 """Patterns of the names of all works that are never used in a training."""
 
@@ -265,149 +259,6 @@ class Material:
 
         tones = {name: tuple(map(shorter, tones)) for name, tones in self.tones.items()}
         return replace(self, tones=tones)
-
-
-def read_material(
-    notes: Sequence[Path],
-    scores: Sequence[Path],
-    rate_hz: int,
-    progress: Callable = lambda paths, **_: paths,
-) -> Material:
-    """Read folders of notes and scores, without the works and pitches of the test sets.
-
-    Args:
-        notes: folders of recorded notes; each folder is a library.
-        scores: folders of MusicXML files.
-        rate_hz: sampling rate to which the notes are converted.
-        progress: function that wraps the score files with a progress bar, such as tqdm.
-
-    Raises:
-        InputError: a folder cannot be read, or a folder has only works of the test sets, or the
-            material is not sufficient. Each line of the message names the key and the file.
-    """
-    problems: list[str] = []
-    banks, pitches = _read_libraries(notes, problems)
-    paths, left_out = _scores_for_training(scores, problems)
-    if problems:
-        raise InputError(problems)
-    works = _read_works(progress(sorted(paths, key=lambda p: (p.name, p)), desc="scores"))
-    tones = _tones_of(banks, rate_hz)
-    material = Material(rate_hz, tones, works, pitches, left_out).cut(LONGEST_NOTE_S)
-    material.check("path.notes, path.scores")
-    return material
-
-
-# The following functions import their modules when they are called, because these modules need
-# libraries for sound files and scores. Training from a packed file does not need these libraries.
-
-
-def _read_libraries(
-    folders: Sequence[Path], problems: list[str]
-) -> "tuple[dict[str, Bank], dict[str, list[int]]]":
-    """Read folders of notes, and append problems to `problems`.
-
-    Returns:
-        Two dicts. The first dict maps the name of each library to the notes of the library, without
-        the held-out pitches. The second dict maps LIBRARY/INSTRUMENT to all recorded pitches.
-    """
-    from cmss.rendering.notes import hold_out, read_bank
-
-    if not folders:
-        problems.append("path.notes: expected at least one folder of notes, got none")
-    banks: dict[str, Bank] = {}
-    pitches = {}
-    for number, folder in enumerate(folders, 1):
-        # Each library needs a unique name, but two folders may have the same name.
-        library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
-        try:
-            bank = read_bank(folder)
-        except InputError as error:
-            problems += [f"path.notes: {line}" for line in error.problems]
-            continue
-        for name, recordings in bank.items():
-            pitches[f"{library}/{name}"] = sorted({r.midi for r in recordings})
-        banks[library] = hold_out(bank, HELD_OUT_EVERY, held_out=False)
-    return banks, pitches
-
-
-def _scores_for_training(folders: Sequence[Path], problems: list[str]) -> tuple[list[Path], int]:
-    """Find scores, and append problems to `problems`.
-
-    Returns:
-        Paths of all scores that are not works of the test sets, and the number of works that are
-        left out.
-    """
-    from cmss.rendering.musicxml import find_scores
-
-    if not folders:
-        problems.append("path.scores: expected at least one folder of scores, got none")
-    paths: list[Path] = []
-    left_out: set[str] = set()
-    for folder in folders:
-        try:
-            found = find_scores(folder)
-        except InputError as error:
-            problems += [f"path.scores: {line}" for line in error.problems]
-            continue
-        refused = [work for work in found if matches(work, REFUSED_WORKS)]
-        left_out.update(refused)
-        if len(refused) == len(found):
-            problems.append(
-                f"path.scores: {folder}: contains only works of the test sets "
-                f"({', '.join(REFUSED_WORKS)}), which are refused for training"
-            )
-        paths += [path for work in found.keys() - refused for path in found[work]]
-    return paths, len(left_out)
-
-
-def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
-    """Read scores.
-
-    Raises:
-        InputError: scores cannot be read; the message has a line for each of these scores.
-    """
-    from cmss.rendering.musicxml import read_score, work_name
-
-    problems: list[str] = []
-    works = []
-    for path in paths:
-        try:
-            score = read_score(path)
-        except InputError as error:
-            problems += [f"path.scores: {line}" for line in error.problems]
-            continue
-        parts = tuple(Line.of(part) for part in score.parts)
-        works.append(Work(work_name(path), parts, np.array(score.tempi, "f4").reshape(-1, 2)))
-    if problems:
-        raise InputError(problems)
-    return tuple(works)
-
-
-def tone_of(recording: "Recording", library: str, rate_hz: int) -> Tone:
-    """Convert a recorded note of a library to a sampling rate and to 16 bits."""
-    from cmss.audio import resample
-    from cmss.rendering.notes import SAMPLE_RATE_HZ
-
-    signal = resample(recording.samples[None], SAMPLE_RATE_HZ, rate_hz)[0]
-    return Tone(
-        library,
-        recording.midi,
-        recording.cents,
-        recording.dynamic,
-        np.rint(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16),
-        round(recording.attack * rate_hz / SAMPLE_RATE_HZ),
-        min(round(recording.sustain_end * rate_hz / SAMPLE_RATE_HZ), len(signal)),
-    )
-
-
-def _tones_of(banks: "Mapping[str, Bank]", rate_hz: int) -> dict[str, tuple[Tone, ...]]:
-    """Convert the notes of all libraries to a sampling rate, and sort the notes by instrument."""
-    tones: dict[str, list[Tone]] = {}
-    for library, bank in banks.items():
-        for instrument, recordings in bank.items():
-            for r in recordings:
-                tones.setdefault(instrument, []).append(tone_of(r, library, rate_hz))
-    return {name: tuple(found) for name, found in sorted(tones.items()) if found}
 
 
 def _resampled(samples: NDArray[np.int16], from_hz: int, to_hz: int) -> NDArray[np.int16]:

@@ -19,7 +19,7 @@ from cmss.errors import InputError, one_of
 from cmss.models.outputs import output_name
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.excerpts import ExcerptRenderer, Levels
-from cmss.rendering.material import Material, read_material
+from cmss.rendering.material import Material
 from cmss.rendering.packed_material import load_material, save_material
 from cmss.separators.estimators import LEVEL
 from cmss.settings import Name, from_settings
@@ -95,6 +95,9 @@ def find_material(
         material = load_material(kept)
         if material.origin == origin:
             return material
+    # Training from a packed file does not need the libraries that this module needs.
+    from cmss.rendering.material_folders import read_material
+
     folders = [Path(folder) for folder in paths.notes], [Path(folder) for folder in paths.scores]
     material = replace(read_material(*folders, rate_hz, progress), origin=origin)
     kept.parent.mkdir(parents=True, exist_ok=True)

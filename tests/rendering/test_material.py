@@ -7,7 +7,8 @@ import pytest
 
 from cmss.errors import InputError
 from cmss.rendering.held_out import HELD_OUT_EVERY, kept_pitches
-from cmss.rendering.material import Line, Material, read_material
+from cmss.rendering.material import Line, Material
+from cmss.rendering.material_folders import read_material
 from cmss.rendering.musicxml import read_score
 from cmss.rendering.notation import cut
 from cmss.rendering.packed_material import load_material, save_material

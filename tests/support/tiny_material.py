@@ -7,7 +7,8 @@ import numpy as np
 
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.held_out import HELD_OUT_EVERY, kept_pitches
-from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work, tone_of
+from cmss.rendering.material import FULL_SCALE, Line, Material, Tone, Work
+from cmss.rendering.material_folders import tone_of
 from cmss.rendering.notation import typed
 from metadata_tools.notes.synthesiser import make_bank
 

@@ -213,7 +213,7 @@ def test_a_training_on_folders_continues_as_if_it_had_not_stopped(
         with pytest.raises(Interrupted):
             call(train_command, "train", *words, "loop.steps=3", "path.exp_folder=twice")
     # The scores are not read a second time.
-    monkeypatch.setattr("cmss.training.rendered.read_material", None)
+    monkeypatch.setattr("cmss.rendering.material_folders.read_material", None)
     call(train_command, "train", *words, "loop.steps=3", "path.exp_folder=twice")
     once, twice = (read_weights(Path(name) / "best.safetensors")[0] for name in ("once", "twice"))
     assert once.keys() == twice.keys()
