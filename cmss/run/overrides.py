@@ -1,31 +1,14 @@
-"""Checks the arguments KEY=VALUE of a recipe, and explains each mistake in a message.
+"""Checks the arguments KEY=VALUE of a recipe against its configuration.
 
-Each argument KEY=VALUE is read by three parsers in turn: the shell, hydra and OmegaConf. For hydra,
-commas, brackets, ``=``, ``~`` and letters outside ASCII have a special meaning or are not allowed.
-OmegaConf replaces ``${key}`` by the value of the key. The messages show how to quote a value so
-that no parser changes it.
+:mod:`cmss.run.refusals` explains the arguments that hydra itself refuses.
 """
 
 import os
-import re
-import shlex
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from importlib.resources import files
-from typing import Any, NoReturn
+from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import (
-    CompactHydraException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     InterpolationToMissingValueError,
@@ -33,10 +16,10 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from cmss.errors import InputError, did_you_mean, one_of
-from cmss.run.choices import COMMON_FILES
+from cmss.errors import InputError
 from cmss.run.composing import defaults_of
-from cmss.run.forms import MISSING, PATH_LISTS, is_path, problems_of_form
+from cmss.run.forms import MISSING, is_path, problems_of_form
+from cmss.run.quoting import split, suggestion
 
 
 def words() -> list[str]:
@@ -176,182 +159,12 @@ def _hint(key: str) -> str:
     Returns:
         The advice; empty if the key is not a path or is not on the command line.
     """
-    given = {_split(word)[1]: word for word in words() if _split(word)[2]}
+    given = {split(word)[1]: word for word in words() if split(word)[2]}
     return (
-        f"; for a path of this name type {_suggestion(given[key])}"
+        f"; for a path of this name type {suggestion(given[key])}"
         if is_path(key) and key in given
         else ""
     )
-
-
-# The next functions are for the time before hydra reads the command line, and for the case that
-# hydra refuses the command line.
-
-
-def with_path_as_text(word: str) -> str:
-    """Quote a path that looks like a number.
-
-    Without quotation marks, hydra would read the path 2026_11_29 as the number 20261129.
-
-    Args:
-        word: argument KEY=VALUE of the command line.
-
-    Returns:
-        The argument; its value is quoted if the value is a path that looks like a number. All other
-        arguments are returned without changes.
-    """
-    if not is_path(_split(word)[1]):
-        return word
-    override = _parsed(word)
-    if override is None or override.value_type is None:
-        return word
-    value = override.value()
-    return (
-        _as_text(word) if isinstance(value, int | float) and not isinstance(value, bool) else word
-    )
-
-
-def _parsed(word: str) -> Override | None:
-    """Parse an argument KEY=VALUE with the grammar of hydra; return None if hydra refuses it."""
-    try:
-        (override,) = OverridesParser.create().parse_overrides([word])
-    except HydraException:
-        return None
-    return override
-
-
-def problem_of_options() -> str | None:
-    """Return an error message if hydra does not know an option of the command line."""
-    parser = get_args_parser()
-    problems: list[str] = []
-
-    def note(message: str) -> NoReturn:
-        problems.append(message)
-        raise ValueError(message)
-
-    parser.error = note  # type: ignore[method-assign]  # it would print hydra's options and exit
-    with suppress(ValueError):
-        parser.parse_args(sys.argv[1:])
-    if not problems:
-        return None
-    unknown = problems[0].removeprefix("unrecognized arguments: ").split(" ")[0]
-    if unknown == problems[0].split(" ")[0]:
-        return problems[0]
-    if not unknown.startswith("-"):
-        return f"{unknown}: expected options such as -m before the first KEY=VALUE"
-    known = [option for option in (*parser._option_string_actions, "--help-all") if "--" in option]
-    return f"{unknown}: no such option{did_you_mean(unknown.partition('=')[0], known)}"
-
-
-def unreadable(error: CompactHydraException | ValueError | TypeError, name: str) -> list[str]:
-    """Return an error message for each argument of the command line that hydra refuses.
-
-    Args:
-        error: exception that hydra raised.
-        name: name of the configuration file in cmss/conf.
-    """
-    if isinstance(error, OverrideParseException):
-        return [_misread(error.override)]
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        options = [option for option in error.options if option not in COMMON_FILES]
-        return [f"{group}: no {choice!r}, {one_of(options, choice)}"]
-    parsed = [(word, override) for word in sys.argv[1:] if (override := _parsed(word))]
-    if str(error).startswith("Ambiguous value"):
-        return [
-            f"{override.key_or_group}: several values, but no -m, which runs one job for each; "
-            f"for a single value type {_suggestion(word)}"
-            for word, override in parsed
-            if override.is_sweep_override()
-        ]
-    if isinstance(error, ValueError | TypeError):
-        groups = files("cmss.conf")
-        return [
-            f"{override.key_or_group}: expected the name of a choice, got {_split(word)[2] or '``'}"
-            for word, override in parsed
-            if (groups / override.key_or_group).is_dir() and not isinstance(override.value(), str)
-        ] or [str(error)]
-    text, cause = str(error).splitlines()[0], error.__cause__
-    if unknown := re.match(r"Could not (?:override|delete from config\.) '(.*?)'", text):
-        # A value that is a section may contain the unknown key.
-        inner = str(cause.full_key) if isinstance(cause, OmegaConfBaseException) else ""
-        return _unknown_keys(max(inner, unknown[1], key=len), name)
-    if no_file := re.match(r"Cannot find primary config '(.*?)'", text):
-        return [f"--config-name: no configuration {no_file[1]!r}"]
-    if no_folder := re.match(r"Additional config directory '(.*)' not found", text):
-        return [f"--config-dir: {no_folder[1]}: no such folder"]
-    why = str(cause.msg).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else ""
-    if merging := re.match(r"Error merging override (.*)", text):
-        key = _split(merging[1])[1]
-        hint = f"; for a path of this name type {_suggestion(merging[1])}" if is_path(key) else ""
-        return [f"{key}: {why}{hint}"]
-    return [f"{text}: {why}" if why else text]
-
-
-def _unknown_keys(refused: str, name: str) -> list[str]:
-    """Return an error message for each key of the command line that does not exist.
-
-    Args:
-        refused: first key that hydra does not know.
-        name: name of the configuration file in cmss/conf.
-    """
-    if not refused:
-        return ["=...: expected KEY=VALUE"]
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    parsed = [override for word in words if (override := _parsed(word))]
-    groups = [o for o in parsed if (files("cmss.conf") / o.key_or_group).is_dir()]
-    try:
-        with initialize_config_module("cmss.conf", version_base=None):
-            choices = [str(o.input_line) for o in groups if isinstance(o.value(), str)]
-            config = compose(name, choices, return_hydra_config=refused.startswith("hydra"))
-    except (HydraException, OmegaConfBaseException):
-        return [f"{refused}: no such key"]  # Another choice is wrong as well.
-    content = OmegaConf.to_container(config, resolve=False)
-    known = [*_keys(content), *(o.key_or_group for o in groups)]
-    unknown = [refused]
-    unknown += [
-        override.key_or_group
-        for override in parsed
-        # Hydra knows its own keys, and a key with + is new on purpose.
-        if not override.is_add() and not re.match(r"hydra[./]", override.key_or_group)
-        and override.key_or_group not in known
-    ]  # fmt: skip
-    return [
-        f"{key}: no such key; to add it type +{key}=VALUE"
-        if OmegaConf.select(config, key.rpartition(".")[0] or "path", default=None) == {}
-        else f"{key}: no such key{did_you_mean(key, known)}"
-        for key in dict.fromkeys(unknown)
-    ]
-
-
-def _keys(section: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the full keys of all sections and values of a section, in order."""
-    if isinstance(section, dict):
-        for name, value in section.items():
-            yield f"{prefix}{name}"
-            yield from _keys(value, f"{prefix}{name}.")
-
-
-def _misread(word: str) -> str:
-    """Return the error message for an argument that hydra cannot parse as KEY=VALUE."""
-    if "=" not in word:
-        # The shell splits an unquoted value at its spaces, and hydra reports only a later part of
-        # the value. Join the parts again, from the word with "=" to the next key or option.
-        before, after = sys.argv[1 : sys.argv.index(word)], sys.argv[sys.argv.index(word) :]
-        parts = [before[-1]] if before and "=" in before[-1] else []
-        for part in after if parts else []:
-            if "=" in part or part.startswith("-"):
-                break
-            parts.append(part)
-        hint = f"; for a space in a value type {_suggestion(' '.join(parts))}" if parts else ""
-        return f"{word}: expected KEY=VALUE{hint}"
-    _, key, text = _split(word)
-    if not key or not _parsed(_as_text(word)):
-        return f"{word}: expected KEY=VALUE, and {key!r} cannot be a key"
-    return f"{key}: {text} contains characters with a special meaning; type {_suggestion(word)}"
-
-
-# The next functions split words and quote their values.
 
 
 def _with_home(path: str) -> str:
@@ -367,50 +180,3 @@ def _with_home(path: str) -> str:
             f"or folder really begins with ~, type ./{path}"
         )
     return expanded
-
-
-def _split(word: str) -> tuple[str, str, str]:
-    """Split an argument into prefix (``+``, ``++`` or ``~``), key and value.
-
-    An argument without "=" has an empty prefix and an empty key.
-    """
-    key, equals, text = word.partition("=")
-    if not equals:
-        return "", "", word
-    bare = key.lstrip("+~")
-    return key.removesuffix(bare), bare, text
-
-
-def _as_text(word: str) -> str:
-    """Quote the value of an argument KEY=VALUE, so that hydra reads the value as text."""
-    sign, key, text = _split(word)
-    return f"{sign}{key}={_text(text)}"
-
-
-def _suggestion(word: str) -> str:
-    """Quote an argument for the shell, so that hydra reads the value as text.
-
-    Args:
-        word: argument KEY=VALUE that the program received, without the quotation marks of the
-            shell.
-
-    Returns:
-        The quoted argument. If the value is a list, each item of the list is quoted.
-    """
-    sign, key, text = _split(word)
-    single = is_path(key) and key.rpartition(".")[2] not in PATH_LISTS
-    if text[:1] == "[" and text[-1:] == "]" and not single:
-        items = ",".join(_text(item.strip()) for item in text[1:-1].split(",") if item.strip())
-        return shlex.quote(f"{sign}{key}=[{items}]")
-    return shlex.quote(_as_text(word))
-
-
-def _text(text: str) -> str:
-    """Put a text in quotation marks, so that hydra and OmegaConf read exactly this text."""
-    # Double the backslashes that would otherwise escape the next character. For OmegaConf, these
-    # are the backslashes before "${". For hydra, they are those before a quotation mark, including
-    # the closing quotation mark.
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    text = re.sub(r'(\\*)"', r"\1\1\"", text)
-    trailing = len(text) - len(text.rstrip("\\"))
-    return '"' + text + "\\" * trailing + '"'

@@ -25,9 +25,10 @@ from cmss.command_line import one_line, reason
 from cmss.errors import InputError, ProblemsError
 from cmss.machine.memory import keep_freed_memory
 from cmss.renamed import refuse_renamed, renamed
-from cmss.run import overrides
+from cmss.run import overrides, refusals
 from cmss.run.choices import add_choices
 from cmss.run.composing import composed_once
+from cmss.run.quoting import with_path_as_text
 
 REFUSED = {
     "separator.separation.number_sources": "the number of outputs is stated in the weights",
@@ -129,9 +130,9 @@ def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], st
             sys.exit(_say(f"{key}: not supported here: {REFUSED[key]}; leave it out", 2))
     if lines := [*renamed(keys)]:
         sys.exit(_say("\n".join(lines), 2))
-    if problem := overrides.problem_of_options():
+    if problem := refusals.problem_of_options():
         sys.exit(_say(one_line(problem), 2))
-    sys.argv[1:] = [overrides.with_path_as_text(word) for word in sys.argv[1:]]
+    sys.argv[1:] = [with_path_as_text(word) for word in sys.argv[1:]]
     # With this variable, hydra raises exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     HydraConfig.instance().cfg = None
@@ -147,7 +148,7 @@ def run(main: Callable[[DictConfig], Any], name: str, help_text: Callable[[], st
     except (CompactHydraException, ValueError, TypeError) as error:
         if HydraConfig.initialized() and not isinstance(error, CompactHydraException):
             raise  # Hydra has composed the configuration, so this error is a bug of the program.
-        lines = [one_line(line) for line in overrides.unreadable(error, name)]
+        lines = [one_line(line) for line in refusals.unreadable(error, name)]
         sys.exit(_say("\n".join(lines), 2))
     except OSError as error:
         sys.exit(_say(one_line(reason(error)), 1))
