@@ -367,6 +367,6 @@ RECORD = NetworkRecord(
         "paper": Size({}, "waveform", {"power": 2}),
     },
     licence="mit",
-    data=("SCORES", "NOTES", "SYNTHETIC_NOTES"),
+    data=("SCORES", "NOTES", "PHILHARMONIA", "VIRTUAL_PLAYING", "SYNTHETIC_NOTES"),
 )
 # fmt: on

@@ -109,6 +109,6 @@ RECORD = NetworkRecord(
         "small": Size({"sources": OUTPUTS}, "remix"),
     },
     licence="mit",
-    data=("SCORES", "NOTES", "PHILHARMONIA", "SYNTHETIC_NOTES"),
+    data=("SCORES", "NOTES", "PHILHARMONIA", "GENERAL_USER", "SYNTHETIC_NOTES"),
 )
 # fmt: on

@@ -24,6 +24,10 @@ class Size:
 
 
 DATA_SETS = {
+    "GENERAL_USER": (
+        "the eight instruments of the General MIDI SoundFont GeneralUser GS 1.47",
+        "GeneralUser GS 2.0: use without restriction",
+    ),
     "NOTES": (
         "single notes of the University of Iowa Musical Instrument Samples and of Karoryfer "
         "Weresax",
