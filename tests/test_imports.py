@@ -170,6 +170,8 @@ def test_libraries_at_the_edge():
         "cmss/run/choices.py",
         "cmss/run/composing.py",
         "cmss/run/overrides.py",
+        "cmss/run/quoting.py",
+        "cmss/run/refusals.py",
         "cmss/run/stage.py",
     }
     programs = {
@@ -182,5 +184,6 @@ def test_libraries_at_the_edge():
         "cmss/run/overrides.py",
         "cmss/run/configuration.py",
         "cmss/run/folder.py",
+        "cmss/run/refusals.py",
         "cmss/run/stage.py",
     }
