@@ -31,19 +31,21 @@ class IncompleteError(ProblemsError):
 
 
 @contextmanager
-def noting(problems: list[str]) -> Iterator[None]:
+def noting(problems: list[str], key: str = "") -> Iterator[None]:
     """Catch the errors of a block, add their messages to a list, and continue after the block.
 
     Args:
         problems: list that receives the messages of an InputError, or of a FloatingPointError,
             which reports a result that is not finite.
+        key: key that is put before each message; empty for none.
     """
+    before = f"{key}: " if key else ""
     try:
         yield
     except InputError as error:
-        problems += error.problems
+        problems += [before + line for line in error.problems]
     except FloatingPointError as error:
-        problems.append(str(error))
+        problems.append(before + str(error))
 
 
 def one_of(known: Iterable[str], name: object) -> str:

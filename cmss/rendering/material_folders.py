@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cmss.audio import resample
-from cmss.errors import InputError
+from cmss.errors import InputError, noting
 from cmss.rendering.held_out import HELD_OUT_EVERY, matches
 from cmss.rendering.material import FULL_SCALE, REFUSED_WORKS, Line, Material, Tone, Work
 from cmss.rendering.musicxml import find_scores, read_score, work_name
@@ -66,14 +66,11 @@ def _read_libraries(
     for number, folder in enumerate(folders, 1):
         # Each library needs a unique name, but two folders may have the same name.
         library = folder.name if folder.name not in banks else f"{folder.name}_{number}"
-        try:
+        with noting(problems, "path.notes"):
             bank = read_bank(folder)
-        except InputError as error:
-            problems += [f"path.notes: {line}" for line in error.problems]
-            continue
-        for name, recordings in bank.items():
-            pitches[f"{library}/{name}"] = sorted({r.midi for r in recordings})
-        banks[library] = hold_out(bank, HELD_OUT_EVERY, held_out=False)
+            for name, recordings in bank.items():
+                pitches[f"{library}/{name}"] = sorted({r.midi for r in recordings})
+            banks[library] = hold_out(bank, HELD_OUT_EVERY, held_out=False)
     return banks, pitches
 
 
@@ -89,19 +86,16 @@ def _scores_for_training(folders: Sequence[Path], problems: list[str]) -> tuple[
     paths: list[Path] = []
     left_out: set[str] = set()
     for folder in folders:
-        try:
+        with noting(problems, "path.scores"):
             found = find_scores(folder)
-        except InputError as error:
-            problems += [f"path.scores: {line}" for line in error.problems]
-            continue
-        refused = [work for work in found if matches(work, REFUSED_WORKS)]
-        left_out.update(refused)
-        if len(refused) == len(found):
-            problems.append(
-                f"path.scores: {folder}: contains only works of the test sets "
-                f"({', '.join(REFUSED_WORKS)}), which are refused for training"
-            )
-        paths += [path for work in found.keys() - refused for path in found[work]]
+            refused = [work for work in found if matches(work, REFUSED_WORKS)]
+            left_out.update(refused)
+            if len(refused) == len(found):
+                raise InputError(
+                    f"{folder}: contains only works of the test sets "
+                    f"({', '.join(REFUSED_WORKS)}), which are refused for training"
+                )
+            paths += [path for work in found.keys() - refused for path in found[work]]
     return paths, len(left_out)
 
 
@@ -114,13 +108,10 @@ def _read_works(paths: Iterable[Path]) -> tuple[Work, ...]:
     problems: list[str] = []
     works = []
     for path in paths:
-        try:
+        with noting(problems, "path.scores"):
             score = read_score(path)
-        except InputError as error:
-            problems += [f"path.scores: {line}" for line in error.problems]
-            continue
-        parts = tuple(Line.of(part) for part in score.parts)
-        works.append(Work(work_name(path), parts, np.array(score.tempi, "f4").reshape(-1, 2)))
+            parts = tuple(Line.of(part) for part in score.parts)
+            works.append(Work(work_name(path), parts, np.array(score.tempi, "f4").reshape(-1, 2)))
     if problems:
         raise InputError(problems)
     return tuple(works)

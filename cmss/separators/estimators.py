@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmss.audio import resample
-from cmss.errors import InputError
+from cmss.errors import InputError, noting
 from cmss.machine.device import device_named
 from cmss.models.checkpoint import Network
 from cmss.models.outputs import ACCOMPANIMENT, TARGET, instrument_of, output_name
@@ -186,11 +186,9 @@ class OnePerInstrument:
         """Load the networks of the instruments in `wanted` that are not loaded yet."""
         problems: list[str] = []
         for instrument in _instruments(wanted):
-            try:
+            with noting(problems):
                 if instrument not in self._networks:
                     self._networks[instrument] = self.load(instrument).to(self.device)
-            except InputError as error:
-                problems += error.problems
         if problems:
             raise InputError(problems)
 
