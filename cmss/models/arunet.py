@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.machine.image_layout import image_layout
 from cmss.models.network import Network
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import in_places, listed, mixture_consistent, of_players, presence
@@ -235,7 +236,6 @@ class AttentiveMultiResUNet(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, image: Tensor, present: Tensor | None = None) -> Tensor:
         """Apply the U-Net to images (B, inputs, height, width); the size does not change."""
@@ -243,7 +243,7 @@ class AttentiveMultiResUNet(nn.Module):
         # Pad the image, so that every pooling halves its size exactly.
         multiple = 2 ** len(self.down)
         x = F.pad(image, (0, -width % multiple, 0, -height % multiple))
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=image_layout(x.device))
         skips = []
         for block, path in zip(self.down, self.paths, strict=True):
             x = block(x)  # (B, channels of the level, height / 2^level, width / 2^level)

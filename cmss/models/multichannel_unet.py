@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmss.machine.image_layout import image_layout
 from cmss.models.band_masks import BandMasks
 from cmss.models.outputs import OUTPUTS
 from cmss.models.presence import listed, presence
@@ -238,7 +239,7 @@ class UNet(nn.Module):
         frames = image.shape[2]
         # Repeat the last frame, so that every pooling halves the number of frames exactly.
         rest = image[:, :, -1:].expand(-1, -1, -frames % self.reduction, -1)
-        x = torch.cat((image, rest), 2).contiguous(memory_format=torch.channels_last)
+        x = torch.cat((image, rest), 2).contiguous(memory_format=image_layout(image.device))
         *encoder, bottom = self.down
         # These are embeddings of presence for each level of encoder and decoder, (B, C, 1, 1) each.
         embeddings = [layer(present.to(x.dtype))[..., None, None] for layer in self.presence]

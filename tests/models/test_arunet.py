@@ -90,13 +90,6 @@ def test_additional_parameters_of_a_network_for_all_instruments():
     assert count == 3 * deepest + more_inputs * (wide + 9 * first) + more_outputs * (wide + 1)
 
 
-def test_convolutions_keep_channels_last():
-    model = ARUNet(SHARED)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            assert module.weight.is_contiguous(memory_format=torch.channels_last)
-
-
 # Shapes and alignment.
 
 
