@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from cmss import audio, listen
-from cmss.audio import reading
+from cmss.audio import decoding
 from cmss.errors import InputError
 from metadata_tools import samples, validate
 from metadata_tools.notes.sound_files import note
@@ -39,7 +39,7 @@ REMARK = "the header states no length that can be checked; used as far as it can
 
 def test_one_module_knows_libsndfile():
     users = users_of("soundfile", files("cmss", "metadata_tools", "recipes"))
-    assert users == {"cmss/audio/reading.py", "cmss/audio/writing.py"}
+    assert users == {"cmss/audio/decoding.py", "cmss/audio/writing.py"}
 
 
 @cache
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 def listening(read, *arguments):
     """Return the result of a reader, None if it refuses, and its text on standard error."""
     said = io.StringIO()
-    reading._printed.clear()
+    decoding._printed.clear()
     with contextlib.redirect_stderr(said):
         try:
             return read(*arguments), said.getvalue()
@@ -279,7 +279,7 @@ def test_stages_and_validate_use_files_that_state_no_length(server, tmp_path, ca
         for name in names:
             (line,) = [line for line in done.stderr.splitlines() if f"{name}: " in line]
             assert f"{name}: {REMARK}, " in line
-    reading._printed.clear()
+    decoding._printed.clear()
     assert validate.main([str(tmp_path / "data")]) == 0
     said = capsys.readouterr().err
     assert all(said.count(f"{name}: {REMARK}") == 1 for name in names)
