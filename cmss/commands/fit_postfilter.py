@@ -8,6 +8,7 @@ from cmss.errors import InputError, noting
 from cmss.files.output_file import check_output_file
 from cmss.run.configuration import plain
 from cmss.run.folder import training_tracks
+from cmss.run.forms import without_folders
 from cmss.run.stage import progress, stage
 from cmss.separators import build_separator
 from cmss.settings import from_settings
@@ -39,9 +40,11 @@ def main(config: DictConfig) -> None:
     path, state = Path(keys.path.weights_file), Path(keys.path.exp_folder) / "state.pt"
     check_output_file(path, "path.weights_file")
     check_output_file(state, "path.exp_folder")
+    # The weights may be published, so the folders of files are not written into their header.
+    separator_shown = without_folders(plain(config.separator), "separator")
     notes = {
         "training": OmegaConf.to_yaml(config.training),
-        "separator": OmegaConf.to_yaml(config.separator, resolve=True),
+        "separator": OmegaConf.to_yaml(OmegaConf.create(separator_shown)),
     }
     if effects:
         kept = Path(keys.path.exp_folder) / "material.npz"

@@ -11,6 +11,7 @@ from cmss.machine.processor import cores
 from cmss.models.outputs import player_index
 from cmss.run.configuration import build_hearing_aid, plain
 from cmss.run.folder import metadata_paths, training_tracks
+from cmss.run.forms import without_folders
 from cmss.run.scoring import Scorer
 from cmss.run.stage import progress, stage, warn
 from cmss.scenes import load_pairs, load_tracks
@@ -62,13 +63,13 @@ def main(config: DictConfig) -> None:
         pairs = load_pairs(metadata_paths(config), keys.input_sample_rate)
         scorer = Scorer(hearing_aid)
         haaqi = MeanHaaqi.spread(pairs, keys.haaqi_pairs, scorer, keys.instrument)
-    # The weights may be published, so the paths of the data are not written into their header.
+    # The weights may be published, so paths and folders are not written into their header.
     shaping = ["model", "size", "instrument", "init_from", "seed", "loss", "data", "mixtures"]
     shaping += ["loop"]
     shown = OmegaConf.masked_copy(config, shaping)
     if keys.model.target is None:
         shown.model = keys.model.name
-    settings = OmegaConf.to_yaml(shown)
+    settings = OmegaConf.to_yaml(OmegaConf.create(without_folders(plain(shown))))
     best = train_network(keys, model, loss, mixtures, folder, settings, haaqi, progress)
     print(f"{best}  sha256 {file_sha256(best)}")
 

@@ -7,6 +7,7 @@ with an unclear message. The types and the ranges of values are checked by
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from cmss.errors import one_of
@@ -34,6 +35,23 @@ def is_path(key: str) -> bool:
     # These keys outside the section `path` accept paths.
     paths = ("cache", "checkpoint", "compare", "init_from", "begin_like", "pairs", "weights_from")
     return [section, *names][-1] in paths
+
+
+def without_folders(value: Any, key: str = "") -> Any:
+    """Replace each path in a configuration by the name of its file.
+
+    The header of published weights contains the result, so that it does not show the folders of the
+    author's machine.
+
+    Args:
+        value: value of `key`; the sections of a configuration are dicts.
+        key: full key of the value; "" for an entire configuration.
+    """
+    if isinstance(value, Mapping):
+        return {name: without_folders(v, f"{key}.{name}".lstrip(".")) for name, v in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item, f"{key}.{number}") for number, item in enumerate(value)]
+    return PurePath(value).name if isinstance(value, str) and is_path(key) else value
 
 
 def problems_of_form(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import torch
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.digests import file_sha256
 from cmss.files.output_file import check_output_file
 from cmss.models.checkpoint import load_checkpoint
 from cmss.models.weights_file import read_weights, write_weights
@@ -25,7 +26,8 @@ from cmss.models.weights_file import read_weights, write_weights
 def average(weights: Sequence[Path], mean: Path) -> None:
     """Average the weights of several files, and write the mean to a new file in single precision.
 
-    The new file gets the header of the last file.
+    The new file gets the header of the last file. The entry `mean_of` is added to the header, with
+    the name and the digest of each file.
 
     Args:
         weights: paths of at least one file of weights, all of the same network.
@@ -45,7 +47,9 @@ def average(weights: Sequence[Path], mean: Path) -> None:
         if form != forms[0]:
             raise InputError(f"{path}: expected weights of the same network as in {weights[0]}")
     tensors = {key: torch.stack([s[key].float() for s in states]).mean(0) for key in states[0]}
-    write_weights(mean, tensors, read_weights(weights[-1])[1])
+    names = [f"{path.name} sha256 {file_sha256(path)}" for path in weights]
+    header = {**read_weights(weights[-1])[1], "mean_of": "\n".join(names)}
+    write_weights(mean, tensors, header)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

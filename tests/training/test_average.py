@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from cmss.files.digests import sha256
 from cmss.models.checkpoint import build, load_checkpoint, save_checkpoint
 from cmss.models.weights_file import read_weights
 from cmss.training.average import main
@@ -29,7 +32,11 @@ def test_each_weight_is_the_mean_and_the_header_that_of_the_last(tmp_path, capsy
     assert main([*files, str(mean)]) == 0
     assert "the mean of 2 files" in capsys.readouterr().out
     of_both = load_checkpoint(mean).state_dict()
-    assert read_weights(mean)[1]["training"] == "after"
+    header = read_weights(mean)[1]
+    assert header["training"] == "after"
+    names = [f"{Path(file).name} sha256 {sha256([Path(file).read_bytes()])}" for file in files]
+    assert header["mean_of"].splitlines() == names
+    assert str(tmp_path) not in "".join(header.values())
     states = before.state_dict(), after.state_dict()
     assert of_both.keys() == states[0].keys()
     for key, value in of_both.items():

@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_module
 
 from cmss.errors import InputError
 from cmss.models.postfilter_network import Postfilter, PostfilterArguments, load_postfilter
+from cmss.models.weights_file import read_weights
 from cmss.run.choices import add_choices
 from cmss.separators.steps.chain import Stepped
 from cmss.separators.steps.postfilter import PostfilterStep
@@ -225,6 +226,8 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
     assert done.status == 0, done.stderr
     network = load_postfilter(tmp_path / "exp/fit_postfilter/postfilter.safetensors")
     assert network.arguments.relatives == tuple(relatives)
+    header = read_weights(tmp_path / "exp/fit_postfilter/postfilter.safetensors")[1]
+    assert f"weights_from: {Path(PACKAGED).name}\n" in header["separator"]
     first, second = (
         filter_.blocks[3].own.weight.detach().numpy()
         for filter_ in (load_postfilter(Path(SECOND)), network)

@@ -116,9 +116,10 @@ def test_weights_to_start_from(root, tmp_path, capsys):
     kept = load_checkpoint(tmp_path / "best.safetensors").state_dict()
     for key, value in given.state_dict().items():
         assert torch.equal(kept[key], value.half().float()), key
-    assert TrainingRecord.read(tmp_path / "best.safetensors").data == (
-        "train: 1 tracks, 0.00 h; valid: 1 tracks, 0.00 h"
-    )
+    record = TrainingRecord.read(tmp_path / "best.safetensors")
+    assert record.data == "train: 1 tracks, 0.00 h; valid: 1 tracks, 0.00 h"
+    assert "init_from: given.safetensors" in record.settings
+    assert str(tmp_path) not in record.settings
 
 
 def test_each_instrument_has_a_folder_of_its_own(root, tmp_path, monkeypatch):
