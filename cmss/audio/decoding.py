@@ -5,7 +5,7 @@ Damaged and truncated files are refused, and so are samples that are not finite.
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import IOBase
@@ -30,23 +30,24 @@ class Stream(soundfile.SoundFile):
 
     If a file is seekable, SoundFile seeks to the current position after each call of `read`. In a
     FLAC stream of unknown length, such a seek fails; in a lossy file, the seek is not exact.
-    """
 
-    def seekable(self) -> bool:
-        """Return False."""
-        return False
-
-
-def stream(source: IOBase | int, path: Path) -> Stream:
-    """Open a binary file or descriptor; `path` is its name in messages.
+    Args:
+        source: binary file, or descriptor of a file.
+        path: name of the file in messages.
 
     Raises:
         InputError: the data do not begin like a sound file.
     """
-    try:
-        return Stream(source, closefd=False)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
+
+    def __init__(self, source: IOBase | int, path: Path) -> None:
+        try:
+            super().__init__(source, closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path}: not a readable sound file ({error.error_string})") from error
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def opened(path: Path, digest: bool = False) -> Iterator[tuple[Stream, Container
         # The file is not opened by its name, because libsndfile reads files with some suffixes as
         # raw samples without a header.
         source = Spliced(raw, container.head, container.skip) if container.head else raw.fileno()
-        with stream(source, path) as file:
+        with Stream(source, path) as file:
             is_mpeg = file.subtype.startswith("MPEG")
             if is_mpeg and (file.format != "MP3" or not (container.stated or container.head)):
                 raise InputError(f"{path}: MP3 without readable frames; export it as WAV or FLAC")
@@ -104,7 +105,7 @@ def require_end(file: Stream, path: Path) -> None:
             f"but a file of {size} bytes cannot contain so many samples"
         )
     if _is_exact(file) and file.frames:
-        for _ in decoded(file, path, file.frames - 1, file.frames):
+        for _ in _decoded(file, path, file.frames - 1, file.frames):
             pass
 
 
@@ -145,7 +146,7 @@ def _blocks(
         ) from error
 
 
-def decoded(
+def _decoded(
     file: Stream, path: Path, start: int, stop: int | None
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Decode samples `start` to `stop` (None: to the end) in blocks (channels, samples).
@@ -164,18 +165,19 @@ def decoded(
         )
 
 
-def checked(
-    path: Path, blocks: Iterable[npt.NDArray[np.float32]]
+def checked_blocks(
+    file: Stream, path: Path, start: int, stop: int | None
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the blocks of a signal; after the last block, report invalid samples.
+    """Decode samples `start` to `stop` (None: to the end) in blocks (channels, samples), and check.
 
-    Samples beyond full scale are reported once.
+    After the last block, invalid samples are reported. Samples beyond full scale are reported once.
 
     Raises:
-        InputError: the signal contains NaN, infinity or impossible values.
+        InputError: the samples cannot be decoded, end before `stop`, or contain NaN, infinity or
+            impossible values.
     """
     peak, beyond = np.float32(0.0), 0
-    for block in blocks:
+    for block in _decoded(file, path, start, stop):
         # NaN and infinity propagate to the peak of the signal.
         of_block = np.maximum(block.max(initial=0.0), -block.min(initial=0.0))
         peak = np.maximum(peak, of_block)
@@ -202,8 +204,7 @@ def checked(
 def decode(file: Stream, path: Path, start: int, stop: int | None) -> npt.NDArray[np.float32]:
     """Decode and check samples `start` to `stop` (None: to the end), as (channels, samples)."""
     empty = np.empty((file.channels, 0), np.float32)
-    blocks = checked(path, decoded(file, path, start, stop))
-    return np.concatenate([empty, *blocks], axis=1)
+    return np.concatenate([empty, *checked_blocks(file, path, start, stop)], axis=1)
 
 
 _printed: set[tuple[Path, str]] = set()

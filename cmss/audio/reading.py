@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from cmss.audio.decoding import (
     Stream,
-    checked,
+    checked_blocks,
     decode,
-    decoded,
     decoded_length,
     opened,
     print_once,
     require_end,
-    stream,
 )
 from cmss.errors import InputError
 from cmss.files.containers import Container
@@ -226,7 +224,7 @@ def stereo_pieces(path: Path) -> Iterator[tuple[AudioHeader, Pieces]]:
     with opened(path) as (file, container, _):
         _require_channels(file, path, 2)
         header = _header(file, container, path)
-        blocks = checked(path, decoded(file, path, 0, header.samples))
+        blocks = checked_blocks(file, path, 0, header.samples)
         yield header, (np.broadcast_to(block, (2, block.shape[1])) for block in blocks)
 
 
@@ -244,5 +242,5 @@ def read_pipe(name: str, data: bytes) -> tuple[npt.NDArray[np.float32], int]:
     Raises:
         InputError: the data are unreadable, or have samples that are not finite.
     """
-    with stream(io.BytesIO(data), Path(name)) as file:
+    with Stream(io.BytesIO(data), Path(name)) as file:
         return decode(file, Path(name), 0, None), file.samplerate

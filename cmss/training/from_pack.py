@@ -164,6 +164,7 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     from cmss.machine.device import device_named
     from cmss.machine.processor import cores
     from cmss.models.outputs import player_index
+    from cmss.run.forms import without_folders
     from cmss.settings import from_settings
     from cmss.training.loop import LoopSettings, train
     from cmss.training.presets import preset
@@ -178,9 +179,7 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     folder = folder / (instrument or "")
     folder.mkdir(parents=True, exist_ok=True)
     shown = {key: value for key, value in config.items() if key not in ("device", "processes")}
-    # The weights may be published, so the folder of the file is not written into their header.
-    shown["init_from"] = Path(shown["init_from"]).name if shown["init_from"] else None
-    notes = {"training": json.dumps(shown), "data": data}
+    notes = {"training": json.dumps(without_folders(shown)), "data": data}
     loss = size.build_loss(config["loss"])
     # On a GPU, training is faster than rendering in a single process. On a CPU, training and
     # rendering share the same cores.

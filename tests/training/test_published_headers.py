@@ -12,29 +12,31 @@ from cmss.run.forms import without_folders
 WEIGHTS = sorted(Path(str(files("cmss.weights"))).glob("*.safetensors"))
 
 
+def configuration(begun, cache, member, one, two):
+    """Configuration with these paths, and with other values that look like paths."""
+    return {
+        "init_from": begun,
+        "separator": {
+            "name": "ensemble",
+            "cache": cache,
+            "members": [{"name": "roformer", "weights_from": member, "weight": 0.7}],
+            "steps": [{"name": "postfilter", "weights_from": "second_small"}],
+        },
+        "path": {"more": [one, two], "pack": None},
+        "model": "a/b",
+    }
+
+
 def test_only_paths_change_and_only_by_their_folders():
-    given = {
-        "init_from": "/home/someone/weights/a.safetensors",
-        "separator": {
-            "name": "ensemble",
-            "cache": "~/kept/estimates",
-            "members": [{"name": "roformer", "weights_from": "../b.safetensors", "weight": 0.7}],
-            "steps": [{"name": "postfilter", "weights_from": "second_small"}],
-        },
-        "path": {"more": ["/data/one", "/data/two"], "pack": None},
-        "model": "a/b",
-    }
-    assert without_folders(given) == {
-        "init_from": "a.safetensors",
-        "separator": {
-            "name": "ensemble",
-            "cache": "estimates",
-            "members": [{"name": "roformer", "weights_from": "b.safetensors", "weight": 0.7}],
-            "steps": [{"name": "postfilter", "weights_from": "second_small"}],
-        },
-        "path": {"more": ["one", "two"], "pack": None},
-        "model": "a/b",
-    }
+    given = configuration(
+        "/home/someone/weights/a.safetensors",
+        "~/kept/estimates",
+        "../b.safetensors",
+        "/data/one",
+        "/data/two",
+    )
+    expected = configuration("a.safetensors", "estimates", "b.safetensors", "one", "two")
+    assert without_folders(given) == expected
     assert without_folders("/home/b.safetensors", "separator.weights_from") == "b.safetensors"
 
 

@@ -321,6 +321,9 @@ def test_other_processes_render_the_same_mixtures(tmp_path):
     assert one[1] == other[1]
     for key, value in one[0].items():
         torch.testing.assert_close(value, other[0][key], rtol=0, atol=1e-3)
+    further = configuration([*words, "loop.steps=1", "processes=0", f"init_from={best[0]}"])
+    header = read_weights(train_from_pack(tmp_path / "pack.npz", tmp_path / "further", further))[1]
+    assert json.loads(header["training"])["init_from"] == "best.safetensors"
 
 
 def test_the_defaults_are_those_of_train():
