@@ -99,9 +99,11 @@ def voices(
     layers: dict[tuple[str, str], list[Tone]] = {}
     for tone in tones:
         layers.setdefault((tone.library, tone.dynamic), []).append(tone)
-    # Exclude layers with few notes, because the pitch of these notes would be shifted too far.
-    most = max(map(len, layers.values()))
-    usable = [found for found in layers.values() if 2 * len(found) >= most]
+    # Exclude layers with few pitches, because the notes would be shifted too far. A layer may have
+    # several notes of the same pitch.
+    pitches_of = {layer: len({tone.midi for tone in found}) for layer, found in layers.items()}
+    most = max(pitches_of.values())
+    usable = [found for layer, found in layers.items() if 2 * pitches_of[layer] >= most]
     order = rng.permutation(len(usable))
     if players == 1 or not different:
         return [tuple(usable[order[0]])] * players

@@ -30,6 +30,20 @@ def test_two_players_of_one_library_have_different_notes():
     assert not pitches(first) & pitches(second)
 
 
+def test_a_library_with_several_notes_of_a_pitch_does_not_displace_the_others():
+    one_take = [sine(60 + n, library="one take") for n in range(12)]
+    takes = [sine(60 + n, library="takes") for n in range(13) for _ in range(7)]
+    sparse = [sine(60 + 12 * n, library="sparse") for n in range(2) for _ in range(30)]
+    used = [
+        voice[0].library
+        for seed in range(200)
+        for voice in voices(one_take + takes + sparse, 1, True, np.random.default_rng(seed))
+    ]
+    assert "sparse" not in used  # these notes would be shifted by up to six semitones
+    # 200 draws with probability 1/2: the standard deviation is 7.
+    assert abs(used.count("one take") - 100) < 40
+
+
 def test_a_note_sounds_at_its_pitch_and_time_whatever_the_recording():
     note = Note(0.5, 1.0, 66)
     stem = Performer(RATE_HZ).play(
