@@ -170,9 +170,10 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     from cmss.training.presets import preset
 
     instrument, device = config["instrument"], device_named(config["device"])
+    seed = config["seed"]
     loop = from_settings(LoopSettings, {**config["loop"], "haaqi_every": 0}, "loop")
     size = preset(config["model"], config["size"])
-    model = size.initial_network(config["seed"], instrument, config["init_from"])
+    model = size.initial_network(seed, instrument, config["init_from"])
     index = player_index(model.sources, instrument)
     given = (pack, config, index, model.sample_rate_hz)
     training, validation, data = _mixtures(*given, threads=cores())
@@ -187,7 +188,9 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     if processes is None:
         processes = max(1, cores() - 1) if device.type != "cpu" else 0
     if not processes:
-        return train(model.to(device), loss, training, validation, loop, folder, notes=notes)
+        return train(
+            model.to(device), loss, training, validation, loop, folder, notes=notes, seed=seed
+        )
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, given) as pool:
         try:
@@ -199,6 +202,7 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
                 loop,
                 folder,
                 notes=notes,
+                seed=seed,
             )
         finally:
             pool.shutdown(cancel_futures=True)

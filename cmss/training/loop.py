@@ -74,6 +74,7 @@ def train(
     progress: Callable = lambda steps, **_: steps,
     notes: dict[str, str] | None = None,
     haaqi: Callable[[Network], float] | None = None,
+    seed: int = 0,
 ) -> Path:
     """Train a network, or continue its training.
 
@@ -93,6 +94,7 @@ def train(
         notes: dict of entries for the header of the weights file.
         haaqi: function that measures HAAQI with the network, for the log; required if
             `settings.haaqi_every` > 0.
+        seed: seed of the random numbers that the network draws, such as those of dropout.
 
     Returns:
         Path of best.safetensors.
@@ -116,6 +118,7 @@ def train(
         settings.weight_decay,
         settings.clip_norm,
         settings.save_every_s,
+        seed=seed,
     )
     # The log may contain steps after the step of the saved state. These steps are computed again,
     # so their lines are removed from the log.

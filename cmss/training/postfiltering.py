@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -20,7 +19,7 @@ from cmss.models.postfilter_network import Postfilter, PostfilterArguments
 from cmss.settings import BatchSize, LearningRate, NotNegative, Seed, Steps
 from cmss.training.mixtures import GAINS_DB
 from cmss.training.remix_loss import inverse_bandwidth, mask_error, with_modulations
-from cmss.training.trainer import Trainer, warmup_and_line
+from cmss.training.trainer import Trainer, step_seed, warmup_and_line
 from cmss.transforms.masks import channel_log_masks
 from cmss.transforms.stft import istft, stft
 
@@ -226,6 +225,7 @@ def train_postfilter(
         clip_norm=1.0,  # so that no single excerpt dominates
         save_every_s=save_every_s,
         training=settings.with_examples(described if callable(examples) else len(examples)),
+        seed=settings.seed,
     ).run(progress)
 
 
@@ -267,11 +267,6 @@ class _PostfilterTask:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Return a seed for a step of a training, as a function of the seed of the training."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 def mean_loss(

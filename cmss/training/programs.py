@@ -131,6 +131,7 @@ def train_network(
         lambda steps: progress(steps, "training", initial=steps.start, total=keys.loop.steps),
         {"training": settings, "data": data},
         haaqi,
+        keys.seed,
     )
 
 

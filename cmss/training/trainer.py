@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from cmss.errors import InputError
 from cmss.files.atomic import atomic_file
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return a seed for a step of a training, as a function of the seed of the training."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
 def warmup_and_cosine(step: int, steps: int, warmup_steps: int) -> float:
@@ -76,6 +82,7 @@ class Trainer:
         save_every_s: interval in seconds at which the state is saved.
         training: text that identifies the settings. A state is refused if its entry `training`
             differs from this text. If the text is None, any state of this network is accepted.
+        seed: seed of the random numbers that the network draws, such as those of dropout.
 
     Raises:
         InputError: the file `state` is damaged or belongs to another training.
@@ -91,6 +98,7 @@ class Trainer:
     clip_norm: float
     save_every_s: float
     training: str | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self.step = 0
@@ -116,8 +124,13 @@ class Trainer:
         # A training that stopped early has no steps left when it is called again.
         steps = range(self.step, self.step if self.task.finished else self.steps)
         last_saved = time.monotonic()
-        for _, losses in zip(progress(steps), self.task.losses(steps), strict=True):
-            loss = self._update(losses)
+        losses = self.task.losses(steps)
+        for _ in progress(steps):
+            # A validation leaves the network in evaluation mode.
+            self.module.train()
+            # An interruption does not change the random numbers of later steps.
+            torch.manual_seed(step_seed(self.seed, self.step))
+            loss = self._update(next(losses))
             self.task.after(self.step, loss)
             over = self.step == self.steps or self.task.finished
             if over or time.monotonic() - last_saved > self.save_every_s:
@@ -128,7 +141,6 @@ class Trainer:
         self.module.eval()
 
     def _update(self, losses: Iterable[Tensor]) -> float:
-        self.module.train()
         self.optimizer.zero_grad()
         total = 0.0
         for loss in losses:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cmss.errors import InputError
 from cmss.models.checkpoint import build, load_checkpoint
-from cmss.models.outputs import ACCOMPANIMENT, TARGET, player_index
+from cmss.models.outputs import ACCOMPANIMENT, OUTPUTS, TARGET, player_index
 from cmss.training.loop import (
     LOG_COLUMNS,
     sdr_improvement,
@@ -136,6 +136,32 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(tmp_path, undistu
     for key, value in model.state_dict().items():
         assert torch.equal(value, expected_weights[key]), key
     assert best.read_bytes() == (expected_folder / "best.safetensors").read_bytes()
+
+
+def test_dropout_and_batch_statistics_do_not_notice_an_interruption(tmp_path):
+    """Nor a validation, after which an interrupted training begins with a new network."""
+    small = {
+        "sources": OUTPUTS, "samplerate": RATE_HZ, "n_fft": 254, "hop": 64, "bands": 32,
+        "dims": (4, 8), "dropout": 0.5,
+    }  # fmt: skip
+    settings = replace(SETTINGS, steps=6, validate_every=2)
+    modes, whole, stopped = set(), *(network("multichannel_unet", **small) for _ in range(2))
+    whole.unet.register_forward_hook(
+        lambda unet, *_: modes.add((unet.training, torch.is_grad_enabled()))
+    )
+    run(tmp_path / "whole", whole, settings=settings, seed=3)
+    assert modes == {(True, True), (False, False)}
+    for count in (2, 1):
+        with pytest.raises(Stopped):
+            run(tmp_path / "stopped", progress=stop_after(count), model=stopped, settings=settings,
+                seed=3)  # fmt: skip
+        stopped = network("multichannel_unet", **small)
+    run(tmp_path / "stopped", stopped, settings=settings, seed=3)
+    for key, value in stopped.state_dict().items():
+        assert torch.equal(value, whole.state_dict()[key]), key
+    other = network("multichannel_unet", **small)
+    run(tmp_path / "other", other, settings=settings, seed=4)
+    assert not torch.equal(other.unet.output.weight, whole.unet.output.weight)
 
 
 def test_steps_that_the_state_knows_nothing_of_are_logged_once(tmp_path, undisturbed):
