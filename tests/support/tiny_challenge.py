@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from cmss.audio import write_flac
-from cmss.scenes import MetadataPaths
+from cmss.errors import InputError
+from cmss.scenes import MetadataPaths, load_pairs
 
 RATE_HZ = 44100
 SECONDS = 0.5
@@ -99,3 +101,9 @@ class TinyChallenge:
             path.write_text(json.dumps(entries), encoding="utf-8")
             written[name] = path
         return MetadataPaths(music_dir=self.root / "audio", **written)
+
+    def problems(self) -> list[str]:
+        """Return the problems that `load_pairs` finds, without the folder of the test."""
+        with pytest.raises(InputError) as caught:
+            load_pairs(self.paths(), RATE_HZ)
+        return [line.replace(f"{self.root}/", "") for line in caught.value.problems]
