@@ -181,10 +181,7 @@ def give_parts(
         index = int(rng.integers(len(available)))
         available[index : index + 1] = shared_by_two(available[index], rng)
 
-    def height(part: Part) -> float:
-        return float(np.mean([n.midi for n in part])) if part else 0.0
-
-    by_height = sorted(available, key=height, reverse=True)
+    by_height = sorted(available, key=_height, reverse=True)
     # The random term sometimes gives a cello a higher part than a flute. Both players of an
     # instrument have the same random term, so the stable sort below keeps the order of their
     # labels.
@@ -202,9 +199,25 @@ def give_parts(
         voiced = one_voice(part) if single_voiced(instrument) else part
         shift = shifts.setdefault(instrument, int(rng.choice((-1, 0, 0, 1))))
         given[name] = into_range(voiced, low, high, shift)
-    for name in labels:
-        # Transposition may have put the part of the second player above that of the first player.
-        upper, lower = f"{instrument_of(name)}_1", f"{instrument_of(name)}_2"
-        if name == lower and height(given[upper]) < height(given[lower]):
-            given[upper], given[lower] = given[lower], given[upper]
-    return {name: given[name] for name in labels}
+    return upper_part_first({name: given[name] for name in labels})
+
+
+def upper_part_first(given: Mapping[str, Part]) -> dict[str, Part]:
+    """Give the first of two players of the same instrument the part with the higher mean pitch.
+
+    A network can tell two such players apart only if their order follows a rule.
+
+    Args:
+        given: dict from the label of each player to the part of this player.
+    """
+    ordered = dict(given)
+    for label in given:
+        first, second = f"{instrument_of(label)}_1", f"{instrument_of(label)}_2"
+        if label == second and _height(given[first]) < _height(given[second]):
+            ordered[first], ordered[second] = given[second], given[first]
+    return ordered
+
+
+def _height(part: Part) -> float:
+    """Return the mean MIDI number of a part; 0 for a part without notes."""
+    return float(np.mean([note.midi for note in part])) if part else 0.0

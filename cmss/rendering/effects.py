@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cmss.rendering.arrange import instrument_of, single_voiced
+from cmss.rendering.arrange import instrument_of, single_voiced, upper_part_first
 from cmss.rendering.notation import Note, Part, one_voice
 
 Array = NDArray[np.float32]
@@ -85,9 +85,10 @@ def against_habit(
     """Assign parts to players without regard to the usual roles of the instruments.
 
     The parts are assigned at random. For example, a viola may play a higher part than a violin. In
-    a quarter of the ensembles, two players play the same part. All parts are transposed by the same
-    interval. Each part is also transposed by a number of octaves. This number is drawn at random
-    from the numbers that move the part into the range of the instrument.
+    a quarter of the ensembles, two players play the same part, unless they play the same
+    instrument. All parts are transposed by the same interval. Each part is also transposed by a
+    number of octaves. This number is drawn at random from the numbers that move the part into the
+    range of the instrument. The first of two players of the same instrument gets the higher part.
 
     Args:
         parts: excerpts of the score, with onsets from zero.
@@ -105,7 +106,7 @@ def against_habit(
     # If there are more players than parts, some parts are played by several players.
     order = [*rng.permutation(len(available))]
     order += [*rng.integers(len(available), size=max(0, len(labels) - len(order)))]
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 and instrument_of(labels[0]) != instrument_of(labels[1]):
         order[1] = order[0]
     interval = int(rng.integers(-5, 7))
     given = {}
@@ -114,7 +115,7 @@ def against_habit(
         part = available[index]
         voiced = one_voice(part) if single_voiced(instrument) else part
         given[label] = anywhere_in_range(voiced, *ranges[instrument], interval, rng)
-    return given
+    return upper_part_first(given)
 
 
 def anywhere_in_range(

@@ -128,9 +128,9 @@ class ExcerptRenderer:
         (labels,) = draw_ensembles(instruments, [size], 1, doubled, rng)
         if self.instrument is None or self.instrument in map(instrument_of, labels):
             return labels
-        # Replace all players of a random instrument by a player of the required instrument.
-        replaced = instrument_of(labels[int(rng.integers(len(labels)))])
-        others = [name for name in map(instrument_of, labels) if name != replaced]
+        # Replace a random player by a player of the required instrument.
+        others = [*map(instrument_of, labels)]
+        del others[int(rng.integers(len(others)))]
         return number_players([self.instrument, *others])
 
     def _draw_passage(

@@ -11,6 +11,7 @@ In shapes, T is the number of samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,8 @@ def voices(
 ) -> list[tuple[Tone, ...]]:
     """Choose at random the recorded notes that each player of an instrument uses.
 
-    Each player uses recorded notes from a single dynamic layer of a single library.
+    Each player uses recorded notes from a single dynamic layer of a single library. First the
+    library is drawn, then the layer, so that a library with more layers is not used more often.
 
     Args:
         tones: all recorded notes of the instrument.
@@ -103,13 +105,21 @@ def voices(
     # several notes of the same pitch.
     pitches_of = {layer: len({tone.midi for tone in found}) for layer, found in layers.items()}
     most = max(pitches_of.values())
-    usable = [found for layer, found in layers.items() if 2 * pitches_of[layer] >= most]
-    order = rng.permutation(len(usable))
+    libraries: dict[str, list[list[Tone]]] = {}
+    for layer, found in layers.items():
+        if 2 * pitches_of[layer] >= most:
+            libraries.setdefault(layer[0], []).append(found)
+    shuffled = [*libraries.values()]
+    rng.shuffle(shuffled)
+    for of_library in shuffled:
+        rng.shuffle(of_library)
+    # The first layer of each library, then the second layer of each library, and so on.
+    usable = [layer for row in zip_longest(*shuffled) for layer in row if layer]
     if players == 1 or not different:
-        return [tuple(usable[order[0]])] * players
+        return [tuple(usable[0])] * players
     if len(usable) >= players:
-        return [tuple(usable[n]) for n in order[:players]]
-    only = sorted(usable[order[0]], key=lambda tone: tone.midi)
+        return [tuple(layer) for layer in usable[:players]]
+    only = sorted(usable[0], key=lambda tone: tone.midi)
     pitches = sorted({tone.midi for tone in only})
     first = int(rng.integers(players))
     return [

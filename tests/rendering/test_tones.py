@@ -1,5 +1,6 @@
 """Notes that are played with recordings, as dry stems."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,27 @@ def test_a_library_with_several_notes_of_a_pitch_does_not_displace_the_others():
     assert "sparse" not in used  # these notes would be shifted by up to six semitones
     # 200 draws with probability 1/2: the standard deviation is 7.
     assert abs(used.count("one take") - 100) < 40
+
+
+def test_a_library_with_several_layers_is_not_used_more_often():
+    tones = [
+        sine(60 + n, library=library, dynamic=dynamic)
+        for library, dynamics in (("a", "pf"), ("b", "f"), ("c", "f"))
+        for dynamic in dynamics
+        for n in range(4)
+    ]
+    counts = Counter()
+    for seed in range(300):
+        chosen = voices(tones, 3, True, np.random.default_rng(seed))
+        assert sorted(voice[0].library for voice in chosen) == ["a", "b", "c"]
+        assert all(len({tone.dynamic for tone in voice}) == 1 for voice in chosen)
+        counts[chosen[0][0].library, chosen[0][0].dynamic] += 1
+    # 300 draws with probability 1/3 or 1/6: the standard deviations are 8 and 6.5.
+    for layer, expected in (("b", "f"), 100), (("c", "f"), 100), (("a", "p"), 50), (("a", "f"), 50):
+        assert abs(counts[layer] - expected) < 40
+    # Four players: the fourth one gets the second layer of the only library that has two.
+    four = voices(tones, 4, True, np.random.default_rng(0))
+    assert len({(voice[0].library, voice[0].dynamic) for voice in four}) == 4
 
 
 def test_a_note_sounds_at_its_pitch_and_time_whatever_the_recording():
