@@ -173,7 +173,9 @@ class RenderedMixtures:
         for row, (names, played) in enumerate(examples):
             index[row, : len(names)] = torch.tensor([self.index[_player(name)] for name in names])
             stems[row, : len(names)] = torch.from_numpy(played)
-        rng = np.random.default_rng((self.seed, step))
+        # NumPy ignores zeros at the end of a seed: without the 2, these would be the random numbers
+        # of the example in row 0.
+        rng = np.random.default_rng((self.seed, step, 0, 2))
         gains = torch.from_numpy((10 ** (rng.choice(GAINS_DB, index.shape) / 20)).astype("f4"))
         return Batch(stems, index, gains)
 

@@ -21,13 +21,14 @@ from cmss.models.outputs import OUTPUTS
 from cmss.models.postfilter_network import load_postfilter
 from cmss.models.weights_file import read_weights
 from cmss.rendering.effects import EffectSettings
+from cmss.rendering.excerpts import ExcerptRenderer
 from cmss.rendering.packed_material import load_material, save_material
 from cmss.run.choices import add_choices
 from cmss.separators.estimators import LEVEL
 from cmss.training import trainer
 from cmss.training.from_pack import SECTIONS, configuration, defaults, train_from_pack
 from cmss.training.keys import TrainKeys
-from cmss.training.mixtures import MixtureSettings
+from cmss.training.mixtures import GAINS_DB, MixtureSettings
 from cmss.training.presets import PRESETS
 from cmss.training.rendered import MaterialPaths, RenderedMixtures, effect_settings, split_works
 from metadata_tools.notes.bank import write_bank
@@ -120,6 +121,24 @@ def test_one_instrument_plays_in_every_mixture():
         assert torch.all((drawn.batch(step).index == INDEX["Clarinet"]).any(1))
     with pytest.raises(InputError, match="instrument: Oboe"):
         mixtures(instrument="Oboe")
+
+
+def test_the_required_instrument_never_plays_alone():
+    renderer = ExcerptRenderer(tiny_material(), OFF, 1.0, "Clarinet")
+    ensembles = [renderer._draw_ensemble(np.random.default_rng(seed)) for seed in range(300)]
+    assert all("Clarinet" in labels and len(labels) > 1 for labels in ensembles)
+    # A pair of the same instrument may play beside it.
+    assert any("Violin_2" in labels for labels in ensembles)
+
+
+def test_gains_do_not_share_their_random_numbers_with_any_example():
+    drawn = mixtures()
+    for step in range(1, 4):
+        gains = drawn.batch(step).gains
+        for row in range(SETTINGS.batch_size):
+            rng = np.random.default_rng((1, step, row))
+            of_example = 10 ** (rng.choice(GAINS_DB, gains.shape) / 20)
+            assert not np.allclose(gains, of_example)
 
 
 def test_works_of_the_validation_are_not_those_of_the_training():
