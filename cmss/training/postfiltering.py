@@ -65,9 +65,8 @@ class Example:
         features, log_masks = features_of(X, E), channel_log_masks(E)
         return cls(features.half(), log_masks.half(), X / level, T / level)
 
-    def cut(self, first: int, frames: int) -> "Example":
-        """Return an excerpt of `frames` frames that starts at the frame `first`."""
-        part = slice(first, first + frames)
+    def cut(self, part: slice) -> "Example":
+        """Return an excerpt with some of the frames."""
         return replace(
             self,
             features=self.features[..., part],
@@ -110,9 +109,20 @@ class PostfilterLoss:
         # The bands are triangular, and sum to 1 between the first and the last centre frequency.
         self._to_bands = (1 - (rate - centres).abs()).clamp(min=0)  # (N, F)
 
-    def __call__(self, network: Postfilter, example: Example, gains: Tensor) -> Tensor:
-        """Compute the loss of a network on an example; `gains` (S,) are factors of the sources."""
-        corrections = network.corrections(example.features.float())
+    def __call__(self, network: Postfilter, example: Example, part: slice, gains: Tensor) -> Tensor:
+        """Compute the loss of a network on some of the frames of an example.
+
+        Args:
+            network: post-filter.
+            example: example, which may be longer than `part`.
+            part: frames whose corrections and remix are compared. As in a recording, the
+                corrections also depend on frames before and after `part`.
+            gains: factors (S,) of the sources in the remix.
+        """
+        begin = max(part.start - network.context, 0)
+        features = example.features[..., begin : part.stop + network.context].float()
+        corrections = network.corrections(features)[..., part.start - begin : part.stop - begin]
+        example = example.cut(part)
         masks = (example.log_masks.float() + corrections).softmax(0)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(masks, example, gains[:, None, None, None])
@@ -255,9 +265,9 @@ class _PostfilterTask:
                 yield (self._loss(examples) for _ in range(self.settings.batch_size))
 
     def _loss(self, examples: Sequence[Example]) -> Tensor:
-        example, gains = draw(examples, self.settings.frames, self.generator)
+        drawn = draw(examples, self.settings.frames, self.generator)
         with autocast(self.settings.precision, "cpu"):
-            return self.loss(self.network, example, gains) / self.settings.batch_size
+            return self.loss(self.network, *drawn) / self.settings.batch_size
 
     def after(self, step: int, loss: float) -> None:
         pass
@@ -287,10 +297,10 @@ def mean_loss(
 
 def draw(
     examples: Sequence[Example], frames: int, generator: torch.Generator
-) -> tuple[Example, Tensor]:
-    """Draw an excerpt of an example, and the factors (S,) of the sources in the remix."""
+) -> tuple[Example, slice, Tensor]:
+    """Draw an example, frames of this example, and the factors (S,) of the sources in the remix."""
     example = examples[int(torch.randint(len(examples), (), generator=generator))]
     starts = max(example.mixture.shape[-1] - frames, 0) + 1
     first = int(torch.randint(starts, (), generator=generator))
     chosen = torch.randint(len(GAINS_DB), (len(example.stems),), generator=generator)
-    return example.cut(first, frames), 10 ** (torch.tensor(GAINS_DB)[chosen] / 20)
+    return example, slice(first, first + frames), 10 ** (torch.tensor(GAINS_DB)[chosen] / 20)

@@ -7,11 +7,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from torch import nn
 
 from cmss.errors import InputError
 from cmss.models.postfilter_network import Postfilter, PostfilterArguments, load_postfilter
@@ -56,15 +58,31 @@ def example_of(truth: torch.Tensor, leak: float) -> Example:
 def loss(example: Example, bands: float, modulation: float) -> float:
     network = Postfilter(SMALL)  # no filter at all
     gains = torch.tensor([0.5, 2.0])
-    return float(PostfilterLoss(SMALL, bands, modulation)(network, example, gains).detach())
+    loss_of = PostfilterLoss(SMALL, bands, modulation)
+    return float(loss_of(network, example, slice(8, 56), gains).detach())
 
 
 @pytest.mark.parametrize(("bands", "modulation"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
 def test_the_loss_grows_with_what_leaks(truth, bands, modulation):
-    cuts = [example_of(truth, leak).cut(8, 48) for leak in (0.01, 0.2, 0.7)]
-    losses = [loss(cut, bands, modulation) for cut in cuts]
+    examples = [example_of(truth, leak) for leak in (0.01, 0.2, 0.7)]
+    losses = [loss(example, bands, modulation) for example in examples]
     assert losses == sorted(losses)
     assert losses[2] > 1.3 * losses[0]
+
+
+@pytest.mark.parametrize("part", [slice(0, 24), slice(20, 44), slice(30, 10_000)])
+def test_corrections_depend_on_the_frames_around_the_excerpt(truth, part):
+    example, gains = example_of(truth, 0.3), torch.tensor([0.5, 2.0])
+    network = Postfilter(SMALL)
+    nn.init.normal_(network.last.weight, std=4, generator=torch.Generator().manual_seed(0))
+    loss_of = PostfilterLoss(SMALL, 1.0, 0.0)
+    seen_whole = SimpleNamespace(context=10_000, corrections=network.corrections)
+    seen_alone = SimpleNamespace(context=0, corrections=network.corrections)
+    expected, found, alone = (
+        loss_of(seen, example, part, gains).item() for seen in (seen_whole, network, seen_alone)
+    )
+    assert found == pytest.approx(expected, rel=1e-6)  # rounding of convolutions of other sizes
+    assert alone != pytest.approx(expected, rel=1e-4)
 
 
 def test_examples_have_one_level(truth):
@@ -139,7 +157,9 @@ def test_excerpts_lie_inside_and_gains_are_the_challenges(truth):
     generator = torch.Generator().manual_seed(0)
     seen = set()
     for _ in range(40):
-        cut, gains = draw([example], 20, generator)
+        drawn, part, gains = draw([example], 20, generator)
+        assert drawn is example
+        cut = drawn.cut(part)
         assert cut.features.shape[-1] == cut.stems.shape[-1] == 20
         seen |= {round(float(20 * torch.log10(gain))) for gain in gains}
     assert seen == {-10, -6, -3, 0, 3, 6, 10}
