@@ -84,16 +84,18 @@ class Stream:
         """Compute corrections from the features of the next frames.
 
         The corrections are delayed by :attr:`delay` frames relative to the features. After the last
-        frame of the recording, the caller must pass arbitrary frames until all corrections have
-        been returned.
+        frame of the recording, the caller must pass further tiles until all corrections have been
+        returned.
 
         Args:
             features: function that returns the N features of some frames, an array of shape
-                (S, N, F, K). The function is called for slices of `tile`, in several threads.
+                (S, N, F, K). The function is called for slices of `tile`, in several threads. After
+                the last frame of the recording, the function is not called.
             tile: the next frames, at most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
 
         Returns:
-            The corrections, an array of shape (S, 2, F, K).
+            The corrections, an array of shape (S, 2, F, K). The values of frames outside of the
+            recording are arbitrary.
         """
         frames, at = tile.stop - tile.start, self._given
         self._given += frames
@@ -107,14 +109,18 @@ class Stream:
                 rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
                 torch.addmm(self._biases[0], rows, self._first, out=_rows(room[frames_of_tile]))
 
-        for_each(begin, divided(tile))
+        def inside() -> slice:
+            """Frames of the tile that lie in the recording, if the first one has the number at."""
+            return slice(min(max(-at, 0), frames), min(max(self._frames - at, 0), frames))
+
+        if at < self._frames:
+            for_each(begin, divided(tile))
         for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
-            # Frames outside of the recording must be zero, but the output of the previous layer is
-            # not zero there.
-            given[:, : max(-at, 0)] = 0
-            given[:, max(self._frames - at, 0) :] = 0
-            layer(frames, self._scratch, result)
+            # Frames outside of the recording must be zero, but were not computed.
+            given[:, : inside().start] = 0
+            given[:, inside().stop :] = 0
             at -= layer.delay
+            layer(frames, inside(), self._scratch, result)
         corrections = [
             torch.addmm(self._biases[1], _rows(output.relu_()), self._last) for output in rooms[-1]
         ]
@@ -143,11 +149,12 @@ class _Layer:
         """Return the memory for the next frames of the input, an array of shape (S, K, F, C)."""
         return self._inputs[:, 2 * self.delay :][:, :frames]
 
-    def __call__(self, frames: int, scratch: Tensor, result: Tensor) -> None:
+    def __call__(self, frames: int, needed: slice, scratch: Tensor, result: Tensor) -> None:
         """Apply the block to the frames in the memory that :meth:`room` returned.
 
         Args:
             frames: number of frames that the caller has written to this memory.
+            needed: frames of the output that are computed; the other frames are arbitrary.
             scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
                 C).
             result: memory into which the output is written, an array of shape (S, K, F, C).
@@ -175,7 +182,8 @@ class _Layer:
             source[: 2 * delay] = kept if frames >= 2 * delay else kept.clone()
 
         for_each(activate, divided(slice(0, 2 * delay + frames)))
-        for_each(convolve, divided(slice(0, frames)))
+        if needed.start < needed.stop:
+            for_each(convolve, divided(needed))
         for_each(keep, self._inputs)
 
     def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
