@@ -13,7 +13,7 @@ the number of channels.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +101,8 @@ class Postfilter(nn.Module):
     def __init__(self, arguments: PostfilterArguments) -> None:
         super().__init__()
         self.arguments = arguments
+        self.bins = arguments.bins
+        """Number of bins whose masks are corrected, at most `arguments.bins`."""
         planes = FEATURES + 2 * len(arguments.relatives)
         self.first = nn.Conv2d(planes, arguments.channels, 1)
         self.blocks = nn.ModuleList(
@@ -113,9 +115,13 @@ class Postfilter(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def narrowed(self, bins: int) -> "Postfilter":
-        """Return a post-filter with the same parameters that corrects fewer bins."""
+        """Return a post-filter with the same parameters that corrects fewer bins.
+
+        The features of these bins do not change: features at multiples of a frequency may come from
+        bins that are not corrected.
+        """
         narrow = copy(self)
-        narrow.arguments = replace(self.arguments, bins=bins)
+        narrow.bins = bins
         return narrow
 
     @property
@@ -132,7 +138,7 @@ class Postfilter(nn.Module):
 
         Returns:
             A bool array (S,) that is true for sources that are silent in all frames, and the
-            statistics of the corrected bins.
+            statistics of the bins of the training.
         """
         # Silence is determined from all bins, because a source may be silent in the filtered bins
         # and audible in higher bins.
@@ -161,7 +167,7 @@ class Postfilter(nn.Module):
             The array `estimates` with the corrected values.
         """
         silent, over_all = learned or self.learn(mixture, estimates)
-        bins, frames = self.arguments.bins, mixture.shape[-1]
+        trained, bins, frames = self.arguments.bins, self.bins, mixture.shape[-1]
         blocks = [block for block in self.blocks if isinstance(block, Block)]
         stream = Stream(self.first, blocks, self.last, len(estimates), bins, frames, dtype)
         given = [*tiles(frames)]
@@ -170,7 +176,7 @@ class Postfilter(nn.Module):
         first = -stream.delay
 
         def features(part: slice) -> Tensor:
-            X, Y = mixture[:, :bins, part], estimates[:, :, :bins, part]
+            X, Y = mixture[:, :trained, part], estimates[:, :, :trained, part]
             return self._inputs(features_of(X, Y, over_all))  # (S, features, bins, K)
 
         def correct(part: slice) -> None:
@@ -199,10 +205,10 @@ class Postfilter(nn.Module):
         return self.last(relu(hidden)).float()
 
     def _inputs(self, features: Tensor) -> Tensor:
-        """For each bin, append the values of two features at multiples of the bin's frequency."""
-        relatives = self.arguments.relatives
-        related = [at_multiple(features[:, (ODDS, LEVEL)], times) for times in relatives]
-        return torch.cat([features, *related], 1)
+        """Append features at multiples of the frequencies, and keep only the corrected bins."""
+        planes = features[:, (ODDS, LEVEL)]
+        related = [at_multiple(planes, times, self.bins) for times in self.arguments.relatives]
+        return torch.cat([features[:, :, : self.bins], *related], 1)
 
     def begin_like(self, other: "Postfilter") -> None:
         """Copy the layers of another post-filter; only the last layer is not copied and stays zero.
@@ -235,14 +241,13 @@ class Postfilter(nn.Module):
         self.blocks.load_state_dict(other.blocks[:blocks].state_dict())
 
 
-def at_multiple(planes: Tensor, times: float) -> Tensor:
-    """Interpolate features (S, N, F, K) at a multiple of each bin's frequency.
+def at_multiple(planes: Tensor, times: float, bins: int) -> Tensor:
+    """Interpolate features (S, N, F, K) at a multiple of the frequency of the lowest `bins` bins.
 
     Where the multiple is above the last bin, the interpolated features are zero.
     """
-    bins = planes.shape[-2]
     at = torch.arange(bins, device=planes.device) * times
-    at = at[at < bins - 1]
+    at = at[at < planes.shape[-2] - 1]
     below = at.floor().long()
     inside = planes[:, :, below].lerp(planes[:, :, below + 1], (at - below)[:, None])
     return pad(inside, (0, 0, 0, bins - len(at)))

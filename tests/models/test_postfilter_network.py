@@ -135,11 +135,23 @@ def test_clues_of_a_source_that_plays_alone_on_one_side():
 @pytest.mark.parametrize("times", [2.0, 0.5, 1.5, 1 / 3])
 def test_a_multiple_of_a_frequency_is_found_between_bins(times):
     at = torch.arange(60.0)
-    got = at_multiple(at[None, None, :, None], times)[0, 0, :, 0]
+    got = at_multiple(at[None, None, :, None], times, 60)[0, 0, :, 0]
     inside = at * times < 59
     # A ramp, between whose bins straight lines are exact but for rounding.
     np.testing.assert_allclose(got[inside], (at * times)[inside], rtol=1e-6)
     assert not got[~inside].any()
+    lower = at_multiple(at[None, None, :, None], times, 25)[0, 0, :, 0]
+    np.testing.assert_array_equal(lower, got[:25])
+
+
+@pytest.mark.parametrize("frames", [7, 2 * TILE_FRAMES + 5])
+def test_fewer_corrected_bins_see_the_same_features(frames):
+    mixture, estimates = spectra(2, 90, frames), spectra(3, 2, 90, frames, seed=2)
+    network = filter_of(replace(SMALL, relatives=(2.0, 0.5)))
+    whole, narrow = (filtered(mixture, estimates, n) for n in (network, network.narrowed(40)))
+    # Kernels reach 1 + 2 bins across the highest corrected bin, and round differently.
+    np.testing.assert_allclose(narrow[:, :, :37], whole[:, :, :37], rtol=0, atol=1e-4)
+    assert np.abs(narrow - whole)[:, :, 40:60].max() > 0.1
 
 
 def test_partials_that_stand_and_fall_together_are_looked_at():
