@@ -140,6 +140,7 @@ def features_of(mixture: Tensor, estimates: Tensor, over_all: LongTerm | None = 
     # have this order of magnitude.
     power = channels_power(mixture)
     result[LEVEL] = (power / over_all.level + 1e-6).log() / 2
-    result[[*range(5), LEVEL]] /= 3
+    for plane in (*result[:5], result[LEVEL]):
+        plane /= 3
     result[[5, 6, 8, 9, 10]] = over_all.constant
     return result.transpose(0, 1)
