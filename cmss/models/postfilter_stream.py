@@ -109,22 +109,23 @@ class Stream:
                 rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
                 torch.addmm(self._biases[0], rows, self._first, out=_rows(room[frames_of_tile]))
 
-        def inside() -> slice:
-            """Frames of the tile that lie in the recording, if the first one has the number at."""
-            return slice(min(max(-at, 0), frames), min(max(self._frames - at, 0), frames))
-
         if at < self._frames:
             for_each(begin, divided(tile))
         for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
             # Frames outside of the recording must be zero, but were not computed.
-            given[:, : inside().start] = 0
-            given[:, inside().stop :] = 0
+            inside = self._inside(at, frames)
+            given[:, : inside.start] = 0
+            given[:, inside.stop :] = 0
             at -= layer.delay
-            layer(frames, inside(), self._scratch, result)
+            layer(frames, self._inside(at, frames), self._scratch, result)
         corrections = [
             torch.addmm(self._biases[1], _rows(output.relu_()), self._last) for output in rooms[-1]
         ]
         return torch.stack(corrections).unflatten(1, (frames, -1)).permute(0, 3, 2, 1)
+
+    def _inside(self, first: int, frames: int) -> slice:
+        """Return which of `frames` frames from the frame number `first` lie in the recording."""
+        return slice(min(max(-first, 0), frames), min(max(self._frames - first, 0), frames))
 
 
 class _Layer:

@@ -14,6 +14,7 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,22 +188,17 @@ def train_from_pack(pack: Path, folder: Path, config: dict[str, Any]) -> Path:
     processes = config["processes"]
     if processes is None:
         processes = max(1, cores() - 1) if device.type != "cpu" else 0
+    train_on = partial(
+        train, model.to(device), loss, settings=loop, folder=folder, notes=notes, seed=seed
+    )
     if not processes:
-        return train(
-            model.to(device), loss, training, validation, loop, folder, notes=notes, seed=seed
-        )
+        return train_on(training, validation)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, given) as pool:
         try:
-            return train(
-                model.to(device),
-                loss,
+            return train_on(
                 InProcesses(pool, "training", loop.steps, 2 * processes),
                 InProcesses(pool, "validation", loop.validation_batches, loop.validation_batches),
-                loop,
-                folder,
-                notes=notes,
-                seed=seed,
             )
         finally:
             pool.shutdown(cancel_futures=True)
