@@ -14,7 +14,6 @@ the slurs and the staccato marks of the scores. Lyrics, layout and all other mar
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,9 +22,10 @@ from tqdm import tqdm
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
+from cmss.files.atomic import atomic_file
 from cmss.rendering.material import Material
 from cmss.rendering.material_folders import LONGEST_NOTE_S, read_material
-from cmss.rendering.packed_material import save_material
+from cmss.rendering.packed_material import packed
 from metadata_tools.inputs.options import at_least, check_outside, command_parser, to_path
 
 SHORTEST_NOTE_S = 0.5
@@ -41,14 +41,12 @@ def write_pack(material: Material, path: Path, largest_bytes: float) -> float:
         InputError: the file is too large even if all notes are shortened to 0.5 s.
     """
     longest_s = LONGEST_NOTE_S
-    path.parent.mkdir(parents=True, exist_ok=True)
     while longest_s >= SHORTEST_NOTE_S:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pack") as folder:
-            made = Path(folder) / path.name
-            save_material(material.cut(longest_s), made)
-            if made.stat().st_size <= largest_bytes:
-                made.replace(path)
-                return longest_s
+        content = packed(material.cut(longest_s))
+        if len(content) <= largest_bytes:
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(content)
+            return longest_s
         longest_s -= 0.25
     raise InputError(
         f"--megabytes: {largest_bytes / 1e6:g} MB, too few for notes of {SHORTEST_NOTE_S} s; "

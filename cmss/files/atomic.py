@@ -136,33 +136,47 @@ def _attempts(path: Path) -> Iterator[None]:
 def _temporary(path: Path, folder: bool) -> Iterator[tuple[Path, int]]:
     """Yield a locked, empty temporary file or folder for `path`, and its descriptor.
 
-    A temporary file or folder that still exists at the end of the block is deleted.
+    A temporary file or folder that still exists at the end of the block is deleted, even if the
+    user interrupts the creation or the deletion.
     """
-    for _ in _attempts(path):
-        temporary = _temporary_name(path)
-        try:
-            if folder:
-                temporary.mkdir()
-            descriptor = _open(temporary, 0 if folder else os.O_CREAT | os.O_EXCL)
-        except FileNotFoundError:
-            continue
-        # `clear_stale` of another process may have deleted the file before it was locked. On a file
-        # system without locks, `clear_stale` deletes nothing.
-        locked = _lock(descriptor)
-        if locked is None or (locked and _is_open_as(descriptor, temporary)):
-            break
-        os.close(descriptor)
+    temporary, descriptor = _temporary_name(path), -1
     try:
+        for _ in _attempts(path):
+            temporary = _temporary_name(path)
+            try:
+                if folder:
+                    temporary.mkdir()
+                descriptor = _open(temporary, 0 if folder else os.O_CREAT | os.O_EXCL)
+            except FileNotFoundError:
+                continue
+            # `clear_stale` of another process may have deleted the file before it was locked. On a
+            # file system without locks, `clear_stale` deletes nothing.
+            locked = _lock(descriptor)
+            if locked is None or (locked and _is_open_as(descriptor, temporary)):
+                break
+            os.close(descriptor)
+            descriptor = -1
         yield temporary, descriptor
     except OSError as error:
         _name_result(error, temporary, path)
         raise
     finally:
-        if folder:
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
-        os.close(descriptor)
+        try:
+            _delete(temporary)
+        except KeyboardInterrupt:
+            _delete(temporary)
+            raise
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or a folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif path.exists():  # The folder of the path may be a file.
+        path.unlink(missing_ok=True)
 
 
 def _name_result(error: OSError, temporary: Path, path: Path) -> None:
@@ -234,10 +248,7 @@ def clear_stale(folder: Path) -> None:
             continue
         try:
             if _lock(descriptor):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                _delete(path)
         finally:
             os.close(descriptor)
 

@@ -8,6 +8,7 @@ works or pitches of the test sets is refused.
 import json
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from cmss.rendering.material import Line, Material, Tone, Work
 _VERSION = 1
 
 
-def save_material(material: Material, path: Path) -> None:
-    """Write material to a packed file; identical material results in identical files."""
+def packed(material: Material) -> bytes:
+    """Return the content of a packed file; identical material results in identical files."""
     tones = [(name, tone) for name, found in material.tones.items() for tone in found]
     header = {
         "version": _VERSION,
@@ -47,8 +48,15 @@ def save_material(material: Material, path: Path) -> None:
     arrays["tempi"] = np.concatenate([work.tempi for work in material.works])
     arrays["samples"] = np.frombuffer(_compressed([tone.samples for _, tone in tones]), np.uint8)
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def save_material(material: Material, path: Path) -> None:
+    """Write material to a packed file."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(packed(material))
 
 
 def load_material(path: Path) -> Material:

@@ -87,8 +87,9 @@ def check_free(root: Path) -> None:
     if not place.is_dir():
         raise InputError(f"{root}: {place} is a file, expected a folder")
     try:
-        # Try to write, because permissions are not the only possible obstacle.
-        with tempfile.TemporaryDirectory(prefix=".", dir=place):
+        # Try to write, because permissions are not the only possible obstacle. A file without a
+        # name is not left over if the user interrupts the program.
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(root)) from error

@@ -95,6 +95,47 @@ def test_a_failed_block_leaves_the_old_folder(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def interrupted_at(line: int):
+    """Return a trace function that interrupts atomic.py before the line with this number is run.
+
+    The lines are counted in the order in which they run.
+    """
+    passed = 0
+
+    def trace(frame, event, _):
+        nonlocal passed
+        if frame.f_code.co_filename != atomic.__file__:
+            return None
+        passed += event == "line"
+        if passed == line:
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("kind", [atomic_file, atomic_folder])
+def test_an_interruption_at_any_line_leaves_the_result_or_nothing(tmp_path, kind):
+    interruptions = 0
+    for line in range(1, 1000):
+        place = tmp_path / str(line)
+        place.mkdir()
+        earlier = sys.gettrace()
+        sys.settrace(interrupted_at(line))
+        try:
+            with kind(place / "a"):
+                pass
+        except KeyboardInterrupt:
+            interruptions += 1
+            assert [path.name for path in place.iterdir()] in ([], ["a"])
+        else:
+            break
+        finally:
+            sys.settrace(earlier)
+    # The interruptions include those during and after the creation, which is not the first line.
+    assert interruptions > 10
+
+
 def test_a_write_that_fails_names_its_file(tmp_path):
     path = tmp_path / "a.txt"
 
