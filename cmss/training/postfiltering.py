@@ -123,6 +123,9 @@ class PostfilterLoss:
         features = example.features[..., begin : part.stop + network.context].float()
         corrections = network.corrections(features)[..., part.start - begin : part.stop - begin]
         example = example.cut(part)
+        # The masks of higher bins do not change.
+        above = example.log_masks.shape[-2] - corrections.shape[-2]
+        corrections = torch.nn.functional.pad(corrections, (0, 0, 0, above))
         masks = (example.log_masks.float() + corrections).softmax(0)  # (S, 2, F, K)
         with torch.autocast("cpu", enabled=False):
             return self._loss(masks, example, gains[:, None, None, None])
@@ -177,6 +180,8 @@ class PostfilterTraining:
         bands: weight of a term of the loss, see :class:`PostfilterLoss`.
         modulation: weight of the modulation loss, see :class:`PostfilterLoss`.
         precision: precision of the convolutions, see :func:`cmss.machine.precision.autocast`.
+        bins: number of bins whose masks are corrected, from the lowest frequency. If `bins` is
+            None, it is the number of bins of the post-filter.
         seed: seed of the random initial weights, excerpts and gains.
     """
 
@@ -187,6 +192,7 @@ class PostfilterTraining:
     bands: NotNegative
     modulation: NotNegative
     precision: Precision
+    bins: Annotated[int, Field(ge=64)] | None
     seed: Seed
 
     def with_examples(self, examples: int | str) -> str:

@@ -231,8 +231,18 @@ def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
     """Build the post-filter with the initial weights of a training.
 
     Raises:
-        InputError: the file of weights cannot be read or does not fit the post-filter.
+        InputError: the file of weights cannot be read or does not fit the post-filter, or the
+            post-filter has fewer bins than are to be corrected.
     """
+    network, bins = _initial_weights(keys), keys.training.bins
+    if bins is None:
+        return network
+    if bins > network.arguments.bins:
+        raise InputError(f"training.bins: {bins}, expected at most {network.arguments.bins}")
+    return network.narrowed(bins)
+
+
+def _initial_weights(keys: PostfilterKeys) -> Postfilter:
     if keys.init_from:
         return load_postfilter(Path(keys.init_from))
     torch.manual_seed(keys.training.seed)

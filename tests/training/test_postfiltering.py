@@ -87,6 +87,24 @@ def test_corrections_depend_on_the_frames_around_the_excerpt(truth, part):
     assert alone != pytest.approx(expected, rel=1e-4)
 
 
+def test_bins_above_the_corrected_ones_keep_their_masks(truth):
+    example, gains, part = example_of(truth, 0.3), torch.tensor([0.5, 2.0]), slice(8, 56)
+    torch.manual_seed(0)
+    network = Postfilter(SMALL)
+    nn.init.normal_(network.last.weight, std=4)
+    narrow = network.narrowed(SMALL.bins // 2)
+    corrections = torch.zeros_like(example.log_masks, dtype=torch.float32)
+    corrections[:, :, : narrow.bins] = narrow.corrections(example.features.float()).detach()
+    filled = SimpleNamespace(context=10_000, corrections=lambda _: corrections)
+    loss_of = PostfilterLoss(SMALL, 1.0, 1.0)
+    found, expected, whole = (
+        loss_of(seen, example, part, gains).item() for seen in (narrow, filled, network)
+    )
+    # Convolutions of other sizes round differently.
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert found != pytest.approx(whole, rel=1e-3)
+
+
 def test_examples_have_one_level(truth):
     first, second = (example_of(factor * truth, 0.3) for factor in (1.0, 128.0))
     for name in ("features", "log_masks", "mixture", "stems"):
@@ -276,6 +294,7 @@ def test_a_second_filter_is_trained_after_the_first_and_may_begin_like_it(server
         ("save_every=100", r"save_every: no such key any more, expected save_every_s=60.0"),
         ("held_out=1000", r"held_out: 1000, expected 2 to "),
         ("+training.frame=3", r"training.frame: no such setting"),
+        ("training.bins=5000", r"training.bins: 5000, expected at most 1536"),
         ("init_from=no.safetensors", r"no.safetensors: no such file"),
     ],
 )
