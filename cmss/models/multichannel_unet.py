@@ -290,6 +290,6 @@ RECORD = NetworkRecord(
     },
     voices="own",
     licence="mit",
-    data=("SCORES", "NOTES", "PHILHARMONIA", "SYNTHETIC_NOTES"),
+    data=("SCORES", "NOTES", "PHILHARMONIA", "GENERAL_USER", "SYNTHETIC_NOTES"),
 )
 # fmt: on
