@@ -59,7 +59,7 @@ from cmss.scenes import INSTRUMENTS
 
 QUALITIES = {
     "best": "the default ensemble, which closes 32 %% of the gap between the mixture and the true "
-    "stems (SDR 6.0 dB) and takes less than 26 s for one minute of music on two fast cores",
+    "stems (SDR 5.6 dB) and takes less than 26 s for one minute of music on two fast cores",
     "fast": "the best single network, multichannel_unet, which closes 21 %% of the gap (SDR "
     "3.9 dB) and takes about 17 s",
 }
