@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from cmss.command_line import exit_status
 from cmss.errors import InputError
-from cmss.files.atomic import atomic_file
+from cmss.files.atomic import write_bytes
 from cmss.rendering.material import Material
 from cmss.rendering.material_folders import LONGEST_NOTE_S, read_material
 from cmss.rendering.packed_material import packed
@@ -44,8 +44,7 @@ def write_pack(material: Material, path: Path, largest_bytes: float) -> float:
     while longest_s >= SHORTEST_NOTE_S:
         content = packed(material.cut(longest_s))
         if len(content) <= largest_bytes:
-            with atomic_file(path) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(path, content)
             return longest_s
         longest_s -= 0.25
     raise InputError(

@@ -119,7 +119,12 @@ class Postfilter(nn.Module):
 
         The features of these bins do not change: features at multiples of a frequency may come from
         bins that are not corrected.
+
+        Raises:
+            ValueError: there are more bins than in the training.
         """
+        if bins > self.arguments.bins:
+            raise ValueError(f"expected at most {self.arguments.bins}")
         narrow = copy(self)
         narrow.bins = bins
         return narrow

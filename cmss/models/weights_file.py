@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cmss.errors import InputError
-from cmss.files.atomic import atomic_file
+from cmss.files.atomic import write_bytes
 
 SCALE = "/scale"
 """Suffix that is appended to the name of an int8 tensor to name the tensor of its scales."""
@@ -40,8 +40,7 @@ def write_weights(path: Path, tensors: StateDict, header: Mapping[str, str]) -> 
     parsed["__metadata__"] = dict(sorted(parsed["__metadata__"].items()))
     text = json.dumps(parsed, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
+    write_bytes(path, len(text).to_bytes(8, "little") + text + content[start:])
 
 
 def eight_bits(tensors: StateDict) -> dict[str, Tensor]:

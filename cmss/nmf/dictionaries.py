@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cmss.errors import InputError
-from cmss.files.atomic import atomic_file
+from cmss.files.atomic import write_bytes
 from cmss.nmf.factors import initial_activations, update_activations, update_templates
 from cmss.nmf.spectrogram import Analysis
 
@@ -81,8 +81,7 @@ def save_dictionaries(path: Path, dictionaries: Dictionaries, notes: Mapping[str
         for instrument, W in dictionaries.templates.items()
     }
     header = json.dumps({**notes, "analysis": asdict(dictionaries.analysis)})
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(save(tensors, {HEADER: header}))
+    write_bytes(path, save(tensors, {HEADER: header}))
 
 
 def load_dictionaries(path: Path) -> Dictionaries:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmss.errors import InputError
-from cmss.files.atomic import atomic_file
+from cmss.files.atomic import write_bytes
 from cmss.rendering.material import Line, Material, Tone, Work
 
 _VERSION = 1
@@ -55,8 +55,7 @@ def packed(material: Material) -> bytes:
 
 def save_material(material: Material, path: Path) -> None:
     """Write material to a packed file."""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(packed(material))
+    write_bytes(path, packed(material))
 
 
 def load_material(path: Path) -> Material:

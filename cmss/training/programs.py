@@ -237,9 +237,10 @@ def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
     network, bins = _initial_weights(keys), keys.training.bins
     if bins is None:
         return network
-    if bins > network.arguments.bins:
-        raise InputError(f"training.bins: {bins}, expected at most {network.arguments.bins}")
-    return network.narrowed(bins)
+    try:
+        return network.narrowed(bins)
+    except ValueError as error:
+        raise InputError(f"training.bins: {bins}, {error}") from error
 
 
 def _initial_weights(keys: PostfilterKeys) -> Postfilter:

@@ -59,10 +59,10 @@ class PostfilterStep:
         # The fields of a frozen dataclass can only be set in this way.
         network = load_postfilter(path)
         if self.bins is not None:
-            most = network.arguments.bins
-            if self.bins > most:
-                raise InputError(f"{path}: bins: expected at most {most}, got {self.bins}")
-            network = network.narrowed(self.bins)
+            try:
+                network = network.narrowed(self.bins)
+            except ValueError as error:
+                raise InputError(f"{path}: bins: {error}, got {self.bins}") from error
         object.__setattr__(self, "_network", network)
         object.__setattr__(self, "weights", {str(path): file_sha256(path)})
         object.__setattr__(self, "precision", chosen_precision(self.precision))
