@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmss.audio import loudness_of_pieces, write_sound
 from cmss.command_line import one_line
 from cmss.errors import IncompleteError, InputError, noting
-from cmss.files.atomic import write_bytes
+from cmss.files.atomic import atomic_file
 from cmss.listen.choice import separator_settings
 from cmss.listen.inputs import check_recording, find_recordings, readable
 from cmss.listen.kept_stems import KeptStems
@@ -216,8 +216,9 @@ def _write(
         write(outputs.before, mixture)
         for key, path in outputs.stems.items():
             write(path, stems[key], of_stems)
-        figure = before_and_after(mixture, ears, SAMPLE_RATE_HZ, settings.listener)
-        write_bytes(outputs.picture, png(figure))
+        with atomic_file(outputs.picture) as temporary:
+            figure = before_and_after(mixture, ears, SAMPLE_RATE_HZ, settings.listener)
+            temporary.write_bytes(png(figure))
     except OSError:
         # The sound has been written, and only a file beside it failed. Report the sound, because
         # its separation may have taken long.
