@@ -32,10 +32,10 @@ from cmss.models.postfilter_features import (
     features_of,
     long_term,
 )
-from cmss.models.postfilter_stream import Block, Stream
+from cmss.models.postfilter_stream import STREAM_FRAMES, Block, Stream
 from cmss.settings import Rate
 from cmss.transforms.masks import channel_log_masks, channel_masks, silent_sources
-from cmss.transforms.tiles import divided, tiles
+from cmss.transforms.tiles import tiles
 
 MODEL = "postfilter"
 """Name of the post-filter in checkpoints."""
@@ -175,10 +175,6 @@ class Postfilter(nn.Module):
         trained, bins, frames = self.arguments.bins, self.bins, mixture.shape[-1]
         blocks = [block for block in self.blocks if isinstance(block, Block)]
         stream = Stream(self.first, blocks, self.last, len(estimates), bins, frames, dtype)
-        given = [*tiles(frames)]
-        # The last tile is repeated until all delayed results have been computed.
-        given += [given[-1]] * -(-stream.delay // (given[-1].stop - given[-1].start))
-        first = -stream.delay
 
         def features(part: slice) -> Tensor:
             X, Y = mixture[:, :trained, part], estimates[:, :, :trained, part]
@@ -192,12 +188,10 @@ class Postfilter(nn.Module):
             low[:] = logarithms.softmax(0) * X[:, :bins]
             high[:] = channel_masks(high, silent) * X[:, bins:]
 
-        for tile in given:
-            corrections = stream(features, tile).float()  # (S, 2, bins, K)
-            end = min(first + corrections.shape[-1], frames)
-            if end > 0:
-                for_each(correct, divided(slice(max(first, 0), end)))
-            first += corrections.shape[-1]
+        # The results are delayed.
+        for tile in tiles(frames + stream.delay, STREAM_FRAMES):
+            corrections, first = stream(features, tile).float(), tile.start - stream.delay
+            for_each(correct, tiles(slice(max(first, 0), tile.stop - stream.delay)))
         return estimates
 
     def corrections(self, features: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Applies a post-filter to a recording in consecutive tiles of frames.
 
-Each layer stores the last frames of the layer's input, so that no frame is computed twice. Tiles
-are so short that they stay in the caches of the processor. At the input of each layer, frames
-before and after the recording are zero. These zeros correspond to the zero padding of a
-convolution. Except for rounding errors, the result is the same as if all frames were processed at
-once.
+Each layer stores the last frames of the layer's activations, so that no frame is computed twice.
+All layers add their outputs to the same array, each layer to earlier frames than the layer before.
+At the input of each layer, frames before and after the recording are zero. These zeros correspond
+to the zero padding of a convolution. Except for rounding errors, the result is the same as if all
+frames were processed at once.
 
 In shapes, S is the number of sources, F the number of frequency bins, K the number of frames of a
 tile, and C the number of channels. In memory, the order of the axes is (S, K, F, C), so that frames
@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
 from cmss.machine.threads import for_each
-from cmss.transforms.tiles import TILE_FRAMES, divided
+from cmss.transforms.tiles import divided, tiles
+
+STREAM_FRAMES = 144
+"""Largest number of frames in a tile of :class:`Stream`.
+
+Each call of a convolution and each start of the threads takes some time. In short tiles, this time
+is not negligible.
+"""
 
 
 class Block(nn.Module):
@@ -73,55 +80,61 @@ class Stream:
         assert first.bias is not None
         assert last.bias is not None
         self._biases = first.bias.to(dtype), last.bias.to(dtype)
-        longest = max((layer.delay for layer in self._layers), default=0)
-        shape = (sources, TILE_FRAMES + 2 * longest, bins, first.out_channels)
-        self._scratch, self._output = self._first.new_empty(shape), self._first.new_empty(shape)
         self._frames = frames
-        self._given = 0
         self.delay = sum(layer.delay for layer in self._layers)
+        longest = max((layer.delay for layer in self._layers), default=0)
+        tile = min(frames + self.delay, STREAM_FRAMES)
+        # Hidden values of the frames that some layers have not changed yet, and of the next frames.
+        hidden = (sources, self.delay + tile, bins, first.out_channels)
+        self._hidden = self._first.new_zeros(hidden)
+        # Activations at the input of a layer.
+        active = (sources, 2 * longest + tile, bins, first.out_channels)
+        self._active = self._first.new_empty(active)
 
     def __call__(self, features: Callable[[slice], Tensor], tile: slice) -> Tensor:
         """Compute corrections from the features of the next frames.
 
-        The corrections are delayed by :attr:`delay` frames relative to the features. After the last
-        frame of the recording, the caller must pass further tiles until all corrections have been
-        returned.
+        The corrections are those of the frames that begin :attr:`delay` frames before the tile.
+        Therefore, the tiles must extend at least :attr:`delay` frames beyond the recording.
 
         Args:
             features: function that returns the N features of some frames, an array of shape
-                (S, N, F, K). The function is called for slices of `tile`, in several threads. After
-                the last frame of the recording, the function is not called.
-            tile: the next frames, at most :data:`cmss.transforms.tiles.TILE_FRAMES` frames.
+                (S, N, F, K). The function is called for those slices of `tile` that lie in the
+                recording, in several threads.
+            tile: the next frames, at most :data:`STREAM_FRAMES` frames.
 
         Returns:
             The corrections, an array of shape (S, 2, F, K). The values of frames outside of the
             recording are arbitrary.
         """
-        frames, at = tile.stop - tile.start, self._given
-        self._given += frames
-        # This is memory for the input of each layer and for the output of the last layer,
-        # (S, K, F, C) each.
-        rooms = [*(layer.room(frames) for layer in self._layers), self._output[:, :frames]]
+        frames = tile.stop - tile.start
+        hidden = self._hidden[:, : self.delay + frames]
 
         def begin(part: slice) -> None:
-            frames_of_tile = slice(part.start - tile.start, part.stop - tile.start)
-            for of_source, room in zip(features(part), rooms[0], strict=True):
+            start = self.delay - tile.start
+            given = hidden[:, start + part.start : start + part.stop]
+            for of_source, result in zip(features(part), given, strict=True):
                 rows = of_source.mT.reshape(len(of_source), -1).T.to(self._first.dtype)  # (K F, N)
-                torch.addmm(self._biases[0], rows, self._first, out=_rows(room[frames_of_tile]))
+                torch.addmm(self._biases[0], rows, self._first, out=_rows(result))
 
-        if at < self._frames:
-            for_each(begin, divided(tile))
-        for layer, given, result in zip(self._layers, rooms[:-1], rooms[1:], strict=True):
-            # Frames outside of the recording must be zero, but were not computed.
-            inside = self._inside(at, frames)
-            given[:, : inside.start] = 0
-            given[:, inside.stop :] = 0
-            at -= layer.delay
-            layer(frames, self._inside(at, frames), self._scratch, result)
-        corrections = [
-            torch.addmm(self._biases[1], _rows(output.relu_()), self._last) for output in rooms[-1]
-        ]
-        return torch.stack(corrections).unflatten(1, (frames, -1)).permute(0, 3, 2, 1)
+        inside = self._inside(tile.start, frames)
+        for_each(begin, tiles(slice(tile.start, tile.start + inside.stop)))
+        hidden[:, self.delay + inside.stop :] = 0
+        start = self.delay
+        for layer in self._layers:
+            start -= layer.delay
+            needed = self._inside(tile.start + start - self.delay, frames)
+            layer(hidden[:, start : start + layer.delay + frames], needed, self._active)
+        corrections = hidden.new_empty(len(hidden), frames, hidden.shape[2], 2)
+
+        def end(part: slice) -> None:
+            for source, result in zip(hidden[:, part].relu_(), corrections[:, part], strict=True):
+                torch.addmm(self._biases[1], _rows(source), self._last, out=_rows(result))
+
+        for_each(end, divided(slice(0, frames)))
+        kept = hidden[:, frames:]
+        hidden[:, : self.delay] = kept if frames >= self.delay else kept.clone()
+        return corrections.permute(0, 3, 2, 1)
 
     def _inside(self, first: int, frames: int) -> slice:
         """Return which of `frames` frames from the frame number `first` lie in the recording."""
@@ -129,7 +142,7 @@ class Stream:
 
 
 class _Layer:
-    """Applies a residual block and stores the last frames of the block's input.
+    """Applies a residual block and stores the last frames of the block's activations.
 
     The output is delayed by `delay` frames relative to the input.
     """
@@ -141,31 +154,32 @@ class _Layer:
             for kernel in (block.own.weight, block.mean.weight / sources)
         )
         self._out = _matrix(block.out, dtype)
-        spread, self.delay = block.own.dilation
-        self._spread = spread
-        shape = (sources, TILE_FRAMES + 2 * self.delay, bins, len(self._own))
-        self._inputs = self._own.new_zeros(shape)
+        self._spread, self.delay = block.own.dilation
+        self._kept = self._own.new_zeros(sources, 2 * self.delay, bins, len(self._own))
 
-    def room(self, frames: int) -> Tensor:
-        """Return the memory for the next frames of the input, an array of shape (S, K, F, C)."""
-        return self._inputs[:, 2 * self.delay :][:, :frames]
-
-    def __call__(self, frames: int, needed: slice, scratch: Tensor, result: Tensor) -> None:
-        """Apply the block to the frames in the memory that :meth:`room` returned.
+    def __call__(self, hidden: Tensor, needed: slice, scratch: Tensor) -> None:
+        """Add the output of the block to the hidden values.
 
         Args:
-            frames: number of frames that the caller has written to this memory.
-            needed: frames of the output that are computed; the other frames are arbitrary.
-            scratch: memory for the activations, an array of at least the shape (S, K + 2 delay, F,
+            hidden: hidden values, an array of shape (S, delay + K, F, C). The last K frames are the
+                next frames of the input, and the first K frames are changed.
+            needed: those of the first K frames that lie in the recording; the other frames do not
+                change.
+            scratch: memory for the activations, an array of at least the shape (S, 2 delay + K, F,
                 C).
-            result: memory into which the output is written, an array of shape (S, K, F, C).
         """
         delay = self.delay
-        inputs = self._inputs[:, : 2 * delay + frames]
-        active, total = scratch[:, : 2 * delay + frames], torch.empty_like(inputs[0])
+        inputs, outputs = hidden[:, delay:], hidden[:, : hidden.shape[1] - delay]
+        frames = inputs.shape[1]
+        active = scratch[:, : 2 * delay + frames]
+        total = torch.empty_like(active[0])
 
         def activate(part: slice) -> None:
-            torch.clamp_min(inputs[:, part], 0, out=active[:, part])
+            context = slice(2 * delay + part.start, 2 * delay + part.stop)
+            torch.clamp_min(inputs[:, part], 0, out=active[:, context])
+            add(context)
+
+        def add(part: slice) -> None:
             # Sources are added in a loop, because torch.sum over the sources is slow.
             total[part] = active[0, part]
             for source in active[1:, part]:
@@ -174,18 +188,16 @@ class _Layer:
         def convolve(part: slice) -> None:
             context = slice(part.start, part.stop + 2 * delay)
             mean = self._convolved(total[context], self._mean)
-            for source, before, after in zip(active, inputs[:, delay:], result, strict=True):
+            for source, output in zip(active, outputs, strict=True):
                 own = self._convolved(source[context], self._own).add_(mean).relu_()
-                torch.addmm(_rows(before[part]), _rows(own), self._out, out=_rows(after[part]))
+                _rows(output[part]).addmm_(_rows(own), self._out)
 
-        def keep(source: Tensor) -> None:
-            kept = source[frames : frames + 2 * delay]
-            source[: 2 * delay] = kept if frames >= 2 * delay else kept.clone()
-
-        for_each(activate, divided(slice(0, 2 * delay + frames)))
+        active[:, : 2 * delay] = self._kept
+        add(slice(0, 2 * delay))
+        for_each(activate, divided(slice(0, frames)))
         if needed.start < needed.stop:
             for_each(convolve, divided(needed))
-        for_each(keep, self._inputs)
+        self._kept.copy_(active[:, frames:])
 
     def _convolved(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """Convolve an input (K + 2 delay, F, C); the output has the shape (K, F, C)."""

@@ -15,13 +15,14 @@ TILE_FRAMES = 24
 """Number of frames in a tile; for windows of 8192 samples at 44.1 kHz, a tile lasts 1.1 s."""
 
 
-def tiles(frames: int, length: int = TILE_FRAMES) -> Iterator[slice]:
-    """Yield a slice for each tile of a recording with `frames` frames.
+def tiles(frames: int | slice, length: int = TILE_FRAMES) -> Iterator[slice]:
+    """Yield a slice for each tile of some frames, or of a recording with `frames` frames.
 
     Each tile has `length` frames, but the last tile may be shorter.
     """
-    for start in range(0, frames, length):
-        yield slice(start, min(start + length, frames))
+    frames = slice(0, frames) if isinstance(frames, int) else frames
+    for start in range(frames.start, frames.stop, length):
+        yield slice(start, min(start + length, frames.stop))
 
 
 def divided(frames: slice) -> list[slice]:

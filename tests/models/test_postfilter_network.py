@@ -17,8 +17,8 @@ from cmss.models.postfilter_network import (
     at_multiple,
     load_postfilter,
 )
+from cmss.models.postfilter_stream import STREAM_FRAMES
 from cmss.transforms.masks import channel_log_masks
-from cmss.transforms.tiles import TILE_FRAMES
 
 SMALL = PostfilterArguments(bins=60, channels=4, dilations=((1, 1), (2, 3)))
 
@@ -106,7 +106,7 @@ def test_two_players_that_share_an_estimate_still_do():
 
 
 def test_a_long_signal_in_pieces_is_as_in_one():
-    frames = 2 * TILE_FRAMES + 5
+    frames = 2 * STREAM_FRAMES + 5
     mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
     network = filter_of()
     with torch.inference_mode():
@@ -144,7 +144,7 @@ def test_a_multiple_of_a_frequency_is_found_between_bins(times):
     np.testing.assert_array_equal(lower, got[:25])
 
 
-@pytest.mark.parametrize("frames", [7, 2 * TILE_FRAMES + 5])
+@pytest.mark.parametrize("frames", [7, 2 * STREAM_FRAMES + 5])
 def test_fewer_corrected_bins_see_the_same_features(frames):
     mixture, estimates = spectra(2, 90, frames), spectra(3, 2, 90, frames, seed=2)
     network = filter_of(replace(SMALL, relatives=(2.0, 0.5)))
