@@ -13,9 +13,9 @@ from cmss.run.scoring import Scorer
 from cmss.run.stage import progress, stage, warn
 from cmss.scenes import load_pairs
 from cmss.settings import from_settings
+from cmss.training.ensemble_fitting import build_candidates, fit_ensemble
 from cmss.training.keys import FitKeys
 from cmss.training.mean_haaqi import MeanHaaqi
-from cmss.training.programs import build_candidates, fit_ensemble
 
 
 @stage

@@ -13,7 +13,7 @@ from cmss.run.stage import progress, stage
 from cmss.separators import build_separator
 from cmss.settings import from_settings
 from cmss.training.keys import PostfilterKeys
-from cmss.training.programs import (
+from cmss.training.postfilter_fitting import (
     fit_postfilter,
     fit_postfilter_on_rendered,
     initial_postfilter,

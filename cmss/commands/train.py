@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from cmss.errors import InputError, noting
 from cmss.files.digests import file_sha256
 from cmss.files.output_file import check_output_file
+from cmss.machine.device import device_named
 from cmss.machine.processor import cores
 from cmss.models.outputs import player_index
 from cmss.run.configuration import build_hearing_aid, plain
@@ -17,10 +18,11 @@ from cmss.run.stage import progress, stage, warn
 from cmss.scenes import load_pairs, load_tracks
 from cmss.settings import from_settings
 from cmss.training.keys import TrainKeys
+from cmss.training.loop import train
 from cmss.training.mean_haaqi import MeanHaaqi
 from cmss.training.mixtures import Mixtures
 from cmss.training.presets import Preset, module_preset, preset
-from cmss.training.programs import recorded_mixtures, train_network
+from cmss.training.recorded import recorded_mixtures
 from cmss.training.rendered import effect_settings, find_material, rendered_mixtures
 
 
@@ -70,7 +72,19 @@ def main(config: DictConfig) -> None:
     if keys.model.target is None:
         shown.model = keys.model.name
     settings = OmegaConf.to_yaml(OmegaConf.create(without_folders(plain(shown))))
-    best = train_network(keys, model, loss, mixtures, folder, settings, haaqi, progress)
+    training, validation, data = mixtures
+    best = train(
+        model.to(device_named(keys.device)),
+        loss,
+        training,
+        validation,
+        keys.loop,
+        folder,
+        lambda steps: progress(steps, "training", initial=steps.start, total=keys.loop.steps),
+        {"training": settings, "data": data},
+        haaqi,
+        keys.seed,
+    )
     print(f"{best}  sha256 {file_sha256(best)}")
 
 

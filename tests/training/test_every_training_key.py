@@ -70,7 +70,7 @@ def test_a_value_of_any_type_is_accepted_or_named(name, root, tmp_path, monkeypa
 
     # When all is checked: a training begins with its first step, all others with a progress bar.
     if name == "train":
-        monkeypatch.setattr("cmss.training.programs.train", begin)
+        monkeypatch.setattr("cmss.commands.train.train", begin)
     else:
         monkeypatch.setattr(recipe, "progress", begin)
     add_choices()

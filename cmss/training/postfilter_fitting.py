@@ -1,8 +1,6 @@
-"""Implements the programs train.py, fit.py and fit_postfilter.py.
+"""Prepares the examples of a post-filter, trains it, and writes its weights.
 
-Each program first builds objects from its configuration, so that all settings are checked before
-the work begins. These objects are the arguments of the functions in this module. The program
-fit_dictionaries.py does not use this module, but calls :mod:`cmss.training.isolated`.
+The examples are training tracks, or mixtures that are rendered during the training.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,217 +12,19 @@ import numpy as np
 import torch
 
 from cmss.audio import Excerpt, read_excerpt
-from cmss.errors import InputError, noting
-from cmss.machine.device import device_named
-from cmss.models.checkpoint import Network, save_checkpoint
-from cmss.models.outputs import player_index
+from cmss.errors import InputError
+from cmss.models.checkpoint import save_checkpoint
 from cmss.models.postfilter_network import MODEL, Postfilter, PostfilterArguments, load_postfilter
 from cmss.rendering.effects import EffectSettings
 from cmss.rendering.material import Material
 from cmss.scenes import DOUBLED, Source, Track
-from cmss.scenes import level_warning as mixture_warning
-from cmss.separators import Separator, build_separator
-from cmss.separators.builder import build_steps
-from cmss.separators.ensemble import Ensemble
-from cmss.separators.steps.step import Step
+from cmss.separators import Separator
 from cmss.training.example_pool import ExamplePool
-from cmss.training.fitting import WeightFit
-from cmss.training.keys import FitKeys, PostfilterKeys, TrainKeys
-from cmss.training.loop import train
-from cmss.training.losses import Loss
-from cmss.training.mean_haaqi import MeanHaaqi
-from cmss.training.mixtures import Mixtures, MixtureSettings, RandomMixtures
+from cmss.training.keys import PostfilterKeys
+from cmss.training.mixtures import MixtureSettings
 from cmss.training.postfiltering import Example, mean_loss, train_postfilter
-from cmss.training.rendered import (
-    RenderedMixtures,
-    instrument_and_voice,
-    split_works,
-)
-from cmss.training.stems import level_warning, load_stems
+from cmss.training.rendered import RenderedMixtures, instrument_and_voice, split_works
 from cmss.training.trainer import load_state
-
-# train.py
-
-
-def recorded_mixtures(
-    keys: TrainKeys,
-    model: Network,
-    tracks: Sequence[Track],
-    held_out: Sequence[Track],
-    progress: Callable[..., Any],
-    warn: Callable[[str], object],
-) -> tuple[Mixtures, Mixtures, str]:
-    """Decode the stems of all tracks, and return random mixtures of these stems.
-
-    Args:
-        keys: configuration of train.py.
-        model: network that is trained.
-        tracks: tracks for the training.
-        held_out: tracks for the validation, which are not augmented.
-        progress: progress bar that counts the decoded tracks.
-        warn: function that prints a warning if the level of the tracks is unusual.
-
-    Returns:
-        The mixtures for the training and for the validation, and a description of the data.
-
-    Raises:
-        InputError: a stem cannot be read, or a split has no track that is long enough.
-    """
-    device = device_named(keys.device)
-    index = player_index(model.sources, keys.instrument)
-    mixtures, data = [], []
-    for split, played, drawn in (
-        ("train", tracks, keys.mixtures),
-        ("valid", held_out, keys.mixtures.as_played()),
-    ):
-        stems = load_stems(played, model.sample_rate_hz, partial(progress, desc=f"{split} tracks"))
-        if warning := level_warning(stems):
-            warn(f"{split}: {warning}")
-        hours = sum(track.mixture.duration_s for track in played) / 3600
-        data.append(f"{split}: {len(played)} tracks, {hours:.2f} h")
-        mixtures.append(
-            RandomMixtures(
-                stems, index, model.sample_rate_hz, drawn, keys.seed, keys.instrument, device
-            )
-        )
-    return mixtures[0], mixtures[1], "; ".join(data)
-
-
-def train_network(
-    keys: TrainKeys,
-    model: Network,
-    loss: Loss,
-    mixtures: tuple[Mixtures, Mixtures, str],
-    folder: Path,
-    settings: str,
-    haaqi: MeanHaaqi | None,
-    progress: Callable[..., Any],
-) -> Path:
-    """Train a network on mixtures.
-
-    Args:
-        keys: configuration of train.py.
-        model: network, which is trained in place.
-        loss: loss to minimise.
-        mixtures: mixtures for the training and for the validation, and a description of the data.
-        folder: folder for the state, the log and the weights, see
-            :func:`cmss.training.loop.train`.
-        settings: the configuration as text, for the header of the weights file.
-        haaqi: function that measures HAAQI for the log. If `haaqi` is None, HAAQI is not measured.
-        progress: progress bar that counts the training steps.
-
-    Returns:
-        Path of the weights with the lowest loss on the mixtures for the validation.
-
-    Raises:
-        InputError: `folder` has the state of another network.
-        FloatingPointError: the loss or its gradient is not finite.
-    """
-    training, validation, data = mixtures
-    return train(
-        model.to(device_named(keys.device)),
-        loss,
-        training,
-        validation,
-        keys.loop,
-        folder,
-        lambda steps: progress(steps, "training", initial=steps.start, total=keys.loop.steps),
-        {"training": settings, "data": data},
-        haaqi,
-        keys.seed,
-    )
-
-
-# fit.py
-
-
-def build_candidates(keys: FitKeys) -> tuple[Ensemble, list[list[Step]]]:
-    """Build the ensemble with equal weights, and the lists of steps to choose from.
-
-    Raises:
-        InputError: a member or a step is not valid; all problems are reported together.
-    """
-    problems: list[str] = []
-    with noting(problems):
-        members = [{**member, "weight": 1.0} for member in keys.members]
-        settings = {"name": "ensemble", "device": keys.device, "members": members}
-        ensemble = build_separator(settings, keys.input_sample_rate)
-    candidates: list[list[Step]] = []
-    for number, steps in enumerate(keys.steps):
-        with noting(problems):
-            candidates.append([*build_steps(steps, f"steps.{number}").values()])
-    if problems:
-        raise InputError(problems)
-    assert isinstance(ensemble, Ensemble)
-    return ensemble, candidates
-
-
-def fit_ensemble(
-    keys: FitKeys,
-    ensemble: Ensemble,
-    candidates: Sequence[Sequence[Step]],
-    tracks: Sequence[Track],
-    haaqi: MeanHaaqi | None,
-    progress: Callable[..., Any],
-    warn: Callable[[str], object],
-) -> tuple[dict[str, Any], str]:
-    """Fit the weights of the members on tracks, and choose the steps with the highest HAAQI.
-
-    Args:
-        keys: configuration of fit.py.
-        ensemble: ensemble with equal weights, see :func:`build_candidates`.
-        candidates: lists of steps, see :func:`build_candidates`.
-        tracks: tracks on which the weights are fitted.
-        haaqi: function that measures HAAQI after each list of steps. If `haaqi` is None, no steps
-            are chosen.
-        progress: progress bar that counts the tracks, and then the pairs of scene and listener.
-        warn: function that prints a warning for each mixture whose level is unusual.
-
-    Returns:
-        The section `ensemble` of a configuration, with weights rounded to three digits, and a
-        summary to print.
-
-    Raises:
-        InputError: a file cannot be read, weights are missing, or all stems are silent.
-    """
-    rate_hz, members = keys.input_sample_rate, keys.members
-    separators = [member.separator for member in ensemble.members]
-    ensemble.prepare(source for track in tracks for source in track.sources.values())
-    fit = WeightFit(len(members), keys.edges_hz, rate_hz, keys.priors)
-    for track in progress(tracks, "fit"):
-        mixture = read_excerpt(track.mixture, rate_hz)
-        if warning := mixture_warning(track, mixture, rate_hz):
-            warn(warning)
-        stems = [separator.separate(mixture, track.sources) for separator in separators]
-        for key, source in track.sources.items():
-            stem = read_excerpt(source.excerpt, rate_hz)
-            fit.add(track.name, source.instrument, [estimates[key] for estimates in stems], stem)
-    weights = fit.weights()
-    section: dict[str, Any] = {
-        "normalise": False,
-        "edges_hz": keys.edges_hz,
-        "pool": keys.pool,
-        "members": [
-            {
-                **member,
-                "weight": {
-                    instrument: [round(float(weight), 3) for weight in of_members[number]]
-                    for instrument, of_members in weights.items()
-                },
-            }
-            for number, member in enumerate(members)
-        ],
-    }
-    summary = [f"{len(members)} members, {len(weights)} instruments, prior {fit.prior():g}"]
-    if haaqi:
-        settings = {"name": "ensemble", "device": keys.device, **section}
-        means = haaqi.after_steps(build_separator(settings, rate_hz), candidates, progress)
-        section["steps"] = keys.steps[means.argmax()]
-        summary += [f"{m:.4f} HAAQI {steps}" for m, steps in zip(means, keys.steps, strict=True)]
-    return section, "\n".join(summary)
-
-
-# fit_postfilter.py
 
 
 def initial_postfilter(keys: PostfilterKeys) -> Postfilter:
