@@ -207,7 +207,8 @@ class Postfilter(nn.Module):
         """Append features at multiples of the frequencies, and keep only the corrected bins."""
         planes = features[:, (ODDS, LEVEL)]
         related = [at_multiple(planes, times, self.bins) for times in self.arguments.relatives]
-        return torch.cat([features[:, :, : self.bins], *related], 1)
+        # The bins of a frame stay contiguous in memory, as features_of returns them.
+        return torch.cat([plane.mT for plane in (features[:, :, : self.bins], *related)], 1).mT
 
     def begin_like(self, other: "Postfilter") -> None:
         """Copy the layers of another post-filter; only the last layer is not copied and stays zero.
