@@ -105,10 +105,12 @@ def test_two_players_that_share_an_estimate_still_do():
     np.testing.assert_allclose(got[0], got[1], rtol=0, atol=1e-5)
 
 
-def test_a_long_signal_in_pieces_is_as_in_one():
+@pytest.mark.parametrize("last", [(2, 3), (2, STREAM_FRAMES), (1, 2 * STREAM_FRAMES)])
+def test_a_long_signal_in_pieces_is_as_in_one(last):
+    """The kernels reach fewer frames, or more, than a piece has."""
     frames = 2 * STREAM_FRAMES + 5
     mixture, estimates = spectra(2, 60, frames), spectra(2, 2, 60, frames, seed=2)
-    network = filter_of()
+    network = filter_of(replace(SMALL, dilations=((1, 1), last)))
     with torch.inference_mode():
         corrections = network.corrections(features_of(mixture, estimates))
         whole = (channel_log_masks(estimates) + corrections).softmax(0)
