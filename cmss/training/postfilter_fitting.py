@@ -22,7 +22,7 @@ from cmss.separators import Separator
 from cmss.training.example_pool import ExamplePool
 from cmss.training.keys import PostfilterKeys
 from cmss.training.mixtures import MixtureSettings
-from cmss.training.postfiltering import Example, mean_loss, train_postfilter
+from cmss.training.postfiltering import Example, Examples, mean_loss, train_postfilter
 from cmss.training.rendered import RenderedMixtures, instrument_and_voice, split_works
 from cmss.training.trainer import load_state
 
@@ -102,19 +102,10 @@ def fit_postfilter(
     ]
     held_out = examples[every - 1 :: every]
     trained = [example for number, example in enumerate(examples, 1) if number % every]
-    before = mean_loss(network, held_out, settings)
-    train_postfilter(
-        network,
-        trained,
-        settings,
-        state,
-        keys.save_every_s,
-        lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
-    )
-    notes = {"data": f"{len(trained)} tracks", **notes}
-    save_checkpoint(path, MODEL, network, torch.float16, notes)
-    after = mean_loss(network, held_out, settings)
-    return f"{len(trained)} tracks; loss on {len(held_out)} others {before:.4f} -> {after:.4f}"
+    summary = f"{len(trained)} tracks"
+    notes = {"data": summary, **notes}
+    change = _fit(keys, network, trained, "", held_out, path, state, notes, progress)
+    return f"{summary}; loss on {len(held_out)} others {change}"
 
 
 def fit_postfilter_on_rendered(
@@ -176,7 +167,7 @@ def fit_postfilter_on_rendered(
         )
 
     held_out = [separated(validation, n) for n in progress(range(keys.held_out), "separate")]
-    before = mean_loss(network, held_out, settings)
+    notes = {"data": f"rendered mixtures; {material.summary}", **notes}
     with ExamplePool(
         partial(separated, training),
         keys.pool,
@@ -185,19 +176,35 @@ def fit_postfilter_on_rendered(
         settings.steps,
         settings.seed,
     ) as examples:
-        train_postfilter(
-            network,
-            examples,
-            settings,
-            state,
-            keys.save_every_s,
-            lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
-            described,
-        )
-    notes = {"data": f"rendered mixtures; {material.summary}", **notes}
+        change = _fit(keys, network, examples, described, held_out, path, state, notes, progress)
+    return f"loss on {len(held_out)} held-out mixtures {change}"
+
+
+def _fit(
+    keys: PostfilterKeys,
+    network: Postfilter,
+    examples: Examples,
+    described: str,
+    held_out: Sequence[Example],
+    path: Path,
+    state: Path,
+    notes: dict[str, str],
+    progress: Callable[..., Any],
+) -> str:
+    """Train a post-filter, write its weights, and return the change of the loss as text."""
+    settings = keys.training
+    before = mean_loss(network, held_out, settings)
+    train_postfilter(
+        network,
+        examples,
+        settings,
+        state,
+        keys.save_every_s,
+        lambda steps: progress(steps, "train", initial=steps.start, total=settings.steps),
+        described,
+    )
     save_checkpoint(path, MODEL, network, torch.float16, notes)
-    after = mean_loss(network, held_out, settings)
-    return f"loss on {len(held_out)} held-out mixtures {before:.4f} -> {after:.4f}"
+    return f"{before:.4f} -> {mean_loss(network, held_out, settings):.4f}"
 
 
 def _sources(labels: Sequence[str]) -> dict[str, Source]:
