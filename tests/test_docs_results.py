@@ -58,6 +58,27 @@ def test_the_readme_has_the_recorded_figures():
     assert [*map(int, sentence.groups())] == percent
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "cmss/api/separating.py",
+        "cmss/listen/command.py",
+        "docs/look_and_listen.md",
+        "docs/python.md",
+    ],
+)
+def test_the_qualities_have_the_recorded_figures(page):
+    """Each page gives the gap closed and the SDR of "best", and then those of "fast"."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("%%", "%")
+    text = re.sub(r'[\s"]+', " ", text)  # a string may continue in the next line
+    given = re.findall(r"(0\.\d\d|\d+ %)\D+?([\d.]+) dB", text)
+    recorded = stored()["measured"]["rendered"]
+    expected = [recorded[system]["consistent"] for system in ("meta", "multichannel_unet")]
+    in_percent = [float(gap[:-2]) if gap.endswith("%") else 100 * float(gap) for gap, _ in given]
+    assert in_percent == [round(100 * row["gap_closed"]) for row in expected]
+    assert [float(decibels) for _, decibels in given] == [row["sdr_db"] for row in expected]
+
+
 def test_what_is_listed_has_the_figures_of_its_system():
     found = {properties.name: properties for properties in listing()}
     assert next(iter(found)) == "ensemble"

@@ -60,7 +60,7 @@ def separate(
         quality: "best" (default) or "fast". "best" selects the default ensemble with its steps, and
             "fast" selects the best single network. On music that is unseen in training, "best"
             closes 32 % of the gap between the mixture and the true stems (SDR 5.6 dB), and "fast"
-            closes 21 % (SDR 3.9 dB). On two cores with AVX-512 BF16, one minute of music takes less
+            closes 21 % (SDR 3.8 dB). On two cores with AVX-512 BF16, one minute of music takes less
             than 26 s with "best" and about 17 s with "fast".
         separator: name of a separator from `list_separators`; or a dict with the settings of a
             separator, such as `{"name": "convtasnet", "weights_from": "best.safetensors"}`. Give

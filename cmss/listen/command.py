@@ -61,7 +61,7 @@ QUALITIES = {
     "best": "the default ensemble, which closes 32 %% of the gap between the mixture and the true "
     "stems (SDR 5.6 dB) and takes less than 26 s for one minute of music on two fast cores",
     "fast": "the best single network, multichannel_unet, which closes 21 %% of the gap (SDR "
-    "3.9 dB) and takes about 17 s",
+    "3.8 dB) and takes about 17 s",
 }
 """Choices of --quality, with results from docs/results.md and docs/speed.md."""
 

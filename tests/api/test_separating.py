@@ -253,19 +253,3 @@ def test_refused_stems():
         ({"Cello": NOISE > 0}, "stems: Cello: expected samples of type float16"),
     ):
         refused(lambda stems=stems: cmss.rebalance(NOISE, stems, {}), line)
-
-
-def test_figures_of_the_docstring_are_those_of_the_results():
-    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
-    text = " ".join(str(cmss.separate.__doc__).split())
-    section = page.partition("## Recorded notes")[2].partition("## SoundFont")[0]
-    for system, gap, sdr in (
-        ("meta", *re.search(r'"best" closes (\d+) % .*?SDR ([\d.]+) dB', text).groups()),
-        (
-            "multichannel_unet",
-            *re.search(r'"fast" closes (\d+) % \(SDR ([\d.]+) dB', text).groups(),
-        ),
-    ):
-        cells = re.search(rf"^\| {system} \| consistent \|(.*)$", section, re.MULTILINE).group(1)
-        values = [cell.strip() for cell in cells.split("|")]
-        assert (f"{100 * float(values[3]):.0f}", values[4]) == (gap, sdr)
