@@ -188,7 +188,7 @@ class Postfilter(nn.Module):
             low[:] = logarithms.softmax(0) * X[:, :bins]
             high[:] = channel_masks(high, silent) * X[:, bins:]
 
-        # The results are delayed.
+        # A tile gives the corrections of the frames that are `delay` frames earlier.
         for tile in tiles(frames + stream.delay, STREAM_FRAMES):
             corrections, first = stream(features, tile).float(), tile.start - stream.delay
             for_each(correct, tiles(slice(max(first, 0), tile.stop - stream.delay)))

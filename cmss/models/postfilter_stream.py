@@ -172,28 +172,22 @@ class _Layer:
         inputs, outputs = hidden[:, delay:], hidden[:, : hidden.shape[1] - delay]
         frames = inputs.shape[1]
         active = scratch[:, : 2 * delay + frames]
-        total = torch.empty_like(active[0])
 
         def activate(part: slice) -> None:
-            context = slice(2 * delay + part.start, 2 * delay + part.stop)
-            torch.clamp_min(inputs[:, part], 0, out=active[:, context])
-            add(context)
-
-        def add(part: slice) -> None:
-            # Sources are added in a loop, because torch.sum over the sources is slow.
-            total[part] = active[0, part]
-            for source in active[1:, part]:
-                total[part] += source
+            torch.clamp_min(inputs[:, part], 0, out=active[:, 2 * delay :][:, part])
 
         def convolve(part: slice) -> None:
-            context = slice(part.start, part.stop + 2 * delay)
-            mean = self._convolved(total[context], self._mean)
-            for source, output in zip(active, outputs, strict=True):
-                own = self._convolved(source[context], self._own).add_(mean).relu_()
+            given = active[:, part.start : part.stop + 2 * delay]
+            # Sources are added in a loop, because torch.sum over the sources is slow.
+            total = given[0].clone()
+            for source in given[1:]:
+                total += source
+            mean = self._convolved(total, self._mean)
+            for source, output in zip(given, outputs, strict=True):
+                own = self._convolved(source, self._own).add_(mean).relu_()
                 _rows(output[part]).addmm_(_rows(own), self._out)
 
         active[:, : 2 * delay] = self._kept
-        add(slice(0, 2 * delay))
         for_each(activate, divided(slice(0, frames)))
         if needed.start < needed.stop:
             for_each(convolve, divided(needed))
