@@ -1,8 +1,6 @@
 """cmss.separate and cmss.rebalance: players, gains, separators, progress, device."""
 
-import re
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import numpy as np
 import pytest
