@@ -268,7 +268,7 @@ def _amplify(
     band = np.empty(signal.size)
     for i in range(len(low_pass) + 1):
         band[:] = signal
-        split_off(i, low_pass, high_pass, all_pass, band, state[i])
+        _split_off(i, low_pass, high_pass, all_pass, band, state[i])
         _compress(
             band,
             state[i, -1],
@@ -283,7 +283,7 @@ def _amplify(
 
 
 @compiled()
-def split_off(
+def _split_off(
     i: int, low_pass: Signal, high_pass: Signal, all_pass: Signal, signal: Signal, state: Signal
 ) -> None:
     """Replace a signal (samples,) in place by the signal of band i.

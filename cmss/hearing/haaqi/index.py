@@ -8,7 +8,6 @@ publications describe the index by a different formula, a sum of three terms (do
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -261,17 +260,16 @@ def _index(outputs: EarOutputs, audible: NDArray[np.bool_]) -> Haaqi:
     )
     d_loud = float(np.clip(1.0 - absolute / 2.5, 0.0, 1.0))
     d_norm = float(np.clip(1.0 - relative / 25.0, 0.0, 1.0))
-    score, nonlinear, linear = regression(cepstral, synchrony, d_loud, d_norm)
+    score, nonlinear, linear = _regression(cepstral, synchrony, d_loud, d_norm)
     return Haaqi(score, nonlinear, linear, cepstral, synchrony, d_loud, d_norm)
 
 
-def regression(
-    cepstral_correlation: Any, bm_synchrony: Any, d_loud: Any, d_norm: Any
-) -> tuple[Any, Any, Any]:
+def _regression(
+    cepstral_correlation: float, bm_synchrony: float, d_loud: float, d_norm: float
+) -> tuple[float, float, float]:
     """Compute the index, its nonlinear term and its linear term from the four components.
 
-    The components are floats or tensors. The coefficients are those of Kates and Arehart (2016) in
-    the original program.
+    The coefficients are those of Kates and Arehart (2016) in the original program.
     """
     nonlinear = 0.754 * cepstral_correlation**3 + 0.246 * bm_synchrony
     linear = 0.329 * d_loud + 0.671 * d_norm

@@ -73,7 +73,7 @@ def covariances(reference: Array, processed: Array, wanted: Array) -> Array:
     return output
 
 
-def synchronisation_weights() -> Array:
+def _synchronisation_weights() -> Array:
     """Return the weight of each band, an array of shape (32,).
 
     In the auditory nerve, phase locking decreases with frequency. The weight represents this
@@ -86,7 +86,7 @@ def synchronisation_weights() -> Array:
 def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db: float) -> float:
     """Average the covariance over the audible segments of all bands.
 
-    The covariance is weighted by `synchronisation_weights`.
+    The covariance is weighted by `_synchronisation_weights`.
 
     Args:
         covariance: covariance between the motions of both signals, an array of shape (32,
@@ -100,7 +100,7 @@ def basilar_membrane_synchrony(covariance: Array, level_db: Array, threshold_db:
     if np.count_nonzero(segments) <= 1:
         return 0.0
     audible = (level_db > threshold_db) & segments
-    weights = audible * synchronisation_weights()[:, None]
+    weights = audible * _synchronisation_weights()[:, None]
     return float(np.sum(weights * covariance) / np.sum(weights))
 
 

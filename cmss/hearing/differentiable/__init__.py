@@ -1,1 +1,0 @@
-"""Implements differentiable versions of the hearing aid and of HAAQI in PyTorch."""
